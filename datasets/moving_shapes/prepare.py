@@ -1,0 +1,172 @@
+"""Writes the moving_shapes dataset: h264 clips of a textured shape that drifts over a cluttered background.
+
+The class is the direction of the drift. The world is a torus and the start is uniform on it, so in every single frame
+the shape is uniformly distributed whatever the class: only motion tells the classes apart.
+
+    python datasets/moving_shapes/prepare.py --output data/moving_shapes
+
+All is drawn from (seed, split, number of the clip): the same command writes the same clips, with any number of processes.
+"""
+
+import argparse
+import csv
+import math
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+DIRECTIONS = ["east", "north", "northeast", "northwest", "south", "southeast", "southwest", "west"]
+_ANGLES = {"east": 0, "southeast": 45, "south": 90, "southwest": 135, "west": 180, "northwest": 225, "north": 270, "northeast": 315}  # fmt: skip
+NO_CLASS = ["still", "jitter", "circle", "empty"]  # what the unlabelled clips of no class show instead
+
+SIZE = 40  # pixels a side of the files
+FRAMES = 16
+RATE = 12
+SPEED = (0.7, 1.7)  # pixels a frame
+RADIUS = (4.5, 8.0)
+ANGLE_JITTER = 12.0  # degrees
+CLUTTER_PIECES = 10
+CLUTTER_LEVEL, CLUTTER_CONTRAST = 0.3, 0.4  # mean grey and range of the colours, 1 is white
+SHAPE_LEVEL, SHAPE_CONTRAST = 0.7, 0.6
+NOISE = 6.0  # standard deviation of the grain of a frame, in grey levels
+
+
+def _wrapped(values: np.ndarray) -> np.ndarray:
+    """Distance on the torus: SIZE is a full turn."""
+    return (values + SIZE / 2) % SIZE - SIZE / 2
+
+
+def _inside(kind: int, x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
+    """Soft mask in [0, 1] of one of five shapes, centred on the origin."""
+    if kind == 0:
+        edge = np.hypot(x, y) - radius
+    elif kind == 1:
+        edge = np.maximum(abs(x), abs(y)) - 0.85 * radius
+    elif kind == 2:
+        edge = abs(x) + abs(y) - 1.2 * radius
+    elif kind == 3:
+        edge = abs(np.hypot(x, y) - 0.75 * radius) - 0.35 * radius
+    else:
+        edge = np.minimum(
+            np.maximum(abs(x) - radius, abs(y) - 0.4 * radius), np.maximum(abs(y) - radius, abs(x) - 0.4 * radius)
+        )
+    return np.clip(0.5 - edge, 0.0, 1.0)
+
+
+def _draw_piece(rng: np.random.Generator, level: float, contrast: float) -> dict:
+    """A shape's looks: kind, size, orientation and two colours of its stripes."""
+    return {
+        "kind": int(rng.integers(5)),
+        "radius": rng.uniform(*RADIUS),
+        "turn": rng.uniform(0, 2 * math.pi),
+        "stripes": rng.uniform(0.5, 1.4),
+        "colors": level + contrast * (rng.random((2, 3)) - 0.5),
+    }
+
+
+def _paint(canvas: np.ndarray, piece: dict, centre: tuple[float, float]) -> None:
+    """Paint a piece into canvas (SIZE, SIZE, 3) of floats in [0, 1]."""
+    grid = np.arange(SIZE)
+    dx, dy = _wrapped(grid[None, :] - centre[0]), _wrapped(grid[:, None] - centre[1])
+    x = dx * math.cos(piece["turn"]) + dy * math.sin(piece["turn"])
+    y = dy * math.cos(piece["turn"]) - dx * math.sin(piece["turn"])
+    mask = _inside(piece["kind"], x, y, piece["radius"])[..., None]
+    stripe = (0.5 + 0.5 * np.sin(piece["stripes"] * x))[..., None]
+    color = stripe * piece["colors"][0] + (1 - stripe) * piece["colors"][1]
+    canvas += mask * (color - canvas)
+
+
+def _path(rng: np.random.Generator, motion: str) -> np.ndarray:
+    """Centre of the shape in each frame, (FRAMES, 2); the start is uniform on the torus."""
+    start = rng.uniform(0, SIZE, 2)
+    speed = rng.uniform(*SPEED)
+    time = np.arange(FRAMES)
+    if motion in _ANGLES:
+        angle = math.radians(_ANGLES[motion] + rng.uniform(-ANGLE_JITTER, ANGLE_JITTER))
+        return start + speed * time[:, None] * np.array([math.cos(angle), math.sin(angle)])
+    if motion == "jitter":
+        return start + rng.normal(0, speed, (FRAMES, 2))
+    if motion == "circle":
+        phase = rng.uniform(0, 2 * math.pi) + rng.choice([-1, 1]) * time * 2 * math.pi / 8
+        return start + 1.3 * speed * np.stack([np.cos(phase), np.sin(phase)], axis=1)
+    return np.repeat(start[None], FRAMES, axis=0)
+
+
+def render(key: tuple[int, ...], motion: str) -> np.ndarray:
+    """One clip, (FRAMES, SIZE, SIZE, 3) uint8, drawn from the key alone."""
+    rng = np.random.default_rng(key)
+    background = np.full((SIZE, SIZE, 3), CLUTTER_LEVEL) + 0.3 * CLUTTER_CONTRAST * (rng.random(3) - 0.5)
+    for _ in range(CLUTTER_PIECES):
+        _paint(background, _draw_piece(rng, CLUTTER_LEVEL, CLUTTER_CONTRAST), tuple(rng.uniform(0, SIZE, 2)))
+    shape = _draw_piece(rng, SHAPE_LEVEL, SHAPE_CONTRAST)
+    frames = []
+    for centre in _path(rng, motion):
+        canvas = background.copy()
+        if motion != "empty":
+            _paint(canvas, shape, tuple(centre))
+        frames.append(255 * canvas + rng.normal(0, NOISE, canvas.shape))
+    return np.clip(np.stack(frames), 0, 255).astype(np.uint8)
+
+
+def write_video(file: Path, frames: np.ndarray) -> None:
+    """Encode frames (T, H, W, 3) uint8 as h264 in mp4, atomically."""
+    import av
+
+    temporary = file.with_suffix(".part")
+    with av.open(str(temporary), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=RATE, options={"crf": "20", "preset": "veryfast", "threads": "1"})
+        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    temporary.replace(file)
+
+
+def _make(job: tuple[Path, tuple[int, ...], str]) -> None:
+    file, key, motion = job
+    if not file.exists():
+        write_video(file, render(key, motion))
+
+
+def split_jobs(output: Path, seed: int, split: int, name: str, per_class: int, no_class: int) -> list[tuple]:
+    """(file, key, motion) of a split's clips, the classes taking turns, the clips of no class at the end."""
+    motions = DIRECTIONS * per_class + [NO_CLASS[i % len(NO_CLASS)] for i in range(no_class)]
+    return [(output / name / f"{number:05d}.mp4", (seed, split, number), motion) for number, motion in enumerate(motions)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path("data/moving_shapes"))
+    parser.add_argument("--labeled", type=int, default=18, help="clips a class in labeled.csv")
+    parser.add_argument("--unlabeled", type=int, default=250, help="clips a class in unlabeled.csv, their labels not told")
+    parser.add_argument("--no-class", type=int, default=300, help="further clips in unlabeled.csv that show no drift")
+    parser.add_argument("--test", type=int, default=50, help="clips a class in test.csv")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    splits = {
+        "labeled": split_jobs(options.output, options.seed, 0, "labeled", options.labeled, 0),
+        "unlabeled": split_jobs(options.output, options.seed, 1, "unlabeled", options.unlabeled, options.no_class),
+        "test": split_jobs(options.output, options.seed, 2, "test", options.test, 0),
+    }
+    jobs = [job for split in splits.values() for job in split]
+    for name in splits:
+        (options.output / name).mkdir(parents=True, exist_ok=True)
+    from tqdm import tqdm
+
+    with ProcessPoolExecutor() as pool:
+        list(tqdm(pool.map(_make, jobs, chunksize=16), total=len(jobs), unit="clip", desc="moving_shapes"))
+    for name, split in splits.items():  # last: a manifest that is there names files that are all there
+        with open(options.output / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            labels = name != "unlabeled"
+            writer.writerow(["path", "label"] if labels else ["path"])
+            for path, _, motion in split:
+                relative = path.relative_to(options.output).as_posix()
+                writer.writerow([relative, motion] if labels else [relative])
+    print(f"{options.output}: " + ", ".join(f"{len(split)} {name}" for name, split in splits.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,326 @@
+"""The config of a run: every key, its default, its meaning and its check.
+
+A config is a YAML file; `_BASE_: other.yaml` inherits from another (relative to the file that says so). It is read and
+checked once, here; functions below the stages take the values they need, never the whole of it.
+"""
+
+import difflib
+import types
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from vidsemi.errors import UserError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Approach = Literal["supervised", "semi_supervised"]
+
+
+class Section(BaseModel):
+    """A part of the config: unknown keys are errors, values do not change after the check."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Source(Section):
+    """A manifest and where its files lie. In a config a plain string is the manifest alone."""
+
+    manifest: str
+    """A .csv with a header or a .parquet (docs/manifests.md)."""
+    root: str | None = None
+    """Folder that the manifest's relative paths start from; default: the manifest's own folder."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_string(cls, value: Any) -> Any:
+        return {"manifest": value} if isinstance(value, str) else value
+
+
+class Data(Section):
+    """The corpora."""
+
+    labeled: Source
+    """D: examples with labels. Its labels are the classes, in alphabetical order."""
+    test: Source
+    """Labelled examples that nothing is trained on."""
+    unlabeled: Source | None = None
+    """U: examples that the teacher scores. Needed by `semi_supervised`."""
+    dataset: str | None = None
+    """Folder under datasets/ whose README tells how to lay out these files; named when one is missing."""
+    prepare: bool = False
+    """Run that folder's prepare.py when the manifests are missing. For data that is made, not downloaded."""
+
+
+class Input(Section):
+    """What networks take in. The clip length is the network's own (`frames`)."""
+
+    stride: PositiveInt = 1
+    """Step between the frames of a clip."""
+    resize: tuple[PositiveInt, PositiveInt] = (128, 171)
+    """Height and width that frames are scaled to."""
+    crop: PositiveInt = 112
+    """Side of the square cut from them: the centre at test, anywhere in training."""
+    flip: Fraction = 0.5
+    """Probability of a horizontal flip in training; 0 where left and right are different classes."""
+    mean: tuple[float, float, float] = (0.43216, 0.394666, 0.37645)
+    """Of red, green and blue, after division by 255."""
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.22803, 0.22145, 0.216989)
+    """Likewise."""
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> "Input":
+        if self.crop > min(self.resize):
+            raise ValueError(f"crop {self.crop} is larger than resize {list(self.resize)}")
+        return self
+
+
+class Recipe(Section):
+    """One training: SGD with momentum on the softmax cross-entropy."""
+
+    examples: PositiveInt
+    """Length: examples processed in all, as the paper counts."""
+    batch_size: PositiveInt
+    """Examples a step."""
+    learning_rate: PositiveFloat
+    """Highest rate, for this batch size."""
+    warmup_examples: int = Field(0, ge=0)
+    """Examples over which the rate grows linearly to `learning_rate`."""
+    warmup_from: NonNegativeFloat = 0.0
+    """Rate at the very beginning of the warm-up."""
+    schedule: Literal["steps", "cosine"] = "steps"
+    """After the warm-up: `drops` equal steps down, or half a cosine to 0."""
+    drops: int = Field(3, ge=0)
+    """Times the rate drops, at equal distances over the whole length (for `steps`)."""
+    drop_factor: Fraction = 0.1
+    """What it is multiplied with at each drop."""
+    momentum: Fraction = 0.9
+    weight_decay: NonNegativeFloat = 1e-4
+
+
+class Network(Section):
+    """A network and its input length."""
+
+    model: str
+    """Name of the network, e.g. r2plus1d_18."""
+    frames: PositiveInt
+    """Clip length T; 1 for images."""
+    args: dict[str, float] = {}
+    """Arguments of the network's own, e.g. {width: 0.25}."""
+
+
+class Teacher(Network):
+    """The network that scores U."""
+
+    train: Recipe | None = None
+    """How it is trained on D; default: `train.supervised`."""
+
+
+class Student(Network):
+    """A network that is wanted in the end."""
+
+    name: str = ""
+    """In the results and as a folder; default: MODEL_FRAMESf."""
+    approaches: tuple[Approach, ...] | None = None
+    """Default: the run's `approaches`."""
+
+    @model_validator(mode="after")
+    def _name_it(self) -> "Student":
+        name = self.name or f"{self.model}_{self.frames}f"
+        if not name.replace("_", "").replace("-", "").replace("+", "").replace(".", "").isalnum() or name[0] == ".":
+            raise ValueError(f"'{name}' is no name for a folder: use letters, digits and _ - + .")
+        if name in ("teacher", "score", "select"):
+            raise ValueError(f"the name '{name}' is taken by a stage")
+        return self.model_copy(update={"name": name}) if name != self.name else self
+
+
+class Train(Section):
+    """The trainings of the students."""
+
+    supervised: Recipe
+    """On D alone, from fresh weights: the baseline (and the teacher, unless it has its own)."""
+    pretrain: Recipe | None = None
+    """On the selection D̂. Needed by `semi_supervised`."""
+    finetune: Recipe | None = None
+    """On D, from the pre-trained weights. Needed by `semi_supervised`."""
+
+
+class Score(Section):
+    """How the teacher scores U."""
+
+    views: PositiveInt = 10
+    """Clips a video, V, whose softmax is averaged."""
+    per_example: PositiveInt | None = None
+    """Classes stored an example; default: `select.per_example`."""
+    shard_size: PositiveInt = 1000
+    """Examples a part file: what is lost at most when scoring is killed."""
+
+
+class Select(Section):
+    """How D̂ is chosen from the scores."""
+
+    per_class: PositiveInt = 4000
+    """K: examples a class takes."""
+    per_example: PositiveInt = 4
+    """P: classes an example may be taken by."""
+
+
+class Evaluate(Section):
+    """The test."""
+
+    views: PositiveInt = 10
+    """Clips a video whose softmax is averaged."""
+
+
+class Machine(Section):
+    """What the run uses of the machine. Nothing here changes what is computed."""
+
+    device: str = "auto"
+    """cpu, cuda, cuda:1, …; auto takes a GPU where there is one."""
+    workers: int | None = Field(None, ge=0)
+    """Processes that decode; default: the number of cores. 0 decodes in the main process."""
+    clips_per_forward: PositiveInt = 64
+    """Clips that go through the network at once when scoring and evaluating."""
+    checkpoint_seconds: PositiveFloat = 300
+    """Time between the checkpoints that a killed training goes on from."""
+
+
+class Config(Section):
+    """A run."""
+
+    output: str
+    """Directory of the run."""
+    data: Data
+    teacher: Teacher | None = None
+    """Needed by `semi_supervised`."""
+    students: tuple[Student, ...] = Field(min_length=1)
+    """One or more: accuracy against FLOPs needs several."""
+    approaches: tuple[Approach, ...] = Field(("supervised", "semi_supervised"), min_length=1)
+    """By which of these every student is trained."""
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
+    """The run is repeated for each."""
+    input: Input = Input()
+    train: Train
+    score: Score = Score()
+    select: Select = Select()
+    evaluate: Evaluate = Evaluate()
+    machine: Machine = Machine()
+
+    def approaches_of(self, student: Student) -> tuple[Approach, ...]:
+        return student.approaches if student.approaches is not None else self.approaches
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether any student learns from a teacher."""
+        return any("semi_supervised" in self.approaches_of(student) for student in self.students)
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "Config":
+        names = [student.name for student in self.students]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two students have the name '{name}'; give one another `name`")
+        if self.has_teacher:
+            needed = {
+                "data.unlabeled": self.data.unlabeled,
+                "teacher": self.teacher,
+                "train.pretrain": self.train.pretrain,
+                "train.finetune": self.train.finetune,
+            }
+            for key, value in needed.items():
+                if value is None:
+                    raise ValueError(f"the approach semi_supervised needs the key {key}")
+        stored = self.score.per_example
+        if stored is not None and stored < self.select.per_example:
+            raise ValueError(f"score.per_example ({stored}) must not be below select.per_example ({self.select.per_example})")
+        return self
+
+
+def find_config(name: str) -> Path:
+    """A config file as given, or in configs/ of the working directory, or among those that come with vidsemi."""
+    package = Path(__file__).parent
+    candidates = [Path(name), Path("configs") / name, package.parent / "configs" / name, package / "configs" / name]
+    for file in candidates:
+        if file.is_file():
+            return file
+    raise UserError(f"there is no config {name}; looked at {', '.join(str(file) for file in candidates[:3])}")
+
+
+def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
+    """Read and check a config.
+
+    Args:
+        name: of the file; see `find_config`.
+        overrides: `key.path=value`, the value as in YAML; list items by number (`students.0.frames=4`).
+
+    Raises:
+        UserError: no such file, no YAML, or a key or value that does not fit; names the file and the key.
+    """
+    from fvcore.common.config import CfgNode
+
+    file = find_config(name)
+    try:
+        values = CfgNode.load_yaml_with_base(str(file))
+    except (yaml.YAMLError, OSError, AssertionError, RecursionError) as error:
+        raise UserError(f"{file} cannot be read as a config: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{file} is no config: it has no keys")
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise UserError(_explain(error, str(file))) from None
+
+
+def _apply(values: dict, override: str) -> None:
+    """Set one `key.path=value` in nested dicts and lists."""
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise UserError(f"'{override}' is no setting: write key.path=value")
+    *path, last = key.split(".")
+    try:
+        target: Any = values
+        for part in path:
+            target = target[int(part)] if isinstance(target, list) else target.setdefault(part, {})
+        target[int(last) if isinstance(target, list) else last] = yaml.safe_load(text)
+    except (ValueError, IndexError, TypeError, AttributeError):
+        raise UserError(f"'{override}': the config has no place {key}") from None
+    except yaml.YAMLError:
+        raise UserError(f"'{override}': the value is no YAML") from None
+
+
+def _explain(error: ValidationError, file: str) -> str:
+    """The first complaint as one line: file, key, what is wrong, what was expected."""
+    first, *more = error.errors(include_url=False)
+    key = ".".join(str(part) for part in first["loc"]) or "config"
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(first["loc"][-1]), _keys_beside(first["loc"]), n=1)
+        message = "unknown key" + (f"; did you mean '{near[0]}'?" if near else "")
+    elif first["type"] == "missing":
+        message = "this key is missing"
+    else:
+        value = first["input"]
+        shown = f" (it is {value!r})" if not isinstance(value, dict | BaseModel) else ""
+        message = first["msg"].removeprefix("Value error, ") + shown
+    return f"{file}: {key}: {message}" + (f" (and {len(more)} more)" if more else "")
+
+
+def _keys_beside(location: Sequence[int | str]) -> list[str]:
+    """The keys that exist where an unknown key was found."""
+    section: type[BaseModel] = Config
+    for part in location[:-1]:
+        if isinstance(part, str) and part in section.model_fields:
+            section = next(_sections(section.model_fields[part].annotation), section)
+    return list(section.model_fields)
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The config section that a type is, holds or may be: `Recipe | None`, `tuple[Student, ...]`."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias) and issubclass(annotation, Section):
+        yield annotation
+    elif get_origin(annotation) is not None:
+        for inner in get_args(annotation):
+            yield from _sections(inner)

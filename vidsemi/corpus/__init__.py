@@ -1,0 +1,1 @@
+"""Manifests and the formats that users bring. No pixels."""

@@ -1,0 +1,150 @@
+"""Manifests from the formats that users bring. Nothing here opens a video.
+
+Each reader returns the examples it found and the files that are listed but not there.
+"""
+
+import csv
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vidsemi.corpus.manifest import COLUMNS, read_table
+from vidsemi.errors import UserError
+
+MEDIA_SUFFIXES = frozenset(
+    ".mp4 .avi .mkv .webm .mov .m4v .mpg .mpeg .wmv .flv .3gp .ts .ogv .jpg .jpeg .png .webp .bmp".split()
+)
+
+
+@dataclass
+class Found:
+    """Examples as columns of one length, and what was listed but is not there.
+
+    Attributes:
+        columns: values by column name of a manifest; `path` as it can be opened from here.
+        missing: files that were listed and not found, as listed.
+    """
+
+    columns: dict[str, list] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    def add(self, **values: object) -> None:
+        for name, value in values.items():
+            self.columns.setdefault(name, []).append(value)
+
+
+def read_table_format(file: Path, root: Path | None, *, path_column: str, label_column: str) -> Found:
+    """A CSV with a header or a Parquet file whose path and label columns may have other names."""
+    table = read_table(file)
+    if path_column not in table.column_names:
+        raise UserError(f"{file} has no column '{path_column}'; its columns are: {', '.join(table.column_names)}")
+    names = {path_column: "path", label_column: "label"}
+    columns = {names.get(name, name): table.column(name).to_pylist() for name in table.column_names}
+    folder = root or file.parent
+    columns["path"] = [path if "://" in path else str(folder / path) for path in columns["path"]]
+    return Found({name: values for name, values in columns.items() if name in COLUMNS})
+
+
+def read_folder(root: Path) -> Found:
+    """A folder a class: root/<class>/…/<file>. Files directly under root have no class and are an error."""
+    found = Found()
+    for file in _media_files(root):
+        parts = file.relative_to(root).parts
+        if len(parts) < 2:
+            raise UserError(f"{file} lies in no class folder; expected {root}/<class>/{file.name}")
+        found.add(path=str(file), label=parts[0])
+    return found
+
+
+def read_kinetics(file: Path, root: Path) -> Found:
+    """The official annotation CSV: label, youtube_id, time_start, time_end, split (and more, or no label for a test set).
+
+    Files may lie anywhere under `root`, named <id>_<start>_<end>.* with six digits each, or <id>.* or v_<id>.*; whole
+    videos under the last two names are trimmed to the annotated seconds.
+    """
+    files = {path.stem: path for path in _media_files(root)}
+    found = Found()
+    for number, row in _csv_rows(file, ("youtube_id", "time_start", "time_end")):
+        name = row["youtube_id"]
+        try:
+            start, end = float(row["time_start"]), float(row["time_end"])
+        except ValueError:
+            raise UserError(f"{file}: line {number}: time_start and time_end must be seconds") from None
+        trimmed = files.get(f"{name}_{int(start):06d}_{int(end):06d}")
+        whole = files.get(name) or files.get(f"v_{name}")
+        label = row.get("label") or None
+        if trimmed:
+            found.add(path=str(trimmed), label=label, start=None, end=None)
+        elif whole:
+            found.add(path=str(whole), label=label, start=start, end=end)
+        else:
+            found.missing.append(f"{name}_{int(start):06d}_{int(end):06d}")
+    return found
+
+
+def read_ucf101(file: Path, root: Path) -> Found:
+    """A split file of UCF101: `Class/v_Class_g01_c01.avi`, in train lists followed by the class's number from 1.
+
+    The class is the folder's name; where a number follows, it has to be that class's in classInd.txt beside the file.
+    """
+    found = Found()
+    numbers = _ucf101_numbers(file.parent / "classInd.txt")
+    for line_number, line in enumerate(_lines(file), start=1):
+        path, _, number = line.strip().partition(" ")
+        label = Path(path).parent.name
+        if not path:
+            continue
+        if not label:
+            raise UserError(f"{file}: line {line_number}: '{path}' has no class folder; expected Class/v_Class_g01_c01.avi")
+        if number and numbers and numbers.get(number.strip()) != label:
+            raise UserError(f"{file}: line {line_number}: class number {number} is not that of {label} in classInd.txt")
+        if (root / path).exists():
+            found.add(path=str(root / path), label=label)
+        else:
+            found.missing.append(path)
+    return found
+
+
+def _ucf101_numbers(file: Path) -> dict[str, str]:
+    if not file.exists():
+        return {}
+    pairs = (line.split(maxsplit=1) for line in _lines(file) if line.strip())
+    return {number: name.strip() for number, name in pairs}
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"there is no file {file}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} cannot be read: {error}") from None
+
+
+def _csv_rows(file: Path, needed: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line numbers and rows of a CSV with a header that has at least the needed columns."""
+    reader = csv.DictReader(_lines(file))
+    for column in needed:
+        if column not in (reader.fieldnames or ()):
+            raise UserError(f"{file} has no column '{column}'; its header is: {', '.join(reader.fieldnames or ())}")
+    for row in reader:
+        yield reader.line_num, row
+
+
+def _media_files(root: Path) -> list[Path]:
+    """Every video or image below a folder, sorted by path; hidden files and folders are left out."""
+    if not root.is_dir():
+        raise UserError(f"there is no folder {root}")
+    found: list[Path] = []
+    seen: set[str] = set()  # corpora are often put together from links, and links can form a circle
+    for folder, folders, files in os.walk(root, followlinks=True):
+        if os.path.realpath(folder) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(folder))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(folder, name) for name in files if Path(name).suffix.lower() in MEDIA_SUFFIXES and name[0] != "."]
+    if not found:
+        raise UserError(f"{root} holds no videos or images")
+    return sorted(found)

@@ -1,0 +1,88 @@
+"""Weights with all that is needed to use them, and the state that a killed training goes on from.
+
+Both are plain tensors, numbers and strings, and load with `weights_only=True`: nothing in them is executed.
+"""
+
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vidsemi.errors import UserError
+from vidsemi.files import atomic_path
+from vidsemi.media.transforms import InputSpec
+from vidsemi.models.create import create_model
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What it takes to build a network and to feed it.
+
+    Attributes:
+        model: its name.
+        args: arguments of its own.
+        classes: class names in the order of its outputs.
+        input: what it takes in.
+    """
+
+    model: str
+    args: dict[str, float]
+    classes: list[str]
+    input: InputSpec
+
+    def build(self) -> nn.Module:
+        """The network with fresh weights."""
+        return create_model(self.model, num_classes=len(self.classes), frames=self.input.frames, args=self.args)
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Save a checkpoint atomically."""
+    with atomic_path(path) as temporary:
+        torch.save({"format": FORMAT, **content}, temporary)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Load a checkpoint of ours to the CPU.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds anything but tensors and plain values.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"there are no weights at {path}") from None
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} cannot be loaded as weights: {str(error).splitlines()[0]}") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path} is not a checkpoint of vidsemi (format {FORMAT})")
+    return content
+
+
+def save_weights(path: Path, network: nn.Module, spec: NetworkSpec, provenance: dict[str, Any]) -> None:
+    """Save a trained network.
+
+    Args:
+        path: of the file.
+        network: the network.
+        spec: how to build it.
+        provenance: where the weights come from; plain JSON values.
+    """
+    state = {key: value.cpu() for key, value in network.state_dict().items()}
+    save(path, {"spec": asdict(spec), "state_dict": state, "provenance": provenance})
+
+
+def load_weights(path: Path) -> tuple[nn.Module, NetworkSpec]:
+    """A trained network, on the CPU, and how it was built."""
+    content = load(path)
+    try:
+        spec = NetworkSpec(**{**content["spec"], "input": InputSpec(**content["spec"]["input"])})
+        network = spec.build()
+        network.load_state_dict(content["state_dict"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise UserError(f"{path} does not hold the weights it names: {str(error).splitlines()[0]}") from None
+    return network, spec

@@ -1,0 +1,47 @@
+"""What the networks run on, and the processes that feed them."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from vidsemi.config import Machine
+from vidsemi.errors import UserError
+
+PREFETCH = 4  # batches (in scoring: videos) that a worker has ready
+
+
+def pick_device(machine: Machine) -> torch.device:
+    """The device to run on; `auto` is a GPU where there is one."""
+    name = machine.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"machine.device: '{name}' cannot be used here: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def worker_count(machine: Machine) -> int:
+    """Processes that decode."""
+    return machine.workers if machine.workers is not None else len(os.sched_getaffinity(0))
+
+
+def make_loader(
+    dataset: Dataset, sampler: Any, machine: Machine, *, batch_size: int | None, collate: Callable[[Any], Any]
+) -> DataLoader:
+    """A DataLoader over a sampler's keys, in their order; batch_size None gives single items."""
+    workers = worker_count(machine)
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate,
+        prefetch_factor=PREFETCH if workers else None,
+        pin_memory=False,
+    )

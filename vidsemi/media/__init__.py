@@ -1,0 +1,1 @@
+"""A manifest row → uint8 views."""

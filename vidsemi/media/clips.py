@@ -1,0 +1,49 @@
+"""Which frames make a clip: pure integer arithmetic (design of the 10-clip test: paper, section on video).
+
+Throughout, n is the number of frames that really decode, T = `frames` the frames of a clip, `stride` the step between
+them, and L = `span(T, stride)` the stretch of video that a clip covers.
+"""
+
+import numpy as np
+
+
+def span(frames: int, stride: int) -> int:
+    """Frames from the first to the last of a clip, both included. frames = 4, stride = 2: fxfxfxf, 7."""
+    return (frames - 1) * stride + 1
+
+
+def view_starts(n: int, length: int, views: int) -> list[int]:
+    """First frames of `views` clips spread evenly over a video, the first at frame 0, the last ending on the last frame.
+
+    A single view lies in the middle. A video shorter than a clip has all its views at frame 0.
+
+    Args:
+        n: frames of the video.
+        length: span L of a clip.
+        views: number of clips V.
+
+    Example:
+        >>> view_starts(100, 8, 4)
+        [0, 30, 61, 92]
+    """
+    room = max(n - length, 0)
+    if views == 1:
+        return [room // 2]
+    return [i * room // (views - 1) for i in range(views)]
+
+
+def clip_indices(start: int, frames: int, stride: int, n: int) -> np.ndarray:
+    """Frame numbers of one clip, (T,) int64; past the end of the video its last frame is repeated."""
+    return np.minimum(start + stride * np.arange(frames, dtype=np.int64), n - 1)
+
+
+def view_indices(n: int, frames: int, stride: int, views: int) -> np.ndarray:
+    """Frame numbers of all views of a video, (V, T) int64."""
+    starts = view_starts(n, span(frames, stride), views)
+    return np.stack([clip_indices(start, frames, stride, n) for start in starts])
+
+
+def random_clip_indices(n: int, frames: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+    """Frame numbers of one training clip, (T,) int64; its start is uniform in [0, n - L]."""
+    room = max(n - span(frames, stride), 0)
+    return clip_indices(int(rng.integers(room + 1)), frames, stride, n)

@@ -1,0 +1,170 @@
+"""Map-style datasets. They hold paths only, so that any number of worker processes can carry them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from vidsemi.corpus.manifest import Manifest
+from vidsemi.errors import DecodeError
+from vidsemi.media.clips import random_clip_indices, view_indices
+from vidsemi.media.reading import read_frames
+from vidsemi.media.transforms import InputSpec, center_crop, random_crop_flip
+
+MAX_SUBSTITUTES = 50  # files in a row that do not decode before training gives up on the corpus
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Which classes teach an example, and how much: the rows of a sparse (N, classes) matrix that each sum to 1.
+
+    Attributes:
+        offsets: (N + 1,) int64; example i's classes are `labels[offsets[i]:offsets[i + 1]]`, each with weight 1/k.
+        labels: int64 class indices.
+        classes: number of classes.
+    """
+
+    offsets: np.ndarray
+    labels: np.ndarray
+    classes: int
+
+    @classmethod
+    def single(cls, labels: np.ndarray, classes: int) -> "Targets":
+        """One class an example: labels (N,)."""
+        return cls(np.arange(len(labels) + 1), labels, classes)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def dense(self, index: int) -> np.ndarray:
+        """Example `index` as a distribution over the classes, (classes,) float32."""
+        own = self.labels[self.offsets[index] : self.offsets[index + 1]]
+        target = np.zeros(self.classes, np.float32)
+        target[own] = 1 / len(own)
+        return target
+
+
+@dataclass(frozen=True)
+class TrainItem:
+    """One training clip.
+
+    Attributes:
+        clip: (T, crop, crop, 3) uint8; None if too many files in a row do not decode.
+        target: (classes,) float32, sums to 1.
+        example_id: the example that was read.
+        unreadable: example ids that were tried before it and do not decode.
+        error: the last one's reason where there is no clip.
+    """
+
+    clip: torch.Tensor | None
+    target: torch.Tensor
+    example_id: int
+    unreadable: list[int]
+    error: str | None = None
+
+
+class TrainClips(Dataset):
+    """Random clips with their targets. Items are asked for by (pass, index), and depend on (seed, pass, index) only.
+
+    Args:
+        manifest: where the examples are.
+        examples: (N,) int64 example ids, the ones to train on.
+        targets: their N targets.
+        spec: what the network takes.
+        flip: probability of a horizontal flip.
+        seed: of all randomness.
+    """
+
+    def __init__(
+        self, manifest: Manifest, examples: np.ndarray, targets: Targets, spec: InputSpec, *, flip: float, seed: int
+    ):
+        self.manifest, self.examples, self.targets = manifest, examples, targets
+        self.spec, self.flip, self.seed = spec, flip, seed
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, key: tuple[int, int]) -> TrainItem:
+        """The clip for (pass, index); where a file does not decode, the next example's takes its place."""
+        pass_number, first = key
+        unreadable: list[int] = []
+        for index in range(first, first + min(MAX_SUBSTITUTES, len(self))):
+            example_id = int(self.examples[index % len(self)])
+            target = torch.from_numpy(self.targets.dense(index % len(self)))
+            try:
+                return TrainItem(self._read(pass_number, example_id), target, example_id, unreadable)
+            except DecodeError as error:
+                unreadable.append(example_id)
+                last = str(error)
+        return TrainItem(None, target, example_id, unreadable, last)
+
+    def _read(self, pass_number: int, example_id: int) -> torch.Tensor:
+        spec, key = self.spec, (self.seed, pass_number, example_id)
+
+        def choose(n: int) -> np.ndarray:
+            return random_clip_indices(n, spec.frames, spec.stride, np.random.default_rng((*key, 0)))
+
+        frames = read_frames(self.manifest.row(example_id), choose, size=spec.resize, to_the_end=False)
+        cut = random_crop_flip(frames, spec.crop, self.flip, np.random.default_rng((*key, 1)))
+        return torch.from_numpy(np.ascontiguousarray(cut))
+
+
+class ExampleOrder(Sampler):
+    """The keys of `TrainClips` from position `start` to `stop`: pass after pass, each a permutation of (seed, pass)."""
+
+    def __init__(self, examples: int, *, seed: int, start: int, stop: int):
+        self.examples, self.seed, self.start, self.stop = examples, seed, start, stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        position = self.start
+        while position < self.stop:
+            pass_number, offset = divmod(position, self.examples)
+            order = np.random.default_rng((self.seed, pass_number)).permutation(self.examples)
+            for index in order[offset : offset + self.stop - position].tolist():
+                yield pass_number, index
+            position = (pass_number + 1) * self.examples
+
+
+@dataclass(frozen=True)
+class Views:
+    """All views of one example, or why there are none.
+
+    Attributes:
+        example_id: the row of the manifest.
+        clips: (V, T, crop, crop, 3) uint8; None if the example cannot be read.
+        error: the reason then.
+    """
+
+    example_id: int
+    clips: torch.Tensor | None
+    error: str | None = None
+
+
+class TestViews(Dataset):
+    """Every example's views for scoring and evaluation; a file that does not decode is reported, never replaced."""
+
+    __test__ = False  # the name begins like a test's
+
+    def __init__(self, manifest: Manifest, spec: InputSpec, *, views: int):
+        self.manifest, self.spec, self.views = manifest, spec, views
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+    def __getitem__(self, example_id: int) -> Views:
+        spec = self.spec
+
+        def choose(n: int) -> np.ndarray:
+            return view_indices(n, spec.frames, spec.stride, self.views).reshape(-1)
+
+        try:
+            frames = read_frames(self.manifest.row(example_id), choose, size=spec.resize)
+        except DecodeError as error:
+            return Views(example_id, None, error.reason)
+        cut = np.ascontiguousarray(center_crop(frames, spec.crop))
+        return Views(example_id, torch.from_numpy(cut).unflatten(0, (self.views, spec.frames)))

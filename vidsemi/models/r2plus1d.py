@@ -1,0 +1,123 @@
+"""R(2+1)D as Tran et al. (2018) trained it and as the paper's Table 7 counts it.
+
+A 3-D convolution is split into a spatial one and a temporal one with a ReLU between them. The planes in the middle are
+chosen *for each convolution* so that the pair has as many parameters as the 3-D convolution that it replaces; only this
+rule gives the 33M and 64M parameters of Table 7. (torchvision's `r2plus1d_18` chooses them once a block and is another
+network, of 31.51M.)
+
+Modules are nested and named as in torchvision's `VideoResNet`, so state dicts in that layout, the published IG-65M files
+among them, fit without renaming.
+"""
+
+import torch
+from torch import nn
+
+BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+BASE_PLANES = 64
+STEM_MIDDLE_PLANES = 45  # a design choice of the authors: the rule below would give 83
+BN_EPS, BN_MOMENTUM = 1e-3, 0.1  # Caffe2's momentum of 0.9 is PyTorch's 0.1
+
+
+def middle_planes(planes_in: int, planes_out: int) -> int:
+    """Planes between the 1x3x3 and the 3x1x1 convolution that keep the parameters of one 3x3x3 convolution."""
+    return (3 * 3 * 3 * planes_in * planes_out) // (3 * 3 * planes_in + 3 * planes_out)
+
+
+def temporal_strides(frames: int) -> tuple[int, int, int, int]:
+    """Stride in time of the four layers: three halvings, fewer for clips too short to be halved three times."""
+    halvings = 3 if frames >= 8 else 2 if frames >= 4 else 1
+    return (1, 2, 2 if halvings >= 2 else 1, 2 if halvings == 3 else 1)
+
+
+def _batch_norm(planes: int) -> nn.BatchNorm3d:
+    return nn.BatchNorm3d(planes, eps=BN_EPS, momentum=BN_MOMENTUM)
+
+
+def _conv(planes_in: int, planes_out: int, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> nn.Conv3d:
+    padding = tuple(k // 2 for k in kernel)
+    return nn.Conv3d(planes_in, planes_out, kernel, stride, padding, bias=False)
+
+
+def _conv_2plus1d(planes_in: int, planes_out: int, time_stride: int, space_stride: int) -> nn.Sequential:
+    middle = middle_planes(planes_in, planes_out)
+    return nn.Sequential(
+        _conv(planes_in, middle, (1, 3, 3), (1, space_stride, space_stride)),
+        _batch_norm(middle),
+        nn.ReLU(inplace=True),
+        _conv(middle, planes_out, (3, 1, 1), (time_stride, 1, 1)),
+    )
+
+
+class BasicBlock(nn.Module):
+    """Two (2+1)D convolutions and a shortcut; the shortcut is one full-stride 1x1x1 convolution where shapes differ."""
+
+    def __init__(self, planes_in: int, planes_out: int, time_stride: int, space_stride: int):
+        super().__init__()
+        self.conv1 = nn.Sequential(
+            _conv_2plus1d(planes_in, planes_out, time_stride, space_stride),
+            _batch_norm(planes_out),
+            nn.ReLU(inplace=True),
+        )
+        self.conv2 = nn.Sequential(_conv_2plus1d(planes_out, planes_out, 1, 1), _batch_norm(planes_out))
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if planes_in != planes_out or (time_stride, space_stride) != (1, 1):
+            self.downsample = nn.Sequential(
+                _conv(planes_in, planes_out, (1, 1, 1), (time_stride, space_stride, space_stride)),
+                _batch_norm(planes_out),
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return self.relu(self.conv2(self.conv1(x)) + shortcut)
+
+
+class R2Plus1D(nn.Module):
+    """The network: stem without max-pool, four layers of basic blocks, average pool, linear head.
+
+    Args:
+        depth: 10, 18 or 34.
+        num_classes: outputs of the head.
+        frames: clip length T the network is made for; it decides how often time is halved (8 or more: three times).
+        width: multiplies the planes of every layer; 1 is the paper's network, less is for small runs.
+    """
+
+    def __init__(self, depth: int, num_classes: int, frames: int, width: float = 1.0):
+        super().__init__()
+        planes = [round(BASE_PLANES * width) * 2**i for i in range(4)]
+        stem_middle = round(STEM_MIDDLE_PLANES * width)
+        self.stem = nn.Sequential(
+            _conv(3, stem_middle, (1, 7, 7), (1, 2, 2)),
+            _batch_norm(stem_middle),
+            nn.ReLU(inplace=True),
+            _conv(stem_middle, planes[0], (3, 1, 1), (1, 1, 1)),
+            _batch_norm(planes[0]),
+            nn.ReLU(inplace=True),
+        )
+        strides = temporal_strides(frames)
+        layers = []
+        planes_in = planes[0]
+        for planes_out, blocks, time_stride, space_stride in zip(
+            planes, BLOCKS[depth], strides, (1, 2, 2, 2), strict=True
+        ):
+            first = BasicBlock(planes_in, planes_out, time_stride, space_stride)
+            rest = [BasicBlock(planes_out, planes_out, 1, 1) for _ in range(blocks - 1)]
+            layers.append(nn.Sequential(first, *rest))
+            planes_in = planes_out
+        self.layer1, self.layer2, self.layer3, self.layer4 = layers
+        self.avgpool = nn.AdaptiveAvgPool3d(1)
+        self.fc = nn.Linear(planes[-1], num_classes)
+        self._initialize()
+
+    def _initialize(self) -> None:
+        """MSRA initialisation (He et al. 2015), as the reference uses."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.normal_(self.fc.weight, std=0.01)
+        nn.init.zeros_(self.fc.bias)
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        """(N, 3, T, H, W) normalised float → (N, num_classes) logits."""
+        x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(clips)))))
+        return self.fc(self.avgpool(x).flatten(1))

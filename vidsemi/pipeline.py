@@ -1,0 +1,281 @@
+"""The method: its stages in the paper's order, for every seed, student and approach of a config.
+
+    D ──▶ teacher ──score U──▶ scores ──select──▶ D̂ ──pretrain──▶ student ──finetune on D──▶ evaluate
+    D ──▶ student (supervised, the baseline) ──▶ evaluate
+
+What two students or approaches share (teacher, scores, selection) is one stage and is made once.
+"""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidsemi.config import Config, Network, Recipe
+from vidsemi.errors import UserError
+from vidsemi.files import write_json
+from vidsemi.run_directory import Stage, is_done, run_stage
+from vidsemi.stages.corpora import Corpora, load_corpora
+
+logger = logging.getLogger("vidsemi")
+
+KINDS = ("teacher", "score", "select", "supervised", "pretrain", "finetune", "evaluate")  # the order of `--until`
+SELECTION = "selection.parquet"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A stage that ends in a row of results.json, and what the row says of it."""
+
+    stage: Stage
+    student: str
+    approach: str
+    seed: int
+    weights: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All stages of a run in an order in which they can be run, and the evaluations among them."""
+
+    stages: list[Stage]
+    evaluations: list[Evaluation]
+
+
+class Planner:
+    """Turns a config into stages. Building them runs nothing and imports no torch."""
+
+    def __init__(self, config: Config, corpora: Corpora):
+        self.config, self.corpora, self.output = config, corpora, Path(config.output)
+        self.stages: list[Stage] = []
+        self.evaluations: list[Evaluation] = []
+
+    def plan(self) -> Plan:
+        for seed in self.config.seeds:
+            selection = None
+            if self.config.has_teacher:
+                selection = self._teach(seed)
+            for student in self.config.students:
+                for approach in self.config.approaches_of(student):
+                    folder = f"seed{seed}/{student.name}/{approach}"
+                    if approach == "supervised":
+                        recipe = self.config.train.supervised
+                        last = self._train(f"{folder}/train", "supervised", student, recipe, seed)
+                    else:
+                        assert selection and self.config.train.pretrain and self.config.train.finetune
+                        first = self._train(
+                            f"{folder}/pretrain", "pretrain", student, self.config.train.pretrain, seed, selection
+                        )
+                        last = self._train(
+                            f"{folder}/finetune", "finetune", student, self.config.train.finetune, seed, init=first
+                        )
+                    self._evaluate(folder, last, student.name, approach, seed)
+        return Plan(self.stages, self.evaluations)
+
+    def _teach(self, seed: int) -> Stage:
+        """Teacher, its test, its scores of U, the selection; returns the selection."""
+        config, teacher, unlabeled = self.config, self.config.teacher, self.corpora.unlabeled
+        assert teacher and unlabeled
+        folder = f"seed{seed}/teacher"
+        trained = self._train(f"{folder}/train", "teacher", teacher, teacher.train or config.train.supervised, seed)
+        self._evaluate(folder, trained, "teacher", "teacher", seed)
+        score = {
+            "views": config.score.views,
+            "per_example": config.score.per_example or config.select.per_example,
+            "shard_size": config.score.shard_size,
+        }
+
+        def run_score(stage_folder: Path) -> dict[str, Any]:
+            from vidsemi.stages.score import score_stage
+
+            weights = self.output / trained.name / "weights.pt"
+            return score_stage(
+                stage_folder, weights=weights, manifest=unlabeled, machine=config.machine, title=f"{folder}/score", **score
+            )
+
+        scored = self._add(
+            f"{folder}/score", "score", {"unlabeled": unlabeled.fingerprint, **score}, (trained,), run_score
+        )
+
+        def run_select(stage_folder: Path) -> dict[str, Any]:
+            from vidsemi.stages.select import select_stage
+
+            return select_stage(
+                stage_folder / SELECTION, scores=self.output / scored.name, **config.select.model_dump()
+            )
+
+        return self._add(f"{folder}/select", "select", config.select.model_dump(), (scored,), run_select)
+
+    def _train(
+        self,
+        name: str,
+        kind: str,
+        network: Network,
+        recipe: Recipe,
+        seed: int,
+        selection: Stage | None = None,
+        init: Stage | None = None,
+    ) -> Stage:
+        """A training on D̂ where there is a selection, else on D; from the weights of `init` or fresh ones."""
+        config, corpora = self.config, self.corpora
+
+        def run(folder: Path) -> dict[str, Any]:
+            from vidsemi.stages.train import labeled_lesson, selected_lesson, train_stage
+
+            if selection is None:
+                lesson = labeled_lesson(corpora)
+            else:
+                lesson = selected_lesson(corpora, self.output / selection.name / SELECTION)
+            return train_stage(
+                folder,
+                lesson,
+                network=network,
+                input=config.input,
+                classes=corpora.classes,
+                recipe=recipe,
+                seed=seed,
+                machine=config.machine,
+                title=name,
+                init_from=self.output / init.name / "weights.pt" if init else None,
+            )
+
+        settings = {
+            "network": network.model_dump(include={"model", "frames", "args"}),
+            "input": config.input.model_dump(mode="json"),
+            "recipe": recipe.model_dump(),
+            "seed": seed,
+            "labeled": corpora.labeled.fingerprint,
+        }
+        return self._add(name, kind, settings, tuple(stage for stage in (selection, init) if stage), run)
+
+    def _evaluate(self, folder: str, trained: Stage, student: str, approach: str, seed: int) -> None:
+        config, manifest = self.config, self.corpora.test
+        weights = f"{trained.name}/weights.pt"
+
+        def run(_: Path) -> dict[str, Any]:
+            from vidsemi.stages.evaluate import evaluate_stage
+
+            return evaluate_stage(
+                weights=self.output / weights,
+                manifest=manifest,
+                views=config.evaluate.views,
+                machine=config.machine,
+                title=f"{folder}/evaluate",
+            )
+
+        settings = {"test": manifest.fingerprint, "views": config.evaluate.views}
+        stage = self._add(f"{folder}/evaluate", "evaluate", settings, (trained,), run)
+        self.evaluations.append(Evaluation(stage, student, approach, seed, weights))
+
+    def _add(self, name: str, kind: str, settings: dict, after: tuple[Stage, ...], run: Any) -> Stage:
+        stage = Stage(name, kind, settings, after, run)
+        self.stages.append(stage)
+        return stage
+
+
+def dataset_folder(name: str) -> Path:
+    """The folder under datasets/ of a checkout, or of those that come with an installed vidsemi."""
+    package = Path(__file__).parent
+    for folder in (package.parent / "datasets" / name, package / "datasets" / name):
+        if folder.is_dir():
+            return folder
+    raise UserError(f"data.dataset: there is no datasets/{name}")
+
+
+def prepare_data(config: Config) -> None:
+    """Make the manifests that are missing, where the config says that the dataset's own script makes them."""
+    data = config.data
+    sources = [source for source in (data.labeled, data.test, data.unlabeled) if source is not None]
+    if not (data.prepare and data.dataset) or all(Path(source.manifest).exists() for source in sources):
+        return
+    script, target = dataset_folder(data.dataset) / "prepare.py", Path(data.labeled.manifest).parent
+    logger.info("%s writes the data to %s", script, target)
+    if subprocess.run([sys.executable, str(script), "--output", str(target)], stdout=sys.stderr).returncode:
+        raise UserError(f"{script} did not finish; the data in {target} is not complete")
+
+
+def make_plan(config: Config) -> Plan:
+    """Read the corpora and plan the stages.
+
+    Raises:
+        UserError: the data is not as the config says, or the output was made by another config.
+    """
+    plan = Planner(config, load_corpora(config.data)).plan()
+    for stage in plan.stages:
+        is_done(Path(config.output), stage)
+    return plan
+
+
+def run(config: Config, until: str | None = None) -> list[dict[str, Any]]:
+    """Run every stage that is not done yet and write results.json.
+
+    Args:
+        config: of the run.
+        until: one of `KINDS`; later stages are left out.
+
+    Returns:
+        The rows of results.json: one an evaluation that is done.
+    """
+    prepare_data(config)
+    plan = make_plan(config)
+    output = Path(config.output)
+    figures: dict[str, dict[str, Any]] = {}
+    last = KINDS.index(until) if until else len(KINDS)
+    for stage in plan.stages:
+        if KINDS.index(stage.kind) <= last:
+            figures[stage.name] = run_stage(output, stage)
+            write_json(output / "results.json", list(_rows(plan, figures)))
+    return list(_rows(plan, figures))
+
+
+def _rows(plan: Plan, figures: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for evaluation in plan.evaluations:
+        if evaluation.stage.name in figures:
+            yield {
+                "student": evaluation.student,
+                "approach": evaluation.approach,
+                "seed": evaluation.seed,
+                **figures[evaluation.stage.name],
+                "weights": evaluation.weights,
+            }
+
+
+def check(config: Config) -> tuple[dict[str, Any], str]:
+    """Look at all that a run needs and run nothing: data, output, device, networks, space.
+
+    Returns:
+        What was found, as a JSON document and as text.
+
+    Raises:
+        UserError: the run would not get far.
+    """
+    from vidsemi.engine.machine import pick_device
+    from vidsemi.models.create import create_model
+
+    plan = make_plan(config)
+    output = Path(config.output)
+    corpora = load_corpora(config.data)
+    for network in [*config.students, *([config.teacher] if config.teacher else [])]:
+        create_model(network.model, num_classes=len(corpora.classes), frames=network.frames, args=network.args)
+    there = next(folder for folder in [output, *output.resolve().parents] if folder.is_dir())
+    if not os.access(there, os.W_OK):
+        raise UserError(f"output: {there} cannot be written to")
+    document = {
+        "output": config.output,
+        "device": str(pick_device(config.machine)),
+        "classes": len(corpora.classes),
+        "labeled": len(corpora.labeled),
+        "unlabeled": len(corpora.unlabeled) if corpora.unlabeled else 0,
+        "test": len(corpora.test),
+        "free_bytes": shutil.disk_usage(there).free,
+        "stages": {stage.name: "done" if is_done(output, stage) else "to do" for stage in plan.stages},
+    }
+    lines = [f"{state:5}  {name}" for name, state in document["stages"].items()]
+    lines += [f"{key}: {document[key]}" for key in ("device", "classes", "labeled", "unlabeled", "test")]
+    lines.append(f"free space at {there}: {document['free_bytes'] / 2**30:.1f} GiB")
+    return document, "\n".join(lines)

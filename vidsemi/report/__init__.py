@@ -1,0 +1,1 @@
+"""A run's results → tables, a plot, a page."""

@@ -1,0 +1,43 @@
+"""Summary lines as a Markdown table that also reads well on a terminal."""
+
+from collections.abc import Sequence
+
+from vidsemi.models.flops import CONVENTION
+from vidsemi.report.summary import Line
+
+HEADER = ("student", "approach", "top-1 %", "top-5 %", "class mean %", "GMAC / view", "views", "parameters", "seeds")
+
+
+def cells(line: Line) -> tuple[str, ...]:
+    """A line as the texts under `HEADER`."""
+    return (
+        line.student,
+        line.approach,
+        str(line.top1),
+        str(line.top5),
+        str(line.mean_class_top1),
+        f"{line.gmacs_per_view:.3g}",
+        str(line.views),
+        f"{line.parameters / 1e6:.2f}M",
+        str(line.seeds),
+    )
+
+
+def notes(lines: Sequence[Line]) -> list[str]:
+    """What has to be said with the numbers."""
+    texts = [f"GMAC: {CONVENTION}, in billions; a video costs that times its views."]
+    if any(line.seeds > 1 for line in lines):
+        texts.append("Mean ± sample standard deviation over the seeds.")
+    unread = max((line.unread for line in lines), default=0)
+    if unread:
+        texts.append(f"{unread} test videos could not be read; they count as wrong.")
+    return texts
+
+
+def markdown(lines: Sequence[Line]) -> str:
+    """The table with its notes; columns are padded to one width."""
+    table = [HEADER, *(cells(line) for line in lines)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(HEADER))]
+    texts = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([texts[0], rule, *texts[1:], "", *notes(lines)]) + "\n"

@@ -1,0 +1,100 @@
+"""A run's directory: which stage is done, from what it was made, and that none is done twice (contract 4.5)."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidsemi import __version__
+from vidsemi.errors import UserError
+from vidsemi.files import fingerprint_json, write_json
+
+logger = logging.getLogger("vidsemi")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a run.
+
+    Attributes:
+        name: its folder under the run's output, such as `seed0/teacher/train`.
+        kind: which arrow of the method it is, such as `teacher` or `score`.
+        settings: all that determines its outcome but the stages before it; JSON values.
+        after: the stages whose outputs it reads.
+        run: does it, given its folder; returns its figures.
+    """
+
+    name: str
+    kind: str
+    settings: Mapping[str, Any]
+    after: "tuple[Stage, ...]"
+    run: Callable[[Path], dict[str, Any]]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of its settings and, through the stages before it, of theirs."""
+        return fingerprint_json({"settings": self.settings, "after": [stage.fingerprint for stage in self.after]})
+
+
+def read_record(output: Path, stage: Stage) -> dict[str, Any] | None:
+    """What stage.json says of a stage; None if it was never begun."""
+    file = output / stage.name / "stage.json"
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read: {error}; delete {file.parent} to run this stage again") from None
+
+
+def is_done(output: Path, stage: Stage) -> bool:
+    """Whether a stage is finished.
+
+    Raises:
+        UserError: it was begun with other settings; says which.
+    """
+    record = read_record(output, stage)
+    if record is None:
+        return False
+    folder = output / stage.name
+    if record.get("fingerprint") != stage.fingerprint:
+        difference = next(_differences(record.get("settings", {}), stage.settings), "another stage before it")
+        raise UserError(f"{folder} was made by another config: {difference}; choose another output, or delete that folder")
+    return record["status"] == "done"
+
+
+def _differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
+    """Where two nested settings differ, in words."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in [*new, *(name for name in old if name not in new)]:
+            yield from _differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+    elif json.dumps(old) != json.dumps(new):
+        yield f"{key} was {json.dumps(old)}, is now {json.dumps(new)}"
+
+
+def run_stage(output: Path, stage: Stage) -> dict[str, Any]:
+    """Run a stage unless it is done; one that was stopped goes on. Returns its figures."""
+    if is_done(output, stage):
+        record = read_record(output, stage)
+        assert record is not None
+        logger.info("%s: done before", stage.name)
+        return record["figures"]
+    folder = output / stage.name
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {
+        "stage": stage.name,
+        "status": "running",
+        "fingerprint": stage.fingerprint,
+        "settings": stage.settings,
+        "after": {before.name: before.fingerprint for before in stage.after},
+        "vidsemi": __version__,
+    }
+    write_json(folder / "stage.json", record)
+    begin = time.monotonic()
+    figures = stage.run(folder)
+    seconds = round(time.monotonic() - begin, 3)
+    write_json(folder / "stage.json", {**record, "status": "done", "seconds": seconds, "figures": figures})
+    return figures

@@ -1,0 +1,1 @@
+"""Scores in, D̂ out. numpy and pyarrow only: no torch, no pixels."""

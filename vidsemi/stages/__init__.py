@@ -1,0 +1,1 @@
+"""One file a stage of the method: settings and files in, files and figures out."""

@@ -1,0 +1,48 @@
+"""The evaluation stage: weights → video-level accuracy beside what the network costs."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from vidsemi.config import Machine
+from vidsemi.corpus.manifest import Manifest
+from vidsemi.engine import checkpoint
+from vidsemi.engine.evaluate import accuracy
+from vidsemi.engine.score import VideoScore, score_videos
+from vidsemi.media.datasets import TestViews
+from vidsemi.models.flops import measure_cost
+from vidsemi.progress import progress_bar
+
+logger = logging.getLogger("vidsemi")
+
+
+def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Machine, title: str) -> dict[str, Any]:
+    """Test a network.
+
+    Args:
+        weights: of the network.
+        manifest: labelled examples; their labels must be among the network's classes.
+        views: clips a video.
+        machine: what to run on.
+        title: for the progress bar.
+
+    Returns:
+        top1, top5, mean_class_top1 (percent), read, total, views, frames, parameters, gmacs_per_view.
+    """
+    network, spec = checkpoint.load_weights(weights)
+    labels = manifest.label_indices(spec.classes, str(weights))
+    videos = TestViews(manifest, spec.input, views=views)
+    with progress_bar(len(manifest), "video", title) as bar:
+
+        def counted() -> Iterator[VideoScore]:
+            for score in score_videos(network, videos, range(len(manifest)), machine):
+                bar.update()
+                yield score
+
+        result = accuracy(counted(), labels)
+    if result.read < result.total:
+        logger.warning("%s: only %d of %d videos can be read; the others count as wrong", title, result.read, result.total)
+    cost = measure_cost(network, frames=spec.input.frames, size=spec.input.crop)
+    return {**asdict(result), "views": views, "frames": spec.input.frames, **asdict(cost)}

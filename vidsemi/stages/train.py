@@ -1,0 +1,80 @@
+"""A training stage: of the teacher or a student, from scratch or from other weights, on labels or on a selection."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vidsemi.config import Input, Machine, Network, Recipe
+from vidsemi.corpus.manifest import Manifest
+from vidsemi.engine import checkpoint
+from vidsemi.engine.checkpoint import NetworkSpec
+from vidsemi.engine.train import CHECKPOINT, train
+from vidsemi.media.datasets import Targets, TrainClips
+from vidsemi.media.transforms import InputSpec
+from vidsemi.selection.result import read_selection
+from vidsemi.stages.corpora import Corpora
+
+WEIGHTS = "weights.pt"
+Lesson = tuple[Manifest, np.ndarray, Targets]  # examples of a manifest and what they teach
+
+
+def labeled_lesson(corpora: Corpora) -> Lesson:
+    """All of D with its true labels."""
+    labels = corpora.labeled.label_indices(corpora.classes, str(corpora.labeled.file))
+    return corpora.labeled, np.arange(len(labels)), Targets.single(labels, len(corpora.classes))
+
+
+def selected_lesson(corpora: Corpora, selection_file: Path) -> Lesson:
+    """D̂: each chosen example of U once, with target 1/k on each of the k classes that took it."""
+    assert corpora.unlabeled is not None  # the config asks for it where a selection is made
+    examples, offsets, labels = read_selection(selection_file).examples()
+    return corpora.unlabeled, examples, Targets(offsets, labels, len(corpora.classes))
+
+
+def train_stage(
+    folder: Path,
+    lesson: Lesson,
+    *,
+    network: Network,
+    input: Input,
+    classes: list[str],
+    recipe: Recipe,
+    seed: int,
+    machine: Machine,
+    title: str,
+    init_from: Path | None = None,
+) -> dict[str, Any]:
+    """Train a network and leave it in `folder` as weights.pt.
+
+    Args:
+        folder: of the stage; a checkpoint in it is gone on from.
+        lesson: what to learn.
+        network: what learns it.
+        input: what networks take in.
+        classes: names of the outputs.
+        recipe: how to train.
+        seed: of the fresh weights, the order and the augmentation.
+        machine: what to run on.
+        title: for the progress bar.
+        init_from: weights to begin with instead of fresh ones.
+
+    Returns:
+        Figures of the training.
+    """
+    torch.manual_seed(seed)
+    spec = NetworkSpec(network.model, network.args, classes, input_spec(network, input))
+    model = spec.build() if init_from is None else checkpoint.load_weights(init_from)[0]
+    manifest, examples, targets = lesson
+    clips = TrainClips(manifest, examples, targets, spec.input, flip=input.flip, seed=seed)
+    figures = train(model, clips, recipe, folder=folder, machine=machine, title=title)
+    provenance = {"manifest": manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed, **figures}
+    checkpoint.save_weights(folder / WEIGHTS, model, spec, provenance)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    return figures
+
+
+def input_spec(network: Network, input: Input) -> InputSpec:
+    """What this network takes in."""
+    return InputSpec(network.frames, input.stride, input.resize, input.crop, input.mean, input.std)
