@@ -56,6 +56,7 @@ class Planner:
         self.evaluations: list[Evaluation] = []
 
     def plan(self) -> Plan:
+        """All stages, each after those that it reads."""
         for seed in self.config.seeds:
             selection = None
             if self.config.has_teacher:
@@ -95,7 +96,12 @@ class Planner:
 
             weights = self.output / trained.name / "weights.pt"
             return score_stage(
-                stage_folder, weights=weights, manifest=unlabeled, machine=config.machine, title=f"{folder}/score", **score
+                stage_folder,
+                weights=weights,
+                manifest=unlabeled,
+                machine=config.machine,
+                title=f"{folder}/score",
+                **score,
             )
 
         scored = self._add(
@@ -265,17 +271,16 @@ def check(config: Config) -> tuple[dict[str, Any], str]:
     there = next(folder for folder in [output, *output.resolve().parents] if folder.is_dir())
     if not os.access(there, os.W_OK):
         raise UserError(f"output: {there} cannot be written to")
-    document = {
-        "output": config.output,
+    found = {
         "device": str(pick_device(config.machine)),
         "classes": len(corpora.classes),
         "labeled": len(corpora.labeled),
         "unlabeled": len(corpora.unlabeled) if corpora.unlabeled else 0,
         "test": len(corpora.test),
-        "free_bytes": shutil.disk_usage(there).free,
-        "stages": {stage.name: "done" if is_done(output, stage) else "to do" for stage in plan.stages},
     }
-    lines = [f"{state:5}  {name}" for name, state in document["stages"].items()]
-    lines += [f"{key}: {document[key]}" for key in ("device", "classes", "labeled", "unlabeled", "test")]
-    lines.append(f"free space at {there}: {document['free_bytes'] / 2**30:.1f} GiB")
-    return document, "\n".join(lines)
+    free = shutil.disk_usage(there).free
+    stages = {stage.name: "done" if is_done(output, stage) else "to do" for stage in plan.stages}
+    lines = [f"{state:5}  {name}" for name, state in stages.items()]
+    lines += [f"{key}: {value}" for key, value in found.items()]
+    lines.append(f"free space at {there}: {free / 2**30:.1f} GiB")
+    return {"output": config.output, **found, "free_bytes": free, "stages": stages}, "\n".join(lines)

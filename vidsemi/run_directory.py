@@ -62,7 +62,9 @@ def is_done(output: Path, stage: Stage) -> bool:
     folder = output / stage.name
     if record.get("fingerprint") != stage.fingerprint:
         difference = next(_differences(record.get("settings", {}), stage.settings), "another stage before it")
-        raise UserError(f"{folder} was made by another config: {difference}; choose another output, or delete that folder")
+        raise UserError(
+            f"{folder} was made by another config: {difference}; choose another output, or delete that folder"
+        )
     return record["status"] == "done"
 
 

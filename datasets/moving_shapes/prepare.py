@@ -5,7 +5,8 @@ the shape is uniformly distributed whatever the class: only motion tells the cla
 
     python datasets/moving_shapes/prepare.py --output data/moving_shapes
 
-All is drawn from (seed, split, number of the clip): the same command writes the same clips, with any number of processes.
+All is drawn from (seed, split, number of the clip), so the same command draws the same clips whatever the number of
+processes.
 """
 
 import argparse
@@ -18,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 DIRECTIONS = ["east", "north", "northeast", "northwest", "south", "southeast", "southwest", "west"]
-_ANGLES = {"east": 0, "southeast": 45, "south": 90, "southwest": 135, "west": 180, "northwest": 225, "north": 270, "northeast": 315}  # fmt: skip
+_COMPASS = ["east", "southeast", "south", "southwest", "west", "northwest", "north", "northeast"]
+_ANGLES = {name: 45 * i for i, name in enumerate(_COMPASS)}  # degrees, clockwise, since y points down
 NO_CLASS = ["still", "jitter", "circle", "empty"]  # what the unlabelled clips of no class show instead
 
 SIZE = 40  # pixels a side of the files
@@ -133,15 +135,20 @@ def _make(job: tuple[Path, tuple[int, ...], str]) -> None:
 def split_jobs(output: Path, seed: int, split: int, name: str, per_class: int, no_class: int) -> list[tuple]:
     """(file, key, motion) of a split's clips, the classes taking turns, the clips of no class at the end."""
     motions = DIRECTIONS * per_class + [NO_CLASS[i % len(NO_CLASS)] for i in range(no_class)]
-    return [(output / name / f"{number:05d}.mp4", (seed, split, number), motion) for number, motion in enumerate(motions)]
+    return [
+        (output / name / f"{number:05d}.mp4", (seed, split, number), motion) for number, motion in enumerate(motions)
+    ]
 
 
 def main() -> None:
+    """Write the files, then the manifests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("data/moving_shapes"))
     parser.add_argument("--labeled", type=int, default=18, help="clips a class in labeled.csv")
-    parser.add_argument("--unlabeled", type=int, default=250, help="clips a class in unlabeled.csv, their labels not told")
-    parser.add_argument("--no-class", type=int, default=300, help="further clips in unlabeled.csv that show no drift")
+    parser.add_argument(
+        "--unlabeled", type=int, default=200, help="clips a class in unlabeled.csv, their labels not told"
+    )
+    parser.add_argument("--no-class", type=int, default=200, help="further clips in unlabeled.csv that show no drift")
     parser.add_argument("--test", type=int, default=50, help="clips a class in test.csv")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

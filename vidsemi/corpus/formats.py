@@ -12,9 +12,22 @@ from pathlib import Path
 from vidsemi.corpus.manifest import COLUMNS, read_table
 from vidsemi.errors import UserError
 
-MEDIA_SUFFIXES = frozenset(
-    ".mp4 .avi .mkv .webm .mov .m4v .mpg .mpeg .wmv .flv .3gp .ts .ogv .jpg .jpeg .png .webp .bmp".split()
-)
+VIDEO_SUFFIXES = {
+    ".mp4",
+    ".avi",
+    ".mkv",
+    ".webm",
+    ".mov",
+    ".m4v",
+    ".mpg",
+    ".mpeg",
+    ".wmv",
+    ".flv",
+    ".3gp",
+    ".ts",
+    ".ogv",
+}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
 @dataclass
@@ -30,6 +43,7 @@ class Found:
     missing: list[str] = field(default_factory=list)
 
     def add(self, **values: object) -> None:
+        """Append one example; every call names the same columns."""
         for name, value in values.items():
             self.columns.setdefault(name, []).append(value)
 
@@ -58,7 +72,7 @@ def read_folder(root: Path) -> Found:
 
 
 def read_kinetics(file: Path, root: Path) -> Found:
-    """The official annotation CSV: label, youtube_id, time_start, time_end, split (and more, or no label for a test set).
+    """The official annotation CSV: label, youtube_id, time_start, time_end, split; test sets have no label.
 
     Files may lie anywhere under `root`, named <id>_<start>_<end>.* with six digits each, or <id>.* or v_<id>.*; whole
     videos under the last two names are trimmed to the annotated seconds.
@@ -96,7 +110,9 @@ def read_ucf101(file: Path, root: Path) -> Found:
         if not path:
             continue
         if not label:
-            raise UserError(f"{file}: line {line_number}: '{path}' has no class folder; expected Class/v_Class_g01_c01.avi")
+            raise UserError(
+                f"{file}: line {line_number}: '{path}' has no class folder, as in Class/v_Class_g01_c01.avi"
+            )
         if number and numbers and numbers.get(number.strip()) != label:
             raise UserError(f"{file}: line {line_number}: class number {number} is not that of {label} in classInd.txt")
         if (root / path).exists():
@@ -104,6 +120,14 @@ def read_ucf101(file: Path, root: Path) -> Found:
         else:
             found.missing.append(path)
     return found
+
+
+def portable_path(path: str, manifest: Path) -> str:
+    """A path as a manifest should hold it: relative to the manifest's folder if it lies below it, else absolute."""
+    if "://" in path:
+        return path
+    folder, absolute = manifest.parent.resolve(), Path(os.path.abspath(path))
+    return str(absolute.relative_to(folder) if absolute.is_relative_to(folder) else absolute)
 
 
 def _ucf101_numbers(file: Path) -> dict[str, str]:
@@ -144,7 +168,11 @@ def _media_files(root: Path) -> list[Path]:
             continue
         seen.add(os.path.realpath(folder))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(folder, name) for name in files if Path(name).suffix.lower() in MEDIA_SUFFIXES and name[0] != "."]
+        found += [
+            Path(folder, name)
+            for name in files
+            if Path(name).suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES and name[0] != "."
+        ]
     if not found:
         raise UserError(f"{root} holds no videos or images")
     return sorted(found)

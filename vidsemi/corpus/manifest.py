@@ -59,6 +59,7 @@ class Manifest:
         return self.table.num_rows
 
     def row(self, example_id: int) -> Row:
+        """What it takes to read an example; its path as it can be opened."""
         values = {name: self.table.column(name)[example_id].as_py() for name in self._row_columns}
         values["path"] = resolve(values["path"], self.root)
         return Row(example_id=example_id, **values)
@@ -74,7 +75,9 @@ class Manifest:
         labels = self.table.column("label")
         missing = np.flatnonzero(pc.is_null(labels).to_numpy())
         if len(missing):
-            raise UserError(f"{self.file}: {_row_name(self.file, missing[0])} has no label; every labelled example needs one")
+            raise UserError(
+                f"{self.file}: {_row_name(self.file, missing[0])} has no label; every labelled example needs one"
+            )
         return sorted(pc.unique(labels).to_pylist())
 
     def label_indices(self, classes: list[str], source: str) -> np.ndarray:
@@ -93,7 +96,9 @@ class Manifest:
             near = difflib.get_close_matches(label, classes, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else ""
             row = _row_name(self.file, unknown[0])
-            raise UserError(f"{self.file}: the label '{label}' ({row}) is not one of the {len(classes)} classes of {source}{hint}")
+            raise UserError(
+                f"{self.file}: the label '{label}' ({row}) is not one of the {len(classes)} classes of {source}{hint}"
+            )
         return indices.to_numpy().astype(np.int64)
 
 

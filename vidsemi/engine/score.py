@@ -68,6 +68,4 @@ def _score(
     ]
     views = torch.cat(softmax).unflatten(0, (len(readable), -1))
     means = iter(views.mean(dim=1).cpu().numpy())
-    return [
-        VideoScore(video.example_id, None if video.clips is None else next(means), video.error) for video in videos
-    ]
+    return [VideoScore(video.example_id, None if video.clips is None else next(means), video.error) for video in videos]

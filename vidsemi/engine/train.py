@@ -40,6 +40,7 @@ class Batch:
 
 
 def collate(items: list[TrainItem]) -> Batch:
+    """Items as a batch."""
     error = next((item.error for item in items if item.error is not None), None)
     clips = [item.clip for item in items if item.clip is not None]
     return Batch(
@@ -104,7 +105,9 @@ def train(
             batch = next(batches)
             waited += time.monotonic() - before
             if batch.error is not None:
-                raise UserError(f"training stopped: {MAX_SUBSTITUTES} files in a row cannot be read; the last is {batch.error}")
+                raise UserError(
+                    f"training stopped: {MAX_SUBSTITUTES} files in a row cannot be read; the last is {batch.error}"
+                )
             rate = learning_rate(recipe, progress.examples)
             progress.losses.append(_step(network, optimizer, batch, clips, rate, device, progress.examples))
             progress.examples += len(batch.example_ids)

@@ -13,7 +13,7 @@ def span(frames: int, stride: int) -> int:
 
 
 def view_starts(n: int, length: int, views: int) -> list[int]:
-    """First frames of `views` clips spread evenly over a video, the first at frame 0, the last ending on the last frame.
+    """First frames of `views` clips spread evenly: the first at frame 0, the last ending on the last frame.
 
     A single view lies in the middle. A video shorter than a clip has all its views at frame 0.
 

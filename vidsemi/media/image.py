@@ -6,8 +6,6 @@ import numpy as np
 
 from vidsemi.errors import DecodeError
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
-
 
 def read_image(path: str, *, size: tuple[int, int] | None = None, data: bytes | None = None) -> np.ndarray:
     """Read an image.

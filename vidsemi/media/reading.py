@@ -4,9 +4,10 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from vidsemi.corpus.formats import IMAGE_SUFFIXES
 from vidsemi.corpus.manifest import Row
 from vidsemi.errors import DecodeError
-from vidsemi.media.image import SUFFIXES, read_image
+from vidsemi.media.image import read_image
 from vidsemi.media.video import ChooseFrames, read_video
 
 
@@ -20,11 +21,9 @@ def read_frames(row: Row, choose: ChooseFrames, *, size: tuple[int, int], to_the
     """
     path = _local(row.path)
     data = None if row.member is None else _member(path, row)
-    if PurePosixPath(row.member or row.path).suffix.lower() in SUFFIXES:
+    if PurePosixPath(row.member or row.path).suffix.lower() in IMAGE_SUFFIXES:
         return read_image(path, size=size, data=data)[choose(1)]
-    return read_video(
-        path, choose, size=size, start=row.start, end=row.end, to_the_end=to_the_end, data=data
-    )
+    return read_video(path, choose, size=size, start=row.start, end=row.end, to_the_end=to_the_end, data=data)
 
 
 def _local(path: str) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 
 from vidsemi.errors import DecodeError
 
@@ -70,12 +72,12 @@ def _gather(frames: dict[int, np.ndarray], wanted: np.ndarray) -> np.ndarray:
     return np.stack([frames[number] for number in wanted.tolist()])
 
 
-def _open(path: str, data: bytes | None) -> tuple[av.container.InputContainer, av.VideoStream]:
+def _open(path: str, data: bytes | None) -> tuple[InputContainer, av.VideoStream]:
     """Open a file and its default video stream, one decoding thread. Nothing but that file is ever opened."""
     source = path if data is None else io.BytesIO(data)
-    container = av.open(source, metadata_errors="replace", options={"protocol_whitelist": "file"})
+    container = av.open(source, "r", metadata_errors="replace", options={"protocol_whitelist": "file"})
     stream = container.streams.best("video")
-    if stream is None:
+    if not isinstance(stream, av.VideoStream):
         container.close()
         raise DecodeError(path, "has no video stream")
     stream.codec_context.thread_count = 1
@@ -105,7 +107,7 @@ def _count_packets(path: str, data: bytes | None, trim: tuple[float | None, floa
         return sum(1 for packet in packets if _in_trim(packet.pts, stream, trim))
 
 
-def _frames(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+def _frames(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
     """Decoded frames in presentation order. Packets that do not decode are passed over, as players do."""
     for packet in container.demux(stream):
         try:
@@ -115,7 +117,7 @@ def _frames(container: av.container.InputContainer, stream: av.VideoStream) -> I
 
 
 def _decode(
-    container: av.container.InputContainer,
+    container: InputContainer,
     stream: av.VideoStream,
     trim: tuple[float | None, float | None],
     size: tuple[int, int] | None,
@@ -124,24 +126,25 @@ def _decode(
 ) -> tuple[dict[int, np.ndarray], int | None]:
     """One forward pass: the wanted frames by number, and how many there were (None if it stopped before the end)."""
     last = max(wanted)
+    scaler = VideoReformatter()  # one a pass: a new one a frame would cost more than decoding small frames does
     found: dict[int, np.ndarray] = {}
     number = 0
     for frame in _frames(container, stream):
         if not _in_trim(frame.pts, stream, trim):
             continue
         if number in wanted:
-            found[number] = _pixels(frame, size)
+            found[number] = _pixels(frame, size, scaler)
         if number == last and not to_the_end:
             return found, None
         number += 1
     return found, number
 
 
-def _pixels(frame: av.VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
+def _pixels(frame: av.VideoFrame, size: tuple[int, int] | None, scaler: VideoReformatter) -> np.ndarray:
     """(height, width, 3) uint8 RGB of one frame, scaled bilinearly and turned upright."""
     quarter_turns = round(frame.rotation / 90) % 4
     height, width = size or (None, None)
     if quarter_turns % 2:
         height, width = width, height
-    image = frame.reformat(width=width, height=height, format="rgb24", interpolation="BILINEAR").to_ndarray()
+    image = scaler.reformat(frame, width=width, height=height, format="rgb24", interpolation="BILINEAR").to_ndarray()
     return np.rot90(image, quarter_turns)

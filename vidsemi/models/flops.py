@@ -11,9 +11,11 @@ CONVENTION = "multiply-adds of convolutions and linear layers, per view"
 
 @dataclass(frozen=True)
 class Cost:
-    """Attributes:
-    parameters: all trainable numbers.
-    gmacs_per_view: billions of multiply-adds of one forward pass of one view.
+    """What one network costs.
+
+    Attributes:
+        parameters: all trainable numbers.
+        gmacs_per_view: billions of multiply-adds of one forward pass of one view.
     """
 
     parameters: int

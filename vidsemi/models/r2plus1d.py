@@ -5,8 +5,8 @@ chosen *for each convolution* so that the pair has as many parameters as the 3-D
 rule gives the 33M and 64M parameters of Table 7. (torchvision's `r2plus1d_18` chooses them once a block and is another
 network, of 31.51M.)
 
-Modules are nested and named as in torchvision's `VideoResNet`, so state dicts in that layout, the published IG-65M files
-among them, fit without renaming.
+Modules are nested and named as in torchvision's `VideoResNet`, so state dicts in that layout, the published IG-65M
+files among them, fit without renaming.
 """
 
 import torch
@@ -34,7 +34,7 @@ def _batch_norm(planes: int) -> nn.BatchNorm3d:
 
 
 def _conv(planes_in: int, planes_out: int, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> nn.Conv3d:
-    padding = tuple(k // 2 for k in kernel)
+    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
     return nn.Conv3d(planes_in, planes_out, kernel, stride, padding, bias=False)
 
 
@@ -68,6 +68,7 @@ class BasicBlock(nn.Module):
             )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, planes_in, T, H, W) → (N, planes_out, T / time_stride, H / space_stride, W / space_stride)."""
         shortcut = x if self.downsample is None else self.downsample(x)
         return self.relu(self.conv2(self.conv1(x)) + shortcut)
 

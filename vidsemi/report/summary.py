@@ -21,6 +21,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: list[float]) -> "Spread":
+        """Of one value a seed."""
         return cls(statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None)
 
     def __str__(self) -> str:

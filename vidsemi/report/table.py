@@ -38,6 +38,8 @@ def markdown(lines: Sequence[Line]) -> str:
     """The table with its notes; columns are padded to one width."""
     table = [HEADER, *(cells(line) for line in lines)]
     widths = [max(len(row[column]) for row in table) for column in range(len(HEADER))]
-    texts = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table]
+    texts = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table
+    ]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([texts[0], rule, *texts[1:], "", *notes(lines)]) + "\n"

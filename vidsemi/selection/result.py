@@ -88,7 +88,9 @@ def select(scores: Scores, *, per_class: int, per_example: int) -> Selection:
             raise UserError(f"{name} is {value}; it must be at least 1")
     stored, classes = scores.info.per_example, scores.info.classes
     if per_example > stored:
-        raise UserError(f"per_example (P) is {per_example}, but the scores hold only {stored} classes an example; score again with more")
+        raise UserError(
+            f"per_example (P) is {per_example}, but the scores hold {stored} classes an example; score again with more"
+        )
     rows, rank = balanced_ranked(
         scores.example_id, scores.label, scores.score, per_class=per_class, per_example=per_example
     )
@@ -140,4 +142,5 @@ def read_selection(file: Path) -> Selection:
         columns = [table.column(name).to_numpy() for name in ("label", "rank", "example_id", "score")]
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file} is not a selection of vidsemi: {' '.join(str(error).split())}") from None
-    return Selection(*columns, info)
+    label, rank, example_id, score = columns
+    return Selection(label, rank, example_id, score, info)

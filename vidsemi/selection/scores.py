@@ -81,6 +81,7 @@ def top_classes(probabilities: np.ndarray, per_example: int) -> tuple[np.ndarray
 
 
 def part_name(number: int) -> str:
+    """File name of a part."""
     return f"part-{number:06d}.parquet"
 
 
@@ -167,5 +168,7 @@ def read_scores(folder: Path) -> Scores:
         for name in ScoresInfo.__dataclass_fields__:
             if getattr(part.info, name) != getattr(parts[0].info, name):
                 raise UserError(f"{file} and {files[0].name} were not scored alike: their '{name}' differ")
-    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in ("example_id", "label", "score"))
-    return Scores(*columns, parts[0].info)
+    example_id, label, score = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("example_id", "label", "score")
+    )
+    return Scores(example_id, label, score, parts[0].info)

@@ -54,4 +54,6 @@ def _look_for_files(manifest: Manifest, page: str) -> None:
     rows = np.linspace(0, len(manifest) - 1, min(FILES_LOOKED_FOR, len(manifest))).astype(int)
     paths = [manifest.row(int(row)).path for row in rows]
     if not any("://" in path or os.path.exists(path) for path in paths):
-        raise UserError(f"none of {len(paths)} files of {manifest.file} that were looked for is there, such as {paths[0]}{page}")
+        raise UserError(
+            f"none of {len(paths)} files of {manifest.file} that were looked for is there, such as {paths[0]}{page}"
+        )

@@ -43,6 +43,8 @@ def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Ma
 
         result = accuracy(counted(), labels)
     if result.read < result.total:
-        logger.warning("%s: only %d of %d videos can be read; the others count as wrong", title, result.read, result.total)
+        logger.warning(
+            "%s: only %d of %d videos can be read; the others count as wrong", title, result.read, result.total
+        )
     cost = measure_cost(network, frames=spec.input.frames, size=spec.input.crop)
     return {**asdict(result), "views": views, "frames": spec.input.frames, **asdict(cost)}

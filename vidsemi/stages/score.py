@@ -72,7 +72,9 @@ def score_stage(
     if failed:
         logger.warning("%s: %d of %d videos cannot be read; see %s", title, failed, len(manifest), folder / "failures")
     if failed == len(manifest):
-        raise UserError(f"not one of the {len(manifest)} examples of {manifest.file} can be read; see {folder / 'failures'}")
+        raise UserError(
+            f"not one of the {len(manifest)} examples of {manifest.file} can be read; see {folder / 'failures'}"
+        )
     return {"scored": len(manifest) - failed, "failed": failed, "parts": len(shards)}
 
 

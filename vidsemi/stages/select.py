@@ -21,7 +21,13 @@ def select_stage(file: Path, *, scores: Path, per_class: int, per_example: int) 
     info = selection.info
     if info.short_classes:
         names = ", ".join(info.short_classes[:5]) + (", …" if len(info.short_classes) > 5 else "")
-        logger.warning("selection: %d of %d classes have fewer than K = %d examples: %s", len(info.short_classes), len(info.classes), per_class, names)  # fmt: skip
+        logger.warning(
+            "selection: %d of %d classes have fewer than K = %d examples: %s",
+            len(info.short_classes),
+            len(info.classes),
+            per_class,
+            names,
+        )
     return {
         "rows_read": info.rows_read,
         "scored": info.scored,

@@ -1,0 +1,166 @@
+"""What the commands do: options in, a JSON document and a text out. Heavy imports happen where they are needed."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from vidsemi.errors import UserError
+
+Answer = tuple[Any, str]  # the JSON document, and the text for people
+
+
+def run(options: argparse.Namespace) -> Answer:
+    """Every stage of a config that is not done yet, then the report."""
+    from vidsemi import pipeline
+    from vidsemi.config_file import load_config
+
+    config = load_config(options.cfg, options.overrides)
+    if options.until and options.until not in pipeline.KINDS:
+        raise UserError(f"--until {options.until}: there is no such stage; they are: {', '.join(pipeline.KINDS)}")
+    if options.check:
+        return pipeline.check(config)
+    rows = pipeline.run(config, options.until)
+    if not rows:
+        return {"output": config.output, "results": []}, f"{config.output}: done until {options.until}"
+    from vidsemi.report.write import write_report
+
+    table = write_report([Path(config.output)], Path(config.output))
+    return {"output": config.output, "results": rows}, f"{table}\n{Path(config.output) / 'report.html'}"
+
+
+def manifest(options: argparse.Namespace) -> Answer:
+    """Write a manifest from a format that users bring, and a list of the files that it names but that are not there."""
+    from vidsemi.corpus import formats
+    from vidsemi.corpus.manifest import write_manifest
+    from vidsemi.files import write_text
+
+    file, root, output = options.file, options.root, options.output
+    if file is None and options.format != "folder":
+        raise UserError(f"the format {options.format} needs a file: vidsemi manifest {options.format} FILE --output M")
+    if root is None and options.format != "table":
+        raise UserError(f"the format {options.format} needs --root, the folder of the videos or images")
+    if options.format == "table":
+        columns = {"path_column": options.path_column, "label_column": options.label_column}
+        found = formats.read_table_format(file, root, **columns)
+    elif options.format == "folder":
+        found = formats.read_folder(root)
+    elif options.format == "kinetics":
+        found = formats.read_kinetics(file, root)
+    else:
+        found = formats.read_ucf101(file, root)
+    if not found.columns:
+        example = f", such as {found.missing[0]}" if found.missing else ""
+        raise UserError(f"not one of the {len(found.missing)} files listed in {file} is under {root}{example}")
+    found.columns["path"] = [formats.portable_path(path, output) for path in found.columns["path"]]
+    write_manifest(output, found.columns)
+    examples = len(found.columns["path"])
+    text = f"{output}: {examples} examples"
+    if found.missing:
+        missing = output.with_suffix(".missing.txt")
+        write_text(missing, "\n".join(found.missing) + "\n")
+        text += f"; {len(found.missing)} listed files are not there, see {missing}"
+    return {"manifest": str(output), "examples": examples, "missing": len(found.missing)}, text
+
+
+def _machine(options: argparse.Namespace) -> Any:
+    from vidsemi.config import Machine
+
+    for name in ("views", "workers", "per_example", "shard_size"):
+        value, least = getattr(options, name, None), 0 if name == "workers" else 1
+        if value is not None and value < least:
+            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be at least {least}")
+    return Machine(device=options.device, workers=options.workers)
+
+
+def score(options: argparse.Namespace) -> Answer:
+    """Score a corpus."""
+    machine = _machine(options)
+    from vidsemi.corpus.manifest import load_manifest
+    from vidsemi.stages.score import score_stage
+
+    corpus = load_manifest(options.manifest, options.root)
+    figures = score_stage(
+        options.output,
+        weights=options.weights,
+        manifest=corpus,
+        views=options.views,
+        per_example=options.per_example,
+        shard_size=options.shard_size,
+        machine=machine,
+        title="score",
+    )
+    text = f"{options.output}: {figures['scored']} of {len(corpus)} examples scored, {figures['failed']} cannot be read"
+    return {"scores": str(options.output), **figures}, text
+
+
+def select(options: argparse.Namespace) -> Answer:
+    """Choose D̂ from scores."""
+    from vidsemi.stages.select import select_stage
+
+    figures = select_stage(
+        options.output, scores=options.scores, per_class=options.per_class, per_example=options.per_example
+    )
+    text = f"{options.output}: {figures['chosen']} of {figures['scored']} examples chosen"
+    return {"selection": str(options.output), **figures}, text
+
+
+def evaluate(options: argparse.Namespace) -> Answer:
+    """Test a network."""
+    machine = _machine(options)
+    from vidsemi.corpus.manifest import load_manifest
+    from vidsemi.stages.evaluate import evaluate_stage
+
+    corpus = load_manifest(options.manifest, options.root)
+    figures = evaluate_stage(
+        weights=options.weights, manifest=corpus, views=options.views, machine=machine, title="evaluate"
+    )
+    text = (
+        f"top-1 {figures['top1']:.2f}%  top-5 {figures['top5']:.2f}%  class mean {figures['mean_class_top1']:.2f}%  "
+        f"({figures['read']} of {figures['total']} videos read, {figures['views']} views, "
+        f"{figures['gmacs_per_view']:.4g} GMAC a view)"
+    )
+    return figures, text
+
+
+def report(options: argparse.Namespace) -> Answer:
+    """The report of one or more runs."""
+    if options.output is None and len(options.runs) > 1:
+        raise UserError("a report over several runs needs --output")
+    from vidsemi.report.summary import read_results
+    from vidsemi.report.write import write_report
+
+    output = options.output or options.runs[0]
+    table = write_report(options.runs, output)
+    rows = [{"run": str(run), **row} for run in options.runs for row in read_results(run)]
+    return {"output": str(output), "results": rows}, f"{table}\n{output / 'report.html'}"
+
+
+def flops(options: argparse.Namespace) -> Answer:
+    """What a network costs."""
+    from vidsemi.models.create import create_model
+    from vidsemi.models.flops import CONVENTION, measure_cost
+
+    args = {} if options.width is None else {"width": options.width}
+    network = create_model(options.model, num_classes=options.classes, frames=options.frames, args=args)
+    cost = measure_cost(network, frames=options.frames, size=options.size)
+    document = {
+        "model": options.model,
+        "frames": options.frames,
+        "size": options.size,
+        "classes": options.classes,
+        "parameters": cost.parameters,
+        "gmacs_per_view": cost.gmacs_per_view,
+        "views": options.views,
+        "gmacs_per_video": cost.gmacs_per_view * options.views,
+        "convention": CONVENTION,
+    }
+    text = "\n".join(
+        [
+            f"{options.model}, {options.frames} frames of {options.size}×{options.size}, {options.classes} classes",
+            f"parameters      {cost.parameters / 1e6:.2f}M",
+            f"GMAC per view   {cost.gmacs_per_view:.2f}",
+            f"GMAC per video  {cost.gmacs_per_view * options.views:.2f}  ({options.views} views)",
+            f"({CONVENTION})",
+        ]
+    )
+    return document, text
