@@ -41,7 +41,7 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
     file = find_config(name)
     try:
         values = CfgNode.load_yaml_with_base(str(file))
-    except (yaml.YAMLError, OSError, AssertionError, RecursionError) as error:
+    except (yaml.YAMLError, OSError, AssertionError, RecursionError, TypeError) as error:
         raise UserError(f"{file} cannot be read as a config: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{file} is no config: it has no keys")

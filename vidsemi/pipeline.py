@@ -41,8 +41,9 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Plan:
-    """All stages of a run in an order in which they can be run, and the evaluations among them."""
+    """The corpora of a run, all its stages in an order in which they can be run, and the evaluations among them."""
 
+    corpora: Corpora
     stages: list[Stage]
     evaluations: list[Evaluation]
 
@@ -76,7 +77,7 @@ class Planner:
                             f"{folder}/finetune", "finetune", student, self.config.train.finetune, seed, init=first
                         )
                     self._evaluate(folder, last, student.name, approach, seed)
-        return Plan(self.stages, self.evaluations)
+        return Plan(self.corpora, self.stages, self.evaluations)
 
     def _teach(self, seed: int) -> Stage:
         """Teacher, its test, its scores of U, the selection; returns the selection."""
@@ -205,16 +206,31 @@ def prepare_data(config: Config) -> None:
         raise UserError(f"{script} did not finish; the data in {target} is not complete")
 
 
-def make_plan(config: Config) -> Plan:
-    """Read the corpora and plan the stages.
+def preflight(config: Config) -> Plan:
+    """Find out in seconds what would else stop a run after hours, and plan its stages.
 
     Raises:
-        UserError: the data is not as the config says, or the output was made by another config.
+        UserError: the data is not as the config says, a network or the device does not exist, the output cannot be
+            written to or was made by another config.
     """
-    plan = Planner(config, load_corpora(config.data)).plan()
+    from vidsemi.engine.machine import pick_device
+    from vidsemi.models.create import create_model
+
+    corpora = load_corpora(config.data)
+    for network in [*config.students, *([config.teacher] if config.teacher else [])]:
+        create_model(network.model, num_classes=len(corpora.classes), frames=network.frames, args=network.args)
+    pick_device(config.machine)
+    if not os.access(_nearest_folder(Path(config.output)), os.W_OK):
+        raise UserError(f"output: {config.output} cannot be written to")
+    plan = Planner(config, corpora).plan()
     for stage in plan.stages:
         is_done(Path(config.output), stage)
     return plan
+
+
+def _nearest_folder(path: Path) -> Path:
+    """The path itself or the closest folder above it that is there."""
+    return next(folder for folder in [path, *path.resolve().parents] if folder.is_dir())
 
 
 def run(config: Config, until: str | None = None) -> list[dict[str, Any]]:
@@ -228,7 +244,7 @@ def run(config: Config, until: str | None = None) -> list[dict[str, Any]]:
         The rows of results.json: one an evaluation that is done.
     """
     prepare_data(config)
-    plan = make_plan(config)
+    plan = preflight(config)
     output = Path(config.output)
     figures: dict[str, dict[str, Any]] = {}
     last = KINDS.index(until) if until else len(KINDS)
@@ -252,35 +268,21 @@ def _rows(plan: Plan, figures: dict[str, dict[str, Any]]) -> Iterator[dict[str, 
 
 
 def check(config: Config) -> tuple[dict[str, Any], str]:
-    """Look at all that a run needs and run nothing: data, output, device, networks, space.
+    """Look at all that a run needs and run nothing.
 
     Returns:
         What was found, as a JSON document and as text.
 
     Raises:
-        UserError: the run would not get far.
+        UserError: as `preflight` does.
     """
-    from vidsemi.engine.machine import pick_device
-    from vidsemi.models.create import create_model
-
-    plan = make_plan(config)
+    plan = preflight(config)
     output = Path(config.output)
-    corpora = load_corpora(config.data)
-    for network in [*config.students, *([config.teacher] if config.teacher else [])]:
-        create_model(network.model, num_classes=len(corpora.classes), frames=network.frames, args=network.args)
-    there = next(folder for folder in [output, *output.resolve().parents] if folder.is_dir())
-    if not os.access(there, os.W_OK):
-        raise UserError(f"output: {there} cannot be written to")
-    found = {
-        "device": str(pick_device(config.machine)),
-        "classes": len(corpora.classes),
-        "labeled": len(corpora.labeled),
-        "unlabeled": len(corpora.unlabeled) if corpora.unlabeled else 0,
-        "test": len(corpora.test),
-    }
-    free = shutil.disk_usage(there).free
+    sizes = {name: len(manifest) if manifest else 0 for name, manifest in plan.corpora.by_name().items()}
+    free = shutil.disk_usage(_nearest_folder(output)).free
     stages = {stage.name: "done" if is_done(output, stage) else "to do" for stage in plan.stages}
     lines = [f"{state:5}  {name}" for name, state in stages.items()]
-    lines += [f"{key}: {value}" for key, value in found.items()]
-    lines.append(f"free space at {there}: {free / 2**30:.1f} GiB")
-    return {"output": config.output, **found, "free_bytes": free, "stages": stages}, "\n".join(lines)
+    lines.append(f"{len(plan.corpora.classes)} classes; " + ", ".join(f"{size} {name}" for name, size in sizes.items()))
+    lines.append(f"{free / 2**30:.1f} GiB free for {output}")
+    document = {"output": config.output, "classes": len(plan.corpora.classes), **sizes, "free_bytes": free}
+    return {**document, "stages": stages}, "\n".join(lines)

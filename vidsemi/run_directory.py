@@ -74,7 +74,11 @@ def _differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
         for name in [*new, *(name for name in old if name not in new)]:
             yield from _differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
     elif json.dumps(old) != json.dumps(new):
-        yield f"{key} was {json.dumps(old)}, is now {json.dumps(new)}"
+        yield f"{key} was {_shown(old)}, is now {_shown(new)}"
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is None else json.dumps(value)
 
 
 def run_stage(output: Path, stage: Stage) -> dict[str, Any]:

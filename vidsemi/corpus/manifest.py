@@ -115,7 +115,7 @@ def _row_name(file: Path, index: int) -> str:
 def read_table(file: Path) -> pa.Table:
     """A CSV with a header or a Parquet file as an Arrow table, CSV columns of ours in their own types."""
     if not file.is_file():
-        raise UserError(f"there is no manifest at {file}")
+        raise UserError(f"there is no manifest {file} (looked for {file.absolute()})")
     try:
         if file.suffix == ".parquet":
             return pq.read_table(file)

@@ -53,10 +53,10 @@ def read_video(
             count = stream.frames if stream.frames > 0 and trim == (None, None) else _count_packets(path, data, trim)
             wanted = choose(max(count, 1))
             frames, decoded = _decode(container, stream, trim, size, set(wanted.tolist()), to_the_end)
-        if decoded is None or decoded == count:
-            return _gather(frames, wanted)
         if decoded == 0:
             raise DecodeError(path, "no frame decodes" if trim == (None, None) else f"no frame lies in the trim {trim}")
+        if decoded is None or decoded == count:
+            return _gather(frames, wanted)
         wanted = choose(decoded)
         if not frames.keys() >= set(wanted.tolist()):
             container, stream = _open(path, data)

@@ -1,5 +1,6 @@
 """What a network costs: parameters and multiply-adds, counted by fvcore."""
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +25,9 @@ class Cost:
 
 def measure_cost(network: nn.Module, *, frames: int, size: int) -> Cost:
     """Count a network's parameters and the multiply-adds of one view of T = `frames` frames of size × size pixels."""
-    from fvcore.nn import FlopCountAnalysis
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # fvcore's own use of torch.jit.script
+        from fvcore.nn import FlopCountAnalysis
 
     device = next(network.parameters()).device
     was_training = network.training

@@ -22,6 +22,10 @@ class Corpora:
     unlabeled: Manifest | None
     classes: list[str]
 
+    def by_name(self) -> dict[str, Manifest | None]:
+        """The manifests under their names in a config."""
+        return {"labeled": self.labeled, "unlabeled": self.unlabeled, "test": self.test}
+
 
 def load_corpora(data: Data) -> Corpora:
     """Read the manifests; labels of the test set must be labels of D, and some files of each must be there.

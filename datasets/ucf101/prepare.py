@@ -1,0 +1,63 @@
+"""Writes manifests of UCF101 from its split files: labelled, unlabelled and test.
+
+    python datasets/ucf101/prepare.py --root UCF-101 --splits ucfTrainTestlist --output data/ucf101
+
+Part of the training clips are taken as U, their labels withheld. Clips of one group (`_g08_`) are cut from the same
+video, so whole groups go to one side.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+from vidsemi.corpus.formats import portable_path, read_ucf101
+from vidsemi.corpus.manifest import write_manifest
+from vidsemi.errors import UserError
+
+
+def group_of(path: str) -> int:
+    """The group's number: v_Punch_g08_c01.avi → 8."""
+    return int(Path(path).stem.split("_")[-2].removeprefix("g"))
+
+
+def main() -> None:
+    """Read the lists and write the manifests."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, required=True, help="folder with one folder a class")
+    parser.add_argument("--splits", type=Path, required=True, help="folder with trainlist01.txt, testlist01.txt, …")
+    parser.add_argument("--split", type=int, choices=[1, 2, 3], default=1)
+    parser.add_argument("--labeled-groups", type=int, default=5, help="groups a class that keep their labels")
+    parser.add_argument("--output", type=Path, default=Path("data/ucf101"))
+    options = parser.parse_args()
+    train = read_ucf101(options.splits / f"trainlist{options.split:02d}.txt", options.root)
+    test = read_ucf101(options.splits / f"testlist{options.split:02d}.txt", options.root)
+    if not train.columns or not test.columns:
+        raise UserError(f"no clips of {options.splits} are under {options.root}")
+    clips = list(zip(train.columns["path"], train.columns["label"], strict=True))
+    groups: dict[str, set[int]] = {}
+    for path, label in clips:
+        groups.setdefault(label, set()).add(group_of(path))
+    labeled_groups = {label: sorted(numbers)[: options.labeled_groups] for label, numbers in groups.items()}
+    labeled = [(path, label) for path, label in clips if group_of(path) in labeled_groups[label]]
+    unlabeled = [path for path, label in clips if group_of(path) not in labeled_groups[label]]
+    if not unlabeled:
+        raise UserError(f"--labeled-groups {options.labeled_groups} leaves no group unlabelled")
+    columns = {
+        "labeled": {"path": [path for path, _ in labeled], "label": [label for _, label in labeled]},
+        "unlabeled": {"path": unlabeled},
+        "test": {"path": test.columns["path"], "label": test.columns["label"]},
+    }
+    for name, values in columns.items():
+        manifest = options.output / f"{name}.csv"
+        write_manifest(manifest, {**values, "path": [portable_path(path, manifest) for path in values["path"]]})
+    sizes = ", ".join(f"{len(values['path'])} {name}" for name, values in columns.items())
+    print(f"{options.output}: {sizes}, {len(train.missing) + len(test.missing)} listed but not there")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"prepare.py: error: {error}")

@@ -1,0 +1,111 @@
+"""Videos and corpora that the tests make, and the real files where they are."""
+
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+BITS = 8  # of the barcode
+
+
+def barcode_frame(number: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """A frame that carries its number as black and white columns."""
+    bits = [(number >> bit) & 1 for bit in range(BITS)]
+    columns = np.repeat(np.array(bits, np.uint8) * 255, width // BITS)
+    return np.broadcast_to(columns[None, :, None], (height, width, 3)).copy()
+
+
+def read_barcode(image: np.ndarray) -> int:
+    """The number in a frame (H, W, 3), whatever its size."""
+    width = image.shape[1]
+    centres = [int((bit + 0.5) * width / BITS) for bit in range(BITS)]
+    return sum(int(image[:, centre].mean() > 127) << bit for bit, centre in enumerate(centres))
+
+
+@pytest.fixture
+def make_video(tmp_path: Path) -> Callable[..., Path]:
+    """Make a video of barcodes: make_video("a.mp4", frames=20, rate=10, codec="libx264")."""
+
+    def make(name: str, frames: int = 20, rate: int = 10, codec: str = "libx264", bf: int = 2) -> Path:
+        file = tmp_path / name
+        with av.open(str(file), "w") as container:
+            stream = container.add_stream(codec, rate=rate)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            stream.codec_context.gop_size = 7
+            stream.codec_context.max_b_frames = bf
+            for number in range(frames):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(barcode_frame(number), format="rgb24")))
+            container.mux(stream.encode(None))
+        return file
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small moving_shapes dataset: 3 labelled, 6 unlabelled and 2 test clips a class, 4 of no class."""
+    folder = tmp_path_factory.mktemp("data") / "shapes"
+    script = REPOSITORY / "datasets" / "moving_shapes" / "prepare.py"
+    sizes = ["--labeled", "3", "--unlabeled", "6", "--no-class", "4", "--test", "2"]
+    subprocess.run([sys.executable, script, "--output", folder, *sizes], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def tiny_config(shapes: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Write a config that runs in seconds; further settings as `key.path=value`."""
+
+    def write(name: str = "tiny.yaml", text: str = "") -> Path:
+        file = tmp_path / name
+        file.write_text(
+            f"""
+output: {tmp_path / "run"}
+data: {{labeled: {shapes}/labeled.csv, unlabeled: {shapes}/unlabeled.csv, test: {shapes}/test.csv}}
+input: {{resize: [20, 20], crop: 16, flip: 0}}
+teacher: {{model: r2plus1d_10, frames: 4, args: {{width: 0.0625}}}}
+students:
+  - {{name: small, model: r2plus1d_10, frames: 4, args: {{width: 0.0625}}}}
+train:
+  supervised: {{examples: 24, batch_size: 8, learning_rate: 0.01}}
+  pretrain: {{examples: 24, batch_size: 8, learning_rate: 0.01}}
+  finetune: {{examples: 16, batch_size: 8, learning_rate: 0.001}}
+score: {{views: 2, shard_size: 20}}
+select: {{per_class: 3, per_example: 2}}
+evaluate: {{views: 2}}
+machine: {{device: cpu, workers: 0}}
+{text}
+""",
+            encoding="utf-8",
+        )
+        return file
+
+    return write
+
+
+@pytest.fixture
+def write_csv(tmp_path: Path) -> Callable[..., Path]:
+    """Write rows as a CSV: write_csv("m.csv", ["path", "label"], [["a.mp4", "x"]])."""
+
+    def write(name: str, header: list[str], rows: list[list[str]]) -> Path:
+        file = tmp_path / name
+        with open(file, "w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([header, *rows])
+        return file
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real files, from VIDSEMI_REAL_DATA."""
+    folder = os.environ.get("VIDSEMI_REAL_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("VIDSEMI_REAL_DATA does not name the folder of real files")
+    return Path(folder)

@@ -1,0 +1,165 @@
+"""Scoring and evaluation against plain references."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vidsemi.config import Machine
+from vidsemi.corpus.manifest import load_manifest
+from vidsemi.engine import checkpoint
+from vidsemi.engine.checkpoint import NetworkSpec
+from vidsemi.engine.evaluate import accuracy, rank_of_label
+from vidsemi.engine.score import VideoScore
+from vidsemi.errors import UserError
+from vidsemi.media.transforms import InputSpec
+from vidsemi.selection.scores import read_scores
+from vidsemi.stages.evaluate import evaluate_stage
+from vidsemi.stages.score import score_stage
+
+SPEC = InputSpec(frames=4, stride=1, resize=(20, 24), crop=16, mean=(0.4, 0.5, 0.3), std=(0.2, 0.25, 0.3))
+CPU = Machine(device="cpu", workers=0, clips_per_forward=7)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """An untrained network with running statistics and a head that do not leave all scores alike."""
+    torch.manual_seed(0)
+    names = ["east", "north", "northeast", "northwest", "south", "southeast", "southwest", "west"]
+    spec = NetworkSpec("r2plus1d_10", {"width": 0.0625}, names, SPEC)
+    network = spec.build()
+    network(torch.randn(8, 3, 4, 16, 16))
+    torch.nn.init.normal_(network.fc.weight, std=2.0)
+    checkpoint.save_weights(tmp_path / "weights.pt", network, spec, {})
+    return tmp_path / "weights.pt"
+
+
+def reference(weights: Path, file: str, views: int) -> np.ndarray:
+    """The definition, written out: forward decode, explicit indices, softmax(...).mean(0)."""
+    network, _ = checkpoint.load_weights(weights)
+    with av.open(file) as container:
+        frames = np.stack(
+            [
+                frame.reformat(width=24, height=20, format="rgb24", interpolation="BILINEAR").to_ndarray()
+                for frame in container.decode(video=0)
+            ]
+        )
+    n = len(frames)
+    clips = []
+    for i in range(views):
+        start = int(np.floor(i * (n - 4) / (views - 1)))
+        clip = frames[[min(start + t, n - 1) for t in range(4)], 2:18, 4:20] / 255
+        clips.append((clip - np.array([0.4, 0.5, 0.3])) / np.array([0.2, 0.25, 0.3]))
+    x = torch.tensor(np.stack(clips).transpose(0, 4, 1, 2, 3), dtype=torch.float32)
+    with torch.no_grad():
+        return network.eval()(x).softmax(1).mean(0).numpy()
+
+
+def test_scores_equal_the_plain_reference(tmp_path: Path, shapes: Path, weights: Path):
+    manifest = load_manifest(shapes / "test.csv")
+    for workers, folder in ((0, tmp_path / "a"), (2, tmp_path / "b")):
+        machine = CPU.model_copy(update={"workers": workers})
+        options = {"views": 3, "per_example": 8, "shard_size": 5, "machine": machine, "title": "score"}
+        figures = score_stage(folder, weights=weights, manifest=manifest, **options)
+        assert figures == {"scored": 16, "failed": 0, "parts": 4}
+        scores = read_scores(folder)
+        assert scores.example_id.reshape(-1, 8)[:, 0].tolist() == list(range(16))
+        for example in range(16):
+            expected = reference(weights, manifest.row(example).path, 3)
+            own = slice(8 * example, 8 * example + 8)
+            np.testing.assert_allclose(scores.score[own], expected[scores.label[own]], atol=1e-5)
+            assert (np.diff(scores.score[own]) <= 0).all()
+
+
+def test_scoring_goes_on_where_it_stopped(tmp_path: Path, shapes: Path, weights: Path):
+    manifest = load_manifest(shapes / "test.csv")
+    options = {"views": 2, "per_example": 3, "shard_size": 5, "machine": CPU, "title": "score"}
+    score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options)
+    whole = read_scores(tmp_path / "s")
+    kept = (tmp_path / "s" / "part-000000.parquet").stat().st_mtime_ns
+    (tmp_path / "s" / "part-000002.parquet").unlink()
+    score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options)
+    again = read_scores(tmp_path / "s")
+    assert np.array_equal(again.example_id, whole.example_id)
+    assert np.array_equal(again.label, whole.label)
+    np.testing.assert_allclose(again.score, whole.score, atol=1e-6)
+    assert (tmp_path / "s" / "part-000000.parquet").stat().st_mtime_ns == kept
+
+
+def broken_manifest(tmp_path: Path, shapes: Path) -> Path:
+    (tmp_path / "broken.mp4").write_bytes(b"nothing")
+    good = [shapes / "test" / f"{number:05d}.mp4" for number in range(3)]
+    rows = [(good[0], "east"), (tmp_path / "broken.mp4", "north"), (good[1], "north"), (tmp_path / "gone.mp4", "north")]
+    (tmp_path / "m.csv").write_text("path,label\n" + "".join(f"{path},{label}\n" for path, label in rows))
+    return tmp_path / "m.csv"
+
+
+def test_every_example_is_scored_or_a_failure(tmp_path: Path, shapes: Path, weights: Path):
+    manifest = load_manifest(broken_manifest(tmp_path, shapes))
+    options = {"views": 2, "per_example": 3, "shard_size": 2, "machine": CPU, "title": "score"}
+    figures = score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options)
+    assert figures == {"scored": 2, "failed": 2, "parts": 2}
+    failures = pq.read_table(tmp_path / "s" / "failures").to_pylist()
+    assert [(row["example_id"], Path(row["path"]).name) for row in failures] == [(1, "broken.mp4"), (3, "gone.mp4")]
+    assert all(row["error"] for row in failures)
+    assert sorted(set(read_scores(tmp_path / "s").example_id.tolist())) == [0, 2]
+
+
+def test_a_corpus_of_which_nothing_can_be_read_is_an_error(tmp_path: Path, shapes: Path, weights: Path):
+    (tmp_path / "none.csv").write_text("path\n/nowhere/a.mp4\n/nowhere/b.mp4\n")
+    options = {"views": 2, "per_example": 3, "shard_size": 1, "machine": CPU, "title": "score"}
+    with pytest.raises(UserError, match="not one of the 2 examples"):
+        score_stage(tmp_path / "s", weights=weights, manifest=load_manifest(tmp_path / "none.csv"), **options)
+
+
+def test_a_video_that_cannot_be_read_counts_as_wrong(tmp_path: Path, shapes: Path, weights: Path):
+    manifest = load_manifest(broken_manifest(tmp_path, shapes))
+    figures = evaluate_stage(weights=weights, manifest=manifest, views=3, machine=CPU, title="evaluate")
+    ranks = []
+    for example, label in ((0, 0), (2, 1)):
+        probabilities = reference(weights, manifest.row(example).path, 3)
+        ranks.append(int((probabilities > probabilities[label]).sum()))
+    assert (figures["read"], figures["total"]) == (2, 4)
+    assert figures["top1"] == pytest.approx(100 * sum(rank < 1 for rank in ranks) / 4)
+    assert figures["top5"] == pytest.approx(100 * sum(rank < 5 for rank in ranks) / 4)
+    assert figures["mean_class_top1"] == pytest.approx(100 * ((ranks[0] < 1) + (ranks[1] < 1) / 3) / 2)
+    assert figures["parameters"] > 0
+    assert figures["gmacs_per_view"] > 0
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.3]), min_size=2, max_size=8), st.data())
+def test_rank_of_a_label_with_ties(values: list[float], data: st.DataObject):
+    label = data.draw(st.integers(0, len(values) - 1))
+    order = sorted(range(len(values)), key=lambda index: (-values[index], index))
+    assert rank_of_label(np.array(values, np.float32), label) == order.index(label)
+
+
+def test_mean_class_accuracy_weighs_classes_alike():
+    scores = [VideoScore(i, np.array([0.9, 0.1], np.float32)) for i in range(10)]
+    result = accuracy(scores, np.array([0] * 9 + [1]))
+    assert result.top1 == pytest.approx(90)
+    assert result.mean_class_top1 == pytest.approx(50)
+    assert result.top5 == pytest.approx(100)
+
+
+def test_views_of_one_video_are_averaged_after_the_softmax():
+    """Mean of softmax and softmax of mean differ here; the first is meant."""
+    from vidsemi.engine.score import _score
+    from vidsemi.media.datasets import Views
+
+    class Brightness(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            value = x.mean(dim=(1, 2, 3, 4))
+            return torch.stack([40 * value, torch.zeros_like(value)], dim=1)
+
+    spec = InputSpec(1, 1, (2, 2), 2, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    clips = torch.zeros(2, 1, 2, 2, 3, dtype=torch.uint8)
+    clips[1] = 255
+    (result,) = _score(Brightness(), [Views(0, clips)], spec, 1, torch.device("cpu"))
+    assert result.probabilities == pytest.approx([0.75, 0.25], abs=1e-6)

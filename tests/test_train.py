@@ -1,0 +1,251 @@
+"""The training loop: exact resume, schedules, targets, guards, and files that do not decode."""
+
+import json
+import multiprocessing
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vidsemi.config import Machine, Recipe
+from vidsemi.corpus.manifest import Manifest, load_manifest
+from vidsemi.engine import checkpoint
+from vidsemi.engine import train as loop
+from vidsemi.engine.checkpoint import NetworkSpec
+from vidsemi.engine.schedule import learning_rate
+from vidsemi.errors import UserError
+from vidsemi.media.datasets import ExampleOrder, Targets, TestViews, TrainClips
+from vidsemi.media.transforms import InputSpec, center_crop, normalize, random_crop_flip
+from vidsemi.models.create import create_model
+
+SPEC = InputSpec(frames=4, stride=1, resize=(20, 20), crop=16, mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2))
+RECIPE = Recipe(examples=60, batch_size=8, learning_rate=0.05, warmup_examples=16)
+CPU = Machine(device="cpu", workers=0)
+
+
+@pytest.fixture
+def clips(shapes: Path) -> TrainClips:
+    manifest = load_manifest(shapes / "labeled.csv")
+    labels = manifest.label_indices(manifest.class_names(), "D")
+    return TrainClips(manifest, np.arange(len(manifest)), Targets.single(labels, 8), SPEC, flip=0.5, seed=3)
+
+
+def fresh() -> nn.Module:
+    torch.manual_seed(0)
+    return create_model("r2plus1d_10", num_classes=8, frames=4, args={"width": 0.0625})
+
+
+def run(folder: Path, clips: TrainClips, machine: Machine = CPU, recipe: Recipe = RECIPE) -> tuple[nn.Module, dict]:
+    folder.mkdir(exist_ok=True)
+    network = fresh()
+    return network, loop.train(network, clips, recipe, folder=folder, machine=machine, title="test")
+
+
+def equal(a: nn.Module, b: nn.Module) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+class Killed(BaseException):
+    """Stands for a kill in the middle of a step."""
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 7])
+def test_a_killed_training_that_goes_on_equals_one_that_was_not(
+    tmp_path: Path, clips: TrainClips, monkeypatch: pytest.MonkeyPatch, stop_at: int
+):
+    straight, figures = run(tmp_path / "a", clips)
+    steps = 0
+    step = loop._step
+
+    def dies(*arguments: object) -> float:
+        nonlocal steps
+        steps += 1
+        if steps == stop_at:
+            raise Killed
+        return step(*arguments)
+
+    every_step = CPU.model_copy(update={"checkpoint_seconds": 1e-9})
+    monkeypatch.setattr(loop, "_step", dies)
+    with pytest.raises(Killed):
+        run(tmp_path / "b", clips, every_step)
+    assert (tmp_path / "b" / loop.CHECKPOINT).exists() == (stop_at > 1)
+    resumed, more = run(tmp_path / "b", clips, every_step.model_copy(update={"workers": 2}))
+    assert equal(straight, resumed)
+    assert more["examples"] == figures["examples"] == 60
+    assert more["loss"] == figures["loss"]
+
+
+def test_the_number_of_workers_changes_nothing(tmp_path: Path, clips: TrainClips):
+    networks = [run(tmp_path / str(n), clips, Machine(device="cpu", workers=n))[0] for n in (0, 1, 3)]
+    assert equal(networks[0], networks[1])
+    assert equal(networks[0], networks[2])
+    assert not equal(networks[0], fresh())
+
+
+def test_the_log_is_json_lines(tmp_path: Path, clips: TrainClips):
+    run(tmp_path / "a", clips)
+    events = [json.loads(line) for line in (tmp_path / "a" / loop.LOG).read_text().splitlines()]
+    assert events[-1]["examples"] == 60
+    assert {"loss", "rate", "waited"} <= events[-1].keys()
+
+
+def test_it_learns(tmp_path: Path, clips: TrainClips):
+    torch.manual_seed(0)
+    few = TrainClips(clips.manifest, clips.examples[:4], clips.targets, SPEC, flip=0.0, seed=0)
+    _, figures = run(tmp_path / "a", few, recipe=RECIPE.model_copy(update={"examples": 800}))
+    assert figures["loss"] < 0.5  # chance is log 8 = 2.08
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path, clips: TrainClips):
+    wild = RECIPE.model_copy(update={"learning_rate": 1e20, "warmup_examples": 0})
+    with pytest.raises(UserError, match=r"loss .* after \d+ examples.*example ids \[\d"):
+        run(tmp_path / "a", clips, CPU.model_copy(update={"checkpoint_seconds": 1e-9}), wild)
+    state = checkpoint.load(tmp_path / "a" / loop.CHECKPOINT)
+    assert state["examples"] < 60
+
+
+def test_schedules_by_hand():
+    steps = Recipe(examples=1400, batch_size=1, learning_rate=0.6, warmup_examples=100, warmup_from=0.1, drops=13, drop_factor=0.5)
+    assert learning_rate(steps, 0) == pytest.approx(0.1)
+    assert learning_rate(steps, 50) == pytest.approx(0.35)
+    for stage in range(1, 14):
+        assert learning_rate(steps, 100 * stage - 1) == pytest.approx(0.6 * 0.5 ** (stage - 1) if stage > 1 else 0.595)
+        assert learning_rate(steps, 100 * stage) == pytest.approx(0.6 * 0.5**stage)
+    assert learning_rate(steps, 1399) == pytest.approx(0.6 / 2**13)
+    cosine = Recipe(examples=100, batch_size=1, learning_rate=1.0, schedule="cosine")
+    assert [learning_rate(cosine, n) for n in (0, 50, 100)] == pytest.approx([1.0, 0.5, 0.0])
+
+
+def test_order_is_a_permutation_of_each_pass_from_any_position():
+    whole = list(ExampleOrder(7, seed=5, start=0, stop=30))
+    for pass_number in range(4):
+        assert sorted(whole[7 * pass_number : 7 * pass_number + 7]) == [(pass_number, index) for index in range(7)]
+    assert len({tuple(index for _, index in whole[7 * p : 7 * p + 7]) for p in range(4)}) > 1
+    for start in range(30):
+        assert list(ExampleOrder(7, seed=5, start=start, stop=30)) == whole[start:]
+    assert list(ExampleOrder(7, seed=6, start=0, stop=30)) != whole
+
+
+def test_targets_share_one_between_the_classes_that_took_an_example():
+    targets = Targets(np.array([0, 1, 4]), np.array([2, 0, 1, 3]), 4)
+    assert targets.dense(0).tolist() == [0, 0, 1, 0]
+    assert targets.dense(1) == pytest.approx([1 / 3, 1 / 3, 0, 1 / 3])
+
+
+def test_the_loss_is_the_cross_entropy_of_soft_targets(tmp_path: Path, clips: TrainClips):
+    """Against the sum written out, on a network that gives fixed logits."""
+
+    class Fixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.logits = nn.Parameter(torch.linspace(-1, 1, 8))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.logits.expand(len(x), 8)
+
+    network = Fixed()
+    pairs = Targets(np.arange(0, 2 * len(clips) + 1, 2), np.tile([1, 6], len(clips)), 8)
+    soft = TrainClips(clips.manifest, clips.examples, pairs, SPEC, flip=0.0, seed=0)
+    batch = loop.collate([soft[(0, 0)], soft[(0, 1)]])
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
+    value = loop._step(network, optimizer, batch, soft, 0.0, torch.device("cpu"), 0)
+    probabilities = np.exp(np.linspace(-1, 1, 8)) / np.exp(np.linspace(-1, 1, 8)).sum()
+    assert value == pytest.approx(-0.5 * np.log(probabilities[1]) - 0.5 * np.log(probabilities[6]), rel=1e-6)
+
+
+def corpus(tmp_path: Path, shapes: Path, good: list[bool]) -> Manifest:
+    """A manifest of readable and unreadable files."""
+    lines = ["path,label"]
+    for number, ok in enumerate(good):
+        broken = tmp_path / f"broken{number}.mp4"
+        broken.write_bytes(b"nothing")
+        lines.append(f"{shapes / 'labeled' / f'{number:05d}.mp4' if ok else broken},x")
+    (tmp_path / "mixed.csv").write_text("\n".join(lines))
+    return load_manifest(tmp_path / "mixed.csv")
+
+
+def test_a_file_that_does_not_decode_is_replaced_by_the_next_and_counted(tmp_path: Path, shapes: Path):
+    manifest = corpus(tmp_path, shapes, [True, False, False, True])
+    targets = Targets.single(np.array([0, 1, 2, 3]), 8)
+    clips = TrainClips(manifest, np.arange(4), targets, SPEC, flip=0.0, seed=0)
+    item = clips[(0, 1)]
+    assert item.example_id == 3
+    assert item.unreadable == [1, 2]
+    assert item.target.argmax() == 3  # the label goes with the file
+    assert torch.equal(item.clip, clips[(0, 3)].clip)
+    _, figures = run(tmp_path / "a", clips, Machine(device="cpu", workers=2))
+    assert figures["unreadable"] == [1, 2]
+    assert figures["examples"] == 60
+
+
+def test_a_corpus_of_broken_files_stops_the_training_in_a_line(tmp_path: Path, shapes: Path):
+    manifest = corpus(tmp_path, shapes, [False] * 5)
+    clips = TrainClips(manifest, np.arange(5), Targets.single(np.zeros(5, int), 8), SPEC, flip=0.0, seed=0)
+    for workers in (0, 2):
+        with pytest.raises(UserError, match=r"cannot be read; the last is .*broken"):
+            run(tmp_path / "a", clips, Machine(device="cpu", workers=workers))
+
+
+def test_augmentation_depends_on_seed_pass_and_example_only(clips: TrainClips):
+    assert torch.equal(clips[(2, 5)].clip, clips[(2, 5)].clip)
+    assert not torch.equal(clips[(2, 5)].clip, clips[(3, 5)].clip)
+    reordered = TrainClips(clips.manifest, clips.examples[::-1], clips.targets, SPEC, flip=0.5, seed=3)
+    last = len(clips) - 1
+    assert torch.equal(reordered[(2, last - 5)].clip, clips[(2, 5)].clip)
+
+
+def first_item(dataset: TrainClips, queue: multiprocessing.Queue) -> None:
+    queue.put(dataset[(0, 0)].clip.numpy())
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_datasets_travel_to_other_processes(clips: TrainClips, method: str):
+    assert torch.equal(pickle.loads(pickle.dumps(clips))[(0, 0)].clip, clips[(0, 0)].clip)
+    assert len(pickle.loads(pickle.dumps(TestViews(clips.manifest, SPEC, views=2)))) == len(clips)
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    process = context.Process(target=first_item, args=(clips, queue))
+    process.start()
+    assert np.array_equal(queue.get(timeout=60), clips[(0, 0)].clip.numpy())
+    process.join()
+
+
+def test_crops_and_normalisation_by_hand():
+    frames = np.arange(2 * 6 * 8 * 3, dtype=np.uint8).reshape(2, 6, 8, 3)
+    assert np.array_equal(center_crop(frames, 4), frames[:, 1:5, 2:6])
+    cut = random_crop_flip(frames, 4, 0.0, np.random.default_rng(0))
+    mirrored = random_crop_flip(frames, 4, 1.0, np.random.default_rng(0))
+    assert np.array_equal(mirrored, cut[:, :, ::-1])
+    spec = InputSpec(2, 1, (6, 8), 4, (0.5, 0.25, 0.0), (0.5, 0.5, 1.0))
+    x = normalize(torch.from_numpy(frames[None].copy()), spec)
+    assert x.shape == (1, 3, 2, 6, 8)
+    assert x[0, 1, 1, 2, 3].item() == pytest.approx((frames[1, 2, 3, 1] / 255 - 0.25) / 0.5, abs=1e-6)
+
+
+def test_weights_come_back_with_all_that_is_needed(tmp_path: Path):
+    spec = NetworkSpec("r2plus1d_10", {"width": 0.0625}, [f"c{i}" for i in range(8)], SPEC)
+    network = fresh().eval()
+    checkpoint.save_weights(tmp_path / "w.pt", network, spec, {"seed": 1})
+    again, spec_again = checkpoint.load_weights(tmp_path / "w.pt")
+    assert spec_again == spec
+    x = torch.randn(2, 3, 4, 16, 16)
+    assert torch.equal(again.eval()(x), network(x))
+    assert torch.load(tmp_path / "w.pt", weights_only=True)["provenance"] == {"seed": 1}
+
+
+def test_weights_that_would_execute_something_are_refused(tmp_path: Path):
+    class Evil:
+        def __reduce__(self) -> tuple[Callable, tuple]:
+            return (Path.touch, (tmp_path / "executed",))
+
+    torch.save({"format": 1, "spec": Evil()}, tmp_path / "evil.pt")
+    (tmp_path / "text.pt").write_text("no weights")
+    torch.save({"state": 1}, tmp_path / "foreign.pt")
+    for name in ("evil.pt", "text.pt", "foreign.pt", "missing.pt"):
+        with pytest.raises(UserError, match=name):
+            checkpoint.load_weights(tmp_path / name)
+    assert not (tmp_path / "executed").exists()
