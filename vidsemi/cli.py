@@ -33,8 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"vidsemi: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        again = shlex.join(sys.argv if arguments is None else ["vidsemi", *arguments])
-        print(f"\nvidsemi: interrupted; the same command goes on from here: {again}", file=sys.stderr)
+        print(f"\nvidsemi: interrupted; this goes on from here: {shlex.join(sys.orig_argv)}", file=sys.stderr)
         return 130
     print(json.dumps(document, indent=2, ensure_ascii=False) if options.json else text)
     return 0
