@@ -23,7 +23,10 @@ def tool(*arguments: object, cwd: Path | None = None) -> Result:
     """Run `python tools/…` in a process of its own."""
     script, *rest = map(str, arguments)
     return subprocess.run(
-        [sys.executable, str(REPOSITORY / "tools" / script), *rest], capture_output=True, text=True, cwd=cwd or REPOSITORY
+        [sys.executable, str(REPOSITORY / "tools" / script), *rest],
+        capture_output=True,
+        text=True,
+        cwd=cwd or REPOSITORY,
     )
 
 
@@ -113,7 +116,17 @@ def test_evaluate_gives_what_the_run_gave(
     assert cli.main(["run", "--cfg", str(tiny_config()), "approaches=[supervised]", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["results"]
     weights = str(tmp_path / "run" / row["weights"])
-    command = ["evaluate", "--weights", weights, "--manifest", str(shapes / "test.csv"), "--views", "2", "--workers", "0"]
+    command = [
+        "evaluate",
+        "--weights",
+        weights,
+        "--manifest",
+        str(shapes / "test.csv"),
+        "--views",
+        "2",
+        "--workers",
+        "0",
+    ]
     assert cli.main([*command, "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert {key: row[key] for key in figures} == figures
@@ -141,7 +154,10 @@ def test_manifest_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     with open(output, newline="") as file:
         assert list(csv.reader(file)) == [["path", "label"], ["v/jump/a.mp4", "jump"]]
     (tmp_path / "list.txt").write_text("jump/a.mp4 1\njump/b.mp4 1\n")
-    assert cli.main(["manifest", "ucf101", str(tmp_path / "list.txt"), "--root", str(tmp_path / "v"), "--output", output]) == 0
+    assert (
+        cli.main(["manifest", "ucf101", str(tmp_path / "list.txt"), "--root", str(tmp_path / "v"), "--output", output])
+        == 0
+    )
     assert "1 listed files are not there" in capsys.readouterr().out
     assert (tmp_path / "m.missing.txt").read_text() == "jump/b.mp4\n"
     assert cli.main(["manifest", "kinetics", "--output", output]) == 2

@@ -43,7 +43,10 @@ def test_defaults_are_the_papers(tiny_config: WriteConfig):
     ("override", "words"),
     [
         ("studnets=3", "studnets: unknown key; did you mean 'students'?"),
-        ("train.supervised.learning_rte=3", "train.supervised.learning_rte: unknown key; did you mean 'learning_rate'?"),
+        (
+            "train.supervised.learning_rte=3",
+            "train.supervised.learning_rte: unknown key; did you mean 'learning_rate'?",
+        ),
         ("train.pretrain.batchsize=3", "train.pretrain.batchsize: unknown key; did you mean 'batch_size'?"),
         ("students.0.frame=3", "students.0.frame: unknown key; did you mean 'frames'?"),
         ("data.labelled=x", "data.labelled: unknown key; did you mean 'labeled'?"),

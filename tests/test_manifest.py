@@ -26,7 +26,11 @@ def test_rows_and_classes(write_csv: WriteCsv, tmp_path: Path):
     file = write_csv(
         "m.csv",
         ["path", "label", "start", "end", "note"],
-        [["a b.mp4", "007", "1.5", "", "x"], ["/abs/c.mp4", "jump, high", "", "2", "y"], ["s3://b/k.mp4", "007", "", "", "z"]],
+        [
+            ["a b.mp4", "007", "1.5", "", "x"],
+            ["/abs/c.mp4", "jump, high", "", "2", "y"],
+            ["s3://b/k.mp4", "007", "", "", "z"],
+        ],
     )
     manifest = load_manifest(file)
     assert len(manifest) == 3
@@ -96,7 +100,9 @@ def test_bad_labels_are_refused_with_their_line(write_csv: WriteCsv, tmp_path: P
 
 
 def test_folder_a_class(tmp_path: Path):
-    root = touch(tmp_path / "v", "jump/a.mp4", "jump/deep/b.AVI", "run fast/c.webm", "run fast/notes.txt", ".hidden/x.mp4")
+    root = touch(
+        tmp_path / "v", "jump/a.mp4", "jump/deep/b.AVI", "run fast/c.webm", "run fast/notes.txt", ".hidden/x.mp4"
+    )
     found = read_folder(root)
     relative = [Path(path).relative_to(root).as_posix() for path in found.columns["path"]]
     assert relative == ["jump/a.mp4", "jump/deep/b.AVI", "run fast/c.webm"]
@@ -147,7 +153,9 @@ def test_ucf101_split_files(tmp_path: Path):
     lists = tmp_path / "lists"
     lists.mkdir()
     (lists / "classInd.txt").write_text("1 ApplyEyeMakeup\n2 Archery\n")
-    (lists / "trainlist01.txt").write_text("ApplyEyeMakeup/v_A_g08_c01.avi 1\nArchery/v_B_g08_c01.avi 2\nArchery/gone.avi 2\n")
+    (lists / "trainlist01.txt").write_text(
+        "ApplyEyeMakeup/v_A_g08_c01.avi 1\nArchery/v_B_g08_c01.avi 2\nArchery/gone.avi 2\n"
+    )
     (lists / "testlist01.txt").write_text("Archery/v_B_g01_c01.avi\n")
     root = touch(tmp_path / "u", "ApplyEyeMakeup/v_A_g08_c01.avi", "Archery/v_B_g08_c01.avi", "Archery/v_B_g01_c01.avi")
     train = read_ucf101(lists / "trainlist01.txt", root)

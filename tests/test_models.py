@@ -90,7 +90,9 @@ def test_state_dict_has_the_published_layout():
     assert shapes["layer4.0.conv2.0.1.running_var"] == (1152,)
     assert shapes["layer3.0.downsample.0.weight"] == (256, 128, 1, 1, 1)
     assert shapes["fc.weight"] == (359, 512)
-    assert not any(key.endswith(".bias") for key in shapes if "conv" in key and shapes[key.replace("bias", "weight")][1:])
+    assert not any(
+        key.endswith(".bias") for key in shapes if "conv" in key and shapes[key.replace("bias", "weight")][1:]
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -54,9 +54,11 @@ def test_a_run_leaves_what_the_contract_says(load: Callable[..., Config]):
     assert selection.info.per_class == 3
     assert selection.label.max() < 8
     metadata = json.loads(pq.read_schema(output / "seed0/teacher/score/part-000000.parquet").metadata[b"vidsemi"])
-    assert metadata["manifest"] == selection.info.manifest == json.loads(
-        (output / "seed0/teacher/score/stage.json").read_text()
-    )["settings"]["unlabeled"]
+    assert (
+        metadata["manifest"]
+        == selection.info.manifest
+        == json.loads((output / "seed0/teacher/score/stage.json").read_text())["settings"]["unlabeled"]
+    )
 
 
 def test_a_stage_that_is_done_is_not_done_again(load: Callable[..., Config], monkeypatch: pytest.MonkeyPatch):
@@ -69,8 +71,9 @@ def test_a_stage_that_is_done_is_not_done_again(load: Callable[..., Config], mon
         file: time for file, time in before.items() if file != results
     }
     # a further student leaves alone what was there
-    more = load("students=[{name: small, model: r2plus1d_10, frames: 4, args: {width: 0.0625}}, "
-                "{name: other, model: r2plus1d_10, frames: 1, args: {width: 0.0625}, approaches: [supervised]}]")  # fmt: skip
+    network = "model: r2plus1d_10, args: {width: 0.0625}"
+    other = f"{{name: other, frames: 1, {network}, approaches: [supervised]}}"
+    more = load(f"students=[{{name: small, frames: 4, {network}}}, {other}]")
     assert [row["student"] for row in pipeline.run(more)] == ["teacher", "small", "small", "other"]
     after = snapshot(Path(config.output))
     assert all(after[file] == time for file, time in before.items() if file != results)
@@ -212,7 +215,9 @@ def test_three_real_classes(real_data: Path, tmp_path: Path):
     said = subprocess.run(prepare, check=True, capture_output=True, text=True).stdout
     assert "0 listed but not there" in said
     groups = {
-        name: {line.split(",")[0].rsplit("_", 1)[0] for line in (tmp_path / "data" / f"{name}.csv").read_text().split()[1:]}
+        name: {
+            line.split(",")[0].rsplit("_", 1)[0] for line in (tmp_path / "data" / f"{name}.csv").read_text().split()[1:]
+        }
         for name in ("labeled", "unlabeled", "test")
     }
     assert not (groups["labeled"] & groups["unlabeled"]) | (groups["unlabeled"] & groups["test"])

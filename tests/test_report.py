@@ -40,7 +40,9 @@ def test_table_says_its_convention_and_what_was_not_read():
 
 
 def test_plots_are_pictures():
-    lines = summarize([row("a", "supervised", 0, 50), row("a2", "supervised", 0, 60, 4.0), row("teacher", "teacher", 0, 80, 9.0)])
+    lines = summarize(
+        [row("a", "supervised", 0, 50), row("a2", "supervised", 0, 60, 4.0), row("teacher", "teacher", 0, 80, 9.0)]
+    )
     svg = plot_accuracy_flops(lines, "svg")
     assert svg == plot_accuracy_flops(lines, "svg")
     assert b"<svg" in svg

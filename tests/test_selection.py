@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,11 @@ def write_two_parts(folder: Path) -> None:
 
 def test_parts_keep_the_contract(tmp_path: Path):
     write_two_parts(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["failures", "part-000000.parquet", "part-000001.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "failures",
+        "part-000000.parquet",
+        "part-000001.parquet",
+    ]
     table = pq.read_table(tmp_path / "part-000000.parquet")
     assert [(field.name, field.type) for field in table.schema] == [
         ("example_id", pa.int64()),
@@ -142,7 +147,7 @@ def test_each_example_once_with_all_classes_that_took_it():
     selection = select(scores, per_class=5, per_example=2)
     examples, offsets, labels = selection.examples()
     assert examples.tolist() == [5, 7, 9]
-    assert [labels[a:b].tolist() for a, b in zip(offsets[:-1], offsets[1:], strict=True)] == [[0, 1], [0, 2], [2]]
+    assert [labels[a:b].tolist() for a, b in pairwise(offsets)] == [[0, 1], [0, 2], [2]]
 
 
 def test_the_order_of_parts_does_not_matter(tmp_path: Path):

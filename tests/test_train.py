@@ -109,7 +109,9 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path, clips: 
 
 
 def test_schedules_by_hand():
-    steps = Recipe(examples=1400, batch_size=1, learning_rate=0.6, warmup_examples=100, warmup_from=0.1, drops=13, drop_factor=0.5)
+    steps = Recipe(
+        examples=1400, batch_size=1, learning_rate=0.6, warmup_examples=100, warmup_from=0.1, drops=13, drop_factor=0.5
+    )
     assert learning_rate(steps, 0) == pytest.approx(0.1)
     assert learning_rate(steps, 50) == pytest.approx(0.35)
     for stage in range(1, 14):

@@ -58,9 +58,9 @@ class Input(Section):
     flip: Fraction = 0.5
     """Probability of a horizontal flip in training; 0 where left and right are different classes."""
     mean: tuple[float, float, float] = (0.43216, 0.394666, 0.37645)
-    """Of red, green and blue, after division by 255."""
+    """Mean of red, green and blue after division by 255; subtracted."""
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.22803, 0.22145, 0.216989)
-    """Likewise."""
+    """Standard deviation of the same; divided by."""
 
     @model_validator(mode="after")
     def _crop_fits(self) -> "Input":
@@ -89,7 +89,9 @@ class Recipe(Section):
     drop_factor: Fraction = 0.1
     """What it is multiplied with at each drop."""
     momentum: Fraction = 0.9
+    """Of SGD."""
     weight_decay: NonNegativeFloat = 1e-4
+    """On all parameters."""
 
 
 class Network(Section):
@@ -185,6 +187,7 @@ class Config(Section):
     output: str
     """Directory of the run."""
     data: Data
+    """Section Data."""
     teacher: Teacher | None = None
     """Needed by `semi_supervised`."""
     students: tuple[Student, ...] = Field(min_length=1)
@@ -194,11 +197,17 @@ class Config(Section):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     """The run is repeated for each."""
     input: Input = Input()
+    """Section Input."""
     train: Train
+    """Section Train."""
     score: Score = Score()
+    """Section Score."""
     select: Select = Select()
+    """Section Select."""
     evaluate: Evaluate = Evaluate()
+    """Section Evaluate."""
     machine: Machine = Machine()
+    """Section Machine."""
 
     def approaches_of(self, student: Student) -> tuple[Approach, ...]:
         """By which approaches a student is trained."""

@@ -144,7 +144,7 @@ def main() -> None:
     """Write the files, then the manifests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("data/moving_shapes"))
-    parser.add_argument("--labeled", type=int, default=16, help="clips a class in labeled.csv")
+    parser.add_argument("--labeled", type=int, default=12, help="clips a class in labeled.csv")
     parser.add_argument(
         "--unlabeled", type=int, default=200, help="clips a class in unlabeled.csv, their labels not told"
     )

@@ -12,6 +12,10 @@ from vidsemi.errors import UserError
 
 PREFETCH = 4  # batches (in scoring: videos) that a worker has ready
 
+# Decoders yield the cores to the network's threads and take what those leave; when the network waits for data they have
+# them all. Training on 2 cores from small files: 308 clips/s at 0, 353 at 10, 403 at 19.
+NICENESS = 19
+
 
 def pick_device(machine: Machine) -> torch.device:
     """The device to run on; `auto` is a GPU where there is one."""
@@ -43,5 +47,9 @@ def make_loader(
         num_workers=workers,
         collate_fn=collate,
         prefetch_factor=PREFETCH if workers else None,
-        pin_memory=False,
+        worker_init_fn=_yield_to_the_network,
     )
+
+
+def _yield_to_the_network(worker: int) -> None:
+    os.nice(NICENESS)

@@ -1,0 +1,90 @@
+"""The documents: their commands parse, their links lead somewhere, their figures and keys are those of the code."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+
+from vidsemi import cli
+
+PAGES = sorted(
+    [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md"]
+    + [*(REPOSITORY / "docs").glob("*.md"), *(REPOSITORY / "datasets").glob("*/README.md")]
+)
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(REPOSITORY).as_posix()
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The command lines in a page's code blocks and its indented examples."""
+    found = []
+    for line in page.read_text(encoding="utf-8").splitlines():
+        words = shlex.split(line.strip()) if re.match(r"\s*(vidsemi|python tools/\w+\.py|make) ", line) else []
+        if words and not line.startswith(("vidsemi is", "vidsemi runs")):
+            found.append(words)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_in_documents_are_commands(page: Path):
+    for words in commands(page):
+        if words[0] == "make":
+            assert re.search(rf"^{words[1]}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE), words
+            continue
+        if words[0] == "python":
+            script = REPOSITORY / words[1]
+            assert script.is_file(), words
+            words = [words[0], script.stem, *words[2:]]
+        cli._parser().parse_args(words[1:])  # exits with 2 if it is no command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_to_files(page: Path):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_pages_and_scripts_named_in_documents_exist(page: Path):
+    for name in re.findall(
+        r"`((?:docs|datasets|configs|tests|tools|vidsemi)/[\w/.]+\.\w+)`", page.read_text(encoding="utf-8")
+    ):
+        if not (page.name == "architecture.md" and "NNN" in name):
+            assert (REPOSITORY / name).exists(), name
+
+
+def test_yaml_examples_are_configs():
+    from vidsemi.config import Data
+
+    (block,) = re.findall(
+        r"```yaml\n(.*?)```", (REPOSITORY / "docs/manifests.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    data = Data.model_validate(yaml.safe_load(block)["data"])
+    assert data.test.root == "/videos/val"
+
+
+def test_the_config_reference_is_that_of_the_code():
+    script = REPOSITORY / "docs" / "make_config_reference.py"
+    made = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert made.stdout == (REPOSITORY / "docs" / "config.md").read_text(encoding="utf-8")
+    assert "| |\n" not in made.stdout  # every key says what it means
+
+
+def test_the_table_of_the_readme_is_that_of_the_results_page():
+    def rows(page: str) -> list[str]:
+        text = (REPOSITORY / page).read_text(encoding="utf-8")
+        return [line for line in text.splitlines() if re.match(r"\| (teacher|r2plus1d|single)", line)]
+
+    assert rows("README.md")
+    assert set(rows("README.md")) <= set(rows("docs/results.md"))
+
+
+def test_no_package_hides_in_datasets():
+    assert not (REPOSITORY / "datasets" / "__init__.py").exists()
