@@ -12,10 +12,7 @@ from conftest import REPOSITORY
 
 from vidsemi import cli
 
-PAGES = sorted(
-    [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md"]
-    + [*(REPOSITORY / "docs").glob("*.md"), *(REPOSITORY / "datasets").glob("*/README.md")]
-)
+PAGES = sorted(page for pattern in ("*.md", "docs/*.md", "datasets/*/README.md") for page in REPOSITORY.glob(pattern))
 
 
 def name_of(page: Path) -> str:

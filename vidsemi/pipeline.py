@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 from vidsemi.config import Config, Network, Recipe
 from vidsemi.errors import UserError
 from vidsemi.files import write_json
-from vidsemi.run_directory import Stage, is_done, run_stage
+from vidsemi.run_directory import Stage, figures_of, is_done, run_stage
 from vidsemi.stages.corpora import Corpora, load_corpora
 
 logger = logging.getLogger("vidsemi")
@@ -213,12 +212,15 @@ def preflight(config: Config) -> Plan:
         UserError: the data is not as the config says, a network or the device does not exist, the output cannot be
             written to or was made by another config.
     """
+    corpora = load_corpora(config.data)  # first, since it needs no torch and is where most runs fail
+    import torch
+
     from vidsemi.engine.machine import pick_device
     from vidsemi.models.create import create_model
 
-    corpora = load_corpora(config.data)
-    for network in [*config.students, *([config.teacher] if config.teacher else [])]:
-        create_model(network.model, num_classes=len(corpora.classes), frames=network.frames, args=network.args)
+    with torch.device("meta"):  # a network that exists can be built; no memory, no time
+        for network in [*config.students, *([config.teacher] if config.teacher else [])]:
+            create_model(network.model, num_classes=len(corpora.classes), frames=network.frames, args=network.args)
     pick_device(config.machine)
     if not os.access(_nearest_folder(Path(config.output)), os.W_OK):
         raise UserError(f"output: {config.output} cannot be written to")
@@ -246,25 +248,23 @@ def run(config: Config, until: str | None = None) -> list[dict[str, Any]]:
     prepare_data(config)
     plan = preflight(config)
     output = Path(config.output)
-    figures: dict[str, dict[str, Any]] = {}
     last = KINDS.index(until) if until else len(KINDS)
     for stage in plan.stages:
         if KINDS.index(stage.kind) <= last:
-            figures[stage.name] = run_stage(output, stage)
-            write_json(output / "results.json", list(_rows(plan, figures)))
-    return list(_rows(plan, figures))
+            run_stage(output, stage)
+            write_json(output / "results.json", _rows(output, plan))
+    return _rows(output, plan)
 
 
-def _rows(plan: Plan, figures: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _rows(output: Path, plan: Plan) -> list[dict[str, Any]]:
+    """A row for each evaluation of the plan that is done, by this call or an earlier one."""
+    rows = []
     for evaluation in plan.evaluations:
-        if evaluation.stage.name in figures:
-            yield {
-                "student": evaluation.student,
-                "approach": evaluation.approach,
-                "seed": evaluation.seed,
-                **figures[evaluation.stage.name],
-                "weights": evaluation.weights,
-            }
+        figures = figures_of(output, evaluation.stage)
+        if figures is not None:
+            who = {"student": evaluation.student, "approach": evaluation.approach, "seed": evaluation.seed}
+            rows.append({**who, **figures, "weights": evaluation.weights})
+    return rows
 
 
 def check(config: Config) -> tuple[dict[str, Any], str]:

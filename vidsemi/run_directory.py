@@ -65,7 +65,13 @@ def is_done(output: Path, stage: Stage) -> bool:
         raise UserError(
             f"{folder} was made by another config: {difference}; choose another output, or delete that folder"
         )
-    return record["status"] == "done"
+    return record.get("status") == "done"
+
+
+def figures_of(output: Path, stage: Stage) -> dict[str, Any] | None:
+    """The figures of a stage that is done; None if it is not."""
+    record = read_record(output, stage) if is_done(output, stage) else None
+    return None if record is None else record["figures"]
 
 
 def _differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
@@ -83,11 +89,9 @@ def _shown(value: Any) -> str:
 
 def run_stage(output: Path, stage: Stage) -> dict[str, Any]:
     """Run a stage unless it is done; one that was stopped goes on. Returns its figures."""
-    if is_done(output, stage):
-        record = read_record(output, stage)
-        assert record is not None
+    if (figures := figures_of(output, stage)) is not None:
         logger.info("%s: done before", stage.name)
-        return record["figures"]
+        return figures
     folder = output / stage.name
     folder.mkdir(parents=True, exist_ok=True)
     record = {

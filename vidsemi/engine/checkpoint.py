@@ -41,9 +41,9 @@ class NetworkSpec:
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Save a checkpoint atomically."""
-    with atomic_path(path) as temporary:
-        torch.save({"format": FORMAT, **content}, temporary)
+    """Save a checkpoint atomically; equal content gives equal bytes."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:  # given a name, torch.save would write that too
+        torch.save({"format": FORMAT, **content}, file)
 
 
 def load(path: Path) -> dict[str, Any]:

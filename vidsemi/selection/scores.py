@@ -28,13 +28,14 @@ class ScoresInfo:
         classes: class names, in the order of the label indices.
         per_example: rows stored for each example, P.
         views: clips averaged for a video, V.
-        frames: clip length T.
+        format: version of this layout.
+        frames: clip length T. This and what follows may be None in parts that other programs write.
         stride: step between the frames of a clip.
         resize: (height, width) of the frames before the crop.
         crop: side of the crop.
         decoder: library that read the videos.
         precision: of the network's arithmetic.
-        format: version of this layout.
+        shard_size: examples of the manifest that a part covers.
     """
 
     manifest: str
@@ -42,13 +43,18 @@ class ScoresInfo:
     classes: list[str]
     per_example: int
     views: int
-    frames: int
-    stride: int
-    resize: list[int]
-    crop: int
-    decoder: str = "pyav"
-    precision: str = "float32"
     format: int = FORMAT
+    frames: int | None = None
+    stride: int | None = None
+    resize: list[int] | None = None
+    crop: int | None = None
+    decoder: str | None = None
+    precision: str | None = None
+    shard_size: int | None = None
+
+    def difference(self, other: "ScoresInfo") -> str | None:
+        """Name of the first attribute in which another one differs; None if they agree."""
+        return next((name for name in asdict(self) if getattr(self, name) != getattr(other, name)), None)
 
 
 @dataclass(frozen=True)
@@ -134,21 +140,37 @@ def part_files(folder: Path) -> list[Path]:
     return files
 
 
+def read_info(file: Path) -> ScoresInfo:
+    """What a part says of itself; its rows are not read.
+
+    Raises:
+        UserError: the file is damaged or no score part.
+    """
+    try:
+        metadata = json.loads(pq.read_schema(file).metadata[b"vidsemi"])
+        if metadata["format"] != FORMAT:
+            raise UserError(f"{file} has format {metadata['format']}; this version of vidsemi reads format {FORMAT}")
+        return ScoresInfo(**{name: metadata[name] for name in ScoresInfo.__dataclass_fields__ if name in metadata})
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise _not_a_part(file, error) from None
+
+
+def _not_a_part(file: Path, error: Exception) -> UserError:
+    return UserError(f"{file} is not a part of vidsemi scores: {' '.join(str(error).split())}")
+
+
 def read_part(file: Path) -> Scores:
     """Read and check one part.
 
     Raises:
         UserError: the file is damaged or no score part, or a score is NaN, infinite or negative.
     """
+    info = read_info(file)
     try:
         table = pq.read_table(file)
-        metadata = json.loads(table.schema.metadata[b"vidsemi"])
-        if metadata["format"] != FORMAT:
-            raise UserError(f"{file} has format {metadata['format']}; this version of vidsemi reads format {FORMAT}")
-        info = ScoresInfo(**{name: metadata[name] for name in ScoresInfo.__dataclass_fields__})
         columns = [table.column(name).to_numpy() for name in ("example_id", "label", "score")]
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{file} is not a part of vidsemi scores: {' '.join(str(error).split())}") from None
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise _not_a_part(file, error) from None
     example_id, label, score = columns
     bad = np.flatnonzero(~(np.isfinite(score) & (score >= 0)))
     if len(bad):
@@ -165,9 +187,8 @@ def read_scores(folder: Path) -> Scores:
     files = part_files(folder)
     parts = [read_part(file) for file in files]
     for file, part in zip(files, parts, strict=True):
-        for name in ScoresInfo.__dataclass_fields__:
-            if getattr(part.info, name) != getattr(parts[0].info, name):
-                raise UserError(f"{file} and {files[0].name} were not scored alike: their '{name}' differ")
+        if name := part.info.difference(parts[0].info):
+            raise UserError(f"{file} and {files[0].name} were not scored alike: their '{name}' differ")
     example_id, label, score = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("example_id", "label", "score")
     )

@@ -14,7 +14,7 @@ from vidsemi.errors import UserError
 from vidsemi.files import fingerprint_file
 from vidsemi.media.datasets import TestViews
 from vidsemi.progress import progress_bar
-from vidsemi.selection.scores import ScoresInfo, count_failures, part_name, write_failures, write_part
+from vidsemi.selection.scores import ScoresInfo, count_failures, part_name, read_info, write_failures, write_part
 
 logger = logging.getLogger("vidsemi")
 
@@ -44,6 +44,9 @@ def score_stage(
 
     Returns:
         Figures: examples scored and failed, parts; of all calls together.
+
+    Raises:
+        UserError: the folder holds parts that were made from something else, or no example can be read.
     """
     network, spec = checkpoint.load_weights(weights)
     info = ScoresInfo(
@@ -56,7 +59,13 @@ def score_stage(
         stride=spec.input.stride,
         resize=list(spec.input.resize),
         crop=spec.input.crop,
+        decoder="pyav",
+        precision="float32",
+        shard_size=shard_size,
     )
+    for file in folder.glob("part-*.parquet"):
+        if name := info.difference(read_info(file)):
+            raise UserError(f"{file} was scored with another '{name}'; choose another output directory")
     shards = [range(first, min(first + shard_size, len(manifest))) for first in range(0, len(manifest), shard_size)]
     to_do = [number for number in range(len(shards)) if not (folder / part_name(number)).exists()]
     example_ids = [example_id for number in to_do for example_id in shards[number]]

@@ -69,7 +69,7 @@ def train_stage(
     manifest, examples, targets = lesson
     clips = TrainClips(manifest, examples, targets, spec.input, flip=input.flip, seed=seed)
     figures = train(model, clips, recipe, folder=folder, machine=machine, title=title)
-    provenance = {"manifest": manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed, **figures}
+    provenance = {"manifest": manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
     checkpoint.save_weights(folder / WEIGHTS, model, spec, provenance)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return figures
