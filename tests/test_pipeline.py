@@ -149,6 +149,25 @@ def test_until_leaves_out_later_stages(load: Callable[..., Config]):
     assert len(pipeline.run(config)) == 3
 
 
+def test_results_outlive_a_shorter_run(load: Callable[..., Config]):
+    config = load()
+    rows = pipeline.run(config)
+    assert pipeline.run(config, until="teacher") == rows
+    assert json.loads((Path(config.output) / "results.json").read_text()) == rows
+
+
+def test_equal_trainings_leave_equal_files(load: Callable[..., Config], tmp_path: Path):
+    files = []
+    for name in ("a", "b"):
+        pipeline.run(load(f"output={tmp_path / name}"), until="select")
+        folder = tmp_path / name / "seed0/teacher"
+        files.append(
+            [folder / "train/weights.pt", folder / "score/part-000000.parquet", folder / "select/selection.parquet"]
+        )
+    for one, other in zip(*files, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+
+
 def test_check_runs_nothing(load: Callable[..., Config]):
     config = load()
     document, text = pipeline.check(config)

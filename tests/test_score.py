@@ -91,6 +91,18 @@ def test_scoring_goes_on_where_it_stopped(tmp_path: Path, shapes: Path, weights:
     assert (tmp_path / "s" / "part-000000.parquet").stat().st_mtime_ns == kept
 
 
+def test_scores_of_something_else_are_not_mixed(tmp_path: Path, shapes: Path, weights: Path):
+    manifest = load_manifest(shapes / "test.csv")
+    options = {"views": 2, "per_example": 3, "shard_size": 5, "machine": CPU, "title": "score"}
+    score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options)
+    for change in ({"views": 3}, {"shard_size": 4}, {"per_example": 2}):
+        (name,) = change
+        with pytest.raises(UserError, match=f"scored with another '{name}'"):
+            score_stage(tmp_path / "s", weights=weights, manifest=manifest, **{**options, **change})
+    with pytest.raises(UserError, match="scored with another 'manifest'"):
+        score_stage(tmp_path / "s", weights=weights, manifest=load_manifest(shapes / "labeled.csv"), **options)
+
+
 def broken_manifest(tmp_path: Path, shapes: Path) -> Path:
     (tmp_path / "broken.mp4").write_bytes(b"nothing")
     good = [shapes / "test" / f"{number:05d}.mp4" for number in range(3)]

@@ -208,6 +208,14 @@ def test_bad_parts_are_refused_by_name(tmp_path: Path, spoil: Callable[[Path], N
     assert words in str(caught.value)
 
 
+def test_parts_of_other_programs_need_the_core_only(tmp_path: Path):
+    core = {"format": 1, "manifest": "m", "weights": "w", "classes": ["a", "b"], "per_example": 1, "views": 1}
+    table = pa.table({"example_id": [0, 1], "label": [1, 0], "score": [0.9, 0.8]})
+    pq.write_table(table.replace_schema_metadata({"vidsemi": json.dumps(core)}), tmp_path / "part-000000.parquet")
+    selection = select(read_scores(tmp_path), per_class=1, per_example=1)
+    assert selection.example_id.tolist() == [1, 0]
+
+
 @pytest.mark.parametrize(("per_class", "per_example", "words"), [(0, 1, "K"), (1, 0, "P"), (1, 3, "hold 2 classes")])
 def test_bad_k_and_p_are_refused(tmp_path: Path, per_class: int, per_example: int, words: str):
     write_two_parts(tmp_path)

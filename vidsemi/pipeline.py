@@ -3,7 +3,8 @@
     D ──▶ teacher ──score U──▶ scores ──select──▶ D̂ ──pretrain──▶ student ──finetune on D──▶ evaluate
     D ──▶ student (supervised, the baseline) ──▶ evaluate
 
-What two students or approaches share (teacher, scores, selection) is one stage and is made once.
+What two students or approaches have in common (teacher, scores, selection, or a teacher that is the student's own
+network trained alike) is one stage and is made once.
 """
 
 import logging
@@ -179,9 +180,12 @@ class Planner:
         self.evaluations.append(Evaluation(stage, student, approach, seed, weights))
 
     def _add(self, name: str, kind: str, settings: dict, after: tuple[Stage, ...], run: Any) -> Stage:
+        """Add a stage; one that would do what another does already is that other one."""
         stage = Stage(name, kind, settings, after, run)
-        self.stages.append(stage)
-        return stage
+        shared = next((known for known in self.stages if known.fingerprint == stage.fingerprint), None)
+        if shared is None:
+            self.stages.append(stage)
+        return shared or stage
 
 
 def dataset_folder(name: str) -> Path:

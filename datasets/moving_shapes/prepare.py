@@ -147,11 +147,11 @@ def main() -> None:
     """Write the files, then the manifests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("data/moving_shapes"))
-    parser.add_argument("--labeled", type=int, default=16, help="clips a class in labeled.csv")
+    parser.add_argument("--labeled", type=int, default=14, help="clips a class in labeled.csv")
     parser.add_argument(
-        "--unlabeled", type=int, default=200, help="clips a class in unlabeled.csv, their labels not told"
+        "--unlabeled", type=int, default=300, help="clips a class in unlabeled.csv, their labels not told"
     )
-    parser.add_argument("--no-class", type=int, default=200, help="further clips in unlabeled.csv that show no drift")
+    parser.add_argument("--no-class", type=int, default=300, help="further clips in unlabeled.csv that show no drift")
     parser.add_argument("--test", type=int, default=50, help="clips a class in test.csv")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
