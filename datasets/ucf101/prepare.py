@@ -10,8 +10,6 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
-
 from vidsemi.corpus.formats import portable_path, read_ucf101
 from vidsemi.corpus.manifest import write_manifest
 from vidsemi.errors import UserError
