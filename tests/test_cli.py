@@ -209,6 +209,42 @@ def test_a_fault_of_ours_is_status_1(tiny_config: WriteConfig, monkeypatch: pyte
         cli.main(["flops", "--model", "r2plus1d_18", "--frames", "8"])
 
 
+def test_settings_may_stand_anywhere():
+    options = cli.parse(["run", "seeds=[0]", "--cfg", "c.yaml", "output=x", "--check", "students.0.frames=4"])
+    assert sorted(options.overrides) == ["output=x", "seeds=[0]", "students.0.frames=4"]
+    assert options.check
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run", "--cfg", "c.yaml", "--unknown"],
+        ["run"],
+        ["walk"],
+        ["flops", "--model", "r2plus1d_10", "--frames", "0"],
+        ["flops", "--model", "r2plus1d_10", "--frames", "8", "--width", "0"],
+        ["evaluate", "--weights", "w.pt", "--manifest", "m.csv", "--views", "0"],
+        ["manifest", "folder", "videos", "--output", "m.csv"],
+    ],
+)
+def test_wrong_options_get_one_line(command: list[str], capsys: pytest.CaptureFixture[str]):
+    try:
+        status = cli.main(command)
+    except SystemExit as error:
+        status = error.code
+    assert status == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_an_output_that_is_a_file_gets_one_line(tiny_config: WriteConfig, shapes: Path, tmp_path: Path):
+    (tmp_path / "file").touch()
+    assert "cannot be made" in refused(tool("run.py", "--cfg", tiny_config(), f"output={tmp_path}/file"))
+    (tmp_path / "results.json").write_text("[]")
+    assert "file" in refused(tool("report.py", tmp_path, "--output", tmp_path / "file"))
+
+
 def test_help_needs_no_torch():
     code = (
         "import sys; from vidsemi.cli import main\n"

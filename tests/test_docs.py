@@ -39,7 +39,7 @@ def test_commands_in_documents_are_commands(page: Path):
             script = REPOSITORY / words[1]
             assert script.is_file(), words
             words = [words[0], script.stem, *words[2:]]
-        cli._parser().parse_args(words[1:])  # exits with 2 if it is no command
+        cli.parse(words[1:])  # exits with 2 if it is no command
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -110,6 +110,8 @@ def test_every_model_takes_clips_and_gives_logits(name: str):
         ("transformer", 8, {}, "there are: r2plus1d_10"),
         ("r2plus1d_18", 8, {"widht": 1}, "does not take these args"),
         ("resnet50", 8, {}, "frames to 1"),
+        ("r2plus1d_10", 8, {"width": 0}, "width 0 does not lie between"),
+        ("r2plus1d_10", 8, {"width": float("nan")}, "width nan does not lie between"),
     ],
 )
 def test_what_does_not_exist_is_said(name: str, frames: int, args: dict, words: str):

@@ -3,6 +3,8 @@
 import csv
 import importlib.util
 import math
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -33,6 +35,14 @@ def test_files_are_h264_and_the_manifests_name_them(shapes: Path, prepare: Modul
         assert len(table) == rows
         assert all((shapes / row["path"]).is_file() for row in table)
         assert ("label" in table[0]) == (name != "unlabeled")
+
+
+def test_clips_of_another_seed_are_not_mixed(shapes: Path):
+    script = REPOSITORY / "datasets/moving_shapes/prepare.py"
+    command = [sys.executable, script, "--output", shapes, "--seed", "1"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "holds clips drawn otherwise" in result.stderr
 
 
 def test_the_path_is_the_class(prepare: ModuleType):

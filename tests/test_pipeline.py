@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from vidsemi import pipeline
 from vidsemi.config import Config
 from vidsemi.config_file import load_config
 from vidsemi.errors import UserError
-from vidsemi.selection.result import read_selection
+from vidsemi.run_directory import locked
+from vidsemi.selection.result import read_selection, write_selection
 
 WriteConfig = Callable[..., Path]
 
@@ -154,6 +156,48 @@ def test_results_outlive_a_shorter_run(load: Callable[..., Config]):
     rows = pipeline.run(config)
     assert pipeline.run(config, until="teacher") == rows
     assert json.loads((Path(config.output) / "results.json").read_text()) == rows
+
+
+def test_results_of_approaches_that_are_left_out_are_kept(load: Callable[..., Config]):
+    config = load()
+    rows = pipeline.run(config)
+    fewer = pipeline.run(load("approaches=[supervised]"))
+    assert sorted(map(str, fewer)) == sorted(map(str, rows))
+
+
+def test_a_training_that_two_approaches_share_is_one_whichever_comes_first(load: Callable[..., Config]):
+    config = load("approaches=[supervised]")
+    (alone,) = pipeline.run(config)
+    teacher, supervised, _ = pipeline.run(load())  # the teacher is the student's network, trained alike
+    assert teacher["weights"] == supervised["weights"] == alone["weights"] == "seed0/small/supervised/train/weights.pt"
+    assert not (Path(config.output) / "seed0/teacher/train").exists()
+
+
+def test_two_processes_in_one_directory_are_noticed(load: Callable[..., Config]):
+    config = load()
+    with locked(Path(config.output)), pytest.raises(UserError, match="another process"):
+        pipeline.run(config)
+
+
+def test_the_same_manifest_under_another_root_is_another_corpus(
+    load: Callable[..., Config], shapes: Path, tmp_path: Path
+):
+    here = load("approaches=[supervised]", f"data.test={{manifest: {shapes}/test.csv, root: {shapes}}}")
+    pipeline.run(here)
+    (tmp_path / "moved").symlink_to(shapes)
+    there = load("approaches=[supervised]", f"data.test={{manifest: {shapes}/test.csv, root: {tmp_path}/moved}}")
+    with pytest.raises(UserError, match=r"made by another config: test was .*under"):
+        pipeline.run(there)
+
+
+def test_a_selection_of_another_corpus_is_refused(load: Callable[..., Config]):
+    config = load()
+    pipeline.run(config, until="select")
+    file = Path(config.output) / "seed0/teacher/select/selection.parquet"
+    selection = read_selection(file)
+    write_selection(file, replace(selection, info=replace(selection.info, manifest="x" * 64)))
+    with pytest.raises(UserError, match="made from another manifest"):
+        pipeline.run(config)
 
 
 def test_equal_trainings_leave_equal_files(load: Callable[..., Config], tmp_path: Path):

@@ -189,6 +189,18 @@ def other_format(folder: Path) -> None:
     write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(format=2))
 
 
+def label_too_high(folder: Path) -> None:
+    table = pq.read_table(folder / "part-000000.parquet")
+    labels = pa.array([3] * table.num_rows, pa.int16())
+    pq.write_table(table.set_column(1, "label", labels), folder / "part-000001.parquet")
+
+
+def text_scores(folder: Path) -> None:
+    table = pq.read_table(folder / "part-000000.parquet")
+    texts = pa.array(["high"] * table.num_rows)
+    pq.write_table(table.set_column(2, "score", texts), folder / "part-000001.parquet")
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -198,6 +210,8 @@ def other_format(folder: Path) -> None:
         (foreign, "not a part"),
         (other_weights, "'weights' differ"),
         (other_format, "format 2"),
+        (label_too_high, "labels must lie in [0, 3)"),
+        (text_scores, "the column 'score' must be float"),
     ],
 )
 def test_bad_parts_are_refused_by_name(tmp_path: Path, spoil: Callable[[Path], None], words: str):
@@ -210,7 +224,9 @@ def test_bad_parts_are_refused_by_name(tmp_path: Path, spoil: Callable[[Path], N
 
 def test_parts_of_other_programs_need_the_core_only(tmp_path: Path):
     core = {"format": 1, "manifest": "m", "weights": "w", "classes": ["a", "b"], "per_example": 1, "views": 1}
-    table = pa.table({"example_id": [0, 1], "label": [1, 0], "score": [0.9, 0.8]})
+    table = pa.table(
+        {"example_id": [0, 1], "label": pa.array([1, 0], pa.int16()), "score": pa.array([0.9, 0.8], pa.float32())}
+    )
     pq.write_table(table.replace_schema_metadata({"vidsemi": json.dumps(core)}), tmp_path / "part-000000.parquet")
     selection = select(read_scores(tmp_path), per_class=1, per_example=1)
     assert selection.example_id.tolist() == [1, 0]
@@ -221,6 +237,18 @@ def test_bad_k_and_p_are_refused(tmp_path: Path, per_class: int, per_example: in
     write_two_parts(tmp_path)
     with pytest.raises(UserError, match=words):
         select(read_scores(tmp_path), per_class=per_class, per_example=per_example)
+
+
+def test_an_example_in_two_parts_is_refused(tmp_path: Path):
+    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
+    write_part(tmp_path, 1, np.array([1, 2]), PROBABILITIES[:2], info())
+    with pytest.raises(UserError, match="example 1 is in two parts"):
+        read_scores(tmp_path)
+
+
+def test_p_beyond_the_classes_keeps_them_all(tmp_path: Path):
+    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info(per_example=3))
+    assert select(read_scores(tmp_path), per_class=2, per_example=9).info.per_class_counts == [2, 2, 2]
 
 
 def test_no_parts_is_an_error(tmp_path: Path):

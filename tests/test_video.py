@@ -75,7 +75,7 @@ def test_tar_members_are_read_by_offset(make_video: Callable[..., Path], tmp_pat
     (tmp_path / "shard.tar").write_bytes(b"x" * 512 + content + b"y" * 100)
     row = Row(0, str(tmp_path / "shard.tar"), member="a.mp4", offset=512, size=len(content))
     assert [read_barcode(frame) for frame in read_frames(row, all_frames, size=(24, 32))] == list(range(9))
-    with pytest.raises(DecodeError, match="ends inside"):
+    with pytest.raises(DecodeError, match="ends before byte"):
         read_frames(Row(0, row.path, member="a.mp4", offset=512, size=10**6), all_frames, size=(24, 32))
 
 
@@ -105,8 +105,39 @@ def test_a_playlist_does_not_lead_elsewhere(make_video: Callable[..., Path], tmp
     make_video("a.ts")
     playlist = tmp_path / "list.mp4"
     playlist.write_text("#EXTM3U\n#EXTINF:2,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n")
-    with pytest.raises(DecodeError):
-        read_frames(Row(0, str(playlist)), all_frames, size=(8, 8))
+    concat = tmp_path / "concat.mp4"
+    concat.write_text("ffconcat version 1.0\nfile a.ts\n")
+    local = tmp_path / "local.m3u8"
+    local.write_text(f"#EXTM3U\n#EXTINF:2,\n{tmp_path}/a.ts\n#EXT-X-ENDLIST\n")
+    for file in (playlist, concat, local):
+        with pytest.raises(DecodeError):
+            read_frames(Row(0, str(file)), all_frames, size=(8, 8))
+
+
+def test_a_codec_that_is_not_known_is_a_decode_error(make_video: Callable[..., Path]):
+    file = make_video("a.mp4")
+    content = file.read_bytes()
+    place = content.rindex(b"avc1")
+    file.write_bytes(content[:place] + b"zzzz" + content[place + 4 :])
+    with pytest.raises(DecodeError, match="codec"):
+        read_video(str(file), all_frames)
+
+
+def test_flipped_bytes_are_read_or_refused(make_video: Callable[..., Path], tmp_path: Path):
+    content = make_video("a.mp4").read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        spoilt = bytearray(content)
+        for place in rng.integers(0, len(content), 3):
+            spoilt[place] = rng.integers(256)
+        (tmp_path / "b.mp4").write_bytes(
+            spoilt[: int(rng.integers(1, len(content) + 1))] if rng.random() < 0.3 else spoilt
+        )
+        try:
+            frames = read_video(str(tmp_path / "b.mp4"), lambda n: view_indices(n, 2, 1, 2).reshape(-1), size=(8, 8))
+        except DecodeError:
+            continue
+        assert frames.shape == (4, 8, 8, 3)
 
 
 def reference(file: Path, height: int, width: int) -> np.ndarray:

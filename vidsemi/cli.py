@@ -11,7 +11,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from vidsemi import __version__, commands
 from vidsemi.errors import UserError
@@ -24,13 +24,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Decoding processes share the cores with the network, and OpenMP threads that spin while they wait take those cores
     # from them (training on 2 cores from files with 2 workers: 260 clips/s spinning, 336 not). torch reads this once.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    options = _parser().parse_args(arguments)
+    options = parse(arguments)
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     logger.setLevel(logging.INFO)
     try:
         document, text = options.command(options)
     except UserError as error:
         print(f"vidsemi: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a full disk, a folder that cannot be written to, a file where a folder should be
+        print(f"vidsemi: error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nvidsemi: interrupted; this goes on from here: {shlex.join(sys.orig_argv)}", file=sys.stderr)
@@ -39,10 +42,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="vidsemi", description="Small action-recognition networks that learn from unlabelled video."
-    )
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the complaint and exit with 2."""
+        self.exit(2, f"vidsemi: error: {message} ({self.prog} --help)\n")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Options of a command line; `key.path=value` may stand before, between and after the options of `run`."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and not (hasattr(options, "overrides") and all("=" in word and word[0] != "-" for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.overrides = [*options.overrides, *rest]
+    return options
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="vidsemi", description="Small action-recognition networks that learn from unlabelled video.")
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
 

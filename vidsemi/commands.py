@@ -35,6 +35,8 @@ def manifest(options: argparse.Namespace) -> Answer:
     from vidsemi.files import write_text
 
     file, root, output = options.file, options.root, options.output
+    if file is not None and options.format == "folder":
+        raise UserError(f"the format folder takes no file; did you mean --root {file}?")
     if file is None and options.format != "folder":
         raise UserError(f"the format {options.format} needs a file: vidsemi manifest {options.format} FILE --output M")
     if root is None and options.format != "table":
@@ -55,8 +57,9 @@ def manifest(options: argparse.Namespace) -> Answer:
     write_manifest(output, found.columns)
     examples = len(found.columns["path"])
     text = f"{output}: {examples} examples"
+    missing = output.with_suffix(".missing.txt")
+    missing.unlink(missing_ok=True)
     if found.missing:
-        missing = output.with_suffix(".missing.txt")
         write_text(missing, "\n".join(found.missing) + "\n")
         text += f"; {len(found.missing)} listed files are not there, see {missing}"
     return {"manifest": str(output), "examples": examples, "missing": len(found.missing)}, text
@@ -126,8 +129,8 @@ def report(options: argparse.Namespace) -> Answer:
     """The report of one or more runs."""
     if options.output is None and len(options.runs) > 1:
         raise UserError("a report over several runs needs --output")
-    from vidsemi.report.summary import read_results
     from vidsemi.report.write import write_report
+    from vidsemi.results import read_results
 
     output = options.output or options.runs[0]
     table = write_report(options.runs, output)
@@ -137,6 +140,9 @@ def report(options: argparse.Namespace) -> Answer:
 
 def flops(options: argparse.Namespace) -> Answer:
     """What a network costs."""
+    for name in ("frames", "size", "classes", "views"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name} is {getattr(options, name)}; it must be at least 1")
     from vidsemi.models.create import create_model
     from vidsemi.models.flops import CONVENTION, measure_cost
 

@@ -3,6 +3,7 @@
 `config_file.py` reads it from YAML. Functions below the stages take the values they need, never the whole of it.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
@@ -40,7 +41,7 @@ class Data(Section):
     """Labelled examples that nothing is trained on."""
     unlabeled: Source | None = None
     """U: examples that the teacher scores. Needed by `semi_supervised`."""
-    dataset: str | None = None
+    dataset: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]+$")
     """Folder under datasets/ whose README tells how to lay out these files; named when one is missing."""
     prepare: bool = False
     """Run that folder's prepare.py when the manifests are missing. For data that is made, not downloaded."""
@@ -93,6 +94,15 @@ class Recipe(Section):
     weight_decay: NonNegativeFloat = 1e-4
     """On all parameters."""
 
+    @model_validator(mode="after")
+    def _last_step_has_two_examples(self) -> "Recipe":
+        if self.batch_size > 1 and self.examples % self.batch_size == 1:
+            raise ValueError(
+                f"examples {self.examples} leave a last step of one example at batch_size {self.batch_size}, "
+                "which batch normalisation cannot take: add or drop one"
+            )
+        return self
+
 
 class Network(Section):
     """A network and its input length."""
@@ -123,8 +133,8 @@ class Student(Network):
     @model_validator(mode="after")
     def _name_it(self) -> "Student":
         name = self.name or f"{self.model}_{self.frames}f"
-        if not name.replace("_", "").replace("-", "").replace("+", "").replace(".", "").isalnum() or name[0] == ".":
-            raise ValueError(f"'{name}' is no name for a folder: use letters, digits and _ - + .")
+        if not re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9_+.-]{0,99}", name):
+            raise ValueError(f"'{name}' is no name for a folder: use up to 100 letters, digits and _ - + .")
         if name in ("teacher", "score", "select"):
             raise ValueError(f"the name '{name}' is taken by a stage")
         return self.model_copy(update={"name": name}) if name != self.name else self
@@ -169,7 +179,7 @@ class Evaluate(Section):
 
 
 class Machine(Section):
-    """What the run uses of the machine. Nothing here changes what is computed."""
+    """What the run uses of the machine. Nothing here changes the results, but for the last bits of a float."""
 
     device: str = "auto"
     """cpu, cuda, cuda:1, …; auto takes a GPU where there is one."""
@@ -194,7 +204,7 @@ class Config(Section):
     """One or more: accuracy against FLOPs needs several."""
     approaches: tuple[Approach, ...] = Field(("supervised", "semi_supervised"), min_length=1)
     """By which of these every student is trained."""
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field((0,), min_length=1)
     """The run is repeated for each."""
     input: Input = Input()
     """Section Input."""
@@ -220,6 +230,9 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Config":
+        for key in ("seeds", "approaches"):
+            if len(set(getattr(self, key))) < len(getattr(self, key)):
+                raise ValueError(f"{key} names one of its values twice, which would count it twice")
         names = [student.name for student in self.students]
         for name in names:
             if names.count(name) > 1:

@@ -19,11 +19,11 @@ from vidsemi.errors import UserError
 def find_config(name: str) -> Path:
     """A config file as given, or in configs/ of the working directory, or among those that come with vidsemi."""
     package = Path(__file__).parent
-    candidates = [Path(name), Path("configs") / name, package.parent / "configs" / name, package / "configs" / name]
+    candidates = [Path(name), Path("configs") / name, package / "configs" / name, package.parent / "configs" / name]
     for file in candidates:
         if file.is_file():
             return file
-    raise UserError(f"there is no config {name}; looked at {', '.join(str(file) for file in candidates[:3])}")
+    raise UserError(f"there is no config {name}; looked at {', '.join(str(file) for file in candidates)}")
 
 
 def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
@@ -41,7 +41,7 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
     file = find_config(name)
     try:
         values = CfgNode.load_yaml_with_base(str(file))
-    except (yaml.YAMLError, OSError, AssertionError, RecursionError, TypeError) as error:
+    except (yaml.YAMLError, OSError, ValueError, AssertionError, RecursionError, TypeError, AttributeError) as error:
         raise UserError(f"{file} cannot be read as a config: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{file} is no config: it has no keys")

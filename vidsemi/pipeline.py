@@ -12,14 +12,15 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vidsemi.config import Config, Network, Recipe
 from vidsemi.errors import UserError
 from vidsemi.files import write_json
-from vidsemi.run_directory import Stage, figures_of, is_done, run_stage
+from vidsemi.results import read_results
+from vidsemi.run_directory import Stage, begun_stages, figures_of, is_done, locked, run_stage
 from vidsemi.stages.corpora import Corpora, load_corpora
 
 logger = logging.getLogger("vidsemi")
@@ -55,6 +56,7 @@ class Planner:
         self.config, self.corpora, self.output = config, corpora, Path(config.output)
         self.stages: list[Stage] = []
         self.evaluations: list[Evaluation] = []
+        self.begun = begun_stages(self.output)
 
     def plan(self) -> Plan:
         """All stages, each after those that it reads."""
@@ -88,7 +90,7 @@ class Planner:
         self._evaluate(folder, trained, "teacher", "teacher", seed)
         score = {
             "views": config.score.views,
-            "per_example": config.score.per_example or config.select.per_example,
+            "per_example": min(config.score.per_example or config.select.per_example, len(self.corpora.classes)),
             "shard_size": config.score.shard_size,
         }
 
@@ -106,7 +108,7 @@ class Planner:
             )
 
         scored = self._add(
-            f"{folder}/score", "score", {"unlabeled": unlabeled.fingerprint, **score}, (trained,), run_score
+            f"{folder}/score", "score", {"unlabeled": self._identity("unlabeled"), **score}, (trained,), run_score
         )
 
         def run_select(stage_folder: Path) -> dict[str, Any]:
@@ -156,7 +158,7 @@ class Planner:
             "input": config.input.model_dump(mode="json"),
             "recipe": recipe.model_dump(),
             "seed": seed,
-            "labeled": corpora.labeled.fingerprint,
+            "labeled": self._identity("labeled"),
         }
         return self._add(name, kind, settings, tuple(stage for stage in (selection, init) if stage), run)
 
@@ -175,13 +177,21 @@ class Planner:
                 title=f"{folder}/evaluate",
             )
 
-        settings = {"test": manifest.fingerprint, "views": config.evaluate.views}
+        settings = {"test": self._identity("test"), "views": config.evaluate.views}
         stage = self._add(f"{folder}/evaluate", "evaluate", settings, (trained,), run)
         self.evaluations.append(Evaluation(stage, student, approach, seed, weights))
 
+    def _identity(self, name: str) -> str:
+        """What a corpus is known by: the content of its manifest, and the root where the config gives one."""
+        source, manifest = getattr(self.config.data, name), self.corpora.by_name()[name]
+        assert manifest
+        return f"{manifest.fingerprint} under {source.root}" if source.root else manifest.fingerprint
+
     def _add(self, name: str, kind: str, settings: dict, after: tuple[Stage, ...], run: Any) -> Stage:
-        """Add a stage; one that would do what another does already is that other one."""
+        """Add a stage; one that would do what another does, here or in the directory, is that other one."""
         stage = Stage(name, kind, settings, after, run)
+        if self.begun.get(stage.fingerprint, name) != name:
+            stage = replace(stage, name=self.begun[stage.fingerprint])
         shared = next((known for known in self.stages if known.fingerprint == stage.fingerprint), None)
         if shared is None:
             self.stages.append(stage)
@@ -191,7 +201,7 @@ class Planner:
 def dataset_folder(name: str) -> Path:
     """The folder under datasets/ of a checkout, or of those that come with an installed vidsemi."""
     package = Path(__file__).parent
-    for folder in (package.parent / "datasets" / name, package / "datasets" / name):
+    for folder in (package / "datasets" / name, package.parent / "datasets" / name):
         if folder.is_dir():
             return folder
     raise UserError(f"data.dataset: there is no datasets/{name}")
@@ -216,6 +226,8 @@ def preflight(config: Config) -> Plan:
         UserError: the data is not as the config says, a network or the device does not exist, the output cannot be
             written to or was made by another config.
     """
+    if config.data.dataset:
+        dataset_folder(config.data.dataset)
     corpora = load_corpora(config.data)  # first, since it needs no torch and is where most runs fail
     import torch
 
@@ -226,17 +238,18 @@ def preflight(config: Config) -> Plan:
         for network in [*config.students, *([config.teacher] if config.teacher else [])]:
             create_model(network.model, num_classes=len(corpora.classes), frames=network.frames, args=network.args)
     pick_device(config.machine)
-    if not os.access(_nearest_folder(Path(config.output)), os.W_OK):
-        raise UserError(f"output: {config.output} cannot be written to")
+    above = _nearest(Path(config.output))
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise UserError(f"output: {config.output} cannot be made or written to, because of {above}")
     plan = Planner(config, corpora).plan()
     for stage in plan.stages:
         is_done(Path(config.output), stage)
     return plan
 
 
-def _nearest_folder(path: Path) -> Path:
-    """The path itself or the closest folder above it that is there."""
-    return next(folder for folder in [path, *path.resolve().parents] if folder.is_dir())
+def _nearest(path: Path) -> Path:
+    """The path itself or the closest one above it that is there."""
+    return next(above for above in [path, *path.resolve().parents] if above.exists())
 
 
 def run(config: Config, until: str | None = None) -> list[dict[str, Any]]:
@@ -253,22 +266,26 @@ def run(config: Config, until: str | None = None) -> list[dict[str, Any]]:
     plan = preflight(config)
     output = Path(config.output)
     last = KINDS.index(until) if until else len(KINDS)
-    for stage in plan.stages:
-        if KINDS.index(stage.kind) <= last:
-            run_stage(output, stage)
-            write_json(output / "results.json", _rows(output, plan))
-    return _rows(output, plan)
+    with locked(output):
+        for stage in plan.stages:
+            if KINDS.index(stage.kind) <= last:
+                run_stage(output, stage)
+                write_json(output / "results.json", _rows(output, plan))
+        return _rows(output, plan)
 
 
 def _rows(output: Path, plan: Plan) -> list[dict[str, Any]]:
-    """A row for each evaluation of the plan that is done, by this call or an earlier one."""
-    rows = []
+    """A row for each evaluation of the plan that is done, by this call or an earlier one, then those of other plans."""
+    rows: list[dict[str, Any]] = []
     for evaluation in plan.evaluations:
         figures = figures_of(output, evaluation.stage)
         if figures is not None:
             who = {"student": evaluation.student, "approach": evaluation.approach, "seed": evaluation.seed}
             rows.append({**who, **figures, "weights": evaluation.weights})
-    return rows
+    planned = {(evaluation.student, evaluation.approach, evaluation.seed) for evaluation in plan.evaluations}
+    before = read_results(output) if (output / "results.json").exists() else []
+    kept = [row for row in before if (row["student"], row["approach"], row["seed"]) not in planned]
+    return rows + [row for row in kept if (output / str(row.get("weights"))).is_file()]
 
 
 def check(config: Config) -> tuple[dict[str, Any], str]:
@@ -283,7 +300,7 @@ def check(config: Config) -> tuple[dict[str, Any], str]:
     plan = preflight(config)
     output = Path(config.output)
     sizes = {name: len(manifest) if manifest else 0 for name, manifest in plan.corpora.by_name().items()}
-    free = shutil.disk_usage(_nearest_folder(output)).free
+    free = shutil.disk_usage(_nearest(output)).free
     stages = {stage.name: "done" if is_done(output, stage) else "to do" for stage in plan.stages}
     lines = [f"{state:5}  {name}" for name, state in stages.items()]
     lines.append(f"{len(plan.corpora.classes)} classes; " + ", ".join(f"{size} {name}" for name, size in sizes.items()))

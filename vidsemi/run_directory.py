@@ -1,9 +1,11 @@
 """A run's directory: which stage is done, from what it was made, and that none is done twice (contract 4.5)."""
 
+import fcntl
 import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,12 @@ def read_record(output: Path, stage: Stage) -> dict[str, Any] | None:
     """What stage.json says of a stage; None if it was never begun."""
     file = output / stage.name / "stage.json"
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        record = json.loads(file.read_text(encoding="utf-8"))
+        if not (isinstance(record, dict) and isinstance(record.get("settings"), dict)):
+            raise ValueError("it is no record of a stage")
+        if record.get("status") == "done" and not isinstance(record.get("figures"), dict):
+            raise ValueError("it says that the stage is done but has no figures")
+        return record
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -61,7 +68,7 @@ def is_done(output: Path, stage: Stage) -> bool:
         return False
     folder = output / stage.name
     if record.get("fingerprint") != stage.fingerprint:
-        difference = next(_differences(record.get("settings", {}), stage.settings), "another stage before it")
+        difference = next(_differences(record["settings"], stage.settings), "another stage before it")
         raise UserError(
             f"{folder} was made by another config: {difference}; choose another output, or delete that folder"
         )
@@ -85,6 +92,35 @@ def _differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
 
 def _shown(value: Any) -> str:
     return "not set" if value is None else json.dumps(value)
+
+
+def begun_stages(output: Path) -> dict[str, str]:
+    """The stages of a directory that were begun: name by fingerprint."""
+    found = {}
+    for file in sorted(output.rglob("stage.json")):
+        try:
+            found[json.loads(file.read_text(encoding="utf-8"))["fingerprint"]] = file.parent.relative_to(
+                output
+            ).as_posix()
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # `read_record` says so if this stage is needed
+    return found
+
+
+@contextmanager
+def locked(output: Path) -> Iterator[None]:
+    """Hold a run's directory, so that two processes cannot write to it at once.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    with open(output / ".lock", "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{output}: another process is running in this directory") from None
+        yield
 
 
 def run_stage(output: Path, stage: Stage) -> dict[str, Any]:

@@ -11,6 +11,7 @@ processes.
 
 import argparse
 import csv
+import json
 import math
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -143,6 +144,17 @@ def split_jobs(output: Path, seed: int, split: int, name: str, per_class: int, n
     ]
 
 
+def _refuse_other_clips(output: Path, seed: int) -> None:
+    """Clips that are there are kept, so those of another seed or other constants must not be there."""
+    drawn_with = {name: value for name, value in globals().items() if name.isupper()} | {"seed": seed}
+    text = json.dumps(drawn_with, indent=2) + "\n"
+    record = output / "drawn_with.json"
+    if record.exists() and record.read_text(encoding="utf-8") != text:
+        print(f"prepare.py: error: {output} holds clips drawn otherwise (see {record}); delete it", file=sys.stderr)
+        sys.exit(2)
+    record.write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     """Write the files, then the manifests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -163,18 +175,21 @@ def main() -> None:
     jobs = [job for split in splits.values() for job in split]
     for name in splits:
         (options.output / name).mkdir(parents=True, exist_ok=True)
+    _refuse_other_clips(options.output, options.seed)
     from tqdm import tqdm
 
     with ProcessPoolExecutor() as pool:
         list(tqdm(pool.map(_make, jobs, chunksize=16), total=len(jobs), unit="clip", desc="moving_shapes"))
     for name, split in splits.items():  # last: a manifest that is there names files that are all there
-        with open(options.output / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+        manifest = options.output / f"{name}.csv"
+        with open(manifest.with_suffix(".part"), "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             labels = name != "unlabeled"
             writer.writerow(["path", "label"] if labels else ["path"])
             for path, _, motion in split:
                 relative = path.relative_to(options.output).as_posix()
                 writer.writerow([relative, motion] if labels else [relative])
+        manifest.with_suffix(".part").replace(manifest)
     print(f"{options.output}: " + ", ".join(f"{len(split)} {name}" for name, split in splits.items()))
 
 

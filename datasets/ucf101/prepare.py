@@ -7,6 +7,7 @@ video, so whole groups go to one side.
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -17,7 +18,10 @@ from vidsemi.errors import UserError
 
 def group_of(path: str) -> int:
     """The group's number: v_Punch_g08_c01.avi → 8."""
-    return int(Path(path).stem.split("_")[-2].removeprefix("g"))
+    match = re.search(r"_g(\d+)_c\d+$", Path(path).stem)
+    if match is None:
+        raise UserError(f"{path} has no group in its name, as v_Punch_g08_c01.avi has")
+    return int(match[1])
 
 
 def main() -> None:
@@ -29,6 +33,8 @@ def main() -> None:
     parser.add_argument("--labeled-groups", type=int, default=5, help="groups a class that keep their labels")
     parser.add_argument("--output", type=Path, default=Path("data/ucf101"))
     options = parser.parse_args()
+    if options.labeled_groups < 1:
+        raise UserError("--labeled-groups must be at least 1")
     train = read_ucf101(options.splits / f"trainlist{options.split:02d}.txt", options.root)
     test = read_ucf101(options.splits / f"testlist{options.split:02d}.txt", options.root)
     if not train.columns or not test.columns:
@@ -58,4 +64,5 @@ if __name__ == "__main__":
     try:
         main()
     except UserError as error:
-        sys.exit(f"prepare.py: error: {error}")
+        print(f"prepare.py: error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vidsemi.corpus.manifest import COLUMNS, read_table
+import pyarrow as pa
+
+from vidsemi.corpus.manifest import COLUMNS, read_table, resolve
 from vidsemi.errors import UserError
 
 VIDEO_SUFFIXES = {
@@ -53,11 +55,23 @@ def read_table_format(file: Path, root: Path | None, *, path_column: str, label_
     table = read_table(file)
     if path_column not in table.column_names:
         raise UserError(f"{file} has no column '{path_column}'; its columns are: {', '.join(table.column_names)}")
-    names = {path_column: "path", label_column: "label"}
-    columns = {names.get(name, name): table.column(name).to_pylist() for name in table.column_names}
-    folder = root or file.parent
-    columns["path"] = [path if "://" in path else str(folder / path) for path in columns["path"]]
-    return Found({name: values for name, values in columns.items() if name in COLUMNS})
+    if label_column not in table.column_names and label_column != "label":
+        raise UserError(f"{file} has no column '{label_column}'; its columns are: {', '.join(table.column_names)}")
+    kept = {name: name for name in table.column_names if name in COLUMNS and name not in ("path", "label")}
+    kept |= {
+        column: name
+        for column, name in ((path_column, "path"), (label_column, "label"))
+        if column in table.column_names
+    }
+    try:
+        columns = {name: table.column(column).cast(COLUMNS[name]).to_pylist() for column, name in kept.items()}
+    except (pa.ArrowException, KeyError) as error:
+        raise UserError(f"{file} has a column of a wrong type, or twice: {error}") from None
+    for row, path in enumerate(columns["path"]):
+        if not path:
+            raise UserError(f"{file}: row {row} has no path")
+    columns["path"] = [resolve(path, root or file.parent) for path in columns["path"]]
+    return Found(columns)
 
 
 def read_folder(root: Path) -> Found:
@@ -83,9 +97,10 @@ def read_kinetics(file: Path, root: Path) -> Found:
         name = row["youtube_id"]
         try:
             start, end = float(row["time_start"]), float(row["time_end"])
-        except ValueError:
+            stem = f"{name}_{int(start):06d}_{int(end):06d}"
+        except (ValueError, TypeError, OverflowError):
             raise UserError(f"{file}: line {number}: time_start and time_end must be seconds") from None
-        trimmed = files.get(f"{name}_{int(start):06d}_{int(end):06d}")
+        trimmed = files.get(stem)
         whole = files.get(name) or files.get(f"v_{name}")
         label = row.get("label") or None
         if trimmed:
@@ -93,7 +108,7 @@ def read_kinetics(file: Path, root: Path) -> Found:
         elif whole:
             found.add(path=str(whole), label=label, start=start, end=end)
         else:
-            found.missing.append(f"{name}_{int(start):06d}_{int(end):06d}")
+            found.missing.append(stem)
     return found
 
 
@@ -133,8 +148,8 @@ def portable_path(path: str, manifest: Path) -> str:
 def _ucf101_numbers(file: Path) -> dict[str, str]:
     if not file.exists():
         return {}
-    pairs = (line.split(maxsplit=1) for line in _lines(file) if line.strip())
-    return {number: name.strip() for number, name in pairs}
+    pairs = (line.strip().partition(" ") for line in _lines(file))
+    return {number: name.strip() for number, _, name in pairs}
 
 
 def _lines(file: Path) -> list[str]:
@@ -156,13 +171,17 @@ def _csv_rows(file: Path, needed: Iterable[str]) -> Iterator[tuple[int, dict[str
         yield reader.line_num, row
 
 
+def _raise(error: OSError) -> None:
+    raise UserError(f"{error.filename} cannot be read: {error.strerror}")
+
+
 def _media_files(root: Path) -> list[Path]:
     """Every video or image below a folder, sorted by path; hidden files and folders are left out."""
     if not root.is_dir():
         raise UserError(f"there is no folder {root}")
     found: list[Path] = []
     seen: set[str] = set()  # corpora are often put together from links, and links can form a circle
-    for folder, folders, files in os.walk(root, followlinks=True):
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=_raise):
         if os.path.realpath(folder) in seen:
             folders.clear()
             continue

@@ -122,7 +122,7 @@ def read_table(file: Path) -> pa.Table:
         if file.suffix == ".csv":
             options = pyarrow.csv.ConvertOptions(column_types=COLUMNS, strings_can_be_null=True, null_values=[""])
             return pyarrow.csv.read_csv(file, convert_options=options)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file} cannot be read as a manifest: {' '.join(str(error).split())}") from None
     raise UserError(f"{file}: a manifest is a .csv or a .parquet file")
 
@@ -138,6 +138,9 @@ def load_manifest(file: Path, root: Path | None = None) -> Manifest:
         UserError: there is no such file, it has no `path` column or no rows, or its root does not exist.
     """
     table = read_table(file)
+    for name in COLUMNS:
+        if table.column_names.count(name) > 1:
+            raise UserError(f"{file} has {table.column_names.count(name)} columns named '{name}'")
     if "path" not in table.column_names:
         raise UserError(f"{file} has no column 'path'; its columns are: {', '.join(table.column_names)}")
     if table.num_rows == 0:

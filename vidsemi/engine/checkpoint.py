@@ -42,8 +42,18 @@ class NetworkSpec:
 
 def save(path: Path, content: dict[str, Any]) -> None:
     """Save a checkpoint atomically; equal content gives equal bytes."""
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:  # given a name, torch.save would write that too
-        torch.save({"format": FORMAT, **content}, file)
+    try:
+        with (
+            atomic_path(path) as temporary,
+            open(temporary, "wb") as file,
+        ):  # given a name, torch.save would write it too
+            torch.save({"format": FORMAT, **content}, file)
+    except RuntimeError as error:  # what torch makes of a full disk
+        raise UserError(f"{path} cannot be written (is the disk full?): {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or repr(error)).splitlines()[0].split(" (1)")[0]  # without torch's advice on unsafe loading
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -56,8 +66,12 @@ def load(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"there are no weights at {path}") from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} cannot be loaded as weights: {str(error).splitlines()[0]}") from None
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{path} is no checkpoint, or holds more than tensors and plain values, and is not loaded"
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} cannot be loaded: {_first_line(error)}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} is not a checkpoint of vidsemi (format {FORMAT})")
     return content
@@ -84,5 +98,5 @@ def load_weights(path: Path) -> tuple[nn.Module, NetworkSpec]:
         network = spec.build()
         network.load_state_dict(content["state_dict"])
     except (KeyError, TypeError, RuntimeError) as error:
-        raise UserError(f"{path} does not hold the weights it names: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{path} does not hold the weights it names: {_first_line(error)}") from None
     return network, spec

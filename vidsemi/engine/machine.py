@@ -24,6 +24,8 @@ def pick_device(machine: Machine) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
+        if device.type == "meta":
+            raise RuntimeError("it computes nothing")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"machine.device: '{name}' cannot be used here: {str(error).splitlines()[0]}") from None

@@ -1,6 +1,6 @@
 """A network over a corpus: one softmax vector a video."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from torch import nn
 
 from vidsemi.config import Machine
 from vidsemi.engine.machine import make_loader, pick_device
+from vidsemi.errors import UserError
 from vidsemi.media.datasets import TestViews, Views
 from vidsemi.media.transforms import InputSpec, normalize
 
@@ -29,26 +30,32 @@ class VideoScore:
 
 
 def score_videos(
-    network: nn.Module, videos: TestViews, example_ids: Iterable[int], machine: Machine
+    network: nn.Module, videos: TestViews, shards: Sequence[Sequence[int]], machine: Machine
 ) -> Iterator[VideoScore]:
-    """Score examples in the order of their ids as given.
+    """Score examples in the order in which the shards name them.
 
-    Views of several videos share a forward pass; no pass has more than `machine.clips_per_forward` clips. The video's
-    score is the mean of its views' softmax in float32, never the softmax of a mean of logits.
+    Views of several videos share a forward pass; no pass has more than `machine.clips_per_forward` clips, or clips of
+    two shards, so that a shard's scores do not depend on which others are scored with it. The video's score is the
+    mean of its views' softmax in float32, never the softmax of a mean of logits.
 
     Yields:
         One `VideoScore` an example, also for those that cannot be read.
+
+    Raises:
+        UserError: the network gives scores that are not finite.
     """
     device = pick_device(machine)
     network.to(device).eval()
-    loader = make_loader(videos, list(example_ids), machine, batch_size=None, collate=_as_is)
-    waiting: list[Views] = []
-    for video in loader:
-        waiting.append(video)
-        if sum(len(item.clips) for item in waiting if item.clips is not None) >= machine.clips_per_forward:
-            yield from _score(network, waiting, videos.spec, machine.clips_per_forward, device)
-            waiting = []
-    yield from _score(network, waiting, videos.spec, machine.clips_per_forward, device)
+    example_ids = [example_id for shard in shards for example_id in shard]
+    ready = iter(make_loader(videos, example_ids, machine, batch_size=None, collate=_as_is))
+    for shard in shards:
+        waiting: list[Views] = []
+        for _ in shard:
+            waiting.append(next(ready))
+            if sum(len(item.clips) for item in waiting if item.clips is not None) >= machine.clips_per_forward:
+                yield from _score(network, waiting, videos.spec, machine.clips_per_forward, device)
+                waiting = []
+        yield from _score(network, waiting, videos.spec, machine.clips_per_forward, device)
 
 
 def _as_is(item: Views) -> Views:
@@ -67,5 +74,7 @@ def _score(
         for part in torch.cat(readable).split(clips_per_forward)
     ]
     views = torch.cat(softmax).unflatten(0, (len(readable), -1))
+    if not views.isfinite().all():
+        raise UserError(f"the network's scores are not finite, first near example {videos[0].example_id}: bad weights?")
     means = iter(views.mean(dim=1).cpu().numpy())
     return [VideoScore(video.example_id, None if video.clips is None else next(means), video.error) for video in videos]

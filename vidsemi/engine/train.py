@@ -156,7 +156,8 @@ def _step(
     if not (math.isfinite(value) and math.isfinite(slope)):  # before the step, so that no checkpoint holds its result
         raise UserError(
             f"training stopped: loss {value}, gradient norm {slope} after {examples} examples, at a learning rate of "
-            f"{rate:g} (example ids {batch.example_ids}); the last checkpoint is kept; lower the learning rate"
+            f"{rate:g} (example ids {batch.example_ids}); lower the learning rate, in another output or "
+            "after deleting this stage's folder"
         )
     optimizer.step()
     return value
@@ -180,6 +181,9 @@ def _resume(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer) 
     if not (folder / CHECKPOINT).exists():
         return Progress()
     state = checkpoint.load(folder / CHECKPOINT)
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    return Progress(state["examples"], set(state["unreadable"]), deque(state["losses"], maxlen=50))
+    try:
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        return Progress(state["examples"], set(state["unreadable"]), deque(state["losses"], maxlen=50))
+    except (KeyError, RuntimeError, ValueError, TypeError):
+        raise UserError(f"{folder / CHECKPOINT} is not of this training; delete it to begin anew") from None

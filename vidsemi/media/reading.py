@@ -1,5 +1,6 @@
 """A manifest row → frames. The only place that asks whether an example is a video or an image."""
 
+import os
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -45,11 +46,10 @@ def _member(path: str, row: Row) -> bytes:
     if row.offset is None or row.size is None:
         raise DecodeError(path, f"the manifest gives no offset and size for the member {row.member}")
     try:
+        if row.offset < 0 or row.size <= 0 or row.offset + row.size > os.path.getsize(path):
+            raise DecodeError(path, f"ends before byte {row.offset} + {row.size}, where the member {row.member} should")
         with open(path, "rb") as file:
             file.seek(row.offset)
-            data = file.read(row.size)
+            return file.read(row.size)
     except OSError as error:
         raise DecodeError(path, str(error)) from None
-    if len(data) < row.size:
-        raise DecodeError(path, f"ends inside the member {row.member}")
-    return data

@@ -14,6 +14,11 @@ from av.video.reformatter import VideoReformatter
 
 from vidsemi.errors import DecodeError
 
+# Containers that are read. Playlists and lists of files (hls, concat, dash, …) are not: they name other files.
+FORMATS = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,rm,mxf,gif,apng,h264,hevc,av1,ivf,yuv4mpegpipe,nut,dv,wtv"
+)
+
 ChooseFrames = Callable[[int], np.ndarray]  # the video's frame count → frame numbers in [0, count), any order
 
 
@@ -75,11 +80,12 @@ def _gather(frames: dict[int, np.ndarray], wanted: np.ndarray) -> np.ndarray:
 def _open(path: str, data: bytes | None) -> tuple[InputContainer, av.VideoStream]:
     """Open a file and its default video stream, one decoding thread. Nothing but that file is ever opened."""
     source = path if data is None else io.BytesIO(data)
-    container = av.open(source, "r", metadata_errors="replace", options={"protocol_whitelist": "file"})
+    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    container = av.open(source, "r", metadata_errors="replace", options=options)
     stream = container.streams.best("video")
-    if not isinstance(stream, av.VideoStream):
+    if not isinstance(stream, av.VideoStream) or stream.codec_context is None:
         container.close()
-        raise DecodeError(path, "has no video stream")
+        raise DecodeError(path, "has no video stream" if stream is None else "has a codec that is not known")
     stream.codec_context.thread_count = 1
     return container, stream
 

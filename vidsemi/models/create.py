@@ -37,5 +37,5 @@ def create_model(name: str, *, num_classes: int, frames: int, args: Mapping[str,
         from vidsemi.models.resnet import ImageResNet
 
         return ImageResNet(depth, num_classes, frames, **(args or {}))
-    except TypeError as error:
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise UserError(f"the model '{name}' does not take these args: {dict(args or {})} ({error})") from None

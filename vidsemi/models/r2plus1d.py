@@ -85,6 +85,8 @@ class R2Plus1D(nn.Module):
 
     def __init__(self, depth: int, num_classes: int, frames: int, width: float = 1.0):
         super().__init__()
+        if not 1 / 64 <= width <= 16:
+            raise ValueError(f"width {width} does not lie between 1/64 and 16")
         planes = [round(BASE_PLANES * width) * 2**i for i in range(4)]
         stem_middle = round(STEM_MIDDLE_PLANES * width)
         self.stem = nn.Sequential(

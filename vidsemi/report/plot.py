@@ -14,7 +14,7 @@ def plot_accuracy_flops(lines: Sequence[Line], format: str) -> bytes:
 
     Args:
         lines: the points.
-        format: svg, png or pdf.
+        format: svg or png.
 
     Returns:
         The picture as a file's content.

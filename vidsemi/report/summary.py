@@ -1,15 +1,9 @@
 """Rows of results.json, one a seed → lines, one a student and approach, with mean and spread."""
 
-import json
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from vidsemi.errors import UserError
-
-NEEDED = ("student", "approach", "seed", "top1", "top5", "mean_class_top1", "views", "gmacs_per_view", "parameters")
 
 
 @dataclass(frozen=True)
@@ -55,24 +49,6 @@ class Line:
     views: int
     parameters: int
     unread: int
-
-
-def read_results(run: Path) -> list[dict[str, Any]]:
-    """The rows of a run's results.json.
-
-    Raises:
-        UserError: there is none, or it is not a list of results.
-    """
-    file = run / "results.json"
-    try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{run} has no results.json: no network of this run has been evaluated yet") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read: {error}") from None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and set(NEEDED) <= row.keys() for row in rows):
-        raise UserError(f"{file} does not hold results: each row needs {', '.join(NEEDED)}")
-    return rows
 
 
 def summarize(rows: Iterable[dict[str, Any]]) -> list[Line]:

@@ -6,8 +6,9 @@ from pathlib import Path
 from vidsemi.files import write_bytes, write_text
 from vidsemi.report.page import html_page
 from vidsemi.report.plot import plot_accuracy_flops
-from vidsemi.report.summary import read_results, summarize
+from vidsemi.report.summary import summarize
 from vidsemi.report.table import markdown
+from vidsemi.results import read_results
 
 
 def write_report(runs: Sequence[Path], output: Path) -> str:
@@ -22,7 +23,9 @@ def write_report(runs: Sequence[Path], output: Path) -> str:
     """
     rows = []
     for run in runs:
-        prefix = f"{run.name}/" if len(runs) > 1 else ""
+        name = run.resolve().name
+        alone = [other.resolve().name for other in runs].count(name) == 1
+        prefix = "" if len(runs) == 1 else f"{name}/" if alone else f"{run.resolve()}/"
         rows += [{**row, "student": prefix + row["student"]} for row in read_results(run)]
     lines = summarize(rows)
     table = markdown(lines)

@@ -81,13 +81,13 @@ def select(scores: Scores, *, per_class: int, per_example: int) -> Selection:
     """Choose D̂ from scores by the paper's balanced, ranked rule.
 
     Raises:
-        UserError: K or P below 1, P above what is stored, or an example that has a class twice.
+        UserError: K or P below 1, or P above what is stored.
     """
     for name, value in (("per_class (K)", per_class), ("per_example (P)", per_example)):
         if value < 1:
             raise UserError(f"{name} is {value}; it must be at least 1")
     stored, classes = scores.info.per_example, scores.info.classes
-    if per_example > stored:
+    if min(per_example, len(classes)) > stored:  # an example cannot keep more classes than there are
         raise UserError(
             f"per_example (P) is {per_example}, but the scores hold {stored} classes an example; score again with more"
         )
@@ -138,6 +138,8 @@ def read_selection(file: Path) -> Selection:
     try:
         table = pq.read_table(file)
         metadata = json.loads(table.schema.metadata[b"vidsemi"])
+        if metadata["format"] != FORMAT:
+            raise UserError(f"{file} has format {metadata['format']}; this version of vidsemi reads format {FORMAT}")
         info = SelectionInfo(**{name: metadata[name] for name in SelectionInfo.__dataclass_fields__})
         columns = [table.column(name).to_numpy() for name in ("label", "rank", "example_id", "score")]
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:

@@ -168,11 +168,16 @@ def read_part(file: Path) -> Scores:
     info = read_info(file)
     try:
         table = pq.read_table(file)
-        columns = [table.column(name).to_numpy() for name in ("example_id", "label", "score")]
-    except (pa.ArrowException, OSError, KeyError) as error:
+        types = {"example_id": pa.int64(), "label": label_type(len(info.classes)), "score": pa.float32()}
+        for name, expected in types.items():
+            if table.column(name).type != expected or table.column(name).null_count:
+                raise TypeError(f"the column '{name}' must be {expected} without nulls")
+        example_id, label, score = (table.column(name).to_numpy() for name in types)
+        if len(label) and not 0 <= label.min() <= label.max() < len(info.classes):
+            raise ValueError(f"labels must lie in [0, {len(info.classes)})")
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise _not_a_part(file, error) from None
-    example_id, label, score = columns
-    bad = np.flatnonzero(~(np.isfinite(score) & (score >= 0)))
+    bad = np.flatnonzero(~((score >= 0) & (score <= 1.0001)))  # NaN is neither; a mean of softmax may round above 1
     if len(bad):
         raise UserError(f"{file}: the score of example {example_id[bad[0]]} is {score[bad[0]]}; scores lie in [0, 1]")
     return Scores(example_id, label, score, info)
@@ -189,6 +194,9 @@ def read_scores(folder: Path) -> Scores:
     for file, part in zip(files, parts, strict=True):
         if name := part.info.difference(parts[0].info):
             raise UserError(f"{file} and {files[0].name} were not scored alike: their '{name}' differ")
+    examples = np.concatenate([np.unique(part.example_id) for part in parts])
+    if len(twice := np.flatnonzero(np.bincount(np.unique(examples, return_inverse=True)[1]) > 1)):
+        raise UserError(f"{folder}: example {np.unique(examples)[twice[0]]} is in two parts")
     example_id, label, score = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("example_id", "label", "score")
     )

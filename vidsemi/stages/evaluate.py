@@ -37,7 +37,8 @@ def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Ma
     with progress_bar(len(manifest), "video", title) as bar:
 
         def counted() -> Iterator[VideoScore]:
-            for score in score_videos(network, videos, range(len(manifest)), machine):
+            """The scores, while the bar moves on."""
+            for score in score_videos(network, videos, [range(len(manifest))], machine):
                 bar.update()
                 yield score
 

@@ -68,9 +68,9 @@ def score_stage(
             raise UserError(f"{file} was scored with another '{name}'; choose another output directory")
     shards = [range(first, min(first + shard_size, len(manifest))) for first in range(0, len(manifest), shard_size)]
     to_do = [number for number in range(len(shards)) if not (folder / part_name(number)).exists()]
-    example_ids = [example_id for number in to_do for example_id in shards[number]]
-    scores = score_videos(network, TestViews(manifest, spec.input, views=views), example_ids, machine)
-    with progress_bar(len(manifest), "video", title, len(manifest) - len(example_ids)) as bar:
+    left = [shards[number] for number in to_do]
+    scores = score_videos(network, TestViews(manifest, spec.input, views=views), left, machine)
+    with progress_bar(len(manifest), "video", title, len(manifest) - sum(map(len, left))) as bar:
         for number in to_do:
             shard = []
             for _ in shards[number]:

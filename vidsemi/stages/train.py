@@ -11,6 +11,7 @@ from vidsemi.corpus.manifest import Manifest
 from vidsemi.engine import checkpoint
 from vidsemi.engine.checkpoint import NetworkSpec
 from vidsemi.engine.train import CHECKPOINT, train
+from vidsemi.errors import UserError
 from vidsemi.media.datasets import Targets, TrainClips
 from vidsemi.media.transforms import InputSpec
 from vidsemi.selection.result import read_selection
@@ -27,9 +28,20 @@ def labeled_lesson(corpora: Corpora) -> Lesson:
 
 
 def selected_lesson(corpora: Corpora, selection_file: Path) -> Lesson:
-    """D̂: each chosen example of U once, with target 1/k on each of the k classes that took it."""
+    """D̂: each chosen example of U once, with target 1/k on each of the k classes that took it.
+
+    Raises:
+        UserError: the selection was made from another U or other classes, or nothing was chosen.
+    """
     assert corpora.unlabeled is not None  # the config asks for it where a selection is made
-    examples, offsets, labels = read_selection(selection_file).examples()
+    selection = read_selection(selection_file)
+    if (selection.info.manifest, selection.info.classes) != (corpora.unlabeled.fingerprint, corpora.classes):
+        raise UserError(
+            f"{selection_file} was made from another manifest than {corpora.unlabeled.file}, or other classes"
+        )
+    if len(selection.example_id) == 0:
+        raise UserError(f"{selection_file} holds no examples: there is nothing to learn from")
+    examples, offsets, labels = selection.examples()
     return corpora.unlabeled, examples, Targets(offsets, labels, len(corpora.classes))
 
 

@@ -1,0 +1,33 @@
+"""results.json: one row a network that was evaluated (contract 4.5)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from vidsemi.errors import UserError
+
+TEXTS = ("student", "approach")
+NUMBERS = ("seed", "top1", "top5", "mean_class_top1", "views", "gmacs_per_view", "parameters")
+
+
+def read_results(run: Path) -> list[dict[str, Any]]:
+    """The rows of a run's results.json.
+
+    Raises:
+        UserError: there is none, or it is not a list of results.
+    """
+    file = run / "results.json"
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{run} has no results.json: no network of this run has been evaluated yet") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read: {error}") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and _is_result(row) for row in rows):
+        raise UserError(f"{file} does not hold results: each row needs {', '.join([*TEXTS, *NUMBERS])}")
+    return rows
+
+
+def _is_result(row: dict[str, Any]) -> bool:
+    texts = all(isinstance(row.get(name), str) for name in TEXTS)
+    return texts and all(isinstance(row.get(name), int | float) and row[name] >= 0 for name in NUMBERS)
