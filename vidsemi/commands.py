@@ -13,10 +13,11 @@ def run(options: argparse.Namespace) -> Answer:
     """Every stage of a config that is not done yet, then the report."""
     from vidsemi import pipeline
     from vidsemi.config_file import load_config
+    from vidsemi.plan import KINDS
 
     config = load_config(options.cfg, options.overrides)
-    if options.until and options.until not in pipeline.KINDS:
-        raise UserError(f"--until {options.until}: there is no such stage; they are: {', '.join(pipeline.KINDS)}")
+    if options.until and options.until not in KINDS:
+        raise UserError(f"--until {options.until}: there is no such stage; they are: {', '.join(KINDS)}")
     if options.check:
         return pipeline.check(config)
     rows = pipeline.run(config, options.until)
