@@ -11,12 +11,7 @@ from typing import Any
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; synced and renamed to it if the block ends well, else removed.
-
-    Example:
-        >>> with atomic_path(Path("scores.parquet")) as temporary:  # doctest: +SKIP
-        ...     pq.write_table(table, temporary)
-    """
+    """A temporary path beside `path` to write to; synced and renamed to it if the block ends well, else removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
