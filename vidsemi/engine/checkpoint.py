@@ -43,11 +43,8 @@ class NetworkSpec:
 def save(path: Path, content: dict[str, Any]) -> None:
     """Save a checkpoint atomically; equal content gives equal bytes."""
     try:
-        with (
-            atomic_path(path) as temporary,
-            open(temporary, "wb") as file,
-        ):  # given a name, torch.save would write it too
-            torch.save({"format": FORMAT, **content}, file)
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            torch.save({"format": FORMAT, **content}, file)  # into a file: a path's name would be written too
     except RuntimeError as error:  # what torch makes of a full disk
         raise UserError(f"{path} cannot be written (is the disk full?): {_first_line(error)}") from None
 

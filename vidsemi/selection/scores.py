@@ -163,7 +163,7 @@ def read_part(file: Path) -> Scores:
     """Read and check one part.
 
     Raises:
-        UserError: the file is damaged or no score part, or a score is NaN, infinite or negative.
+        UserError: the file is damaged or no score part, or a score is NaN or not in [0, 1].
     """
     info = read_info(file)
     try:
