@@ -58,7 +58,7 @@ def test_a_run_leaves_what_the_contract_says(load: Callable[..., Config]):
     metadata = json.loads(pq.read_schema(output / "seed0/teacher/score/part-000000.parquet").metadata[b"vidsemi"])
     assert (
         metadata["manifest"]
-        == selection.info.manifest
+        == selection.info.scores.manifest
         == json.loads((output / "seed0/teacher/score/stage.json").read_text())["settings"]["unlabeled"]
     )
 
@@ -195,7 +195,8 @@ def test_a_selection_of_another_corpus_is_refused(load: Callable[..., Config]):
     pipeline.run(config, until="select")
     file = Path(config.output) / "seed0/teacher/select/selection.parquet"
     selection = read_selection(file)
-    write_selection(file, replace(selection, info=replace(selection.info, manifest="x" * 64)))
+    other = replace(selection.info.scores, manifest="x" * 64)
+    write_selection(file, replace(selection, info=replace(selection.info, scores=other)))
     with pytest.raises(UserError, match="made from another manifest"):
         pipeline.run(config)
 

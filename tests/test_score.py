@@ -18,7 +18,7 @@ from vidsemi.engine.evaluate import accuracy, rank_of_label
 from vidsemi.engine.score import VideoScore
 from vidsemi.errors import UserError
 from vidsemi.media.transforms import InputSpec
-from vidsemi.selection.scores import read_scores
+from vidsemi.selection.top import Rows
 from vidsemi.stages.evaluate import evaluate_stage
 from vidsemi.stages.score import score_stage
 
@@ -58,6 +58,11 @@ def reference(weights: Path, file: str, views: int) -> np.ndarray:
     x = torch.tensor(np.stack(clips).transpose(0, 4, 1, 2, 3), dtype=torch.float32)
     with torch.no_grad():
         return network.eval()(x).softmax(1).mean(0).numpy()
+
+
+def read_scores(folder: Path) -> Rows:
+    table = pq.read_table(sorted(folder.glob("part-*.parquet")))
+    return Rows(*(table.column(name).to_numpy() for name in ("example_id", "label", "score")))
 
 
 def test_scores_equal_the_plain_reference(tmp_path: Path, shapes: Path, weights: Path):

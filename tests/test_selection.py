@@ -1,264 +1,284 @@
-"""The selection against a brute-force reading of its rules, and the contracts of its files."""
+"""The selection against a brute-force reading of its rules: any split into parts and batches, any order, any merge."""
 
-import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidsemi.errors import UserError
-from vidsemi.selection.ranking import balanced_ranked, rank_within
-from vidsemi.selection.result import read_selection, select, write_selection
-from vidsemi.selection.scores import (
-    Scores,
-    ScoresInfo,
-    count_failures,
-    read_scores,
-    top_classes,
-    write_failures,
-    write_part,
-)
+from vidsemi.selection import top as top_module
+from vidsemi.selection.parts import Part
+from vidsemi.selection.policies import random_priority, zipf_counts
+from vidsemi.selection.result import Selection
+from vidsemi.selection.scores import ScoresInfo
+from vidsemi.selection.select import select
+from vidsemi.selection.top import Rows
 
 Triple = tuple[int, int, float]  # example id, label, score
+SCORES = [0.0, 0.125, 0.25, 0.5, 0.75, 1.0]  # few, so that ties abound
+MASK = 2**64 - 1
 
 
-def oracle(rows: list[Triple], per_class: int, per_example: int) -> list[tuple[int, int, int, float]]:
+def splitmix(seed: int, example: int, label: int) -> float:
+    """The priority of a random policy in Python's own integers."""
+    z = seed * 0xD1342543DE82EF95 + example * 0x9E3779B97F4A7C15 + label * 0xA0761D6478BD642F & MASK
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & MASK
+    z = (z ^ z >> 27) * 0x94D049BB133111EB & MASK
+    return float((z ^ z >> 31) >> 40) / 2**24
+
+
+def by_score(example: int, label: int, score: float) -> float:
+    return score
+
+
+def oracle(
+    rows: list[Triple], wanted: list[int], per_example: int, min_score: float, value: Callable = by_score
+) -> list[tuple[int, int, int, float]]:
     """The rules word by word: (label, rank, example id, score)."""
     kept = []
     for example in {row[0] for row in rows}:
         own = sorted((row for row in rows if row[0] == example), key=lambda row: (-row[2], row[1]))
         kept += own[:per_example]
     chosen = []
-    for label in sorted({row[1] for row in rows}):
-        candidates = sorted((row for row in kept if row[1] == label), key=lambda row: (-row[2], row[0]))
-        chosen += [(label, rank, row[0], row[2]) for rank, row in enumerate(candidates[:per_class])]
+    for label, count in enumerate(wanted):
+        candidates = [row for row in kept if row[1] == label and row[2] >= min_score]
+        candidates.sort(key=lambda row: (-value(*row), row[0]))
+        chosen += [(label, rank, row[0], row[2]) for rank, row in enumerate(candidates[:count])]
     return chosen
 
 
-@st.composite
-def score_tables(draw: st.DrawFn) -> tuple[list[Triple], int]:
-    """Rows in any order, few distinct scores so that ties abound, some classes empty."""
-    classes = draw(st.integers(1, 5))
-    examples = draw(st.lists(st.integers(0, 40), min_size=1, max_size=12, unique=True))
-    score = st.sampled_from([0.0, 0.125, 0.25, 0.5, 0.75])
-    rows = [
-        (example, label, draw(score))
-        for example in examples
-        for label in draw(st.lists(st.integers(0, classes - 1), min_size=1, max_size=classes, unique=True))
+@dataclass
+class Case:
+    """Score rows, and how they lie in parts and batches."""
+
+    rows: list[Triple]
+    parts: list[Part]
+    info: ScoresInfo
+    per_class: int
+    per_example: int
+    min_score: float
+    threads: int
+
+    def select(self, parts: list[Part] | None = None, **more: object) -> Selection:
+        chosen = {"per_class": self.per_class, "per_example": self.per_example, "min_score": self.min_score}
+        return select(self.parts if parts is None else parts, self.info, threads=self.threads, **{**chosen, **more})
+
+
+def make_part(number: int, rows: list[Triple], cuts: list[int]) -> Part:
+    """A part in memory whose batches end at `cuts`."""
+    ids, labels, scores = (np.array([row[i] for row in rows]) for i in range(3))
+    ends = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
+    batches = [
+        Rows(ids[a:b].astype(np.int64), labels[a:b].astype(np.int16), scores[a:b].astype(np.float32))
+        for a, b in pairwise(ends)
     ]
-    return draw(st.permutations(rows)), classes
+    return Part(f"part {number}", number, lambda: batches, lambda: len(rows))
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    classes = draw(st.integers(1, 5))
+    stored = draw(st.integers(1, classes))
+    by_part: list[list[Triple]] = [[] for _ in range(draw(st.integers(1, 4)))]
+    for example in sorted(draw(st.lists(st.integers(0, 40), max_size=14, unique=True))):
+        scores = draw(st.lists(st.sampled_from(SCORES), min_size=classes, max_size=classes))
+        best = sorted(range(classes), key=lambda label: (-scores[label], label))[:stored]
+        draw(st.sampled_from(by_part)).extend((example, label, scores[label]) for label in best)
+    cuts = st.lists(st.integers(0, 30), max_size=4)
+    parts = [make_part(number, rows, draw(cuts)) for number, rows in enumerate(by_part)]
+    examples = draw(st.sampled_from([None, 14, 41]))
+    return Case(
+        rows=[row for rows in by_part for row in rows],
+        parts=draw(st.permutations(parts)),
+        info=ScoresInfo("m", "w", [f"c{i}" for i in range(classes)], stored, views=10, examples=examples),
+        per_class=draw(st.integers(1, 7)),
+        per_example=draw(st.integers(1, stored)),
+        min_score=draw(st.sampled_from([0.0, 0.125, 0.3, 1.0])),
+        threads=draw(st.integers(1, 3)),
+    )
+
+
+def rows_of(selection: Selection) -> list[tuple[int, int, int, float]]:
+    columns = (selection.label, selection.rank, selection.example_id, selection.score)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _little_room():
+    """Classes are cut to their best after a few rows, as they are after many in a large corpus."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(top_module, "LEAST_SPARE", 2)
+        yield
+
+
+@settings(max_examples=2000, deadline=None)
+@given(cases())
+def test_balanced_ranked_is_the_rules_word_by_word(case: Case):
+    selection = case.select()
+    wanted = [case.per_class] * len(case.info.classes)
+    expected = oracle(case.rows, wanted, case.per_example, case.min_score)
+    assert rows_of(selection) == expected
+
+    candidates = oracle(case.rows, [10**6] * len(wanted), case.per_example, case.min_score)
+    taken = [sum(row[2] == example for row in expected) for example in {row[2] for row in expected}]
+    info = selection.info
+    assert info.rows_read == len(case.rows)
+    assert info.scored == len({row[0] for row in case.rows})
+    assert info.candidates_per_class == [sum(row[0] == c for row in candidates) for c in range(len(wanted))]
+    assert info.chosen_per_class == [sum(row[0] == c for row in expected) for c in range(len(wanted))]
+    assert info.last_score_per_class == [
+        min((row[3] for row in expected if row[0] == c), default=None) for c in range(len(wanted))
+    ]
+    assert info.chosen == len(taken)
+    assert info.taken_by == [taken.count(k) for k in range(1, max(taken, default=0) + 1)]
+    assert info.short_classes == [
+        f"c{c}" for c in range(len(wanted)) if sum(row[0] == c for row in expected) < case.per_class
+    ]
+
+
+@settings(max_examples=1000, deadline=None)
+@given(cases(), st.data())
+def test_any_split_merged_in_any_way_is_one_pass(case: Case, data: st.DataObject):
+    policy = data.draw(st.sampled_from(["balanced_ranked", "random"]))
+    whole = case.select(policy=policy, seed=3)
+    group = [data.draw(st.integers(0, 2)) for _ in case.parts]
+    larger = data.draw(st.integers(0, 2))  # a partial selection may keep more than is wanted in the end
+
+    def of(number: int, **more: object) -> Selection:
+        parts = [part for part, own in zip(case.parts, group, strict=True) if own == number]
+        return case.select(parts, policy=policy, seed=3, **more)
+
+    first, second = of(0, per_class=case.per_class + larger), of(1)
+    merged = case.select([], policy=policy, seed=3, earlier=[of(2), first, second])
+    folded = of(2, earlier=[case.select([], policy=policy, seed=3, earlier=[second, first])])
+    for selection in (merged, folded):
+        assert rows_of(selection) == rows_of(whole)
+        assert selection.info == whole.info
 
 
 @settings(max_examples=500, deadline=None)
-@given(score_tables(), st.integers(1, 6), st.integers(1, 5))
-def test_selection_is_the_rules_word_by_word(table: tuple[list[Triple], int], per_class: int, per_example: int):
-    rows, _ = table
-    example_id, label, score = (np.array(column) for column in zip(*rows, strict=True))
-    score = score.astype(np.float32)
-    index, rank = balanced_ranked(example_id, label, score, per_class=per_class, per_example=per_example)
-    result = list(zip(label[index], rank, example_id[index], score[index], strict=True))
-    assert result == oracle(rows, per_class, per_example)
+@given(cases(), st.integers(0, 2**64 - 1))
+def test_random_takes_candidates_by_their_priority(case: Case, seed: int):
+    selection = case.select(policy="random", seed=seed)
+    wanted = [case.per_class] * len(case.info.classes)
+    value = lambda example, label, score: splitmix(seed, example, label)  # noqa: E731
+    assert rows_of(selection) == oracle(case.rows, wanted, case.per_example, case.min_score, value)
 
 
-def info(classes: int = 3, per_example: int = 2, **changes: object) -> ScoresInfo:
-    names = [f"class {i}" for i in range(classes)]
-    made = ScoresInfo("m" * 64, "w" * 64, names, per_example, views=10, frames=8, stride=1, resize=[128, 171], crop=112)
-    return replace(made, **changes)  # type: ignore[arg-type]
+@settings(max_examples=500, deadline=None)
+@given(cases())
+def test_unbalanced_ranked_takes_a_zipf_share_of_the_same_total(case: Case):
+    selection = case.select(policy="unbalanced_ranked")
+    info = selection.info
+    assert sum(info.wanted_per_class) == case.per_class * len(info.scores.classes)
+    assert (
+        info.wanted_per_class == zipf_counts(np.array(info.candidates_per_class), sum(info.wanted_per_class)).tolist()
+    )
+    assert rows_of(selection) == oracle(case.rows, info.wanted_per_class, case.per_example, case.min_score)
 
 
-PROBABILITIES = np.array([[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0.1, 0.2, 0.7], [0.25, 0.5, 0.25]], np.float32)
+def test_zipf_counts_by_hand():
+    # 1 + 1/2 + 1/3 + 1/4 = 25/12: of 25 rows, 12, 6, 4 and 3, the most frequent class first, ties to the smaller index
+    assert zipf_counts(np.array([5, 9, 0, 9]), 25).tolist() == [4, 12, 3, 6]
+    # of 10: 4.8, 2.4, 1.6, 1.2 → 4, 2, 1, 1 and the two that are left to the largest fractions, .8 and .6
+    assert zipf_counts(np.array([4, 3, 2, 1]), 10).tolist() == [5, 2, 2, 1]
 
 
-def write_two_parts(folder: Path) -> None:
-    write_failures(folder, 0, [(2, "c.mp4", "no frame decodes")])
-    write_part(folder, 0, np.array([0, 1]), PROBABILITIES[:2], info())
-    write_failures(folder, 1, [])
-    write_part(folder, 1, np.array([3, 4]), PROBABILITIES[2:], info())
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3)), unique=True), st.integers(1, 9), st.integers(0, 9))
+def test_balanced_with_tags_takes_matches_at_random(pairs: list[tuple[int, int]], per_class: int, seed: int):
+    ids, labels = (np.array([pair[i] for pair in pairs], dtype) for i, dtype in ((0, np.int64), (1, np.int16)))
+    info = ScoresInfo("m", "w", list("abcd"), 2, views=10)
+    tags = Rows(ids, labels, np.zeros(len(pairs), np.float32))
+    selection = select([], info, per_class=per_class, per_example=2, policy="balanced_with_tags", seed=seed, tags=tags)
+    value = lambda example, label, score: splitmix(seed, example, label)  # noqa: E731
+    expected = oracle([(*pair, 0.0) for pair in pairs], [per_class] * 4, 4, 0.0, value)
+    assert [row[:3] for row in rows_of(selection)] == [row[:3] for row in expected]
+    assert np.isnan(selection.score).all()
+    assert selection.info.last_score_per_class == [None] * 4
 
 
-def test_parts_keep_the_contract(tmp_path: Path):
-    write_two_parts(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "failures",
-        "part-000000.parquet",
-        "part-000001.parquet",
-    ]
-    table = pq.read_table(tmp_path / "part-000000.parquet")
-    assert [(field.name, field.type) for field in table.schema] == [
-        ("example_id", pa.int64()),
-        ("label", pa.int16()),
-        ("score", pa.float32()),
-    ]
-    assert table.to_pydict()["example_id"] == [0, 0, 1, 1]
-    assert table.to_pydict()["label"] == [0, 1, 0, 1]  # 0.4 twice: the smaller class first
-    metadata = json.loads(table.schema.metadata[b"vidsemi"])
-    assert metadata["format"] == 1
-    assert metadata["classes"] == ["class 0", "class 1", "class 2"]
-    assert {"manifest", "weights", "per_example", "views", "frames", "stride", "resize", "crop"} <= metadata.keys()
-    assert pq.read_metadata(tmp_path / "part-000000.parquet").row_group(0).column(0).compression == "ZSTD"
-    assert pq.read_table(tmp_path / "failures" / "part-000000.parquet").to_pylist() == [
-        {"example_id": 2, "path": "c.mp4", "error": "no frame decodes"}
-    ]
-    assert count_failures(tmp_path) == 1
+def test_random_priorities_are_even():
+    values = random_priority(7)(np.arange(100_000), np.full(1, 3))
+    counts = np.histogram(values, bins=20, range=(0, 1))[0]
+    assert abs(counts - 5000).max() < 5 * np.sqrt(5000)
 
 
-def test_labels_grow_to_int32_where_int16_ends(tmp_path: Path):
-    for classes, expected in ((32_767, pa.int16()), (32_768, pa.int32())):
-        probabilities = np.zeros((1, classes), np.float32)
-        probabilities[0, -1] = 1
-        write_part(tmp_path, 0, np.array([0]), probabilities, info(classes, per_example=1))
-        table = pq.read_table(tmp_path / "part-000000.parquet")
-        assert table.schema.field("label").type == expected
-        assert table.column("label").to_pylist() == [classes - 1]
+def test_many_rows_against_a_sort_of_all_of_them():
+    rng = np.random.default_rng(0)
+    classes, stored, examples = 30, 6, 40_000
+    scores = (rng.random((examples, classes)) * rng.random(classes)).astype(np.float32)
+    scores[::7] = np.round(scores[::7] * 16) / 16
+    label = np.argsort(-scores, axis=1, kind="stable")[:, :stored]
+    rows = Rows(
+        np.repeat(np.arange(examples) * 200_000, stored),  # ids up to 8 billion
+        label.astype(np.int16).ravel(),
+        np.take_along_axis(scores, label, 1).ravel(),
+    )
+    parts = []
+    for number, begin in enumerate(range(0, examples, 5000)):
+        own = slice(begin * stored, (begin + 5000) * stored)
+        batch = Rows(rows.example_id[own], rows.label[own], rows.score[own])
+        parts.append(Part(str(number), number, lambda batch=batch: [batch], lambda: 5000 * stored))
+    for per_example, per_class in ((6, 700), (2, 100), (1, 2000)):
+        kept = np.flatnonzero(np.tile(np.arange(stored) < per_example, examples))
+        order = kept[np.lexsort((rows.example_id[kept], -rows.score[kept], rows.label[kept]))]
+        counts = np.bincount(rows.label[order], minlength=classes)
+        rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+        expected = order[rank < per_class]
+        info = ScoresInfo("m", "w", [str(i) for i in range(classes)], stored, views=10)
+        selection = select(parts[::-1], info, per_class=per_class, per_example=per_example)
+        np.testing.assert_array_equal(selection.example_id, rows.example_id[expected])
+        np.testing.assert_array_equal(selection.label, rows.label[expected])
+        np.testing.assert_array_equal(selection.score, rows.score[expected])
 
 
-def test_selection_file_keeps_the_contract(tmp_path: Path):
-    write_two_parts(tmp_path)
-    selection = select(read_scores(tmp_path), per_class=2, per_example=2)
-    write_selection(tmp_path / "selection.parquet", selection)
-    table = pq.read_table(tmp_path / "selection.parquet")
-    assert table.column_names == ["label", "rank", "example_id", "score"]
-    assert table.select(["label", "rank", "example_id"]).to_pylist() == [
-        {"label": 0, "rank": 0, "example_id": 0},
-        {"label": 0, "rank": 1, "example_id": 1},
-        {"label": 1, "rank": 0, "example_id": 4},
-        {"label": 1, "rank": 1, "example_id": 1},
-        {"label": 2, "rank": 0, "example_id": 3},
-    ]
-    again = read_selection(tmp_path / "selection.parquet")
-    assert again.info == selection.info
-    assert again.info.short_classes == ["class 2"]
-    assert again.info.per_class_counts == [2, 2, 1]
-    assert again.info.taken_by == [3, 1]  # example 1 by two classes, 0, 3 and 4 by one
-    assert again.info.threshold == pytest.approx([0.4, 0.4, 0.7])
+def small_case(rows: list[Triple], classes: int = 3, stored: int = 2) -> tuple[list[Part], ScoresInfo]:
+    return [make_part(0, rows, [])], ScoresInfo("m", "w", [f"c{i}" for i in range(classes)], stored, views=10)
 
 
 def test_each_example_once_with_all_classes_that_took_it():
-    scores = Scores(
-        np.array([7, 7, 5, 5, 9]), np.array([2, 0, 0, 1, 2]), np.array([0.6, 0.3, 0.8, 0.1, 0.9], np.float32), info()
-    )
-    selection = select(scores, per_class=5, per_example=2)
-    examples, offsets, labels = selection.examples()
+    parts, info = small_case([(5, 0, 0.8), (5, 1, 0.1), (7, 2, 0.6), (7, 0, 0.3), (9, 2, 0.9)])
+    examples, offsets, labels = select(parts, info, per_class=5, per_example=2).examples()
     assert examples.tolist() == [5, 7, 9]
     assert [labels[a:b].tolist() for a, b in pairwise(offsets)] == [[0, 1], [0, 2], [2]]
 
 
-def test_the_order_of_parts_does_not_matter(tmp_path: Path):
-    rng = np.random.default_rng(0)
-    probabilities = rng.integers(0, 4, (60, 3)).astype(np.float32) / 4  # many ties
-    made = []
-    for name, order in (("a", [0, 1, 2]), ("b", [2, 0, 1])):
-        for number, third in enumerate(order):
-            rows = np.arange(20) + 20 * third
-            write_part(tmp_path / name, number, rows, probabilities[rows], info())
-        selection = select(read_scores(tmp_path / name), per_class=7, per_example=2)
-        write_selection(tmp_path / f"{name}.parquet", selection)
-        made.append((tmp_path / f"{name}.parquet").read_bytes())
-    assert made[0] == made[1]
+def test_k_beyond_all_rows_takes_them_all():
+    parts, info = small_case([(0, 0, 0.5), (1, 0, 0.5)])
+    for scores in (info, replace(info, examples=2)):
+        assert select(parts, scores, per_class=10**12, per_example=2).example_id.tolist() == [0, 1]
 
 
-def nan(folder: Path) -> None:
-    write_part(folder, 1, np.array([9]), np.array([[0.1, np.nan, 0.3]], np.float32), info(per_example=3))
-
-
-def negative(folder: Path) -> None:
-    write_part(folder, 1, np.array([9]), np.array([[0.1, -0.2, 0.3]], np.float32), info(per_example=3))
-
-
-def truncated(folder: Path) -> None:
-    content = (folder / "part-000000.parquet").read_bytes()
-    (folder / "part-000001.parquet").write_bytes(content[: len(content) // 2])
-
-
-def foreign(folder: Path) -> None:
-    pq.write_table(pa.table({"a": [1]}), folder / "part-000001.parquet")
-
-
-def other_weights(folder: Path) -> None:
-    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(weights="x" * 64))
-
-
-def other_format(folder: Path) -> None:
-    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(format=2))
-
-
-def label_too_high(folder: Path) -> None:
-    table = pq.read_table(folder / "part-000000.parquet")
-    labels = pa.array([3] * table.num_rows, pa.int16())
-    pq.write_table(table.set_column(1, "label", labels), folder / "part-000001.parquet")
-
-
-def text_scores(folder: Path) -> None:
-    table = pq.read_table(folder / "part-000000.parquet")
-    texts = pa.array(["high"] * table.num_rows)
-    pq.write_table(table.set_column(2, "score", texts), folder / "part-000001.parquet")
+def test_p_beyond_the_classes_keeps_them_all():
+    parts, info = small_case([(0, 1, 0.5), (0, 0, 0.3), (0, 2, 0.2)], stored=3)
+    assert select(parts, info, per_class=2, per_example=9).info.chosen_per_class == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("changes", "words"),
     [
-        (nan, "example 9 is nan"),
-        (negative, "example 9 is -0.2"),
-        (truncated, "not a part"),
-        (foreign, "not a part"),
-        (other_weights, "'weights' differ"),
-        (other_format, "format 2"),
-        (label_too_high, "labels must lie in [0, 3)"),
-        (text_scores, "the column 'score' must be float"),
+        ({"per_class": 0}, "K"),
+        ({"per_example": 0}, "P"),
+        ({"per_example": 3}, "hold 2 classes"),
+        ({"min_score": 1.5}, "min_score"),
+        ({"policy": "best"}, "balanced_ranked, unbalanced_ranked"),
     ],
 )
-def test_bad_parts_are_refused_by_name(tmp_path: Path, spoil: Callable[[Path], None], words: str):
-    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
-    spoil(tmp_path)
-    with pytest.raises(UserError, match="part-000001") as caught:
-        read_scores(tmp_path)
-    assert words in str(caught.value)
-
-
-def test_parts_of_other_programs_need_the_core_only(tmp_path: Path):
-    core = {"format": 1, "manifest": "m", "weights": "w", "classes": ["a", "b"], "per_example": 1, "views": 1}
-    table = pa.table(
-        {"example_id": [0, 1], "label": pa.array([1, 0], pa.int16()), "score": pa.array([0.9, 0.8], pa.float32())}
-    )
-    pq.write_table(table.replace_schema_metadata({"vidsemi": json.dumps(core)}), tmp_path / "part-000000.parquet")
-    selection = select(read_scores(tmp_path), per_class=1, per_example=1)
-    assert selection.example_id.tolist() == [1, 0]
-
-
-@pytest.mark.parametrize(("per_class", "per_example", "words"), [(0, 1, "K"), (1, 0, "P"), (1, 3, "hold 2 classes")])
-def test_bad_k_and_p_are_refused(tmp_path: Path, per_class: int, per_example: int, words: str):
-    write_two_parts(tmp_path)
+def test_bad_k_p_and_policies_are_refused(changes: dict[str, object], words: str):
+    parts, info = small_case([(0, 0, 0.5)])
     with pytest.raises(UserError, match=words):
-        select(read_scores(tmp_path), per_class=per_class, per_example=per_example)
+        select(parts, info, **{"per_class": 1, "per_example": 1, **changes})  # type: ignore[arg-type]
 
 
-def test_an_example_in_two_parts_is_refused(tmp_path: Path):
-    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
-    write_part(tmp_path, 1, np.array([1, 2]), PROBABILITIES[:2], info())
-    with pytest.raises(UserError, match="example 1 is in two parts"):
-        read_scores(tmp_path)
-
-
-def test_p_beyond_the_classes_keeps_them_all(tmp_path: Path):
-    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info(per_example=3))
-    assert select(read_scores(tmp_path), per_class=2, per_example=9).info.per_class_counts == [2, 2, 2]
-
-
-def test_no_parts_is_an_error(tmp_path: Path):
-    with pytest.raises(UserError, match="no scores"):
-        read_scores(tmp_path)
-
-
-def test_ranks_within_groups_and_top_classes():
-    assert rank_within(np.array([4, 4, 7, 7, 7])).tolist() == [0, 1, 0, 1, 2]
-    assert rank_within(np.array([], int)).tolist() == []
-    labels, scores = top_classes(np.array([[0.2, 0.4, 0.4]], np.float32), 2)
-    assert labels.tolist() == [[1, 2]]
-    assert scores.tolist() == [[np.float32(0.4)] * 2]
+def test_more_examples_than_there_are_is_an_error():
+    rows = [(example, 0, 0.5) for example in range(50)]
+    parts, info = small_case(rows)
+    with pytest.raises(UserError, match="more than the 9 examples"):
+        select(parts, replace(info, examples=9), per_class=20, per_example=1)
+    with pytest.raises(UserError, match="9 examples in all, but hold 50"):
+        select(parts, replace(info, examples=9), per_class=3, per_example=1)

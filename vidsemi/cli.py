@@ -87,9 +87,15 @@ def _parser() -> Parser:
     score.add_argument("--shard-size", type=int, default=1000, help="examples a part (1000)")
 
     select = _command(subparsers, "select", commands.select, "choose who teaches what to the student")
-    select.add_argument("--scores", type=Path, required=True, help="directory of scores")
-    select.add_argument("--per-class", type=int, required=True, metavar="K", help="examples a class takes")
-    select.add_argument("--per-example", type=int, required=True, metavar="P", help="classes an example may teach")
+    select.add_argument("--scores", type=Path, metavar="DIR", help="directory of scores")
+    select.add_argument("--per-class", type=int, metavar="K", help="examples a class takes")
+    select.add_argument("--per-example", type=int, metavar="P", help="classes an example may teach")
+    select.add_argument("--policy", metavar="NAME", help="balanced_ranked, or a control (docs/selecting.md)")
+    select.add_argument("--min-score", type=float, metavar="X", help="lowest score of a candidate")
+    select.add_argument("--seed", type=int, help="of a policy that chooses at random")
+    select.add_argument("--manifest", type=Path, help="examples with hashtags, for balanced_with_tags")
+    select.add_argument("--parts", metavar="FIRST-LAST", help="read these parts only, e.g. 0-99")
+    select.add_argument("--merge", type=Path, nargs="+", default=[], metavar="S", help="selections of other parts")
     select.add_argument("--output", type=Path, required=True, help="selection to write, .parquet")
 
     evaluate = _command(subparsers, "evaluate", commands.evaluate, "video-level accuracy of a network")

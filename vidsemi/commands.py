@@ -1,6 +1,7 @@
 """What the commands do: options in, a JSON document and a text out. Heavy imports happen where they are needed."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
@@ -99,13 +100,34 @@ def score(options: argparse.Namespace) -> Answer:
 
 def select(options: argparse.Namespace) -> Answer:
     """Choose D̂ from scores."""
+    numbers = None
+    if options.parts is not None:
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", options.parts)
+        if match is None:
+            raise UserError(f"--parts {options.parts}: say which parts as FIRST-LAST, e.g. 0-99")
+        numbers = range(int(match[1]), int(match[2] or match[1]) + 1)
+    from vidsemi.corpus.manifest import load_manifest
+    from vidsemi.report.table import aligned
+    from vidsemi.selection import describe
+    from vidsemi.selection.result import read_selection_info
     from vidsemi.stages.select import select_stage
 
     figures = select_stage(
-        options.output, scores=options.scores, per_class=options.per_class, per_example=options.per_example
+        options.output,
+        scores=options.scores,
+        per_class=options.per_class,
+        per_example=options.per_example,
+        policy=options.policy,
+        min_score=options.min_score,
+        seed=options.seed,
+        manifest=load_manifest(options.manifest) if options.manifest else None,
+        numbers=numbers,
+        merge=options.merge,
     )
-    text = f"{options.output}: {figures['chosen']} of {figures['scored']} examples chosen"
-    return {"selection": str(options.output), **figures}, text
+    info = read_selection_info(options.output)
+    table = aligned(describe.CLASS_HEADER, describe.class_rows(info, most=20))
+    text = "\n".join([str(options.output), *describe.summary(info), "", *table])
+    return {"selection": str(options.output), **figures, "classes": describe.classes(info)}, text
 
 
 def evaluate(options: argparse.Namespace) -> Answer:

@@ -165,10 +165,15 @@ class Score(Section):
 class Select(Section):
     """How D̂ is chosen from the scores."""
 
+    policy: Literal["balanced_ranked", "unbalanced_ranked", "balanced_with_tags", "random"] = "balanced_ranked"
+    """balanced_ranked is the method; the others are what the paper's Table 5 holds against it (docs/selecting.md)."""
+
     per_class: PositiveInt = 4000
     """K: examples a class takes."""
     per_example: PositiveInt = 4
     """P: classes an example may be taken by."""
+    min_score: Fraction = 0.0
+    """Lowest score with which an example may be taken."""
 
 
 class Evaluate(Section):

@@ -101,14 +101,22 @@ class Planner:
             f"{folder}/score", "score", {"unlabeled": self._identity("unlabeled"), **score}, (trained,), run_score
         )
 
+        select = config.select.model_dump()
+        if config.select.policy in ("random", "balanced_with_tags"):
+            select["seed"] = seed
+
         def run_select(stage_folder: Path) -> dict[str, Any]:
             from vidsemi.stages.select import select_stage
 
             return select_stage(
-                stage_folder / SELECTION, scores=self.output / scored.name, **config.select.model_dump()
+                stage_folder / SELECTION,
+                scores=self.output / scored.name,
+                manifest=unlabeled,
+                title=f"{folder}/select",
+                **select,
             )
 
-        return self._add(f"{folder}/select", "select", config.select.model_dump(), (scored,), run_select)
+        return self._add(f"{folder}/select", "select", select, (scored,), run_select)
 
     def _train(
         self,

@@ -1,6 +1,7 @@
-"""The selection D̂ on disk, and what a person wants to know of it."""
+"""The selection D̂ on disk, and what is known of it."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pyarrow.parquet as pq
 
 from vidsemi.errors import UserError
 from vidsemi.files import atomic_path
-from vidsemi.selection.ranking import balanced_ranked
-from vidsemi.selection.scores import FORMAT, Scores, label_type
+from vidsemi.selection.scores import ScoresInfo, label_type
+from vidsemi.selection.top import Rows
+
+FORMAT = 2  # 1 had no policy but one, no candidates and no parts in its metadata
 
 
 @dataclass(frozen=True)
@@ -19,51 +22,81 @@ class SelectionInfo:
     """How a selection was made and what it holds; stored under the metadata key `vidsemi`.
 
     Attributes:
-        manifest: fingerprint of the manifest whose examples were chosen.
-        weights: fingerprint of the teacher's weights.
-        classes: class names, in the order of the label indices.
+        scores: what the score parts agree on: manifest, weights, classes and more.
+        policy: name of the rule.
         per_class: K.
         per_example: P.
-        policy: name of the rule.
-        rows_read: score rows before any was dropped.
-        scored: examples that had scores.
+        min_score: lowest score of a candidate.
+        seed: of a policy that chooses at random, else None.
+        parts: numbers of the score parts that were read, as ranges [first, last].
+        scored: examples that had scores (or matching hashtags, for `balanced_with_tags`).
+        rows_read: score rows (or matches) before any was dropped.
         chosen: distinct examples chosen.
         taken_by: how many examples were chosen by 1, 2, … classes.
-        per_class_counts: examples a class, in class order.
-        threshold: score of each class's last example; None for a class that has none.
+        wanted_per_class: rows that each class was to take, in class order.
+        candidates_per_class: rows of each class that could be taken.
+        chosen_per_class: rows that each class took.
+        last_score_per_class: score of each class's last row; None for a class that has none.
         format: version of this layout.
     """
 
-    manifest: str
-    weights: str
-    classes: list[str]
+    scores: ScoresInfo
+    policy: str
     per_class: int
     per_example: int
-    policy: str
-    rows_read: int
+    min_score: float
+    seed: int | None
+    parts: list[list[int]]
     scored: int
+    rows_read: int
     chosen: int
     taken_by: list[int]
-    per_class_counts: list[int]
-    threshold: list[float | None]
+    wanted_per_class: list[int]
+    candidates_per_class: list[int]
+    chosen_per_class: list[int]
+    last_score_per_class: list[float | None]
     format: int = FORMAT
+
+    def part_numbers(self) -> set[int]:
+        """Numbers of the score parts that were read."""
+        return {number for first, last in self.parts for number in range(first, last + 1)}
 
     @property
     def short_classes(self) -> list[str]:
-        """Names of the classes with fewer than K examples."""
-        counts = zip(self.classes, self.per_class_counts, strict=True)
-        return [name for name, count in counts if count < self.per_class]
+        """Names of the classes that took fewer rows than they wanted."""
+        counts = zip(self.scores.classes, self.chosen_per_class, self.wanted_per_class, strict=True)
+        return [name for name, chosen, wanted in counts if chosen < wanted]
+
+    @property
+    def share_of_u(self) -> float:
+        """Share of the examples of U that were chosen (of those with scores, where the size of U is not known)."""
+        return self.chosen / max(self.scores.examples or self.scored, 1)
+
+
+def as_ranges(numbers: Iterable[int]) -> list[list[int]]:
+    """Numbers as ranges that include both ends: {0, 1, 2, 5} → [[0, 2], [5, 5]]."""
+    ranges: list[list[int]] = []
+    for number in sorted(numbers):
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ranges
 
 
 @dataclass(frozen=True)
 class Selection:
-    """D̂: rows sorted by label, then rank."""
+    """D̂: rows sorted by label, then rank. Scores are NaN where a policy does not look at them."""
 
     label: np.ndarray
     rank: np.ndarray
     example_id: np.ndarray
     score: np.ndarray
     info: SelectionInfo
+
+    def rows(self) -> Rows:
+        """The chosen rows, as they were in the scores."""
+        return Rows(self.example_id, self.label, self.score)
 
     def examples(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The chosen examples, each once, with the classes that took it.
@@ -77,52 +110,14 @@ class Selection:
         return ids, np.r_[begins, len(order)], self.label[order].astype(np.int64)
 
 
-def select(scores: Scores, *, per_class: int, per_example: int) -> Selection:
-    """Choose D̂ from scores by the paper's balanced, ranked rule.
-
-    Raises:
-        UserError: K or P below 1, or P above what is stored.
-    """
-    for name, value in (("per_class (K)", per_class), ("per_example (P)", per_example)):
-        if value < 1:
-            raise UserError(f"{name} is {value}; it must be at least 1")
-    stored, classes = scores.info.per_example, scores.info.classes
-    if min(per_example, len(classes)) > stored:  # an example cannot keep more classes than there are
-        raise UserError(
-            f"per_example (P) is {per_example}, but the scores hold {stored} classes an example; score again with more"
-        )
-    rows, rank = balanced_ranked(
-        scores.example_id, scores.label, scores.score, per_class=per_class, per_example=per_example
-    )
-    label, example_id, score = scores.label[rows], scores.example_id[rows], scores.score[rows]
-    times_taken = np.unique(example_id, return_counts=True)[1]
-    counts = np.bincount(label, minlength=len(classes))
-    last = np.cumsum(counts) - 1
-    info = SelectionInfo(
-        manifest=scores.info.manifest,
-        weights=scores.info.weights,
-        classes=classes,
-        per_class=per_class,
-        per_example=per_example,
-        policy="balanced_ranked",
-        rows_read=len(scores.score),
-        scored=len(np.unique(scores.example_id)),
-        chosen=len(times_taken),
-        taken_by=np.bincount(times_taken)[1:].tolist() if len(times_taken) else [],
-        per_class_counts=counts.tolist(),
-        threshold=[float(score[i]) if count else None for i, count in zip(last, counts, strict=True)],
-    )
-    return Selection(label, rank, example_id, score, info)
-
-
 def write_selection(file: Path, selection: Selection) -> None:
     """Write a selection atomically as Parquet."""
     table = pa.table(
         {
-            "label": pa.array(selection.label, label_type(len(selection.info.classes))),
+            "label": pa.array(selection.label, label_type(len(selection.info.scores.classes))),
             "rank": pa.array(selection.rank, pa.int64()),
             "example_id": pa.array(selection.example_id, pa.int64()),
-            "score": pa.array(selection.score, pa.float32()),
+            "score": pa.array(selection.score, pa.float32(), from_pandas=True),  # NaN becomes null
         }
     ).replace_schema_metadata({"vidsemi": json.dumps(asdict(selection.info))})
     with atomic_path(file) as temporary:
@@ -137,12 +132,31 @@ def read_selection(file: Path) -> Selection:
     """
     try:
         table = pq.read_table(file)
-        metadata = json.loads(table.schema.metadata[b"vidsemi"])
-        if metadata["format"] != FORMAT:
-            raise UserError(f"{file} has format {metadata['format']}; this version of vidsemi reads format {FORMAT}")
-        info = SelectionInfo(**{name: metadata[name] for name in SelectionInfo.__dataclass_fields__})
+        info = _parse_info(file, table.schema)
         columns = [table.column(name).to_numpy() for name in ("label", "rank", "example_id", "score")]
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{file} is not a selection of vidsemi: {' '.join(str(error).split())}") from None
+        raise _not_a_selection(file, error) from None
     label, rank, example_id, score = columns
     return Selection(label, rank, example_id, score, info)
+
+
+def read_selection_info(file: Path) -> SelectionInfo:
+    """What a selection says of itself; its rows are not read."""
+    try:
+        return _parse_info(file, pq.read_schema(file))
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise _not_a_selection(file, error) from None
+
+
+def _parse_info(file: Path, schema: pa.Schema) -> SelectionInfo:
+    metadata = json.loads(schema.metadata[b"vidsemi"])
+    if metadata["format"] != FORMAT:
+        raise UserError(
+            f"{file} has format {metadata['format']}; this version of vidsemi reads format {FORMAT}: select again"
+        )
+    own = {name: metadata[name] for name in SelectionInfo.__dataclass_fields__}
+    return SelectionInfo(**{**own, "scores": ScoresInfo(**own["scores"])})
+
+
+def _not_a_selection(file: Path, error: Exception) -> UserError:
+    return UserError(f"{file} is not a selection of vidsemi: {' '.join(str(error).split())}")

@@ -36,6 +36,7 @@ class ScoresInfo:
         decoder: library that read the videos.
         precision: of the network's arithmetic.
         shard_size: examples of the manifest that a part covers.
+        examples: in the whole manifest.
     """
 
     manifest: str
@@ -51,20 +52,11 @@ class ScoresInfo:
     decoder: str | None = None
     precision: str | None = None
     shard_size: int | None = None
+    examples: int | None = None
 
     def difference(self, other: "ScoresInfo") -> str | None:
         """Name of the first attribute in which another one differs; None if they agree."""
         return next((name for name in asdict(self) if getattr(self, name) != getattr(other, name)), None)
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Rows of score parts as columns of one length, and what they agree on."""
-
-    example_id: np.ndarray
-    label: np.ndarray
-    score: np.ndarray
-    info: ScoresInfo
 
 
 def label_type(classes: int) -> pa.DataType:
@@ -140,6 +132,13 @@ def part_files(folder: Path) -> list[Path]:
     return files
 
 
+def read_failures(folder: Path) -> np.ndarray:
+    """Ids of the examples of a directory of scores that could not be read, ascending int64."""
+    files = sorted((folder / "failures").glob("part-*.parquet"))
+    ids = [pq.read_table(file, columns=["example_id"]).column(0).to_numpy() for file in files]
+    return np.sort(np.concatenate(ids)) if ids else np.zeros(0, np.int64)
+
+
 def read_info(file: Path) -> ScoresInfo:
     """What a part says of itself; its rows are not read.
 
@@ -147,57 +146,22 @@ def read_info(file: Path) -> ScoresInfo:
         UserError: the file is damaged or no score part.
     """
     try:
-        metadata = json.loads(pq.read_schema(file).metadata[b"vidsemi"])
+        return parse_info(file, pq.read_schema(file))
+    except (pa.ArrowException, OSError) as error:
+        raise not_a_part(file, error) from None
+
+
+def parse_info(file: Path, schema: pa.Schema) -> ScoresInfo:
+    """The same from a schema that has been read already."""
+    try:
+        metadata = json.loads(schema.metadata[b"vidsemi"])
         if metadata["format"] != FORMAT:
             raise UserError(f"{file} has format {metadata['format']}; this version of vidsemi reads format {FORMAT}")
         return ScoresInfo(**{name: metadata[name] for name in ScoresInfo.__dataclass_fields__ if name in metadata})
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise _not_a_part(file, error) from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise not_a_part(file, error) from None
 
 
-def _not_a_part(file: Path, error: Exception) -> UserError:
+def not_a_part(file: Path, error: Exception) -> UserError:
+    """What is said of a file that is no score part."""
     return UserError(f"{file} is not a part of vidsemi scores: {' '.join(str(error).split())}")
-
-
-def read_part(file: Path) -> Scores:
-    """Read and check one part.
-
-    Raises:
-        UserError: the file is damaged or no score part, or a score is NaN or not in [0, 1].
-    """
-    info = read_info(file)
-    try:
-        table = pq.read_table(file)
-        types = {"example_id": pa.int64(), "label": label_type(len(info.classes)), "score": pa.float32()}
-        for name, expected in types.items():
-            if table.column(name).type != expected or table.column(name).null_count:
-                raise TypeError(f"the column '{name}' must be {expected} without nulls")
-        example_id, label, score = (table.column(name).to_numpy() for name in types)
-        if len(label) and not 0 <= label.min() <= label.max() < len(info.classes):
-            raise ValueError(f"labels must lie in [0, {len(info.classes)})")
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise _not_a_part(file, error) from None
-    bad = np.flatnonzero(~((score >= 0) & (score <= 1.0001)))  # NaN is neither; a mean of softmax may round above 1
-    if len(bad):
-        raise UserError(f"{file}: the score of example {example_id[bad[0]]} is {score[bad[0]]}; scores lie in [0, 1]")
-    return Scores(example_id, label, score, info)
-
-
-def read_scores(folder: Path) -> Scores:
-    """Read all parts of a directory.
-
-    Raises:
-        UserError: no parts, a bad part, or parts that were not made from the same things.
-    """
-    files = part_files(folder)
-    parts = [read_part(file) for file in files]
-    for file, part in zip(files, parts, strict=True):
-        if name := part.info.difference(parts[0].info):
-            raise UserError(f"{file} and {files[0].name} were not scored alike: their '{name}' differ")
-    examples = np.concatenate([np.unique(part.example_id) for part in parts])
-    if len(twice := np.flatnonzero(np.bincount(np.unique(examples, return_inverse=True)[1]) > 1)):
-        raise UserError(f"{folder}: example {np.unique(examples)[twice[0]]} is in two parts")
-    example_id, label, score = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("example_id", "label", "score")
-    )
-    return Scores(example_id, label, score, parts[0].info)

@@ -62,6 +62,7 @@ def score_stage(
         decoder="pyav",
         precision="float32",
         shard_size=shard_size,
+        examples=len(manifest),
     )
     for file in folder.glob("part-*.parquet"):
         if name := info.difference(read_info(file)):

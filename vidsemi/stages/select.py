@@ -1,37 +1,153 @@
-"""The selection stage: scores → D̂."""
+"""The selection stage: scores, or selections of parts of them, → D̂."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vidsemi.selection.result import select, write_selection
-from vidsemi.selection.scores import read_scores
+import numpy as np
+
+from vidsemi.corpus.hashtags import matching_classes
+from vidsemi.corpus.manifest import Manifest
+from vidsemi.errors import UserError
+from vidsemi.progress import progress_bar
+from vidsemi.selection.describe import figures
+from vidsemi.selection.parts import Part, missing_numbers, numbered_files, open_parts
+from vidsemi.selection.result import Selection, as_ranges, read_selection, write_selection
+from vidsemi.selection.scores import ScoresInfo, label_type, read_failures
+from vidsemi.selection.select import select
+from vidsemi.selection.top import Rows
 
 logger = logging.getLogger("vidsemi")
 
 
-def select_stage(file: Path, *, scores: Path, per_class: int, per_example: int) -> dict[str, Any]:
-    """Choose D̂ from a directory of scores and write it to `file`.
+def select_stage(
+    file: Path,
+    *,
+    scores: Path | None,
+    per_class: int | None,
+    per_example: int | None,
+    policy: str | None = None,
+    min_score: float | None = None,
+    seed: int | None = None,
+    manifest: Manifest | None = None,
+    numbers: range | None = None,
+    merge: Sequence[Path] = (),
+    title: str = "select",
+) -> dict[str, Any]:
+    """Choose D̂ and write it to `file`.
+
+    Args:
+        file: gets the selection.
+        scores: directory of scores; None to merge selections only.
+        per_class: K; None for that of the selections to merge. So with the next four.
+        per_example: P.
+        policy: name of the rule; balanced_ranked if there is nothing to merge.
+        min_score: lowest score of a candidate; 0 if there is nothing to merge.
+        seed: of a policy that chooses at random; 0 if there is nothing to merge.
+        manifest: U, whose hashtags `balanced_with_tags` looks at.
+        numbers: of the parts to read; all if None.
+        merge: selections of other parts, whose rows are candidates too. Parts that they have read are not read again.
+        title: for the progress bar.
 
     Returns:
-        Figures: score rows read, examples scored and chosen, how many were taken by 1, 2, … classes, short classes.
+        The figures of the selection.
+
+    Raises:
+        UserError: a file is bad or does not fit the others, or K, P or the policy cannot be had.
     """
-    selection = select(read_scores(scores), per_class=per_class, per_example=per_example)
-    write_selection(file, selection)
-    info = selection.info
-    if info.short_classes:
-        names = ", ".join(info.short_classes[:5]) + (", …" if len(info.short_classes) > 5 else "")
-        logger.warning(
-            "selection: %d of %d classes have fewer than K = %d examples: %s",
-            len(info.short_classes),
-            len(info.classes),
-            per_class,
-            names,
-        )
-    return {
-        "rows_read": info.rows_read,
-        "scored": info.scored,
-        "chosen": info.chosen,
-        "taken_by": info.taken_by,
-        "short_classes": info.short_classes,
+    earlier = [read_selection(path) for path in merge]
+    parts, info = _sources(scores, earlier, merge, numbers)
+    first = earlier[0].info if earlier else None
+    rule = {
+        "policy": _known(policy, first and first.policy, "balanced_ranked"),
+        "per_example": _known(per_example, first and first.per_example),
+        "min_score": _known(min_score, first and first.min_score, 0.0),
+        "seed": _known(seed, first and first.seed, 0),
     }
+    per_class = _known(per_class, min((one.info.per_class for one in earlier), default=None))
+    if per_class is None or rule["per_example"] is None:
+        raise UserError("a selection needs --per-class (K) and --per-example (P)")
+    for path, one in zip(merge, earlier, strict=True):
+        _refuse_unlike(path, one, info, per_class, rule)
+    tags = _tags(manifest, info, scores) if rule["policy"] == "balanced_with_tags" else None
+    passes = {"unbalanced_ranked": 2, "balanced_with_tags": 0}.get(rule["policy"], 1)
+    with progress_bar(passes * len(parts), "part", title, delay=1) as bar:
+        selection = select(
+            parts,
+            info,
+            per_class=per_class,
+            **rule,
+            tags=tags,
+            earlier=earlier,
+            progress=bar.update,
+        )
+    write_selection(file, selection)
+    found = figures(selection.info)
+    for warning in found["warnings"]:
+        logger.warning("%s: %s", title, warning)
+    return found
+
+
+def _known(*values: Any) -> Any:
+    """The first that is not None."""
+    return next((value for value in values if value is not None), None)
+
+
+def _sources(
+    scores: Path | None, earlier: Sequence[Selection], merge: Sequence[Path], numbers: range | None
+) -> tuple[list[Part], ScoresInfo]:
+    """The parts to read, and what all scores agree on."""
+    read: dict[int, Path] = {}
+    for path, one in zip(merge, earlier, strict=True):
+        for number in one.info.part_numbers():
+            if number in read:
+                raise UserError(
+                    f"{read[number]} and {path} have both read part {number}; merge selections of different parts"
+                )
+            read[number] = path
+    if scores is None:
+        if not earlier:
+            raise UserError("nothing to select from: give --scores DIR, or selections to --merge")
+        return [], earlier[0].info.scores
+    files = numbered_files(scores)
+    asked = [number for number in files if numbers is None or number in numbers]
+    if not asked:
+        raise UserError(f"{scores} has no parts {_ranges(numbers or [])}; it has {_ranges(list(files))}")
+    new = {number: files[number] for number in asked if number not in read}
+    parts, info = open_parts(new) if new else ([], earlier[0].info.scores)
+    missing = [number for number in missing_numbers(files, info) if number not in read]
+    if missing and numbers is None:
+        logger.warning("%s: parts %s are missing; what follows is without them", scores, _ranges(missing))
+    return parts, info
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    texts = [str(first) if first == last else f"{first}-{last}" for first, last in as_ranges(numbers)]
+    return ", ".join(texts[:5]) + (", …" if len(texts) > 5 else "")
+
+
+def _refuse_unlike(path: Path, one: Selection, scores: ScoresInfo, per_class: int, rule: dict[str, Any]) -> None:
+    """What was made by the same rule from scores of the same kind, with a K at least as large, can be merged."""
+    if rule["policy"] not in ("balanced_ranked", "random"):
+        raise UserError(f"{path}: {rule['policy']} selections cannot be merged; what a class takes depends on all of U")
+    if name := one.info.scores.difference(scores):
+        raise UserError(f"{path} was made from other scores: their '{name}' differ")
+    for name, ours in rule.items():
+        theirs = getattr(one.info, name)
+        if theirs is not None and theirs != ours:
+            raise UserError(f"{path} was made with {name} = {theirs}, which cannot be merged to {name} = {ours}")
+    if one.info.per_class < per_class:
+        raise UserError(f"{path} keeps K = {one.info.per_class} a class; there is no choosing {per_class} from that")
+
+
+def _tags(manifest: Manifest | None, info: ScoresInfo, scores: Path | None) -> Rows:
+    """(example, class) pairs whose hashtags match, of the examples that could be read."""
+    if manifest is None or scores is None:
+        raise UserError("balanced_with_tags needs --scores, and --manifest with the hashtags of the same examples")
+    if manifest.fingerprint != info.manifest:
+        raise UserError(f"{manifest.file} is not the manifest that {scores} was made from")
+    example_id, label = matching_classes(manifest, info.classes)
+    readable = ~np.isin(example_id, read_failures(scores))
+    label = label[readable].astype(label_type(len(info.classes)).to_pandas_dtype())
+    return Rows(example_id[readable], label, np.zeros(len(label), np.float32))

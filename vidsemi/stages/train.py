@@ -35,7 +35,10 @@ def selected_lesson(corpora: Corpora, selection_file: Path) -> Lesson:
     """
     assert corpora.unlabeled is not None  # the config asks for it where a selection is made
     selection = read_selection(selection_file)
-    if (selection.info.manifest, selection.info.classes) != (corpora.unlabeled.fingerprint, corpora.classes):
+    if (selection.info.scores.manifest, selection.info.scores.classes) != (
+        corpora.unlabeled.fingerprint,
+        corpora.classes,
+    ):
         raise UserError(
             f"{selection_file} was made from another manifest than {corpora.unlabeled.file}, or other classes"
         )

@@ -1,0 +1,328 @@
+"""The contract of score parts: what is written, and what is refused when it is read."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from vidsemi.errors import UserError
+from vidsemi.selection import parts as parts_module
+from vidsemi.selection.parts import missing_numbers, numbered_files, open_parts
+from vidsemi.selection.result import Selection, read_selection, write_selection
+from vidsemi.selection.scores import ScoresInfo, count_failures, read_failures, top_classes, write_failures, write_part
+from vidsemi.selection.select import select
+
+PROBABILITIES = np.array([[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0.1, 0.2, 0.7], [0.25, 0.5, 0.25]], np.float32)
+
+
+def info(classes: int = 3, per_example: int = 2, **changes: object) -> ScoresInfo:
+    names = [f"class {i}" for i in range(classes)]
+    made = ScoresInfo("m" * 64, "w" * 64, names, per_example, views=10, frames=8, stride=1, resize=[128, 171], crop=112)
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def write_two_parts(folder: Path) -> None:
+    write_failures(folder, 0, [(2, "c.mp4", "no frame decodes")])
+    write_part(folder, 0, np.array([0, 1]), PROBABILITIES[:2], info())
+    write_failures(folder, 1, [])
+    write_part(folder, 1, np.array([3, 4]), PROBABILITIES[2:], info())
+
+
+def select_from(folder: Path, per_class: int = 2, per_example: int = 2) -> Selection:
+    parts, scores = open_parts(numbered_files(folder))
+    return select(parts, scores, per_class=per_class, per_example=per_example)
+
+
+def test_parts_keep_the_contract(tmp_path: Path):
+    write_two_parts(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "failures",
+        "part-000000.parquet",
+        "part-000001.parquet",
+    ]
+    table = pq.read_table(tmp_path / "part-000000.parquet")
+    assert [(field.name, field.type) for field in table.schema] == [
+        ("example_id", pa.int64()),
+        ("label", pa.int16()),
+        ("score", pa.float32()),
+    ]
+    assert table.to_pydict()["example_id"] == [0, 0, 1, 1]
+    assert table.to_pydict()["label"] == [0, 1, 0, 1]  # 0.4 twice: the smaller class first
+    metadata = json.loads(table.schema.metadata[b"vidsemi"])
+    assert metadata["format"] == 1
+    assert metadata["classes"] == ["class 0", "class 1", "class 2"]
+    assert {"manifest", "weights", "per_example", "views", "frames", "stride", "resize", "crop"} <= metadata.keys()
+    assert pq.read_metadata(tmp_path / "part-000000.parquet").row_group(0).column(0).compression == "ZSTD"
+    assert pq.read_table(tmp_path / "failures" / "part-000000.parquet").to_pylist() == [
+        {"example_id": 2, "path": "c.mp4", "error": "no frame decodes"}
+    ]
+    assert count_failures(tmp_path) == 1
+    assert read_failures(tmp_path).tolist() == [2]
+
+
+def test_labels_grow_to_int32_where_int16_ends(tmp_path: Path):
+    for classes, expected in ((32_767, pa.int16()), (32_768, pa.int32())):
+        probabilities = np.zeros((1, classes), np.float32)
+        probabilities[0, -1] = 1
+        write_part(tmp_path, 0, np.array([0]), probabilities, info(classes, per_example=1))
+        table = pq.read_table(tmp_path / "part-000000.parquet")
+        assert table.schema.field("label").type == expected
+        assert select_from(tmp_path, per_example=1).label.tolist() == [classes - 1]
+
+
+def test_selection_file_keeps_the_contract(tmp_path: Path):
+    write_two_parts(tmp_path)
+    selection = select_from(tmp_path)
+    write_selection(tmp_path / "selection.parquet", selection)
+    table = pq.read_table(tmp_path / "selection.parquet")
+    assert table.column_names == ["label", "rank", "example_id", "score"]
+    assert table.select(["label", "rank", "example_id"]).to_pylist() == [
+        {"label": 0, "rank": 0, "example_id": 0},
+        {"label": 0, "rank": 1, "example_id": 1},
+        {"label": 1, "rank": 0, "example_id": 4},
+        {"label": 1, "rank": 1, "example_id": 1},
+        {"label": 2, "rank": 0, "example_id": 3},
+    ]
+    again = read_selection(tmp_path / "selection.parquet")
+    assert again.info == selection.info
+    assert again.info.short_classes == ["class 2"]
+    assert again.info.chosen_per_class == [2, 2, 1]
+    assert again.info.taken_by == [3, 1]  # example 1 by two classes, 0, 3 and 4 by one
+    assert again.info.last_score_per_class == pytest.approx([0.4, 0.4, 0.7])
+
+
+def test_selections_of_another_format_are_refused(tmp_path: Path):
+    write_two_parts(tmp_path)
+    write_selection(tmp_path / "s.parquet", select_from(tmp_path))
+    table = pq.read_table(tmp_path / "s.parquet")
+    old = table.replace_schema_metadata({"vidsemi": json.dumps({"format": 1})})
+    pq.write_table(old, tmp_path / "s.parquet")
+    with pytest.raises(UserError, match="format 1; this version of vidsemi reads format 2: select again"):
+        read_selection(tmp_path / "s.parquet")
+
+
+def test_batches_that_cut_examples_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(0)
+    write_part(tmp_path, 0, np.arange(200), rng.random((200, 5)).astype(np.float32), info(5, per_example=3))
+    whole = select_from(tmp_path, 9)
+    for rows in (1, 2, 7, 64):
+        monkeypatch.setattr(parts_module, "BATCH_ROWS", rows)
+        again = select_from(tmp_path, 9)
+        assert again.example_id.tolist() == whole.example_id.tolist()
+        assert again.info == whole.info
+
+
+def test_overlapping_parts_are_fine_as_long_as_no_example_is_in_two(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    probabilities = rng.integers(0, 9, (60, 3)).astype(np.float32) / 9
+    ids = np.arange(60) * 1_000_000  # further apart than a window of the comparison
+    write_part(tmp_path / "plain", 0, ids, probabilities, info())
+    for number in range(3):
+        write_part(tmp_path / "woven", number, ids[number::3], probabilities[number::3], info())
+    plain, woven = select_from(tmp_path / "plain", 7), select_from(tmp_path / "woven", 7)
+    assert plain.example_id.tolist() == woven.example_id.tolist()
+
+    write_part(tmp_path / "woven", 3, ids[57:58], probabilities[57:58], info())
+    with pytest.raises(UserError, match=r"example 57000000 is in two parts: .*part-000000.* and .*part-000003"):
+        select_from(tmp_path / "woven")
+
+
+def rewrite(folder: Path, **columns: list) -> None:
+    """part-000001 with the metadata of part-000000 and these columns."""
+    schema = pq.read_schema(folder / "part-000000.parquet")
+    table = pa.table({name: pa.array(values, schema.field(name).type) for name, values in columns.items()})
+    pq.write_table(table.replace_schema_metadata(schema.metadata), folder / "part-000001.parquet")
+
+
+def nan(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[1, 2], score=[0.1, float("nan")])
+
+
+def negative(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[1, 2], score=[0.1, -0.2])
+
+
+def minus_zero(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[1, 2], score=[0.1, -0.0])
+
+
+def above_one(folder: Path) -> None:
+    rewrite(folder, example_id=[9], label=[1], score=[1.5])
+
+
+def truncated(folder: Path) -> None:
+    content = (folder / "part-000000.parquet").read_bytes()
+    (folder / "part-000001.parquet").write_bytes(content[: len(content) // 2])
+
+
+def damaged(folder: Path) -> None:
+    content = bytearray((folder / "part-000000.parquet").read_bytes())
+    content[4:60] = bytes(56)  # the data, not the footer
+    (folder / "part-000001.parquet").write_bytes(content)
+
+
+def empty_file(folder: Path) -> None:
+    (folder / "part-000001.parquet").touch()
+
+
+def foreign(folder: Path) -> None:
+    pq.write_table(pa.table({"a": [1]}), folder / "part-000001.parquet")
+
+
+def other_weights(folder: Path) -> None:
+    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(weights="x" * 64))
+
+
+def other_classes(folder: Path) -> None:
+    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(classes=4))
+
+
+def other_p(folder: Path) -> None:
+    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(per_example=3))
+
+
+def other_format(folder: Path) -> None:
+    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(format=2))
+
+
+def label_too_high(folder: Path) -> None:
+    rewrite(folder, example_id=[9], label=[3], score=[0.5])
+
+
+def label_negative(folder: Path) -> None:
+    rewrite(folder, example_id=[9], label=[-1], score=[0.5])
+
+
+def text_scores(folder: Path) -> None:
+    table = pq.read_table(folder / "part-000000.parquet")
+    texts = pa.array(["high"] * table.num_rows)
+    pq.write_table(table.set_column(2, "score", texts), folder / "part-000001.parquet")
+
+
+def null_scores(folder: Path) -> None:
+    rewrite(folder, example_id=[9], label=[1], score=[None])
+
+
+def missing_column(folder: Path) -> None:
+    rewrite(folder, example_id=[9], label=[1])
+
+
+def part_twice(folder: Path) -> None:
+    shutil.copy(folder / "part-000000.parquet", folder / "part-000001.parquet")
+
+
+def unsorted_ids(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 8], label=[1, 1], score=[0.5, 0.5])
+
+
+def example_twice(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9, 9, 9], label=[1, 2, 1, 2], score=[0.5, 0.3, 0.5, 0.3])
+
+
+def label_twice(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[1, 1], score=[0.5, 0.5])
+
+
+def label_twice_with_two_scores(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[1, 1], score=[0.5, 0.4])
+
+
+def too_many_rows(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9, 9], label=[0, 1, 2], score=[0.5, 0.4, 0.3])
+
+
+def unsorted_scores(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[0, 1], score=[0.4, 0.5])
+
+
+def negative_id(folder: Path) -> None:
+    rewrite(folder, example_id=[-1, 9], label=[0, 0], score=[0.4, 0.5])
+
+
+def huge_id(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 2**33], label=[0, 0], score=[0.4, 0.5])
+
+
+def no_number(folder: Path) -> None:
+    shutil.copy(folder / "part-000000.parquet", folder / "part-000001-copy.parquet")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (nan, "example 9 is nan"),
+        (negative, "example 9 is -0.2"),
+        (minus_zero, "example 9 is -0.0"),
+        (above_one, "example 9 is 1.5"),
+        (truncated, "not a part"),
+        (damaged, "not a part"),
+        (empty_file, "not a part"),
+        (foreign, "not a part"),
+        (other_weights, "'weights' differ"),
+        (other_classes, "'classes' differ"),
+        (other_p, "'per_example' differ"),
+        (other_format, "format 2"),
+        (label_too_high, "labels lie in [0, 3)"),
+        (label_negative, "labels lie in [0, 3)"),
+        (text_scores, "the column 'score' must be float"),
+        (null_scores, "the column 'score' has nulls"),
+        (missing_column, "not a part"),
+        (part_twice, "example 0 is in two parts"),
+        (unsorted_ids, "example 8 comes after 9"),
+        (example_twice, "example 9"),
+        (label_twice, "no label may come twice"),
+        (too_many_rows, "example 9 has more than the 2 rows"),
+        (unsorted_scores, "example 9 must be sorted by score"),
+        (negative_id, "there is an example -1"),
+        (huge_id, "there is an example 8589934592"),
+        (no_number, "part-NNNNNN.parquet"),
+    ],
+)
+def test_bad_parts_are_refused_by_name(tmp_path: Path, spoil: Callable[[Path], None], words: str):
+    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
+    spoil(tmp_path)
+    with pytest.raises(UserError, match="part-000001") as caught:
+        select_from(tmp_path)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_class_that_takes_an_example_twice_is_refused(tmp_path: Path):
+    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
+    label_twice_with_two_scores(tmp_path)
+    with pytest.raises(UserError, match="example 9 comes twice for class 'class 1'"):
+        select_from(tmp_path, per_class=5)
+
+
+def test_parts_of_other_programs_need_the_core_only(tmp_path: Path):
+    core = {"format": 1, "manifest": "m", "weights": "w", "classes": ["a", "b"], "per_example": 1, "views": 1}
+    table = pa.table(
+        {"example_id": [0, 1], "label": pa.array([1, 0], pa.int16()), "score": pa.array([0.9, 0.8], pa.float32())}
+    )
+    pq.write_table(table.replace_schema_metadata({"vidsemi": json.dumps(core)}), tmp_path / "part-000000.parquet")
+    assert select_from(tmp_path, per_example=1).example_id.tolist() == [1, 0]
+
+
+def test_parts_that_are_not_there_are_noticed(tmp_path: Path):
+    for number in (0, 2):
+        write_part(tmp_path, number, np.array([number]), PROBABILITIES[:1], info())
+    files = numbered_files(tmp_path)
+    assert missing_numbers(files, info()) == [1]
+    assert missing_numbers(files, info(examples=450, shard_size=100)) == [1, 3, 4]
+
+
+def test_no_parts_is_an_error(tmp_path: Path):
+    with pytest.raises(UserError, match="no scores"):
+        numbered_files(tmp_path)
+
+
+def test_top_classes():
+    labels, scores = top_classes(np.array([[0.2, 0.4, 0.4]], np.float32), 2)
+    assert labels.tolist() == [[1, 2]]
+    assert scores.tolist() == [[np.float32(0.4)] * 2]

@@ -1,0 +1,34 @@
+"""Hashtags of a manifest → the classes that they name."""
+
+import unicodedata
+
+import numpy as np
+
+from vidsemi.corpus.manifest import Manifest
+from vidsemi.errors import UserError
+
+
+def canonical(text: str) -> str:
+    """A hashtag or class name as one word without case: "#CatchingAFish" and "catching a fish" → "catchingafish"."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(letter for letter in folded if unicodedata.category(letter)[0] in "LMN")
+
+
+def matching_classes(manifest: Manifest, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Which examples carry a hashtag that is the name of a class.
+
+    Returns:
+        Example ids (N,) ascending int64 and class indices (N,) int64; an example stands once for each class it names.
+
+    Raises:
+        UserError: the manifest has no hashtags.
+    """
+    if "hashtags" not in manifest.table.column_names:
+        raise UserError(f"{manifest.file} has no column 'hashtags', which the policy balanced_with_tags needs")
+    label_of = {canonical(name): label for label, name in enumerate(classes)}
+    pairs = []
+    for example_id, tags in enumerate(manifest.table.column("hashtags").to_pylist()):
+        words = {canonical(tag) for tag in (tags or "").split()}
+        pairs += [(example_id, label) for label in sorted(label_of[word] for word in words & label_of.keys())]
+    found = np.array(pairs, np.int64).reshape(-1, 2)
+    return found[:, 0], found[:, 1]

@@ -1,0 +1,107 @@
+"""What a person wants to know of a selection: figures, a table of its classes, and what looks wrong."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from vidsemi.selection.result import SelectionInfo
+
+CLASS_HEADER = ("class", "wanted", "candidates", "chosen", "last score")
+
+
+def figures(info: SelectionInfo) -> dict[str, Any]:
+    """The figures of a selection as a JSON object."""
+    return {
+        "policy": info.policy,
+        "per_class": info.per_class,
+        "per_example": info.per_example,
+        "min_score": info.min_score,
+        "seed": info.seed,
+        "parts": info.parts,
+        "examples": info.scores.examples,
+        "scored": info.scored,
+        "rows_read": info.rows_read,
+        "candidates": sum(info.candidates_per_class),
+        "rows": sum(info.chosen_per_class),
+        "chosen": info.chosen,
+        "share_of_u": info.share_of_u,
+        "taken_by": info.taken_by,
+        "short_classes": info.short_classes,
+        "warnings": warnings(info),
+    }
+
+
+def classes(info: SelectionInfo) -> list[dict[str, Any]]:
+    """A JSON object a class, in class order."""
+    columns = (info.wanted_per_class, info.candidates_per_class, info.chosen_per_class, info.last_score_per_class)
+    return [
+        dict(zip(("class", "wanted", "candidates", "chosen", "last_score"), row, strict=True))
+        for row in zip(info.scores.classes, *columns, strict=True)
+    ]
+
+
+def summary(info: SelectionInfo) -> list[str]:
+    """The figures in a few lines of text."""
+    of = info.scores.examples or info.scored
+    lines = [
+        f"{info.policy}, K = {info.per_class:,}, P = {info.per_example}"
+        + (f", scores from {info.min_score:g}" if info.min_score else "")
+        + (f", seed {info.seed}" if info.seed is not None else ""),
+        f"{info.rows_read:,} rows of {info.scored:,} examples read, {sum(info.candidates_per_class):,} candidates",
+        f"{sum(info.chosen_per_class):,} rows chosen: {info.chosen:,} examples, {info.share_of_u:.1%} of {of:,} in U",
+    ]
+    times = [f"{count:,} by {k}" for k, count in enumerate(info.taken_by, start=1) if count]
+    if times:
+        lines.append(f"examples by the number of classes that took them: {', '.join(times)}")
+    return lines
+
+
+def class_rows(info: SelectionInfo, most: int | None = None) -> list[tuple[str, ...]]:
+    """The table under `CLASS_HEADER`, most candidates first.
+
+    Args:
+        info: of the selection.
+        most: rows; where there are more classes, those in the middle are left out, and a row says how many.
+    """
+    ordered = sorted(classes(info), key=lambda row: -row["candidates"])
+    rows: list[tuple[str, ...]] = [
+        (
+            row["class"],
+            f"{row['wanted']:,}",
+            f"{row['candidates']:,}",
+            f"{row['chosen']:,}",
+            "" if row["last_score"] is None else f"{row['last_score']:.4f}",
+        )
+        for row in ordered
+    ]
+    if most is None or len(rows) <= most:
+        return rows
+    head = most // 2
+    left_out = (f"… {len(rows) - most} more", "", "", "", "")
+    return [*rows[:head], left_out, *rows[len(rows) - (most - head) :]]
+
+
+def warnings(info: SelectionInfo) -> list[str]:
+    """What suggests that K, P or the teacher do not suit this U; one line each."""
+    names, wanted, candidates = info.scores.classes, info.wanted_per_class, info.candidates_per_class
+    total, found = sum(candidates), []
+    empty = [name for name, count in zip(names, candidates, strict=True) if count == 0]
+    if empty:
+        found.append(f"{len(empty)} of {len(names)} classes have no candidate at all: {_some(empty)}")
+    filled = statistics.median(min(c / w, 1) if w else 1 for c, w in zip(candidates, wanted, strict=True))
+    if filled < 1:
+        found.append(
+            f"the median class has candidates for only {filled:.0%} of the rows that it wants: "
+            f"K = {info.per_class} is too large, or P = {info.per_example} too small, for this U"
+        )
+    elif info.short_classes:
+        short = info.short_classes
+        found.append(f"{len(short)} of {len(names)} classes are short of candidates: {_some(short)}")
+    largest = max(range(len(names)), key=lambda index: candidates[index])
+    if len(names) > 2 and candidates[largest] > total / 2:
+        found.append(f"the class '{names[largest]}' has {candidates[largest] / total:.0%} of all candidates")
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

@@ -1,0 +1,110 @@
+"""Score parts (contract 4.3) as streams of rows. What a row holds is checked where it is looked at, in `scan.py`."""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vidsemi.errors import UserError
+from vidsemi.selection.scores import ScoresInfo, label_type, not_a_part, parse_info, part_files
+from vidsemi.selection.top import Rows
+
+BATCH_ROWS = 1 << 17  # read at once; with 2^20 selecting is no faster and takes 50 MB more
+
+
+@dataclass(frozen=True)
+class Part:
+    """A source of score rows.
+
+    Attributes:
+        name: what it is called in messages.
+        number: of the shard that it holds; no two parts of a corpus have the same.
+        batches: reads its rows anew, from the first.
+        count: says how many rows there are, and reads none.
+    """
+
+    name: str
+    number: int
+    batches: Callable[[], Iterable[Rows]]
+    count: Callable[[], int]
+
+
+def numbered_files(folder: Path) -> dict[int, Path]:
+    """The parts of a directory by the number of their shard, ascending.
+
+    Raises:
+        UserError: there are none, or one has no number of its own.
+    """
+    found = {}
+    for file in part_files(folder):
+        number = re.fullmatch(r"part-(\d+)\.parquet", file.name)
+        if number is None or int(number[1]) in found:
+            raise UserError(f"{file}: a part is named part-NNNNNN.parquet, with the number of its shard")
+        found[int(number[1])] = file
+    return dict(sorted(found.items()))
+
+
+def open_parts(files: dict[int, Path]) -> tuple[list[Part], ScoresInfo]:
+    """Parts by number, at least one, and what they must all agree on. Rows are read later.
+
+    Raises:
+        UserError: the first is damaged or no score part.
+    """
+    first = next(iter(files.values()))
+    try:
+        schema = pq.read_schema(first)
+    except (pa.ArrowException, OSError) as error:
+        raise not_a_part(first, error) from None
+    info = parse_info(first, schema)
+    return [
+        Part(str(file), number, _reader(file, first, schema, info), partial(_count, file))
+        for number, file in files.items()
+    ], info
+
+
+def missing_numbers(present: Collection[int], info: ScoresInfo) -> list[int]:
+    """Numbers of the shards that have no part: gaps, and the end where the scores say how many examples there are."""
+    last = max(present)
+    if info.examples and info.shard_size:
+        last = -(-info.examples // info.shard_size) - 1
+    return sorted(set(range(last + 1)) - set(present))
+
+
+def _reader(file: Path, first: Path, schema: pa.Schema, info: ScoresInfo) -> Callable[[], Iterator[Rows]]:
+    """A function that reads the rows of a part, which must look like those of the first one."""
+    types = {"example_id": pa.int64(), "label": label_type(len(info.classes)), "score": pa.float32()}
+
+    def batches() -> Iterator[Rows]:
+        try:
+            with pq.ParquetFile(file) as parquet:
+                own = parquet.schema_arrow
+                if own.metadata != schema.metadata and (name := info.difference(parse_info(file, own))):
+                    raise UserError(f"{file} and {first.name} were not scored alike: their '{name}' differ")
+                for name, expected in types.items():
+                    if own.field(name).type != expected:
+                        raise TypeError(f"the column '{name}' must be {expected}")
+                for batch in parquet.iter_batches(BATCH_ROWS, columns=list(types), use_threads=False):
+                    yield _rows(batch)
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            raise not_a_part(file, error) from None
+
+    return batches
+
+
+def _count(file: Path) -> int:
+    try:
+        return int(pq.read_metadata(file).num_rows)
+    except (pa.ArrowException, OSError) as error:
+        raise not_a_part(file, error) from None
+
+
+def _rows(batch: pa.RecordBatch) -> Rows:
+    columns = {name: batch.column(name) for name in ("example_id", "label", "score")}
+    for name, column in columns.items():
+        if column.null_count:
+            raise ValueError(f"the column '{name}' has nulls")
+    return Rows(**{name: column.to_numpy() for name, column in columns.items()})
