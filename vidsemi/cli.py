@@ -112,6 +112,17 @@ def _parser() -> Parser:
     flops.add_argument("--classes", type=int, default=400, help="outputs of the head (400)")
     flops.add_argument("--views", type=int, default=10, metavar="V", help="views a video (10)")
     flops.add_argument("--width", type=float, help="multiplies the planes of an R(2+1)D")
+
+    bench = _command(subparsers, "bench", commands.bench, "time vidsemi beside its peers and limits")
+    bench.add_argument("subject", choices=["select"])
+    bench.add_argument("--rows", type=float, default=80e6, help="score rows (80e6)")
+    bench.add_argument("--classes", type=int, default=400)
+    bench.add_argument("--per-class", type=int, default=4000, metavar="K", help="examples a class takes (4000)")
+    bench.add_argument("--per-example", type=int, default=4, metavar="P", help="rows an example (4)")
+    bench.add_argument("--rounds", type=int, default=3, help="runs of each contender (3)")
+    bench.add_argument("--data", type=Path, default=Path("data/bench"), help="where score parts are made (data/bench)")
+    bench.add_argument("--generate", action="store_true", help="feed vidsemi alone from memory; writes nothing")
+    bench.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these contenders only")
     return parser
 
 

@@ -107,7 +107,7 @@ def select(options: argparse.Namespace) -> Answer:
             raise UserError(f"--parts {options.parts}: say which parts as FIRST-LAST, e.g. 0-99")
         numbers = range(int(match[1]), int(match[2] or match[1]) + 1)
     from vidsemi.corpus.manifest import load_manifest
-    from vidsemi.report.table import aligned
+    from vidsemi.markdown import aligned
     from vidsemi.selection import describe
     from vidsemi.selection.result import read_selection_info
     from vidsemi.stages.select import select_stage
@@ -193,3 +193,31 @@ def flops(options: argparse.Namespace) -> Answer:
         ]
     )
     return document, text
+
+
+def bench(options: argparse.Namespace) -> Answer:
+    """Time a part of vidsemi beside its peers and its limit."""
+    for name in ("rows", "classes", "per_class", "per_example", "rounds"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be at least 1")
+    if options.per_example > options.classes / 2:
+        raise UserError("--per-example must be at most half of --classes")
+    from vidsemi.bench.select import HEADER, bench_select, cells
+    from vidsemi.markdown import aligned
+
+    document = bench_select(
+        None if options.generate else options.data,
+        rows=int(options.rows),
+        classes=options.classes,
+        per_class=options.per_class,
+        per_example=options.per_example,
+        rounds=options.rounds,
+        only=options.only,
+    )
+    versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
+    setting = (
+        f"{document['rows']:,} rows from {document['source']}, {options.classes} classes, K = {options.per_class:,}, "
+        f"P = {options.per_example}; medians of {options.rounds} runs, each in a fresh process\n"
+        f"{document['cores']} cores of {document['processor']}; {versions}\n"
+    )
+    return document, "\n".join([setting, *aligned(HEADER, cells(document))])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from vidsemi.markdown import aligned
 from vidsemi.models.flops import CONVENTION
 from vidsemi.report.summary import Line
 
@@ -37,13 +38,3 @@ def notes(lines: Sequence[Line]) -> list[str]:
 def markdown(lines: Sequence[Line]) -> str:
     """The table with its notes."""
     return "\n".join([*aligned(HEADER, [cells(line) for line in lines]), "", *notes(lines)]) + "\n"
-
-
-def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table whose columns are padded to one width."""
-    table = [header, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    texts = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table
-    ]
-    return [texts[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *texts[1:]]

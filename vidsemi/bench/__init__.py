@@ -1,0 +1,1 @@
+"""Benchmarks beside peers and limits: `vidsemi bench`. Needs the extra `bench`."""
