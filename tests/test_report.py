@@ -1,13 +1,24 @@
 """The report: mean, spread, table, plot and page."""
 
+import json
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from vidsemi.report.page import html_page
-from vidsemi.report.plot import plot_accuracy_flops
+from vidsemi.report.plot import plot_accuracy_flops, plot_selection
+from vidsemi.report.selections import selection_sections, selections_markdown
 from vidsemi.report.summary import Spread, summarize
 from vidsemi.report.table import markdown
+from vidsemi.selection.parts import Part
+from vidsemi.selection.result import Selection, write_selection
+from vidsemi.selection.scores import ScoresInfo
+from vidsemi.selection.select import select
+from vidsemi.selection.top import Rows
 
 
 def row(student: str, approach: str, seed: int, top1: float, gmacs: float = 1.0, **more: object) -> dict:
@@ -63,3 +74,49 @@ def test_the_page_escapes_names_and_asks_for_nothing_outside():
     Addresses().feed(page)
     assert len(addresses) == 1
     assert addresses[0].startswith("data:image/svg+xml;base64,")
+
+
+def selection(names: list[str]) -> Selection:
+    """Ten examples, all of the first class; the others have none."""
+    rows = Rows(np.arange(10), np.zeros(10, np.int16), np.linspace(0.1, 0.9, 10, dtype=np.float32))
+    parts = [Part("part 0", 0, lambda: [rows], lambda: 10)]
+    return select(parts, ScoresInfo("m", "w", names, 1, views=10, examples=20), per_class=3, per_example=1)
+
+
+def test_selections_are_a_section_with_table_plot_and_warnings(tmp_path: Path):
+    names = ["<b>bold</b>", "nobody's", "rare"]
+    write_selection(tmp_path / "seed3/teacher/select/selection.parquet", selection(names))
+    (section,) = selection_sections([tmp_path])
+    assert section.title == "Selection, seed3"
+    text = selections_markdown([section])
+    assert "- 3 rows chosen: 3 examples, 15.0% of 20 in U" in text
+    assert "**2 of 3 classes have no candidate at all: nobody's, rare**" in text
+    assert "| <b>bold</b> | 3      | 10         | 3      | 0.7222     |" in text
+    page = html_page("run", summarize([row("a", "supervised", 0, 50)]), b"<svg/>", [section])
+    assert "<b>bold" not in page
+    assert "&lt;b&gt;bold" in page
+    assert page.count("<img") == 2
+    assert 'class="warning"' in page
+
+
+def test_a_selection_of_another_version_costs_its_section_only(tmp_path: Path):
+    file = tmp_path / "seed0/teacher/select/selection.parquet"
+    write_selection(file, selection(["a"]))
+    table = pq.read_table(file).replace_schema_metadata({"vidsemi": json.dumps({"format": 1})})
+    pq.write_table(table, file)
+    (section,) = selection_sections([tmp_path])
+    assert "format 1" in section.warnings[0]
+    assert "format 1" in selections_markdown([section])
+    assert page_has_no_empty_picture(html_page("run", [], b"<svg/>", [section]))
+
+
+def page_has_no_empty_picture(page: str) -> bool:
+    return 'base64,"' not in page
+
+
+def test_plots_of_selections_are_pictures():
+    few, many = selection(["a", "b"]).info, selection([f"class {i}" for i in range(60)]).info
+    assert plot_selection(few, "svg") == plot_selection(few, "svg")
+    assert plot_selection(many, "png").startswith(b"\x89PNG")
+    without_scores = replace(few, last_score_per_class=[None, None])
+    assert b"<svg" in plot_selection(without_scores, "svg")

@@ -39,19 +39,19 @@ def bench_select(
     from vidsemi.bench.score_data import ScoreData
     from vidsemi.bench.select_contenders import CONTENDERS
 
-    for module in ("duckdb", "polars"):
-        if importlib.util.find_spec(module) is None and folder is not None:
-            raise UserError(f"{module} is not installed; pip install 'vidsemi[bench]'")
     if unknown := [name for name in only if name not in CONTENDERS]:
         raise UserError(f"there is no contender '{unknown[0]}'; they are: {', '.join(CONTENDERS)}")
     if folder is None:
         commands = {"vidsemi": ["generated", rows, classes, per_example, per_class]}
     else:
         data = folder / f"rows{rows}_classes{classes}_p{per_example}"
-        ScoreData(rows, classes, per_example).write(data)
         names = [name for name in CONTENDERS if not only or name in only]
         if rows > NUMPY_SORT_UP_TO and not only:
             names.remove("numpy lexsort")
+        for module in ("DuckDB", "polars"):
+            if importlib.util.find_spec(module.lower()) is None and any(name.startswith(module) for name in names):
+                raise UserError(f"{module} is not installed; pip install 'vidsemi[bench]'")
+        ScoreData(rows, classes, per_example).write(data)
         commands = {name: [name, data.resolve(), per_class] for name in names}
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
     with progress_bar(rounds * len(commands), "run", "bench select") as bar:

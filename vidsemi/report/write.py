@@ -6,6 +6,7 @@ from pathlib import Path
 from vidsemi.files import write_bytes, write_text
 from vidsemi.report.page import html_page
 from vidsemi.report.plot import plot_accuracy_flops
+from vidsemi.report.selections import selection_sections, selections_markdown
 from vidsemi.report.summary import summarize
 from vidsemi.report.table import markdown
 from vidsemi.results import read_results
@@ -30,9 +31,11 @@ def write_report(runs: Sequence[Path], output: Path) -> str:
     lines = summarize(rows)
     table = markdown(lines)
     title = ", ".join(run.resolve().name for run in runs)
-    write_text(output / "results.md", f"# {title}\n\n{table}\n![top-1 against multiply-adds](accuracy_flops.svg)\n")
+    sections = selection_sections(runs)
+    text = f"# {title}\n\n{table}\n![top-1 against multiply-adds](accuracy_flops.svg)\n"
+    write_text(output / "results.md", text + selections_markdown(sections))
     svg = plot_accuracy_flops(lines, "svg")
     write_bytes(output / "accuracy_flops.svg", svg)
     write_bytes(output / "accuracy_flops.png", plot_accuracy_flops(lines, "png"))
-    write_text(output / "report.html", html_page(title, lines, svg))
+    write_text(output / "report.html", html_page(title, lines, svg, sections))
     return table

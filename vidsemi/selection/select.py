@@ -1,12 +1,13 @@
 """Scores in, D̂ out: a pure function of the set of score rows (paper, section 3; contract 4.4)."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from vidsemi.errors import UserError
 from vidsemi.selection import policies
-from vidsemi.selection.keys import ID_BITS
+from vidsemi.selection.keys import ID_BITS, MAX_ID
 from vidsemi.selection.parts import Part
 from vidsemi.selection.result import Selection, SelectionInfo, as_ranges
 from vidsemi.selection.scan import Rule, Tally, scan
@@ -47,10 +48,10 @@ def select(
     Raises:
         UserError: K or P below 1, P above what is stored, a bad part, an example in two parts or selections.
     """
-    classes = scores.classes
     _check_numbers(per_class, per_example, min_score, scores)
-    rule = Rule(min(per_example, len(classes)), scores.per_example, min_score)
-    wanted = np.full(len(classes), per_class)
+    rule = Rule(min(per_example, len(scores.classes)), scores.per_example, min_score)
+    wanted = np.full(len(scores.classes), per_class)
+    most = _most_rows(parts, scores, earlier)
 
     def offer_all(top: TopPerClass) -> Tally:
         tally = scan(parts, rule, top, threads=threads, progress=progress)
@@ -61,7 +62,6 @@ def select(
             tally.candidates += np.array(selection.info.candidates_per_class)
         return tally
 
-    most = _most_rows(parts, scores, earlier)
     if policy == "balanced_ranked":
         top, tally = policies.balanced_ranked(offer_all, wanted, most)
     elif policy == "random":
@@ -75,15 +75,12 @@ def select(
     if scores.examples is not None and tally.scored > scores.examples:
         raise UserError(f"the parts speak of {scores.examples} examples in all, but hold {tally.scored}")
 
-    best = top.best()
-    label, example_id, score = best.label, best.example_id, best.score
-    _refuse_pairs_twice(label, example_id, classes)
-    if policy == "balanced_with_tags":
-        score = np.full(len(score), np.nan, np.float32)
-    chosen = np.bincount(label, minlength=len(classes))
+    rows = top.best()
+    _refuse_pairs_twice(rows, scores.classes)
+    chosen = np.bincount(rows.label, minlength=len(scores.classes))
     ends = np.cumsum(chosen)
-    times_taken = np.unique(example_id, return_counts=True)[1]
-    numbers = {part.number for part in parts}.union(*(selection.info.part_numbers() for selection in earlier))
+    ranked = policy != "balanced_with_tags"
+    taken_by = _taken_by(rows.example_id)
     info = SelectionInfo(
         scores=scores,
         policy=policy,
@@ -91,21 +88,22 @@ def select(
         per_example=per_example,
         min_score=min_score,
         seed=seed if policy in ("random", "balanced_with_tags") else None,
-        parts=as_ranges(numbers),
+        parts=as_ranges({part.number for part in parts}.union(*(one.info.part_numbers() for one in earlier))),
         scored=tally.scored,
         rows_read=tally.rows_read,
-        chosen=len(times_taken),
-        taken_by=np.bincount(times_taken)[1:].tolist() if len(times_taken) else [],
+        chosen=sum(taken_by),
+        taken_by=taken_by,
         wanted_per_class=top.capacity.tolist(),
         candidates_per_class=tally.candidates.tolist(),
         chosen_per_class=chosen.tolist(),
         last_score_per_class=[
-            float(score[end - 1]) if count and not np.isnan(score[end - 1]) else None
-            for end, count in zip(ends, chosen, strict=True)
+            float(rows.score[end - 1]) if count and ranked else None for end, count in zip(ends, chosen, strict=True)
         ],
     )
-    rank = np.arange(len(label)) - np.repeat(ends - chosen, chosen)
-    return Selection(label, rank, example_id, score, info)
+    rank = np.arange(len(rows))
+    rank -= np.repeat(ends - chosen, chosen)
+    score = rows.score if ranked else np.full(len(rows), np.nan, np.float32)
+    return Selection(rows.label, rank, rows.example_id, score, info)
 
 
 def _check_numbers(per_class: int, per_example: int, min_score: float, scores: ScoresInfo) -> None:
@@ -128,10 +126,24 @@ def _most_rows(parts: Sequence[Part], scores: ScoresInfo, earlier: Sequence[Sele
     return sum(part.count() for part in parts) + sum(len(selection.label) for selection in earlier)
 
 
-def _refuse_pairs_twice(label: np.ndarray, example_id: np.ndarray, classes: list[str]) -> None:
+def _refuse_pairs_twice(rows: Rows, classes: list[str]) -> None:
     """The same example twice in a class: two selections that have read the same part, or a part that lists it twice."""
-    pairs = np.sort(label.astype(np.int64) << ID_BITS | example_id)
-    twice = pairs[1:][pairs[1:] == pairs[:-1]]
+    pairs = rows.label.astype(np.int64)
+    pairs <<= ID_BITS
+    pairs |= rows.example_id
+    pairs.sort()
+    twice = np.flatnonzero(pairs[1:] == pairs[:-1])
     if len(twice):
-        example, name = twice[0] & ((1 << ID_BITS) - 1), classes[twice[0] >> ID_BITS]
+        example, name = pairs[twice[0]] & MAX_ID, classes[pairs[twice[0]] >> ID_BITS]
         raise UserError(f"example {example} comes twice for class '{name}'; each example may stand in one part only")
+
+
+def _taken_by(example_id: np.ndarray) -> list[int]:
+    """How many examples come once, twice, … in an array, in less memory than counting each of them takes."""
+    ids = np.sort(example_id)
+    pairs = [len(ids)]  # of equal ids k places apart, for k = 0, 1, …: an example that comes n times makes n - k
+    while pairs[-1]:
+        k = len(pairs)
+        pairs.append(int(np.count_nonzero(ids[k:] == ids[:-k])))
+    at_least = [more - less for more, less in pairwise(pairs)]
+    return [more - less for more, less in pairwise([*at_least, 0])]

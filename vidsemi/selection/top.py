@@ -86,7 +86,7 @@ class TopPerClass:
                 self._cut(label)
 
     def best(self) -> Rows:
-        """All that is kept: by label, then best first."""
+        """All that is kept, by label, then best first. Gives the room back: it can be asked for once."""
         for label in np.flatnonzero(self._filled - self._starts > self.capacity).tolist():
             self._cut(label)
         counts = self._filled - self._starts
@@ -100,6 +100,7 @@ class TopPerClass:
                 packed = packed[np.argsort(self._keys(label, packed))[::-1]]
             begin, end = end, end + len(packed)
             example_id[begin:end], score[begin:end] = unpack_id(packed), unpack_score(packed)
+        self._room = np.empty(0, np.int64)
         label_type = np.int16 if len(counts) < 2**15 else np.int32
         return Rows(example_id, np.repeat(np.arange(len(counts), dtype=label_type), counts), score)
 

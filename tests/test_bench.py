@@ -1,0 +1,81 @@
+"""The benchmark: its data keeps the contract, its contenders agree, its table says what was measured."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vidsemi import cli
+from vidsemi.bench import score_data
+from vidsemi.bench.score_data import ScoreData
+from vidsemi.bench.select_contenders import digests
+from vidsemi.selection.parts import numbered_files, open_parts
+from vidsemi.selection.select import select
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(score_data, "ROWS_A_PART", 2000)
+
+
+def test_files_and_generator_hold_the_same_rows(tmp_path: Path):
+    data = ScoreData(rows=12_000, classes=40, stored=4)
+    data.write(tmp_path)
+    parts, info = open_parts(numbered_files(tmp_path))
+    assert info == data.info
+    assert len(parts) == 6
+    from_files = select(parts, info, per_class=50, per_example=4)
+    generated = select(data.generated_parts(), info, per_class=50, per_example=4)
+    assert from_files.example_id.tolist() == generated.example_id.tolist()
+    assert from_files.info == generated.info
+    assert from_files.info.rows_read == 12_000
+    assert from_files.info.scored == 3000
+
+
+def test_the_data_is_skewed_and_has_ties():
+    data = ScoreData(rows=8000, classes=40, stored=4)
+    parts = [data.part(number) for number in range(4)]
+    counts = np.bincount(np.concatenate([part.label for part in parts]), minlength=40)
+    assert counts[0] > 3 * counts[39] > 0
+    scores = np.concatenate([part.score for part in parts])
+    assert len(np.unique(scores)) < len(scores) - 500
+    assert 0 < scores.min() <= scores.max() < 1
+
+
+def test_contenders_agree_and_the_table_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("duckdb")
+    pytest.importorskip("polars")
+    options = ["--rows", "4000", "--classes", "20", "--per-class", "60", "--rounds", "1", "--data", str(tmp_path)]
+    assert cli.main(["bench", "select", *options, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["agree"] is True
+    answers = {row["name"]: row["answer"] for row in document["contenders"]}
+    assert answers.pop("bare read (pyarrow)") == ""
+    assert answers.pop("DuckDB max_by, ties by chance") in ("same scores", "same rows")
+    assert set(answers.values()) == {"same rows"}
+    assert len(answers) == 5
+    for row in document["contenders"]:
+        assert row["seconds"] > 0
+        assert row["peak_mib"] > 10
+        assert row["rows_per_second"] == pytest.approx(4000 / row["seconds"])
+    assert cli.main(["bench", "select", *options, "--generate"]) == 0
+    assert "| vidsemi   |" in capsys.readouterr().out
+
+
+def test_another_answer_has_another_digest():
+    columns = (np.array([0, 0]), np.array([1, 2]), np.array([0.5, 0.5], np.float32))
+    swapped = (np.array([0, 0]), np.array([2, 1]), np.array([0.5, 0.5], np.float32))
+    other_id = (np.array([0, 0]), np.array([1, 3]), np.array([0.5, 0.5], np.float32))
+    assert digests(columns) == digests(swapped)
+    assert digests(columns)["scores"] == digests(other_id)["scores"]
+    assert digests(columns)["rows"] != digests(other_id)["rows"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(["--rows", "0"], "--rows"), (["--per-example", "300"], "half"), (["--only", "x"], "no contender 'x'")],
+)
+def test_bad_options(tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str):
+    assert cli.main(["bench", "select", "--data", str(tmp_path), *options]) == 2
+    assert words in capsys.readouterr().err
