@@ -97,6 +97,31 @@ def test_selection_file_keeps_the_contract(tmp_path: Path):
     assert again.info.last_score_per_class == pytest.approx([0.4, 0.4, 0.7])
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "words"),
+    [
+        ("label", [0, 0, 1, 1, 3], "labels must lie in [0, 3)"),
+        ("label", [0, 0, 1, 1, -1], "labels must lie in [0, 3)"),
+        ("label", [0, 0, 1, 2, 2], "not those that its metadata counts"),
+        ("example_id", [-1, 1, 4, 1, 3], "example ids must lie"),
+        ("score", [0.5, 0.4, 0.5, -0.4, 0.7], "scores must lie in [0, 1]"),
+        ("rank", [0.0, 1.0, 0.0, 1.0, 0.0], "the column 'rank' must be int64"),
+        ("example_id", [None, 1, 4, 1, 3], "without nulls"),
+    ],
+)
+def test_selections_with_impossible_rows_are_refused(tmp_path: Path, name: str, values: list, words: str):
+    write_two_parts(tmp_path)
+    file = tmp_path / "s.parquet"
+    write_selection(file, select_from(tmp_path))
+    table = pq.read_table(file)
+    kind = pa.float64() if isinstance(values[0], float) and name == "rank" else table.schema.field(name).type
+    changed = table.set_column(table.column_names.index(name), name, pa.array(values, kind))
+    pq.write_table(changed, file)
+    with pytest.raises(UserError, match=r"s.parquet is not a selection") as caught:
+        read_selection(file)
+    assert words in str(caught.value)
+
+
 def test_selections_of_another_format_are_refused(tmp_path: Path):
     write_two_parts(tmp_path)
     write_selection(tmp_path / "s.parquet", select_from(tmp_path))
@@ -313,8 +338,9 @@ def test_parts_that_are_not_there_are_noticed(tmp_path: Path):
     for number in (0, 2):
         write_part(tmp_path, number, np.array([number]), PROBABILITIES[:1], info())
     files = numbered_files(tmp_path)
-    assert missing_numbers(files, info()) == [1]
-    assert missing_numbers(files, info(examples=450, shard_size=100)) == [1, 3, 4]
+    assert missing_numbers(files, info()) == [[1, 1]]
+    assert missing_numbers(files, info(examples=450, shard_size=100)) == [[1, 1], [3, 4]]
+    assert missing_numbers({0, 10**15}, info()) == [[1, 10**15 - 1]]
 
 
 def test_no_parts_is_an_error(tmp_path: Path):

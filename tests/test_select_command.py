@@ -121,7 +121,7 @@ def test_k_may_shrink_in_a_merge(scores: Path, select: Select, tmp_path: Path):
         (["--scores", "SCORES", *map(str, KP), "--min-score", "2"], "min_score is 2"),
         (["--scores", "SCORES", *map(str, KP), "--policy", "best"], "balanced_ranked"),
         (["--scores", "SCORES", *map(str, KP), "--parts", "a-b"], "FIRST-LAST"),
-        (["--scores", "SCORES", *map(str, KP), "--parts", "7-9"], "no parts 7-9"),
+        (["--scores", "SCORES", *map(str, KP), "--parts", "7-9"], "none of the parts that were asked for; it has 0-5"),
         (["--scores", "SCORES", *map(str, KP), "--policy", "balanced_with_tags"], "--manifest"),
         (["--scores", "nowhere", *map(str, KP)], "no scores"),
         (["--merge", "nowhere.parquet"], "nowhere.parquet"),
@@ -174,7 +174,7 @@ def test_warnings(scores: Path, select: Select, tmp_path: Path):
 def test_a_long_table_leaves_out_its_middle(scores: Path, select: Select, tmp_path: Path):
     select("s.parquet", "--scores", scores, *KP)
     made = read_selection_info(tmp_path / "s.parquet")
-    rows = describe.class_rows(made, most=2)
+    rows = describe.shortened(describe.class_rows(made), most=2)
     assert [row[0] for row in rows][1:] == ["… 2 more", "rare"]
 
 

@@ -125,7 +125,7 @@ def select(options: argparse.Namespace) -> Answer:
         merge=options.merge,
     )
     info = read_selection_info(options.output)
-    table = aligned(describe.CLASS_HEADER, describe.class_rows(info, most=20))
+    table = aligned(describe.CLASS_HEADER, describe.shortened(describe.class_rows(info)))
     text = "\n".join([str(options.output), *describe.summary(info), "", *table])
     return {"selection": str(options.output), **figures, "classes": describe.classes(info)}, text
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from vidsemi.errors import UserError
 from vidsemi.markdown import aligned
 from vidsemi.report.plot import plot_selection
-from vidsemi.selection.describe import CLASS_HEADER, class_rows, summary, warnings
+from vidsemi.selection.describe import CLASS_HEADER, class_rows, shortened, summary, warnings
 from vidsemi.selection.result import SelectionInfo, read_selection_info
 
 
@@ -51,10 +51,10 @@ def _section(title: str, info: SelectionInfo) -> SelectionSection:
 
 
 def selections_markdown(sections: Sequence[SelectionSection]) -> str:
-    """The sections without their plots, for results.md."""
+    """The sections for results.md: without their plots; of many classes the first and the last."""
     texts = []
     for section in sections:
         lines = [f"- {line}" for line in [*section.lines, *(f"**{text}**" for text in section.warnings)]]
-        table = ["", *aligned(CLASS_HEADER, section.rows)] if section.rows else []
+        table = ["", *aligned(CLASS_HEADER, shortened(section.rows))] if section.rows else []
         texts.append("\n".join([f"\n## {section.title}\n", *lines, *table, ""]))
     return "".join(texts)

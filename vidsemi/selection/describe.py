@@ -56,15 +56,9 @@ def summary(info: SelectionInfo) -> list[str]:
     return lines
 
 
-def class_rows(info: SelectionInfo, most: int | None = None) -> list[tuple[str, ...]]:
-    """The table under `CLASS_HEADER`, most candidates first.
-
-    Args:
-        info: of the selection.
-        most: rows; where there are more classes, those in the middle are left out, and a row says how many.
-    """
-    ordered = sorted(classes(info), key=lambda row: -row["candidates"])
-    rows: list[tuple[str, ...]] = [
+def class_rows(info: SelectionInfo) -> list[tuple[str, ...]]:
+    """The table under `CLASS_HEADER`, most candidates first."""
+    return [
         (
             row["class"],
             f"{row['wanted']:,}",
@@ -72,12 +66,16 @@ def class_rows(info: SelectionInfo, most: int | None = None) -> list[tuple[str, 
             f"{row['chosen']:,}",
             "" if row["last_score"] is None else f"{row['last_score']:.4f}",
         )
-        for row in ordered
+        for row in sorted(classes(info), key=lambda row: -row["candidates"])
     ]
-    if most is None or len(rows) <= most:
+
+
+def shortened(rows: list[tuple[str, ...]], most: int = 20) -> list[tuple[str, ...]]:
+    """The rows; where they are more than `most`, those in the middle are left out, and a row says how many."""
+    if len(rows) <= most:
         return rows
     head = most // 2
-    left_out = (f"… {len(rows) - most} more", "", "", "", "")
+    left_out = (f"… {len(rows) - most} more", *[""] * (len(CLASS_HEADER) - 1))
     return [*rows[:head], left_out, *rows[len(rows) - (most - head) :]]
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -66,12 +67,13 @@ def open_parts(files: dict[int, Path]) -> tuple[list[Part], ScoresInfo]:
     ], info
 
 
-def missing_numbers(present: Collection[int], info: ScoresInfo) -> list[int]:
-    """Numbers of the shards that have no part: gaps, and the end where the scores say how many examples there are."""
-    last = max(present)
+def missing_numbers(present: Collection[int], info: ScoresInfo) -> list[list[int]]:
+    """Ranges [first, last] of shards that have no part: gaps, and the end where the scores say how many there are."""
+    end = max(present) + 1
     if info.examples and info.shard_size:
-        last = -(-info.examples // info.shard_size) - 1
-    return sorted(set(range(last + 1)) - set(present))
+        end = max(end, -(-info.examples // info.shard_size))
+    gaps = pairwise([-1, *sorted(present), end])
+    return [[before + 1, after - 1] for before, after in gaps if after - before > 1]
 
 
 def _reader(file: Path, first: Path, schema: pa.Schema, info: ScoresInfo) -> Callable[[], Iterator[Rows]]:

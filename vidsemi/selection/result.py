@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 
 from vidsemi.errors import UserError
 from vidsemi.files import atomic_path
+from vidsemi.selection.keys import MAX_ID, MAX_SCORE
 from vidsemi.selection.scores import ScoresInfo, label_type
 from vidsemi.selection.top import Rows
 
+MOST_PARTS = 10_000_000  # that a file from elsewhere may speak of; each number is held in memory
 FORMAT = 2  # 1 had no policy but one, no candidates and no parts in its metadata
 
 
@@ -133,10 +135,33 @@ def read_selection(file: Path) -> Selection:
     try:
         table = pq.read_table(file)
         info = _parse_info(file, table.schema)
-        columns = [table.column(name).to_numpy() for name in ("label", "rank", "example_id", "score")]
+        return _checked(table, info)
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise _not_a_selection(file, error) from None
-    label, rank, example_id, score = columns
+
+
+def _checked(table: pa.Table, info: SelectionInfo) -> Selection:
+    """The columns of a selection, whose numbers are indices elsewhere and so must lie where they should."""
+    classes = len(info.scores.classes)
+    types = {"label": label_type(classes), "rank": pa.int64(), "example_id": pa.int64(), "score": pa.float32()}
+    for name, expected in types.items():
+        if table.column(name).type != expected or (name != "score" and table.column(name).null_count):
+            raise TypeError(f"the column '{name}' must be {expected} without nulls")
+    label, rank, example_id, score = (table.column(name).to_numpy() for name in types)
+    if len(label):
+        if not 0 <= label.min() <= label.max() < classes:
+            raise ValueError(f"labels must lie in [0, {classes})")
+        if not 0 <= example_id.min() <= example_id.max() <= MAX_ID:
+            raise ValueError(f"example ids must lie in [0, {MAX_ID}]")
+        known = score[~np.isnan(score)]
+        if (known < 0).any() or (known > MAX_SCORE).any() or np.signbit(known).any():
+            raise ValueError("scores must lie in [0, 1]")
+    if sum(last - first + 1 for first, last in info.parts) > MOST_PARTS:
+        raise ValueError(f"it speaks of more than {MOST_PARTS} parts")
+    if len(info.chosen_per_class) != classes or len(info.candidates_per_class) != classes:
+        raise ValueError("its metadata does not count all classes")
+    if np.bincount(label, minlength=classes).tolist() != info.chosen_per_class:
+        raise ValueError("its rows are not those that its metadata counts")
     return Selection(label, rank, example_id, score, info)
 
 

@@ -1,8 +1,8 @@
 """The two loops over score rows, compiled: one checks and counts every row, one stores the few that are left.
 
-As whole-array numpy the first takes some twenty passes and 4.5 ns a row; compiled it takes 1.7 ns, without temporary
+As whole-array numpy the first takes some twenty passes and 4 ns a row; compiled it takes 2 ns, without temporary
 arrays, and without Python's lock, so that another thread reads the next part meanwhile. It has no branches that depend
-on the data: written with `if`s it is eight times slower, since no processor can guess them.
+on the data: written with `if`s it took 13 ns, since no processor can guess them.
 """
 
 import numba

@@ -70,8 +70,10 @@ def select_stage(
         raise UserError("a selection needs --per-class (K) and --per-example (P)")
     for path, one in zip(merge, earlier, strict=True):
         _refuse_unlike(path, one, info, per_class, rule)
-    tags = _tags(manifest, info, scores) if rule["policy"] == "balanced_with_tags" else None
-    passes = {"unbalanced_ranked": 2, "balanced_with_tags": 0}.get(rule["policy"], 1)
+    tags = None
+    if rule["policy"] == "balanced_with_tags":
+        tags, parts = _tags(manifest, info, scores), []
+    passes = 2 if rule["policy"] == "unbalanced_ranked" else 1
     with progress_bar(passes * len(parts), "part", title, delay=1) as bar:
         selection = select(
             parts,
@@ -113,17 +115,17 @@ def _sources(
     files = numbered_files(scores)
     asked = [number for number in files if numbers is None or number in numbers]
     if not asked:
-        raise UserError(f"{scores} has no parts {_ranges(numbers or [])}; it has {_ranges(list(files))}")
+        raise UserError(f"{scores} has none of the parts that were asked for; it has {_in_words(as_ranges(files))}")
     new = {number: files[number] for number in asked if number not in read}
     parts, info = open_parts(new) if new else ([], earlier[0].info.scores)
-    missing = [number for number in missing_numbers(files, info) if number not in read]
+    missing = missing_numbers({*files, *read}, info)
     if missing and numbers is None:
-        logger.warning("%s: parts %s are missing; what follows is without them", scores, _ranges(missing))
+        logger.warning("%s: parts %s are missing; what follows is without them", scores, _in_words(missing))
     return parts, info
 
 
-def _ranges(numbers: Sequence[int]) -> str:
-    texts = [str(first) if first == last else f"{first}-{last}" for first, last in as_ranges(numbers)]
+def _in_words(ranges: list[list[int]]) -> str:
+    texts = [str(first) if first == last else f"{first}-{last}" for first, last in ranges]
     return ", ".join(texts[:5]) + (", …" if len(texts) > 5 else "")
 
 
