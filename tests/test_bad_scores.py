@@ -1,0 +1,181 @@
+"""Score parts that break the contract are refused by name, in one line."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from test_scores import PROBABILITIES, info, select_from
+
+from vidsemi.errors import UserError
+from vidsemi.selection.scores import write_part
+
+
+def rewrite(folder: Path, **columns: list) -> None:
+    """part-000001 with the metadata of part-000000 and these columns."""
+    schema = pq.read_schema(folder / "part-000000.parquet")
+    table = pa.table({name: pa.array(values, schema.field(name).type) for name, values in columns.items()})
+    pq.write_table(table.replace_schema_metadata(schema.metadata), folder / "part-000001.parquet")
+
+
+def nan(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[1, 2], score=[0.1, float("nan")])
+
+
+def negative(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[1, 2], score=[0.1, -0.2])
+
+
+def minus_zero(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[1, 2], score=[0.1, -0.0])
+
+
+def above_one(folder: Path) -> None:
+    rewrite(folder, example_id=[9], label=[1], score=[1.5])
+
+
+def truncated(folder: Path) -> None:
+    content = (folder / "part-000000.parquet").read_bytes()
+    (folder / "part-000001.parquet").write_bytes(content[: len(content) // 2])
+
+
+def damaged(folder: Path) -> None:
+    content = bytearray((folder / "part-000000.parquet").read_bytes())
+    content[4:60] = bytes(56)  # the data, not the footer
+    (folder / "part-000001.parquet").write_bytes(content)
+
+
+def empty_file(folder: Path) -> None:
+    (folder / "part-000001.parquet").touch()
+
+
+def foreign(folder: Path) -> None:
+    pq.write_table(pa.table({"a": [1]}), folder / "part-000001.parquet")
+
+
+def other_weights(folder: Path) -> None:
+    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(weights="x" * 64))
+
+
+def other_classes(folder: Path) -> None:
+    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(classes=4))
+
+
+def other_p(folder: Path) -> None:
+    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(per_example=3))
+
+
+def other_format(folder: Path) -> None:
+    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(format=2))
+
+
+def label_too_high(folder: Path) -> None:
+    rewrite(folder, example_id=[9], label=[3], score=[0.5])
+
+
+def label_negative(folder: Path) -> None:
+    rewrite(folder, example_id=[9], label=[-1], score=[0.5])
+
+
+def text_scores(folder: Path) -> None:
+    table = pq.read_table(folder / "part-000000.parquet")
+    texts = pa.array(["high"] * table.num_rows)
+    pq.write_table(table.set_column(2, "score", texts), folder / "part-000001.parquet")
+
+
+def null_scores(folder: Path) -> None:
+    rewrite(folder, example_id=[9], label=[1], score=[None])
+
+
+def missing_column(folder: Path) -> None:
+    rewrite(folder, example_id=[9], label=[1])
+
+
+def part_twice(folder: Path) -> None:
+    shutil.copy(folder / "part-000000.parquet", folder / "part-000001.parquet")
+
+
+def unsorted_ids(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 8], label=[1, 1], score=[0.5, 0.5])
+
+
+def example_twice(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9, 9, 9], label=[1, 2, 1, 2], score=[0.5, 0.3, 0.5, 0.3])
+
+
+def label_twice(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[1, 1], score=[0.5, 0.5])
+
+
+def label_twice_with_two_scores(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[1, 1], score=[0.5, 0.4])
+
+
+def too_many_rows(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9, 9], label=[0, 1, 2], score=[0.5, 0.4, 0.3])
+
+
+def unsorted_scores(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[0, 1], score=[0.4, 0.5])
+
+
+def negative_id(folder: Path) -> None:
+    rewrite(folder, example_id=[-1, 9], label=[0, 0], score=[0.4, 0.5])
+
+
+def huge_id(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 2**33], label=[0, 0], score=[0.4, 0.5])
+
+
+def no_number(folder: Path) -> None:
+    shutil.copy(folder / "part-000000.parquet", folder / "part-000001-copy.parquet")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (nan, "example 9 is nan"),
+        (negative, "example 9 is -0.2"),
+        (minus_zero, "example 9 is -0.0"),
+        (above_one, "example 9 is 1.5"),
+        (truncated, "not a part"),
+        (damaged, "not a part"),
+        (empty_file, "not a part"),
+        (foreign, "not a part"),
+        (other_weights, "'weights' differ"),
+        (other_classes, "'classes' differ"),
+        (other_p, "'per_example' differ"),
+        (other_format, "format 2"),
+        (label_too_high, "labels lie in [0, 3)"),
+        (label_negative, "labels lie in [0, 3)"),
+        (text_scores, "the column 'score' must be float"),
+        (null_scores, "the column 'score' has nulls"),
+        (missing_column, "not a part"),
+        (part_twice, "example 0 is in two parts"),
+        (unsorted_ids, "example 8 comes after 9"),
+        (example_twice, "example 9"),
+        (label_twice, "no label may come twice"),
+        (too_many_rows, "example 9 has more than the 2 rows"),
+        (unsorted_scores, "example 9 must be sorted by score"),
+        (negative_id, "there is an example -1"),
+        (huge_id, "there is an example 8589934592"),
+        (no_number, "part-NNNNNN.parquet"),
+    ],
+)
+def test_bad_parts_are_refused_by_name(tmp_path: Path, spoil: Callable[[Path], None], words: str):
+    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
+    spoil(tmp_path)
+    with pytest.raises(UserError, match="part-000001") as caught:
+        select_from(tmp_path)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_class_that_takes_an_example_twice_is_refused(tmp_path: Path):
+    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
+    label_twice_with_two_scores(tmp_path)
+    with pytest.raises(UserError, match="example 9 comes twice for class 'class 1'"):
+        select_from(tmp_path, per_class=5)
