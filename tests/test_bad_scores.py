@@ -1,5 +1,6 @@
 """Score parts that break the contract are refused by name, in one line."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from test_scores import PROBABILITIES, info, select_from
 
 from vidsemi.errors import UserError
-from vidsemi.selection.scores import write_part
+from vidsemi.selection import parts as parts_module
+from vidsemi.selection.scores import read_failures, write_part
 
 
 def rewrite(folder: Path, **columns: list) -> None:
@@ -158,6 +160,7 @@ def no_number(folder: Path) -> None:
         (unsorted_ids, "example 8 comes after 9"),
         (example_twice, "example 9"),
         (label_twice, "no label may come twice"),
+        (label_twice_with_two_scores, "no label may come twice"),
         (too_many_rows, "example 9 has more than the 2 rows"),
         (unsorted_scores, "example 9 must be sorted by score"),
         (negative_id, "there is an example -1"),
@@ -174,8 +177,63 @@ def test_bad_parts_are_refused_by_name(tmp_path: Path, spoil: Callable[[Path], N
     assert "\n" not in str(caught.value)
 
 
-def test_a_class_that_takes_an_example_twice_is_refused(tmp_path: Path):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"classes": []},
+        {"classes": ["a", "a", "b"]},
+        {"classes": ["a", None, "b"]},
+        {"classes": "abc"},
+        {"classes": ["a", "b", "\ud800"]},
+        {"per_example": 0},
+        {"per_example": "2"},
+        {"per_example": 1.5},
+        {"examples": "60"},
+        {"examples": -5},
+        {"examples": 10**30},
+        {"shard_size": 0},
+        {"manifest": 7},
+        {"views": None},
+    ],
+    ids=ascii,
+)
+def test_impossible_metadata_is_refused(tmp_path: Path, change: dict):
     write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
-    label_twice_with_two_scores(tmp_path)
-    with pytest.raises(UserError, match="example 9 comes twice for class 'class 1'"):
-        select_from(tmp_path, per_class=5)
+    table = pq.read_table(tmp_path / "part-000000.parquet")
+    metadata = {**json.loads(table.schema.metadata[b"vidsemi"]), **change}
+    changed = table.replace_schema_metadata({"vidsemi": json.dumps(metadata)})
+    pq.write_table(changed, tmp_path / "part-000000.parquet")
+    with pytest.raises(UserError, match=r"part-000000.parquet is not a part"):
+        select_from(tmp_path)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_parts_that_share_one_example_at_their_edges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int):
+    monkeypatch.setattr(parts_module, "BATCH_ROWS", batch)
+    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
+    write_part(tmp_path, 1, np.array([1, 2]), PROBABILITIES[2:], info())
+    with pytest.raises(UserError, match=r"example 1 is in two parts: .*part-000000.* and .*part-000001"):
+        select_from(tmp_path)
+    write_part(tmp_path, 1, np.array([0, 7]), PROBABILITIES[2:], info())
+    with pytest.raises(UserError, match="example 0 is in two parts"):
+        select_from(tmp_path)
+
+
+def test_too_many_rows_are_named_across_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
+    too_many_rows(tmp_path)
+    monkeypatch.setattr(parts_module, "BATCH_ROWS", 2)
+    with pytest.raises(UserError, match="example 9 has more than the 2 rows"):
+        select_from(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"PAR1", None])
+def test_bad_failures_are_refused(tmp_path: Path, content: bytes | None):
+    (tmp_path / "failures").mkdir()
+    file = tmp_path / "failures" / "part-000000.parquet"
+    if content is None:
+        pq.write_table(pa.table({"example_id": ["7"]}), file)
+    else:
+        file.write_bytes(content)
+    with pytest.raises(UserError, match="is no list of failures"):
+        read_failures(tmp_path)

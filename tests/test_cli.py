@@ -255,5 +255,5 @@ def test_help_needs_no_torch():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
     assert result.returncode == 0, result.stderr
-    for name in ("run", "manifest", "score", "select", "evaluate", "report", "flops"):
+    for name in ("run", "manifest", "score", "select", "evaluate", "report", "flops", "bench"):
         assert f"\n    {name} " in result.stdout

@@ -213,6 +213,11 @@ def test_equal_trainings_leave_equal_files(load: Callable[..., Config], tmp_path
         assert one.read_bytes() == other.read_bytes(), one.name
 
 
+def test_tags_that_are_not_there_are_missed_before_anything_runs(load: Callable[..., Config]):
+    with pytest.raises(UserError, match="no column 'hashtags'"):
+        pipeline.check(load("select.policy=balanced_with_tags"))
+
+
 def test_check_runs_nothing(load: Callable[..., Config]):
     config = load()
     document, text = pipeline.check(config)

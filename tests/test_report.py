@@ -84,14 +84,15 @@ def selection(names: list[str]) -> Selection:
 
 
 def test_selections_are_a_section_with_table_plot_and_warnings(tmp_path: Path):
-    names = ["<b>bold</b>", "nobody's", "rare"]
+    names = ["<b>bold</b>", "nobody's", "$\\foo$|"]
     write_selection(tmp_path / "seed3/teacher/select/selection.parquet", selection(names))
     (section,) = selection_sections([tmp_path])
     assert section.title == "Selection, seed3"
     text = selections_markdown([section])
     assert "- 3 rows chosen: 3 examples, 15.0% of 20 in U" in text
-    assert "**2 of 3 classes have no candidate at all: nobody's, rare**" in text
+    assert "**2 of 3 classes have no candidate at all: nobody's, $\\foo$|**" in text
     assert "| <b>bold</b> | 3      | 10         | 3      | 0.7222     |" in text
+    assert "| $\\foo$\\|    |" in text
     page = html_page("run", summarize([row("a", "supervised", 0, 50)]), b"<svg/>", [section])
     assert "<b>bold" not in page
     assert "&lt;b&gt;bold" in page
@@ -102,7 +103,9 @@ def test_selections_are_a_section_with_table_plot_and_warnings(tmp_path: Path):
 def test_a_selection_of_another_version_costs_its_section_only(tmp_path: Path):
     file = tmp_path / "seed0/teacher/select/selection.parquet"
     write_selection(file, selection(["a"]))
-    table = pq.read_table(file).replace_schema_metadata({"vidsemi": json.dumps({"format": 1})})
+    table = pq.read_table(file).replace_schema_metadata(
+        {"vidsemi": json.dumps({"format": 1, "policy": "balanced_ranked"})}
+    )
     pq.write_table(table, file)
     (section,) = selection_sections([tmp_path])
     assert "format 1" in section.warnings[0]

@@ -11,7 +11,7 @@ import pytest
 
 from vidsemi.errors import UserError
 from vidsemi.selection import parts as parts_module
-from vidsemi.selection.parts import missing_numbers, numbered_files, open_parts
+from vidsemi.selection.parts import numbered_files, open_parts
 from vidsemi.selection.result import Selection, read_selection, write_selection
 from vidsemi.selection.scores import ScoresInfo, count_failures, read_failures, top_classes, write_failures, write_part
 from vidsemi.selection.select import select
@@ -124,7 +124,7 @@ def test_selections_of_another_format_are_refused(tmp_path: Path):
     write_two_parts(tmp_path)
     write_selection(tmp_path / "s.parquet", select_from(tmp_path))
     table = pq.read_table(tmp_path / "s.parquet")
-    old = table.replace_schema_metadata({"vidsemi": json.dumps({"format": 1})})
+    old = table.replace_schema_metadata({"vidsemi": json.dumps({"format": 1, "policy": "balanced_ranked"})})
     pq.write_table(old, tmp_path / "s.parquet")
     with pytest.raises(UserError, match="format 1; this version of vidsemi reads format 2: select again"):
         read_selection(tmp_path / "s.parquet")
@@ -168,10 +168,39 @@ def test_parts_of_other_programs_need_the_core_only(tmp_path: Path):
 def test_parts_that_are_not_there_are_noticed(tmp_path: Path):
     for number in (0, 2):
         write_part(tmp_path, number, np.array([number]), PROBABILITIES[:1], info())
-    files = numbered_files(tmp_path)
-    assert missing_numbers(files, info()) == [[1, 1]]
-    assert missing_numbers(files, info(examples=450, shard_size=100)) == [[1, 1], [3, 4]]
-    assert missing_numbers({0, 10**15}, info()) == [[1, 10**15 - 1]]
+    made = select_from(tmp_path).info
+    assert made.missing_parts == [[1, 1]]
+    assert replace(made, scores=info(examples=450, shard_size=100)).missing_parts == [[1, 1], [3, 4]]
+    assert replace(made, parts=[[0, 4]], scores=info(examples=450, shard_size=100)).missing_parts == []
+    assert replace(made, parts=[]).missing_parts == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parts": [[0, 2.5]]},
+        {"parts": [[5, 0]]},
+        {"parts": [[0, 10**12]]},
+        {"candidates_per_class": "abc"},
+        {"candidates_per_class": [1, 2]},
+        {"rows_read": "7"},
+        {"per_class": None},
+        {"min_score": None},
+        {"seed": "1"},
+        {"scores": {"classes": []}},
+        {"policy": 3},
+    ],
+    ids=str,
+)
+def test_selections_with_impossible_metadata_are_refused(tmp_path: Path, change: dict):
+    write_two_parts(tmp_path)
+    file = tmp_path / "s.parquet"
+    write_selection(file, select_from(tmp_path))
+    table = pq.read_table(file)
+    metadata = {**json.loads(table.schema.metadata[b"vidsemi"]), **change}
+    pq.write_table(table.replace_schema_metadata({"vidsemi": json.dumps(metadata)}), file)
+    with pytest.raises(UserError, match=r"s.parquet is not a selection"):
+        read_selection(file)
 
 
 def test_no_parts_is_an_error(tmp_path: Path):

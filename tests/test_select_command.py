@@ -1,7 +1,11 @@
 """`vidsemi select`: merging, folding in, policies, tags, and what it says."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +73,7 @@ def test_new_parts_are_folded_in_without_reading_the_old(scores: Path, select: S
     for number in (4, 5):
         (scores / f"part-00000{number}.parquet").rename(tmp_path / "later" / f"part-00000{number}.parquet")
     _, _, said = select("s.parquet", "--scores", scores, *KP)
-    assert "parts 4-5 are missing" in said
+    assert "score parts 4-5 are not in it" in said
     for number in range(4):  # the old parts cannot be read any more
         (scores / f"part-00000{number}.parquet").write_bytes(b"gone")
     for number in (4, 5):
@@ -84,6 +88,7 @@ def test_new_parts_are_folded_in_without_reading_the_old(scores: Path, select: S
     [
         (["--parts", "0-3"], ["--parts", "3-5"], [], "have both read part 3"),
         ([], [], ["--per-class", "8"], "K = 7"),
+        ([], ["--scores", "OTHER"], [], "their 'weights' differ"),
         ([], [], ["--per-example", "1"], "per_example = 2"),
         ([], [], ["--min-score", "0.1"], "min_score = 0.0"),
         ([], [], ["--policy", "random"], "policy = balanced_ranked"),
@@ -94,13 +99,60 @@ def test_new_parts_are_folded_in_without_reading_the_old(scores: Path, select: S
 def test_selections_that_do_not_fit_are_not_merged(
     scores: Path, select: Select, tmp_path: Path, first: list[str], second: list[str], options: list[str], words: str
 ):
-    select("a.parquet", "--scores", scores, *KP, "--parts", "0-2", *first)
-    select("b.parquet", "--scores", scores, *KP, "--parts", "3-5", *second)
+    other = tmp_path / "other"
+    for number in (3, 4, 5):
+        probabilities = np.full((1, 4), 0.25, np.float32)
+        write_part(other, number, np.array([10 * number]), probabilities, replace(info(), weights="of another teacher"))
+    options_of = [[str(other) if word == "OTHER" else word for word in words] for words in (first, second)]
+    select("a.parquet", "--scores", scores, *KP, "--parts", "0-2", *options_of[0])
+    select("b.parquet", "--scores", scores, *KP, "--parts", "3-5", *options_of[1])
     partial = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
     status, _, said = select("merged.parquet", "--merge", *partial, *options)
     assert status == 2
     assert words in said
     assert not (tmp_path / "merged.parquet").exists()
+
+
+def test_the_scores_are_looked_at_even_where_nothing_is_new(scores: Path, select: Select, tmp_path: Path):
+    select("s.parquet", "--scores", scores, *KP)
+    status, _, said = select("again.parquet", "--scores", scores, "--merge", tmp_path / "s.parquet")
+    assert status == 0
+    assert "all parts have been read already" in said
+    assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "s.parquet").read_bytes()
+    write_part(tmp_path / "other", 0, np.array([0]), np.full((1, 4), 0.25, np.float32), replace(info(), weights="x"))
+    status, _, said = select("bad.parquet", "--scores", tmp_path / "other", "--merge", tmp_path / "s.parquet")
+    assert status == 2
+    assert "'weights' differ" in said
+
+
+def test_parts_that_no_partial_selection_has_read_are_named(scores: Path, select: Select, tmp_path: Path):
+    (scores / "part-000001.parquet").unlink()
+    select("a.parquet", "--scores", scores, *KP, "--parts", "0-2")
+    select("b.parquet", "--scores", scores, *KP, "--parts", "3-5")
+    status, out, _ = select("c.parquet", "--merge", tmp_path / "a.parquet", tmp_path / "b.parquet", "--json")
+    assert status == 0
+    assert "score parts 1 are not in it" in json.loads(out)["warnings"]
+
+
+def test_the_smallest_k_of_a_merge_counts(scores: Path, select: Select, tmp_path: Path):
+    select("a.parquet", "--scores", scores, "--per-class", 3, "--per-example", 2, "--parts", "0-2")
+    select("b.parquet", "--scores", scores, "--per-class", 5, "--per-example", 2, "--parts", "3-5")
+    select("whole.parquet", "--scores", scores, "--per-class", 3, "--per-example", 2)
+    assert select("c.parquet", "--merge", tmp_path / "a.parquet", tmp_path / "b.parquet")[0] == 0
+    assert (tmp_path / "c.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+
+
+def test_an_input_is_not_overwritten(scores: Path, select: Select, tmp_path: Path):
+    before = (scores / "part-000000.parquet").read_bytes()
+    status, _, said = select("scores/part-000000.parquet", "--scores", scores, *KP)
+    assert status == 2
+    assert "choose another name" in said
+    assert (scores / "part-000000.parquet").read_bytes() == before
+    os.mkfifo(tmp_path / "pipe")
+    status, _, said = select("pipe", "--scores", scores, *KP)
+    assert status == 2
+    assert "not a file" in said
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_k_may_shrink_in_a_merge(scores: Path, select: Select, tmp_path: Path):
@@ -124,11 +176,18 @@ def test_k_may_shrink_in_a_merge(scores: Path, select: Select, tmp_path: Path):
         (["--scores", "SCORES", *map(str, KP), "--parts", "7-9"], "none of the parts that were asked for; it has 0-5"),
         (["--scores", "SCORES", *map(str, KP), "--policy", "balanced_with_tags"], "--manifest"),
         (["--scores", "nowhere", *map(str, KP)], "no scores"),
-        (["--merge", "nowhere.parquet"], "nowhere.parquet"),
+        (["--merge", "nowhere.parquet"], "there is no selection nowhere.parquet"),
+        (["--merge", "SCORES"], "there is no selection"),
+        (["--merge", "nowhere.parquet", "--parts", "0"], "nowhere.parquet"),
+        (["--scores", "SCORES", *map(str, KP), "--parts", "5-3"], "FIRST-LAST"),
+        (["--scores", "SCORES", *map(str, KP), "--parts", "9" * 5000], "FIRST-LAST"),
+        (["--scores", "SCORES", *map(str, KP), "--policy", "a\nb"], "policy a b"),
+        (["--merge", "SCORES/part-000000.parquet"], "is it a part of scores?"),
+        (["--scores", "SCORES", *map(str, KP), "--per-class", str(10**22)], "at most 8589934591"),
     ],
 )
 def test_bad_options_are_one_line(scores: Path, select: Select, tmp_path: Path, options: list[str], words: str):
-    status, out, said = select("s.parquet", *[str(scores) if word == "SCORES" else word for word in options])
+    status, out, said = select("s.parquet", *[word.replace("SCORES", str(scores)) for word in options])
     assert status == 2
     assert words in said
     assert out == ""
@@ -163,12 +222,31 @@ def test_what_is_said_of_a_selection(scores: Path, select: Select):
     assert document["share_of_u"] == document["chosen"] / 60
 
 
+def test_selecting_needs_no_torch(scores: Path, tmp_path: Path):
+    words = ["select", "--scores", str(scores), *map(str, KP), "--output", str(tmp_path / "s.parquet")]
+    code = (
+        f"import sys; from vidsemi.cli import main\nassert main({words!r}) == 0\n"
+        "heavy = {'torch', 'av', 'pydantic', 'matplotlib', 'pandas'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 def test_warnings(scores: Path, select: Select, tmp_path: Path):
     select("s.parquet", "--scores", scores, "--per-class", 1000, "--per-example", 2)
     made = read_selection_info(tmp_path / "s.parquet")
     assert any("the median class has candidates for only" in text for text in describe.warnings(made))
-    skewed = made.__class__(**{**vars(made), "candidates_per_class": [900, 10, 10, 10]})
-    assert any("'catching a fish' has 97% of all candidates" in text for text in describe.warnings(skewed))
+
+    def found(words: str, candidates: list[int], wanted: int = 10) -> bool:
+        changed = replace(made, candidates_per_class=candidates, wanted_per_class=[wanted] * 4)
+        return any(words in text for text in describe.warnings(changed))
+
+    assert found("'catching a fish' has 97% of all candidates", [900, 10, 10, 10])
+    assert found("has 51% of", [51, 20, 19, 10])
+    assert not found("of all candidates", [50, 20, 20, 10])
+    assert found("for only 99% of the rows", [999, 999, 999, 1000], wanted=1000)
+    assert not found("the median class", [10, 10, 10, 9])
 
 
 def test_a_long_table_leaves_out_its_middle(scores: Path, select: Select, tmp_path: Path):
@@ -200,6 +278,13 @@ def test_tags_that_name_a_class(scores: Path, select: Select, tmp_path: Path):
     assert sorted(by_label[2]) == list(range(4, 60, 5))
     assert by_label[3] == []
     assert set(table["score"]) == {None}
+    assert read_selection_info(tmp_path / "s.parquet").parts == []  # none was read
+    status, _, said = select("t.parquet", *options, "--manifest", manifest, "--parts", "0-1")
+    assert status == 2
+    assert "cannot be had of some --parts" in said
+    status, _, said = select(manifest.name, *options, "--manifest", manifest)
+    assert status == 2
+    assert "is the manifest" in said
     other = tmp_path / "other.csv"
     other.write_text("path,hashtags\n" + "a.mp4,#yoga\n" * 60)
     status, _, said = select("s.parquet", *options, "--manifest", other)
@@ -211,10 +296,18 @@ def test_canonical_tags_and_matches(write_csv: Callable[..., Path]):
     assert canonical("#CatchingAFish") == canonical("catching a fish") == "catchingafish"
     assert canonical("#straße_fest") == "strassefest"
     manifest = load_manifest(write_csv("m.csv", ["path", "hashtags"], [["a", "#yoga #Yoga #x"], ["b", ""]]))
-    ids, labels = matching_classes(manifest, CLASSES)
-    assert (ids.tolist(), labels.tolist()) == ([0], [1])
+    ids, labels = matching_classes(manifest, [*CLASSES, "???", "Yoga!"])
+    assert (ids.tolist(), labels.tolist()) == ([0, 0], [1, 5])  # two classes of one name share its examples
 
 
 def test_ranges():
     assert as_ranges([5, 0, 1, 2]) == [[0, 2], [5, 5]]
     assert as_ranges([]) == []
+
+
+def test_a_directory_in_place_of_the_output_is_noticed_first(scores: Path, select: Select, tmp_path: Path):
+    (tmp_path / "d").mkdir()
+    (scores / "part-000000.parquet").write_bytes(b"not even read")
+    status, _, said = select("d", "--scores", scores, *KP)
+    assert status == 2
+    assert f"{tmp_path / 'd'}: something is there already that is not a file" in said

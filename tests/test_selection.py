@@ -251,7 +251,7 @@ def test_each_example_once_with_all_classes_that_took_it():
 def test_k_beyond_all_rows_takes_them_all():
     parts, info = small_case([(0, 0, 0.5), (1, 0, 0.5)])
     for scores in (info, replace(info, examples=2)):
-        assert select(parts, scores, per_class=10**12, per_example=2).example_id.tolist() == [0, 1]
+        assert select(parts, scores, per_class=2**33 - 1, per_example=2).example_id.tolist() == [0, 1]
 
 
 def test_p_beyond_the_classes_keeps_them_all():
@@ -280,5 +280,30 @@ def test_more_examples_than_there_are_is_an_error():
     parts, info = small_case(rows)
     with pytest.raises(UserError, match="more than the 9 examples"):
         select(parts, replace(info, examples=9), per_class=20, per_example=1)
-    with pytest.raises(UserError, match="9 examples in all, but hold 50"):
-        select(parts, replace(info, examples=9), per_class=3, per_example=1)
+    with pytest.raises(UserError, match="49 examples in all, but hold 50"):
+        select(parts, replace(info, examples=49), per_class=3, per_example=1)
+    assert len(select(parts, replace(info, examples=50), per_class=3, per_example=1).label) == 3
+
+
+def test_an_example_of_two_selections_is_noticed():
+    info = ScoresInfo("m", "w", ["a", "b"], 1, views=10)
+    first = select([make_part(0, [(7, 0, 0.5)], [])], info, per_class=2, per_example=1)
+    again = select([make_part(1, [(7, 0, 0.4)], [])], info, per_class=2, per_example=1)
+    other = select([make_part(1, [(7, 1, 0.5)], [])], info, per_class=2, per_example=1)
+    with pytest.raises(UserError, match="example 7 comes twice for class 'a'"):
+        select([], info, per_class=2, per_example=1, earlier=[first, again])
+    with pytest.raises(UserError, match="taken by 2 classes, but keeps 1"):
+        select([], info, per_class=2, per_example=1, earlier=[first, other])
+
+
+def test_k_that_no_memory_holds_is_one_line(monkeypatch: pytest.MonkeyPatch):
+    parts, info = small_case([(0, 0, 0.5), (1, 0, 0.5)])
+    huge = replace(info, examples=8 * 10**9)
+    assert len(select(parts, huge, per_class=8 * 10**9, per_example=1).label) == 2  # there are only two rows
+
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(top_module.np, "empty", no_memory)
+    with pytest.raises(UserError, match="GiB; choose less"):
+        top_module.TopPerClass(np.full(400, 10**9), most=10**9)

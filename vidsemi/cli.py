@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         document, text = options.command(options)
     except UserError as error:
-        print(f"vidsemi: error: {error}", file=sys.stderr)
+        print(f"vidsemi: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except OSError as error:  # a full disk, a folder that cannot be written to, a file where a folder should be
         print(f"vidsemi: error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)

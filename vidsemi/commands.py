@@ -102,10 +102,10 @@ def select(options: argparse.Namespace) -> Answer:
     """Choose D̂ from scores."""
     numbers = None
     if options.parts is not None:
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", options.parts)
-        if match is None:
+        match = re.fullmatch(r"(\d{1,12})-(\d{1,12})", options.parts) or re.fullmatch(r"((\d{1,12}))", options.parts)
+        if match is None or int(match[2]) < int(match[1]):
             raise UserError(f"--parts {options.parts}: say which parts as FIRST-LAST, e.g. 0-99")
-        numbers = range(int(match[1]), int(match[2] or match[1]) + 1)
+        numbers = range(int(match[1]), int(match[2]) + 1)
     from vidsemi.corpus.manifest import load_manifest
     from vidsemi.markdown import aligned
     from vidsemi.selection import describe
@@ -198,8 +198,8 @@ def flops(options: argparse.Namespace) -> Answer:
 def bench(options: argparse.Namespace) -> Answer:
     """Time a part of vidsemi beside its peers and its limit."""
     for name in ("rows", "classes", "per_class", "per_example", "rounds"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be at least 1")
+        if not 1 <= getattr(options, name) <= 10**12:
+            raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must lie in [1, 10^12]")
     if options.per_example > options.classes / 2:
         raise UserError("--per-example must be at most half of --classes")
     from vidsemi.bench.select import HEADER, bench_select, cells

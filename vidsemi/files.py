@@ -1,5 +1,6 @@
 """Files that are whole or not there at all, and the fingerprints that say which file something was made from."""
 
+import errno
 import hashlib
 import json
 import os
@@ -19,8 +20,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename == str(temporary):  # nobody knows that name
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def prepare_target(path: Path) -> None:
+    """Find out before long work whether a file can be written: make its folder, refuse what is there but no file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "something is there already that is not a file", str(path))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

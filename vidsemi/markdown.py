@@ -5,9 +5,14 @@ from collections.abc import Sequence
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The lines of a table whose columns are padded to one width."""
-    table = [header, *rows]
+    table = [[_cell(text) for text in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     texts = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table
     ]
     return [texts[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *texts[1:]]
+
+
+def _cell(text: str) -> str:
+    """Text that neither ends its cell nor its line."""
+    return " ".join(text.split()).replace("|", "\\|")

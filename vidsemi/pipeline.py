@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vidsemi.config import Config
+from vidsemi.corpus.hashtags import need_hashtags
 from vidsemi.errors import UserError
 from vidsemi.files import write_json
 from vidsemi.plan import KINDS, Plan, Planner
@@ -50,6 +51,8 @@ def preflight(config: Config) -> Plan:
     if config.data.dataset:
         dataset_folder(config.data.dataset)
     corpora = load_corpora(config.data)  # first, since it needs no torch and is where most runs fail
+    if corpora.unlabeled and config.select.policy == "balanced_with_tags":
+        need_hashtags(corpora.unlabeled)
     import torch
 
     from vidsemi.engine.machine import pick_device

@@ -1,7 +1,6 @@
 """Made-up score rows in any number: class popularity as skewed as in real corpora, ties within and across examples."""
 
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -12,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vidsemi.cores import usable_cores
 from vidsemi.files import atomic_path
 from vidsemi.progress import progress_bar
 from vidsemi.selection.parts import Part
-from vidsemi.selection.scores import ScoresInfo, part_name
+from vidsemi.selection.scores import ScoresInfo, label_type, part_name
 from vidsemi.selection.top import Rows
 
 ROWS_A_PART = 1_000_000
@@ -27,19 +27,29 @@ class ScoreData:
     """Score rows of a corpus, part by part.
 
     Attributes:
-        rows: in all, rounded up to whole parts.
+        at_least: rows that are wanted; the last part is filled up.
         classes: number of classes; class r is about (r + 1)^-0.7 as frequent as class 0.
         stored: rows an example, P.
     """
 
-    rows: int
+    at_least: int
     classes: int
     stored: int
 
     @property
+    def rows(self) -> int:
+        """Rows in all."""
+        return self.parts * self.rows_a_part
+
+    @property
+    def rows_a_part(self) -> int:
+        """Rows of each part: whole examples only."""
+        return self.examples_a_part * self.stored
+
+    @property
     def parts(self) -> int:
         """Number of parts."""
-        return -(-self.rows // ROWS_A_PART)
+        return -(-self.at_least // self.rows_a_part)
 
     @property
     def examples_a_part(self) -> int:
@@ -75,7 +85,11 @@ class ScoreData:
         scores[coarse] = np.round(scores[coarse] * 64) / 64
         order = np.lexsort((labels, -scores.astype(np.float32)), axis=1)
         labels, scores = np.take_along_axis(labels, order, 1), np.take_along_axis(scores, order, 1)
-        return labels.astype(np.int16), scores.astype(np.float32).view(np.int32), coarse
+        return (
+            labels.astype(label_type(self.classes).to_pandas_dtype()),
+            scores.astype(np.float32).view(np.int32),
+            coarse,
+        )
 
     def part(self, number: int) -> Rows:
         """The rows of a part. Fine scores are shifted by up to 6%, each example's by the same number of steps."""
@@ -98,7 +112,7 @@ class ScoreData:
             yield self.part(number)
 
         return [
-            Part(part_name(number), number, partial(batches, number), lambda: ROWS_A_PART)
+            Part(part_name(number), number, partial(batches, number), lambda: self.rows_a_part)
             for number in range(self.parts)
         ]
 
@@ -117,7 +131,7 @@ class ScoreData:
 
         missing = [number for number in range(self.parts) if not (folder / part_name(number)).exists()]
         with (
-            ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
+            ThreadPoolExecutor(usable_cores()) as pool,
             progress_bar(len(missing), "part", str(folder), delay=1) as bar,
         ):
             for _ in pool.map(write, missing):

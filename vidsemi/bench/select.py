@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import platform
 import statistics
 import subprocess
@@ -12,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from vidsemi.cores import usable_cores
 from vidsemi.errors import UserError
 from vidsemi.progress import progress_bar
 
@@ -26,12 +26,12 @@ def bench_select(
 
     Args:
         folder: where the score parts are made, once for each size; None feeds vidsemi alone from a generator.
-        rows: score rows.
+        rows: score rows, rounded up to whole parts.
         classes: classes.
         per_class: K.
         per_example: P, rows an example.
         rounds: how often each contender is run.
-        only: names of contenders; all if empty.
+        only: names of contenders; all that can cope if empty. Answers are compared with the first one's.
 
     Returns:
         A JSON object: the setting, the machine, and a row a contender with medians.
@@ -41,35 +41,39 @@ def bench_select(
 
     if unknown := [name for name in only if name not in CONTENDERS]:
         raise UserError(f"there is no contender '{unknown[0]}'; they are: {', '.join(CONTENDERS)}")
+    data = ScoreData(rows, classes, per_example)
     if folder is None:
+        if only:
+            raise UserError("what is generated in memory is fed to vidsemi alone; there is no choosing contenders")
         commands = {"vidsemi": ["generated", rows, classes, per_example, per_class]}
     else:
-        data = folder / f"rows{rows}_classes{classes}_p{per_example}"
+        made = folder / f"rows{data.rows}_classes{classes}_p{per_example}"
         names = [name for name in CONTENDERS if not only or name in only]
-        if rows > NUMPY_SORT_UP_TO and not only:
+        if data.rows > NUMPY_SORT_UP_TO and not only:
             names.remove("numpy lexsort")
         for module in ("DuckDB", "polars"):
             if importlib.util.find_spec(module.lower()) is None and any(name.startswith(module) for name in names):
                 raise UserError(f"{module} is not installed; pip install 'vidsemi[bench]'")
-        ScoreData(rows, classes, per_example).write(data)
-        commands = {name: [name, data.resolve(), per_class] for name in names}
+        data.write(made)
+        commands = {name: [name, made.resolve(), per_class] for name in names}
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
     with progress_bar(rounds * len(commands), "run", "bench select") as bar:
         for _ in range(rounds):
             for name, words in commands.items():
                 runs[name].append(_run(words))
                 bar.update()
-    table = [_medians(name, runs[name], rows) for name in commands]
+    table = [_medians(name, runs[name], data.rows) for name in commands]
+    ours = next((row["seconds"] for row in table if row["name"] == "vidsemi"), None)
     for row in table:
-        row["time_over_vidsemi"] = row["seconds"] / table[0]["seconds"] if table[0]["name"] == "vidsemi" else None
+        row["time_over_vidsemi"] = row["seconds"] / ours if ours and row["seconds"] else None
     return {
-        "rows": rows,
+        "rows": data.rows,
         "classes": classes,
         "per_class": per_class,
         "per_example": per_example,
         "rounds": rounds,
         "source": "files" if folder else "generator",
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(),
         "processor": _processor(),
         "versions": _versions(),
         "agree": _agree(table),
@@ -82,15 +86,19 @@ def cells(document: dict[str, Any]) -> list[tuple[str, ...]]:
     return [
         (
             row["name"],
-            f"{row['seconds']:.2f}",
-            f"{row['rows_per_second'] / 1e6:.0f}",
-            f"{row['peak_mib']:.0f}",
-            "" if row["time_over_vidsemi"] is None else f"{row['time_over_vidsemi']:.2f}",
-            f"{row['process_seconds']:.2f}",
+            _rounded(row["seconds"], "{:.2f}"),
+            _rounded(row["rows_per_second"] and row["rows_per_second"] / 1e6, "{:.0f}"),
+            _rounded(row["peak_mib"], "{:.0f}"),
+            _rounded(row["time_over_vidsemi"], "{:.2f}"),
+            _rounded(row["process_seconds"], "{:.2f}"),
             row["answer"],
         )
         for row in document["contenders"]
     ]
+
+
+def _rounded(value: float | None, form: str) -> str:
+    return "" if value is None else form.format(value)
 
 
 def _run(words: list[Any]) -> dict[str, Any]:
@@ -99,29 +107,34 @@ def _run(words: list[Any]) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it was killed, perhaps for want of memory"])[-1]
-        raise UserError(f"the contender '{words[0]}' failed: {last}")
+        return {"failed": f"failed: {last}"}
     return {**json.loads(done.stdout), "process_seconds": time.perf_counter() - begin}
 
 
 def _medians(name: str, runs: list[dict[str, Any]], rows: int) -> dict[str, Any]:
-    seconds = [run["seconds"] for run in runs]
+    """One row of the table; without figures where a run failed."""
+    failed = next((run["failed"] for run in runs if "failed" in run), None)
+    figures: dict[str, Any] = {
+        key: None if failed else statistics.median(run[key] for run in runs)
+        for key in ("seconds", "peak_mib", "process_seconds")
+    }
     return {
         "name": name,
-        "seconds": statistics.median(seconds),
-        "seconds_min": min(seconds),
-        "seconds_max": max(seconds),
-        "rows_per_second": rows / statistics.median(seconds),
-        "peak_mib": statistics.median(run["peak_mib"] for run in runs),
-        "process_seconds": statistics.median(run["process_seconds"] for run in runs),
+        **figures,
+        "all_seconds": [run.get("seconds") for run in runs],
+        "rows_per_second": None if failed else rows / figures["seconds"],
+        "answer": failed,
         "digests": sorted({(run.get("scores", ""), run.get("rows", "")) for run in runs}),
     }
 
 
 def _agree(table: list[dict[str, Any]]) -> bool:
-    """Write into each row whether its answer is vidsemi's: the same rows, the same scores (ties by chance), or not."""
-    reference = table[0]["digests"][0]
+    """Write into each row whether its answer is the first one's: the same rows, only the same scores, or neither."""
+    reference = next((row["digests"][0] for row in table if row["digests"][0] != ("", "")), ("", ""))
     for row in table:
         found = row.pop("digests")
+        if row["answer"]:
+            continue
         if found == [("", "")]:
             row["answer"] = ""
         elif found == [reference]:

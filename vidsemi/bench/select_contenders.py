@@ -63,7 +63,8 @@ def _duckdb(folder: Path, query: str) -> Contender:
 
     connection = duckdb.connect()
     connection.execute("SET enable_progress_bar = false")
-    source = f"read_parquet('{folder}/part-*.parquet')"
+    files = str(folder / "part-*.parquet").replace("'", "''")
+    source = f"read_parquet('{files}')"
 
     def run() -> Columns:
         table = connection.sql(query.replace("SCORES", source)).to_arrow_table().combine_chunks()

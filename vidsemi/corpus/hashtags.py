@@ -23,12 +23,20 @@ def matching_classes(manifest: Manifest, classes: list[str]) -> tuple[np.ndarray
     Raises:
         UserError: the manifest has no hashtags.
     """
-    if "hashtags" not in manifest.table.column_names:
-        raise UserError(f"{manifest.file} has no column 'hashtags', which the policy balanced_with_tags needs")
-    label_of = {canonical(name): label for label, name in enumerate(classes)}
+    need_hashtags(manifest)
+    labels_of: dict[str, list[int]] = {}
+    for label, name in enumerate(classes):
+        if word := canonical(name):
+            labels_of.setdefault(word, []).append(label)
     pairs = []
     for example_id, tags in enumerate(manifest.table.column("hashtags").to_pylist()):
         words = {canonical(tag) for tag in (tags or "").split()}
-        pairs += [(example_id, label) for label in sorted(label_of[word] for word in words & label_of.keys())]
+        pairs += [(example_id, label) for label in sorted(label for word in words for label in labels_of.get(word, []))]
     found = np.array(pairs, np.int64).reshape(-1, 2)
     return found[:, 0], found[:, 1]
+
+
+def need_hashtags(manifest: Manifest) -> None:
+    """Refuse a manifest without hashtags."""
+    if "hashtags" not in manifest.table.column_names:
+        raise UserError(f"{manifest.file} has no column 'hashtags', which the policy balanced_with_tags needs")

@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from vidsemi.config import Machine
+from vidsemi.cores import usable_cores
 from vidsemi.errors import UserError
 
 PREFETCH = 4  # batches (in scoring: videos) that a worker has ready
@@ -34,7 +35,7 @@ def pick_device(machine: Machine) -> torch.device:
 
 def worker_count(machine: Machine) -> int:
     """Processes that decode."""
-    return machine.workers if machine.workers is not None else len(os.sched_getaffinity(0))
+    return machine.workers if machine.workers is not None else usable_cores()
 
 
 def make_loader(

@@ -99,6 +99,7 @@ def _pyplot() -> Any:
 
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "vidsemi"
+    matplotlib.rcParams["text.parse_math"] = False  # a class may be called "$"
     from matplotlib import pyplot
 
     return pyplot

@@ -83,14 +83,19 @@ def warnings(info: SelectionInfo) -> list[str]:
     """What suggests that K, P or the teacher do not suit this U; one line each."""
     names, wanted, candidates = info.scores.classes, info.wanted_per_class, info.candidates_per_class
     total, found = sum(candidates), []
+    if info.missing_parts:
+        found.append(f"score parts {ranges_in_words(info.missing_parts)} are not in it")
     empty = [name for name, count in zip(names, candidates, strict=True) if count == 0]
     if empty:
         found.append(f"{len(empty)} of {len(names)} classes have no candidate at all: {_some(empty)}")
+    few = f"P = {info.per_example} too small, for this U"
+    if info.policy == "balanced_with_tags":
+        few = "too few examples have its hashtags"
     filled = statistics.median(min(c / w, 1) if w else 1 for c, w in zip(candidates, wanted, strict=True))
     if filled < 1:
         found.append(
-            f"the median class has candidates for only {filled:.0%} of the rows that it wants: "
-            f"K = {info.per_class} is too large, or P = {info.per_example} too small, for this U"
+            f"the median class has candidates for only {int(100 * filled)}% of the rows that it wants: "
+            f"K = {info.per_class} is too large, or {few}"
         )
     elif info.short_classes:
         short = info.short_classes
@@ -99,6 +104,12 @@ def warnings(info: SelectionInfo) -> list[str]:
     if len(names) > 2 and candidates[largest] > total / 2:
         found.append(f"the class '{names[largest]}' has {candidates[largest] / total:.0%} of all candidates")
     return found
+
+
+def ranges_in_words(ranges: Sequence[Sequence[int]]) -> str:
+    """[[0, 2], [5, 5]] → "0-2, 5"; the first five."""
+    texts = [str(first) if first == last else f"{first}-{last}" for first, last in ranges]
+    return ", ".join(texts[:5]) + (", …" if len(texts) > 5 else "")
 
 
 def _some(names: Sequence[str]) -> str:

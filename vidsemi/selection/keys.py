@@ -9,6 +9,7 @@ import numpy as np
 ID_BITS = 33
 MAX_ID = (1 << ID_BITS) - 1  # 8,589,934,591
 MAX_SCORE = np.float32(1.0001)  # a mean of softmax may round above 1
+MAX_SCORE_BITS = int(MAX_SCORE.view(np.int32))
 
 
 def pack(score: np.ndarray, example_id: np.ndarray) -> np.ndarray:

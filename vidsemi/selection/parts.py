@@ -1,10 +1,9 @@
 """Score parts (contract 4.3) as streams of rows. What a row holds is checked where it is looked at, in `scan.py`."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -42,7 +41,7 @@ def numbered_files(folder: Path) -> dict[int, Path]:
     """
     found = {}
     for file in part_files(folder):
-        number = re.fullmatch(r"part-(\d+)\.parquet", file.name)
+        number = re.fullmatch(r"part-(\d{1,12})\.parquet", file.name)
         if number is None or int(number[1]) in found:
             raise UserError(f"{file}: a part is named part-NNNNNN.parquet, with the number of its shard")
         found[int(number[1])] = file
@@ -65,15 +64,6 @@ def open_parts(files: dict[int, Path]) -> tuple[list[Part], ScoresInfo]:
         Part(str(file), number, _reader(file, first, schema, info), partial(_count, file))
         for number, file in files.items()
     ], info
-
-
-def missing_numbers(present: Collection[int], info: ScoresInfo) -> list[list[int]]:
-    """Ranges [first, last] of shards that have no part: gaps, and the end where the scores say how many there are."""
-    end = max(present) + 1
-    if info.examples and info.shard_size:
-        end = max(end, -(-info.examples // info.shard_size))
-    gaps = pairwise([-1, *sorted(present), end])
-    return [[before + 1, after - 1] for before, after in gaps if after - before > 1]
 
 
 def _reader(file: Path, first: Path, schema: pa.Schema, info: ScoresInfo) -> Callable[[], Iterator[Rows]]:

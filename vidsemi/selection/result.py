@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -63,11 +64,38 @@ class SelectionInfo:
         """Numbers of the score parts that were read."""
         return {number for first, last in self.parts for number in range(first, last + 1)}
 
+    def __post_init__(self) -> None:
+        """Refuse what a file from elsewhere may say but nobody can work with."""
+        numbers = [self.per_class, self.per_example, self.scored, self.rows_read, self.chosen, *self.taken_by]
+        numbers += [bound for ends in self.parts for bound in ends]
+        by_class: list[list[int]] = [self.wanted_per_class, self.candidates_per_class, self.chosen_per_class]
+        if not all(isinstance(number, int) and number >= 0 for number in sum(by_class, numbers)):
+            raise ValueError("a count is no whole number")
+        if {len(self.scores.classes)} != {len(self.last_score_per_class), *map(len, by_class)}:
+            raise ValueError("it does not count all classes")
+        if not all(len(ends) == 2 and ends[0] <= ends[1] for ends in self.parts):
+            raise ValueError("'parts' must be ranges [first, last]")
+        if sum(last - first + 1 for first, last in self.parts) > MOST_PARTS:
+            raise ValueError(f"it speaks of more than {MOST_PARTS} parts")
+        if not (isinstance(self.policy, str) and isinstance(self.min_score, int | float)):
+            raise ValueError("'policy' must be a text and 'min_score' a number")
+        if not (self.seed is None or isinstance(self.seed, int)):
+            raise ValueError("'seed' must be a whole number")
+
     @property
     def short_classes(self) -> list[str]:
         """Names of the classes that took fewer rows than they wanted."""
         counts = zip(self.scores.classes, self.chosen_per_class, self.wanted_per_class, strict=True)
         return [name for name, chosen, wanted in counts if chosen < wanted]
+
+    @property
+    def missing_parts(self) -> list[list[int]]:
+        """Ranges of the score parts that were not read, as far as the scores tell how many there are."""
+        end = max((last + 1 for _, last in self.parts), default=0)
+        if self.parts and self.scores.examples and self.scores.shard_size:
+            end = max(end, -(-self.scores.examples // self.scores.shard_size))
+        gaps = pairwise([[-1, -1], *self.parts, [end, end]])
+        return [[before[1] + 1, after[0] - 1] for before, after in gaps if after[0] - before[1] > 1]
 
     @property
     def share_of_u(self) -> float:
@@ -133,9 +161,9 @@ def read_selection(file: Path) -> Selection:
         UserError: the file is missing, damaged or no selection.
     """
     try:
-        table = pq.read_table(file)
-        info = _parse_info(file, table.schema)
-        return _checked(table, info)
+        with pq.ParquetFile(file) as parquet:
+            info = _parse_info(file, parquet.schema_arrow)
+            return _checked(parquet.read(), info)
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise _not_a_selection(file, error) from None
 
@@ -154,12 +182,10 @@ def _checked(table: pa.Table, info: SelectionInfo) -> Selection:
         if not 0 <= example_id.min() <= example_id.max() <= MAX_ID:
             raise ValueError(f"example ids must lie in [0, {MAX_ID}]")
         known = score[~np.isnan(score)]
+        if len(known) < len(score) and info.policy != "balanced_with_tags":
+            raise ValueError("a score is missing")
         if (known < 0).any() or (known > MAX_SCORE).any() or np.signbit(known).any():
             raise ValueError("scores must lie in [0, 1]")
-    if sum(last - first + 1 for first, last in info.parts) > MOST_PARTS:
-        raise ValueError(f"it speaks of more than {MOST_PARTS} parts")
-    if len(info.chosen_per_class) != classes or len(info.candidates_per_class) != classes:
-        raise ValueError("its metadata does not count all classes")
     if np.bincount(label, minlength=classes).tolist() != info.chosen_per_class:
         raise ValueError("its rows are not those that its metadata counts")
     return Selection(label, rank, example_id, score, info)
@@ -174,7 +200,9 @@ def read_selection_info(file: Path) -> SelectionInfo:
 
 
 def _parse_info(file: Path, schema: pa.Schema) -> SelectionInfo:
-    metadata = json.loads(schema.metadata[b"vidsemi"])
+    metadata = json.loads((schema.metadata or {}).get(b"vidsemi", b"{}"))
+    if "policy" not in metadata:
+        raise ValueError("its metadata has no policy; is it a part of scores?")
     if metadata["format"] != FORMAT:
         raise UserError(
             f"{file} has format {metadata['format']}; this version of vidsemi reads format {FORMAT}: select again"
@@ -184,4 +212,6 @@ def _parse_info(file: Path, schema: pa.Schema) -> SelectionInfo:
 
 
 def _not_a_selection(file: Path, error: Exception) -> UserError:
+    if not file.is_file():
+        return UserError(f"there is no selection {file}")
     return UserError(f"{file} is not a selection of vidsemi: {' '.join(str(error).split())}")

@@ -1,20 +1,20 @@
 """One pass over all parts: rows are read, checked, cut to P an example, counted, and offered to a `TopPerClass`."""
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
 
+from vidsemi.cores import usable_cores
 from vidsemi.errors import UserError
-from vidsemi.selection.keys import MAX_ID, MAX_SCORE
+from vidsemi.selection.keys import MAX_ID, MAX_SCORE, MAX_SCORE_BITS
 from vidsemi.selection.parts import Part
 from vidsemi.selection.sift import beginning, sift
 from vidsemi.selection.top import Rows, TopPerClass
 
-WINDOW = 1 << 24  # example ids that are compared at once where parts overlap: 64 MB
+WINDOW = 1 << 27  # example ids that are compared at once where parts overlap: 128 MiB
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Rule:
     Attributes:
         per_example: P, classes that an example keeps.
         stored: classes an example in the parts, at least P.
-        min_score: lowest score of a candidate.
+        min_score: lowest score of a candidate, to the precision of float32.
     """
 
     per_example: int
@@ -81,6 +81,7 @@ def scan(
 
     def read(part: Part) -> Span | None:
         before, first = beginning(), None
+        last_example = np.full(len(tally.candidates), -1)
         for rows in part.batches():
             if len(rows) == 0:
                 continue
@@ -92,9 +93,11 @@ def scan(
                 rows.score.view(np.int32),
                 value.view(np.int32),
                 before,
+                last_example,
                 rule.stored,
                 rule.per_example,
                 int(np.float32(rule.min_score).view(np.int32)),
+                MAX_SCORE_BITS,
                 top.least_value.view(np.int32),  # another thread may raise it meanwhile, which changes no result
                 candidates,
                 near,
@@ -111,7 +114,7 @@ def scan(
             first = int(rows.example_id[0]) if first is None else first
         return None if first is None else Span(part, first, int(before[0]))
 
-    executor = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)))
+    executor = ThreadPoolExecutor(threads or usable_cores())
     try:
         spans = []
         for span in executor.map(read, parts):
@@ -136,7 +139,8 @@ def _complaint(rows: Rows, bad: int, before: np.ndarray, rule: Rule, classes: in
         return f"there is an example {example}; ids lie in [0, {MAX_ID}]"
     if example < last:
         return f"rows must be sorted by example id, but example {example} comes after {last}"
-    if np.count_nonzero(rows.example_id[: bad + 1] == example) > rule.stored:
+    earlier = before[2] + 1 if example == before[0] else 0  # rows that the batch before has of it
+    if earlier + np.count_nonzero(rows.example_id[: bad + 1] == example) > rule.stored:
         return f"example {example} has more than the {rule.stored} rows that the metadata speaks of"
     return (
         f"the rows of example {example} must be sorted by score, highest first, and where scores are equal by label; "
@@ -162,16 +166,20 @@ def _compare(group: list[Span]) -> None:
     if len(group) < 2:
         return
     for low in range(group[0].first, max(span.last for span in group) + 1, WINDOW):
-        owner = np.full(WINDOW, -1, np.int32)
-        for number, span in enumerate(group):
+        seen = np.zeros(WINDOW, bool)
+        for span in group:
             if span.last < low or span.first >= low + WINDOW:
                 continue
-            for rows in span.part.batches():
-                begin, end = np.searchsorted(rows.example_id, [low, low + WINDOW])
-                ids = np.unique(rows.example_id[begin:end])
-                owners = owner[ids - low]
-                taken = np.flatnonzero((owners >= 0) & (owners != number))
-                if len(taken):
-                    other = group[owners[taken[0]]].part.name
-                    raise UserError(f"example {ids[taken[0]]} is in two parts: {other} and {span.part.name}")
-                owner[ids - low] = number
+            ids = [ids[(ids >= low) & (ids < low + WINDOW)] - low for ids in _example_ids(span.part)]
+            own = np.concatenate([np.zeros(0, np.int64), *ids])
+            if len(twice := np.flatnonzero(seen[own])):
+                example = own[twice[0]] + low
+                other = next(span for span in group if any(example in ids for ids in _example_ids(span.part)))
+                raise UserError(f"example {example} is in two parts: {other.part.name} and {span.part.name}")
+            seen[own] = True
+
+
+def _example_ids(part: Part) -> Iterator[np.ndarray]:
+    """The ids of a part's examples, a batch at a time."""
+    for rows in part.batches():
+        yield rows.example_id[np.flatnonzero(np.diff(rows.example_id, prepend=-1))]

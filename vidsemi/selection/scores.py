@@ -54,9 +54,37 @@ class ScoresInfo:
     shard_size: int | None = None
     examples: int | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what a file from elsewhere may say but nobody can work with."""
+        for name, least in (("per_example", 1), ("views", 0)):
+            _check_number(name, getattr(self, name), least)
+        for name, least in (("frames", 1), ("stride", 1), ("crop", 1), ("shard_size", 1), ("examples", 0)):
+            if getattr(self, name) is not None:
+                _check_number(name, getattr(self, name), least)
+        if not (isinstance(self.manifest, str) and isinstance(self.weights, str)):
+            raise ValueError("'manifest' and 'weights' must be texts")
+        names = self.classes
+        if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+            raise ValueError("'classes' must be a list of names")
+        if len(set(names)) < len(names):
+            raise ValueError("'classes' has a name twice")
+        "".join(names).encode()  # half a surrogate pair is a ValueError
+
     def difference(self, other: "ScoresInfo") -> str | None:
-        """Name of the first attribute in which another one differs; None if they agree."""
-        return next((name for name in asdict(self) if getattr(self, name) != getattr(other, name)), None)
+        """Name of the first attribute in which another one differs; None if they agree.
+
+        One that is None on one side is not known there, and no difference.
+        """
+        for name in self.__dataclass_fields__:
+            ours, theirs = getattr(self, name), getattr(other, name)
+            if ours != theirs and ours is not None and theirs is not None:
+                return name
+        return None
+
+
+def _check_number(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or not least <= value <= 2**62:
+        raise ValueError(f"'{name}' is {value!r}; it must be a whole number from {least} on")
 
 
 def label_type(classes: int) -> pa.DataType:
@@ -133,10 +161,22 @@ def part_files(folder: Path) -> list[Path]:
 
 
 def read_failures(folder: Path) -> np.ndarray:
-    """Ids of the examples of a directory of scores that could not be read, ascending int64."""
+    """Ids of the examples of a directory of scores that could not be read, ascending int64.
+
+    Raises:
+        UserError: a file of failures is damaged or something else.
+    """
     files = sorted((folder / "failures").glob("part-*.parquet"))
-    ids = [pq.read_table(file, columns=["example_id"]).column(0).to_numpy() for file in files]
-    return np.sort(np.concatenate(ids)) if ids else np.zeros(0, np.int64)
+    ids = [np.zeros(0, np.int64)]
+    for file in files:
+        try:
+            column = pq.ParquetFile(file).read(columns=["example_id"]).column("example_id")
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise UserError(f"{file} is no list of failures: {error}") from None
+        if column.type != pa.int64() or column.null_count:
+            raise UserError(f"{file} is no list of failures: the column 'example_id' must be int64 without nulls")
+        ids.append(column.to_numpy())
+    return np.sort(np.concatenate(ids))
 
 
 def read_info(file: Path) -> ScoresInfo:

@@ -14,6 +14,8 @@ from vidsemi.selection.scan import Rule, Tally, scan
 from vidsemi.selection.scores import ScoresInfo
 from vidsemi.selection.top import Rows, TopPerClass
 
+COUNT_FROM = 100_000_000  # rows that all classes want together: 1.2 GB of room
+
 
 def select(
     parts: Sequence[Part],
@@ -51,7 +53,7 @@ def select(
     _check_numbers(per_class, per_example, min_score, scores)
     rule = Rule(min(per_example, len(scores.classes)), scores.per_example, min_score)
     wanted = np.full(len(scores.classes), per_class)
-    most = _most_rows(parts, scores, earlier)
+    most = _most_rows(parts, scores, earlier, int(wanted.sum()))
 
     def offer_all(top: TopPerClass) -> Tally:
         tally = scan(parts, rule, top, threads=threads, progress=progress)
@@ -81,6 +83,8 @@ def select(
     ends = np.cumsum(chosen)
     ranked = policy != "balanced_with_tags"
     taken_by = _taken_by(rows.example_id)
+    if ranked and len(taken_by) > per_example:
+        raise UserError(f"an example was taken by {len(taken_by)} classes, but keeps {per_example}: it is in two parts")
     info = SelectionInfo(
         scores=scores,
         policy=policy,
@@ -108,8 +112,10 @@ def select(
 
 def _check_numbers(per_class: int, per_example: int, min_score: float, scores: ScoresInfo) -> None:
     for name, value in (("per_class (K)", per_class), ("per_example (P)", per_example)):
-        if value < 1:
-            raise UserError(f"{name} is {value}; it must be at least 1")
+        if not 1 <= value <= MAX_ID:
+            raise UserError(
+                f"{name} is {value}; it must be at least 1" + (f" and at most {MAX_ID}" if value > 1 else "")
+            )
     if not 0 <= min_score <= 1:
         raise UserError(f"min_score is {min_score}; scores lie in [0, 1]")
     if min(per_example, len(scores.classes)) > scores.per_example:  # an example cannot keep more classes than there are
@@ -119,11 +125,15 @@ def _check_numbers(per_class: int, per_example: int, min_score: float, scores: S
         )
 
 
-def _most_rows(parts: Sequence[Part], scores: ScoresInfo, earlier: Sequence[Selection]) -> int:
-    """Rows that a class can have: one an example."""
-    if scores.examples is not None:
+def _most_rows(parts: Sequence[Part], scores: ScoresInfo, earlier: Sequence[Selection], wanted: int) -> int:
+    """Rows that a class can have: one an example of U, and no more than there are rows.
+
+    Rows are counted, which means opening every part, only where the size of U is not known or allows for gigabytes.
+    """
+    if scores.examples is not None and wanted < COUNT_FROM:
         return scores.examples
-    return sum(part.count() for part in parts) + sum(len(selection.label) for selection in earlier)
+    rows = sum(part.count() for part in parts) + sum(len(selection.label) for selection in earlier)
+    return rows if scores.examples is None else min(rows, scores.examples)
 
 
 def _refuse_pairs_twice(rows: Rows, classes: list[str]) -> None:

@@ -8,9 +8,7 @@ on the data: written with `if`s it took 13 ns, since no processor can guess them
 import numba
 import numpy as np
 
-from vidsemi.selection.keys import ID_BITS, MAX_ID, MAX_SCORE
-
-MAX_BITS = int(MAX_SCORE.view(np.int32))
+# Compiled code is kept as long as this file does not change, so it must not take constants from another one.
 
 
 def beginning() -> np.ndarray:
@@ -24,9 +22,11 @@ def _sift(
     score_bits: np.ndarray,
     value_bits: np.ndarray,
     before: np.ndarray,
+    last_example: np.ndarray,
     stored: int,
     per_example: int,
     min_bits: int,
+    max_bits: int,
     least_bits: np.ndarray,
     candidates: np.ndarray,
     near: np.ndarray,
@@ -36,14 +36,16 @@ def _sift(
     Non-negative floats are compared as the integers that their bits are. A part may be given in pieces, cut anywhere.
 
     Args:
-        example_id: (R,) int64 in [0, `MAX_ID`].
+        example_id: (R,) int64 not negative.
         label: (R,) int16 or int32.
         score_bits: (R,) float32 scores, seen as int32.
         value_bits: what rows of a class are ranked by, in the same form.
         before: id, place and rank in its example of the row before; set to those of the last row.
+        last_example: (classes,) int64, the last example of each class, -1 at the beginning of a part; is kept up.
         stored: rows that an example may have.
         per_example: P: the first P rows of an example are candidates.
         min_bits: lowest score of a candidate.
+        max_bits: highest score that a row may have.
         least_bits: (classes,) thresholds.
         candidates: (classes,) int64; counts are added.
         near: (R,) int32; gets the numbers of the rows that are left.
@@ -56,15 +58,15 @@ def _sift(
     left = examples = 0
     for row in range(len(example_id)):
         example, score, c = example_id[row], score_bits[row], np.int64(label[row])
-        place = (
-            np.int64(score) << 32
-        ) - c  # falls within an example, since scores fall, and where they are equal labels rise
+        # within an example places fall: scores fall, and where they are equal labels rise
+        place = (np.int64(score) << 32) - c
         same = example == last_id
         rank = rank + 1 if same else 0
         bad = (example < last_id) | (same & ((place >= last_place) | (rank >= stored)))
-        bad |= (score < 0) | (score > MAX_BITS) | (c < 0) | (c >= classes)
-        if bad:
+        bad |= (score < 0) | (score > max_bits) | (c < 0) | (c >= classes)
+        if bad or last_example[c] == example:
             return left, examples, row
+        last_example[c] = example
         examples += not same
         candidate = (rank < per_example) & (score >= min_bits)
         candidates[c] += candidate
@@ -86,6 +88,7 @@ def _store(
     room: np.ndarray,
     filled: np.ndarray,
     ends: np.ndarray,
+    id_bits: int,
 ) -> int:
     """Pack rows into the room of their classes, until a class has no room left.
 
@@ -100,17 +103,19 @@ def _store(
         room: packed rows, those of class c from somewhere up to `filled[c]`.
         filled: (classes,) grows.
         ends: (classes,) where the room of each class ends.
+        id_bits: bits of a packed row that are the example id's.
 
     Returns:
         How many of `near` are done.
     """
+    max_id = (1 << id_bits) - 1
     for position in range(begin, len(near)):
         row = near[position]
         c = label[row]
-        complement = MAX_ID - example_id[row]
-        key = (np.int64(value_bits[row]) << ID_BITS) | complement
+        complement = max_id - example_id[row]
+        key = (np.int64(value_bits[row]) << id_bits) | complement
         if key > least_key[c]:
-            room[filled[c]] = (np.int64(score_bits[row]) << ID_BITS) | complement
+            room[filled[c]] = (np.int64(score_bits[row]) << id_bits) | complement
             filled[c] += 1
             if filled[c] == ends[c]:
                 return position + 1

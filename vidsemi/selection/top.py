@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidsemi.errors import UserError
-from vidsemi.selection.keys import pack, unpack_id, unpack_score
+from vidsemi.selection.keys import ID_BITS, pack, unpack_id, unpack_score
+from vidsemi.selection.scores import WIDE_LABELS_FROM
 from vidsemi.selection.sift import store
 
 Priority = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (example ids, labels) → float32 in [0, 1]
@@ -46,7 +47,11 @@ class TopPerClass:
         self._ends = np.cumsum(widths)
         self._starts = self._ends - widths
         self._filled = self._starts.copy()
-        self._room = np.empty(widths.sum(), np.int64)  # packed scores and ids; memory is used as it fills
+        try:
+            self._room = np.empty(widths.sum(), np.int64)  # packed scores and ids; memory is used as it fills
+        except MemoryError:
+            size = f"{8 * widths.sum() / 2**30:.0f} GiB"
+            raise UserError(f"K = {capacity.max()} rows of {len(capacity)} classes take {size}; choose less") from None
         self._least_key = np.where(capacity > 0, -1, NEVER)  # a row of class c must have a greater key than this
         self.least_value = np.where(capacity > 0, 0, 2).astype(np.float32)  # the same, without regard to ids
 
@@ -78,11 +83,14 @@ class TopPerClass:
                 self._room,
                 self._filled,
                 self._ends,
+                ID_BITS,
             )
             label = rows.label[near[done - 1]]
             if self._filled[label] == self._ends[label]:
                 if self._filled[label] - self._starts[label] > self.most:
-                    raise UserError(f"class {label} has rows of more than the {self.most} examples that there are")
+                    raise UserError(
+                        f"class number {label} has rows of more than the {self.most} examples that there are"
+                    )
                 self._cut(label)
 
     def best(self) -> Rows:
@@ -101,7 +109,7 @@ class TopPerClass:
             begin, end = end, end + len(packed)
             example_id[begin:end], score[begin:end] = unpack_id(packed), unpack_score(packed)
         self._room = np.empty(0, np.int64)
-        label_type = np.int16 if len(counts) < 2**15 else np.int32
+        label_type = np.int16 if len(counts) < WIDE_LABELS_FROM else np.int32
         return Rows(example_id, np.repeat(np.arange(len(counts), dtype=label_type), counts), score)
 
     def _cut(self, label: int) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 from vidsemi.corpus.hashtags import matching_classes
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.errors import UserError
+from vidsemi.files import prepare_target
 from vidsemi.progress import progress_bar
-from vidsemi.selection.describe import figures
-from vidsemi.selection.parts import Part, missing_numbers, numbered_files, open_parts
+from vidsemi.selection.describe import figures, ranges_in_words
+from vidsemi.selection.parts import Part, numbered_files, open_parts
 from vidsemi.selection.result import Selection, as_ranges, read_selection, write_selection
 from vidsemi.selection.scores import ScoresInfo, label_type, read_failures
 from vidsemi.selection.select import select
@@ -56,6 +57,7 @@ def select_stage(
     Raises:
         UserError: a file is bad or does not fit the others, or K, P or the policy cannot be had.
     """
+    _refuse_to_overwrite(file, scores, manifest)
     earlier = [read_selection(path) for path in merge]
     parts, info = _sources(scores, earlier, merge, numbers)
     first = earlier[0].info if earlier else None
@@ -72,7 +74,7 @@ def select_stage(
         _refuse_unlike(path, one, info, per_class, rule)
     tags = None
     if rule["policy"] == "balanced_with_tags":
-        tags, parts = _tags(manifest, info, scores), []
+        tags, parts = _tags(manifest, info, scores, numbers), []
     passes = 2 if rule["policy"] == "unbalanced_ranked" else 1
     with progress_bar(passes * len(parts), "part", title, delay=1) as bar:
         selection = select(
@@ -89,6 +91,15 @@ def select_stage(
     for warning in found["warnings"]:
         logger.warning("%s: %s", title, warning)
     return found
+
+
+def _refuse_to_overwrite(file: Path, scores: Path | None, manifest: Manifest | None) -> None:
+    """Find out first what would keep the result from being written, or destroy what it is made from."""
+    if scores is not None and file.resolve().parent == scores.resolve() and file.match("part-*.parquet"):
+        raise UserError(f"{file} would be taken for a part of the scores beside it; choose another name")
+    if manifest is not None and file.resolve() == manifest.file.resolve():
+        raise UserError(f"{file} is the manifest; choose another output")
+    prepare_target(file)
 
 
 def _known(*values: Any) -> Any:
@@ -111,28 +122,25 @@ def _sources(
     if scores is None:
         if not earlier:
             raise UserError("nothing to select from: give --scores DIR, or selections to --merge")
+        if numbers is not None:
+            raise UserError("--parts says which parts of --scores to read; there are no --scores")
         return [], earlier[0].info.scores
     files = numbered_files(scores)
-    asked = [number for number in files if numbers is None or number in numbers]
+    asked = {number: file for number, file in files.items() if numbers is None or number in numbers}
     if not asked:
-        raise UserError(f"{scores} has none of the parts that were asked for; it has {_in_words(as_ranges(files))}")
-    new = {number: files[number] for number in asked if number not in read}
-    parts, info = open_parts(new) if new else ([], earlier[0].info.scores)
-    missing = missing_numbers({*files, *read}, info)
-    if missing and numbers is None:
-        logger.warning("%s: parts %s are missing; what follows is without them", scores, _in_words(missing))
-    return parts, info
-
-
-def _in_words(ranges: list[list[int]]) -> str:
-    texts = [str(first) if first == last else f"{first}-{last}" for first, last in ranges]
-    return ", ".join(texts[:5]) + (", …" if len(texts) > 5 else "")
+        has = ranges_in_words(as_ranges(files))
+        raise UserError(f"{scores} has none of the parts that were asked for; it has {has}")
+    new = {number: file for number, file in asked.items() if number not in read}
+    if not new:
+        logger.warning("%s: all parts have been read already", scores)
+    parts, info = open_parts(new or asked)
+    return (parts if new else []), info
 
 
 def _refuse_unlike(path: Path, one: Selection, scores: ScoresInfo, per_class: int, rule: dict[str, Any]) -> None:
     """What was made by the same rule from scores of the same kind, with a K at least as large, can be merged."""
     if rule["policy"] not in ("balanced_ranked", "random"):
-        raise UserError(f"{path}: {rule['policy']} selections cannot be merged; what a class takes depends on all of U")
+        raise UserError(f"{rule['policy']} selections cannot be merged: what a class takes depends on all of U")
     if name := one.info.scores.difference(scores):
         raise UserError(f"{path} was made from other scores: their '{name}' differ")
     for name, ours in rule.items():
@@ -143,8 +151,10 @@ def _refuse_unlike(path: Path, one: Selection, scores: ScoresInfo, per_class: in
         raise UserError(f"{path} keeps K = {one.info.per_class} a class; there is no choosing {per_class} from that")
 
 
-def _tags(manifest: Manifest | None, info: ScoresInfo, scores: Path | None) -> Rows:
+def _tags(manifest: Manifest | None, info: ScoresInfo, scores: Path | None, numbers: range | None) -> Rows:
     """(example, class) pairs whose hashtags match, of the examples that could be read."""
+    if numbers is not None:
+        raise UserError("balanced_with_tags looks at hashtags, not at scores: it cannot be had of some --parts")
     if manifest is None or scores is None:
         raise UserError("balanced_with_tags needs --scores, and --manifest with the hashtags of the same examples")
     if manifest.fingerprint != info.manifest:
