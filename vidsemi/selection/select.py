@@ -77,11 +77,9 @@ def select(
     if scores.examples is not None and tally.scored > scores.examples:
         raise UserError(f"the parts speak of {scores.examples} examples in all, but hold {tally.scored}")
 
-    rows = top.best()
+    rows, ranked = top.best(), policy != "balanced_with_tags"
     _refuse_pairs_twice(rows, scores.classes)
-    chosen = np.bincount(rows.label, minlength=len(scores.classes))
-    ends = np.cumsum(chosen)
-    ranked = policy != "balanced_with_tags"
+    chosen_per_class = np.bincount(rows.label, minlength=len(scores.classes))
     taken_by = _taken_by(rows.example_id)
     if ranked and len(taken_by) > per_example:
         raise UserError(f"an example was taken by {len(taken_by)} classes, but keeps {per_example}: it is in two parts")
@@ -99,15 +97,11 @@ def select(
         taken_by=taken_by,
         wanted_per_class=top.capacity.tolist(),
         candidates_per_class=tally.candidates.tolist(),
-        chosen_per_class=chosen.tolist(),
-        last_score_per_class=[
-            float(rows.score[end - 1]) if count and ranked else None for end, count in zip(ends, chosen, strict=True)
-        ],
+        chosen_per_class=chosen_per_class.tolist(),
+        last_score_per_class=_last_scores(rows, chosen_per_class) if ranked else [None] * len(scores.classes),
     )
-    rank = np.arange(len(rows))
-    rank -= np.repeat(ends - chosen, chosen)
     score = rows.score if ranked else np.full(len(rows), np.nan, np.float32)
-    return Selection(rows.label, rank, rows.example_id, score, info)
+    return Selection(rows.label, _ranks(chosen_per_class), rows.example_id, score, info)
 
 
 def _check_numbers(per_class: int, per_example: int, min_score: float, scores: ScoresInfo) -> None:
@@ -146,6 +140,19 @@ def _refuse_pairs_twice(rows: Rows, classes: list[str]) -> None:
     if len(twice):
         example, name = pairs[twice[0]] & MAX_ID, classes[pairs[twice[0]] >> ID_BITS]
         raise UserError(f"example {example} comes twice for class '{name}'; each example may stand in one part only")
+
+
+def _ranks(counts: np.ndarray) -> np.ndarray:
+    """Ranks of rows that are sorted by class, from the rows of each class: [2, 3] → [0, 1, 0, 1, 2]."""
+    ranks = np.arange(counts.sum())
+    ranks -= np.repeat(np.cumsum(counts) - counts, counts)
+    return ranks
+
+
+def _last_scores(rows: Rows, counts: np.ndarray) -> list[float | None]:
+    """The score of each class's last row; None for a class that has none."""
+    ends = np.cumsum(counts)
+    return [float(rows.score[end - 1]) if count else None for end, count in zip(ends, counts, strict=True)]
 
 
 def _taken_by(example_id: np.ndarray) -> list[int]:
