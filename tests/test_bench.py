@@ -7,20 +7,14 @@ import numpy as np
 import pytest
 
 from vidsemi import cli
-from vidsemi.bench import score_data
 from vidsemi.bench.score_data import ScoreData
 from vidsemi.bench.select_contenders import digests
 from vidsemi.selection.parts import numbered_files, open_parts
 from vidsemi.selection.select import select
 
 
-@pytest.fixture(autouse=True)
-def _small_parts(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(score_data, "ROWS_A_PART", 2000)
-
-
 def test_files_and_generator_hold_the_same_rows(tmp_path: Path):
-    data = ScoreData(at_least=11_001, classes=40, stored=4)
+    data = ScoreData(at_least=11_001, classes=40, stored=4, examples_a_part=500)
     data.write(tmp_path)
     parts, info = open_parts(numbered_files(tmp_path))
     assert info == data.info
@@ -34,7 +28,7 @@ def test_files_and_generator_hold_the_same_rows(tmp_path: Path):
 
 
 def test_the_data_is_skewed_and_has_ties():
-    data = ScoreData(at_least=8000, classes=40, stored=4)
+    data = ScoreData(at_least=8000, classes=40, stored=4, examples_a_part=500)
     parts = [data.part(number) for number in range(4)]
     counts = np.bincount(np.concatenate([part.label for part in parts]), minlength=40)
     assert counts[0] > 3 * counts[39] > 0
@@ -46,7 +40,8 @@ def test_the_data_is_skewed_and_has_ties():
 def test_contenders_agree_and_the_table_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     pytest.importorskip("duckdb")
     pytest.importorskip("polars")
-    options = ["--rows", "4000", "--classes", "20", "--per-class", "60", "--rounds", "1", "--data", str(tmp_path)]
+    options = ["--rows", "4000", "--classes", "20", "--per-class", "60", "--rounds", "1"]
+    options += ["--shard-size", "500", "--data", str(tmp_path)]
     assert cli.main(["bench", "select", *options, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["agree"] is True

@@ -119,6 +119,7 @@ def _parser() -> Parser:
     bench.add_argument("--classes", type=int, default=400)
     bench.add_argument("--per-class", type=int, default=4000, metavar="K", help="examples a class takes (4000)")
     bench.add_argument("--per-example", type=int, default=4, metavar="P", help="rows an example (4)")
+    bench.add_argument("--shard-size", type=int, default=250_000, help="examples a part (250000)")
     bench.add_argument("--rounds", type=int, default=3, help="runs of each contender (3)")
     bench.add_argument("--data", type=Path, default=Path("data/bench"), help="where score parts are made (data/bench)")
     bench.add_argument("--generate", action="store_true", help="feed vidsemi alone from memory; writes nothing")

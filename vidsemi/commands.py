@@ -197,7 +197,7 @@ def flops(options: argparse.Namespace) -> Answer:
 
 def bench(options: argparse.Namespace) -> Answer:
     """Time a part of vidsemi beside its peers and its limit."""
-    for name in ("rows", "classes", "per_class", "per_example", "rounds"):
+    for name in ("rows", "classes", "per_class", "per_example", "shard_size", "rounds"):
         if not 1 <= getattr(options, name) <= 10**12:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must lie in [1, 10^12]")
     if options.per_example > options.classes / 2:
@@ -211,13 +211,15 @@ def bench(options: argparse.Namespace) -> Answer:
         classes=options.classes,
         per_class=options.per_class,
         per_example=options.per_example,
+        examples_a_part=options.shard_size,
         rounds=options.rounds,
         only=options.only,
     )
     versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
     setting = (
-        f"{document['rows']:,} rows from {document['source']}, {options.classes} classes, K = {options.per_class:,}, "
-        f"P = {options.per_example}; medians of {options.rounds} runs, each in a fresh process\n"
+        f"{document['rows']:,} rows in {document['parts']:,} parts from {document['source']}, "
+        f"{options.classes} classes, K = {options.per_class:,}, P = {options.per_example}\n"
+        f"medians of {options.rounds} runs, each in a fresh process\n"
         f"{document['cores']} cores of {document['processor']}; {versions}\n"
     )
     return document, "\n".join([setting, *aligned(HEADER, cells(document))])

@@ -18,7 +18,6 @@ from vidsemi.selection.parts import Part
 from vidsemi.selection.scores import ScoresInfo, label_type, part_name
 from vidsemi.selection.top import Rows
 
-ROWS_A_PART = 1_000_000
 PATTERNS = 4  # blocks of rows that are made in full; every part is one of them with its scores shifted
 
 
@@ -30,11 +29,13 @@ class ScoreData:
         at_least: rows that are wanted; the last part is filled up.
         classes: number of classes; class r is about (r + 1)^-0.7 as frequent as class 0.
         stored: rows an example, P.
+        examples_a_part: examples of each part.
     """
 
     at_least: int
     classes: int
     stored: int
+    examples_a_part: int
 
     @property
     def rows(self) -> int:
@@ -43,18 +44,13 @@ class ScoreData:
 
     @property
     def rows_a_part(self) -> int:
-        """Rows of each part: whole examples only."""
+        """Rows of each part."""
         return self.examples_a_part * self.stored
 
     @property
     def parts(self) -> int:
         """Number of parts."""
         return -(-self.at_least // self.rows_a_part)
-
-    @property
-    def examples_a_part(self) -> int:
-        """Examples of each part."""
-        return ROWS_A_PART // self.stored
 
     @property
     def info(self) -> ScoresInfo:

@@ -20,7 +20,15 @@ HEADER = ("contender", "seconds", "M rows/s", "peak MiB", "time / vidsemi", "who
 
 
 def bench_select(
-    folder: Path | None, *, rows: int, classes: int, per_class: int, per_example: int, rounds: int, only: list[str]
+    folder: Path | None,
+    *,
+    rows: int,
+    classes: int,
+    per_class: int,
+    per_example: int,
+    examples_a_part: int,
+    rounds: int,
+    only: list[str],
 ) -> dict[str, Any]:
     """Run the contenders.
 
@@ -30,6 +38,7 @@ def bench_select(
         classes: classes.
         per_class: K.
         per_example: P, rows an example.
+        examples_a_part: examples of each part.
         rounds: how often each contender is run.
         only: names of contenders; all that can cope if empty. Answers are compared with the first one's.
 
@@ -41,13 +50,13 @@ def bench_select(
 
     if unknown := [name for name in only if name not in CONTENDERS]:
         raise UserError(f"there is no contender '{unknown[0]}'; they are: {', '.join(CONTENDERS)}")
-    data = ScoreData(rows, classes, per_example)
+    data = ScoreData(rows, classes, per_example, examples_a_part)
     if folder is None:
         if only:
             raise UserError("what is generated in memory is fed to vidsemi alone; there is no choosing contenders")
-        commands = {"vidsemi": ["generated", rows, classes, per_example, per_class]}
+        commands = {"vidsemi": ["generated", rows, classes, per_example, examples_a_part, per_class]}
     else:
-        made = folder / f"rows{data.rows}_classes{classes}_p{per_example}"
+        made = folder / f"rows{data.rows}_classes{classes}_p{per_example}_parts{data.parts}"
         names = [name for name in CONTENDERS if not only or name in only]
         if data.rows > NUMPY_SORT_UP_TO and not only:
             names.remove("numpy lexsort")
@@ -68,6 +77,7 @@ def bench_select(
         row["time_over_vidsemi"] = row["seconds"] / ours if ours and row["seconds"] else None
     return {
         "rows": data.rows,
+        "parts": data.parts,
         "classes": classes,
         "per_class": per_class,
         "per_example": per_example,

@@ -31,12 +31,12 @@ def vidsemi(folder: Path, per_class: int) -> Contender:
     return run
 
 
-def generated(rows: int, classes: int, stored: int, per_class: int) -> Contender:
+def generated(rows: int, classes: int, stored: int, examples_a_part: int, per_class: int) -> Contender:
     """This package, fed from a generator instead of files."""
     from vidsemi.bench.score_data import ScoreData
     from vidsemi.selection.select import select
 
-    data = ScoreData(rows, classes, stored)
+    data = ScoreData(rows, classes, stored, examples_a_part)
     parts = data.generated_parts()
 
     def run() -> Columns:

@@ -191,8 +191,8 @@ def read_info(file: Path) -> ScoresInfo:
         raise not_a_part(file, error) from None
 
 
-def parse_info(file: Path, schema: pa.Schema) -> ScoresInfo:
-    """The same from a schema that has been read already."""
+def parse_info(file: Path, schema: pa.Schema | pq.FileMetaData) -> ScoresInfo:
+    """The same from a schema or footer that has been read already."""
     try:
         metadata = json.loads(schema.metadata[b"vidsemi"])
         if metadata["format"] != FORMAT:
