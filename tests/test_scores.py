@@ -165,6 +165,19 @@ def test_parts_of_other_programs_need_the_core_only(tmp_path: Path):
     assert select_from(tmp_path, per_example=1).example_id.tolist() == [1, 0]
 
 
+def test_parts_without_arrows_own_schema(tmp_path: Path):
+    write_two_parts(tmp_path)
+    expected = select_from(tmp_path).example_id.tolist()
+    for file in tmp_path.glob("part-*.parquet"):
+        pq.write_table(pq.read_table(file), file, store_schema=False)
+    assert select_from(tmp_path).example_id.tolist() == expected
+    table = pq.read_table(tmp_path / "part-000001.parquet")
+    wide = table.set_column(1, "label", table.column("label").cast(pa.int32()))
+    pq.write_table(wide, tmp_path / "part-000001.parquet", store_schema=False)
+    with pytest.raises(UserError, match=r"part-000001.parquet is not a part .*'label' must be int16"):
+        select_from(tmp_path)
+
+
 def test_parts_that_are_not_there_are_noticed(tmp_path: Path):
     for number in (0, 2):
         write_part(tmp_path, number, np.array([number]), PROBABILITIES[:1], info())
