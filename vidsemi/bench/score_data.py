@@ -1,4 +1,4 @@
-"""Made-up score rows in any number: class popularity as skewed as in real corpora, ties within and across examples."""
+"""Made-up score rows in any number: skewed class popularity, ties within and across examples."""
 
 import json
 from collections.abc import Iterator
