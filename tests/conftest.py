@@ -7,45 +7,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
+from making import write_video
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-BITS = 8  # of the barcode
-
-
-def barcode_frame(number: int, height: int = 48, width: int = 64) -> np.ndarray:
-    """A frame that carries its number as black and white columns."""
-    bits = [(number >> bit) & 1 for bit in range(BITS)]
-    columns = np.repeat(np.array(bits, np.uint8) * 255, width // BITS)
-    return np.broadcast_to(columns[None, :, None], (height, width, 3)).copy()
-
-
-def read_barcode(image: np.ndarray) -> int:
-    """The number in a frame (H, W, 3), whatever its size."""
-    width = image.shape[1]
-    centres = [int((bit + 0.5) * width / BITS) for bit in range(BITS)]
-    return sum(int(image[:, centre].mean() > 127) << bit for bit, centre in enumerate(centres))
 
 
 @pytest.fixture
 def make_video(tmp_path: Path) -> Callable[..., Path]:
-    """Make a video of barcodes: make_video("a.mp4", frames=20, rate=10, codec="libx264")."""
-
-    def make(name: str, frames: int = 20, rate: int = 10, codec: str = "libx264", bf: int = 2) -> Path:
-        file = tmp_path / name
-        with av.open(str(file), "w") as container:
-            stream = container.add_stream(codec, rate=rate)
-            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-            stream.codec_context.gop_size = 7
-            stream.codec_context.max_b_frames = bf
-            for number in range(frames):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(barcode_frame(number), format="rgb24")))
-            container.mux(stream.encode(None))
-        return file
-
-    return make
+    """Make a video of barcodes: make_video("a.mp4", frames=20, rate=10, codec="libx264"); more in `making.py`."""
+    return lambda name, **settings: write_video(tmp_path / name, **settings)
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def reference(weights: Path, file: str, views: int) -> np.ndarray:
     with av.open(file) as container:
         frames = np.stack(
             [
-                frame.reformat(width=24, height=20, format="rgb24", interpolation="BILINEAR").to_ndarray()
+                frame.reformat(width=24, height=20, format="gbrp", interpolation="BILINEAR").to_ndarray()
                 for frame in container.decode(video=0)
             ]
         )
@@ -177,7 +177,6 @@ def test_mean_class_accuracy_weighs_classes_alike():
 def test_views_of_one_video_are_averaged_after_the_softmax():
     """Mean of softmax and softmax of mean differ here; the first is meant."""
     from vidsemi.engine.score import _score
-    from vidsemi.media.datasets import Views
 
     class Brightness(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -185,7 +184,7 @@ def test_views_of_one_video_are_averaged_after_the_softmax():
             return torch.stack([40 * value, torch.zeros_like(value)], dim=1)
 
     spec = InputSpec(1, 1, (2, 2), 2, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    clips = torch.zeros(2, 1, 2, 2, 3, dtype=torch.uint8)
+    clips = np.zeros((2, 1, 3, 2, 2), np.uint8)
     clips[1] = 255
-    (result,) = _score(Brightness(), [Views(0, clips)], spec, 1, torch.device("cpu"))
+    (result,) = _score(Brightness(), {0: clips}, spec, 1, torch.device("cpu"))
     assert result.probabilities == pytest.approx([0.75, 0.25], abs=1e-6)

@@ -62,6 +62,8 @@ class Input(Section):
     """Mean of red, green and blue after division by 255; subtracted."""
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.22803, 0.22145, 0.216989)
     """Standard deviation of the same; divided by."""
+    decoder: Literal["pyav", "decord", "torchcodec"] = "pyav"
+    """Library that decodes the files it gets right; PyAV decodes all others (docs/decoding.md)."""
 
     @model_validator(mode="after")
     def _crop_fits(self) -> "Input":
@@ -93,9 +95,14 @@ class Recipe(Section):
     """Of SGD."""
     weight_decay: NonNegativeFloat = 1e-4
     """On all parameters."""
+    clips_per_video: PositiveInt = 1
+    """Clips drawn from a video each time it is opened, all in one batch; more make training wait less for decoding."""
 
     @model_validator(mode="after")
-    def _last_step_has_two_examples(self) -> "Recipe":
+    def _steps_are_whole(self) -> "Recipe":
+        for key in ("batch_size", "examples"):
+            if getattr(self, key) % self.clips_per_video:
+                raise ValueError(f"{key} {getattr(self, key)} is no multiple of clips_per_video {self.clips_per_video}")
         if self.batch_size > 1 and self.examples % self.batch_size == 1:
             raise ValueError(
                 f"examples {self.examples} leave a last step of one example at batch_size {self.batch_size}, "
@@ -190,6 +197,8 @@ class Machine(Section):
     """cpu, cuda, cuda:1, …; auto takes a GPU where there is one."""
     workers: int | None = Field(None, ge=0)
     """Processes that decode; default: the number of cores. 0 decodes in the main process."""
+    seconds_per_file: PositiveFloat = 600
+    """Scoring, evaluation, `manifest --verify`: limit for a file; one that takes longer cannot be read."""
     clips_per_forward: PositiveInt = 64
     """Clips that go through the network at once when scoring and evaluating."""
     checkpoint_seconds: PositiveFloat = 300

@@ -10,12 +10,9 @@ from torch.utils.data import DataLoader, Dataset
 from vidsemi.config import Machine
 from vidsemi.cores import usable_cores
 from vidsemi.errors import UserError
+from vidsemi.media.pool import NICENESS
 
-PREFETCH = 4  # batches (in scoring: videos) that a worker has ready
-
-# Decoders yield the cores to the network's threads and take what those leave; when the network waits for data they have
-# them all. Training on 2 cores from small files: 308 clips/s at 0, 353 at 10, 403 at 19.
-NICENESS = 19
+PREFETCH = 4  # batches that a worker has ready
 
 
 def pick_device(machine: Machine) -> torch.device:

@@ -1,6 +1,7 @@
 """A network over a corpus: one softmax vector a video."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +9,14 @@ import torch
 from torch import nn
 
 from vidsemi.config import Machine
-from vidsemi.engine.machine import make_loader, pick_device
-from vidsemi.errors import UserError
-from vidsemi.media.datasets import TestViews, Views
-from vidsemi.media.transforms import InputSpec, normalize
+from vidsemi.corpus.manifest import Manifest
+from vidsemi.engine.machine import pick_device, worker_count
+from vidsemi.engine.normalize import normalize
+from vidsemi.errors import DecodeError, UserError
+from vidsemi.media.backends import check_decoder
+from vidsemi.media.pool import read_all
+from vidsemi.media.transforms import InputSpec
+from vidsemi.media.views import ViewReader
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,9 @@ class VideoScore:
 
 
 def score_videos(
-    network: nn.Module, videos: TestViews, shards: Sequence[Sequence[int]], machine: Machine
-) -> Iterator[VideoScore]:
-    """Score examples in the order in which the shards name them.
+    network: nn.Module, manifest: Manifest, reader: ViewReader, shards: Sequence[Sequence[int]], machine: Machine
+) -> Generator[VideoScore, None, None]:
+    """Score examples in the order in which the shards name them; close the iterator to end it early.
 
     Views of several videos share a forward pass; no pass has more than `machine.clips_per_forward` clips, or clips of
     two shards, so that a shard's scores do not depend on which others are scored with it. The video's score is the
@@ -42,39 +47,48 @@ def score_videos(
         One `VideoScore` an example, also for those that cannot be read.
 
     Raises:
-        UserError: the network gives scores that are not finite.
+        UserError: the network gives scores that are not finite, or the decoder is not installed.
     """
+    check_decoder(reader.spec.decoder)
     device = pick_device(machine)
     network.to(device).eval()
-    example_ids = [example_id for shard in shards for example_id in shard]
-    ready = iter(make_loader(videos, example_ids, machine, batch_size=None, collate=_as_is))
-    for shard in shards:
-        waiting: list[Views] = []
-        for _ in shard:
-            waiting.append(next(ready))
-            if sum(len(item.clips) for item in waiting if item.clips is not None) >= machine.clips_per_forward:
-                yield from _score(network, waiting, videos.spec, machine.clips_per_forward, device)
-                waiting = []
-        yield from _score(network, waiting, videos.spec, machine.clips_per_forward, device)
-
-
-def _as_is(item: Views) -> Views:
-    return item
+    rows = (manifest.row(example_id) for shard in shards for example_id in shard)
+    with closing(read_all(reader, rows, workers=worker_count(machine), seconds=machine.seconds_per_file)) as ready:
+        for shard in shards:
+            waiting: dict[int, np.ndarray | DecodeError] = {}
+            clips = 0
+            for example_id in shard:
+                views = waiting[example_id] = next(ready)
+                clips += 0 if isinstance(views, DecodeError) else len(views)
+                if clips >= machine.clips_per_forward:
+                    yield from _score(network, waiting, reader.spec, machine.clips_per_forward, device)
+                    waiting, clips = {}, 0
+            yield from _score(network, waiting, reader.spec, machine.clips_per_forward, device)
 
 
 @torch.inference_mode()
 def _score(
-    network: nn.Module, videos: list[Views], spec: InputSpec, clips_per_forward: int, device: torch.device
+    network: nn.Module,
+    videos: dict[int, np.ndarray | DecodeError],
+    spec: InputSpec,
+    clips_per_forward: int,
+    device: torch.device,
 ) -> list[VideoScore]:
-    readable = [video.clips for video in videos if video.clips is not None]
-    if not readable:
-        return [VideoScore(video.example_id, None, video.error) for video in videos]
-    softmax = [
-        network(normalize(part.to(device), spec)).float().softmax(dim=1)
-        for part in torch.cat(readable).split(clips_per_forward)
+    """Scores of a few examples, in their order, from (V, T, 3, crop, crop) uint8 views or why there are none."""
+    readable = [torch.from_numpy(views) for views in videos.values() if not isinstance(views, DecodeError)]
+    means: Iterator[np.ndarray] = iter(())
+    if readable:
+        softmax = [
+            network(normalize(part.to(device), spec)).float().softmax(dim=1)
+            for part in torch.cat(readable).split(clips_per_forward)
+        ]
+        views = torch.cat(softmax).unflatten(0, (len(readable), -1))
+        if not views.isfinite().all():
+            raise UserError(f"the network's scores are not finite, first near example {min(videos)}: bad weights?")
+        means = iter(views.mean(dim=1).cpu().numpy())
+    return [
+        VideoScore(example_id, None, views.reason)
+        if isinstance(views, DecodeError)
+        else VideoScore(example_id, next(means))
+        for example_id, views in videos.items()
     ]
-    views = torch.cat(softmax).unflatten(0, (len(readable), -1))
-    if not views.isfinite().all():
-        raise UserError(f"the network's scores are not finite, first near example {videos[0].example_id}: bad weights?")
-    means = iter(views.mean(dim=1).cpu().numpy())
-    return [VideoScore(video.example_id, None if video.clips is None else next(means), video.error) for video in videos]

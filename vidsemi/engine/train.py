@@ -14,10 +14,10 @@ from torch import nn
 from vidsemi.config import Machine, Recipe
 from vidsemi.engine import checkpoint
 from vidsemi.engine.machine import make_loader, pick_device
+from vidsemi.engine.normalize import normalize
 from vidsemi.engine.schedule import learning_rate
 from vidsemi.errors import UserError
 from vidsemi.media.datasets import MAX_SUBSTITUTES, ExampleOrder, TrainClips, TrainItem
-from vidsemi.media.transforms import normalize
 from vidsemi.progress import progress_bar
 
 CHECKPOINT = "checkpoint.pt"
@@ -27,7 +27,7 @@ LOG_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Batch:
-    """Clips (N, T, crop, crop, 3) uint8, targets (N, classes), and example ids that did not decode.
+    """Clips (N, T, 3, crop, crop) uint8, targets (N, classes), and example ids that did not decode.
 
     `error` is set, and there are no clips, where too many of them did not.
     """
@@ -42,11 +42,12 @@ class Batch:
 def collate(items: list[TrainItem]) -> Batch:
     """Items as a batch."""
     error = next((item.error for item in items if item.error is not None), None)
-    clips = [item.clip for item in items if item.clip is not None]
+    clips = [item.clips for item in items if item.clips is not None]
+    each = len(clips[0]) if clips else 1
     return Batch(
-        clips=torch.stack(clips) if error is None else torch.empty(0),
-        targets=torch.stack([item.target for item in items]),
-        example_ids=[item.example_id for item in items],
+        clips=torch.cat(clips) if error is None else torch.empty(0),
+        targets=torch.stack([item.target for item in items]).repeat_interleave(each, dim=0),
+        example_ids=[item.example_id for item in items for _ in range(each)],
         unreadable=[example_id for item in items for example_id in item.unreadable],
         error=error,
     )
@@ -94,8 +95,9 @@ def train(
         network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
     progress = _resume(folder, network, optimizer)
-    order = ExampleOrder(len(clips), seed=clips.seed, start=progress.examples, stop=recipe.examples)
-    loader = make_loader(clips, order, machine, batch_size=recipe.batch_size, collate=collate)
+    each = clips.clips_per_video
+    order = ExampleOrder(len(clips), seed=clips.seed, start=progress.examples // each, stop=recipe.examples // each)
+    loader = make_loader(clips, order, machine, batch_size=recipe.batch_size // each, collate=collate)
     begin = last_log = last_save = time.monotonic()
     waited = 0.0
     with progress_bar(recipe.examples, "clip", title, progress.examples) as bar, open(folder / LOG, "a") as log:

@@ -1,4 +1,4 @@
-"""Map-style datasets. They hold paths only, so that any number of worker processes can carry them."""
+"""What training reads. It holds paths only, so that any number of worker processes can carry it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from torch.utils.data import Dataset, Sampler
 
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.errors import DecodeError
-from vidsemi.media.clips import random_clip_indices, view_indices
+from vidsemi.media.clips import random_clip_indices
 from vidsemi.media.reading import read_frames
-from vidsemi.media.transforms import InputSpec, center_crop, random_crop_flip
+from vidsemi.media.transforms import InputSpec, random_crop_flip
 
 MAX_SUBSTITUTES = 50  # files in a row that do not decode before training gives up on the corpus
 
@@ -48,17 +48,17 @@ class Targets:
 
 @dataclass(frozen=True)
 class TrainItem:
-    """One training clip.
+    """The training clips of one video.
 
     Attributes:
-        clip: (T, crop, crop, 3) uint8; None if too many files in a row do not decode.
+        clips: (clips a video, T, 3, crop, crop) uint8; None if too many files in a row do not decode.
         target: (classes,) float32, sums to 1.
         example_id: the example that was read.
         unreadable: example ids that were tried before it and do not decode.
-        error: the last one's reason where there is no clip.
+        error: the last one's reason where there are no clips.
     """
 
-    clip: torch.Tensor | None
+    clips: torch.Tensor | None
     target: torch.Tensor
     example_id: int
     unreadable: list[int]
@@ -75,19 +75,28 @@ class TrainClips(Dataset):
         spec: what the network takes.
         flip: probability of a horizontal flip.
         seed: of all randomness.
+        clips_per_video: clips drawn from a video at a time, in one pass over it.
     """
 
     def __init__(
-        self, manifest: Manifest, examples: np.ndarray, targets: Targets, spec: InputSpec, *, flip: float, seed: int
+        self,
+        manifest: Manifest,
+        examples: np.ndarray,
+        targets: Targets,
+        spec: InputSpec,
+        *,
+        flip: float,
+        seed: int,
+        clips_per_video: int = 1,
     ):
         self.manifest, self.examples, self.targets = manifest, examples, targets
-        self.spec, self.flip, self.seed = spec, flip, seed
+        self.spec, self.flip, self.seed, self.clips_per_video = spec, flip, seed, clips_per_video
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, key: tuple[int, int]) -> TrainItem:
-        """The clip for (pass, index); where a file does not decode, the next example's takes its place."""
+        """The clips for (pass, index); where a file does not decode, the next example's takes its place."""
         pass_number, first = key
         unreadable: list[int] = []
         for index in range(first, first + min(MAX_SUBSTITUTES, len(self))):
@@ -104,11 +113,15 @@ class TrainClips(Dataset):
         spec, key = self.spec, (self.seed, pass_number, example_id)
 
         def choose(n: int) -> np.ndarray:
-            return random_clip_indices(n, spec.frames, spec.stride, np.random.default_rng((*key, 0)))
+            rng = np.random.default_rng((*key, 0))
+            clips = [random_clip_indices(n, spec.frames, spec.stride, rng) for _ in range(self.clips_per_video)]
+            return np.concatenate(clips)
 
-        frames = read_frames(self.manifest.row(example_id), choose, size=spec.resize, to_the_end=False)
-        cut = random_crop_flip(frames, spec.crop, self.flip, np.random.default_rng((*key, 1)))
-        return torch.from_numpy(np.ascontiguousarray(cut))
+        row = self.manifest.row(example_id)
+        frames = read_frames(row, choose, size=spec.resize, exact=False, decoder=spec.decoder)
+        rng = np.random.default_rng((*key, 1))
+        clips = np.split(frames, self.clips_per_video)
+        return torch.from_numpy(np.stack([random_crop_flip(clip, spec.crop, self.flip, rng) for clip in clips]))
 
 
 class ExampleOrder(Sampler):
@@ -128,43 +141,3 @@ class ExampleOrder(Sampler):
             for index in order[offset : offset + self.stop - position].tolist():
                 yield pass_number, index
             position = (pass_number + 1) * self.examples
-
-
-@dataclass(frozen=True)
-class Views:
-    """All views of one example, or why there are none.
-
-    Attributes:
-        example_id: the row of the manifest.
-        clips: (V, T, crop, crop, 3) uint8; None if the example cannot be read.
-        error: the reason then.
-    """
-
-    example_id: int
-    clips: torch.Tensor | None
-    error: str | None = None
-
-
-class TestViews(Dataset):
-    """Every example's views for scoring and evaluation; a file that does not decode is reported, never replaced."""
-
-    __test__ = False  # the name begins like a test's
-
-    def __init__(self, manifest: Manifest, spec: InputSpec, *, views: int):
-        self.manifest, self.spec, self.views = manifest, spec, views
-
-    def __len__(self) -> int:
-        return len(self.manifest)
-
-    def __getitem__(self, example_id: int) -> Views:
-        spec = self.spec
-
-        def choose(n: int) -> np.ndarray:
-            return view_indices(n, spec.frames, spec.stride, self.views).reshape(-1)
-
-        try:
-            frames = read_frames(self.manifest.row(example_id), choose, size=spec.resize)
-        except DecodeError as error:
-            return Views(example_id, None, error.reason)
-        cut = np.ascontiguousarray(center_crop(frames, spec.crop))
-        return Views(example_id, torch.from_numpy(cut).unflatten(0, (self.views, spec.frames)))

@@ -7,27 +7,29 @@ import numpy as np
 from vidsemi.errors import DecodeError
 
 
-def read_image(path: str, *, size: tuple[int, int] | None = None, data: bytes | None = None) -> np.ndarray:
-    """Read an image.
+def read_image(path: str, data: bytes, *, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Decode an image.
 
     Args:
-        path: the file; only a name for messages where `data` is given.
+        path: a name for messages.
+        data: the file's content.
         size: (height, width) to scale to; None keeps the file's own.
-        data: the file's content, for files inside archives.
 
     Returns:
-        (1, height, width, 3) uint8, RGB, the EXIF orientation applied.
+        (1, 3, height, width) uint8, RGB, the EXIF orientation applied.
 
     Raises:
-        DecodeError: the file is missing, damaged or no image.
+        DecodeError: the file is damaged or no image.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(path if data is None else io.BytesIO(data)) as opened:
+        with Image.open(io.BytesIO(data)) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB")
+    except UnidentifiedImageError:
+        raise DecodeError(path, "is no image of a known kind") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DecodeError(path, str(error)) from None
     if size is not None:
         image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(image)[None]
+    return np.asarray(image).transpose(2, 0, 1)[None]

@@ -1,9 +1,11 @@
-"""What happens to frames between the decoder and the network. uint8 until the device, normalised there."""
+"""What happens to frames between the decoder and the network. They stay uint8; the device normalises them."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import torch
+
+Decoder = Literal["pyav", "decord", "torchcodec"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class InputSpec:
         crop: side of the square cut from them: the centre at test, anywhere in training.
         mean: of red, green and blue after division by 255.
         std: likewise.
+        decoder: the library that decodes the files it gets right; PyAV decodes the others.
     """
 
     frames: int
@@ -25,24 +28,18 @@ class InputSpec:
     crop: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    decoder: Decoder = "pyav"
 
 
 def center_crop(frames: np.ndarray, crop: int) -> np.ndarray:
-    """Cut the central square: (..., H, W, 3) → (..., crop, crop, 3)."""
-    top, left = (frames.shape[-3] - crop) // 2, (frames.shape[-2] - crop) // 2
-    return frames[..., top : top + crop, left : left + crop, :]
+    """Cut the central square: (..., H, W) → (..., crop, crop)."""
+    top, left = (frames.shape[-2] - crop) // 2, (frames.shape[-1] - crop) // 2
+    return frames[..., top : top + crop, left : left + crop]
 
 
 def random_crop_flip(frames: np.ndarray, crop: int, flip: float, rng: np.random.Generator) -> np.ndarray:
-    """Cut a square at a random place and mirror it with probability `flip`; one draw for all frames of the clip."""
-    top = int(rng.integers(frames.shape[-3] - crop + 1))
-    left = int(rng.integers(frames.shape[-2] - crop + 1))
-    cut = frames[..., top : top + crop, left : left + crop, :]
-    return cut[..., ::-1, :] if rng.random() < flip else cut
-
-
-def normalize(clips: torch.Tensor, spec: InputSpec) -> torch.Tensor:
-    """(N, T, H, W, 3) uint8 → (N, 3, T, H, W) float32 with the spec's mean and deviation, on the tensor's device."""
-    mean = torch.tensor(spec.mean, device=clips.device).mul_(255).view(3, 1, 1, 1)
-    std = torch.tensor(spec.std, device=clips.device).mul_(255).view(3, 1, 1, 1)
-    return (clips.permute(0, 4, 1, 2, 3).float() - mean) / std
+    """Cut a square of (..., H, W) at a random place and mirror it with probability `flip`; one draw for all frames."""
+    top = int(rng.integers(frames.shape[-2] - crop + 1))
+    left = int(rng.integers(frames.shape[-1] - crop + 1))
+    cut = frames[..., top : top + crop, left : left + crop]
+    return cut[..., ::-1] if rng.random() < flip else cut

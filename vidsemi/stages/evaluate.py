@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from vidsemi.corpus.manifest import Manifest
 from vidsemi.engine import checkpoint
 from vidsemi.engine.evaluate import accuracy
 from vidsemi.engine.score import VideoScore, score_videos
-from vidsemi.media.datasets import TestViews
+from vidsemi.media.views import ViewReader
 from vidsemi.models.flops import measure_cost
 from vidsemi.progress import progress_bar
 
@@ -33,12 +34,15 @@ def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Ma
     """
     network, spec = checkpoint.load_weights(weights)
     labels = manifest.label_indices(spec.classes, str(weights))
-    videos = TestViews(manifest, spec.input, views=views)
-    with progress_bar(len(manifest), "video", title) as bar:
+    shards = [range(len(manifest))]
+    with (
+        closing(score_videos(network, manifest, ViewReader(spec.input, views), shards, machine)) as scores,
+        progress_bar(len(manifest), "video", title) as bar,
+    ):
 
         def counted() -> Iterator[VideoScore]:
             """The scores, while the bar moves on."""
-            for score in score_videos(network, videos, [range(len(manifest))], machine):
+            for score in scores:
                 bar.update()
                 yield score
 

@@ -1,6 +1,7 @@
 """The scoring stage: a teacher over U, shard by shard. A part that exists is whole and is not made again."""
 
 import logging
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from vidsemi.engine import checkpoint
 from vidsemi.engine.score import VideoScore, score_videos
 from vidsemi.errors import UserError
 from vidsemi.files import fingerprint_file
-from vidsemi.media.datasets import TestViews
+from vidsemi.media.views import ViewReader
 from vidsemi.progress import progress_bar
 from vidsemi.selection.scores import ScoresInfo, count_failures, part_name, read_info, write_failures, write_part
 
@@ -59,7 +60,7 @@ def score_stage(
         stride=spec.input.stride,
         resize=list(spec.input.resize),
         crop=spec.input.crop,
-        decoder="pyav",
+        decoder=spec.input.decoder,
         precision="float32",
         shard_size=shard_size,
         examples=len(manifest),
@@ -70,8 +71,10 @@ def score_stage(
     shards = [range(first, min(first + shard_size, len(manifest))) for first in range(0, len(manifest), shard_size)]
     to_do = [number for number in range(len(shards)) if not (folder / part_name(number)).exists()]
     left = [shards[number] for number in to_do]
-    scores = score_videos(network, TestViews(manifest, spec.input, views=views), left, machine)
-    with progress_bar(len(manifest), "video", title, len(manifest) - sum(map(len, left))) as bar:
+    with (
+        closing(score_videos(network, manifest, ViewReader(spec.input, views), left, machine)) as scores,
+        progress_bar(len(manifest), "video", title, len(manifest) - sum(map(len, left))) as bar,
+    ):
         for number in to_do:
             shard = []
             for _ in shards[number]:

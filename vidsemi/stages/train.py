@@ -12,6 +12,7 @@ from vidsemi.engine import checkpoint
 from vidsemi.engine.checkpoint import NetworkSpec
 from vidsemi.engine.train import CHECKPOINT, train
 from vidsemi.errors import UserError
+from vidsemi.media.backends import check_decoder
 from vidsemi.media.datasets import Targets, TrainClips
 from vidsemi.media.transforms import InputSpec
 from vidsemi.selection.result import read_selection
@@ -82,7 +83,16 @@ def train_stage(
     spec = NetworkSpec(network.model, network.args, classes, input_spec(network, input))
     model = spec.build() if init_from is None else checkpoint.load_weights(init_from)[0]
     manifest, examples, targets = lesson
-    clips = TrainClips(manifest, examples, targets, spec.input, flip=input.flip, seed=seed)
+    check_decoder(spec.input.decoder)
+    clips = TrainClips(
+        manifest,
+        examples,
+        targets,
+        spec.input,
+        flip=input.flip,
+        seed=seed,
+        clips_per_video=recipe.clips_per_video,
+    )
     figures = train(model, clips, recipe, folder=folder, machine=machine, title=title)
     provenance = {"manifest": manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
     checkpoint.save_weights(folder / WEIGHTS, model, spec, provenance)
@@ -92,4 +102,4 @@ def train_stage(
 
 def input_spec(network: Network, input: Input) -> InputSpec:
     """What this network takes in."""
-    return InputSpec(network.frames, input.stride, input.resize, input.crop, input.mean, input.std)
+    return InputSpec(network.frames, input.stride, input.resize, input.crop, input.mean, input.std, input.decoder)

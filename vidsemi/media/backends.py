@@ -1,0 +1,92 @@
+"""Other decoders than PyAV, for the files that they get right.
+
+decord and torchcodec find frames by the container's index and time stamps. On clips with the frame's number drawn in
+them that goes wrong, silently, in AVI with B-frames (most frames), in MPEG-TS (all, or an error) and for MPEG-4 in MP4
+(decord, a fifth); they count frames by the header, show what is hidden by an edit list, and conceal damage in their own
+ways. So they get a file only if its packets say that it is none of these; `read_video` reads every other with PyAV.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from vidsemi.errors import UserError
+from vidsemi.media.container import Source, open_video
+from vidsemi.media.forward import decoded_frames
+from vidsemi.media.packets import inspector, read_table
+from vidsemi.media.sparse import ChooseFrames
+from vidsemi.media.transforms import Decoder
+
+CONTAINERS = ("mov", "matroska", "flv")  # first of FFmpeg's names of the format
+CODECS = {"decord": ("h264", "hevc", "vp9"), "torchcodec": ("h264", "hevc", "vp9", "libdav1d")}
+
+
+def check_decoder(decoder: Decoder) -> None:
+    """Refuse a decoder that is not installed.
+
+    Raises:
+        UserError: it is not, with what to do.
+    """
+    try:
+        if decoder == "decord":
+            _decord()
+        elif decoder == "torchcodec":
+            import torchcodec.decoders  # noqa: F401
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"the decoder {decoder} cannot be loaded ({reason}); see docs/decoding.md") from None
+
+
+def read_foreign(decoder: Decoder, source: Source, choose: ChooseFrames, size: tuple[int, int]) -> np.ndarray | None:
+    """The chosen frames by another decoder, (N, 3, height, width) uint8, or None for a file that PyAV has to read."""
+    count = _claimed_frames(decoder, source)
+    if count == 0:
+        return None
+    numbers, rows = np.unique(choose(count), return_inverse=True)
+    read = _read_decord if decoder == "decord" else _read_torchcodec
+    try:
+        frames = read(source, numbers, count, size)
+    except (RuntimeError, ValueError, IndexError, OSError):  # DECORDError is a RuntimeError
+        return None
+    return None if frames is None else frames[rows]
+
+
+def _claimed_frames(decoder: Decoder, source: Source) -> int:
+    """Frames of a file that the decoder may read; 0 for any other."""
+    with open_video(source) as (container, stream):
+        codec = stream.codec_context.name
+        if container.format.name.split(",")[0] not in CONTAINERS or codec not in CODECS[decoder]:
+            return 0
+        table = read_table(container, stream)
+        inspect = inspector(stream)
+        if not table.regular or table.kept is None or any(inspect(packet) is None for packet in table.kept):
+            return 0
+    with open_video(source) as (container, stream):
+        first = next(decoded_frames(container, stream), None)
+        upright = first is not None and first.rotation == 0  # they differ in how they turn and scale
+    return len(table.stamps) if upright else 0
+
+
+def _read_decord(source: Source, numbers: np.ndarray, count: int, size: tuple[int, int]) -> np.ndarray | None:
+    reader = _decord().VideoReader(source.url, width=size[1], height=size[0], num_threads=1)
+    if len(reader) != count:
+        return None
+    return reader.get_batch(numbers.tolist()).asnumpy().transpose(0, 3, 1, 2)
+
+
+def _read_torchcodec(source: Source, numbers: np.ndarray, count: int, size: tuple[int, int]) -> np.ndarray | None:
+    from torchcodec.decoders import VideoDecoder
+    from torchcodec.transforms import Resize
+
+    reader = VideoDecoder(source.url, num_ffmpeg_threads=1, transforms=[Resize(size)])
+    if reader.metadata.num_frames != count:
+        return None
+    return reader.get_frames_at(numbers.tolist()).data.numpy()
+
+
+def _decord() -> Any:
+    import decord
+    import torch  # noqa: F401  (decord before torch can hang or crash)
+
+    decord.logging.set_level(decord.logging.QUIET)
+    return decord

@@ -1,0 +1,68 @@
+"""A manifest row → where its bytes are on this machine."""
+
+import hashlib
+import os
+from functools import cache
+from typing import Any
+
+from vidsemi.corpus.manifest import Row
+from vidsemi.errors import DecodeError
+from vidsemi.media.container import Source
+
+
+def locate(row: Row) -> Source:
+    """The file of an example; a URI is fetched into iopath's cache first.
+
+    Raises:
+        DecodeError: it cannot be fetched, or a member is not inside its tar.
+    """
+    path = _fetch(row.path) if "://" in row.path else row.path
+    if row.member is None:
+        return Source(path)
+    if row.offset is None or row.size is None:
+        raise DecodeError(path, f"the manifest gives no offset and size for the member {row.member}")
+    try:
+        inside = row.offset >= 0 and row.size > 0 and row.offset + row.size <= os.path.getsize(path)
+    except OSError as error:
+        raise DecodeError(path, error.strerror or str(error)) from None
+    if not inside:
+        raise DecodeError(path, f"ends before byte {row.offset} + {row.size}, where the member {row.member} should")
+    return Source(path, row.offset, row.size)
+
+
+def read_bytes(source: Source) -> bytes:
+    """All bytes of a source, for small files.
+
+    Raises:
+        DecodeError: it cannot be read.
+    """
+    try:
+        with open(source.path, "rb") as file:
+            file.seek(source.offset or 0)
+            return file.read(-1 if source.size is None else source.size)
+    except OSError as error:
+        raise DecodeError(source.path, error.strerror or str(error)) from None
+
+
+def _fetch(uri: str) -> str:
+    """A local copy of a URI. Every address has a folder of its own in the cache, and none can lead out of it."""
+    from iopath.common.file_io import get_cache_dir
+
+    if ".." in uri.split("/"):
+        raise DecodeError(uri, "an address with .. in it is not followed")
+    folder = os.path.join(get_cache_dir(), "vidsemi", hashlib.sha256(uri.encode()).hexdigest()[:16])
+    try:
+        return _path_manager().get_local_path(uri, cache_dir=folder)
+    except Exception as error:  # handlers raise whatever their transport raises
+        raise DecodeError(uri, str(error) or type(error).__name__) from None
+
+
+@cache
+def _path_manager() -> Any:
+    from iopath.common.file_io import HTTPURLHandler, PathManager
+    from iopath.common.s3 import S3PathHandler
+
+    manager = PathManager()
+    manager.register_handler(HTTPURLHandler())
+    manager.register_handler(S3PathHandler())  # needs boto3 when an s3:// address is opened, not before
+    return manager
