@@ -76,9 +76,11 @@ def _parser() -> Parser:
     manifest.add_argument("format", choices=["table", "folder", "kinetics", "ucf101"])
     manifest.add_argument("file", nargs="?", type=Path, help="CSV, Parquet or split file (not for `folder`)")
     manifest.add_argument("--root", type=Path, help="folder of the videos or images")
-    manifest.add_argument("--output", type=Path, required=True, help="manifest to write, .parquet or .csv")
+    manifest.add_argument("--output", type=Path, help="manifest to write, .parquet or .csv")
     manifest.add_argument("--path-column", default="path", help="name of the path column (`table`)")
     manifest.add_argument("--label-column", default="label", help="name of the label column (`table`)")
+    manifest.add_argument("--verify", action="store_true", help="decode every file; write a table of what they are")
+    _add_reading(manifest)
 
     score = _command(subparsers, "score", commands.score, "score a corpus with a network")
     _add_weights_and_manifest(score)
@@ -142,4 +144,9 @@ def _add_weights_and_manifest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, help="folder that the manifest's paths start from")
     parser.add_argument("--views", type=int, default=10, metavar="V", help="clips a video (10)")
     parser.add_argument("--device", default="auto")
+    _add_reading(parser)
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, help="processes that decode; default: one a core")
+    parser.add_argument("--seconds-per-file", type=float, default=600, metavar="S", help="limit for a file (600)")

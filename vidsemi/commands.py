@@ -31,7 +31,27 @@ def run(options: argparse.Namespace) -> Answer:
 
 
 def manifest(options: argparse.Namespace) -> Answer:
-    """Write a manifest from a format that users bring, and a list of the files that it names but that are not there."""
+    """Write a manifest from a format that users bring, or read all its files to see what they are, or both."""
+    if options.output is None and not (options.verify and options.format == "table"):
+        raise UserError("--output M is needed; only `manifest table FILE --verify` can do without")
+    document, text = _write_manifest(options) if options.output else ({"manifest": str(options.file)}, "")
+    if not options.verify:
+        return document, text
+    _check_least(options)
+    from vidsemi.cores import usable_cores
+    from vidsemi.corpus.manifest import load_manifest
+    from vidsemi.stages.verify import verify_stage
+
+    corpus = load_manifest(options.output) if options.output else load_manifest(options.file, options.root)
+    table = corpus.file.with_name(f"{corpus.file.stem}.files{corpus.file.suffix}")
+    workers = options.workers if options.workers is not None else usable_cores()
+    summary = verify_stage(corpus, table, workers=workers, seconds=options.seconds_per_file)
+    text = "\n".join([*([text] if text else []), *summary.lines(), "", f"{table}: a row for each file"])
+    return {**document, "files": str(table), **summary.document()}, text
+
+
+def _write_manifest(options: argparse.Namespace) -> Answer:
+    """Write a manifest, and a list of the files that are named but not there."""
     from vidsemi.corpus import formats
     from vidsemi.corpus.manifest import write_manifest
     from vidsemi.files import write_text
@@ -68,13 +88,17 @@ def manifest(options: argparse.Namespace) -> Answer:
 
 
 def _machine(options: argparse.Namespace) -> Any:
+    _check_least(options)
     from vidsemi.config import Machine
 
-    for name in ("views", "workers", "per_example", "shard_size"):
-        value, least = getattr(options, name, None), 0 if name == "workers" else 1
-        if value is not None and value < least:
+    return Machine(device=options.device, workers=options.workers, seconds_per_file=options.seconds_per_file)
+
+
+def _check_least(options: argparse.Namespace) -> None:
+    for name, least in {"views": 1, "workers": 0, "per_example": 1, "shard_size": 1, "seconds_per_file": 0.001}.items():
+        value = getattr(options, name, None)
+        if value is not None and not value >= least:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be at least {least}")
-    return Machine(device=options.device, workers=options.workers)
 
 
 def score(options: argparse.Namespace) -> Answer:

@@ -64,9 +64,8 @@ def decode_errors(path: str) -> Iterator[None]:
     try:
         yield
     except (av.FFmpegError, OSError, ValueError, ArithmeticError, MemoryError) as error:
-        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        text = re.sub(r"^\[Errno \d+\] ", "", text).replace(": 'file:", ": '")
-        raise DecodeError(path, text or type(error).__name__) from None
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise DecodeError(path, re.sub(r"^\[Errno \d+\] ", "", reason)) from None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The reference that every other way of reading is held against: decode everything, in order, and count."""
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
@@ -7,17 +8,35 @@ import av
 from av.container import InputContainer
 
 from vidsemi.media.canvas import Canvas
-from vidsemi.media.container import Source, Trim, open_video
+from vidsemi.media.container import WHOLE, Source, Trim, open_video
 from vidsemi.media.packets import video_packets
 
 
-def decoded_frames(container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-    """Decoded frames in presentation order. Packets that do not decode are passed over, as players do."""
+def decoded_frames(
+    container: InputContainer, stream: av.VideoStream, trim: Trim = WHOLE, damage: Counter[str] | None = None
+) -> Iterator[av.VideoFrame]:
+    """Decoded frames of a trim in presentation order. Packets that do not decode are passed over, as players do.
+
+    Args:
+        container: an opened file.
+        stream: its video stream.
+        trim: the part of the video that counts.
+        damage: counts `packets` that the decoder refuses and `frames` that it calls corrupt, trimmed away or not.
+    """
+    first, last = trim.stamps(stream)
+    damage = Counter() if damage is None else damage
     for packet in chain(video_packets(container, stream), [None]):  # None: what the decoder still holds back
         try:
-            yield from stream.codec_context.decode(packet)
+            frames = stream.codec_context.decode(packet)
         except av.InvalidDataError:
+            damage["packets"] += 1
             continue
+        for frame in frames:
+            damage["frames"] += frame.is_corrupt
+            if trim and frame.pts is None:
+                raise ValueError("has no time stamps, so it cannot be trimmed")
+            if not trim or (frame.pts is not None and first <= frame.pts < last):
+                yield frame
 
 
 def decode_forward(source: Source, trim: Trim, canvas: Canvas, *, stop_early: bool) -> int | None:
@@ -32,15 +51,9 @@ def decode_forward(source: Source, trim: Trim, canvas: Canvas, *, stop_early: bo
     Returns:
         The number of frames there are; None if the pass ended early.
     """
+    number = 0
     with open_video(source) as (container, stream):
-        first, last = trim.stamps(stream)
-        number = 0
-        for frame in decoded_frames(container, stream):
-            if trim:
-                if frame.pts is None:
-                    raise ValueError("has no time stamps, so it cannot be trimmed")
-                if not first <= frame.pts < last:
-                    continue
+        for frame in decoded_frames(container, stream, trim):
             canvas.put(number, frame)
             number += 1
             if stop_early and canvas.complete:

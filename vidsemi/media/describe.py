@@ -1,0 +1,94 @@
+"""What a file really is, by decoding all of it."""
+
+import io
+from collections import Counter
+from dataclasses import dataclass
+
+
+from vidsemi.corpus.manifest import Row
+from vidsemi.errors import DecodeError
+from vidsemi.media.container import Source, Trim, decode_errors, open_video
+from vidsemi.media.forward import decoded_frames
+from vidsemi.media.image import read_image
+from vidsemi.media.reading import is_image
+from vidsemi.media.sources import locate, read_bytes
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """A video, or an image as a video of one frame.
+
+    Attributes:
+        frames: that really decode, in the trim.
+        damaged: packets that the decoder refused and frames that it calls corrupt, in the whole file.
+        seconds: from the first frame that counts to the end of the last; 0 where frames have no time stamps.
+        rate: frames a second over that time; None for a single frame, or without time stamps.
+        width: of the upright picture.
+        height: of the upright picture.
+        rotation: degrees by which the container has the frames turned.
+        codec: FFmpeg's name of the coding, or Pillow's of the image format.
+        container: FFmpeg's name of the container.
+        announced: frames that the container's header speaks of; 0 if it does not.
+    """
+
+    frames: int
+    damaged: int
+    seconds: float
+    rate: float | None
+    width: int
+    height: int
+    rotation: int
+    codec: str
+    container: str
+    announced: int
+
+
+def describe(row: Row) -> FileInfo:
+    """What the file of a row is.
+
+    Raises:
+        DecodeError: it cannot be read.
+    """
+    source = locate(row)
+    return _describe_image(source) if is_image(row) else describe_video(source, Trim(row.start, row.end))
+
+
+def describe_video(source: Source, trim: Trim) -> FileInfo:
+    """Decode a video from beginning to end.
+
+    Raises:
+        DecodeError: not a single frame can be had, or the file cannot be opened.
+    """
+    damage: Counter[str] = Counter()
+    frames = 0
+    first = last = None
+    with decode_errors(source.path), open_video(source) as (container, stream):
+        for last in decoded_frames(container, stream, trim, damage):
+            first = first or last
+            frames += 1
+        if first is None or last is None:
+            raise DecodeError(source.path, f"no frame lies in the trim {trim}" if trim else "no frame decodes")
+        ticks = last.pts + (last.duration or 0) - first.pts if None not in (first.pts, last.pts) else 0
+        seconds = float(ticks * stream.time_base) if stream.time_base else 0.0
+        turned = round(first.rotation / 90) % 2
+        return FileInfo(
+            frames=frames,
+            damaged=damage.total(),
+            seconds=seconds,
+            rate=frames / seconds if frames > 1 and seconds > 0 else None,
+            width=first.height if turned else first.width,
+            height=first.width if turned else first.height,
+            rotation=first.rotation % 360,
+            codec=stream.codec_context.name,
+            container=container.format.name,
+            announced=stream.frames,
+        )
+
+
+def _describe_image(source: Source) -> FileInfo:
+    from PIL import Image
+
+    _, _, height, width = read_image(source.path, data := read_bytes(source)).shape
+    with Image.open(io.BytesIO(data)) as image:
+        name = (image.format or "image").lower()
+    return FileInfo(1, 0, 0.0, None, width, height, 0, name, "image", 1)
