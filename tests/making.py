@@ -72,11 +72,10 @@ def write_video(
 def turn(file: Path, degrees: int) -> Path:
     """Give an MP4 a display matrix of quarter turns."""
     cosine, sine = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
-    matrix = np.array([cosine, sine, 0, -sine, cosine, 0, 0, 0, 0], ">i4") << 16
-    matrix[8] = 1 << 30
+    matrix = np.array([cosine, sine, 0, -sine, cosine, 0, 0, 0, 1 << 14]) << 16
     content = bytearray(file.read_bytes())
     place = content.index(b"tkhd") + 4 + 40  # the fields before the matrix take 40 bytes
-    content[place : place + 36] = matrix.tobytes()
+    content[place : place + 36] = matrix.astype(">i4").tobytes()
     file.write_bytes(content)
     return file
 
@@ -117,3 +116,13 @@ def upright(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
     height, width = size[::-1] if turns % 2 else size
     scaled = frame.reformat(width=width, height=height, format="gbrp", interpolation="BILINEAR")
     return np.rot90(scaled.to_ndarray(), turns).transpose(2, 0, 1)
+
+
+def link_ffmpeg(folder: Path) -> str:
+    """Name PyAV's own FFmpeg libraries as torchcodec looks for them; returns what LD_LIBRARY_PATH has to be."""
+    libraries = Path(av.__file__).parent.parent / "av.libs"
+    for name in ("avcodec", "avdevice", "avfilter", "avformat", "avutil", "swresample", "swscale"):
+        (library,) = libraries.glob(f"lib{name}-*.so.*")
+        major = library.name.split(".so.")[1].split(".")[0]
+        (folder / f"lib{name}.so.{major}").symlink_to(library)
+    return f"{folder}:{libraries}"

@@ -38,7 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\nvidsemi: interrupted; this goes on from here: {shlex.join(sys.orig_argv)}", file=sys.stderr)
         return 130
-    print(json.dumps(document, indent=2, ensure_ascii=False) if options.json else text)
+    try:
+        print(json.dumps(document, indent=2, ensure_ascii=False) if options.json else text, flush=True)
+    except BrokenPipeError:  # the reader (`| head`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

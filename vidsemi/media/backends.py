@@ -2,8 +2,9 @@
 
 decord and torchcodec find frames by the container's index and time stamps. On clips with the frame's number drawn in
 them that goes wrong, silently, in AVI with B-frames (most frames), in MPEG-TS (all, or an error) and for MPEG-4 in MP4
-(decord, a fifth); they count frames by the header, show what is hidden by an edit list, and conceal damage in their own
-ways. So they get a file only if its packets say that it is none of these; `read_video` reads every other with PyAV.
+(decord, a fifth), and for open groups of pictures (decord, most frames after the first group; x265 makes them unless
+told otherwise). They count frames by the header, and conceal damage in their own ways. So they get a file only if its
+packets say that it is none of these; `read_video` reads every other with PyAV.
 """
 
 from typing import Any
@@ -60,6 +61,8 @@ def _claimed_frames(decoder: Decoder, source: Source) -> int:
         table = read_table(container, stream)
         inspect = inspector(stream)
         if not table.regular or table.kept is None or any(inspect(packet) is None for packet in table.kept):
+            return 0
+        if decoder == "decord" and not table.closed:
             return 0
     with open_video(source) as (container, stream):
         first = next(decoded_frames(container, stream), None)

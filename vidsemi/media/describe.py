@@ -4,7 +4,6 @@ import io
 from collections import Counter
 from dataclasses import dataclass
 
-
 from vidsemi.corpus.manifest import Row
 from vidsemi.errors import DecodeError
 from vidsemi.media.container import Source, Trim, decode_errors, open_video
@@ -68,8 +67,9 @@ def describe_video(source: Source, trim: Trim) -> FileInfo:
             frames += 1
         if first is None or last is None:
             raise DecodeError(source.path, f"no frame lies in the trim {trim}" if trim else "no frame decodes")
-        ticks = last.pts + (last.duration or 0) - first.pts if None not in (first.pts, last.pts) else 0
-        seconds = float(ticks * stream.time_base) if stream.time_base else 0.0
+        seconds = 0.0
+        if first.pts is not None and last.pts is not None and stream.time_base is not None:
+            seconds = float((last.pts + (last.duration or 0) - first.pts) * stream.time_base)
         turned = round(first.rotation / 90) % 2
         return FileInfo(
             frames=frames,

@@ -38,6 +38,7 @@ class Table:
         stamps: (n,) int64, presentation time stamps.
         sizes: (n,) int64, bytes.
         restarts: (n,) bool: decoding can begin here, and nothing before is needed by what comes after.
+        closed: whether every key packet is such a point.
         regular: whether the packets are as those of an intact file: one frame each, every one with its own stamp.
         frames: how many frames they seem to hold.
         first_position: byte of the file where the first packet lies; None if the container does not say.
@@ -47,6 +48,7 @@ class Table:
     stamps: np.ndarray
     sizes: np.ndarray
     restarts: np.ndarray
+    closed: bool
     regular: bool
     frames: int
     first_position: int | None
@@ -66,6 +68,7 @@ def read_table(container: InputContainer, stream: av.VideoStream, *, before: flo
     is_idr = _idr_test(stream)
     stamps: list[int] = []
     keys: list[bool] = []
+    idrs: list[bool] = []
     sizes: list[int] = []
     regular, frames, first_position = True, 0, None
     kept: list[av.Packet] | None = []
@@ -80,7 +83,8 @@ def read_table(container: InputContainer, stream: av.VideoStream, *, before: flo
         if not stamps:
             first_position = packet.pos
         stamps.append(packet.pts or 0)
-        keys.append(packet.is_keyframe and is_idr(packet))
+        keys.append(packet.is_keyframe)
+        idrs.append(packet.is_keyframe and is_idr(packet))
         sizes.append(packet.size)
         if kept is not None:
             kept.append(packet)
@@ -89,11 +93,20 @@ def read_table(container: InputContainer, stream: av.VideoStream, *, before: flo
                 kept = None
         if len(stamps) == count:
             break
-    restarts = np.array(keys, bool) & _order_restarts(np.array(stamps, np.int64))
+    restarts = np.array(idrs, bool) & _order_restarts(np.array(stamps, np.int64))
     regular &= len(set(stamps)) == len(stamps) > 0 and bool(restarts[0])
     if codec == "mpeg4" or container.format.name.split(",")[0] not in STAMPED:
         regular &= not stream.codec_context.has_b_frames
-    return Table(np.array(stamps, np.int64), np.array(sizes), restarts, regular, frames, first_position, kept)
+    return Table(
+        stamps=np.array(stamps, np.int64),
+        sizes=np.array(sizes, np.int64),
+        restarts=restarts,
+        closed=sum(keys) == restarts.sum(),
+        regular=regular,
+        frames=frames,
+        first_position=first_position,
+        kept=kept,
+    )
 
 
 def video_packets(container: InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:

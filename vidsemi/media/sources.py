@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -64,5 +65,6 @@ def _path_manager() -> Any:
 
     manager = PathManager()
     manager.register_handler(HTTPURLHandler())
-    manager.register_handler(S3PathHandler())  # needs boto3 when an s3:// address is opened, not before
+    with suppress(ImportError):  # s3:// is for those who have boto3
+        manager.register_handler(S3PathHandler(profile=None))
     return manager

@@ -25,6 +25,7 @@ ChooseFrames = Callable[[int], np.ndarray]  # the video's frame count → frame 
 CODECS = ("h264", "hevc", "vp9", "libdav1d", "mpeg4")  # those in which a restart point can be told
 SMALL = 64  # bytes; to skip a smaller packet saves little, and damage to it would be likely to go unnoticed
 SKIPPABLE = ("h264",)
+CHUNK_HEADER = 8  # bytes; the index of an AVI points at it, a packet behind it
 MARGIN = 1.0  # seconds before a trim's start that are sought, since containers seek by decoding time
 
 
@@ -81,11 +82,15 @@ def stretch_around_clip(container: InputContainer, stream: av.VideoStream, choos
     if any(entry.is_discard for entry in entries):
         return None
     key = max((number for number, entry in enumerate(entries) if entry.is_keyframe), default=0)
-    container.seek(entries[key].timestamp, stream=stream)
+    delay = (stream.start_time or 0) - entries[0].timestamp  # the index holds decoding times, seeking wants shown ones
+    sought = entries[key].timestamp + delay
+    container.seek(sought, stream=stream)
     table = read_table(container, stream, count=int(wanted.max()) + 1 - key + REORDER)
-    if not table.regular or table.first_position != entries[key].pos:
+    if not table.regular or table.first_position is None:
         return None
-    return Stretch(table, key + np.argsort(np.argsort(table.stamps)), count, entries[key].timestamp)
+    if table.first_position - entries[key].pos not in (0, CHUNK_HEADER):
+        return None
+    return Stretch(table, key + np.argsort(np.argsort(table.stamps)), count, sought)
 
 
 def decode_stretch(
