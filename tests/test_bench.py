@@ -1,12 +1,14 @@
 """The benchmark: its data keeps the contract, its contenders agree, its table says what was measured."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vidsemi import cli
+from vidsemi.bench.decode import bench_decode, text
 from vidsemi.bench.score_data import ScoreData
 from vidsemi.bench.select_contenders import digests
 from vidsemi.selection.parts import numbered_files, open_parts
@@ -75,3 +77,48 @@ def test_another_answer_has_another_digest():
 def test_bad_options(tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str):
     assert cli.main(["bench", "select", "--data", str(tmp_path), *options]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_decoding_is_timed_beside_its_limit(
+    make_video: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = make_video("a.mp4", frames=40)
+    names = ["bare decode (PyAV)", "vidsemi", "vidsemi, decord", "decord", "pytorchvideo, PyAV", "vidsemi, workers: 1"]
+    options = [str(file), "--rounds", "1", "--repeats", "2", "--only", *names]
+    assert cli.main(["bench", "decode", *options, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    rows = {row["name"]: row for row in document["contenders"]}
+    assert list(rows) == names
+    for row in rows.values():
+        assert row["failed"] is None
+        for length in (8, 32):
+            assert row[f"videos_per_second_{length}"] > 0
+            assert row[f"over_vidsemi_{length}"] == pytest.approx(
+                row[f"videos_per_second_{length}"] / rows["vidsemi"][f"videos_per_second_{length}"]
+            )
+    assert rows["vidsemi"]["difference_8"] == 0
+    assert 0 <= rows["decord"]["difference_8"] < 3
+    assert rows["bare decode (PyAV)"]["difference_8"] is None
+
+
+def test_a_contender_that_cannot_run_is_in_the_table(make_video: Callable[..., Path], tmp_path: Path):
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"x" * 1000)
+    document = bench_decode([broken], repeats=1, rounds=1, only=["vidsemi"])
+    assert "Invalid data" in document["contenders"][0]["failed"]
+    assert "Invalid data" in text(document)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["missing.mp4"], "there is no file missing.mp4"),
+        ([__file__, "--only", "nobody"], "there is no contender 'nobody'; they are: bare decode"),
+        ([__file__, "--repeats", "0"], "--repeats is 0; it must lie in"),
+    ],
+)
+def test_bad_options_of_the_decoding_benchmark(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+):
+    assert cli.main(["bench", "decode", "--data", str(tmp_path), *options]) == 2
+    assert message in capsys.readouterr().err

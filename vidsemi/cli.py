@@ -118,17 +118,10 @@ def _parser() -> Parser:
     flops.add_argument("--views", type=int, default=10, metavar="V", help="views a video (10)")
     flops.add_argument("--width", type=float, help="multiplies the planes of an R(2+1)D")
 
-    bench = _command(subparsers, "bench", commands.bench, "time vidsemi beside its peers and limits")
-    bench.add_argument("subject", choices=["select"])
-    bench.add_argument("--rows", type=float, default=80e6, help="score rows (80e6)")
-    bench.add_argument("--classes", type=int, default=400)
-    bench.add_argument("--per-class", type=int, default=4000, metavar="K", help="examples a class takes (4000)")
-    bench.add_argument("--per-example", type=int, default=4, metavar="P", help="rows an example (4)")
-    bench.add_argument("--shard-size", type=int, default=250_000, help="examples a part (250000)")
-    bench.add_argument("--rounds", type=int, default=3, help="runs of each contender (3)")
-    bench.add_argument("--data", type=Path, default=Path("data/bench"), help="where score parts are made (data/bench)")
-    bench.add_argument("--generate", action="store_true", help="feed vidsemi alone from memory; writes nothing")
-    bench.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these contenders only")
+    bench = subparsers.add_parser("bench", help="time vidsemi beside its peers and limits")
+    subjects = bench.add_subparsers(dest="subject", metavar="SUBJECT", required=True)
+    _add_bench_select(_command(subjects, "select", commands.bench, "the choice of the best rows of every class"))
+    _add_bench_decode(_command(subjects, "decode", commands.bench, "the reading of a video's ten test clips"))
     return parser
 
 
@@ -139,6 +132,28 @@ def _command(
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     parser.set_defaults(command=function)
     return parser
+
+
+def _add_bench_select(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument("--rows", type=float, default=80e6, help="score rows (80e6)")
+    bench.add_argument("--classes", type=int, default=400)
+    bench.add_argument("--per-class", type=int, default=4000, metavar="K", help="examples a class takes (4000)")
+    bench.add_argument("--per-example", type=int, default=4, metavar="P", help="rows an example (4)")
+    bench.add_argument("--shard-size", type=int, default=250_000, help="examples a part (250000)")
+    bench.add_argument("--generate", action="store_true", help="feed vidsemi alone from memory; writes nothing")
+    _add_bench(bench)
+
+
+def _add_bench_decode(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument("files", nargs="*", type=Path, metavar="FILE", help="videos; default: those of moving_shapes")
+    bench.add_argument("--repeats", type=int, default=10, help="times that a run reads all files (10)")
+    _add_bench(bench)
+
+
+def _add_bench(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument("--rounds", type=int, default=3, help="runs of each contender (3)")
+    bench.add_argument("--data", type=Path, default=Path("data/bench"), help="where files are made (data/bench)")
+    bench.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these contenders only")
 
 
 def _add_weights_and_manifest(parser: argparse.ArgumentParser) -> None:

@@ -221,9 +221,22 @@ def flops(options: argparse.Namespace) -> Answer:
 
 def bench(options: argparse.Namespace) -> Answer:
     """Time a part of vidsemi beside its peers and its limit."""
-    for name in ("rows", "classes", "per_class", "per_example", "shard_size", "rounds"):
-        if not 1 <= getattr(options, name) <= 10**12:
+    for name in ("rows", "classes", "per_class", "per_example", "shard_size", "rounds", "repeats"):
+        if not 1 <= getattr(options, name, 1) <= 10**12:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must lie in [1, 10^12]")
+    return _bench_decode(options) if options.subject == "decode" else _bench_select(options)
+
+
+def _bench_decode(options: argparse.Namespace) -> Answer:
+    from vidsemi.bench.decode import bench_decode, made_files, text
+    from vidsemi.pipeline import dataset_folder
+
+    files = options.files or made_files(dataset_folder("moving_shapes") / "prepare.py", options.data)
+    document = bench_decode(files, repeats=options.repeats, rounds=options.rounds, only=options.only)
+    return document, text(document)
+
+
+def _bench_select(options: argparse.Namespace) -> Answer:
     if options.per_example > options.classes / 2:
         raise UserError("--per-example must be at most half of --classes")
     from vidsemi.bench.select import HEADER, bench_select, cells

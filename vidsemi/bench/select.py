@@ -1,20 +1,14 @@
 """Times the selection beside its peers and its limit: each run in a fresh process, in turn, medians over the rounds."""
 
 import importlib.util
-import json
-import platform
-import statistics
-import subprocess
-import sys
-import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from vidsemi.bench.measure import failure, median, processor, rounded, run_in_turn, versions
 from vidsemi.cores import usable_cores
 from vidsemi.errors import UserError
-from vidsemi.progress import progress_bar
 
+CONTENDER_MODULE = "vidsemi.bench.select_contenders"
 NUMPY_SORT_UP_TO = 200_000_000  # rows; it takes some 40 bytes for each
 HEADER = ("contender", "seconds", "M rows/s", "peak MiB", "time / vidsemi", "whole process s", "answer")
 
@@ -65,12 +59,7 @@ def bench_select(
                 raise UserError(f"{module} is not installed; pip install 'vidsemi[bench]'")
         data.write(made)
         commands = {name: [name, made.resolve(), per_class] for name in names}
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
-    with progress_bar(rounds * len(commands), "run", "bench select") as bar:
-        for _ in range(rounds):
-            for name, words in commands.items():
-                runs[name].append(_run(words))
-                bar.update()
+    runs = run_in_turn(CONTENDER_MODULE, commands, rounds=rounds, title="bench select")
     table = [_medians(name, runs[name], data.rows) for name in commands]
     ours = next((row["seconds"] for row in table if row["name"] == "vidsemi"), None)
     for row in table:
@@ -84,8 +73,8 @@ def bench_select(
         "rounds": rounds,
         "source": "files" if folder else "generator",
         "cores": usable_cores(),
-        "processor": _processor(),
-        "versions": _versions(),
+        "processor": processor(),
+        "versions": versions("duckdb", "numba", "numpy", "polars", "pyarrow"),
         "agree": _agree(table),
         "contenders": table,
     }
@@ -96,38 +85,21 @@ def cells(document: dict[str, Any]) -> list[tuple[str, ...]]:
     return [
         (
             row["name"],
-            _rounded(row["seconds"], "{:.2f}"),
-            _rounded(row["rows_per_second"] and row["rows_per_second"] / 1e6, "{:.0f}"),
-            _rounded(row["peak_mib"], "{:.0f}"),
-            _rounded(row["time_over_vidsemi"], "{:.2f}"),
-            _rounded(row["process_seconds"], "{:.2f}"),
+            rounded(row["seconds"], "{:.2f}"),
+            rounded(row["rows_per_second"] and row["rows_per_second"] / 1e6, "{:.0f}"),
+            rounded(row["peak_mib"], "{:.0f}"),
+            rounded(row["time_over_vidsemi"], "{:.2f}"),
+            rounded(row["process_seconds"], "{:.2f}"),
             row["answer"],
         )
         for row in document["contenders"]
     ]
 
 
-def _rounded(value: float | None, form: str) -> str:
-    return "" if value is None else form.format(value)
-
-
-def _run(words: list[Any]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "vidsemi.bench.select_contenders", *map(str, words)]
-    begin = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it was killed, perhaps for want of memory"])[-1]
-        return {"failed": f"failed: {last}"}
-    return {**json.loads(done.stdout), "process_seconds": time.perf_counter() - begin}
-
-
 def _medians(name: str, runs: list[dict[str, Any]], rows: int) -> dict[str, Any]:
     """One row of the table; without figures where a run failed."""
-    failed = next((run["failed"] for run in runs if "failed" in run), None)
-    figures: dict[str, Any] = {
-        key: None if failed else statistics.median(run[key] for run in runs)
-        for key in ("seconds", "peak_mib", "process_seconds")
-    }
+    failed = failure(runs)
+    figures: dict[str, Any] = {key: median(runs, key) for key in ("seconds", "peak_mib", "process_seconds")}
     return {
         "name": name,
         **figures,
@@ -152,16 +124,3 @@ def _agree(table: list[dict[str, Any]]) -> bool:
         else:
             row["answer"] = "same scores" if {scores for scores, _ in found} == {reference[0]} else "DIFFERENT"
     return all(row["answer"] != "DIFFERENT" for row in table)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def _versions() -> dict[str, str]:
-    names = [name for name in ("duckdb", "numba", "numpy", "polars", "pyarrow") if importlib.util.find_spec(name)]
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
