@@ -1,5 +1,6 @@
 """Videos that tests make: every frame carries its number as black and white columns."""
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -66,6 +67,10 @@ def write_video(
             frame.pts, frame.time_base = (stamps[position] if stamps else position), Fraction(1, rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    if codec == "libsvtav1" and hasattr(os, "sched_setscheduler"):
+        # For root, this encoder makes the calling thread a real-time one. It and its children would then take the cores
+        # from the threads they wait for: a training of 3 steps in a later test stood still for minutes.
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return file
 
 
