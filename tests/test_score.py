@@ -188,3 +188,28 @@ def test_views_of_one_video_are_averaged_after_the_softmax():
     clips[1] = 255
     (result,) = _score(Brightness(), {0: clips}, spec, 1, torch.device("cpu"))
     assert result.probabilities == pytest.approx([0.75, 0.25], abs=1e-6)
+
+
+def test_processes_change_nothing_but_what_hangs(weights: Path, shapes: Path, tmp_path: Path):
+    """0 and 2 worker processes, with a file that does not decode among the others, leave the same bytes."""
+    lines = (shapes / "test.csv").read_text().splitlines()
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    rows = [f"{shapes}/{line}" for line in lines[1:10]]
+    (tmp_path / "m.csv").write_text("\n".join([lines[0], *rows[:4], f"{tmp_path}/broken.mp4,east", *rows[4:]]) + "\n")
+    manifest = load_manifest(tmp_path / "m.csv")
+    settings = {
+        "weights": weights,
+        "manifest": manifest,
+        "views": 3,
+        "per_example": 2,
+        "shard_size": 4,
+        "title": "test",
+    }
+    for workers in (0, 2):
+        machine = CPU.model_copy(update={"workers": workers})
+        figures = score_stage(tmp_path / str(workers), machine=machine, **settings)
+        assert figures == {"scored": 9, "failed": 1, "parts": 3}
+    files = sorted(file.relative_to(tmp_path / "0") for file in (tmp_path / "0").rglob("*.parquet"))
+    assert len(files) == 6
+    for file in files:
+        assert (tmp_path / "0" / file).read_bytes() == (tmp_path / "2" / file).read_bytes(), file

@@ -41,16 +41,16 @@ def test_names_are_names_not_addresses(make_video: Callable[..., Path], tmp_path
 
 
 class Manager:
-    """Fetches addresses that begin with `made://` from a folder."""
+    """Fetches addresses that begin with `https://made/` from a folder."""
 
     def __init__(self, folder: Path):
         self.folder, self.caches = folder, []
 
     def get_local_path(self, uri: str, cache_dir: str) -> str:
         self.caches.append(cache_dir)
-        if not uri.startswith("made://"):
+        if not uri.startswith("https://made/"):
             raise ConnectionError(f"nobody answers\nat {uri}")
-        return str(self.folder / uri.removeprefix("made://"))
+        return str(self.folder / uri.removeprefix("https://made/"))
 
 
 def test_addresses_are_fetched_through_iopath(
@@ -58,12 +58,17 @@ def test_addresses_are_fetched_through_iopath(
 ):
     make_video("a.mp4", frames=5)
     manager = Manager(tmp_path)
-    monkeypatch.setattr(sources, "_path_manager", lambda: manager)
-    assert codes(Row(0, "made://a.mp4")) == list(range(5))
+    monkeypatch.setattr(sources, "_path_manager", lambda folder: manager)
+    assert codes(Row(0, "https://made/a.mp4")) == list(range(5))
     with pytest.raises(DecodeError, match="No such file"):
-        codes(Row(0, "made://b.mp4"))
-    with pytest.raises(DecodeError, match=re.escape("nobody answers at other://a.mp4")):
-        codes(Row(0, "other://a.mp4"))
+        codes(Row(0, "https://made/b.mp4"))
+    with pytest.raises(DecodeError, match=re.escape("nobody answers at https://other/a.mp4")):
+        codes(Row(0, "https://other/a.mp4"))
     assert len(set(manager.caches)) == 3  # two hosts with one path do not meet
     with pytest.raises(DecodeError, match="is not followed"):
-        codes(Row(0, "made://x/../../a.mp4"))
+        codes(Row(0, "https://made/x/../../a.mp4"))
+
+
+def test_an_address_of_an_unknown_kind_is_refused():
+    with pytest.raises(DecodeError, match="of a kind that cannot be opened here"):
+        codes(Row(0, "nowhere://a.mp4"))

@@ -4,11 +4,14 @@ import hashlib
 import os
 from contextlib import suppress
 from functools import cache
+from threading import RLock
 from typing import Any
 
 from vidsemi.corpus.manifest import Row
 from vidsemi.errors import DecodeError
 from vidsemi.media.container import Source
+
+WEB = ("http://", "https://", "ftp://")
 
 
 def locate(row: Row) -> Source:
@@ -46,25 +49,34 @@ def read_bytes(source: Source) -> bytes:
 
 
 def _fetch(uri: str) -> str:
-    """A local copy of a URI. Every address has a folder of its own in the cache, and none can lead out of it."""
+    """A local copy of a URI. Every web address has a folder of its own in the cache, and none can lead out of it."""
     from iopath.common.file_io import get_cache_dir
 
     if ".." in uri.split("/"):
         raise DecodeError(uri, "an address with .. in it is not followed")
-    folder = os.path.join(get_cache_dir(), "vidsemi", hashlib.sha256(uri.encode()).hexdigest()[:16])
+    folder = os.path.join(get_cache_dir(), "vidsemi")
+    if uri.startswith(WEB):
+        cache = {"cache_dir": os.path.join(folder, hashlib.sha256(uri.encode()).hexdigest()[:16])}
+    else:
+        cache = {}  # other handlers have folders of their own
     try:
-        return _path_manager().get_local_path(uri, cache_dir=folder)
+        path = _path_manager(folder).get_local_path(uri, **cache)
     except Exception as error:  # handlers raise whatever their transport raises
         raise DecodeError(uri, str(error) or type(error).__name__) from None
+    if path == uri:
+        raise DecodeError(uri, "is an address of a kind that cannot be opened here (s3:// needs boto3)")
+    return path
 
 
 @cache
-def _path_manager() -> Any:
+def _path_manager(folder: str) -> Any:
     from iopath.common.file_io import HTTPURLHandler, PathManager
     from iopath.common.s3 import S3PathHandler
+    from tqdm import tqdm
 
+    tqdm.set_lock(RLock())  # its own would be shared between processes, and left behind when a worker is killed
     manager = PathManager()
     manager.register_handler(HTTPURLHandler())
     with suppress(ImportError):  # s3:// is for those who have boto3
-        manager.register_handler(S3PathHandler(profile=None))
+        manager.register_handler(S3PathHandler(cache_dir=folder, profile=None))
     return manager

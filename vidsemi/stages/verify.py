@@ -41,6 +41,10 @@ SCHEMA = pa.schema(
 )
 
 
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
+
+
 @dataclass
 class Summary:
     """What a corpus is made of."""
@@ -74,7 +78,7 @@ class Summary:
         """The summary for people."""
         total = self.readable + self.unreadable
         lines = [
-            f"{self.readable} of {total} files can be read: {self.frames} frames, {self.seconds / 3600:.2f} hours",
+            f"{self.readable} of {total} files can be read: {self.frames} frames, {_duration(self.seconds)}",
             f"{self.damaged} of these are damaged in part; the header of {self.miscounted} announces another number of "
             "frames than there are",
             "",
