@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vidsemi.corpus.manifest import Row
@@ -25,6 +26,8 @@ def act(row: Row) -> str:
         ctypes.string_at(0)
     elif row.path == "exit":
         os._exit(7)
+    elif row.path == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
     elif row.path == "stumble":
         1 / 0  # noqa: B018
     elif row.path == "kill":
@@ -127,6 +130,74 @@ def gone(pid: int, within: float = 20) -> bool:
             return True
         os.sched_yield()
     return False
+
+
+SCRIPTS = {
+    "without a guard": "for result in read_all(act, rows('a', 'b'), workers=2, seconds=9):\n    print(result)\n",
+    "cannot import": (
+        "import os\nif __name__ != '__main__':\n    os._exit(3)\nlist(read_all(act, rows('a'), workers=1, seconds=9))"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_workers_that_cannot_start_are_no_failures_of_files(tmp_path: Path, name: str):
+    head = f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom test_pool import act, rows\n"
+    script = tmp_path / "script.py"
+    script.write_text(f"{head}from vidsemi.media.pool import read_all\n{SCRIPTS[name]}")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "processes that read files cannot start (exit status" in done.stderr
+
+
+def fail_to_arrive(kind: type, text: str) -> None:
+    raise kind(text)
+
+
+class NoTraveller:
+    """Something that can be sent but not received."""
+
+    def __reduce__(self) -> tuple:
+        return fail_to_arrive, (ZeroDivisionError, "on arrival")
+
+
+def odd_results(row: Row) -> object:
+    shapes = {"empty": np.zeros((0, 3)), "bool": np.ones((2, 2), bool), "strided": np.arange(10)[::2], "none": None}
+    return NoTraveller() if row.path == "no traveller" else shapes[row.path]
+
+
+def test_any_array_arrives():
+    names = ["empty", "bool", "strided", "none"]
+    for name, result in zip(names, read_all(odd_results, rows(*names), workers=1, seconds=9), strict=True):
+        expected = odd_results(Row(0, name))
+        assert result is None if expected is None else np.array_equal(result, expected)
+
+
+def test_an_accident_of_the_pool_ends_the_job():
+    with pytest.raises(ZeroDivisionError, match="on arrival"):
+        list(read_all(odd_results, rows("bool", "no traveller", "bool"), workers=1, seconds=9))
+
+
+def test_an_idle_worker_is_not_late():
+    def corpus() -> Iterator[Row]:
+        yield from rows("file", "file", "file", "file")
+        end = time.monotonic() + 0.6
+        while time.monotonic() < end:
+            os.sched_yield()
+        yield from rows("file", "file")
+
+    results = list(read_all(act, corpus(), workers=1, seconds=0.3))
+    assert len({str(result) for result in results}) == 1  # by the same process
+
+
+def test_a_worker_that_no_timer_ends_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("vidsemi.media.pool.GRACE", 0.5)
+    assert reasons(read_all(act, rows("a", "stop", "b"), workers=1, seconds=0.5)) == [
+        "a",
+        "takes longer than 0.5 s to read",
+        "b",
+    ]
 
 
 JOB = """

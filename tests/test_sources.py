@@ -35,9 +35,13 @@ def test_a_member_of_a_tar_is_read_in_place(make_video: Callable[..., Path], tmp
 @pytest.mark.parametrize(
     "name", ["concat:a|b.mp4", "http:a.mp4", "a?b#c%20.mp4", "-i.mp4", "ä 你.mp4", "subfile,,x.mp4"]
 )
-def test_names_are_names_not_addresses(make_video: Callable[..., Path], tmp_path: Path, name: str):
+def test_names_are_names_not_addresses(
+    make_video: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
     make_video("a.mp4", frames=5).rename(tmp_path / name)
     assert codes(Row(0, str(tmp_path / name))) == list(range(5))
+    monkeypatch.chdir(tmp_path)
+    assert codes(Row(0, name)) == list(range(5))
 
 
 class Manager:
@@ -67,6 +71,8 @@ def test_addresses_are_fetched_through_iopath(
     assert len(set(manager.caches)) == 3  # two hosts with one path do not meet
     with pytest.raises(DecodeError, match="is not followed"):
         codes(Row(0, "https://made/x/../../a.mp4"))
+    with pytest.raises(DecodeError, match="is not followed"):
+        codes(Row(0, "https://made/x/.\t./a.mp4"))
 
 
 def test_an_address_of_an_unknown_kind_is_refused():

@@ -37,7 +37,7 @@ def manifest(options: argparse.Namespace) -> Answer:
     document, text = _write_manifest(options) if options.output else ({"manifest": str(options.file)}, "")
     if not options.verify:
         return document, text
-    _check_least(options)
+    _check_limits(options)
     from vidsemi.cores import usable_cores
     from vidsemi.corpus.manifest import load_manifest
     from vidsemi.stages.verify import verify_stage
@@ -88,17 +88,18 @@ def _write_manifest(options: argparse.Namespace) -> Answer:
 
 
 def _machine(options: argparse.Namespace) -> Any:
-    _check_least(options)
+    _check_limits(options)
     from vidsemi.config import Machine
 
     return Machine(device=options.device, workers=options.workers, seconds_per_file=options.seconds_per_file)
 
 
-def _check_least(options: argparse.Namespace) -> None:
-    for name, least in {"views": 1, "workers": 0, "per_example": 1, "shard_size": 1, "seconds_per_file": 0.001}.items():
+def _check_limits(options: argparse.Namespace) -> None:
+    limits = {"views": (1, 1e6), "workers": (0, 1024), "per_example": (1, 1e6), "shard_size": (1, 1e9)}
+    for name, (least, most) in {**limits, "seconds_per_file": (0.001, 1e7)}.items():
         value = getattr(options, name, None)
-        if value is not None and not value >= least:
-            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be at least {least}")
+        if value is not None and not least <= value <= most:
+            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be from {least} to {most:g}")
 
 
 def score(options: argparse.Namespace) -> Answer:

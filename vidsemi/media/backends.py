@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from vidsemi.errors import UserError
+from vidsemi.media.clips import ChooseFrames
 from vidsemi.media.container import Source, open_video
 from vidsemi.media.forward import decoded_frames
 from vidsemi.media.packets import inspector, read_table
-from vidsemi.media.sparse import ChooseFrames
+from vidsemi.media.sources import read_bytes
 from vidsemi.media.transforms import Decoder
 
 CONTAINERS = ("mov", "matroska", "flv")  # first of FFmpeg's names of the format
+MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp")
 CODECS = {"decord": ("h264", "hevc", "vp9"), "torchcodec": ("h264", "hevc", "vp9", "libdav1d")}
 
 
@@ -52,8 +54,16 @@ def read_foreign(decoder: Decoder, source: Source, choose: ChooseFrames, size: t
     return None if frames is None else frames[rows]
 
 
+def _begins_as_a_container(source: Source) -> bool:
+    """Whether the first bytes are those of a claimed container. A list of other files may be an MP4 further on."""
+    begin = read_bytes(source, 8)
+    return begin[4:] in MP4_BOXES or begin.startswith((b"\x1a\x45\xdf\xa3", b"FLV"))
+
+
 def _claimed_frames(decoder: Decoder, source: Source) -> int:
     """Frames of a file that the decoder may read; 0 for any other."""
+    if not _begins_as_a_container(source):
+        return 0
     with open_video(source) as (container, stream):
         codec = stream.codec_context.name
         if container.format.name.split(",")[0] not in CONTAINERS or codec not in CODECS[decoder]:

@@ -4,7 +4,11 @@ Throughout, n is the number of frames that really decode, T = `frames` the frame
 them, and L = `span(T, stride)` the stretch of video that a clip covers.
 """
 
+from collections.abc import Callable
+
 import numpy as np
+
+ChooseFrames = Callable[[int], np.ndarray]  # the video's frame count → frame numbers in [0, count), any order
 
 
 def span(frames: int, stride: int) -> int:

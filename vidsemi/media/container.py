@@ -87,13 +87,14 @@ class Trim:
 
 
 WHOLE = Trim()
+FAR = 1e10  # seconds, three centuries; nothing is trimmed there
 
 
 def _stamp(seconds: float | None, stream: av.VideoStream, unbounded: float) -> float:
     """The smallest time stamp that lies at or after `seconds`."""
     if seconds is None:
         return unbounded
-    if stream.time_base is None or not math.isfinite(seconds):
+    if stream.time_base is None or not abs(seconds) < FAR:  # also of NaN
         raise ValueError(f"cannot be trimmed at {seconds} s")
     stamp = math.floor(seconds / stream.time_base) - 1
     while float(stamp * stream.time_base) < seconds:  # as floats, so that frame 3 of 30 a second is at 0.1

@@ -9,10 +9,11 @@ import multiprocessing
 import os
 import pickle
 import signal
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import Connection, wait
@@ -28,6 +29,9 @@ Read = TypeVar("Read")
 
 AHEAD = 4  # files a worker that are being read or wait to be taken; it bounds the memory, whatever the corpus
 FILES_A_WORKER = 1000  # then it is replaced, so that what native libraries lose never adds up
+GRACE = 30.0  # seconds beyond a file's limit in which the kernel's timer should have ended its worker
+READY = "ready"  # a worker's first word
+SIGNALS = {int(number): number.name for number in signal.Signals}
 ATTEMPTS = 3  # of a file whose worker is killed from outside, by the kernel for want of memory, say
 
 # Decoders yield the cores to the network's threads and take what those leave; when the network waits for data they have
@@ -49,6 +53,9 @@ def read_all(
     Yields:
         For every row what `read` gives, or why there is none: it does not decode, takes longer than `seconds`, or
         ends its process.
+
+    Raises:
+        RuntimeError: no process can be started.
     """
     if workers == 0:
         for row in rows:
@@ -94,9 +101,12 @@ class _Worker(Generic[Read]):
         context.set_forkserver_preload(["vidsemi.media.views"])
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, read, seconds), daemon=True)
-        self.process.start()
+        with _without_interrupts():  # Ctrl-C is for the job, which then kills its workers
+            self.process.start()
         theirs.close()
+        self.ready = False
         self.task: _Task[Read] | None = None
+        self.since = time.monotonic()  # it was given something to do, first to start
         self.files = 0
 
     def end(self) -> str:
@@ -104,9 +114,11 @@ class _Worker(Generic[Read]):
         self.connection.close()
         self.process.join(0.1)
         self.process.kill()
-        self.process.join()
+        self.process.join(GRACE)  # not for ever: a dead disk holds processes beyond any signal
         code = self.process.exitcode
-        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        if code is None:
+            return "it does not end"
+        return SIGNALS.get(-code, f"signal {-code}") if code < 0 else f"exit status {code}"
 
 
 class _Pool(Generic[Read]):
@@ -117,12 +129,15 @@ class _Pool(Generic[Read]):
         self._workers = [_Worker(read, seconds) for _ in range(workers)]
         self._todo: deque[_Task[Read]] = deque()
         self._closed = False
+        self._broken: BaseException | None = None
         self._bell, self._ring = multiprocessing.Pipe(duplex=False)
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def submit(self, row: Row) -> "Future[Read | DecodeError]":
         """Have a file read."""
+        if self._broken is not None:
+            raise self._broken
         future: Future[Read | DecodeError] = Future()
         self._todo.append(_Task(row, future))
         self._ring.send_bytes(b"!")
@@ -141,61 +156,92 @@ class _Pool(Generic[Read]):
         self._ring.close()
 
     def _run(self) -> None:
-        while not self._closed:
-            self._give()
-            busy = {worker.connection: worker for worker in self._workers if worker.task is not None}
-            for ready in wait([self._bell, *busy]):
-                if ready is self._bell:
-                    self._bell.recv_bytes()
-                else:
-                    self._take(busy[ready])
+        try:
+            while not self._closed:
+                self._give()
+                self._listen()
+        except BaseException as error:  # nobody may wait for a file that nobody reads
+            self._broken = error
+            for task in [*(worker.task for worker in self._workers), *self._todo]:
+                if task is not None and not task.future.done():
+                    task.future.set_exception(error)
 
     def _give(self) -> None:
         """Files for the idle workers."""
         for place, worker in enumerate(self._workers):
-            if worker.task is None and self._todo:
+            if worker.ready and worker.task is None and self._todo:
                 if worker.files >= FILES_A_WORKER or not worker.process.is_alive():
                     worker.end()
-                    worker = self._workers[place] = _Worker(self._read, self._seconds)
-                worker.task = self._todo.popleft()
+                    self._workers[place] = _Worker(self._read, self._seconds)
+                    continue
+                worker.task, worker.since = self._todo.popleft(), time.monotonic()
                 worker.files += 1
                 with suppress(OSError):  # it dies at this very moment: `_take` will see that
                     worker.connection.send(worker.task.row)
 
+    def _listen(self) -> None:
+        """Wait until a worker has something to say, or is long overdue, or there is something to give."""
+        busy = {worker.connection: worker for worker in self._workers if worker.task is not None or not worker.ready}
+        for heard in wait([self._bell, *busy], GRACE):
+            if heard is self._bell:
+                self._bell.recv_bytes()
+            else:
+                self._take(busy[heard])
+        now = time.monotonic()
+        for worker in busy.values():
+            if (worker.task is not None or not worker.ready) and now - worker.since > self._seconds + GRACE:
+                worker.process.kill()
+                self._bury(worker, late=True)
+
     def _take(self, worker: _Worker[Read]) -> None:
         """What a worker has read, or its end."""
-        assert worker.task is not None
         try:
             result = _receive(worker.connection)
         except (EOFError, OSError):
             self._bury(worker)
-        else:
+            return
+        if worker.task is not None:
             worker.task.future.set_result(result)
-            worker.task = None
+        worker.ready, worker.task = True, None
 
-    def _bury(self, worker: _Worker[Read]) -> None:
+    def _bury(self, worker: _Worker[Read], late: bool = False) -> None:
         """Put a new worker in the place of one that is dead; the file it read is a failure, or tried again."""
-        self._workers[self._workers.index(worker)] = _Worker(self._read, self._seconds)
         cause = worker.end()
-        task = worker.task
-        assert task is not None
+        task, worker.task = worker.task, None
+        if task is None:
+            raise RuntimeError(
+                f"processes that read files cannot start ({cause}); a script that uses them needs "
+                'if __name__ == "__main__":'
+            )
+        self._workers[self._workers.index(worker)] = _Worker(self._read, self._seconds)
         task.attempts += 1
-        if cause == "SIGKILL" and task.attempts < ATTEMPTS:
+        if late or cause == "SIGALRM":
+            reason = f"takes longer than {self._seconds:g} s to read"
+        elif cause == "SIGKILL" and task.attempts < ATTEMPTS:
             self._todo.appendleft(task)
             return
-        late = cause == "SIGALRM"
-        reason = (
-            f"takes longer than {self._seconds:g} s to read" if late else f"ends the process that reads it ({cause})"
-        )
+        else:
+            reason = f"ends the process that reads it ({cause})"
         task.future.set_result(DecodeError(task.row.path, reason))
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes that are started in this block never see Ctrl-C."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(connection: Connection, read: Callable[[Row], Any], seconds: float) -> None:
     """What a worker process does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the job, which then kills its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)
     os.environ["TQDM_DISABLE"] = "1"  # iopath shows a bar for every download
     Thread(target=_end_with_the_job, daemon=True).start()
+    _send(connection, READY)
     while True:
         try:
             row = connection.recv()
@@ -209,7 +255,7 @@ def _work(connection: Connection, read: Callable[[Row], Any], seconds: float) ->
 
 def _send(connection: Connection, result: Any) -> None:
     """Hand a result over; arrays as they are in memory, which for 12 MB takes 2 ms where pickling takes 10."""
-    if isinstance(result, np.ndarray) and result.flags.c_contiguous:
+    if isinstance(result, np.ndarray) and result.flags.c_contiguous and result.size:
         connection.send((result.shape, result.dtype.str))
         connection.send_bytes(result.data.cast("B"))
     else:

@@ -7,10 +7,10 @@ import numpy as np
 from vidsemi.corpus.formats import IMAGE_SUFFIXES
 from vidsemi.corpus.manifest import Row
 from vidsemi.media.backends import read_foreign
+from vidsemi.media.clips import ChooseFrames
 from vidsemi.media.container import Trim, decode_errors
 from vidsemi.media.image import read_image
 from vidsemi.media.sources import locate, read_bytes
-from vidsemi.media.sparse import ChooseFrames
 from vidsemi.media.transforms import Decoder
 from vidsemi.media.video import read_video
 

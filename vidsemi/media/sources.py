@@ -6,6 +6,7 @@ from contextlib import suppress
 from functools import cache
 from threading import RLock
 from typing import Any
+from urllib.parse import urlsplit
 
 from vidsemi.corpus.manifest import Row
 from vidsemi.errors import DecodeError
@@ -34,8 +35,8 @@ def locate(row: Row) -> Source:
     return Source(path, row.offset, row.size)
 
 
-def read_bytes(source: Source) -> bytes:
-    """All bytes of a source, for small files.
+def read_bytes(source: Source, first: int = -1) -> bytes:
+    """The first bytes of a source, or all of them, for small files.
 
     Raises:
         DecodeError: it cannot be read.
@@ -43,7 +44,7 @@ def read_bytes(source: Source) -> bytes:
     try:
         with open(source.path, "rb") as file:
             file.seek(source.offset or 0)
-            return file.read(-1 if source.size is None else source.size)
+            return file.read(min((n for n in (first, source.size or -1) if n >= 0), default=-1))
     except OSError as error:
         raise DecodeError(source.path, error.strerror or str(error)) from None
 
@@ -52,8 +53,8 @@ def _fetch(uri: str) -> str:
     """A local copy of a URI. Every web address has a folder of its own in the cache, and none can lead out of it."""
     from iopath.common.file_io import get_cache_dir
 
-    if ".." in uri.split("/"):
-        raise DecodeError(uri, "an address with .. in it is not followed")
+    if ".." in urlsplit(uri).path.split("/") or not uri.isprintable():
+        raise DecodeError(uri, "an address with .. or unprintable characters in it is not followed")
     folder = os.path.join(get_cache_dir(), "vidsemi")
     if uri.startswith(WEB):
         cache = {"cache_dir": os.path.join(folder, hashlib.sha256(uri.encode()).hexdigest()[:16])}

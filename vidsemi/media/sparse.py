@@ -8,7 +8,6 @@ What comes out is held against the packets: one frame each, in order, none damag
 parse. Whatever does not fit gives None, and the caller decodes everything.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,10 +16,9 @@ import numpy as np
 from av.container import InputContainer
 
 from vidsemi.media.canvas import Canvas
+from vidsemi.media.clips import ChooseFrames
 from vidsemi.media.container import Source, Trim
 from vidsemi.media.packets import REORDER, Table, inspector, packets_again, read_table
-
-ChooseFrames = Callable[[int], np.ndarray]  # the video's frame count → frame numbers in [0, count), any order
 
 CODECS = ("h264", "hevc", "vp9", "libdav1d", "mpeg4")  # those in which a restart point can be told
 SMALL = 64  # bytes; to skip a smaller packet saves little, and damage to it would be likely to go unnoticed
@@ -115,16 +113,12 @@ def decode_stretch(
     if not table.regular or decoder.name not in CODECS:
         return None
     needed = np.isin(numbers, wanted)
-    may_skip = table.sizes >= SMALL if check else np.ones(len(needed), bool)
-    if check and decoder.name not in SKIPPABLE:
-        may_skip[:] = False
-    needed |= ~may_skip
+    if check:
+        needed |= _must_be_seen(table) if decoder.name in SKIPPABLE and _progressive(stream) else True
     number_of = dict(zip(table.stamps.tolist(), numbers.tolist(), strict=True))
     restart_of = dict(zip(table.stamps.tolist(), table.restarts.tolist(), strict=True))
     canvas = Canvas(wanted, size)
     shown: list[int] = []
-    inspect = inspector(stream)
-    due: set[int] = set()  # frames that have to come out
 
     def take(frames: list[av.VideoFrame]) -> bool:
         """Whether these frames are as they should be."""
@@ -136,10 +130,10 @@ def decode_stretch(
             canvas.put(number, frame)
         return True
 
-    plan = zip(_to_send(needed, table.restarts).tolist(), needed.tolist(), table.stamps.tolist(), strict=True)
+    plan = list(zip(table.stamps.tolist(), _to_send(needed, table.restarts).tolist(), needed.tolist(), strict=True))
     mode = None
     try:
-        for packet, (send, need, stamp) in zip(packets_again(source, table, stretch.sought), plan, strict=False):
+        for packet, (stamp, send, need) in zip(packets_again(source, table, stretch.sought), plan, strict=False):
             if packet.pts != stamp:
                 return None
             if send:
@@ -147,17 +141,37 @@ def decode_stretch(
                     decoder.skip_frame, mode = "DEFAULT" if need else "NONREF", need
                 if not take(decoder.decode(packet)):
                     return None
-            referred_to = True if need or not check else inspect(packet)
-            if referred_to is None:
-                return None
-            if send and (need or (check and referred_to)):
-                due.add(number_of[stamp])
         if not take(decoder.decode(None)):
             return None
     except av.FFmpegError:
         return None
-    in_order = all(a < b for a, b in pairwise(shown))
-    return canvas.array() if in_order and canvas.complete and due.issubset(shown) else None
+    if not canvas.complete or any(a >= b for a, b in pairwise(shown)):
+        return None
+    if check and len(shown) < len(plan):
+        came = set(shown)
+        inspect = inspector(stream)
+        for packet, (stamp, send, need) in zip(packets_again(source, table, stretch.sought), plan, strict=False):
+            if number_of[stamp] not in came:
+                referred_to = inspect(packet)
+                if need or referred_to is None or (send and referred_to):
+                    return None
+    return canvas.array()
+
+
+def _must_be_seen(table: Table) -> np.ndarray:
+    """Packets that tell how many frames there are if something is unusual, (n,) bool.
+
+    Small ones; and those that come later than any before them in relation to their place in the order of pictures. A
+    decoder that has not been told how long it has to hold pictures back learns it from these, and drops one or two.
+    """
+    late = np.arange(len(table.stamps)) - np.argsort(np.argsort(table.stamps))
+    latest_before = np.concatenate([[0], np.maximum.accumulate(late)[:-1]])
+    return (table.sizes < SMALL) | (late > np.maximum(latest_before, 0))
+
+
+def _progressive(stream: av.VideoStream) -> bool:
+    """Whether pictures are whole frames, as far as is known: a field may stand alone, and give no frame."""
+    return int(stream.codec_context.field_order) in (0, 1)
 
 
 def _to_send(needed: np.ndarray, restarts: np.ndarray) -> np.ndarray:

@@ -9,10 +9,11 @@ import numpy as np
 
 from vidsemi.errors import DecodeError
 from vidsemi.media.canvas import Canvas
+from vidsemi.media.clips import ChooseFrames
 from vidsemi.media.container import WHOLE, Source, Trim, decode_errors, open_video
 from vidsemi.media.forward import decode_forward
 from vidsemi.media.packets import read_table
-from vidsemi.media.sparse import ChooseFrames, decode_stretch, stretch_around_clip, stretch_around_trim, whole_stretch
+from vidsemi.media.sparse import CODECS, decode_stretch, stretch_around_clip, stretch_around_trim, whole_stretch
 
 
 def read_video(
@@ -72,11 +73,11 @@ def _read_whole(
         table = read_table(container, stream)
         stretch = whole_stretch(table, stream, trim)
         guess = stretch.count if trim else table.frames
-        if guess > 0:
-            wanted = choose(guess)
-            frames = decode_stretch(source, stream, stretch, wanted, size, exact)
+        if guess > 0 and table.regular:
+            frames = decode_stretch(source, stream, stretch, choose(guess), size, exact)
             if frames is not None:
                 return frames
+            exact |= stream.codec_context.name in CODECS  # the count was contradicted, so it is not to be believed
     for _ in range(2):  # where the guess is wrong, the first pass has counted
         wanted = choose(max(guess, 1))
         canvas = Canvas(wanted, size)
