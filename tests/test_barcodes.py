@@ -230,3 +230,25 @@ def test_what_a_decoder_does_not_claim_is_read_by_pyav(make_video: Callable[...,
     file = make_video("a.avi", codec="mpeg4")
     frames = read_frames(Row(0, str(file)), lambda n: np.arange(n), size=SIZE, decoder=decoder)
     assert np.array_equal(frames, forward_decode(file, SIZE))
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "decord"])
+def test_a_playlist_that_is_an_mp4_further_on_names_no_other_file(tmp_path: Path, decoder: str):
+    """Its first four letters are the size of a first box; to an older FFmpeg it is the playlist that it begins as."""
+    write_video(tmp_path / "secret.ts", [200] * 30)
+    mp4 = write_video(tmp_path / "a.mp4", 30, container_options={"movflags": "faststart"})
+    begin = int.from_bytes(b"#EXT", "big")
+    content = bytearray(mp4.read_bytes())
+    table = content.index(b"stco") + 8
+    for entry in range(table + 4, table + 4 + 4 * int.from_bytes(content[table : table + 4], "big"), 4):
+        moved = int.from_bytes(content[entry : entry + 4], "big") + begin
+        content[entry : entry + 4] = moved.to_bytes(4, "big")
+    with open(tmp_path / "both.mp4", "wb") as file:
+        file.write(f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{tmp_path}/secret.ts\n#EXT-X-ENDLIST\n".encode())
+        file.seek(begin)  # the file has a hole up to here
+        file.write(content)
+    try:
+        frames = read_frames(Row(0, str(tmp_path / "both.mp4")), lambda n: np.arange(n), size=SIZE, decoder=decoder)
+    except DecodeError:
+        return
+    assert codes(frames) == list(range(30))
