@@ -2,7 +2,8 @@
 
 Two kinds of packets are left out. Between two restart points (`Table.restarts`) nothing is sent to the decoder after
 the last wanted frame. And H.264 pictures that no other refers to are skipped by the decoder itself. Those of HEVC are
-not: there a picture of a higher temporal layer may refer to one that says it is not referred to.
+not: there a picture of a higher temporal layer may refer to one that says it is not referred to. Where the count has to
+be exact, only H.264 leaves anything out: of other codings little but decoding tells that a packet is damaged.
 
 What comes out is held against the packets: one frame each, in order, none damaged; what was left out must at least
 parse. Whatever does not fit gives None, and the caller decodes everything.
