@@ -5,7 +5,6 @@ core, and is timed over all files after a first one that does not count.
 """
 
 import json
-import multiprocessing
 import os
 import sys
 import time
@@ -208,7 +207,6 @@ def measure_pool(workers: int, frames: int, repeats: int, files: list[str]) -> d
 
 
 if __name__ == "__main__":
-    multiprocessing.freeze_support()
     name, frames, repeats, *files = sys.argv[1:]
     if name.startswith(POOL):
         figures = measure_pool(int(name.removeprefix(POOL)), int(frames), int(repeats), files)

@@ -3,8 +3,8 @@
 decord and torchcodec find frames by the container's index and time stamps. On clips with the frame's number drawn in
 them that goes wrong, silently, in AVI with B-frames (most frames), in MPEG-TS (all, or an error) and for MPEG-4 in MP4
 (decord, a fifth), and for open groups of pictures (decord, most frames after the first group; x265 makes them unless
-told otherwise). They count frames by the header, and conceal damage in their own ways. So they get a file only if its
-packets say that it is none of these; `read_video` reads every other with PyAV.
+told otherwise). They count frames without decoding them, and conceal damage in their own ways. So they get a file only
+if its packets say that it is none of these; `read_video` reads every other with PyAV.
 """
 
 from typing import Any

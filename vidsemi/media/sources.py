@@ -35,7 +35,7 @@ def locate(row: Row) -> Source:
     return Source(path, row.offset, row.size)
 
 
-def read_bytes(source: Source, first: int = -1) -> bytes:
+def read_bytes(source: Source, first: int | None = None) -> bytes:
     """The first bytes of a source, or all of them, for small files.
 
     Raises:
@@ -44,7 +44,7 @@ def read_bytes(source: Source, first: int = -1) -> bytes:
     try:
         with open(source.path, "rb") as file:
             file.seek(source.offset or 0)
-            return file.read(min((n for n in (first, source.size or -1) if n >= 0), default=-1))
+            return file.read(min((limit for limit in (first, source.size) if limit is not None), default=-1))
     except OSError as error:
         raise DecodeError(source.path, error.strerror or str(error)) from None
 
