@@ -1,7 +1,9 @@
 """What the networks run on, and the processes that feed them."""
 
 import os
+import sys
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -47,9 +49,21 @@ def make_loader(
         num_workers=workers,
         collate_fn=collate,
         prefetch_factor=PREFETCH if workers else None,
-        worker_init_fn=_yield_to_the_network,
+        worker_init_fn=start_loader_worker,
     )
 
 
-def _yield_to_the_network(worker: int) -> None:
+def start_loader_worker(worker: int) -> None:
+    """Let a worker yield the cores to the network, and be silent about a reader that goes away."""
     os.nice(NICENESS)
+    sys.excepthook = _report
+
+
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What a worker's thread says of an error.
+
+    Tensors reach the training through a thread of the worker that hands over file descriptors. Ctrl-C in the midst of
+    that cuts the thread's connection, which is no error to print a traceback for.
+    """
+    if not isinstance(error, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)
