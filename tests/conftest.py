@@ -47,7 +47,7 @@ train:
   supervised: {{examples: 24, batch_size: 8, learning_rate: 0.01}}
   pretrain: {{examples: 24, batch_size: 8, learning_rate: 0.01}}
   finetune: {{examples: 16, batch_size: 8, learning_rate: 0.001}}
-score: {{views: 2, shard_size: 20}}
+score: {{views: 2, shard_size: 20, precision: float32}}
 select: {{per_class: 3, per_example: 2}}
 evaluate: {{views: 2}}
 machine: {{device: cpu, workers: 0}}

@@ -1,4 +1,4 @@
-"""Videos that tests make: every frame carries its number as black and white columns."""
+"""What tests make: videos whose frames carry their number as black and white columns, and parts of scores."""
 
 import os
 from collections.abc import Sequence
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+
+from vidsemi.selection import scores
 
 BITS = 8  # of the barcode
 
@@ -131,3 +133,10 @@ def link_ffmpeg(folder: Path) -> str:
         major = library.name.split(".so.")[1].split(".")[0]
         (folder / f"lib{name}.so.{major}").symlink_to(library)
     return f"{folder}:{libraries}"
+
+
+def write_part(
+    folder: Path, number: int, examples: np.ndarray, probabilities: np.ndarray, info: scores.ScoresInfo
+) -> None:
+    """Write a part of scores from all probabilities, (N, classes)."""
+    scores.write_part(folder, number, examples, *scores.top_classes(probabilities, info.per_example), info)

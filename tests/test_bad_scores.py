@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from making import write_part
 from test_scores import PROBABILITIES, info, select_from
 
 from vidsemi.errors import UserError
 from vidsemi.selection import parts as parts_module
-from vidsemi.selection.scores import read_failures, write_part
+from vidsemi.selection.scores import read_failures
 
 
 def rewrite(folder: Path, **columns: list) -> None:

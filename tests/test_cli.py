@@ -97,7 +97,7 @@ def test_parts_by_hand_equal_the_run(tiny_config: WriteConfig, shapes: Path, tmp
     assert tool("run.py", "--cfg", tiny_config()).returncode == 0
     weights = tmp_path / "run/seed0/teacher/train/weights.pt"
     scored = tool("score.py", "--weights", weights, "--manifest", shapes / "unlabeled.csv", "--output", tmp_path / "s",
-                  "--per-example", "2", "--views", "2", "--shard-size", "20", "--workers", "0", "--json")  # fmt: skip
+                  "--per-example", "2", "--views", "2", "--shard-size", "20", "--workers", "0", "--precision", "float32", "--json")  # fmt: skip
     assert json.loads(scored.stdout)["scored"] == 52
     selected = tool("select.py", "--scores", tmp_path / "s", "--per-class", "3", "--per-example", "2",
                     "--output", tmp_path / "d.parquet")  # fmt: skip

@@ -8,12 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from making import write_part
 
 from vidsemi.errors import UserError
 from vidsemi.selection import parts as parts_module
 from vidsemi.selection.parts import numbered_files, open_parts
 from vidsemi.selection.result import Selection, read_selection, write_selection
-from vidsemi.selection.scores import ScoresInfo, count_failures, read_failures, top_classes, write_failures, write_part
+from vidsemi.selection.scores import ScoresInfo, count_failures, read_failures, top_classes, write_failures
 from vidsemi.selection.select import select
 
 PROBABILITIES = np.array([[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0.1, 0.2, 0.7], [0.25, 0.5, 0.25]], np.float32)

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from making import write_part
 
 from vidsemi import cli
 from vidsemi.corpus.hashtags import canonical, matching_classes
@@ -19,7 +20,7 @@ from vidsemi.corpus.manifest import load_manifest
 from vidsemi.files import fingerprint_file
 from vidsemi.selection import describe
 from vidsemi.selection.result import as_ranges, read_selection_info
-from vidsemi.selection.scores import ScoresInfo, write_failures, write_part
+from vidsemi.selection.scores import ScoresInfo, write_failures
 
 CLASSES = ["catching a fish", "yoga", "Zumba", "rare"]
 Select = Callable[..., tuple[int, str, str]]

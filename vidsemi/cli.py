@@ -89,7 +89,10 @@ def _parser() -> Parser:
     _add_weights_and_manifest(score)
     score.add_argument("--output", type=Path, required=True, help="directory for the parts")
     score.add_argument("--per-example", type=int, default=10, metavar="P", help="classes stored an example (10)")
-    score.add_argument("--shard-size", type=int, default=1000, help="examples a part (1000)")
+    score.add_argument("--shard-size", type=int, default=1000, help="examples a part; of tars, as many as fit (1000)")
+    score.add_argument(
+        "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of the network (auto)"
+    )
 
     select = _command(subparsers, "select", commands.select, "choose who teaches what to the student")
     select.add_argument("--scores", type=Path, metavar="DIR", help="directory of scores")
@@ -162,6 +165,7 @@ def _add_weights_and_manifest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, help="folder that the manifest's paths start from")
     parser.add_argument("--views", type=int, default=10, metavar="V", help="clips a video (10)")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--clips-per-forward", type=int, default=64, metavar="N", help="clips in a pass (64)")
     _add_reading(parser)
 
 

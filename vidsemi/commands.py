@@ -91,12 +91,18 @@ def _machine(options: argparse.Namespace) -> Any:
     _check_limits(options)
     from vidsemi.config import Machine
 
-    return Machine(device=options.device, workers=options.workers, seconds_per_file=options.seconds_per_file)
+    return Machine(
+        device=options.device,
+        workers=options.workers,
+        seconds_per_file=options.seconds_per_file,
+        clips_per_forward=options.clips_per_forward,
+    )
 
 
 def _check_limits(options: argparse.Namespace) -> None:
     limits = {"views": (1, 1e6), "workers": (0, 1024), "per_example": (1, 1e6), "shard_size": (1, 1e9)}
-    for name, (least, most) in {**limits, "seconds_per_file": (0.001, 1e7)}.items():
+    more = {"seconds_per_file": (0.001, 1e7), "clips_per_forward": (1, 1e6)}
+    for name, (least, most) in {**limits, **more}.items():
         value = getattr(options, name, None)
         if value is not None and not least <= value <= most:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be from {least} to {most:g}")
@@ -116,6 +122,7 @@ def score(options: argparse.Namespace) -> Answer:
         views=options.views,
         per_example=options.per_example,
         shard_size=options.shard_size,
+        precision=options.precision,
         machine=machine,
         title="score",
     )

@@ -166,7 +166,9 @@ class Score(Section):
     per_example: PositiveInt | None = None
     """Classes stored an example; default: `select.per_example`."""
     shard_size: PositiveInt = 1000
-    """Examples a part file: what is lost at most when scoring is killed."""
+    """Examples a part file, or the whole tars that fit into it: what a worker that is killed loses at most."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the network; auto is bfloat16 on devices that compute with it (docs/scoring.md: what that changes)."""
 
 
 class Select(Section):

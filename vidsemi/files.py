@@ -4,17 +4,20 @@ import errno
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL}  # says `os.link`
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; synced and renamed to it if the block ends well, else removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # a process id is not unique to a shared disk
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -33,6 +36,37 @@ def prepare_target(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not path.is_file():
         raise FileExistsError(errno.EEXIST, "something is there already that is not a file", str(path))
+
+
+def create_exclusive(path: Path, text: str) -> bool:
+    """Create a file unless it exists; whether it was created. Of several processes that try, one succeeds.
+
+    Its content is there from the beginning, where the file system knows links.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        try:
+            with open(path, "x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def remove_temporary(path: Path) -> None:
+    """Remove what killed processes left of attempts to write a file."""
+    for file in path.parent.glob(f".{path.name}.*.tmp"):
+        file.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -78,10 +78,11 @@ class Planner:
         folder = f"seed{seed}/teacher"
         trained = self._train(f"{folder}/train", "teacher", teacher, teacher.train or config.train.supervised, seed)
         self._evaluate(folder, trained, "teacher", "teacher", seed)
-        score = {
+        score: dict[str, Any] = {
             "views": config.score.views,
             "per_example": min(config.score.per_example or config.select.per_example, len(self.corpora.classes)),
             "shard_size": config.score.shard_size,
+            "precision": config.score.precision,
         }
 
         def run_score(stage_folder: Path) -> dict[str, Any]:

@@ -193,12 +193,13 @@ def measure_pool(workers: int, frames: int, repeats: int, files: list[str]) -> d
     from vidsemi.corpus.manifest import Row
     from vidsemi.media.pool import AHEAD, read_all
     from vidsemi.media.transforms import InputSpec
-    from vidsemi.media.views import ViewReader
+    from vidsemi.media.views import ViewReader, ViewRequest
 
-    reader = ViewReader(InputSpec(frames, 1, SIZE, 112, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), VIEWS)
+    reader = ViewReader(InputSpec(frames, 1, SIZE, 112, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), VIEWS, VIEWS)
     warm = AHEAD * workers
     names = (files * (repeats * workers + warm))[: warm + workers * repeats * len(files)]
-    results = read_all(reader, [Row(number, file) for number, file in enumerate(names)], workers=workers, seconds=600)
+    requests = [ViewRequest(Row(number, file), 0, VIEWS, VIEWS) for number, file in enumerate(names)]
+    results = read_all(reader, requests, workers=workers, seconds=600)
     for _ in range(warm):
         next(results)
     begin = time.perf_counter()

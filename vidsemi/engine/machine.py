@@ -17,11 +17,20 @@ from vidsemi.media.pool import NICENESS
 PREFETCH = 4  # batches that a worker has ready
 
 
+def local_rank() -> int:
+    """Which of the workers on this machine this is, as torchrun or srun number them; 0 where there is but one."""
+    return _from_environment("LOCAL_RANK", "SLURM_LOCALID") or 0
+
+
+def _from_environment(*names: str) -> int | None:
+    return next((int(value) for name in names if (value := os.environ.get(name, "")).isdecimal()), None)
+
+
 def pick_device(machine: Machine) -> torch.device:
-    """The device to run on; `auto` is a GPU where there is one."""
+    """The device to run on; `auto` is a GPU where there is one, and each worker's own where there are several."""
     name = machine.device
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = f"cuda:{local_rank() % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
         if device.type == "meta":
@@ -33,8 +42,10 @@ def pick_device(machine: Machine) -> torch.device:
 
 
 def worker_count(machine: Machine) -> int:
-    """Processes that decode."""
-    return machine.workers if machine.workers is not None else usable_cores()
+    """Processes that decode: one a core, the cores shared out among the workers that torchrun starts."""
+    if machine.workers is not None:
+        return machine.workers
+    return max(usable_cores() // (_from_environment("LOCAL_WORLD_SIZE") or 1), 1)
 
 
 def make_loader(

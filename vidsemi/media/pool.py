@@ -14,16 +14,25 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing.connection import Connection, wait
 from threading import Thread
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from vidsemi.corpus.manifest import Row
 from vidsemi.errors import DecodeError
 
+
+class Named(Protocol):
+    """What is asked of the pool: a file, or a part of one; it can be pickled."""
+
+    @property
+    def path(self) -> str:
+        """Where it is, for messages."""
+
+
+Asked = TypeVar("Asked", bound=Named)
 Read = TypeVar("Read")
 
 AHEAD = 4  # files a worker that are being read or wait to be taken; it bounds the memory, whatever the corpus
@@ -39,33 +48,44 @@ NICENESS = 19
 
 
 def read_all(
-    read: Callable[[Row], Read], rows: Iterable[Row], *, workers: int, seconds: float
+    read: Callable[[Asked], Read],
+    files: Iterable[Asked],
+    *,
+    workers: int,
+    seconds: float,
+    ahead: int | None = None,
 ) -> Generator[Read | DecodeError, None, None]:
-    """Read examples, in their order; close the iterator to end the workers before it is through.
+    """Read files, in their order; close the iterator to end the workers before it is through.
 
     Args:
-        read: row → whatever; both can be pickled.
-        rows: the examples.
+        read: file → whatever; both can be pickled.
+        files: a `Row` each, or what else has a path. The next one is asked for when there is room for it.
         workers: processes that read; 0 reads in this one, where a hang or a crash is not survived.
         seconds: limit for a file.
+        ahead: files that are being read or wait to be taken; default: four a worker.
 
     Yields:
-        For every row what `read` gives, or why there is none: it does not decode, takes longer than `seconds`, or
+        For every file what `read` gives, or why there is none: it does not decode, takes longer than `seconds`, or
         ends its process.
 
     Raises:
         RuntimeError: no process can be started.
     """
     if workers == 0:
-        for row in rows:
-            yield _attempt(read, row)
+        for file in files:
+            yield _attempt(read, file)
         return
-    todo = iter(rows)
+    todo = iter(files)
+    first = list(islice(todo, 1))
+    if not first:
+        return  # before any process is started
+    todo = chain(first, todo)
+    most = AHEAD * workers if ahead is None else ahead
     waiting: deque[Future[Read | DecodeError]] = deque()
     pool = _Pool(read, workers, seconds)
     try:
         while True:
-            waiting.extend(pool.submit(row) for row in islice(todo, AHEAD * workers - len(waiting)))
+            waiting.extend(pool.submit(file) for file in islice(todo, most - len(waiting)))
             if not waiting:
                 return
             yield waiting.popleft().result()
@@ -73,18 +93,18 @@ def read_all(
         pool.close()
 
 
-def _attempt(read: Callable[[Row], Read], row: Row) -> Read | DecodeError:
+def _attempt(read: Callable[[Asked], Read], file: Asked) -> Read | DecodeError:
     try:
-        return read(row)
+        return read(file)
     except DecodeError as error:
         return error
     except Exception as error:  # of a library, with a file that nobody foresaw: a failure to report, not the job's end
-        return DecodeError(row.path, f"{type(error).__name__}: {error}")
+        return DecodeError(file.path, f"{type(error).__name__}: {error}")
 
 
 @dataclass
 class _Task(Generic[Read]):
-    row: Row
+    file: Named
     future: "Future[Read | DecodeError]"
     attempts: int = 0
 
@@ -92,7 +112,7 @@ class _Task(Generic[Read]):
 class _Worker(Generic[Read]):
     """A process that reads one file at a time."""
 
-    def __init__(self, read: Callable[[Row], Read], seconds: float):
+    def __init__(self, read: Callable[[Any], Read], seconds: float):
         # Not fork: this process has threads (torch's, ours), and a forked child may wait for ever for a lock of theirs.
         # The server that workers are forked from instead has everything imported and no threads.
         methods = multiprocessing.get_all_start_methods()
@@ -123,7 +143,7 @@ class _Worker(Generic[Read]):
 class _Pool(Generic[Read]):
     """Workers, and a thread that gives them files and takes what they read."""
 
-    def __init__(self, read: Callable[[Row], Read], workers: int, seconds: float):
+    def __init__(self, read: Callable[[Any], Read], workers: int, seconds: float):
         self._read, self._seconds = read, seconds
         self._workers = [_Worker(read, seconds) for _ in range(workers)]
         self._todo: deque[_Task[Read]] = deque()
@@ -133,12 +153,12 @@ class _Pool(Generic[Read]):
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def submit(self, row: Row) -> "Future[Read | DecodeError]":
+    def submit(self, file: Named) -> "Future[Read | DecodeError]":
         """Have a file read."""
         if self._broken is not None:
             raise self._broken
         future: Future[Read | DecodeError] = Future()
-        self._todo.append(_Task(row, future))
+        self._todo.append(_Task(file, future))
         self._ring.send_bytes(b"!")
         return future
 
@@ -176,7 +196,7 @@ class _Pool(Generic[Read]):
                 worker.task, worker.since = self._todo.popleft(), time.monotonic()
                 worker.files += 1
                 with suppress(OSError):  # it dies at this very moment: `_take` will see that
-                    worker.connection.send(worker.task.row)
+                    worker.connection.send(worker.task.file)
 
     def _listen(self) -> None:
         """Wait until a worker has something to say, or is long overdue, or there is something to give."""
@@ -221,7 +241,7 @@ class _Pool(Generic[Read]):
             return
         else:
             reason = f"ends the process that reads it ({cause})"
-        task.future.set_result(DecodeError(task.row.path, reason))
+        task.future.set_result(DecodeError(task.file.path, reason))
 
 
 @contextmanager
@@ -234,7 +254,7 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(connection: Connection, read: Callable[[Row], Any], seconds: float) -> None:
+def _work(connection: Connection, read: Callable[[Any], Any], seconds: float) -> None:
     """What a worker process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)
@@ -243,11 +263,11 @@ def _work(connection: Connection, read: Callable[[Row], Any], seconds: float) ->
     _send(connection, READY)
     while True:
         try:
-            row = connection.recv()
+            file = connection.recv()
         except EOFError:
             return
         signal.setitimer(signal.ITIMER_REAL, seconds)  # the kernel then ends this process, whatever hangs
-        result = _attempt(read, row)
+        result = _attempt(read, file)
         signal.setitimer(signal.ITIMER_REAL, 0)
         _send(connection, result)
 

@@ -92,7 +92,9 @@ class SelectionInfo:
     def missing_parts(self) -> list[list[int]]:
         """Ranges of the score parts that were not read, as far as the scores tell how many there are."""
         end = max((last + 1 for _, last in self.parts), default=0)
-        if self.parts and self.scores.examples and self.scores.shard_size:
+        if self.parts and self.scores.shards is not None:
+            end = max(end, self.scores.shards)
+        elif self.parts and self.scores.examples and self.scores.shard_size:
             end = max(end, -(-self.scores.examples // self.scores.shard_size))
         gaps = pairwise([[-1, -1], *self.parts, [end, end]])
         return [[before[1] + 1, after[0] - 1] for before, after in gaps if after[0] - before[1] > 1]

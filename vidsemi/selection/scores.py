@@ -4,6 +4,8 @@ Any program that writes parts of this form can feed the selection.
 """
 
 import json
+import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -35,8 +37,9 @@ class ScoresInfo:
         crop: side of the crop.
         decoder: library that read the videos.
         precision: of the network's arithmetic.
-        shard_size: examples of the manifest that a part covers.
+        shard_size: examples of the manifest that a part covers, or nearly, where tars are kept whole.
         examples: in the whole manifest.
+        shards: of the whole manifest, each of which becomes a part.
     """
 
     manifest: str
@@ -53,12 +56,20 @@ class ScoresInfo:
     precision: str | None = None
     shard_size: int | None = None
     examples: int | None = None
+    shards: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what a file from elsewhere may say but nobody can work with."""
         for name, least in (("per_example", 1), ("views", 0)):
             _check_number(name, getattr(self, name), least)
-        for name, least in (("frames", 1), ("stride", 1), ("crop", 1), ("shard_size", 1), ("examples", 0)):
+        for name, least in (
+            ("frames", 1),
+            ("stride", 1),
+            ("crop", 1),
+            ("shard_size", 1),
+            ("examples", 0),
+            ("shards", 0),
+        ):
             if getattr(self, name) is not None:
                 _check_number(name, getattr(self, name), least)
         if not (isinstance(self.manifest, str) and isinstance(self.weights, str)):
@@ -106,22 +117,30 @@ def top_classes(probabilities: np.ndarray, per_example: int) -> tuple[np.ndarray
     return order, np.take_along_axis(probabilities, order, axis=1)
 
 
+def part_numbers(folder: Path) -> set[int]:
+    """Numbers of the parts that a directory has."""
+    names = [file.name for file in os.scandir(folder)] if folder.is_dir() else []
+    return {int(match[1]) for name in names if (match := re.fullmatch(r"part-(\d{6,})\.parquet", name))}
+
+
 def part_name(number: int) -> str:
     """File name of a part."""
     return f"part-{number:06d}.parquet"
 
 
-def write_part(folder: Path, number: int, examples: np.ndarray, probabilities: np.ndarray, info: ScoresInfo) -> None:
+def write_part(
+    folder: Path, number: int, examples: np.ndarray, labels: np.ndarray, scores: np.ndarray, info: ScoresInfo
+) -> None:
     """Write one part atomically.
 
     Args:
         folder: the directory of scores.
         number: of the shard, and so of the part.
         examples: (N,) example ids, ascending.
-        probabilities: (N, classes) float32 video scores.
+        labels: (N, P) each example's classes, as `top_classes` gives them.
+        scores: (N, P) float32, their scores.
         info: what the part has in common with the others.
     """
-    labels, scores = top_classes(probabilities, info.per_example)
     table = pa.table(
         {
             "example_id": pa.array(np.repeat(examples, labels.shape[1]), pa.int64()),
@@ -194,12 +213,28 @@ def read_info(file: Path) -> ScoresInfo:
 def parse_info(file: Path, schema: pa.Schema | pq.FileMetaData) -> ScoresInfo:
     """The same from a schema or footer that has been read already."""
     try:
-        metadata = json.loads(schema.metadata[b"vidsemi"])
-        if metadata["format"] != FORMAT:
-            raise UserError(f"{file} has format {metadata['format']}; this version of vidsemi reads format {FORMAT}")
-        return ScoresInfo(**{name: metadata[name] for name in ScoresInfo.__dataclass_fields__ if name in metadata})
+        return _parse(file, schema.metadata[b"vidsemi"])
     except (KeyError, TypeError, ValueError) as error:
         raise not_a_part(file, error) from None
+
+
+def parse_plan(file: Path) -> ScoresInfo:
+    """What the parts of a directory have in common, as its plan.json says.
+
+    Raises:
+        UserError: the file is damaged or no plan.
+    """
+    try:
+        return _parse(file, file.read_bytes())
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise UserError(f"{file} is not the plan of a directory of scores: {' '.join(str(error).split())}") from None
+
+
+def _parse(file: Path, text: bytes) -> ScoresInfo:
+    metadata = json.loads(text)
+    if metadata["format"] != FORMAT:
+        raise UserError(f"{file} has format {metadata['format']}; this version of vidsemi reads format {FORMAT}")
+    return ScoresInfo(**{name: metadata[name] for name in ScoresInfo.__dataclass_fields__ if name in metadata})
 
 
 def not_a_part(file: Path, error: Exception) -> UserError:

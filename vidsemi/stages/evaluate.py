@@ -11,7 +11,9 @@ from vidsemi.config import Machine
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.engine import checkpoint
 from vidsemi.engine.evaluate import accuracy
-from vidsemi.engine.score import VideoScore, score_videos
+from vidsemi.engine.inference import Inference
+from vidsemi.engine.machine import pick_device
+from vidsemi.engine.score import VideoScore, reading_in_processes, score_videos
 from vidsemi.media.views import ViewReader
 from vidsemi.models.flops import measure_cost
 from vidsemi.progress import progress_bar
@@ -34,9 +36,17 @@ def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Ma
     """
     network, spec = checkpoint.load_weights(weights)
     labels = manifest.label_indices(spec.classes, str(weights))
-    shards = [range(len(manifest))]
+    reader = ViewReader(spec.input, views, machine.clips_per_forward)
+    results = score_videos(
+        Inference(network, spec.input, pick_device(machine)),
+        [range(len(manifest))],
+        manifest.row,
+        reader,
+        reading=reading_in_processes(reader, machine),
+        clips_per_forward=machine.clips_per_forward,
+    )
     with (
-        closing(score_videos(network, manifest, ViewReader(spec.input, views), shards, machine)) as scores,
+        closing(results) as scores,
         progress_bar(len(manifest), "video", title) as bar,
     ):
 

@@ -1,21 +1,26 @@
-"""The scoring stage: a teacher over U, shard by shard. A part that exists is whole and is not made again."""
+"""The scoring stage: a teacher over a corpus, shard by shard, by any number of workers that share a directory.
+
+A part that exists is whole and is not made again. What it takes to agree is in the directory: the plan, the claims, and
+the parts themselves.
+"""
 
 import logging
-from contextlib import closing
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, Literal
 
 from vidsemi.config import Machine
 from vidsemi.corpus.manifest import Manifest
+from vidsemi.corpus.shards import cut_into_shards
 from vidsemi.engine import checkpoint
-from vidsemi.engine.score import VideoScore, score_videos
+from vidsemi.engine.claims import Claims
+from vidsemi.engine.inference import Inference, fastest_precision
+from vidsemi.engine.machine import pick_device
 from vidsemi.errors import UserError
 from vidsemi.files import fingerprint_file
 from vidsemi.media.views import ViewReader
-from vidsemi.progress import progress_bar
-from vidsemi.selection.scores import ScoresInfo, count_failures, part_name, read_info, write_failures, write_part
+from vidsemi.selection.scores import ScoresInfo, count_failures
+from vidsemi.stages.score_plan import agree_on_plan
+from vidsemi.stages.score_worker import ScoreWorker
 
 logger = logging.getLogger("vidsemi")
 
@@ -28,28 +33,33 @@ def score_stage(
     views: int,
     per_example: int,
     shard_size: int,
+    precision: Literal["auto", "float32", "bfloat16"],
     machine: Machine,
     title: str,
 ) -> dict[str, Any]:
-    """Score every example of a manifest into `folder` (contract 4.3).
+    """Score every example of a manifest into `folder` (contract 4.3), together with whoever else does the same.
 
     Args:
         folder: gets part-NNNNNN.parquet and failures/part-NNNNNN.parquet.
         weights: of the network that scores.
         manifest: what is scored.
-        views: clips a video.
+        views: clips a video; an image has one view.
         per_example: classes stored an example, P; all of them where the network has fewer.
-        shard_size: examples a part.
+        shard_size: examples a part; of tars, as many whole ones as fit.
+        precision: of the network; auto takes what the directory was begun with, else the fastest of the device.
         machine: what to run on.
         title: for the progress bar.
 
     Returns:
-        Figures: examples scored and failed, parts; of all calls together.
+        Figures: examples scored and failed, parts; of all calls and workers together.
 
     Raises:
         UserError: the folder holds parts that were made from something else, or no example can be read.
     """
     network, spec = checkpoint.load_weights(weights)
+    reader = ViewReader(spec.input, views, machine.clips_per_forward)
+    device = pick_device(machine)
+    shards = cut_into_shards(manifest, shard_size)
     info = ScoresInfo(
         manifest=manifest.fingerprint,
         weights=fingerprint_file(weights),
@@ -61,26 +71,15 @@ def score_stage(
         resize=list(spec.input.resize),
         crop=spec.input.crop,
         decoder=spec.input.decoder,
-        precision="float32",
+        precision=fastest_precision(device) if precision == "auto" else precision,
         shard_size=shard_size,
         examples=len(manifest),
+        shards=len(shards),
     )
-    for file in folder.glob("part-*.parquet"):
-        if name := info.difference(read_info(file)):
-            raise UserError(f"{file} was scored with another '{name}'; choose another output directory")
-    shards = [range(first, min(first + shard_size, len(manifest))) for first in range(0, len(manifest), shard_size)]
-    to_do = [number for number in range(len(shards)) if not (folder / part_name(number)).exists()]
-    left = [shards[number] for number in to_do]
-    with (
-        closing(score_videos(network, manifest, ViewReader(spec.input, views), left, machine)) as scores,
-        progress_bar(len(manifest), "video", title, len(manifest) - sum(map(len, left))) as bar,
-    ):
-        for number in to_do:
-            shard = []
-            for _ in shards[number]:
-                shard.append(next(scores))
-                bar.update()
-            _write(folder, number, shard, manifest, info)
+    info = agree_on_plan(folder, info, any_precision=precision == "auto")
+    infer = Inference(network, spec.input, device, "bfloat16" if info.precision == "bfloat16" else "float32")
+    with Claims(folder / "claims") as claims:
+        ScoreWorker(folder, manifest, shards, info, infer, reader, machine, claims, title).work()
     failed = count_failures(folder)
     if failed:
         logger.warning("%s: %d of %d videos cannot be read; see %s", title, failed, len(manifest), folder / "failures")
@@ -88,17 +87,4 @@ def score_stage(
         raise UserError(
             f"not one of the {len(manifest)} examples of {manifest.file} can be read; see {folder / 'failures'}"
         )
-    return {"scored": len(manifest) - failed, "failed": failed, "parts": len(shards)}
-
-
-def _write(folder: Path, number: int, shard: list[VideoScore], manifest: Manifest, info: ScoresInfo) -> None:
-    """Write a shard: its failures first, so that a part that exists has both."""
-    good = [(score.example_id, score.probabilities) for score in shard if score.probabilities is not None]
-    bad = [
-        (score.example_id, manifest.row(score.example_id).path, score.error or "")
-        for score in shard
-        if score.probabilities is None
-    ]
-    write_failures(folder, number, bad)
-    probabilities = np.stack([row for _, row in good]) if good else np.zeros((0, len(info.classes)), np.float32)
-    write_part(folder, number, np.array([example_id for example_id, _ in good], np.int64), probabilities, info)
+    return {"scored": len(manifest) - failed, "failed": failed, "parts": len(shards), "precision": info.precision}

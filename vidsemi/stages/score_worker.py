@@ -1,0 +1,172 @@
+"""One worker of a scoring job: it takes shards that nobody has, then those of workers that died, until none is left."""
+
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from vidsemi.config import Machine
+from vidsemi.corpus.manifest import Manifest
+from vidsemi.engine.claims import Claim, Claims
+from vidsemi.engine.inference import Inference
+from vidsemi.engine.machine import local_rank, worker_count
+from vidsemi.engine.score import Clock, Reading, VideoScore, Views, reading_in_processes, score_videos
+from vidsemi.files import remove_temporary
+from vidsemi.media.pool import read_all
+from vidsemi.media.views import ViewReader, ViewRequest
+from vidsemi.progress import progress_bar
+from vidsemi.selection.scores import ScoresInfo, part_name, part_numbers, top_classes, write_failures, write_part
+
+LOOK_AGAIN = 10.0  # seconds between looks at what other workers have done
+WAIT = 1.0  # seconds between looks when only others have something to do
+DEADLY = "ends the process that scores it, time after time"
+
+
+class ScoreWorker:
+    """Scores shards of a manifest into a directory. Arguments as in `score_stage`, and what it makes of them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        shards: list[range],
+        info: ScoresInfo,
+        infer: Inference,
+        reader: ViewReader,
+        machine: Machine,
+        claims: Claims,
+        title: str,
+    ):
+        self._folder, self._manifest, self._shards, self._info = folder, manifest, shards, info
+        self._infer, self._reader, self._machine, self._claims = infer, reader, machine, claims
+        self._clock = Clock()
+        self._failed = 0
+        self._done = part_numbers(folder)
+        self._looked = time.monotonic()
+        done = self._examples(self._done)
+        self._bar = progress_bar(len(manifest), "video", title, done, silent=local_rank() != 0)
+
+    def work(self) -> None:
+        """Score until every shard has its part."""
+        with self._bar:
+            while left := self._left():
+                begun = len(self._done)
+                self._score(self._unclaimed(left), reading_in_processes(self._reader, self._machine))
+                for number in left:
+                    if claim := self._mine(self._claims.take_over(number)):
+                        self._score([claim], self._carefully(claim))
+                if len(self._done) == begun and self._left():
+                    self._bar.refresh()
+                    time.sleep(WAIT)
+        self._claims.clear()
+
+    def _left(self) -> list[int]:
+        """The shards that have no part now."""
+        before, self._done = self._done, part_numbers(self._folder)
+        self._looked = time.monotonic()
+        self._bar.update(self._examples(self._done - before))
+        return [number for number in range(len(self._shards)) if number not in self._done]
+
+    def _examples(self, numbers: Iterable[int]) -> int:
+        return sum(len(self._shards[number]) for number in numbers if number < len(self._shards))
+
+    def _unclaimed(self, left: list[int]) -> Iterator[Claim]:
+        """Claims of shards that nobody has, one at a time."""
+        for number in left:
+            if time.monotonic() - self._looked > LOOK_AGAIN:
+                self._left()
+            if number not in self._done and (claim := self._mine(self._claims.take(number))):
+                yield claim
+
+    def _mine(self, claim: Claim | None) -> Claim | None:
+        """A claim, unless somebody has finished the shard since we looked."""
+        if claim is not None and (self._folder / part_name(claim.number)).exists():
+            self._claims.release(claim)
+            return None
+        return claim
+
+    def _score(self, claims: Iterable[Claim], reading: Reading) -> None:
+        """Score the shards of claims and write their parts."""
+        taken: deque[tuple[Claim, list[int]]] = deque()
+
+        def shards() -> Iterator[Sequence[int]]:
+            for claim in claims:
+                examples = [example for example in self._shards[claim.number] if example not in claim.deadly]
+                if examples:
+                    taken.append((claim, examples))
+                    yield examples
+                else:
+                    self._write(claim, [])
+
+        scores = score_videos(
+            self._infer,
+            shards(),
+            self._manifest.row,
+            self._reader,
+            reading=reading,
+            clips_per_forward=self._machine.clips_per_forward,
+            clock=self._clock,
+        )
+        with closing(scores):
+            while first := next(scores, None):
+                claim, examples = taken.popleft()
+                rest = islice(scores, len(examples) - 1)
+                self._write(claim, [self._reduced(first), *map(self._reduced, rest)])
+
+    def _reduced(self, score: VideoScore) -> tuple[int, np.ndarray, np.ndarray] | tuple[int, str]:
+        """An example's id with its best classes and their scores, or with the reason why there are none."""
+        self._failed += score.error is not None
+        self._bar.set_postfix_str(
+            f"{self._failed} cannot be read, waits for data {self._clock.share:.0%}", refresh=False
+        )
+        self._bar.update()
+        if score.probabilities is None:
+            return score.example_id, score.error or ""
+        labels, scores = top_classes(score.probabilities[None], self._info.per_example)
+        return score.example_id, labels[0], scores[0]
+
+    def _carefully(self, claim: Claim) -> Reading:
+        """Reading one file at a time, with a note of which, so that one that ends this process is found."""
+
+        def reading(requests: Iterable[ViewRequest]) -> Generator[Views, None, None]:
+            def noted() -> Iterator[ViewRequest]:
+                for request in requests:
+                    claim.note(request.row.example_id)
+                    yield request
+
+            workers = min(worker_count(self._machine), 1)
+            seconds = self._machine.seconds_per_file
+            with closing(read_all(self._reader, noted(), workers=workers, seconds=seconds, ahead=1)) as ready:
+                for views in ready:
+                    claim.note(None)
+                    yield views
+
+        return reading
+
+    def _write(self, claim: Claim, scores: list[tuple]) -> None:
+        """Write a shard: its failures first, so that a part that exists has both."""
+        number, path = claim.number, self._folder / part_name(claim.number)
+        if claim.careful:
+            remove_temporary(path)
+            remove_temporary(self._folder / "failures" / path.name)
+        good = [score for score in scores if len(score) == 3]
+        bad = [score for score in scores if len(score) == 2]
+        bad += [(example, DEADLY) for example in self._shards[number] if example in claim.deadly]
+        write_failures(
+            self._folder, number, [(example, self._manifest.row(example).path, why) for example, why in sorted(bad)]
+        )
+        width = self._info.per_example
+        write_part(
+            self._folder,
+            number,
+            np.array([example for example, _, _ in good], np.int64),
+            np.array([labels for _, labels, _ in good], np.int64).reshape(-1, width),
+            np.array([values for _, _, values in good], np.float32).reshape(-1, width),
+            self._info,
+        )
+        self._done.add(number)
+        self._claims.release(claim)
