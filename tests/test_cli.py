@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from vidsemi import cli, commands
+from vidsemi import cli
+from vidsemi.commands import networks
 
 WriteConfig = Callable[..., Path]
 Result = subprocess.CompletedProcess
@@ -97,7 +98,8 @@ def test_parts_by_hand_equal_the_run(tiny_config: WriteConfig, shapes: Path, tmp
     assert tool("run.py", "--cfg", tiny_config()).returncode == 0
     weights = tmp_path / "run/seed0/teacher/train/weights.pt"
     scored = tool("score.py", "--weights", weights, "--manifest", shapes / "unlabeled.csv", "--output", tmp_path / "s",
-                  "--per-example", "2", "--views", "2", "--shard-size", "20", "--workers", "0", "--precision", "float32", "--json")  # fmt: skip
+                  "--per-example", "2", "--views", "2", "--shard-size", "20", "--workers", "0",
+                  "--precision", "float32", "--json")  # fmt: skip
     assert json.loads(scored.stdout)["scored"] == 52
     selected = tool("select.py", "--scores", tmp_path / "s", "--per-class", "3", "--per-example", "2",
                     "--output", tmp_path / "d.parquet")  # fmt: skip
@@ -204,7 +206,7 @@ def test_a_fault_of_ours_is_status_1(tiny_config: WriteConfig, monkeypatch: pyte
     def broken(options: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(commands, "flops", broken)
+    monkeypatch.setattr(networks, "flops", broken)
     with pytest.raises(ZeroDivisionError):  # the interpreter prints the traceback and exits with 1
         cli.main(["flops", "--model", "r2plus1d_18", "--frames", "8"])
 

@@ -1,6 +1,6 @@
 """The command line. Standard output carries results only; progress and messages go to standard error.
 
-Exit status: 0 done, 1 our fault, 2 the user's input is wrong, 130 interrupted.
+Exit status: 0 done, 1 our fault, 2 the user's input is wrong, 130 interrupted, 143 terminated.
 """
 
 import argparse
@@ -8,12 +8,16 @@ import json
 import logging
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from vidsemi import __version__, commands
+from vidsemi import __version__
+from vidsemi.commands import benchmarks, manifests, networks, runs
+from vidsemi.commands.answer import Answer
 from vidsemi.errors import UserError
 
 logger = logging.getLogger("vidsemi")
@@ -27,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     logger.setLevel(logging.INFO)
+    with suppress(ValueError):  # called from another thread than the main one, which no signal reaches
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         document, text = options.command(options)
     except UserError as error:
@@ -38,11 +44,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\nvidsemi: interrupted; this goes on from here: {shlex.join(sys.orig_argv)}", file=sys.stderr)
         return 130
+    except Terminated:
+        print(f"\nvidsemi: terminated; this goes on from here: {shlex.join(sys.orig_argv)}", file=sys.stderr)
+        return 143
     try:
         print(json.dumps(document, indent=2, ensure_ascii=False) if options.json else text, flush=True)
     except BrokenPipeError:  # the reader (`| head`) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+class Terminated(BaseException):
+    """Somebody wants this process to end: a scheduler that needs the machine, or torchrun."""
+
+
+def _terminate(number: int, frame: Any) -> NoReturn:
+    raise Terminated
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,15 +86,17 @@ def _parser() -> Parser:
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    run = _command(subparsers, "run", commands.run, "every stage of a config that is not done yet")
+    run = _command(subparsers, "run", runs.run, "every stage of a config that is not done yet")
     run.add_argument("--cfg", required=True, metavar="FILE", help="config; a bare name is also looked up in configs/")
     run.add_argument("--until", metavar="STAGE", help="leave out the stages after this one, e.g. select")
     run.add_argument("--check", action="store_true", help="look at config, data and output; run nothing")
     run.add_argument("overrides", nargs="*", metavar="key.path=value", help="settings instead of those of the config")
 
-    manifest = _command(subparsers, "manifest", commands.manifest, "a manifest from a format that you have")
-    manifest.add_argument("format", choices=["table", "folder", "kinetics", "ucf101"])
-    manifest.add_argument("file", nargs="?", type=Path, help="CSV, Parquet or split file (not for `folder`)")
+    manifest = _command(subparsers, "manifest", manifests.manifest, "a manifest from a format that you have")
+    manifest.add_argument("format", choices=["table", "folder", "kinetics", "ucf101", "tar"])
+    manifest.add_argument(
+        "files", nargs="*", metavar="FILE", help="CSV, Parquet or split file; tars or folders of them, with {0..9} or *"
+    )
     manifest.add_argument("--root", type=Path, help="folder of the videos or images")
     manifest.add_argument("--output", type=Path, help="manifest to write, .parquet or .csv")
     manifest.add_argument("--path-column", default="path", help="name of the path column (`table`)")
@@ -85,8 +104,9 @@ def _parser() -> Parser:
     manifest.add_argument("--verify", action="store_true", help="decode every file; write a table of what they are")
     _add_reading(manifest)
 
-    score = _command(subparsers, "score", commands.score, "score a corpus with a network")
-    _add_weights_and_manifest(score)
+    score = _command(subparsers, "score", networks.score, "score a corpus with a network")
+    _add_network(score)
+    _add_manifest(score)
     score.add_argument("--output", type=Path, required=True, help="directory for the parts")
     score.add_argument("--per-example", type=int, default=10, metavar="P", help="classes stored an example (10)")
     score.add_argument("--shard-size", type=int, default=1000, help="examples a part; of tars, as many as fit (1000)")
@@ -94,7 +114,12 @@ def _parser() -> Parser:
         "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of the network (auto)"
     )
 
-    select = _command(subparsers, "select", commands.select, "choose who teaches what to the student")
+    predict = _command(subparsers, "predict", networks.predict, "the best classes of videos and images")
+    predict.add_argument("files", nargs="+", metavar="FILE", help="videos, images, or folders of them")
+    predict.add_argument("--top", type=int, default=5, metavar="N", help="classes shown (5)")
+    _add_network(predict)
+
+    select = _command(subparsers, "select", runs.select, "choose who teaches what to the student")
     select.add_argument("--scores", type=Path, metavar="DIR", help="directory of scores")
     select.add_argument("--per-class", type=int, metavar="K", help="examples a class takes")
     select.add_argument("--per-example", type=int, metavar="P", help="classes an example may teach")
@@ -106,14 +131,15 @@ def _parser() -> Parser:
     select.add_argument("--merge", type=Path, nargs="+", default=[], metavar="S", help="selections of other parts")
     select.add_argument("--output", type=Path, required=True, help="selection to write, .parquet")
 
-    evaluate = _command(subparsers, "evaluate", commands.evaluate, "video-level accuracy of a network")
-    _add_weights_and_manifest(evaluate)
+    evaluate = _command(subparsers, "evaluate", networks.evaluate, "video-level accuracy of a network")
+    _add_network(evaluate)
+    _add_manifest(evaluate)
 
-    report = _command(subparsers, "report", commands.report, "accuracy beside FLOPs of one or more runs")
+    report = _command(subparsers, "report", runs.report, "accuracy beside FLOPs of one or more runs")
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="output directory of a run")
     report.add_argument("--output", type=Path, help="where the report goes; default: the run's own directory")
 
-    flops = _command(subparsers, "flops", commands.flops, "parameters and multiply-adds of a network")
+    flops = _command(subparsers, "flops", networks.flops, "parameters and multiply-adds of a network")
     flops.add_argument("--model", required=True, metavar="NAME")
     flops.add_argument("--frames", type=int, required=True, metavar="T", help="clip length")
     flops.add_argument("--size", type=int, default=112, metavar="S", help="side of the crop (112)")
@@ -123,13 +149,14 @@ def _parser() -> Parser:
 
     bench = subparsers.add_parser("bench", help="time vidsemi beside its peers and limits")
     subjects = bench.add_subparsers(dest="subject", metavar="SUBJECT", required=True)
-    _add_bench_select(_command(subjects, "select", commands.bench, "the choice of the best rows of every class"))
-    _add_bench_decode(_command(subjects, "decode", commands.bench, "the reading of a video's ten test clips"))
+    _add_bench_select(_command(subjects, "select", benchmarks.bench, "the choice of the best rows of every class"))
+    _add_bench_decode(_command(subjects, "decode", benchmarks.bench, "the reading of a video's ten test clips"))
+    _add_bench_score(_command(subjects, "score", benchmarks.bench, "the scoring of a corpus, from files to parts"))
     return parser
 
 
 def _command(
-    subparsers: Any, name: str, function: Callable[[argparse.Namespace], commands.Answer], about: str
+    subparsers: Any, name: str, function: Callable[[argparse.Namespace], Answer], about: str
 ) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
@@ -153,19 +180,30 @@ def _add_bench_decode(bench: argparse.ArgumentParser) -> None:
     _add_bench(bench)
 
 
+def _add_bench_score(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument("files", nargs="*", type=Path, metavar="FILE", help="videos; default: those of moving_shapes")
+    bench.add_argument("--videos", type=int, default=300, help="scored in a run, a tenth by the large network (300)")
+    _add_bench(bench)
+
+
 def _add_bench(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--rounds", type=int, default=3, help="runs of each contender (3)")
     bench.add_argument("--data", type=Path, default=Path("data/bench"), help="where files are made (data/bench)")
     bench.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these contenders only")
 
 
-def _add_weights_and_manifest(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
+def _add_manifest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="examples, .parquet or .csv")
     parser.add_argument("--root", type=Path, help="folder that the manifest's paths start from")
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
     parser.add_argument("--views", type=int, default=10, metavar="V", help="clips a video (10)")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--clips-per-forward", type=int, default=64, metavar="N", help="clips in a pass (64)")
+    parser.add_argument(
+        "--clips-per-forward", type=int, metavar="N", help="clips in a pass; default: 10 on a CPU, else 64"
+    )
     _add_reading(parser)
 
 

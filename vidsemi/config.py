@@ -201,8 +201,8 @@ class Machine(Section):
     """Processes that decode; default: the number of cores. 0 decodes in the main process."""
     seconds_per_file: float = Field(600, gt=0, le=1e7)
     """Scoring, evaluation, `manifest --verify`: limit for a file; one that takes longer cannot be read."""
-    clips_per_forward: PositiveInt = 64
-    """Clips that go through the network at once when scoring and evaluating."""
+    clips_per_forward: PositiveInt | None = None
+    """Clips that go through the network at once when scoring and evaluating; default: 10 on a CPU, 64 elsewhere."""
     checkpoint_seconds: PositiveFloat = 300
     """Time between the checkpoints that a killed training goes on from."""
 

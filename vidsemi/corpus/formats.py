@@ -77,7 +77,7 @@ def read_table_format(file: Path, root: Path | None, *, path_column: str, label_
 def read_folder(root: Path) -> Found:
     """A folder a class: root/<class>/…/<file>. Files directly under root have no class and are an error."""
     found = Found()
-    for file in _media_files(root):
+    for file in media_files(root):
         parts = file.relative_to(root).parts
         if len(parts) < 2:
             raise UserError(f"{file} lies in no class folder; expected {root}/<class>/{file.name}")
@@ -91,7 +91,7 @@ def read_kinetics(file: Path, root: Path) -> Found:
     Files may lie anywhere under `root`, named <id>_<start>_<end>.* with six digits each, or <id>.* or v_<id>.*; whole
     videos under the last two names are trimmed to the annotated seconds.
     """
-    files = {path.stem: path for path in _media_files(root)}
+    files = {path.stem: path for path in media_files(root)}
     found = Found()
     for number, row in _csv_rows(file, ("youtube_id", "time_start", "time_end")):
         name = row["youtube_id"]
@@ -175,7 +175,7 @@ def _raise(error: OSError) -> None:
     raise UserError(f"{error.filename} cannot be read: {error.strerror}")
 
 
-def _media_files(root: Path) -> list[Path]:
+def media_files(root: Path) -> list[Path]:
     """Every video or image below a folder, sorted by path; hidden files and folders are left out."""
     if not root.is_dir():
         raise UserError(f"there is no folder {root}")

@@ -1,9 +1,11 @@
 """Manifests: the table of examples that every stage starts from (contract 4.2 in docs/architecture.md)."""
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -166,10 +168,19 @@ def write_manifest(file: Path, columns: dict[str, list]) -> None:
         columns: values by column name (names of `COLUMNS`), lists of one length.
     """
     table = pa.table({name: pa.array(values, COLUMNS[name]) for name, values in columns.items()})
-    with atomic_path(file) as temporary:
-        if file.suffix == ".parquet":
-            pq.write_table(table, temporary, compression="zstd")
-        elif file.suffix == ".csv":
-            pyarrow.csv.write_csv(table, temporary, pyarrow.csv.WriteOptions(quoting_style="needed"))
-        else:
-            raise UserError(f"{file}: a manifest is a .csv or a .parquet file")
+    write_tables(file, table.schema, [table])
+
+
+def write_tables(file: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    """Write a manifest that need not be in memory as a whole, as CSV or Parquet by the suffix of `file`."""
+    with atomic_path(file) as temporary, _writer(file, temporary, schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+
+
+def _writer(file: Path, temporary: Path, schema: pa.Schema) -> Any:
+    if file.suffix == ".parquet":
+        return pq.ParquetWriter(temporary, schema, compression="zstd")
+    if file.suffix == ".csv":
+        return pyarrow.csv.CSVWriter(temporary, schema, write_options=pyarrow.csv.WriteOptions(quoting_style="needed"))
+    raise UserError(f"{file}: a manifest is a .csv or a .parquet file")

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
+from vidsemi.engine.machine import keep_freed_memory
 from vidsemi.engine.normalize import normalize
 from vidsemi.media.transforms import InputSpec
 
@@ -40,12 +41,18 @@ class Inference:
     """
 
     def __init__(self, network: nn.Module, spec: InputSpec, device: torch.device, precision: Precision = "float32"):
-        self._spec, self._device, self._precision = spec, device, precision
+        self.device = device
+        self._spec, self._precision = spec, precision
         on_cpu = device.type == "cpu"
         self._format = torch.channels_last_3d if on_cpu else torch.contiguous_format
         self._network = _fused(network.eval()).to(device)
         if on_cpu:
+            keep_freed_memory()
             self._network.to(memory_format=torch.channels_last_3d)
+        if precision == "bfloat16":  # once, where autocast would cast them in every pass
+            for layer in self._network.modules():
+                if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
+                    layer.to(torch.bfloat16)
 
     @torch.inference_mode()
     def __call__(self, clips: Sequence[np.ndarray]) -> torch.Tensor:
@@ -55,10 +62,13 @@ class Inference:
             clips: arrays (…, T, 3, crop, crop) uint8 that make N clips together.
         """
         shape = (sum(map(len, clips)), *clips[0].shape[1:])
-        batch = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
-        torch.cat([torch.from_numpy(part) for part in clips], out=batch)
-        x = normalize(batch.to(self._device, non_blocking=True), self._spec, self._format)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
+        if len(clips) == 1 and self.device.type == "cpu":
+            batch = torch.from_numpy(clips[0])
+        else:
+            batch = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+            torch.cat([torch.from_numpy(part) for part in clips], out=batch)
+        x = normalize(batch.to(self.device, non_blocking=True), self._spec, self._format)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
             logits = self._network(x)
         return logits.float().softmax(dim=1)
 

@@ -55,10 +55,10 @@ class Clock:
         return self.waited / max(time.monotonic() - self.began, 1e-9)
 
 
-def reading_in_processes(reader: ViewReader, machine: Machine) -> Reading:
-    """Decoding in worker processes, ahead of the network by two passes of it and four videos a worker."""
+def reading_in_processes(reader: ViewReader, machine: Machine, clips_per_forward: int) -> Reading:
+    """Decoding in worker processes, ahead of the network by four videos a worker, or two passes of it."""
     workers = worker_count(machine)
-    videos = -(-machine.clips_per_forward // min(reader.views, reader.most))
+    videos = -(-clips_per_forward // min(reader.views, reader.most))
     return partial(
         read_all,
         reader,

@@ -46,7 +46,7 @@ class ViewReader:
 
     spec: InputSpec
     views: int
-    most: int
+    most: int = 64
 
     def __post_init__(self) -> None:
         """Refuse a decoder that is not installed, with a UserError."""

@@ -12,7 +12,7 @@ from vidsemi.corpus.manifest import Manifest
 from vidsemi.engine import checkpoint
 from vidsemi.engine.evaluate import accuracy
 from vidsemi.engine.inference import Inference
-from vidsemi.engine.machine import pick_device
+from vidsemi.engine.machine import clips_per_forward, pick_device
 from vidsemi.engine.score import VideoScore, reading_in_processes, score_videos
 from vidsemi.media.views import ViewReader
 from vidsemi.models.flops import measure_cost
@@ -36,14 +36,15 @@ def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Ma
     """
     network, spec = checkpoint.load_weights(weights)
     labels = manifest.label_indices(spec.classes, str(weights))
-    reader = ViewReader(spec.input, views, machine.clips_per_forward)
+    reader, device = ViewReader(spec.input, views), pick_device(machine)
+    most = clips_per_forward(machine, device)
     results = score_videos(
-        Inference(network, spec.input, pick_device(machine)),
+        Inference(network, spec.input, device),
         [range(len(manifest))],
         manifest.row,
         reader,
-        reading=reading_in_processes(reader, machine),
-        clips_per_forward=machine.clips_per_forward,
+        reading=reading_in_processes(reader, machine, most),
+        clips_per_forward=most,
     )
     with (
         closing(results) as scores,

@@ -57,7 +57,7 @@ def score_stage(
         UserError: the folder holds parts that were made from something else, or no example can be read.
     """
     network, spec = checkpoint.load_weights(weights)
-    reader = ViewReader(spec.input, views, machine.clips_per_forward)
+    reader = ViewReader(spec.input, views)
     device = pick_device(machine)
     shards = cut_into_shards(manifest, shard_size)
     info = ScoresInfo(

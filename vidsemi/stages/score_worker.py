@@ -13,7 +13,7 @@ from vidsemi.config import Machine
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.engine.claims import Claim, Claims
 from vidsemi.engine.inference import Inference
-from vidsemi.engine.machine import local_rank, worker_count
+from vidsemi.engine.machine import clips_per_forward, local_rank, worker_count
 from vidsemi.engine.score import Clock, Reading, VideoScore, Views, reading_in_processes, score_videos
 from vidsemi.files import remove_temporary
 from vidsemi.media.pool import read_all
@@ -43,6 +43,7 @@ class ScoreWorker:
     ):
         self._folder, self._manifest, self._shards, self._info = folder, manifest, shards, info
         self._infer, self._reader, self._machine, self._claims = infer, reader, machine, claims
+        self._clips_per_forward = clips_per_forward(machine, infer.device)
         self._clock = Clock()
         self._failed = 0
         self._done = part_numbers(folder)
@@ -52,10 +53,11 @@ class ScoreWorker:
 
     def work(self) -> None:
         """Score until every shard has its part."""
+        ahead = reading_in_processes(self._reader, self._machine, self._clips_per_forward)
         with self._bar:
             while left := self._left():
                 begun = len(self._done)
-                self._score(self._unclaimed(left), reading_in_processes(self._reader, self._machine))
+                self._score(self._unclaimed(left), ahead)
                 for number in left:
                     if claim := self._mine(self._claims.take_over(number)):
                         self._score([claim], self._carefully(claim))
@@ -108,7 +110,7 @@ class ScoreWorker:
             self._manifest.row,
             self._reader,
             reading=reading,
-            clips_per_forward=self._machine.clips_per_forward,
+            clips_per_forward=self._clips_per_forward,
             clock=self._clock,
         )
         with closing(scores):

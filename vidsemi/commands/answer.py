@@ -1,0 +1,32 @@
+"""What commands share."""
+
+import argparse
+from typing import Any
+
+from vidsemi.errors import UserError
+
+Answer = tuple[Any, str]  # the JSON document, and the text for people
+
+
+def check_limits(options: argparse.Namespace) -> None:
+    """Refuse numbers that nothing can be done with."""
+    limits = {
+        "views": (1, 1e6),
+        "workers": (0, 1024),
+        "per_example": (1, 1e6),
+        "shard_size": (1, 1e9),
+        "seconds_per_file": (0.001, 1e7),
+        "clips_per_forward": (1, 1e6),
+        "top": (1, 1e6),
+    }
+    for name, (least, most) in limits.items():
+        value = getattr(options, name, None)
+        if value is not None and not least <= value <= most:
+            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be from {least} to {most:g}")
+
+
+def worker_count(options: argparse.Namespace) -> int:
+    """Processes that read."""
+    from vidsemi.cores import usable_cores
+
+    return options.workers if options.workers is not None else usable_cores()

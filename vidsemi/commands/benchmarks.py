@@ -1,0 +1,59 @@
+"""`vidsemi bench`: parts of vidsemi beside their peers and limits."""
+
+import argparse
+
+from vidsemi.commands.answer import Answer
+from vidsemi.errors import UserError
+
+
+def bench(options: argparse.Namespace) -> Answer:
+    """Time a part of vidsemi beside its peers and its limit."""
+    for name in ("rows", "classes", "per_class", "per_example", "shard_size", "rounds", "repeats", "videos"):
+        if not 1 <= getattr(options, name, 1) <= 10**12:
+            raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must lie in [1, 10^12]")
+    return {"select": _bench_select, "decode": _bench_decode, "score": _bench_score}[options.subject](options)
+
+
+def _bench_decode(options: argparse.Namespace) -> Answer:
+    from vidsemi.bench.decode import bench_decode, made_files, text
+    from vidsemi.pipeline import dataset_folder
+
+    files = options.files or made_files(dataset_folder("moving_shapes") / "prepare.py", options.data)
+    document = bench_decode(files, repeats=options.repeats, rounds=options.rounds, only=options.only)
+    return document, text(document)
+
+
+def _bench_score(options: argparse.Namespace) -> Answer:
+    from vidsemi.bench.decode import made_files
+    from vidsemi.bench.score import bench_score, text
+    from vidsemi.pipeline import dataset_folder
+
+    files = options.files or made_files(dataset_folder("moving_shapes") / "prepare.py", options.data)
+    document = bench_score(files, videos=options.videos, rounds=options.rounds, data=options.data, only=options.only)
+    return document, text(document)
+
+
+def _bench_select(options: argparse.Namespace) -> Answer:
+    if options.per_example > options.classes / 2:
+        raise UserError("--per-example must be at most half of --classes")
+    from vidsemi.bench.select import HEADER, bench_select, cells
+    from vidsemi.markdown import aligned
+
+    document = bench_select(
+        None if options.generate else options.data,
+        rows=int(options.rows),
+        classes=options.classes,
+        per_class=options.per_class,
+        per_example=options.per_example,
+        examples_a_part=options.shard_size,
+        rounds=options.rounds,
+        only=options.only,
+    )
+    versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
+    setting = (
+        f"{document['rows']:,} rows in {document['parts']:,} parts from {document['source']}, "
+        f"{options.classes} classes, K = {options.per_class:,}, P = {options.per_example}\n"
+        f"medians of {options.rounds} runs, each in a fresh process\n"
+        f"{document['cores']} cores of {document['processor']}; {versions}\n"
+    )
+    return document, "\n".join([setting, *aligned(HEADER, cells(document))])

@@ -1,0 +1,114 @@
+"""Commands that take a network: score, predict, evaluate, flops."""
+
+import argparse
+from typing import Any
+
+from vidsemi.commands.answer import Answer, check_limits
+from vidsemi.errors import UserError
+
+
+def _machine(options: argparse.Namespace) -> Any:
+    check_limits(options)
+    from vidsemi.config import Machine
+
+    return Machine(
+        device=options.device,
+        workers=options.workers,
+        seconds_per_file=options.seconds_per_file,
+        clips_per_forward=options.clips_per_forward,
+    )
+
+
+def score(options: argparse.Namespace) -> Answer:
+    """Score a corpus."""
+    machine = _machine(options)
+    from vidsemi.corpus.manifest import load_manifest
+    from vidsemi.stages.score import score_stage
+
+    corpus = load_manifest(options.manifest, options.root)
+    figures = score_stage(
+        options.output,
+        weights=options.weights,
+        manifest=corpus,
+        views=options.views,
+        per_example=options.per_example,
+        shard_size=options.shard_size,
+        precision=options.precision,
+        machine=machine,
+        title="score",
+    )
+    text = f"{options.output}: {figures['scored']} of {len(corpus)} examples scored, {figures['failed']} cannot be read"
+    return {"scores": str(options.output), **figures}, text
+
+
+def predict(options: argparse.Namespace) -> Answer:
+    """The best classes of files."""
+    machine = _machine(options)
+    from vidsemi.markdown import aligned
+    from vidsemi.stages.predict import predict_stage
+
+    predictions = predict_stage(
+        weights=options.weights, paths=options.files, views=options.views, top=options.top, machine=machine
+    )
+    table: list[tuple[str, ...]] = []
+    for found in predictions:
+        rows = [
+            (name, f"{100 * score:.1f}", " ".join(f"{100 * view:.0f}" for view in views))
+            for name, score, views in zip(found.classes, found.scores, found.views.T, strict=True)
+        ]
+        rows = rows or [(f"cannot be read: {found.error}", "", "")]
+        table += [(found.path if row is rows[0] else "", *row) for row in rows]
+    text = "\n".join(aligned(("file", "class", "score %", "each view %"), table))
+    return {"files": [found.document() for found in predictions]}, text
+
+
+def evaluate(options: argparse.Namespace) -> Answer:
+    """Test a network."""
+    machine = _machine(options)
+    from vidsemi.corpus.manifest import load_manifest
+    from vidsemi.stages.evaluate import evaluate_stage
+
+    corpus = load_manifest(options.manifest, options.root)
+    figures = evaluate_stage(
+        weights=options.weights, manifest=corpus, views=options.views, machine=machine, title="evaluate"
+    )
+    text = (
+        f"top-1 {figures['top1']:.2f}%  top-5 {figures['top5']:.2f}%  class mean {figures['mean_class_top1']:.2f}%  "
+        f"({figures['read']} of {figures['total']} videos read, {figures['views']} views, "
+        f"{figures['gmacs_per_view']:.4g} GMAC a view)"
+    )
+    return figures, text
+
+
+def flops(options: argparse.Namespace) -> Answer:
+    """What a network costs."""
+    for name in ("frames", "size", "classes", "views"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name} is {getattr(options, name)}; it must be at least 1")
+    from vidsemi.models.create import create_model
+    from vidsemi.models.flops import CONVENTION, measure_cost
+
+    args = {} if options.width is None else {"width": options.width}
+    network = create_model(options.model, num_classes=options.classes, frames=options.frames, args=args)
+    cost = measure_cost(network, frames=options.frames, size=options.size)
+    document = {
+        "model": options.model,
+        "frames": options.frames,
+        "size": options.size,
+        "classes": options.classes,
+        "parameters": cost.parameters,
+        "gmacs_per_view": cost.gmacs_per_view,
+        "views": options.views,
+        "gmacs_per_video": cost.gmacs_per_view * options.views,
+        "convention": CONVENTION,
+    }
+    text = "\n".join(
+        [
+            f"{options.model}, {options.frames} frames of {options.size}×{options.size}, {options.classes} classes",
+            f"parameters      {cost.parameters / 1e6:.2f}M",
+            f"GMAC per view   {cost.gmacs_per_view:.2f}",
+            f"GMAC per video  {cost.gmacs_per_view * options.views:.2f}  ({options.views} views)",
+            f"({CONVENTION})",
+        ]
+    )
+    return document, text

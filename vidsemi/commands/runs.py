@@ -1,0 +1,73 @@
+"""Commands for a run and what comes out of it: run, select, report."""
+
+import argparse
+import re
+from pathlib import Path
+
+from vidsemi.commands.answer import Answer
+from vidsemi.errors import UserError
+
+
+def run(options: argparse.Namespace) -> Answer:
+    """Every stage of a config that is not done yet, then the report."""
+    from vidsemi import pipeline
+    from vidsemi.config_file import load_config
+    from vidsemi.plan import KINDS
+
+    config = load_config(options.cfg, options.overrides)
+    if options.until and options.until not in KINDS:
+        raise UserError(f"--until {options.until}: there is no such stage; they are: {', '.join(KINDS)}")
+    if options.check:
+        return pipeline.check(config)
+    rows = pipeline.run(config, options.until)
+    if not rows:
+        return {"output": config.output, "results": []}, f"{config.output}: done until {options.until}"
+    from vidsemi.report.write import write_report
+
+    table = write_report([Path(config.output)], Path(config.output))
+    return {"output": config.output, "results": rows}, f"{table}\n{Path(config.output) / 'report.html'}"
+
+
+def select(options: argparse.Namespace) -> Answer:
+    """Choose D̂ from scores."""
+    numbers = None
+    if options.parts is not None:
+        match = re.fullmatch(r"(\d{1,12})-(\d{1,12})", options.parts) or re.fullmatch(r"((\d{1,12}))", options.parts)
+        if match is None or int(match[2]) < int(match[1]):
+            raise UserError(f"--parts {options.parts}: say which parts as FIRST-LAST, e.g. 0-99")
+        numbers = range(int(match[1]), int(match[2]) + 1)
+    from vidsemi.corpus.manifest import load_manifest
+    from vidsemi.markdown import aligned
+    from vidsemi.selection import describe
+    from vidsemi.selection.result import read_selection_info
+    from vidsemi.stages.select import select_stage
+
+    figures = select_stage(
+        options.output,
+        scores=options.scores,
+        per_class=options.per_class,
+        per_example=options.per_example,
+        policy=options.policy,
+        min_score=options.min_score,
+        seed=options.seed,
+        manifest=load_manifest(options.manifest) if options.manifest else None,
+        numbers=numbers,
+        merge=options.merge,
+    )
+    info = read_selection_info(options.output)
+    table = aligned(describe.CLASS_HEADER, describe.shortened(describe.class_rows(info)))
+    text = "\n".join([str(options.output), *describe.summary(info), "", *table])
+    return {"selection": str(options.output), **figures, "classes": describe.classes(info)}, text
+
+
+def report(options: argparse.Namespace) -> Answer:
+    """The report of one or more runs."""
+    if options.output is None and len(options.runs) > 1:
+        raise UserError("a report over several runs needs --output")
+    from vidsemi.report.write import write_report
+    from vidsemi.results import read_results
+
+    output = options.output or options.runs[0]
+    table = write_report(options.runs, output)
+    rows = [{"run": str(run), **row} for run in options.runs for row in read_results(run)]
+    return {"output": str(output), "results": rows}, f"{table}\n{output / 'report.html'}"
