@@ -80,3 +80,22 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("VIDSEMI_REAL_DATA does not name the folder of real files")
     return Path(folder)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """An untrained network with running statistics and a head that do not leave all scores alike."""
+    import torch
+
+    from vidsemi.engine.checkpoint import NetworkSpec, save_weights
+    from vidsemi.media.transforms import InputSpec
+
+    torch.manual_seed(0)
+    names = ["east", "north", "northeast", "northwest", "south", "southeast", "southwest", "west"]
+    takes = InputSpec(frames=4, stride=1, resize=(20, 24), crop=16, mean=(0.4, 0.5, 0.3), std=(0.2, 0.25, 0.3))
+    spec = NetworkSpec("r2plus1d_10", {"width": 0.0625}, names, takes)
+    network = spec.build()
+    network(torch.randn(8, 3, 4, 16, 16))
+    torch.nn.init.normal_(network.fc.weight, std=2.0)
+    save_weights(tmp_path / "weights.pt", network, spec, {})
+    return tmp_path / "weights.pt"

@@ -1,5 +1,7 @@
 """Scoring and evaluation against plain references."""
 
+from collections.abc import Generator, Iterable
+from functools import partial
 from pathlib import Path
 
 import av
@@ -9,40 +11,29 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from vidsemi.config import Machine
 from vidsemi.corpus.manifest import load_manifest
 from vidsemi.engine import checkpoint
-from vidsemi.engine.checkpoint import NetworkSpec
 from vidsemi.engine.evaluate import accuracy, rank_of_label
-from vidsemi.engine.score import VideoScore
-from vidsemi.errors import UserError
-from vidsemi.media.transforms import InputSpec
+from vidsemi.engine.inference import Inference
+from vidsemi.engine.normalize import normalize
+from vidsemi.engine.score import VideoScore, Views, score_videos
+from vidsemi.errors import DecodeError, UserError
+from vidsemi.media.pool import read_all
+from vidsemi.media.views import ViewReader, ViewRequest
 from vidsemi.selection.top import Rows
 from vidsemi.stages.evaluate import evaluate_stage
 from vidsemi.stages.score import score_stage
 
-SPEC = InputSpec(frames=4, stride=1, resize=(20, 24), crop=16, mean=(0.4, 0.5, 0.3), std=(0.2, 0.25, 0.3))
 CPU = Machine(device="cpu", workers=0, clips_per_forward=7)
-
-
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    """An untrained network with running statistics and a head that do not leave all scores alike."""
-    torch.manual_seed(0)
-    names = ["east", "north", "northeast", "northwest", "south", "southeast", "southwest", "west"]
-    spec = NetworkSpec("r2plus1d_10", {"width": 0.0625}, names, SPEC)
-    network = spec.build()
-    network(torch.randn(8, 3, 4, 16, 16))
-    torch.nn.init.normal_(network.fc.weight, std=2.0)
-    checkpoint.save_weights(tmp_path / "weights.pt", network, spec, {})
-    return tmp_path / "weights.pt"
 
 
 def reference(weights: Path, file: str, views: int) -> np.ndarray:
     """The definition, written out: forward decode, explicit indices, softmax(...).mean(0)."""
     network, _ = checkpoint.load_weights(weights)
-    with av.open(file) as container:
+    with av.open(file, metadata_errors="replace") as container:
         frames = np.stack(
             [
                 frame.reformat(width=24, height=20, format="gbrp", interpolation="BILINEAR").to_ndarray()
@@ -121,6 +112,75 @@ def broken_manifest(tmp_path: Path, shapes: Path) -> Path:
     rows = [(good[0], "east"), (tmp_path / "broken.mp4", "north"), (good[1], "north"), (tmp_path / "gone.mp4", "north")]
     (tmp_path / "m.csv").write_text("path,label\n" + "".join(f"{path},{label}\n" for path, label in rows))
     return tmp_path / "m.csv"
+
+
+def test_real_clips_score_as_the_plain_reference_has_it(tmp_path: Path, weights: Path, real_data: Path):
+    clips = [file for file in sorted((real_data / "clips").iterdir()) if file.suffix in (".mp4", ".avi")]
+    (tmp_path / "real.csv").write_text("path\n" + "".join(f'"{file}"\n' for file in clips))
+    manifest = load_manifest(tmp_path / "real.csv")
+    machine = Machine(device="cpu", workers=2)
+    options = {"views": 10, "per_example": 8, "shard_size": 6, "precision": "float32", "machine": machine}
+    figures = score_stage(tmp_path / "s", weights=weights, manifest=manifest, title="score", **options)
+    assert figures["scored"] == len(clips) == 13
+    scores = read_scores(tmp_path / "s")
+    for example, file in enumerate(clips):
+        expected = reference(weights, str(file), 10)
+        own = slice(8 * example, 8 * example + 8)
+        np.testing.assert_allclose(scores.score[own], expected[scores.label[own]], atol=1e-5)
+
+
+@pytest.mark.parametrize("most", [1, 3, 7])
+def test_views_beyond_what_is_read_at_once_take_more_passes_and_change_nothing(
+    shapes: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, most: int
+):
+    manifest = load_manifest(shapes / "test.csv")
+    network, spec = checkpoint.load_weights(weights)
+    infer = Inference(network, spec.input, torch.device("cpu"))
+    results = []
+    for reader, clips in ((ViewReader(spec.input, 8), 64), (ViewReader(spec.input, 8, most=most), 5)):
+        reading = partial(read_all, reader, workers=0, seconds=60)
+        scores = score_videos(
+            infer, [range(3), range(3, 7)], manifest.row, reader, reading=reading, clips_per_forward=clips
+        )
+        results.append(list(scores))
+    assert [score.example_id for score in results[1]] == list(range(7))
+    for one, more in zip(*results, strict=True):
+        assert one.views is not None and one.views.shape == (8, 8)
+        np.testing.assert_allclose(one.views, more.views, atol=1e-6)
+
+
+def test_a_video_that_breaks_off_between_passes_is_a_failure(shapes: Path, weights: Path):
+    """Of three requests the second fails: the video has no scores, and its neighbours have theirs."""
+    manifest = load_manifest(shapes / "test.csv")
+    network, spec = checkpoint.load_weights(weights)
+    reader = ViewReader(spec.input, 6, most=2)
+
+    def reading(requests: Iterable[ViewRequest]) -> Generator[Views, None, None]:
+        for request in requests:
+            broken = request.row.example_id == 1 and request.first == 2
+            yield DecodeError(request.path, "torn") if broken else reader(request)
+
+    infer = Inference(network, spec.input, torch.device("cpu"))
+    scores = list(score_videos(infer, [range(3)], manifest.row, reader, reading=reading, clips_per_forward=4))
+    assert [score.error for score in scores] == [None, "torn", None]
+    assert [score.views is None for score in scores] == [False, True, False]
+
+
+def test_images_have_one_view(tmp_path: Path, weights: Path):
+    Image.new("RGB", (30, 24), (9, 200, 9)).save(tmp_path / "a.png")
+    (tmp_path / "m.csv").write_text("path\na.png\n")
+    manifest = load_manifest(tmp_path / "m.csv")
+    network, spec = checkpoint.load_weights(weights)
+    reader = ViewReader(spec.input, 10)
+    (request,) = reader.requests(manifest.row(0))
+    views = reader(request)
+    assert views.shape == (1, 4, 3, 16, 16)  # the image standing still
+    options = {"views": 10, "per_example": 8, "shard_size": 1, "precision": "float32", "machine": CPU, "title": "score"}
+    assert score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options)["scored"] == 1
+    with torch.no_grad():
+        expected = network.eval()(normalize(torch.from_numpy(views), spec.input)).softmax(dim=1)[0].numpy()
+    scores = read_scores(tmp_path / "s")
+    np.testing.assert_allclose(scores.score, expected[scores.label], atol=1e-6)
 
 
 def test_every_example_is_scored_or_a_failure(tmp_path: Path, shapes: Path, weights: Path):

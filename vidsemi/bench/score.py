@@ -44,7 +44,7 @@ def bench_score(
     paths = [str(file.resolve()) for file in files]
     chosen = [name for name in NAMES if not only or name in only]
     repeats = {network: max(round(videos * share / len(paths)), 1) for network, (_, _, share) in NETWORKS.items()}
-    commands = {}
+    commands: dict[str, list[Any]] = {}
     for network in NETWORKS:
         weights = _weights(network, data)
         commands |= {f"{network}: {name}": [name, weights, repeats[network], *paths] for name in chosen}

@@ -21,7 +21,7 @@ from vidsemi.files import create_exclusive, write_text
 
 RENEW = 30.0  # seconds
 LEASE = 180.0  # seconds; network file systems may show a file's time up to 60 s late
-DEATHS = 2  # of workers that were reading one and the same file, with nothing else under way; then it is not read again
+DEATHS = 3  # of workers that were reading one and the same file and nothing else; then it is not read again
 
 
 @dataclass
@@ -91,8 +91,6 @@ class Claims:
         self._thread.join()
         for claim in list(self._held.values()):
             self._give_back(claim)
-        with suppress(OSError):
-            self._folder.rmdir()
 
     def take(self, number: int) -> Claim | None:
         """Claim a shard that nobody has; None if somebody has it."""
