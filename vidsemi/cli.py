@@ -183,6 +183,7 @@ def _add_bench_decode(bench: argparse.ArgumentParser) -> None:
 def _add_bench_score(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("files", nargs="*", type=Path, metavar="FILE", help="videos; default: those of moving_shapes")
     bench.add_argument("--videos", type=int, default=300, help="scored in a run, a tenth by the large network (300)")
+    bench.add_argument("--model", choices=["r2plus1d_10", "r2plus1d_18"], help="this network only")
     _add_bench(bench)
 
 

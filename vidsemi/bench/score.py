@@ -22,7 +22,13 @@ NETWORKS: dict[str, tuple[str, dict[str, float], float]] = {
 
 
 def bench_score(
-    files: Sequence[Path], *, videos: int, rounds: int, data: Path, only: Sequence[str] = ()
+    files: Sequence[Path],
+    *,
+    videos: int,
+    rounds: int,
+    data: Path,
+    only: Sequence[str] = (),
+    models: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Time the contenders.
 
@@ -32,6 +38,7 @@ def bench_score(
         rounds: how often each contender is run.
         data: folder for the networks' weights, which are not trained.
         only: names of contenders; all if empty.
+        models: names of models; all of `NETWORKS` if empty.
 
     Returns:
         A JSON object: the setting, the machine, and a row a contender and network with medians.
@@ -43,13 +50,17 @@ def bench_score(
             raise UserError(f"there is no file {file}")
     paths = [str(file.resolve()) for file in files]
     chosen = [name for name in NAMES if not only or name in only]
-    repeats = {network: max(round(videos * share / len(paths)), 1) for network, (_, _, share) in NETWORKS.items()}
+    repeats = {
+        network: max(round(videos * share / len(paths)), 1)
+        for network, (model, _, share) in NETWORKS.items()
+        if not models or model in models
+    }
     commands: dict[str, list[Any]] = {}
-    for network in NETWORKS:
+    for network in repeats:
         weights = _weights(network, data)
         commands |= {f"{network}: {name}": [name, weights, repeats[network], *paths] for name in chosen}
     runs = run_in_turn("vidsemi.bench.score_contenders", commands, rounds=rounds, title="bench score")
-    tables = {network: _rows({name: runs[f"{network}: {name}"] for name in chosen}) for network in NETWORKS}
+    tables = {network: _rows({name: runs[f"{network}: {name}"] for name in chosen}) for network in repeats}
     return {
         "files": paths,
         "videos": {network: times * len(paths) for network, times in repeats.items()},
@@ -69,6 +80,7 @@ def _rows(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
         row: dict[str, Any] = {
             "name": name,
             "videos_per_second": rates[name],
+            "peak_mib": median(own, "peak_mib"),
             "all": [run.get("videos_per_second") for run in own],
             "failed": failure(own),
         }
@@ -87,13 +99,8 @@ def text(document: dict[str, Any]) -> str:
     """The tables for people."""
     from vidsemi.markdown import aligned
 
-    header = (
-        "contender",
-        "videos/s",
-        "of the lower limit",
-        "of both, cores shared",
-        *[f"over {peer}" for peer in PEERS],
-    )
+    over = [f"over {peer}" for peer in PEERS]
+    header = ("contender", "videos/s", "of lower limit", "of shared limit", *over, "peak MiB")
     used = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
     lines = [
         f"{len(document['files'])} files again and again, V = 10 clips of 8×112×112, 400 classes, untrained networks",
@@ -108,6 +115,7 @@ def text(document: dict[str, Any]) -> str:
                 rounded(row.get("of_lower_limit"), "{:.2f}"),
                 rounded(row.get("of_shared_limit"), "{:.2f}"),
                 *[rounded(row.get("over_peers", {}).get(peer), "{:.2f}") for peer in PEERS],
+                rounded(row["peak_mib"], "{:.0f}"),
             )
             for row in rows
         ]

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vidsemi.bench.memory import PeakMemory
+
 if TYPE_CHECKING:
     import torch
 
@@ -227,7 +229,9 @@ if __name__ == "__main__":
     name, weights, repeats, *files = sys.argv[1:]
     CONTENDERS[name](Path(weights), files[:1] * 2)()
     run = CONTENDERS[name](Path(weights), files * int(repeats))
-    begin = time.perf_counter()
-    clips = run()
-    seconds = time.perf_counter() - begin
-    print(json.dumps({"videos_per_second": clips / VIEWS / seconds, "videos": clips / VIEWS, "seconds": seconds}))
+    with PeakMemory() as memory:
+        begin = time.perf_counter()
+        clips = run()
+        seconds = time.perf_counter() - begin
+    figures = {"videos_per_second": clips / VIEWS / seconds, "videos": clips / VIEWS, "peak_mib": memory.mib}
+    print(json.dumps({**figures, "seconds": seconds}))

@@ -29,7 +29,14 @@ def _bench_score(options: argparse.Namespace) -> Answer:
     from vidsemi.pipeline import dataset_folder
 
     files = options.files or made_files(dataset_folder("moving_shapes") / "prepare.py", options.data)
-    document = bench_score(files, videos=options.videos, rounds=options.rounds, data=options.data, only=options.only)
+    document = bench_score(
+        files,
+        videos=options.videos,
+        rounds=options.rounds,
+        data=options.data,
+        only=options.only,
+        models=[options.model] if options.model else [],
+    )
     return document, text(document)
 
 
