@@ -9,6 +9,7 @@ import pytest
 
 from vidsemi import cli
 from vidsemi.bench.decode import bench_decode, text
+from vidsemi.bench.score import text as score_text
 from vidsemi.bench.score_data import ScoreData
 from vidsemi.bench.select_contenders import digests
 from vidsemi.selection.parts import numbered_files, open_parts
@@ -122,3 +123,38 @@ def test_bad_options_of_the_decoding_benchmark(
 ):
     assert cli.main(["bench", "decode", "--data", str(tmp_path), *options]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_scoring_is_timed_beside_peers_and_limits(
+    make_video: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    files = [str(make_video(f"{n}.mp4", frames=30)) for n in range(2)]
+    names = ["decode alone", "network alone, float32", "vidsemi, float32", "pytorchvideo"]
+    options = [
+        *files,
+        "--rounds",
+        "1",
+        "--videos",
+        "4",
+        "--model",
+        "r2plus1d_10",
+        "--data",
+        str(tmp_path),
+        "--only",
+        *names,
+    ]
+    assert cli.main(["bench", "score", *options, "--only", *names, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (network,) = document["networks"]
+    assert document["videos"] == {network: 4}
+    rows = {row["name"]: row for row in document["networks"][network]}
+    assert list(rows) == names
+    for row in rows.values():
+        assert row["failed"] is None, row
+        assert row["videos_per_second"] > 0
+        assert row["peak_mib"] > 10
+    decode, alone, ours, peer = (rows[name]["videos_per_second"] for name in names)
+    assert rows["vidsemi, float32"]["of_lower_limit"] == pytest.approx(ours / min(decode, alone))
+    assert rows["vidsemi, float32"]["of_shared_limit"] == pytest.approx(ours * (1 / decode + 1 / alone))
+    assert rows["vidsemi, float32"]["over_peers"] == {"pytorchvideo": pytest.approx(ours / peer)}
+    assert "| vidsemi, float32       |" in score_text(document)

@@ -202,6 +202,26 @@ def test_ctrl_c_ends_with_130_and_the_line_that_resumes(tiny_config: WriteConfig
         os.killpg(process.pid, 0)
 
 
+def test_scoring_that_is_terminated_gives_its_shard_back(tmp_path: Path, shapes: Path, weights: Path):
+    """As Slurm does before a machine is taken away: no claim is left, and the same command goes on."""
+    rows = (shapes / "unlabeled.csv").read_text().splitlines()[1:] * 40
+    (tmp_path / "m.csv").write_text("path\n" + "".join(f"{shapes}/{row}\n" for row in rows))
+    command = [sys.executable, str(REPOSITORY / "tools/score.py"), "--weights", str(weights), "--workers", "1",
+               "--manifest", str(tmp_path / "m.csv"), "--output", str(tmp_path / "s"), "--shard-size", "20"]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    while process.poll() is None and not list((tmp_path / "s").glob("part-*")):
+        os.sched_yield()
+    assert list((tmp_path / "s" / "claims").iterdir())
+    process.terminate()
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (143, b""), stderr.decode()
+    assert b"Traceback" not in stderr
+    assert stderr.decode().rstrip().endswith(f"terminated; this goes on from here: {shlex.join(command)}")
+    assert list((tmp_path / "s" / "claims").iterdir()) == []
+    with pytest.raises(ProcessLookupError):  # its decoding processes are gone too
+        os.killpg(process.pid, 0)
+
+
 def test_a_fault_of_ours_is_status_1(tiny_config: WriteConfig, monkeypatch: pytest.MonkeyPatch):
     def broken(options: object) -> None:
         raise ZeroDivisionError

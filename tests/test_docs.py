@@ -11,6 +11,7 @@ import yaml
 from conftest import REPOSITORY
 
 from vidsemi import cli
+from vidsemi.corpus.manifest import write_manifest
 
 PAGES = sorted(page for pattern in ("*.md", "docs/*.md", "datasets/*/README.md") for page in REPOSITORY.glob(pattern))
 
@@ -81,6 +82,40 @@ def test_the_table_of_the_readme_is_that_of_the_results_page():
 
     assert rows("README.md")
     assert set(rows("README.md")) <= set(rows("docs/results.md"))
+
+
+def test_the_questions_to_scores_have_answers(
+    tmp_path: Path, shapes: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Every SQL and Python block of docs/scoring.md runs on a scored corpus as it stands, and says something true."""
+    duckdb = pytest.importorskip("duckdb")
+    pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    paths = [
+        str(tmp_path / "gone.mp4"),
+        *map(str, sorted((shapes / "test").glob("*.mp4"))),
+        str(tmp_path / "broken.mp4"),
+    ]
+    write_manifest(Path("data/unlabeled.parquet"), {"path": paths})
+    words = ["--weights", str(weights), "--manifest", "data/unlabeled.parquet", "--output", "scores", "--views", "2"]
+    assert cli.main(["score", *words, "--shard-size", "7", "--workers", "0", "--device", "cpu"]) == 0
+    page = (REPOSITORY / "docs/scoring.md").read_text(encoding="utf-8")
+    surest, names, lost, between, whole, again = (
+        duckdb.sql(block) for block in re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    )
+    assert surest.columns == ["path", "score"] and 0 < len(surest) <= 16
+    assert {path for path, _ in surest.fetchall()} <= set(paths[1:-1])
+    counts = names.fetchall()
+    assert len(counts) == 8 and sum(videos for _, videos in counts) == 16
+    assert {example for _, _, example in lost.fetchall()} == {paths[0], paths[-1]}
+    assert between.columns == ["example_id", "best", "second"]
+    assert whole.fetchall() == [(16, 2, 18)]
+    assert again.fetchall() == [("scores/part-000000.parquet", 1)]
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    capsys.readouterr()
+    exec(block, {})
+    assert "count    16.0" in capsys.readouterr().out
 
 
 def test_no_package_hides_in_datasets():
