@@ -85,11 +85,10 @@ def test_the_table_of_the_readme_is_that_of_the_results_page():
 
 
 def test_the_questions_to_scores_have_answers(
-    tmp_path: Path, shapes: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, shapes: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Every SQL and Python block of docs/scoring.md runs on a scored corpus as it stands, and says something true."""
+    """Every SQL block of docs/scoring.md runs on a scored corpus as it stands, and says something true."""
     duckdb = pytest.importorskip("duckdb")
-    pytest.importorskip("pandas")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     paths = [
@@ -101,7 +100,7 @@ def test_the_questions_to_scores_have_answers(
     words = ["--weights", str(weights), "--manifest", "data/unlabeled.parquet", "--output", "scores", "--views", "2"]
     assert cli.main(["score", *words, "--shard-size", "7", "--workers", "0", "--device", "cpu"]) == 0
     page = (REPOSITORY / "docs/scoring.md").read_text(encoding="utf-8")
-    surest, names, lost, between, whole, again = (
+    surest, names, lost, between, whole, sure, again = (
         duckdb.sql(block) for block in re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
     )
     assert surest.columns == ["path", "score"] and 0 < len(surest) <= 16
@@ -111,11 +110,8 @@ def test_the_questions_to_scores_have_answers(
     assert {example for _, _, example in lost.fetchall()} == {paths[0], paths[-1]}
     assert between.columns == ["example_id", "best", "second"]
     assert whole.fetchall() == [(16, 2, 18)]
+    assert all(best >= median >= least > 0 for _, (best, median, least) in sure.fetchall())
     assert again.fetchall() == [("scores/part-000000.parquet", 1)]
-    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    capsys.readouterr()
-    exec(block, {})
-    assert "count    16.0" in capsys.readouterr().out
 
 
 def test_no_package_hides_in_datasets():

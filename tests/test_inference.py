@@ -10,6 +10,7 @@ from vidsemi.corpus.manifest import load_manifest
 from vidsemi.engine import checkpoint
 from vidsemi.engine.inference import Inference
 from vidsemi.engine.normalize import normalize
+from vidsemi.errors import UserError
 from vidsemi.media.transforms import InputSpec
 from vidsemi.media.views import ViewReader
 
@@ -49,3 +50,16 @@ def test_a_network_that_cannot_be_traced_is_used_as_it_is():
     spec = InputSpec(1, 1, (2, 2), 2, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     infer = Inference(Moody(), spec, torch.device("cpu"))
     assert infer([np.full((1, 1, 3, 2, 2), 255, np.uint8)])[0].tolist() == pytest.approx([0.8808, 0.1192], abs=1e-4)
+
+
+def test_too_many_clips_for_the_memory_are_said_in_a_line():
+    class Large(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    spec = InputSpec(1, 1, (2, 2), 2, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    infer = Inference(Large(), spec, torch.device("cpu"))
+    with pytest.raises(
+        UserError, match="3 clips at once are too many for the memory of cpu; lower --clips-per-forward"
+    ):
+        infer([np.zeros((3, 1, 3, 2, 2), np.uint8)])

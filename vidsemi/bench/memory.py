@@ -30,8 +30,10 @@ class PeakMemory:
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._ended.wait(SECONDS):
+        ended = False
+        while not ended:
             self.mib = max(self.mib, sum(map(_proportional_mib, _family(os.getpid()))))
+            ended = self._ended.wait(SECONDS)
 
 
 def _family(pid: int) -> list[int]:

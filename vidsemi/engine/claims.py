@@ -94,10 +94,13 @@ class Claims:
 
     def take(self, number: int) -> Claim | None:
         """Claim a shard that nobody has; None if somebody has it."""
-        claim = Claim(number, self._file(number))
+        return self._create(Claim(number, self._file(number)))
+
+    def _create(self, claim: Claim) -> Claim | None:
+        self._held[claim.number] = claim  # before the file: who is interrupted between the two gives it back
         if not create_exclusive(claim.file, claim.text(own_identity())):
+            del self._held[claim.number]
             return None
-        self._held[number] = claim
         return claim
 
     def take_over(self, number: int) -> Claim | None:
@@ -115,21 +118,21 @@ class Claims:
         aside = file.with_name(f".{file.name}.{uuid.uuid4().hex}.tmp")
         with suppress(FileNotFoundError):
             os.rename(file, aside)
-            taken = _look(aside)
-            claim = _heir(number, file, content)
-            if taken == look and create_exclusive(file, claim.text(own_identity())):
-                self._held[number] = claim
-            elif taken != look:  # somebody else was faster, and it is that one's claim that was moved
+            claim = None
+            if _look(aside) == look:
+                claim = self._create(_heir(number, file, content))
+            else:  # somebody else was faster, and it is that one's claim that was moved
                 with suppress(OSError):
                     os.link(aside, file)
             aside.unlink(missing_ok=True)
-        return self._held.get(number)
+            return claim
+        return None
 
     def release(self, claim: Claim) -> None:
         """Give a shard up whose part is written."""
-        self._held.pop(claim.number, None)
         if self._owns(claim):
             claim.file.unlink(missing_ok=True)
+        self._held.pop(claim.number, None)
 
     def clear(self) -> None:
         """Remove all claims, once no shard is left to be scored; some may be of workers that died after their part."""

@@ -11,6 +11,7 @@ from torch.fx.experimental.optimization import fuse
 
 from vidsemi.engine.machine import keep_freed_memory
 from vidsemi.engine.normalize import normalize
+from vidsemi.errors import UserError
 from vidsemi.media.transforms import InputSpec
 
 Precision = Literal["float32", "bfloat16"]
@@ -30,8 +31,8 @@ class Inference:
     """A network on a device, in evaluation mode.
 
     Batch norm goes into the convolution before it, and on CPUs tensors are laid out with the channels last. On 2 cores
-    with AVX-512 BF16 an R(2+1)D-18 then scores 9.5 clips of 8×112×112 a second in float32 and 21 in bfloat16, where the
-    network as it was trained scores 5.2. Scores change by less than 1e-6 in float32 (docs/scoring.md).
+    with AVX-512 BF16 an R(2+1)D-18 then scores 9.5 clips of 8×112×112 a second in float32 and 21 in bfloat16, ten at a
+    time, where the network as it was trained scores 5.2. In float32 scores change by less than 1e-6.
 
     Args:
         network: maps (N, 3, T, H, W) to logits (N, classes); stays as it is.
@@ -60,6 +61,9 @@ class Inference:
 
         Args:
             clips: arrays (…, T, 3, crop, crop) uint8 that make N clips together.
+
+        Raises:
+            UserError: they are too many for the device's memory.
         """
         shape = (sum(map(len, clips)), *clips[0].shape[1:])
         if len(clips) == 1 and self.device.type == "cpu":
@@ -67,9 +71,15 @@ class Inference:
         else:
             batch = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
             torch.cat([torch.from_numpy(part) for part in clips], out=batch)
-        x = normalize(batch.to(self.device, non_blocking=True), self._spec, self._format)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
-            logits = self._network(x)
+        try:
+            x = normalize(batch.to(self.device, non_blocking=True), self._spec, self._format)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
+                logits = self._network(x)
+        except torch.OutOfMemoryError:
+            raise UserError(
+                f"{len(batch)} clips at once are too many for the memory of {self.device}; "
+                "lower --clips-per-forward (in a config machine.clips_per_forward)"
+            ) from None
         return logits.float().softmax(dim=1)
 
 

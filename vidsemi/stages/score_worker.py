@@ -1,5 +1,6 @@
 """One worker of a scoring job: it takes shards that nobody has, then those of workers that died, until none is left."""
 
+import logging
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -20,6 +21,8 @@ from vidsemi.media.pool import read_all
 from vidsemi.media.views import ViewReader, ViewRequest
 from vidsemi.progress import progress_bar
 from vidsemi.selection.scores import ScoresInfo, part_name, part_numbers, top_classes, write_failures, write_part
+
+logger = logging.getLogger("vidsemi")
 
 LOOK_AGAIN = 10.0  # seconds between looks at what other workers have done
 WAIT = 1.0  # seconds between looks when only others have something to do
@@ -46,6 +49,7 @@ class ScoreWorker:
         self._clips_per_forward = clips_per_forward(machine, infer.device)
         self._clock = Clock()
         self._failed = 0
+        self._waits = False
         self._done = part_numbers(folder)
         self._looked = time.monotonic()
         done = self._examples(self._done)
@@ -61,10 +65,16 @@ class ScoreWorker:
                 for number in left:
                     if claim := self._mine(self._claims.take_over(number)):
                         self._score([claim], self._carefully(claim))
-                if len(self._done) == begun and self._left():
-                    self._bar.refresh()
-                    time.sleep(WAIT)
+                if len(self._done) == begun and (others := self._left()):
+                    self._wait(others)
         self._claims.clear()
+
+    def _wait(self, others: list[int]) -> None:
+        """Give other workers time for the shards that they have."""
+        if not self._waits:
+            logger.info("waiting for %d parts that other workers are at", len(others))
+            self._waits = True
+        time.sleep(WAIT)
 
     def _left(self) -> list[int]:
         """The shards that have no part now."""
