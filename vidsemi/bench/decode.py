@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vidsemi.bench.decode_contenders import CONTENDERS, POOL
-from vidsemi.bench.measure import failure, median, processor, rounded, run_in_turn, versions
+from vidsemi.bench.measure import chosen, failure, median, paths_of, processor, rounded, run_in_turn, versions
 from vidsemi.cores import usable_cores
 from vidsemi.errors import UserError
 
@@ -27,15 +27,9 @@ def bench_decode(files: list[Path], *, repeats: int, rounds: int, only: list[str
         A JSON object: the setting, the machine, and a row a contender with medians for both lengths of clips.
     """
     pools = [f"{POOL}{workers}" for workers in sorted({1, usable_cores()})]
-    names = [*CONTENDERS, *pools]
-    if unknown := [name for name in only if name not in names]:
-        raise UserError(f"there is no contender '{unknown[0]}'; they are: {', '.join(names)}")
-    for file in files:
-        if not file.is_file():
-            raise UserError(f"there is no file {file}")
-    paths = [str(file.resolve()) for file in files]
-    chosen = [name for name in names if not only or name in only]
-    commands = {(name, length): [name, length, repeats, *paths] for length in LENGTHS for name in chosen}
+    names = chosen([*CONTENDERS, *pools], only)
+    paths = paths_of(files)
+    commands = {(name, length): [name, length, repeats, *paths] for length in LENGTHS for name in names}
     runs = run_in_turn(
         "vidsemi.bench.decode_contenders",
         {f"{name} {length}": words for (name, length), words in commands.items()},
@@ -43,7 +37,7 @@ def bench_decode(files: list[Path], *, repeats: int, rounds: int, only: list[str
         title="bench decode",
     )
     table = []
-    for name in chosen:
+    for name in names:
         row: dict[str, Any] = {"name": name, "failed": None}
         for length in LENGTHS:
             own = runs[f"{name} {length}"]

@@ -12,7 +12,23 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from vidsemi.errors import UserError
 from vidsemi.progress import progress_bar
+
+
+def chosen(names: Sequence[str], only: Sequence[str]) -> list[str]:
+    """The contenders that are wanted, in their order; all if `only` is empty."""
+    if unknown := [name for name in only if name not in names]:
+        raise UserError(f"there is no contender '{unknown[0]}'; they are: {', '.join(names)}")
+    return [name for name in names if not only or name in only]
+
+
+def paths_of(files: Sequence[Path]) -> list[str]:
+    """Absolute paths of files that must be there."""
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"there is no file {file}")
+    return [str(file.resolve()) for file in files]
 
 
 def run_in_turn(

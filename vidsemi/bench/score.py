@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vidsemi.bench.measure import failure, median, processor, rounded, run_in_turn, versions
+from vidsemi.bench.measure import chosen, failure, median, paths_of, processor, rounded, run_in_turn, versions
 from vidsemi.cores import usable_cores
-from vidsemi.errors import UserError
 
 DECODE, NETWORK, OURS = "decode alone", "network alone, ", "vidsemi, "
 PRECISIONS = ("float32", "bfloat16")
@@ -43,13 +42,7 @@ def bench_score(
     Returns:
         A JSON object: the setting, the machine, and a row a contender and network with medians.
     """
-    if unknown := [name for name in only if name not in NAMES]:
-        raise UserError(f"there is no contender '{unknown[0]}'; they are: {', '.join(NAMES)}")
-    for file in files:
-        if not file.is_file():
-            raise UserError(f"there is no file {file}")
-    paths = [str(file.resolve()) for file in files]
-    chosen = [name for name in NAMES if not only or name in only]
+    names, paths = chosen(NAMES, only), paths_of(files)
     repeats = {
         network: max(round(videos * share / len(paths)), 1)
         for network, (model, _, share) in NETWORKS.items()
@@ -58,9 +51,9 @@ def bench_score(
     commands: dict[str, list[Any]] = {}
     for network in repeats:
         weights = _weights(network, data)
-        commands |= {f"{network}: {name}": [name, weights, repeats[network], *paths] for name in chosen}
+        commands |= {f"{network}: {name}": [name, weights, repeats[network], *paths] for name in names}
     runs = run_in_turn("vidsemi.bench.score_contenders", commands, rounds=rounds, title="bench score")
-    tables = {network: _rows({name: runs[f"{network}: {name}"] for name in chosen}) for network in repeats}
+    tables = {network: _rows({name: runs[f"{network}: {name}"] for name in names}) for network in repeats}
     return {
         "files": paths,
         "videos": {network: times * len(paths) for network, times in repeats.items()},

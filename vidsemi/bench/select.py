@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from vidsemi.bench.measure import failure, median, processor, rounded, run_in_turn, versions
+from vidsemi.bench.measure import chosen, failure, median, processor, rounded, run_in_turn, versions
 from vidsemi.cores import usable_cores
 from vidsemi.errors import UserError
 
@@ -42,8 +42,7 @@ def bench_select(
     from vidsemi.bench.score_data import ScoreData
     from vidsemi.bench.select_contenders import CONTENDERS
 
-    if unknown := [name for name in only if name not in CONTENDERS]:
-        raise UserError(f"there is no contender '{unknown[0]}'; they are: {', '.join(CONTENDERS)}")
+    names = chosen(list(CONTENDERS), only)
     data = ScoreData(rows, classes, per_example, examples_a_part)
     if folder is None:
         if only:
@@ -51,7 +50,6 @@ def bench_select(
         commands = {"vidsemi": ["generated", rows, classes, per_example, examples_a_part, per_class]}
     else:
         made = folder / f"rows{data.rows}_classes{classes}_p{per_example}_parts{data.parts}"
-        names = [name for name in CONTENDERS if not only or name in only]
         if data.rows > NUMPY_SORT_UP_TO and not only:
             names.remove("numpy lexsort")
         for module in ("DuckDB", "polars"):

@@ -157,7 +157,7 @@ def load_manifest(file: Path, root: Path | None = None) -> Manifest:
     empty = np.flatnonzero(pc.is_null(table.column("path")).to_numpy())
     if len(empty):
         raise UserError(f"{file}: {_row_name(file, empty[0])} has no path")
-    return Manifest(file, root or file.parent, table.combine_chunks(), fingerprint_file(file))
+    return Manifest(file, root or file.parent, table, fingerprint_file(file))
 
 
 def write_manifest(file: Path, columns: dict[str, list]) -> None:

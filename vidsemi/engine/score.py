@@ -9,13 +9,15 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import nn
 
 from vidsemi.config import Machine
 from vidsemi.corpus.manifest import Row
 from vidsemi.engine.inference import Inference
-from vidsemi.engine.machine import worker_count
+from vidsemi.engine.machine import clips_per_forward, pick_device, worker_count
 from vidsemi.errors import DecodeError, UserError
 from vidsemi.media.pool import AHEAD, read_all
+from vidsemi.media.transforms import InputSpec
 from vidsemi.media.views import ViewReader, ViewRequest
 
 Views = np.ndarray | DecodeError  # (some, T, 3, crop, crop) uint8, or why there are none
@@ -55,10 +57,10 @@ class Clock:
         return self.waited / max(time.monotonic() - self.began, 1e-9)
 
 
-def reading_in_processes(reader: ViewReader, machine: Machine, clips_per_forward: int) -> Reading:
+def reading_in_processes(reader: ViewReader, machine: Machine, most: int) -> Reading:
     """Decoding in worker processes, ahead of the network by four videos a worker, or two passes of it."""
     workers = worker_count(machine)
-    videos = -(-clips_per_forward // min(reader.views, reader.most))
+    videos = -(-most // min(reader.views, reader.most))
     return partial(
         read_all,
         reader,
@@ -122,6 +124,26 @@ def score_videos(
             if shard_ends:
                 passes.finish()
             yield from passes.scored()
+
+
+def score_rows(
+    network: nn.Module, spec: InputSpec, examples: int, row: Callable[[int], Row], *, views: int, machine: Machine
+) -> Generator[VideoScore, None, None]:
+    """Score examples 0 to `examples` - 1 in float32, in their order, for evaluation and prediction.
+
+    Args:
+        network: what scores them.
+        spec: what it takes in.
+        examples: how many there are.
+        row: what it takes to read one.
+        views: clips a video; an image has one view.
+        machine: what to run on.
+    """
+    reader, device = ViewReader(spec, views), pick_device(machine)
+    most = clips_per_forward(machine, device)
+    reading = reading_in_processes(reader, machine, most)
+    infer = Inference(network, spec, device)
+    return score_videos(infer, [range(examples)], row, reader, reading=reading, clips_per_forward=most)
 
 
 @dataclass

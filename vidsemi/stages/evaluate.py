@@ -11,10 +11,7 @@ from vidsemi.config import Machine
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.engine import checkpoint
 from vidsemi.engine.evaluate import accuracy
-from vidsemi.engine.inference import Inference
-from vidsemi.engine.machine import clips_per_forward, pick_device
-from vidsemi.engine.score import VideoScore, reading_in_processes, score_videos
-from vidsemi.media.views import ViewReader
+from vidsemi.engine.score import VideoScore, score_rows
 from vidsemi.models.flops import measure_cost
 from vidsemi.progress import progress_bar
 
@@ -36,20 +33,8 @@ def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Ma
     """
     network, spec = checkpoint.load_weights(weights)
     labels = manifest.label_indices(spec.classes, str(weights))
-    reader, device = ViewReader(spec.input, views), pick_device(machine)
-    most = clips_per_forward(machine, device)
-    results = score_videos(
-        Inference(network, spec.input, device),
-        [range(len(manifest))],
-        manifest.row,
-        reader,
-        reading=reading_in_processes(reader, machine, most),
-        clips_per_forward=most,
-    )
-    with (
-        closing(results) as scores,
-        progress_bar(len(manifest), "video", title) as bar,
-    ):
+    results = score_rows(network, spec.input, len(manifest), manifest.row, views=views, machine=machine)
+    with closing(results) as scores, progress_bar(len(manifest), "video", title) as bar:
 
         def counted() -> Iterator[VideoScore]:
             """The scores, while the bar moves on."""

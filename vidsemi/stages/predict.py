@@ -11,11 +11,9 @@ from vidsemi.config import Machine
 from vidsemi.corpus.formats import media_files
 from vidsemi.corpus.manifest import Row
 from vidsemi.engine import checkpoint
-from vidsemi.engine.inference import Inference
-from vidsemi.engine.machine import clips_per_forward, pick_device, worker_count
-from vidsemi.engine.score import VideoScore, reading_in_processes, score_videos
+from vidsemi.engine.machine import worker_count
+from vidsemi.engine.score import VideoScore, score_rows
 from vidsemi.errors import UserError
-from vidsemi.media.views import ViewReader
 from vidsemi.progress import progress_bar
 from vidsemi.selection.scores import top_classes
 
@@ -67,17 +65,8 @@ def predict_stage(*, weights: Path, paths: list[str], views: int, top: int, mach
     """
     network, spec = checkpoint.load_weights(weights)
     rows = [Row(number, file) for number, file in enumerate(_files(paths))]
-    reader, device = ViewReader(spec.input, views), pick_device(machine)
-    most = clips_per_forward(machine, device)
     machine = machine.model_copy(update={"workers": min(worker_count(machine), len(rows))})
-    results = score_videos(
-        Inference(network, spec.input, device),
-        [range(len(rows))],
-        rows.__getitem__,
-        reader,
-        reading=reading_in_processes(reader, machine, most),
-        clips_per_forward=most,
-    )
+    results = score_rows(network, spec.input, len(rows), rows.__getitem__, views=views, machine=machine)
     found = []
     with closing(results) as scores, progress_bar(len(rows), "file", "predict", delay=2) as bar:
         for score in scores:
