@@ -98,6 +98,13 @@ def test_a_lease_ends_by_the_observers_clock(tmp_path: Path, clock: Clock):
         assert claims.take_over(1) is not None
 
 
+def test_a_lease_runs_from_the_beginning_of_the_observers_work(tmp_path: Path, clock: Clock):
+    leave(tmp_path, 1, ELSEWHERE)
+    with Claims(tmp_path) as claims:
+        clock.now += LEASE + 1  # of scoring other shards
+        assert claims.take_over(1) is not None
+
+
 @pytest.mark.parametrize("jump", [-3600, 3600])
 def test_clocks_that_jump_end_no_lease(tmp_path: Path, clock: Clock, jump: float):
     """Its owner renews the claim, by whatever clock: it is alive."""

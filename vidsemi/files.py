@@ -24,7 +24,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename == str(temporary):  # nobody knows that name
+        if error.filename in (None, str(temporary)):  # pyarrow names no file, and nobody knows the temporary one
             error.filename = str(path)
         raise
     finally:

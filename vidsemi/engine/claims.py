@@ -83,6 +83,8 @@ class Claims:
         self._thread = Thread(target=self._renew, daemon=True)
 
     def __enter__(self) -> "Claims":
+        for file in self._files():  # leases of the dead may be over when it is their shards' turn
+            self._changed(int(file.name), _look(file) or "")
         self._thread.start()
         return self
 
@@ -109,11 +111,9 @@ class Claims:
         look = _look(file)
         if look is None:
             return None
-        since, now = self._seen.get(number, ("", 0.0)), monotonic()
-        if since[0] != look:
-            self._seen[number] = since = (look, now)
         content = _content(look)
-        if not (content and is_dead(content["owner"])) and now - since[1] < LEASE:
+        unchanged = monotonic() - self._changed(number, look)
+        if not (content and is_dead(content["owner"])) and unchanged < LEASE:
             return None
         aside = file.with_name(f".{file.name}.{uuid.uuid4().hex}.tmp")
         with suppress(FileNotFoundError):
@@ -136,8 +136,14 @@ class Claims:
 
     def clear(self) -> None:
         """Remove all claims, once no shard is left to be scored; some may be of workers that died after their part."""
-        for file in self._folder.glob("[0-9]*"):
+        for file in self._files():
             file.unlink(missing_ok=True)
+
+    def _changed(self, number: int, look: str) -> float:
+        """Since when a claim has looked as it does, as far as this worker has seen."""
+        if number not in self._seen or self._seen[number][0] != look:
+            self._seen[number] = (look, monotonic())
+        return self._seen[number][1]
 
     def _give_back(self, claim: Claim) -> None:
         """Leave a shard to others; what is known of its files stays known."""
@@ -151,6 +157,9 @@ class Claims:
     def _owns(self, claim: Claim) -> bool:
         content = _content(_look(claim.file) or "")
         return bool(content and content["token"] == claim.token)
+
+    def _files(self) -> list[Path]:
+        return [file for file in self._folder.glob("[0-9]*") if file.name.isdecimal()]
 
     def _file(self, number: int) -> Path:
         return self._folder / f"{number:06d}"
