@@ -17,6 +17,7 @@ from conftest import REPOSITORY
 
 from vidsemi import cli
 from vidsemi.commands import networks
+from vidsemi.files import atomic_path
 
 WriteConfig = Callable[..., Path]
 Result = subprocess.CompletedProcess
@@ -225,6 +226,21 @@ def test_scoring_that_is_terminated_gives_its_shard_back(tmp_path: Path, shapes:
         while time.monotonic() < end:
             os.killpg(process.pid, 0)
         pytest.fail("processes are left behind")
+
+
+def test_a_full_disk_is_said_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """As pyarrow says it, without a name and with the number in the text."""
+
+    def fill(options: object) -> None:
+        with atomic_path(tmp_path / "part.parquet"):
+            raise OSError("Error writing bytes to file. Detail: [errno 28] No space left on device")
+
+    monkeypatch.setattr(networks, "flops", fill)
+    assert cli.main(["flops", "--model", "resnet18", "--frames", "1"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"vidsemi: error: {tmp_path}/part.parquet: Error writing bytes") and error.count("\n") == 1
 
 
 def test_a_fault_of_ours_is_status_1(tiny_config: WriteConfig, monkeypatch: pytest.MonkeyPatch):

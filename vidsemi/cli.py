@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"vidsemi: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except OSError as error:  # a full disk, a folder that cannot be written to, a file where a folder should be
-        print(f"vidsemi: error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        why = error.strerror or " ".join(map(str, error.args))
+        print(f"vidsemi: error: {error.filename or 'a file'}: {why}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nvidsemi: interrupted; this goes on from here: {shlex.join(sys.orig_argv)}", file=sys.stderr)
