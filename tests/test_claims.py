@@ -43,7 +43,7 @@ def dead() -> dict:
 
 
 def test_a_shard_has_one_owner(tmp_path: Path):
-    with Claims(tmp_path) as ours, Claims(tmp_path) as theirs:
+    with Claims(tmp_path, 1000) as ours, Claims(tmp_path, 1000) as theirs:
         claim = ours.take(7)
         assert claim is not None and (claim.number, claim.attempt, claim.careful) == (7, 1, False)
         assert theirs.take(7) is None
@@ -57,7 +57,7 @@ def test_a_shard_has_one_owner(tmp_path: Path):
 def test_of_many_processes_one_gets_it(tmp_path: Path):
     code = (
         "import sys; from pathlib import Path; from vidsemi.engine.claims import Claims\n"
-        "claims = Claims(Path(sys.argv[1]))\n"
+        "claims = Claims(Path(sys.argv[1]), 1000)\n"
         "print(sum(claims.take(number) is not None for number in range(200)))"
     )
     jobs = [subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE) for _ in range(4)]
@@ -66,31 +66,31 @@ def test_of_many_processes_one_gets_it(tmp_path: Path):
 
 def test_a_dead_owner_loses_its_shard_at_once(tmp_path: Path):
     leave(tmp_path, 3, dead(), reading=31, deaths={"30": 1, "31": 1})
-    with Claims(tmp_path) as claims:
+    with Claims(tmp_path, 1000) as claims:
         assert claims.take(3) is None
         claim = claims.take_over(3)
-        assert claim is not None and claim.careful and claim.attempt == 2
+        assert claim is not None and claim.attempt == 2 and not claim.careful
         assert claim.deaths == {30: 1, 31: 2}
         assert claim.deadly == set()
         claim.note(31)
         assert json.loads(claim.file.read_text())["reading"] == 31
     left = json.loads(claim.file.read_text())  # given back with what is known of its files
     assert (left["owner"], left["reading"], left["deaths"]) == (None, None, {"30": 1, "31": 2})
-    with Claims(tmp_path) as claims:
+    with Claims(tmp_path, 1000) as claims:
         claim = claims.take_over(3)
         assert claim is not None and claim.attempt == 2 and claim.deaths == {30: 1, 31: 2}  # nobody died
 
 
 def test_a_file_that_was_being_read_at_every_death_is_deadly(tmp_path: Path):
     leave(tmp_path, 0, dead(), attempt=4, reading=5, deaths={"5": 2, "6": 1})
-    with Claims(tmp_path) as claims:
+    with Claims(tmp_path, 1000) as claims:
         claim = claims.take_over(0)
-        assert claim is not None and claim.deadly == {5}
+        assert claim is not None and claim.careful and claim.deadly == {5}
 
 
 def test_a_lease_ends_by_the_observers_clock(tmp_path: Path, clock: Clock):
     leave(tmp_path, 1, ELSEWHERE)
-    with Claims(tmp_path) as claims:
+    with Claims(tmp_path, 1000) as claims:
         assert claims.take_over(1) is None
         clock.now += LEASE - 1
         assert claims.take_over(1) is None
@@ -100,7 +100,7 @@ def test_a_lease_ends_by_the_observers_clock(tmp_path: Path, clock: Clock):
 
 def test_a_lease_runs_from_the_beginning_of_the_observers_work(tmp_path: Path, clock: Clock):
     leave(tmp_path, 1, ELSEWHERE)
-    with Claims(tmp_path) as claims:
+    with Claims(tmp_path, 1000) as claims:
         clock.now += LEASE + 1  # of scoring other shards
         assert claims.take_over(1) is not None
 
@@ -110,7 +110,7 @@ def test_clocks_that_jump_end_no_lease(tmp_path: Path, clock: Clock, jump: float
     """Its owner renews the claim, by whatever clock: it is alive."""
     file = leave(tmp_path, 1, ELSEWHERE)
     stamp = file.stat().st_mtime
-    with Claims(tmp_path) as claims:
+    with Claims(tmp_path, 1000) as claims:
         for beat in range(20):
             stamp += jump if beat % 5 == 2 else 30
             os.utime(file, (stamp, stamp))
@@ -131,7 +131,7 @@ def test_a_claim_that_changed_hands_meanwhile_is_put_back(
         rename(source, target)
 
     monkeypatch.setattr(claims_module.os, "rename", late)
-    with Claims(tmp_path) as claims:
+    with Claims(tmp_path, 1000) as claims:
         assert claims.take_over(1) is None
     assert json.loads(file.read_text())["token"] == "faster"
     assert list(tmp_path.iterdir()) == [file]
@@ -140,15 +140,15 @@ def test_a_claim_that_changed_hands_meanwhile_is_put_back(
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"owner": 1}', '{"owner": {}, "token": 1, "attempt": "x"}'])
 def test_a_damaged_claim_has_its_lease_like_others(tmp_path: Path, clock: Clock, text: str):
     (tmp_path / "000002").write_text(text)
-    with Claims(tmp_path) as claims:
+    with Claims(tmp_path, 1000) as claims:
         assert claims.take_over(2) is None
         clock.now += LEASE + 1
         claim = claims.take_over(2)
-        assert claim is not None and claim.careful
+        assert claim is not None and claim.attempt == 2
 
 
 def test_a_claim_taken_by_others_is_not_removed_by_its_old_owner(tmp_path: Path):
-    with Claims(tmp_path) as claims:
+    with Claims(tmp_path, 1000) as claims:
         claim = claims.take(4)
         assert claim is not None
         theirs = leave(tmp_path, 4, ELSEWHERE)
@@ -160,12 +160,29 @@ def test_claims_are_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     renewed = []
     monkeypatch.setattr(claims_module, "RENEW", 0.0)
     monkeypatch.setattr(claims_module.os, "utime", lambda file: renewed.append(file))
-    with Claims(tmp_path) as claims:
+    with Claims(tmp_path, 1000) as claims:
         claim = claims.take(4)
         assert claim is not None
         while not renewed:
             os.sched_yield()
     assert set(renewed) == {claim.file}
+
+
+def test_a_hung_worker_renews_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock):
+    renewed, looks = [], []
+    monkeypatch.setattr(claims_module, "RENEW", 0.0)
+    monkeypatch.setattr(claims_module.os, "utime", lambda file: renewed.append(file))
+    monkeypatch.setattr(claims_module, "monotonic", lambda: looks.append(1) or clock.now)
+    with Claims(tmp_path, 10) as claims:
+        clock.now += 11
+        assert claims.take(4) is not None
+        first = len(looks)
+        while len(looks) < first + 20:
+            os.sched_yield()
+        assert renewed == []
+        claims.progress()
+        while not renewed:
+            os.sched_yield()
 
 
 def test_this_process_lives_and_others_are_not_judged():

@@ -8,11 +8,12 @@ import torch
 
 from vidsemi.corpus.manifest import load_manifest
 from vidsemi.engine import checkpoint
-from vidsemi.engine.inference import Inference
+from vidsemi.engine.inference import Inference, Precision
 from vidsemi.engine.normalize import normalize
 from vidsemi.errors import UserError
 from vidsemi.media.transforms import InputSpec
 from vidsemi.media.views import ViewReader
+from vidsemi.models.create import MODELS, create_model
 
 
 def test_bfloat16_stays_near_float32(shapes: Path, weights: Path):
@@ -39,6 +40,23 @@ def test_batch_norm_in_the_convolutions_changes_nothing_but_rounding(weights: Pa
     torch.testing.assert_close(infer([clips[:4], clips[4:]]), expected, atol=1e-6, rtol=0)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert "BatchNorm" not in str(infer._network) and "BatchNorm" in str(network)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_every_model_scores_as_it_was_trained(name: str, precision: Precision):
+    frames = 1 if name.startswith("resnet") else 2
+    torch.manual_seed(0)
+    args = {} if frames == 1 else {"width": 0.0625}
+    network = create_model(name, num_classes=5, frames=frames, args=args)
+    network(torch.randn(2, 3, frames, 32, 32))  # running statistics
+    network.eval()
+    spec = InputSpec(frames, 1, (32, 32), 32, (0.4, 0.4, 0.4), (0.2, 0.2, 0.2))
+    clips = np.random.default_rng(0).integers(0, 256, (3, frames, 3, 32, 32), dtype=np.uint8)
+    with torch.no_grad():
+        expected = network(normalize(torch.from_numpy(clips), spec)).softmax(dim=1)
+    found = Inference(network, spec, torch.device("cpu"), precision)([clips])
+    torch.testing.assert_close(found, expected, atol=1e-5 if precision == "float32" else 0.05, rtol=0)
 
 
 def test_a_network_that_cannot_be_traced_is_used_as_it_is():

@@ -1,5 +1,7 @@
 """Manifests and the formats they are made from."""
 
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from vidsemi import cli
 from vidsemi.corpus.formats import portable_path, read_folder, read_kinetics, read_table_format, read_ucf101
 from vidsemi.corpus.manifest import Row, load_manifest, write_manifest
 from vidsemi.errors import UserError
@@ -179,3 +182,13 @@ def test_paths_in_manifests_move_with_their_folder(tmp_path: Path):
     assert portable_path(str(tmp_path / "v" / "a.mp4"), tmp_path / "m.csv") == "v/a.mp4"
     assert portable_path("/elsewhere/a.mp4", tmp_path / "m.csv") == "/elsewhere/a.mp4"
     assert portable_path("s3://b/a.mp4", tmp_path / "m.csv") == "s3://b/a.mp4"
+
+
+def test_a_name_that_is_no_text_is_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "root" / "a").mkdir(parents=True)
+    for name in (b"good.mp4", b"bad\xff.mp4"):
+        (tmp_path / "root" / "a" / os.fsdecode(name)).write_bytes(b"")
+    words = ["manifest", "folder", "--root", str(tmp_path / "root"), "--output", str(tmp_path / "m.csv"), "--json"]
+    assert cli.main(words) == 0
+    assert json.loads(capsys.readouterr().out)["missing"] == 1
+    assert (tmp_path / "m.missing.txt").read_text().endswith("bad\\udcff.mp4\n")

@@ -197,7 +197,7 @@ def test_every_example_is_scored_or_a_failure(tmp_path: Path, shapes: Path, weig
 def test_a_corpus_of_which_nothing_can_be_read_is_an_error(tmp_path: Path, shapes: Path, weights: Path):
     (tmp_path / "none.csv").write_text("path\n/nowhere/a.mp4\n/nowhere/b.mp4\n")
     options = {"views": 2, "per_example": 3, "shard_size": 1, "precision": "float32", "machine": CPU, "title": "score"}
-    with pytest.raises(UserError, match="not one of the 2 examples"):
+    with pytest.raises(UserError, match="not one of the 2 examples tried"):
         score_stage(tmp_path / "s", weights=weights, manifest=load_manifest(tmp_path / "none.csv"), **options)
 
 

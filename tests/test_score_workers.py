@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vidsemi.config import Machine
-from vidsemi.corpus.manifest import load_manifest
+from vidsemi.corpus.manifest import Manifest, load_manifest
 from vidsemi.errors import UserError
 from vidsemi.selection import scores as scores_module
 from vidsemi.stages.score import score_stage
@@ -18,7 +18,7 @@ from vidsemi.stages.score import score_stage
 SHARD = 4
 
 
-def score(folder: Path, weights: Path, manifest: Path, **changes: object) -> dict:
+def score(folder: Path, weights: Path, manifest: Path | Manifest, **changes: object) -> dict:
     options = {
         "views": 2,
         "per_example": 3,
@@ -27,7 +27,8 @@ def score(folder: Path, weights: Path, manifest: Path, **changes: object) -> dic
         "machine": Machine(device="cpu", workers=0),
         "title": "score",
     }
-    return score_stage(folder, weights=weights, manifest=load_manifest(manifest), **{**options, **changes})
+    corpus = load_manifest(manifest) if isinstance(manifest, Path) else manifest
+    return score_stage(folder, weights=weights, manifest=corpus, **{**options, **changes})
 
 
 def run_job(folder: Path, weights: Path, manifest: Path, **job: object) -> dict:
@@ -93,14 +94,7 @@ def test_workers_that_are_killed_change_nothing(
 ):
     killed = run_job(tmp_path / "s", weights, corpus, workers=workers, kills=24, fate=fate, seed=workers)["killed"]
     assert killed >= 24
-    files = content_after_kills(tmp_path / "s")
-    assert files == undisturbed
-
-
-def content_after_kills(folder: Path) -> dict[str, bytes]:
-    """Hidden files of attempts to write may be left of workers that were killed; nothing else."""
-    files = {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-    return {name: data for name, data in files.items() if not Path(name).name.startswith(".")}
+    assert content(tmp_path / "s") == undisturbed
 
 
 def test_a_file_that_kills_its_workers_is_a_failure_in_the_end(
@@ -110,8 +104,8 @@ def test_a_file_that_kills_its_workers_is_a_failure_in_the_end(
     undisturbed: dict[str, bytes],
 ):
     deadly = load_manifest(corpus).row(30).path
-    job = {"deadly": Path(deadly).name, "kills": 4, "workers": 1}
-    assert run_job(tmp_path / "s", weights, corpus, **job) == {"killed": 4}
+    job = {"deadly": Path(deadly).name, "kills": 5, "workers": 1}
+    assert run_job(tmp_path / "s", weights, corpus, **job) == {"killed": 5}
     failures = pq.read_table(tmp_path / "s" / "failures").to_pylist()
     assert [row["example_id"] for row in failures] == [0, 21, 30, 40]
     assert failures[2] == {
@@ -119,7 +113,7 @@ def test_a_file_that_kills_its_workers_is_a_failure_in_the_end(
         "path": deadly,
         "error": "ends the process that scores it, time after time",
     }
-    same = [name for name, data in content_after_kills(tmp_path / "s").items() if undisturbed[name] == data]
+    same = [name for name, data in content(tmp_path / "s").items() if undisturbed[name] == data]
     assert len(same) == len(undisturbed) - 2  # all but its own shard's two files
     assert 30 not in pq.read_table(sorted((tmp_path / "s").glob("part-*"))).column("example_id").to_pylist()
 
@@ -133,6 +127,55 @@ def test_a_part_deleted_by_hand_comes_back(tmp_path: Path, weights: Path, corpus
     figures = score(tmp_path / "s", weights, corpus)
     assert figures == {"scored": 52, "failed": 3, "parts": 14, "precision": "float32"}
     assert content(tmp_path / "s") == before
+
+
+def test_failures_deleted_by_hand_come_back(tmp_path: Path, weights: Path, corpus: Path):
+    """Without them, nobody could tell what is in neither table."""
+    score(tmp_path / "s", weights, corpus)
+    before = content(tmp_path / "s")
+    for file in (tmp_path / "s" / "failures").iterdir():
+        file.unlink()
+    assert score(tmp_path / "s", weights, corpus)["failed"] == 3
+    assert content(tmp_path / "s") == before
+
+
+def test_a_part_that_lacks_examples_is_made_again(tmp_path: Path, weights: Path, corpus: Path):
+    """As two workers may leave it that do not fail with the same files, or a file from elsewhere, or a damaged disk."""
+    score(tmp_path / "s", weights, corpus)
+    before = content(tmp_path / "s")
+    part = pq.read_table(tmp_path / "s" / "part-000004.parquet")
+    pq.write_table(part.slice(3), tmp_path / "s" / "part-000004.parquet")
+    (tmp_path / "s" / "part-000007.parquet").write_bytes(b"PAR1")
+    assert score(tmp_path / "s", weights, corpus)["scored"] == 52
+    assert content(tmp_path / "s") == before
+
+
+def test_a_worker_without_the_disk_makes_no_failures(tmp_path: Path, weights: Path, corpus: Path, shapes: Path):
+    """It has read nothing, and what others have read it cannot read: it says so and leaves the shards to others."""
+    lines = (shapes / "unlabeled.csv").read_text().splitlines()[1:]
+    (tmp_path / "m.csv").write_text("\n".join(["path", *lines]) + "\n")
+    here, away = load_manifest(tmp_path / "m.csv", shapes), load_manifest(tmp_path / "m.csv", tmp_path)
+    with pytest.raises(UserError, match=r"not one of the 52 examples tried can be read; the last is .*No such file"):
+        score(tmp_path / "s", weights, away)
+    assert list(content(tmp_path / "s")) == ["plan.json"]
+    score(tmp_path / "s", weights, here)
+    (tmp_path / "s" / "part-000009.parquet").unlink()
+    with pytest.raises(UserError, match="that could be read before; is the disk there, and --root right"):
+        score(tmp_path / "s", weights, away)
+    assert score(tmp_path / "s", weights, here) == {"scored": 52, "failed": 0, "parts": 13, "precision": "float32"}
+
+
+def test_shards_that_are_all_broken_are_failures_once_anything_was_read(
+    tmp_path: Path, weights: Path, corpus: Path, shapes: Path
+):
+    lines = [f"{shapes}/{line}" for line in (shapes / "unlabeled.csv").read_text().splitlines()[1:]]
+    gone = [f"/nowhere/{number}.mp4" for number in range(3 * SHARD)]
+    (tmp_path / "m.csv").write_text("\n".join(["path", *gone[:SHARD], *lines[:SHARD], *gone[SHARD:]]) + "\n")
+    figures = {"scored": SHARD, "failed": 3 * SHARD, "parts": 4, "precision": "float32"}
+    assert score(tmp_path / "s", weights, tmp_path / "m.csv") == figures
+    for number in (2, 3):  # a worker that begins with these finds out by what was read before
+        (tmp_path / "s" / f"part-{number:06d}.parquet").unlink()
+    assert score(tmp_path / "s", weights, tmp_path / "m.csv") == figures
 
 
 @pytest.mark.parametrize("full_at", [1, 2, 3, 8, 15])

@@ -16,8 +16,9 @@ from making import read_barcode
 from PIL import Image
 
 from vidsemi import cli
-from vidsemi.corpus.manifest import Manifest, load_manifest
+from vidsemi.corpus.manifest import Manifest, Row, load_manifest
 from vidsemi.corpus.shards import cut_into_shards
+from vidsemi.corpus.tar import index_tar
 from vidsemi.media.reading import read_frames
 
 
@@ -100,6 +101,43 @@ def test_a_damaged_tar_costs_what_it_has_lost(
     missing = (tmp_path / "m.missing.txt").read_text().splitlines()
     assert [line.split(": ")[0] for line in missing] == [f"{tmp_path}/{n}.tar" for n in ("cut", "empty", "packed")]
     assert "uncompressed" in missing[2]
+
+
+@pytest.mark.parametrize(
+    ("damage", "kept", "words"),
+    [
+        (lambda data, at: data[: at[4]], 4, "without an end mark"),
+        (lambda data, at: data[: at[4] + 100], 4, "no member begins at byte"),
+        (lambda data, at: data[: at[3] + 10] + b"\xff" + data[at[3] + 11 :], 3, "no member begins at byte"),
+        (lambda data, at: data[: at[5]] + bytes(512) + data[at[5] + 512 :], 5, "no member begins at byte"),
+        (lambda data, at: data + data, 10, "no member begins at byte"),
+        (lambda data, at: data[:-10240] + bytes(1024), 10, None),
+    ],
+)
+def test_a_tar_that_ends_too_early_is_damaged(
+    make_video: Callable[..., Path], tmp_path: Path, damage: Callable, kept: int, words: str | None
+):
+    """Python's tarfile takes whatever is no header for the end."""
+    video = make_video("a.mp4").read_bytes()
+    data = write_tar(tmp_path / "a.tar", {f"{n}.mp4": video for n in range(10)}).read_bytes()
+    step = 512 + -(-len(video) // 512) * 512
+    (tmp_path / "a.tar").write_bytes(damage(data, [n * step for n in range(10)]))
+    found = index_tar(Row(0, str(tmp_path / "a.tar")))
+    assert found.columns["member"] == [f"{n}.mp4" for n in range(kept)]
+    assert (found.error is None) if words is None else (words in found.error)
+
+
+def test_names_that_come_again_or_are_no_text(make_video: Callable[..., Path], tmp_path: Path):
+    video, other = make_video("a.mp4").read_bytes(), make_video("b.mp4", frames=4).read_bytes()
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name, content in (("a.mp4", video), ("x\udcff.mp4", video), ("a.mp4", other)):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    manifest = index(tmp_path / "m.parquet", tmp_path / "a.tar")
+    assert manifest.table.column("member").to_pylist() == ["a.mp4", "x?.mp4"]
+    assert manifest.row(0).size == len(other)
+    assert index_tar(Row(0, str(tmp_path / "a.tar"))).left_out == 1
 
 
 def test_links_and_images_beside_videos_are_counted(

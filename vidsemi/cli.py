@@ -4,14 +4,15 @@ Exit status: 0 done, 1 our fault, 2 the user's input is wrong, 130 interrupted, 
 """
 
 import argparse
+import io
 import json
 import logging
 import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,10 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     logger.setLevel(logging.INFO)
-    with suppress(ValueError):  # called from another thread than the main one, which no signal reaches
-        signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     try:
-        document, text = options.command(options)
+        with _terminated_by_signal():
+            document, text = options.command(options)
     except UserError as error:
         print(f"vidsemi: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -59,8 +61,22 @@ class Terminated(BaseException):
     """Somebody wants this process to end: a scheduler that needs the machine, or torchrun."""
 
 
-def _terminate(number: int, frame: Any) -> NoReturn:
-    raise Terminated
+@contextmanager
+def _terminated_by_signal() -> Iterator[None]:
+    """SIGTERM raises `Terminated` in this block."""
+
+    def terminate(number: int, frame: Any) -> NoReturn:
+        raise Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, terminate)
+    except ValueError:  # called from another thread than the main one, which no signal reaches
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Parser(argparse.ArgumentParser):

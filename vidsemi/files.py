@@ -46,12 +46,16 @@ def create_exclusive(path: Path, text: str) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         os.link(temporary, path)
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):  # or another process has swept the folder
         return False
     except OSError as error:
         if error.errno not in NO_LINKS:
+            error.filename, error.filename2 = str(path), None
             raise
         try:
             with open(path, "x", encoding="utf-8") as file:
@@ -63,9 +67,9 @@ def create_exclusive(path: Path, text: str) -> bool:
     return True
 
 
-def remove_temporary(path: Path) -> None:
-    """Remove what killed processes left of attempts to write a file."""
-    for file in path.parent.glob(f".{path.name}.*.tmp"):
+def remove_temporary(folder: Path) -> None:
+    """Remove what killed processes left of attempts to write the files of a folder."""
+    for file in folder.glob(".*.tmp"):
         file.unlink(missing_ok=True)
 
 

@@ -11,7 +11,7 @@ Answer = tuple[Any, str]  # the JSON document, and the text for people
 def check_limits(options: argparse.Namespace) -> None:
     """Refuse numbers that nothing can be done with."""
     limits = {
-        "views": (1, 1e6),
+        "views": (1, 10_000),
         "workers": (0, 1024),
         "per_example": (1, 1e6),
         "shard_size": (1, 1e9),

@@ -60,7 +60,8 @@ def _write_manifest(options: argparse.Namespace, file: Path | None) -> Answer:
     found.columns["path"] = [formats.portable_path(path, output) for path in found.columns["path"]]
     write_manifest(output, found.columns)
     examples = len(found.columns["path"])
-    text = f"{output}: {examples} examples" + _list_missing(output, found.missing, "listed files are not there")
+    what = "files have names that are not UTF-8" if options.format == "folder" else "listed files are not there"
+    text = f"{output}: {examples} examples" + _list_missing(output, found.missing, what)
     return {"manifest": str(output), "examples": examples, "missing": len(found.missing)}, text
 
 

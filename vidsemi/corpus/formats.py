@@ -75,10 +75,16 @@ def read_table_format(file: Path, root: Path | None, *, path_column: str, label_
 
 
 def read_folder(root: Path) -> Found:
-    """A folder a class: root/<class>/…/<file>. Files directly under root have no class and are an error."""
+    """A folder a class: root/<class>/…/<file>. Files directly under root have no class and are an error.
+
+    Files whose names are not UTF-8 are listed as missing.
+    """
     found = Found()
     for file in media_files(root):
         parts = file.relative_to(root).parts
+        if _is_no_text(str(file)):
+            found.missing.append(str(file).encode("utf-8", "backslashreplace").decode())
+            continue
         if len(parts) < 2:
             raise UserError(f"{file} lies in no class folder; expected {root}/<class>/{file.name}")
         found.add(path=str(file), label=parts[0])
@@ -169,6 +175,11 @@ def _csv_rows(file: Path, needed: Iterable[str]) -> Iterator[tuple[int, dict[str
             raise UserError(f"{file} has no column '{column}'; its header is: {', '.join(reader.fieldnames or ())}")
     for row in reader:
         yield reader.line_num, row
+
+
+def _is_no_text(path: str) -> bool:
+    """Whether a name has bytes that are not UTF-8, so that no table can hold it."""
+    return any("\ud800" <= letter <= "\udfff" for letter in path)
 
 
 def _raise(error: OSError) -> None:

@@ -123,7 +123,8 @@ def read_table(file: Path) -> pa.Table:
             return pq.read_table(file)
         if file.suffix == ".csv":
             options = pyarrow.csv.ConvertOptions(column_types=COLUMNS, strings_can_be_null=True, null_values=[""])
-            return pyarrow.csv.read_csv(file, convert_options=options)
+            lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
+            return pyarrow.csv.read_csv(file, parse_options=lines, convert_options=options)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file} cannot be read as a manifest: {' '.join(str(error).split())}") from None
     raise UserError(f"{file}: a manifest is a .csv or a .parquet file")

@@ -27,7 +27,7 @@ class Index:
 
     Attributes:
         columns: an example each, in the order of the tar.
-        left_out: images beside a video of the same sample, or members that are not plain files.
+        left_out: images beside a video of the same sample, members that are no plain files, or whose name comes again.
         error: why the tar could not be read, or not to its end.
     """
 
@@ -52,7 +52,7 @@ def find_tars(patterns: Iterable[str]) -> list[Path]:
         if "://" in pattern or pattern.startswith("pipe:"):
             raise UserError(f"{pattern}: a tar is indexed where its bytes are; give the path of a local copy")
         try:
-            names = list(braceexpand(pattern))
+            names = iter([pattern]) if os.path.exists(pattern) else braceexpand(pattern)
         except ValueError:
             raise UserError(f"{pattern}: a brace is not closed") from None
         for name in names:
@@ -74,6 +74,7 @@ def index_tar(tar: Row) -> Index:
         with tarfile.open(tar.path, "r:") as opened:
             for member in opened:
                 _add(opened, member, samples, index)
+            index.error = _ending(tar.path, opened.offset)
     except tarfile.ReadError as error:
         index.error = str(error) if samples else f"is no uncompressed tar ({error})"
     except (OSError, ValueError) as error:
@@ -84,10 +85,24 @@ def index_tar(tar: Row) -> Index:
         index.left_out += len(sample) - len(suffixes)
         for suffix in suffixes:
             member = sample[suffix]
-            values = (tar.path, label, member.name, member.offset_data, member.size)
-            for name, value in zip(COLUMN_NAMES, values, strict=True):
-                index.columns[name].append(value)
+            name = member.name.encode("utf-8", "replace").decode()  # it is a name only, whatever its bytes
+            values = (tar.path, label, name, member.offset_data, member.size)
+            for column, value in zip(COLUMN_NAMES, values, strict=True):
+                index.columns[column].append(value)
     return index
+
+
+def _ending(path: str, place: int) -> str | None:
+    """What is wrong with the end of a tar, which is where `tarfile` stops, whatever it meets; None if nothing is.
+
+    Two blocks of zeros end a tar, and nothing but zeros follows.
+    """
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        file.seek(place)
+        if not any(chunk.strip(b"\0") for chunk in iter(lambda: file.read(1 << 20), b"")):
+            return None if size - place >= 2 * tarfile.BLOCKSIZE else f"is cut off at byte {size}, without an end mark"
+    return f"no member begins at byte {place} of {size}, where one should: what follows cannot be found"
 
 
 def _kind(suffixes: str) -> str:
@@ -106,6 +121,7 @@ def _add(tar: tarfile.TarFile, member: tarfile.TarInfo, samples: dict[str, dict[
         return
     sample = samples.setdefault(os.path.join(folder, key), {})
     if kind != LABEL:
+        index.left_out += dot + suffix in sample  # the last of a name counts, as when a tar is unpacked
         sample[dot + suffix] = member
     elif member.size <= LABEL_BYTES and (content := tar.extractfile(member)) is not None:
         sample[LABEL] = content.read().decode("utf-8", "replace").strip() or None

@@ -17,10 +17,11 @@ from time import monotonic
 from typing import Any
 
 from vidsemi.engine.process import is_dead, own_identity
-from vidsemi.files import create_exclusive, write_text
+from vidsemi.files import create_exclusive, remove_temporary, write_text
 
 RENEW = 30.0  # seconds
 LEASE = 180.0  # seconds; network file systems may show a file's time up to 60 s late
+CAREFUL_FROM = 3  # attempt, since being careful is slow and one death tells little
 DEATHS = 3  # of workers that were reading one and the same file and nothing else; then it is not read again
 
 
@@ -46,8 +47,8 @@ class Claim:
 
     @property
     def careful(self) -> bool:
-        """Whether to read one file at a time and note which, since a worker has died with this shard."""
-        return self.attempt > 1
+        """Whether to read one file at a time and note which, since workers have died with this shard."""
+        return self.attempt >= CAREFUL_FROM
 
     @property
     def deadly(self) -> set[int]:
@@ -73,10 +74,16 @@ class Claim:
 
 
 class Claims:
-    """The claims of a directory; a context that renews those of this worker, and gives them back when it ends."""
+    """The claims of a directory; a context that renews those of this worker, and gives them back when it ends.
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    Args:
+        folder: where they are.
+        patience: seconds without `progress` after which claims are renewed no longer, since the worker must be hung.
+    """
+
+    def __init__(self, folder: Path, patience: float):
+        self._folder, self._patience = folder, patience
+        self._progress = monotonic()
         self._held: dict[int, Claim] = {}
         self._seen: dict[int, tuple[str, float]] = {}  # what a claim of others looked like, and since when
         self._ended = Event()
@@ -93,6 +100,10 @@ class Claims:
         self._thread.join()
         for claim in list(self._held.values()):
             self._give_back(claim)
+
+    def progress(self) -> None:
+        """Say that this worker is at work."""
+        self._progress = monotonic()
 
     def take(self, number: int) -> Claim | None:
         """Claim a shard that nobody has; None if somebody has it."""
@@ -130,7 +141,7 @@ class Claims:
 
     def release(self, claim: Claim) -> None:
         """Give a shard up whose part is written."""
-        if self._owns(claim):
+        if self.owns(claim):
             claim.file.unlink(missing_ok=True)
         self._held.pop(claim.number, None)
 
@@ -138,6 +149,7 @@ class Claims:
         """Remove all claims, once no shard is left to be scored; some may be of workers that died after their part."""
         for file in self._files():
             file.unlink(missing_ok=True)
+        remove_temporary(self._folder)
 
     def _changed(self, number: int, look: str) -> float:
         """Since when a claim has looked as it does, as far as this worker has seen."""
@@ -147,14 +159,15 @@ class Claims:
 
     def _give_back(self, claim: Claim) -> None:
         """Leave a shard to others; what is known of its files stays known."""
-        if not claim.careful:
+        if claim.attempt == 1:
             self.release(claim)
-        elif self._owns(claim):
+        elif self.owns(claim):
             claim.reading = None
             with suppress(OSError):
                 write_text(claim.file, claim.text(None))
 
-    def _owns(self, claim: Claim) -> bool:
+    def owns(self, claim: Claim) -> bool:
+        """Whether a claim is still this worker's: not taken over by one that thought it dead."""
         content = _content(_look(claim.file) or "")
         return bool(content and content["token"] == claim.token)
 
@@ -166,7 +179,7 @@ class Claims:
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEW):
-            for claim in list(self._held.values()):
+            for claim in list(self._held.values()) if monotonic() - self._progress < self._patience else []:
                 with suppress(OSError):  # somebody thought this worker dead
                     os.utime(claim.file)
 
@@ -175,7 +188,9 @@ def _look(file: Path) -> str | None:
     """Time and content of a claim as one text that changes if either does; None if there is none."""
     try:
         return f"{file.stat().st_mtime_ns}\n{file.read_text(encoding='utf-8', errors='replace')}"
-    except FileNotFoundError:
+    except PermissionError:
+        raise
+    except OSError:  # there is none, or it was replaced on another machine just now (ESTALE)
         return None
 
 

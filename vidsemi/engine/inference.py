@@ -44,12 +44,16 @@ class Inference:
     def __init__(self, network: nn.Module, spec: InputSpec, device: torch.device, precision: Precision = "float32"):
         self.device = device
         self._spec, self._precision = spec, precision
-        on_cpu = device.type == "cpu"
-        self._format = torch.channels_last_3d if on_cpu else torch.contiguous_format
+        self._format = torch.contiguous_format
         self._network = _fused(network.eval()).to(device)
-        if on_cpu:
+        if device.type == "cpu":
             keep_freed_memory()
-            self._network.to(memory_format=torch.channels_last_3d)
+            self._format = torch.channels_last_3d
+            for layer in self._network.modules():
+                if isinstance(layer, nn.Conv2d | nn.Conv3d):
+                    layer.to(
+                        memory_format=torch.channels_last_3d if isinstance(layer, nn.Conv3d) else torch.channels_last
+                    )
         if precision == "bfloat16":  # once, where autocast would cast them in every pass
             for layer in self._network.modules():
                 if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):

@@ -57,10 +57,17 @@ class Clock:
         return self.waited / max(time.monotonic() - self.began, 1e-9)
 
 
-def reading_in_processes(reader: ViewReader, machine: Machine, most: int) -> Reading:
-    """Decoding in worker processes, ahead of the network by four videos a worker, or two passes of it."""
+def reading_in_processes(reader: ViewReader, machine: Machine, most: int, sample: Row) -> Reading:
+    """Decoding in worker processes, ahead of the network by four files a worker, or two passes of it.
+
+    Args:
+        reader: how views are read.
+        machine: what to run on.
+        most: clips in a pass.
+        sample: an example like most others, by which it is known how many make a pass.
+    """
     workers = worker_count(machine)
-    videos = -(-most // min(reader.views, reader.most))
+    videos = -(-most // min(next(reader.requests(sample)).of, reader.most))
     return partial(
         read_all,
         reader,
@@ -141,7 +148,7 @@ def score_rows(
     """
     reader, device = ViewReader(spec, views), pick_device(machine)
     most = clips_per_forward(machine, device)
-    reading = reading_in_processes(reader, machine, most)
+    reading = reading_in_processes(reader, machine, most, row(0))
     infer = Inference(network, spec, device)
     return score_videos(infer, [range(examples)], row, reader, reading=reading, clips_per_forward=most)
 

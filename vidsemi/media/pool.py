@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from threading import Thread
 from typing import Any, Generic, Protocol, TypeVar
@@ -247,6 +248,7 @@ class _Pool(Generic[Read]):
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
     """Processes that are started in this block never see Ctrl-C."""
+    resource_tracker.ensure_running()  # which would unblock them if it were started in the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -257,6 +259,7 @@ def _without_interrupts() -> Iterator[None]:
 def _work(connection: Connection, read: Callable[[Any], Any], seconds: float) -> None:
     """What a worker process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to every process of a job, it would look like a file's fault
     os.nice(NICENESS)
     os.environ["TQDM_DISABLE"] = "1"  # iopath shows a bar for every download
     Thread(target=_end_with_the_job, daemon=True).start()

@@ -41,7 +41,7 @@ class ViewReader:
     Attributes:
         spec: what the network takes.
         views: clips a video, V; an image has one view.
-        most: views that are read at once; more of them take another pass over the video, and no more memory.
+        most: views that are read at once; more of them take another pass over the video, and no more memory for frames.
     """
 
     spec: InputSpec

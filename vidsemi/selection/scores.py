@@ -227,7 +227,10 @@ def parse_plan(file: Path) -> ScoresInfo:
     try:
         return _parse(file, file.read_bytes())
     except (KeyError, TypeError, ValueError, OSError) as error:
-        raise UserError(f"{file} is not the plan of a directory of scores: {' '.join(str(error).split())}") from None
+        raise UserError(
+            f"{file} is not the plan of a directory of scores: {' '.join(str(error).split())}; "
+            "if there are parts, delete it: they tell the same"
+        ) from None
 
 
 def _parse(file: Path, text: bytes) -> ScoresInfo:

@@ -57,7 +57,7 @@ def index_stage(tars: list[Path], manifest: Path, *, workers: int, seconds: floa
 def _tables(tars: list[Path], manifest: Path, summary: Summary, workers: int, seconds: float) -> Iterator[pa.Table]:
     rows = [Row(number, str(tar)) for number, tar in enumerate(tars)]
     with (
-        closing(read_all(index_tar, rows, workers=workers, seconds=seconds)) as indexes,
+        closing(read_all(index_tar, rows, workers=min(workers, len(tars)), seconds=seconds)) as indexes,
         progress_bar(len(tars), "tar", "index") as bar,
     ):
         for tar, index in zip(tars, indexes, strict=True):
