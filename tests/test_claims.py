@@ -173,16 +173,22 @@ def test_a_hung_worker_renews_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(claims_module, "RENEW", 0.0)
     monkeypatch.setattr(claims_module.os, "utime", lambda file: renewed.append(file))
     monkeypatch.setattr(claims_module, "monotonic", lambda: looks.append(1) or clock.now)
-    with Claims(tmp_path, 10) as claims:
-        clock.now += 11
-        assert claims.take(4) is not None
+
+    def wait_for_looks() -> int:
+        """Let the thread that renews go round; how often it has renewed by then."""
         first = len(looks)
         while len(looks) < first + 20:
             os.sched_yield()
-        assert renewed == []
+        return len(renewed)
+
+    with Claims(tmp_path, 10) as claims:
+        assert claims.take(4) is not None
+        clock.now += 11
+        before = wait_for_looks()
+        assert wait_for_looks() == before
         claims.progress()
-        while not renewed:
-            os.sched_yield()
+        wait_for_looks()
+        assert wait_for_looks() > before
 
 
 def test_this_process_lives_and_others_are_not_judged():

@@ -231,8 +231,6 @@ def test_scoring_that_is_terminated_gives_its_shard_back(tmp_path: Path, shapes:
 def test_a_full_disk_is_said_with_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    """As pyarrow says it, without a name and with the number in the text."""
-
     def fill(options: object) -> None:
         with atomic_path(tmp_path / "part.parquet"):
             raise OSError("Error writing bytes to file. Detail: [errno 28] No space left on device")

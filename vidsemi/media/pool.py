@@ -26,11 +26,10 @@ from vidsemi.errors import DecodeError
 
 
 class Named(Protocol):
-    """What is asked of the pool: a file, or a part of one; it can be pickled."""
+    """What is asked of the pool: a file, or a part of one, with its `path` for messages; it can be pickled."""
 
     @property
-    def path(self) -> str:
-        """Where it is, for messages."""
+    def path(self) -> str: ...  # noqa: D102
 
 
 Asked = TypeVar("Asked", bound=Named)
