@@ -59,7 +59,7 @@ class ScoreWorker:
         self._bar = progress_bar(len(manifest), "video", title, done, silent=local_rank() != 0)
 
     def work(self) -> None:
-        """Score until every shard has its part."""
+        """Score until every shard has its part and its failures, which hold each of its examples once."""
         sample = self._manifest.row(0)
         ahead = reading_in_processes(self._reader, self._machine, self._clips_per_forward, sample)
         with self._bar:
@@ -92,11 +92,13 @@ class ScoreWorker:
         """Shards that have both files, but not each example once; none in general.
 
         Two workers had such a shard, one of them being thought dead, and did not read the same of it; or somebody else
-        put a part there. They are scored again, and the count is what the summary says.
+        put a part there. They are scored again.
         """
         wrong = []
         for number in range(len(self._shards)):
-            if not self._is_whole(number) and (claim := self._claims.take(number)):
+            if self._is_whole(number):
+                continue
+            if claim := self._claims.take(number) or self._claims.take_over(number):
                 if not self._is_whole(number):  # still, now that nobody else is at it
                     (self._folder / part_name(number)).unlink(missing_ok=True)
                     self._done.discard(number)
