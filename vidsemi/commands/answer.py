@@ -25,7 +25,7 @@ def check_limits(options: argparse.Namespace) -> None:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be from {least} to {most:g}")
 
 
-def worker_count(options: argparse.Namespace) -> int:
+def reader_count(options: argparse.Namespace) -> int:
     """Processes that read."""
     from vidsemi.cores import usable_cores
 

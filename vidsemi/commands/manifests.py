@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from vidsemi.commands.answer import Answer, check_limits, worker_count
+from vidsemi.commands.answer import Answer, check_limits, reader_count
 from vidsemi.errors import UserError
 
 
@@ -27,7 +27,7 @@ def manifest(options: argparse.Namespace) -> Answer:
     root = None if options.output else options.root
     corpus = load_manifest(options.output or Path(options.files[0]), root)
     table = corpus.file.with_name(f"{corpus.file.stem}.files{corpus.file.suffix}")
-    summary = verify_stage(corpus, table, workers=worker_count(options), seconds=options.seconds_per_file)
+    summary = verify_stage(corpus, table, workers=reader_count(options), seconds=options.seconds_per_file)
     text = "\n".join([*([text] if text else []), *summary.lines(), "", f"{table}: a row for each file"])
     return {**document, "files": str(table), **summary.document()}, text
 
@@ -75,7 +75,7 @@ def _index_tars(options: argparse.Namespace) -> Answer:
     if options.root is not None:
         raise UserError("the format tar takes no --root; tars are named as they can be opened from here")
     tars = find_tars(options.files)
-    summary = index_stage(tars, options.output, workers=worker_count(options), seconds=options.seconds_per_file)
+    summary = index_stage(tars, options.output, workers=reader_count(options), seconds=options.seconds_per_file)
     text = f"{options.output}: {summary.examples} examples in {summary.tars} tars"
     if summary.left_out:
         text += f"; {summary.left_out} members are left out (images beside a video, links, sparse files)"

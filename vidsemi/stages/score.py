@@ -1,7 +1,7 @@
 """The scoring stage: a teacher over a corpus, shard by shard, by any number of workers that share a directory.
 
-A part that exists is whole and is not made again. What it takes to agree is in the directory: the plan, the claims, and
-the parts themselves.
+A shard that has its part and its failures is not scored again, unless they do not hold each of its examples once. What
+it takes to agree is in the directory: the plan, the claims, and the parts themselves.
 """
 
 import logging

@@ -14,6 +14,11 @@ def done_numbers(folder: Path) -> set[int]:
     return part_numbers(folder) & part_numbers(folder / "failures")
 
 
+def is_done(folder: Path, number: int) -> bool:
+    """Whether one shard has."""
+    return (folder / part_name(number)).exists() and (folder / "failures" / part_name(number)).exists()
+
+
 def count_examples(folder: Path, number: int, per_example: int) -> tuple[int, int] | None:
     """Examples scored and failed of a shard, by the footers of its two files; None if one is damaged or not there."""
     try:

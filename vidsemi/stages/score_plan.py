@@ -3,13 +3,14 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import get_args
 
+from vidsemi.engine.inference import Precision
 from vidsemi.errors import UserError
 from vidsemi.files import create_exclusive
 from vidsemi.selection.scores import ScoresInfo, parse_plan, read_info
 
 PLAN = "plan.json"
-PRECISIONS = ("float32", "bfloat16")
 
 
 def agree_on_plan(folder: Path, ours: ScoresInfo, *, any_precision: bool) -> ScoresInfo:
@@ -36,8 +37,8 @@ def agree_on_plan(folder: Path, ours: ScoresInfo, *, any_precision: bool) -> Sco
 def _matching(file: Path, theirs: ScoresInfo, ours: ScoresInfo, any_precision: bool) -> ScoresInfo:
     if any_precision and theirs.precision is not None:
         ours = replace(ours, precision=theirs.precision)
-    if ours.precision not in PRECISIONS:
-        raise UserError(f"{file} names the precision '{ours.precision}'; there are: {', '.join(PRECISIONS)}")
+    if ours.precision not in get_args(Precision):
+        raise UserError(f"{file} names the precision '{ours.precision}'; there are: {', '.join(get_args(Precision))}")
     if name := ours.difference(theirs):
         was, now = (str(getattr(info, name)) for info in (theirs, ours))
         if name in ("manifest", "weights"):

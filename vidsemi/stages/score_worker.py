@@ -22,7 +22,7 @@ from vidsemi.media.pool import read_all
 from vidsemi.media.views import ViewReader, ViewRequest
 from vidsemi.progress import progress_bar
 from vidsemi.selection.scores import ScoresInfo, part_name, top_classes, write_failures, write_part
-from vidsemi.stages.score_parts import count_examples, done_numbers, scored_example
+from vidsemi.stages.score_parts import count_examples, done_numbers, is_done, scored_example
 
 logger = logging.getLogger("vidsemi")
 
@@ -133,8 +133,7 @@ class ScoreWorker:
 
     def _mine(self, claim: Claim | None) -> Claim | None:
         """A claim, unless somebody has finished the shard since we looked."""
-        name = part_name(claim.number) if claim is not None else ""
-        if claim is not None and (self._folder / name).exists() and (self._folder / "failures" / name).exists():
+        if claim is not None and is_done(self._folder, claim.number):
             self._claims.release(claim)
             return None
         return claim
