@@ -21,7 +21,19 @@ error that names its nearest neighbour. Made from `vidsemi/config.py` by `docs/m
 def sections() -> Iterator[type[BaseModel]]:
     """The run first, then its sections in the order in which it names them."""
     yield config.Config
-    for name in ("Data", "Source", "Input", "Network", "Teacher", "Student", "Train", "Recipe", "Score", "Select"):
+    for name in (
+        "Data",
+        "Source",
+        "Input",
+        "Network",
+        "OwnInput",
+        "Teacher",
+        "Student",
+        "Train",
+        "Recipe",
+        "Score",
+        "Select",
+    ):
         yield getattr(config, name)
     yield from (config.Evaluate, config.Machine)
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from making import read_barcode
 
+from vidsemi import addresses
 from vidsemi.corpus.manifest import Row
 from vidsemi.errors import DecodeError
-from vidsemi.media import sources
 from vidsemi.media.describe import describe
 from vidsemi.media.reading import read_frames
 
@@ -62,7 +62,7 @@ def test_addresses_are_fetched_through_iopath(
 ):
     make_video("a.mp4", frames=5)
     manager = Manager(tmp_path)
-    monkeypatch.setattr(sources, "_path_manager", lambda folder: manager)
+    monkeypatch.setattr(addresses, "_path_manager", lambda folder: manager)
     assert codes(Row(0, "https://made/a.mp4")) == list(range(5))
     with pytest.raises(DecodeError, match="No such file"):
         codes(Row(0, "https://made/b.mp4"))

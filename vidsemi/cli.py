@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vidsemi import __version__
-from vidsemi.commands import benchmarks, manifests, networks, runs
+from vidsemi.commands import benchmarks, manifests, models, networks, runs
 from vidsemi.commands.answer import Answer
 from vidsemi.errors import UserError
 
@@ -156,13 +156,25 @@ def _parser() -> Parser:
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="output directory of a run")
     report.add_argument("--output", type=Path, help="where the report goes; default: the run's own directory")
 
-    flops = _command(subparsers, "flops", networks.flops, "parameters and multiply-adds of a network")
-    flops.add_argument("--model", required=True, metavar="NAME")
-    flops.add_argument("--frames", type=int, required=True, metavar="T", help="clip length")
-    flops.add_argument("--size", type=int, default=112, metavar="S", help="side of the crop (112)")
+    listing = _command(subparsers, "models", models.models, "the networks that there are, and what they take")
+    listing.add_argument("pattern", nargs="?", metavar="TEXT", help="only those whose names have this in them")
+
+    flops = _command(subparsers, "flops", models.flops, "parameters, multiply-adds and activations of a network")
+    _add_model(flops)
     flops.add_argument("--classes", type=int, default=400, help="outputs of the head (400)")
     flops.add_argument("--views", type=int, default=10, metavar="V", help="views a video (10)")
-    flops.add_argument("--width", type=float, help="multiplies the planes of an R(2+1)D")
+
+    convert = _command(subparsers, "convert", models.convert, "published weights to a file that all commands take")
+    convert.add_argument("--weights", required=True, metavar="FILE", help="file or https:// address")
+    convert.add_argument("--classes", type=Path, required=True, metavar="TXT", help="class names, one a line, in order")
+    convert.add_argument("--output", type=Path, required=True, help="weights.pt to write")
+    _add_model(convert)
+    convert.add_argument("--stride", type=int, help="step between the frames of a clip (1, or what its zoo says)")
+    convert.add_argument(
+        "--resize", type=int, nargs="+", metavar="N", help="height and width that frames are scaled to, or shorter side"
+    )
+    convert.add_argument("--mean", type=float, nargs=3, metavar="X", help="of red, green and blue, from 0 to 1")
+    convert.add_argument("--std", type=float, nargs=3, metavar="X", help="likewise")
 
     bench = subparsers.add_parser("bench", help="time vidsemi beside its peers and limits")
     subjects = bench.add_subparsers(dest="subject", metavar="SUBJECT", required=True)
@@ -208,6 +220,15 @@ def _add_bench(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--rounds", type=int, default=3, help="runs of each contender (3)")
     bench.add_argument("--data", type=Path, default=Path("data/bench"), help="where files are made (data/bench)")
     bench.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these contenders only")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, metavar="NAME", help="`vidsemi models` lists them")
+    parser.add_argument("--frames", type=int, metavar="T", help="clip length; default: what the network's zoo says")
+    parser.add_argument("--size", type=int, metavar="S", help="side of the crop (112, or what its zoo says)")
+    parser.add_argument(
+        "--args", nargs="+", default=[], metavar="NAME=VALUE", help="the network's own, as width=0.25 or stem=cifar"
+    )
 
 
 def _add_manifest(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from vidsemi.files import write_json
 from vidsemi.plan import KINDS, Plan, Planner
 from vidsemi.results import read_results
 from vidsemi.run_directory import figures_of, is_done, locked, run_stage
-from vidsemi.stages.corpora import load_corpora
+from vidsemi.stages.corpora import Corpora, load_corpora
 
 logger = logging.getLogger("vidsemi")
 
@@ -53,22 +53,38 @@ def preflight(config: Config) -> Plan:
     corpora = load_corpora(config.data)  # first, since it needs no torch and is where most runs fail
     if corpora.unlabeled and config.select.policy == "balanced_with_tags":
         need_hashtags(corpora.unlabeled)
-    import torch
-
     from vidsemi.engine.machine import pick_device
-    from vidsemi.models.create import create_model
 
-    with torch.device("meta"):  # a network that exists can be built; no memory, no time
-        for network in [*config.students, *([config.teacher] if config.teacher else [])]:
-            create_model(network.model, num_classes=len(corpora.classes), frames=network.frames, args=network.args)
+    weights = _check_networks(config, corpora)
     pick_device(config.machine)
     above = _nearest(Path(config.output))
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise UserError(f"output: {config.output} cannot be made or written to, because of {above}")
-    plan = Planner(config, corpora).plan()
+    plan = Planner(config, corpora, weights).plan()
     for stage in plan.stages:
         is_done(Path(config.output), stage)
     return plan
+
+
+def _check_networks(config: Config, corpora: Corpora) -> dict[str, str]:
+    """Refuse networks that do not exist, clips that they do not take, weights that are not theirs.
+
+    Returns:
+        The fingerprint of each file of weights that a network begins with.
+    """
+    from vidsemi.stages.networks import check_network, check_weights, identity_of, network_spec
+
+    weights, checked = {}, []
+    for network in [*config.students, *([config.teacher] if config.teacher else [])]:
+        spec = network_spec(network, config.input, corpora.classes)
+        if (spec, network.init_from) in checked:
+            continue
+        checked.append((spec, network.init_from))
+        check_network(spec)
+        if network.init_from:
+            check_weights(spec, network.init_from)
+            weights[network.init_from] = identity_of(network.init_from)
+    return weights
 
 
 def _nearest(path: Path) -> Path:

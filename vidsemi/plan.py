@@ -7,8 +7,10 @@ What two students or approaches have in common (teacher, scores, selection, or a
 network trained alike) is one stage and is made once.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from vidsemi.config import Config, Network, Recipe
@@ -40,13 +42,20 @@ class Plan:
 
 
 class Planner:
-    """Builds the stages of one run."""
+    """Builds the stages of one run.
 
-    def __init__(self, config: Config, corpora: Corpora):
+    Args:
+        config: of the run.
+        corpora: that it names.
+        weights: fingerprints of the files that its networks begin with, by the names that the config gives them.
+    """
+
+    def __init__(self, config: Config, corpora: Corpora, weights: Mapping[str, str] = MappingProxyType({})):
         self.config, self.corpora, self.output = config, corpora, Path(config.output)
         self.stages: list[Stage] = []
         self.evaluations: list[Evaluation] = []
         self.begun = begun_stages(self.output)
+        self._weights = dict(weights)
 
     def plan(self) -> Plan:
         """All stages, each after those that it reads."""
@@ -76,7 +85,11 @@ class Planner:
         config, teacher, unlabeled = self.config, self.config.teacher, self.corpora.unlabeled
         assert teacher and unlabeled
         folder = f"seed{seed}/teacher"
-        trained = self._train(f"{folder}/train", "teacher", teacher, teacher.train or config.train.supervised, seed)
+        if teacher.trained:
+            trained = self._adopt("teacher")
+        else:
+            recipe = teacher.train or config.train.supervised
+            trained = self._train(f"{folder}/train", "teacher", teacher, recipe, seed)
         self._evaluate(folder, trained, "teacher", "teacher", seed)
         score: dict[str, Any] = {
             "views": config.score.views,
@@ -149,17 +162,42 @@ class Planner:
                 seed=seed,
                 machine=config.machine,
                 title=name,
-                init_from=self.output / init.name / "weights.pt" if init else None,
+                init_from=str(self.output / init.name / "weights.pt") if init else network.init_from,
             )
 
         settings = {
-            "network": network.model_dump(include={"model", "frames", "args"}),
-            "input": config.input.model_dump(mode="json"),
+            **self._identity_of(network, with_weights=init is None),
             "recipe": recipe.model_dump(),
             "seed": seed,
             "labeled": self._identity("labeled"),
         }
         return self._add(name, kind, settings, tuple(stage for stage in (selection, init) if stage), run)
+
+    def _adopt(self, folder: str) -> Stage:
+        """The teacher as it is, the same for every seed."""
+        config, corpora, teacher = self.config, self.corpora, self.config.teacher
+        assert teacher and teacher.init_from
+
+        def run(stage_folder: Path) -> dict[str, Any]:
+            from vidsemi.stages.networks import adopt, network_spec
+
+            spec = network_spec(teacher, config.input, corpora.classes)
+            return adopt(stage_folder / "weights.pt", spec, str(teacher.init_from))
+
+        settings = {**self._identity_of(teacher), "classes": corpora.classes}
+        return self._add(f"{folder}/weights", "teacher", settings, (), run)
+
+    def _identity_of(self, network: Network, with_weights: bool = True) -> dict[str, Any]:
+        """What a network is known by: all that it is built from and fed with, and the weights it begins with."""
+        settings: dict[str, Any] = {
+            "network": network.model_dump(include={"model", "frames", "args"}),
+            "input": self.config.input.model_dump(mode="json"),
+        }
+        if own := network.input.model_dump(mode="json", exclude_none=True):
+            settings["own_input"] = own
+        if network.init_from and with_weights:
+            settings["init_from"] = self._weights[network.init_from]
+        return settings
 
     def _evaluate(self, folder: str, trained: Stage, student: str, approach: str, seed: int) -> None:
         config, manifest = self.config, self.corpora.test

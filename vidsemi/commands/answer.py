@@ -18,10 +18,14 @@ def check_limits(options: argparse.Namespace) -> None:
         "seconds_per_file": (0.001, 1e7),
         "clips_per_forward": (1, 1e6),
         "top": (1, 1e6),
+        "classes": (1, 1e6),
+        "frames": (1, 1e4),
+        "size": (1, 1e4),
+        "stride": (1, 1e4),
     }
     for name, (least, most) in limits.items():
         value = getattr(options, name, None)
-        if value is not None and not least <= value <= most:
+        if isinstance(value, int | float) and not least <= value <= most:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be from {least} to {most:g}")
 
 

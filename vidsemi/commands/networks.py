@@ -1,10 +1,9 @@
-"""Commands that take a network: score, predict, evaluate, flops."""
+"""Commands that take a trained network: score, predict, evaluate."""
 
 import argparse
 from typing import Any
 
 from vidsemi.commands.answer import Answer, check_limits
-from vidsemi.errors import UserError
 
 
 def _machine(options: argparse.Namespace) -> Any:
@@ -78,37 +77,3 @@ def evaluate(options: argparse.Namespace) -> Answer:
         f"{figures['gmacs_per_view']:.4g} GMAC a view)"
     )
     return figures, text
-
-
-def flops(options: argparse.Namespace) -> Answer:
-    """What a network costs."""
-    for name in ("frames", "size", "classes", "views"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name} is {getattr(options, name)}; it must be at least 1")
-    from vidsemi.models.create import create_model
-    from vidsemi.models.flops import CONVENTION, measure_cost
-
-    args = {} if options.width is None else {"width": options.width}
-    network = create_model(options.model, num_classes=options.classes, frames=options.frames, args=args)
-    cost = measure_cost(network, frames=options.frames, size=options.size)
-    document = {
-        "model": options.model,
-        "frames": options.frames,
-        "size": options.size,
-        "classes": options.classes,
-        "parameters": cost.parameters,
-        "gmacs_per_view": cost.gmacs_per_view,
-        "views": options.views,
-        "gmacs_per_video": cost.gmacs_per_view * options.views,
-        "convention": CONVENTION,
-    }
-    text = "\n".join(
-        [
-            f"{options.model}, {options.frames} frames of {options.size}×{options.size}, {options.classes} classes",
-            f"parameters      {cost.parameters / 1e6:.2f}M",
-            f"GMAC per view   {cost.gmacs_per_view:.2f}",
-            f"GMAC per video  {cost.gmacs_per_view * options.views:.2f}  ({options.views} views)",
-            f"({CONVENTION})",
-        ]
-    )
-    return document, text

@@ -4,6 +4,8 @@ Both are plain tensors, numbers and strings, and load with `weights_only=True`: 
 """
 
 import pickle
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ class NetworkSpec:
     """
 
     model: str
-    args: dict[str, float]
+    args: Mapping[str, Any]
     classes: list[str]
     input: InputSpec
 
@@ -53,25 +55,60 @@ def _first_line(error: Exception) -> str:
     return (str(error) or repr(error)).splitlines()[0].split(" (1)")[0]  # without torch's advice on unsafe loading
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Load a checkpoint of ours to the CPU.
+def read(path: Path, name: str) -> Any:
+    """What a file that torch saved holds, on the CPU.
+
+    Args:
+        path: of the file.
+        name: for messages.
 
     Raises:
         UserError: the file is missing, damaged, or holds anything but tensors and plain values.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"there are no weights at {path}") from None
-    except pickle.UnpicklingError:
+        raise UserError(f"there are no weights at {name}") from None
+    except pickle.UnpicklingError as error:
+        needs = re.search(r"GLOBAL ([\w.]+)", str(error))
+        more = f" (it needs {needs[1]})" if needs else ""
         raise UserError(
-            f"{path} is no checkpoint, or holds more than tensors and plain values, and is not loaded"
+            f"{name} is no checkpoint, or holds more than tensors and plain values{more}, and is not loaded: "
+            "that would execute what is in it"
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} cannot be loaded: {_first_line(error)}") from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise UserError(f"{name} cannot be loaded: {_first_line(error)}") from None
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Load a checkpoint of ours to the CPU.
+
+    Raises:
+        UserError: as `read` does, or the file is another program's.
+    """
+    content = read(path, str(path))
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path} is not a checkpoint of vidsemi (format {FORMAT})")
+        raise UserError(
+            f"{path} is not a checkpoint of vidsemi (format {FORMAT}); `vidsemi convert` makes one of published weights"
+        )
     return content
+
+
+def is_weights(content: Mapping[str, Any]) -> bool:
+    """Whether a file's content is what `save_weights` writes."""
+    return content.get("format") == FORMAT and {"spec", "state_dict"} <= content.keys()
+
+
+def spec_of(content: Mapping[str, Any], name: str) -> NetworkSpec:
+    """How the network of a file by `save_weights` is built.
+
+    Raises:
+        UserError: the file does not say.
+    """
+    try:
+        return NetworkSpec(**{**content["spec"], "input": InputSpec(**content["spec"]["input"])})
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{name} does not say what its weights are of: {_first_line(error)}") from None
 
 
 def save_weights(path: Path, network: nn.Module, spec: NetworkSpec, provenance: dict[str, Any]) -> None:
@@ -90,9 +127,9 @@ def save_weights(path: Path, network: nn.Module, spec: NetworkSpec, provenance: 
 def load_weights(path: Path) -> tuple[nn.Module, NetworkSpec]:
     """A trained network, on the CPU, and how it was built."""
     content = load(path)
+    spec = spec_of(content, str(path))
+    network = spec.build()
     try:
-        spec = NetworkSpec(**{**content["spec"], "input": InputSpec(**content["spec"]["input"])})
-        network = spec.build()
         network.load_state_dict(content["state_dict"])
     except (KeyError, TypeError, RuntimeError) as error:
         raise UserError(f"{path} does not hold the weights it names: {_first_line(error)}") from None

@@ -17,7 +17,7 @@ from vidsemi.media.container import Source, open_video
 from vidsemi.media.forward import decoded_frames
 from vidsemi.media.packets import inspector, read_table
 from vidsemi.media.sources import read_bytes
-from vidsemi.media.transforms import Decoder
+from vidsemi.media.transforms import Decoder, Size, scaled_size
 
 CONTAINERS = ("mov", "matroska", "flv")  # first of FFmpeg's names of the format
 MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp")
@@ -40,11 +40,13 @@ def check_decoder(decoder: Decoder) -> None:
         raise UserError(f"the decoder {decoder} cannot be loaded ({reason}); see docs/decoding.md") from None
 
 
-def read_foreign(decoder: Decoder, source: Source, choose: ChooseFrames, size: tuple[int, int]) -> np.ndarray | None:
+def read_foreign(decoder: Decoder, source: Source, choose: ChooseFrames, size: Size) -> np.ndarray | None:
     """The chosen frames by another decoder, (N, 3, height, width) uint8, or None for a file that PyAV has to read."""
     count = _claimed_frames(decoder, source)
     if count == 0:
         return None
+    with open_video(source) as (_, stream):
+        size = scaled_size(size, stream.height, stream.width)
     numbers, rows = np.unique(choose(count), return_inverse=True)
     read = _read_decord if decoder == "decord" else _read_torchcodec
     try:

@@ -4,6 +4,8 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from vidsemi.media.transforms import Size, scaled_size
+
 GBR = (1, 2, 0)  # channels of the planes of FFmpeg's `gbrp`
 
 
@@ -15,11 +17,11 @@ class Canvas:
 
     Args:
         wanted: (N,) frame numbers in any order, also repeated.
-        size: (height, width) of the result; None keeps that of the first frame.
+        size: (height, width) of the result or length of its shorter side; None keeps that of the first frame.
     """
 
-    def __init__(self, wanted: np.ndarray, size: tuple[int, int] | None):
-        self.wanted, self.size = wanted, size
+    def __init__(self, wanted: np.ndarray, size: Size | None):
+        self.wanted, self._asked = wanted, size
         numbers, first, self._copy_of = np.unique(wanted, return_index=True, return_inverse=True)
         self._row = dict(zip(numbers.tolist(), first.tolist(), strict=True))
         self._first = first
@@ -50,11 +52,10 @@ class Canvas:
     def _draw(self, row: int, frame: av.VideoFrame) -> None:
         turns = round(frame.rotation / 90) % 4
         if self._pixels is None:
-            if self.size is None:
-                self.size = (frame.width, frame.height) if turns % 2 else (frame.height, frame.width)
-            self._pixels = np.empty((len(self.wanted), 3, *self.size), np.uint8)
-        assert self.size is not None
-        height, width = self.size[::-1] if turns % 2 else self.size
+            upright = (frame.width, frame.height) if turns % 2 else (frame.height, frame.width)
+            size = upright if self._asked is None else scaled_size(self._asked, *upright)
+            self._pixels = np.empty((len(self.wanted), 3, *size), np.uint8)
+        height, width = self._pixels.shape[:-3:-1] if turns % 2 else self._pixels.shape[-2:]
         scaled = self._scaler.reformat(
             frame, width=width, height=height, format="gbrp", interpolation=Interpolation.BILINEAR, threads=1
         )

@@ -5,15 +5,16 @@ import io
 import numpy as np
 
 from vidsemi.errors import DecodeError
+from vidsemi.media.transforms import Size, scaled_size
 
 
-def read_image(path: str, data: bytes, *, size: tuple[int, int] | None = None) -> np.ndarray:
+def read_image(path: str, data: bytes, *, size: Size | None = None) -> np.ndarray:
     """Decode an image.
 
     Args:
         path: a name for messages.
         data: the file's content.
-        size: (height, width) to scale to; None keeps the file's own.
+        size: (height, width) or shorter side to scale to; None keeps the file's own.
 
     Returns:
         (1, 3, height, width) uint8, RGB, the EXIF orientation applied.
@@ -31,5 +32,6 @@ def read_image(path: str, data: bytes, *, size: tuple[int, int] | None = None) -
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DecodeError(path, str(error)) from None
     if size is not None:
-        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        height, width = scaled_size(size, image.height, image.width)
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image).transpose(2, 0, 1)[None]

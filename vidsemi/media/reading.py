@@ -11,7 +11,7 @@ from vidsemi.media.clips import ChooseFrames
 from vidsemi.media.container import Trim, decode_errors
 from vidsemi.media.image import read_image
 from vidsemi.media.sources import locate, read_bytes
-from vidsemi.media.transforms import Decoder
+from vidsemi.media.transforms import Decoder, Size
 from vidsemi.media.video import read_video
 
 
@@ -21,7 +21,7 @@ def is_image(row: Row) -> bool:
 
 
 def read_frames(
-    row: Row, choose: ChooseFrames, *, size: tuple[int, int], exact: bool = True, decoder: Decoder = "pyav"
+    row: Row, choose: ChooseFrames, *, size: Size, exact: bool = True, decoder: Decoder = "pyav"
 ) -> np.ndarray:
     """The chosen frames of an example; arguments as in `read_video`.
 
@@ -30,7 +30,7 @@ def read_frames(
     Args:
         row: the example.
         choose: frame count → frame numbers wanted.
-        size: (height, width) to scale to.
+        size: (height, width) or shorter side to scale to.
         exact: confirm the frame count by decoding.
         decoder: reads the files that it is known to get right; PyAV reads the others.
 

@@ -20,6 +20,7 @@ from vidsemi.media.canvas import Canvas
 from vidsemi.media.clips import ChooseFrames
 from vidsemi.media.container import Source, Trim
 from vidsemi.media.packets import REORDER, Table, inspector, packets_again, read_table
+from vidsemi.media.transforms import Size
 
 CODECS = ("h264", "hevc", "vp9", "libdav1d", "mpeg4")  # those in which a restart point can be told
 SMALL = 64  # bytes; to skip a smaller packet saves little, and damage to it would be likely to go unnoticed
@@ -97,7 +98,7 @@ def decode_stretch(
     stream: av.VideoStream,
     stretch: Stretch,
     wanted: np.ndarray,
-    size: tuple[int, int] | None,
+    size: Size | None,
     check: bool,
 ) -> np.ndarray | None:
     """The wanted frames, (N, 3, height, width) uint8, or None where they may not be those of a whole pass.
@@ -107,7 +108,7 @@ def decode_stretch(
         stream: whose decoder has not been used yet.
         stretch: packets that hold the wanted frames.
         wanted: (N,) frame numbers.
-        size: (height, width) of the result.
+        size: (height, width) or shorter side of the result.
         check: also parse what is not decoded.
     """
     table, numbers, decoder = stretch.table, stretch.numbers, stream.codec_context

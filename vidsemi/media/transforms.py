@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 
 Decoder = Literal["pyav", "decord", "torchcodec"]
+MOST_ASPECT = 8
+Size = int | tuple[int, int]  # pixels of the shorter side, or (height, width)
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,8 @@ class InputSpec:
     Attributes:
         frames: clip length T.
         stride: step between the frames of a clip.
-        resize: (height, width) that frames are scaled to, whatever their aspect.
+        resize: (height, width) that frames are scaled to, whatever their aspect; or the length of their shorter side,
+            which keeps it.
         crop: side of the square cut from them: the centre at test, anywhere in training.
         mean: of red, green and blue after division by 255.
         std: likewise.
@@ -24,11 +27,26 @@ class InputSpec:
 
     frames: int
     stride: int
-    resize: tuple[int, int]
+    resize: Size
     crop: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     decoder: Decoder = "pyav"
+
+
+def scaled_size(size: Size, height: int, width: int) -> tuple[int, int]:
+    """(height, width) of a frame after scaling; the longer side is rounded down, as torchvision does.
+
+    A frame that is more than 8 times as long as wide is squeezed to that: a file of one line of pixels must not cost
+    gigabytes.
+
+    >>> scaled_size(256, 240, 320), scaled_size(256, 320, 240), scaled_size((128, 171), 240, 320)
+    ((256, 341), (341, 256), (128, 171))
+    """
+    if not isinstance(size, int):
+        return size
+    longer = min(size * max(height, width) // min(height, width), MOST_ASPECT * size)
+    return (longer, size) if height > width else (size, longer)
 
 
 def center_crop(frames: np.ndarray, crop: int) -> np.ndarray:

@@ -14,13 +14,14 @@ from vidsemi.media.container import WHOLE, Source, Trim, decode_errors, open_vid
 from vidsemi.media.forward import decode_forward
 from vidsemi.media.packets import read_table
 from vidsemi.media.sparse import CODECS, decode_stretch, stretch_around_clip, stretch_around_trim, whole_stretch
+from vidsemi.media.transforms import Size
 
 
 def read_video(
     source: Source,
     choose: ChooseFrames,
     *,
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     trim: Trim = WHOLE,
     exact: bool = True,
 ) -> np.ndarray:
@@ -30,7 +31,7 @@ def read_video(
         source: the file.
         choose: called with the number of frames that really decode, it returns the frames wanted. It may be called
             more than once, first with a count that turns out wrong, so it has to be a pure function.
-        size: (height, width) to scale to; None keeps the file's own.
+        size: (height, width) or shorter side to scale to; None keeps the file's own.
         trim: the part of the video that counts.
         exact: confirm the count. Without it a count that the container announces and nothing contradicts is believed,
             and decoding begins at the key frame before the first wanted frame and ends at the last; for training,
@@ -47,9 +48,7 @@ def read_video(
         return _read_whole(source, choose, size, trim, exact) if frames is None else frames
 
 
-def _read_around(
-    source: Source, choose: ChooseFrames, size: tuple[int, int] | None, trim: Trim, exact: bool
-) -> np.ndarray | None:
+def _read_around(source: Source, choose: ChooseFrames, size: Size | None, trim: Trim, exact: bool) -> np.ndarray | None:
     """The frames from a stretch that is sought, where there is reason to seek and it is sure to be right."""
     if not trim.start and (exact or trim):
         return None
@@ -65,9 +64,7 @@ def _read_around(
         return decode_stretch(source, stream, stretch, choose(stretch.count), size, exact)
 
 
-def _read_whole(
-    source: Source, choose: ChooseFrames, size: tuple[int, int] | None, trim: Trim, exact: bool
-) -> np.ndarray:
+def _read_whole(source: Source, choose: ChooseFrames, size: Size | None, trim: Trim, exact: bool) -> np.ndarray:
     """The frames by going through the file from its beginning."""
     with open_video(source) as (container, stream):
         table = read_table(container, stream)

@@ -1,13 +1,18 @@
-"""What a network costs: parameters and multiply-adds, counted by fvcore."""
+"""What a network costs: parameters, multiply-adds and activations, counted by fvcore."""
 
 import warnings
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
-COUNTED = ("conv", "linear")  # fvcore's names; the convention of the paper's Table 7
-CONVENTION = "multiply-adds of convolutions and linear layers, per view"
+# fvcore's names of the products that count. For convolutional networks this is the convention of the paper's Table 7;
+# with the products of attention it is also that of torchvision's tables.
+COUNTED = ("conv", "linear", "matmul", "einsum", "bmm", "baddbmm", "attention")
+CONVENTION = "multiply-adds of convolutions, linear layers and attention, per view"
 
 
 @dataclass(frozen=True)
@@ -17,25 +22,82 @@ class Cost:
     Attributes:
         parameters: all trainable numbers.
         gmacs_per_view: billions of multiply-adds of one forward pass of one view.
+        activations_per_view: numbers that the counted operators put out.
+        gmacs_by_group: the multiply-adds by group of layers: the uppermost modules of which there is more than one.
+        uncounted: operators that have no count, and how often they ran; additions, activations, pooling.
     """
 
     parameters: int
     gmacs_per_view: float
+    activations_per_view: int
+    gmacs_by_group: dict[str, float]
+    uncounted: dict[str, int]
 
 
 def measure_cost(network: nn.Module, *, frames: int, size: int) -> Cost:
-    """Count a network's parameters and the multiply-adds of one view of T = `frames` frames of size × size pixels."""
+    """Count what one view of T = `frames` frames of size × size pixels costs, by running it once."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # fvcore's own use of torch.jit.script
-        from fvcore.nn import FlopCountAnalysis
+        from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 
     device = next(network.parameters()).device
+    clips = torch.zeros(1, 3, frames, size, size, device=device)
     was_training = network.training
-    analysis = FlopCountAnalysis(network.eval(), torch.zeros(1, 3, frames, size, size, device=device))
-    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    operators = analysis.by_operator()
-    network.train(was_training)
+    fast_attention = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one operator for a whole layer of attention, without a count
+    try:
+        flops = FlopCountAnalysis(network.eval(), clips)
+        flops.set_op_handle("aten::scaled_dot_product_attention", _attention)
+        outputs = ActivationCountAnalysis(network, clips)
+        outputs.set_op_handle("aten::scaled_dot_product_attention", _attention_outputs)
+        for analysis in (flops, outputs):
+            analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+        modules = flops.by_module_and_operator()
+        activations = outputs.total()
+        missing = flops.unsupported_ops()
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_attention)
+        network.train(was_training)
+    macs = {name: sum(operators[kind] for kind in COUNTED) for name, operators in modules.items()}
     return Cost(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        gmacs_per_view=sum(operators[name] for name in COUNTED) / 1e9,
+        gmacs_per_view=macs[""] / 1e9,
+        activations_per_view=int(activations),
+        gmacs_by_group=_by_group(macs),
+        uncounted={name.removeprefix("aten::"): times for name, times in sorted(missing.items())},
     )
+
+
+def _by_group(macs: Mapping[str, float]) -> dict[str, float]:
+    """Billions of multiply-adds of the uppermost modules of which there is more than one; what is left is "other"."""
+    above = ""
+    while True:
+        groups = {name: count for name, count in macs.items() if count and name and name.rpartition(".")[0] == above}
+        if len(groups) != 1 or not any(name.startswith(f"{next(iter(groups))}.") for name in macs):
+            break
+        above = next(iter(groups))
+    other = macs[""] - sum(groups.values())
+    groups |= {"other": other} if other else {}
+    return {name.removeprefix("network."): count / 1e9 for name, count in groups.items()}
+
+
+def _shape(value: Any) -> list[int]:
+    return value.type().sizes()
+
+
+def _attention(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Multiply-adds of softmax(QKᵀ)V: queries × keys × the planes of both products."""
+    query, key, value = (_shape(part) for part in inputs[:3])
+    *batch, queries, planes = query
+    pairs = queries * key[-2]
+    for size in batch:
+        pairs *= size
+    return Counter(attention=pairs * (planes + value[-1]))
+
+
+def _attention_outputs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Numbers that attention puts out."""
+    count = 1
+    for size in _shape(outputs[0]):
+        count *= size
+    return Counter(attention=count)

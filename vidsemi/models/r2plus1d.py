@@ -3,7 +3,8 @@
 A 3-D convolution is split into a spatial one and a temporal one with a ReLU between them. The planes in the middle are
 chosen *for each convolution* so that the pair has as many parameters as the 3-D convolution that it replaces; only this
 rule gives the 33M and 64M parameters of Table 7. (torchvision's `r2plus1d_18` chooses them once a block and is another
-network, of 31.51M.)
+network, of 31.51M.) From depth 50 on blocks are bottlenecks, whose (2+1)D convolution joins the narrow planes; depth
+152 then has the 118M parameters that its authors list (VMZ, model zoo).
 
 Modules are nested and named as in torchvision's `VideoResNet`, so state dicts in that layout, the published IG-65M
 files among them, fit without renaming.
@@ -12,7 +13,15 @@ files among them, fit without renaming.
 import torch
 from torch import nn
 
-BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+BLOCKS = {
+    10: (1, 1, 1, 1),
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+LEAST_DEPTH_OF_BOTTLENECKS = 50
 BASE_PLANES = 64
 STEM_MIDDLE_PLANES = 45  # a design choice of the authors: the rule below would give 83
 BN_EPS, BN_MOMENTUM = 1e-3, 0.1  # Caffe2's momentum of 0.9 is PyTorch's 0.1
@@ -48,36 +57,64 @@ def _conv_2plus1d(planes_in: int, planes_out: int, time_stride: int, space_strid
     )
 
 
-class BasicBlock(nn.Module):
-    """Two (2+1)D convolutions and a shortcut; the shortcut is one full-stride 1x1x1 convolution where shapes differ."""
+def _shortcut(planes_in: int, planes_out: int, time_stride: int, space_stride: int) -> nn.Module | None:
+    """One full-stride 1x1x1 convolution where shapes differ; else nothing."""
+    if planes_in == planes_out and (time_stride, space_stride) == (1, 1):
+        return None
+    return nn.Sequential(
+        _conv(planes_in, planes_out, (1, 1, 1), (time_stride, space_stride, space_stride)), _batch_norm(planes_out)
+    )
 
-    def __init__(self, planes_in: int, planes_out: int, time_stride: int, space_stride: int):
+
+class BasicBlock(nn.Module):
+    """Two (2+1)D convolutions and a shortcut."""
+
+    expansion = 1
+
+    def __init__(self, planes_in: int, planes: int, time_stride: int, space_stride: int):
         super().__init__()
         self.conv1 = nn.Sequential(
-            _conv_2plus1d(planes_in, planes_out, time_stride, space_stride),
-            _batch_norm(planes_out),
-            nn.ReLU(inplace=True),
+            _conv_2plus1d(planes_in, planes, time_stride, space_stride), _batch_norm(planes), nn.ReLU(inplace=True)
         )
-        self.conv2 = nn.Sequential(_conv_2plus1d(planes_out, planes_out, 1, 1), _batch_norm(planes_out))
+        self.conv2 = nn.Sequential(_conv_2plus1d(planes, planes, 1, 1), _batch_norm(planes))
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = None
-        if planes_in != planes_out or (time_stride, space_stride) != (1, 1):
-            self.downsample = nn.Sequential(
-                _conv(planes_in, planes_out, (1, 1, 1), (time_stride, space_stride, space_stride)),
-                _batch_norm(planes_out),
-            )
+        self.downsample = _shortcut(planes_in, planes, time_stride, space_stride)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, planes_in, T, H, W) → (N, planes_out, T / time_stride, H / space_stride, W / space_stride)."""
+        """(N, planes_in, T, H, W) → (N, planes, T / time_stride, H / space_stride, W / space_stride)."""
         shortcut = x if self.downsample is None else self.downsample(x)
         return self.relu(self.conv2(self.conv1(x)) + shortcut)
 
 
+class Bottleneck(nn.Module):
+    """A (2+1)D convolution between two of 1x1x1, and a shortcut; it strides in the middle one."""
+
+    expansion = 4
+
+    def __init__(self, planes_in: int, planes: int, time_stride: int, space_stride: int):
+        super().__init__()
+        planes_out = planes * self.expansion
+        self.conv1 = nn.Sequential(
+            _conv(planes_in, planes, (1, 1, 1), (1, 1, 1)), _batch_norm(planes), nn.ReLU(inplace=True)
+        )
+        self.conv2 = nn.Sequential(
+            _conv_2plus1d(planes, planes, time_stride, space_stride), _batch_norm(planes), nn.ReLU(inplace=True)
+        )
+        self.conv3 = nn.Sequential(_conv(planes, planes_out, (1, 1, 1), (1, 1, 1)), _batch_norm(planes_out))
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _shortcut(planes_in, planes_out, time_stride, space_stride)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, planes_in, T, H, W) → (N, 4 · planes, T / time_stride, H / space_stride, W / space_stride)."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return self.relu(self.conv3(self.conv2(self.conv1(x))) + shortcut)
+
+
 class R2Plus1D(nn.Module):
-    """The network: stem without max-pool, four layers of basic blocks, average pool, linear head.
+    """The network: stem without max-pool, four layers of blocks, average pool, linear head.
 
     Args:
-        depth: 10, 18 or 34.
+        depth: 10, 18 or 34 with basic blocks, 50, 101 or 152 with bottlenecks.
         num_classes: outputs of the head.
         frames: clip length T the network is made for; it decides how often time is halved (8 or more: three times).
         width: multiplies the planes of every layer; 1 is the paper's network, less is for small runs.
@@ -97,19 +134,20 @@ class R2Plus1D(nn.Module):
             _batch_norm(planes[0]),
             nn.ReLU(inplace=True),
         )
-        strides = temporal_strides(frames)
+        block = Bottleneck if depth >= LEAST_DEPTH_OF_BOTTLENECKS else BasicBlock
         layers = []
         planes_in = planes[0]
-        for planes_out, blocks, time_stride, space_stride in zip(
-            planes, BLOCKS[depth], strides, (1, 2, 2, 2), strict=True
+        for planes_of_layer, blocks, time_stride, space_stride in zip(
+            planes, BLOCKS[depth], temporal_strides(frames), (1, 2, 2, 2), strict=True
         ):
-            first = BasicBlock(planes_in, planes_out, time_stride, space_stride)
-            rest = [BasicBlock(planes_out, planes_out, 1, 1) for _ in range(blocks - 1)]
+            planes_out = planes_of_layer * block.expansion
+            first = block(planes_in, planes_of_layer, time_stride, space_stride)
+            rest = [block(planes_out, planes_of_layer, 1, 1) for _ in range(blocks - 1)]
             layers.append(nn.Sequential(first, *rest))
             planes_in = planes_out
         self.layer1, self.layer2, self.layer3, self.layer4 = layers
         self.avgpool = nn.AdaptiveAvgPool3d(1)
-        self.fc = nn.Linear(planes[-1], num_classes)
+        self.fc = nn.Linear(planes_in, num_classes)
         self._initialize()
 
     def _initialize(self) -> None:

@@ -33,7 +33,7 @@ class ScoresInfo:
         format: version of this layout.
         frames: clip length T. This and what follows may be None in parts that other programs write.
         stride: step between the frames of a clip.
-        resize: (height, width) of the frames before the crop.
+        resize: [height, width] of the frames before the crop, or their shorter side.
         crop: side of the crop.
         decoder: library that read the videos.
         precision: of the network's arithmetic.
@@ -50,7 +50,7 @@ class ScoresInfo:
     format: int = FORMAT
     frames: int | None = None
     stride: int | None = None
-    resize: list[int] | None = None
+    resize: list[int] | int | None = None
     crop: int | None = None
     decoder: str | None = None
     precision: str | None = None

@@ -29,7 +29,7 @@ def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Ma
         title: for the progress bar.
 
     Returns:
-        top1, top5, mean_class_top1 (percent), read, total, views, frames, parameters, gmacs_per_view.
+        top1, top5, mean_class_top1 (percent), read, total, model, views, frames, gmacs_per_video and all of `Cost`.
     """
     network, spec = checkpoint.load_weights(weights)
     labels = manifest.label_indices(spec.classes, str(weights))
@@ -48,4 +48,11 @@ def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Ma
             "%s: only %d of %d videos can be read; the others count as wrong", title, result.read, result.total
         )
     cost = measure_cost(network, frames=spec.input.frames, size=spec.input.crop)
-    return {**asdict(result), "views": views, "frames": spec.input.frames, **asdict(cost)}
+    return {
+        **asdict(result),
+        "model": spec.model,
+        "views": views,
+        "frames": spec.input.frames,
+        "gmacs_per_video": cost.gmacs_per_view * views,
+        **asdict(cost),
+    }

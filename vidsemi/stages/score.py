@@ -67,7 +67,7 @@ def score_stage(
         views=views,
         frames=spec.input.frames,
         stride=spec.input.stride,
-        resize=list(spec.input.resize),
+        resize=spec.input.resize if isinstance(spec.input.resize, int) else list(spec.input.resize),
         crop=spec.input.crop,
         decoder=spec.input.decoder,
         precision=fastest_precision(device) if precision == "auto" else precision,

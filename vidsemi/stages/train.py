@@ -1,5 +1,6 @@
 """A training stage: of the teacher or a student, from scratch or from other weights, on labels or on a selection."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,15 @@ import torch
 from vidsemi.config import Input, Machine, Network, Recipe
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.engine import checkpoint
-from vidsemi.engine.checkpoint import NetworkSpec
 from vidsemi.engine.train import CHECKPOINT, train
 from vidsemi.errors import UserError
 from vidsemi.media.backends import check_decoder
 from vidsemi.media.datasets import Targets, TrainClips
-from vidsemi.media.transforms import InputSpec
 from vidsemi.selection.result import read_selection
 from vidsemi.stages.corpora import Corpora
+from vidsemi.stages.networks import begin_with, network_spec
+
+logger = logging.getLogger("vidsemi")
 
 WEIGHTS = "weights.pt"
 Lesson = tuple[Manifest, np.ndarray, Targets]  # examples of a manifest and what they teach
@@ -60,7 +62,7 @@ def train_stage(
     seed: int,
     machine: Machine,
     title: str,
-    init_from: Path | None = None,
+    init_from: str | None = None,
 ) -> dict[str, Any]:
     """Train a network and leave it in `folder` as weights.pt.
 
@@ -79,9 +81,12 @@ def train_stage(
     Returns:
         Figures of the training.
     """
+    spec = network_spec(network, input, classes)
     torch.manual_seed(seed)
-    spec = NetworkSpec(network.model, network.args, classes, input_spec(network, input))
-    model = spec.build() if init_from is None else checkpoint.load_weights(init_from)[0]
+    model = spec.build()
+    if init_from is not None:
+        loaded = begin_with(model, spec, init_from)
+        logger.info("%s begins with %s: %s", title, init_from, loaded)
     manifest, examples, targets = lesson
     check_decoder(spec.input.decoder)
     clips = TrainClips(
@@ -94,12 +99,7 @@ def train_stage(
         clips_per_video=recipe.clips_per_video,
     )
     figures = train(model, clips, recipe, folder=folder, machine=machine, title=title)
-    provenance = {"manifest": manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
+    provenance = {"manifest": manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed, "init_from": init_from}
     checkpoint.save_weights(folder / WEIGHTS, model, spec, provenance)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return figures
-
-
-def input_spec(network: Network, input: Input) -> InputSpec:
-    """What this network takes in."""
-    return InputSpec(network.frames, input.stride, input.resize, input.crop, input.mean, input.std, input.decoder)

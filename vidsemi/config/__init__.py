@@ -1,0 +1,27 @@
+"""The config of a run: every key, its default, its meaning and its check. `config_file.py` reads it from YAML."""
+
+from vidsemi.config.data import Data, Source
+from vidsemi.config.input import Input, OwnInput
+from vidsemi.config.networks import Approach, Network, Student, Teacher
+from vidsemi.config.run import Config, Evaluate, Machine, Score, Select
+from vidsemi.config.section import Section
+from vidsemi.config.training import Recipe, Train
+
+__all__ = [
+    "Approach",
+    "Config",
+    "Data",
+    "Evaluate",
+    "Input",
+    "Machine",
+    "Network",
+    "OwnInput",
+    "Recipe",
+    "Score",
+    "Section",
+    "Select",
+    "Source",
+    "Student",
+    "Teacher",
+    "Train",
+]

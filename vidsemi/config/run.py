@@ -1,0 +1,127 @@
+"""The config of a run: its sections, and what has to fit together between them.
+
+Functions below the stages take the values they need, never the whole of it.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from vidsemi.config.data import Data
+from vidsemi.config.input import Input
+from vidsemi.config.networks import Approach, Student, Teacher
+from vidsemi.config.section import Fraction, Section
+from vidsemi.config.training import Train
+
+
+class Score(Section):
+    """How the teacher scores U."""
+
+    views: PositiveInt = 10
+    """Clips a video, V, whose softmax is averaged."""
+    per_example: PositiveInt | None = None
+    """Classes stored an example; default: `select.per_example`."""
+    shard_size: PositiveInt = 1000
+    """Examples a part file, or the whole tars that fit into it: what a worker that is killed loses at most."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the network; auto is bfloat16 on devices that compute with it (docs/scoring.md: what that changes)."""
+
+
+class Select(Section):
+    """How D̂ is chosen from the scores."""
+
+    policy: Literal["balanced_ranked", "unbalanced_ranked", "balanced_with_tags", "random"] = "balanced_ranked"
+    """balanced_ranked is the method; the others are what the paper's Table 5 holds against it (docs/selecting.md)."""
+
+    per_class: PositiveInt = 4000
+    """K: examples a class takes."""
+    per_example: PositiveInt = 4
+    """P: classes an example may be taken by."""
+    min_score: Fraction = 0.0
+    """Lowest score with which an example may be taken."""
+
+
+class Evaluate(Section):
+    """The test."""
+
+    views: PositiveInt = 10
+    """Clips a video whose softmax is averaged."""
+
+
+class Machine(Section):
+    """What the run uses of the machine. Nothing here changes the results, but for the last bits of a float."""
+
+    device: str = "auto"
+    """cpu, cuda, cuda:1, …; auto takes a GPU where there is one."""
+    workers: int | None = Field(None, ge=0, le=1024)
+    """Processes that decode; default: the number of cores. 0 decodes in the main process."""
+    seconds_per_file: float = Field(600, gt=0, le=1e7)
+    """Scoring, evaluation, `manifest --verify`: limit for a file; one that takes longer cannot be read."""
+    clips_per_forward: PositiveInt | None = None
+    """Clips that go through the network at once when scoring and evaluating; default: 10 on a CPU, 64 elsewhere."""
+    checkpoint_seconds: PositiveFloat = 300
+    """Time between the checkpoints that a killed training goes on from."""
+
+
+class Config(Section):
+    """A run."""
+
+    output: str
+    """Directory of the run."""
+    data: Data
+    """Section Data."""
+    teacher: Teacher | None = None
+    """Needed by `semi_supervised`."""
+    students: tuple[Student, ...] = Field(min_length=1)
+    """One or more: accuracy against FLOPs needs several."""
+    approaches: tuple[Approach, ...] = Field(("supervised", "semi_supervised"), min_length=1)
+    """By which of these every student is trained."""
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field((0,), min_length=1)
+    """The run is repeated for each."""
+    input: Input = Input()
+    """Section Input."""
+    train: Train
+    """Section Train."""
+    score: Score = Score()
+    """Section Score."""
+    select: Select = Select()
+    """Section Select."""
+    evaluate: Evaluate = Evaluate()
+    """Section Evaluate."""
+    machine: Machine = Machine()
+    """Section Machine."""
+
+    def approaches_of(self, student: Student) -> tuple[Approach, ...]:
+        """By which approaches a student is trained."""
+        return student.approaches if student.approaches is not None else self.approaches
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether any student learns from a teacher."""
+        return any("semi_supervised" in self.approaches_of(student) for student in self.students)
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "Config":
+        for key in ("seeds", "approaches"):
+            if len(set(getattr(self, key))) < len(getattr(self, key)):
+                raise ValueError(f"{key} names one of its values twice, which would count it twice")
+        names = [student.name for student in self.students]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two students have the name '{name}'; give one another `name`")
+        if self.has_teacher:
+            needed = {
+                "data.unlabeled": self.data.unlabeled,
+                "teacher": self.teacher,
+                "train.pretrain": self.train.pretrain,
+                "train.finetune": self.train.finetune,
+            }
+            for key, value in needed.items():
+                if value is None:
+                    raise ValueError(f"the approach semi_supervised needs the key {key}")
+        stored = self.score.per_example
+        if stored is not None and stored < self.select.per_example:
+            raise ValueError(
+                f"score.per_example ({stored}) must not be below select.per_example ({self.select.per_example})"
+            )
+        return self
