@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 GAP = 5.0  # pixels between a name and what is around it
-NAMES = 10.0
+NAMES = 1000.0  # times as bad as to cover something else
 CROSSED = 100.0  # square pixels: a line across a name is as bad as covering a good part of a point
 RISES = 8  # heights that are tried, each a name's own
 
@@ -56,7 +56,7 @@ def place_names(
 
 
 def _cost(place: Box, target: Box, obstacles: Sequence[Box], placed: Sequence[Box]) -> float:
-    """Square pixels that a place covers; those of other names count more, since nobody could read either."""
+    """Square pixels that a place covers; those of other names count far more, since nobody could read either."""
     covered = sum(map(place.overlap, obstacles)) + NAMES * sum(map(place.overlap, placed))
     return covered + (CROSSED if _crosses(place, target, placed) else 0)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from vidsemi.report.summary import Line
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@")
 
 COLUMNS: dict[str, Callable[[Line], Any]] = {
     "run": lambda line: line.run or None,
@@ -50,7 +50,8 @@ def records(lines: Sequence[Line], *, speed: bool) -> list[dict[str, Any]]:
 def csv_text(lines: Sequence[Line], *, speed: bool) -> str:
     """The records as CSV with a header; an empty cell where there is no value.
 
-    A text that a spreadsheet would execute as a formula gets an apostrophe before it.
+    A text is one line, without the tabs and carriage returns at its beginning that some spreadsheets take for that of a
+    formula; one that they would execute as a formula gets an apostrophe before it.
 
     Args:
         lines: of the report.
@@ -70,6 +71,7 @@ def _columns(speed: bool) -> dict[str, Callable[[Line], Any]]:
 def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return f"'{value}"
+    if isinstance(value, str):
+        text = " ".join(value.split())
+        return f"'{text}" if text.startswith(FORMULA_STARTS) else text
     return value
