@@ -32,7 +32,7 @@ class Axis:
         value: a line's place on it, None without one.
         on_front: whether a line is on the Pareto front.
         title: of the axis.
-        step: how the front goes on from a point: what it costs more changes nothing until the next one.
+        step: how matplotlib draws the front: paying more than a point costs gains nothing until the next one.
     """
 
     value: Callable[[Line], float | None]
@@ -77,8 +77,16 @@ def plot_accuracy(lines: Sequence[Line], axis: Axis, format: str) -> bytes:
         axes.plot(
             [point.x for point in front],
             [point.y for point in front],
-            **{"color": "black", "linestyle": ":", "linewidth": 1.2, "drawstyle": axis.step, "label": FRONT},
-            **{"marker": "o", "markersize": 15, "markerfacecolor": "none", "markeredgewidth": 1.1, "zorder": 1.5},
+            label=FRONT,
+            color="black",
+            linestyle=":",
+            linewidth=1.2,
+            drawstyle=axis.step,
+            marker="o",
+            markersize=15,
+            markerfacecolor="none",
+            markeredgewidth=1.1,
+            zorder=1.5,
         )
     _scale(axes, [point.x for point in points])
     axes.margins(y=0.18)
@@ -128,8 +136,8 @@ def _add_legend(figure: Any, axes: Any) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         columns = next((columns for columns, longest in WIDTHS.items() if max(map(len, labels)) <= longest), 1)
-        last = sorted(zip(handles, labels, strict=True), key=lambda entry: entry[1] == FRONT)  # the front
-        figure.legend(*zip(*last, strict=True), loc="outside lower center", ncols=columns, frameon=False)
+        entries = sorted(zip(handles, labels, strict=True), key=lambda entry: entry[1] == FRONT)  # the front last
+        figure.legend(*zip(*entries, strict=True), loc="outside lower center", ncols=columns, frameon=False)
 
 
 def _scale(axes: Any, values: Sequence[float]) -> None:

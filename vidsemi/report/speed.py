@@ -79,7 +79,7 @@ def measure_speeds(lines: Sequence[Line], machine: "Machine") -> tuple[list[Line
     clips = clips_per_forward(machine, device)
     known: dict[str, float] = {}
     measured, missing = [], []
-    with progress_bar(len(lines), "network", "measure speed") as bar:
+    with progress_bar(len(lines), "row", "measure speed") as bar:
         for line in lines:
             try:
                 line = replace(line, clips_per_second=_speed(line, device, clips, known))
