@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from result_rows import row
 
-from vidsemi.report.page import html_page
-from vidsemi.report.plot import plot_accuracy_flops, plot_selection
+from vidsemi.report.page import Picture, html_page
+from vidsemi.report.selection_plot import plot_selection
 from vidsemi.report.selections import selection_sections, selections_markdown
 from vidsemi.report.summary import Spread, summarize
 from vidsemi.report.table import markdown
@@ -19,11 +20,6 @@ from vidsemi.selection.result import Selection, write_selection
 from vidsemi.selection.scores import ScoresInfo
 from vidsemi.selection.select import select
 from vidsemi.selection.top import Rows
-
-
-def row(student: str, approach: str, seed: int, top1: float, gmacs: float = 1.0, **more: object) -> dict:
-    figures = {"top1": top1, "top5": 95.0, "mean_class_top1": top1, "views": 10, "gmacs_per_view": gmacs}
-    return {"student": student, "approach": approach, "seed": seed, "parameters": 1_500_000, **figures, **more}
 
 
 def test_spread_is_the_sample_deviation():
@@ -50,21 +46,13 @@ def test_table_says_its_convention_and_what_was_not_read():
     assert len(widths) == 1
 
 
-def test_plots_are_pictures():
-    lines = summarize(
-        [row("a", "supervised", 0, 50), row("a2", "supervised", 0, 60, 4.0), row("teacher", "teacher", 0, 80, 9.0)]
-    )
-    svg = plot_accuracy_flops(lines, "svg")
-    assert svg == plot_accuracy_flops(lines, "svg")
-    assert b"<svg" in svg
-    assert plot_accuracy_flops(lines, "png").startswith(b"\x89PNG")
-
-
 def test_the_page_escapes_names_and_asks_for_nothing_outside():
     lines = summarize([row("<script>alert(1)</script>", "supervised", 0, 50)])
-    page = html_page("run & <b>", lines, b"<svg/>")
+    pictures = [Picture("one", 'a "picture" > b', b"<svg/>"), Picture("two", "another", b"<svg/>")]
+    page = html_page("run & <b>", lines, pictures)
     assert "<script" not in page
     assert "run &amp; &lt;b&gt;" in page
+    assert "a &#34;picture&#34; &gt; b" in page
     addresses = []
 
     class Addresses(HTMLParser):
@@ -72,8 +60,8 @@ def test_the_page_escapes_names_and_asks_for_nothing_outside():
             addresses.extend(value for name, value in attrs if name in ("src", "href"))
 
     Addresses().feed(page)
-    assert len(addresses) == 1
-    assert addresses[0].startswith("data:image/svg+xml;base64,")
+    assert len(addresses) == 2
+    assert all(address.startswith("data:image/svg+xml;base64,") for address in addresses)
 
 
 def selection(names: list[str]) -> Selection:
@@ -86,17 +74,19 @@ def selection(names: list[str]) -> Selection:
 def test_selections_are_a_section_with_table_plot_and_warnings(tmp_path: Path):
     names = ["<b>bold</b>", "nobody's", "$\\foo$|"]
     write_selection(tmp_path / "seed3/teacher/select/selection.parquet", selection(names))
-    (section,) = selection_sections([tmp_path])
+    (section,) = selection_sections({"run": tmp_path})
     assert section.title == "Selection, seed3"
+    both = selection_sections({"x/run": tmp_path, "y/run": tmp_path})
+    assert [section.title for section in both] == ["Selection, x/run seed3", "Selection, y/run seed3"]
     text = selections_markdown([section])
     assert "- 3 rows chosen: 3 examples, 15.0% of 20 in U" in text
     assert "**2 of 3 classes have no candidate at all: nobody's, $\\foo$|**" in text
     assert "| <b>bold</b> | 3      | 10         | 3      | 0.7222     |" in text
     assert "| $\\foo$\\|    |" in text
-    page = html_page("run", summarize([row("a", "supervised", 0, 50)]), b"<svg/>", [section])
+    page = html_page("run", summarize([row("a", "supervised", 0, 50)]), [], [section])
     assert "<b>bold" not in page
     assert "&lt;b&gt;bold" in page
-    assert page.count("<img") == 2
+    assert page.count("<img") == 1
     assert 'class="warning"' in page
 
 
@@ -107,10 +97,10 @@ def test_a_selection_of_another_version_costs_its_section_only(tmp_path: Path):
         {"vidsemi": json.dumps({"format": 1, "policy": "balanced_ranked"})}
     )
     pq.write_table(table, file)
-    (section,) = selection_sections([tmp_path])
+    (section,) = selection_sections({"run": tmp_path})
     assert "format 1" in section.warnings[0]
     assert "format 1" in selections_markdown([section])
-    assert page_has_no_empty_picture(html_page("run", [], b"<svg/>", [section]))
+    assert page_has_no_empty_picture(html_page("run", [], [], [section]))
 
 
 def page_has_no_empty_picture(page: str) -> bool:

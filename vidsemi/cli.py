@@ -152,9 +152,12 @@ def _parser() -> Parser:
     _add_network(evaluate)
     _add_manifest(evaluate)
 
-    report = _command(subparsers, "report", runs.report, "accuracy beside FLOPs of one or more runs")
+    report = _command(subparsers, "report", runs.report, "accuracy beside FLOPs and speed of one or more runs")
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="output directory of a run")
     report.add_argument("--output", type=Path, help="where the report goes; default: the run's own directory")
+    report.add_argument("--paper", action="store_true", help="with the rows of the paper's Table 7, on Kinetics-400")
+    report.add_argument("--no-speed", dest="speed", action="store_false", help="do not time the networks here")
+    _add_device(report)
 
     listing = _command(subparsers, "models", models.models, "the networks that there are, and what they take")
     listing.add_argument("pattern", nargs="?", metavar="TEXT", help="only those whose names have this in them")
@@ -239,11 +242,15 @@ def _add_manifest(parser: argparse.ArgumentParser) -> None:
 def _add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
     parser.add_argument("--views", type=int, default=10, metavar="V", help="clips a video (10)")
+    _add_device(parser)
+    _add_reading(parser)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument(
         "--clips-per-forward", type=int, metavar="N", help="clips in a pass; default: 10 on a CPU, else 64"
     )
-    _add_reading(parser)
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:

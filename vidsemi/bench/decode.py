@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vidsemi.bench.decode_contenders import CONTENDERS, POOL
-from vidsemi.bench.measure import chosen, failure, median, paths_of, processor, rounded, run_in_turn, versions
-from vidsemi.cores import usable_cores
+from vidsemi.bench.measure import chosen, failure, median, paths_of, rounded, run_in_turn, versions
+from vidsemi.cores import processor, usable_cores
 from vidsemi.errors import UserError
 
 LENGTHS = (8, 32)  # frames a clip

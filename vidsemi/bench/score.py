@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vidsemi.bench.measure import chosen, failure, median, paths_of, processor, rounded, run_in_turn, versions
-from vidsemi.cores import usable_cores
+from vidsemi.bench.measure import chosen, failure, median, paths_of, rounded, run_in_turn, versions
+from vidsemi.cores import processor, usable_cores
 
 DECODE, NETWORK, OURS = "decode alone", "network alone, ", "vidsemi, "
 PRECISIONS = ("float32", "bfloat16")

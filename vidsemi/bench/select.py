@@ -4,8 +4,8 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from vidsemi.bench.measure import chosen, failure, median, processor, rounded, run_in_turn, versions
-from vidsemi.cores import usable_cores
+from vidsemi.bench.measure import chosen, failure, median, rounded, run_in_turn, versions
+from vidsemi.cores import processor, usable_cores
 from vidsemi.errors import UserError
 
 CONTENDER_MODULE = "vidsemi.bench.select_contenders"

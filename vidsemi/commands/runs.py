@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from vidsemi.commands.answer import Answer
+from vidsemi.commands.answer import Answer, check_limits
 from vidsemi.errors import UserError
 
 
@@ -24,8 +24,8 @@ def run(options: argparse.Namespace) -> Answer:
         return {"output": config.output, "results": []}, f"{config.output}: done until {options.until}"
     from vidsemi.report.write import write_report
 
-    table = write_report([Path(config.output)], Path(config.output))
-    return {"output": config.output, "results": rows}, f"{table}\n{Path(config.output) / 'report.html'}"
+    written = write_report([Path(config.output)], Path(config.output))
+    return {"output": config.output, "results": rows}, f"{written.table}\n{Path(config.output) / 'report.html'}"
 
 
 def select(options: argparse.Namespace) -> Answer:
@@ -64,10 +64,18 @@ def report(options: argparse.Namespace) -> Answer:
     """The report of one or more runs."""
     if options.output is None and len(options.runs) > 1:
         raise UserError("a report over several runs needs --output")
+    if len({run.resolve() for run in options.runs}) < len(options.runs):
+        raise UserError("a run is named twice; its seeds would count twice")
+    check_limits(options)
+    from vidsemi.config import Machine
     from vidsemi.report.write import write_report
     from vidsemi.results import read_results
 
     output = options.output or options.runs[0]
-    table = write_report(options.runs, output)
+    machine = None
+    if options.speed:
+        machine = Machine(device=options.device, clips_per_forward=options.clips_per_forward)
+    written = write_report(options.runs, output, machine=machine, paper=options.paper)
     rows = [{"run": str(run), **row} for run in options.runs for row in read_results(run)]
-    return {"output": str(output), "results": rows}, f"{table}\n{output / 'report.html'}"
+    document = {"output": str(output), "results": rows, **written.document}
+    return document, f"{written.table}\n{output / 'report.html'}"

@@ -2,11 +2,13 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from vidsemi import __version__
 from vidsemi.report.selections import SelectionSection
+from vidsemi.report.speed import Speeds
 from vidsemi.report.summary import Line
-from vidsemi.report.table import HEADER, cells, notes
+from vidsemi.report.table import notes, table
 from vidsemi.selection.describe import CLASS_HEADER
 
 TEMPLATE = """<!doctype html>
@@ -16,14 +18,15 @@ TEMPLATE = """<!doctype html>
 <style>
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; } th, td { padding: .3rem .7rem; border-bottom: 1px solid #ddd; text-align: left; }
+td { font-variant-numeric: tabular-nums; } .wide { overflow-x: auto; }
 img { max-width: 100%; } small { color: #777; } .warning { color: #a40000; }
 </style>
 <h1>{{ title }}</h1>
-<img alt="top-1 accuracy against multiply-adds" src="data:image/svg+xml;base64,{{ plot }}">
-<table>
+{% for picture in pictures %}<img alt="{{ picture.title }}" src="data:image/svg+xml;base64,{{ picture.encoded }}">
+{% endfor %}<div class="wide"><table>
 <tr>{% for cell in header %}<th>{{ cell }}</th>{% endfor %}</tr>
 {% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table>
+{% endfor %}</table></div>
 {% for note in notes %}<p>{{ note }}</p>
 {% endfor %}{% for section in sections %}<h2>{{ section.title }}</h2>
 <p>{% for line in section.lines %}{{ line }}<br>
@@ -40,24 +43,52 @@ img { max-width: 100%; } small { color: #777; } .warning { color: #a40000; }
 """
 
 
-def html_page(title: str, lines: Sequence[Line], plot: bytes, sections: Sequence[SelectionSection] = ()) -> str:
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a report.
+
+    Attributes:
+        name: of its file, without the ending.
+        title: what it shows.
+        svg: the file's content.
+    """
+
+    name: str
+    title: str
+    svg: bytes
+
+    @property
+    def encoded(self) -> str:
+        """The SVG as base64."""
+        return base64.b64encode(self.svg).decode()
+
+
+def html_page(
+    title: str,
+    lines: Sequence[Line],
+    pictures: Sequence[Picture],
+    sections: Sequence[SelectionSection] = (),
+    speeds: Speeds | None = None,
+) -> str:
     """The page; all texts are escaped.
 
     Args:
         title: heading.
         lines: of the table.
-        plot: an SVG.
+        pictures: of accuracy.
         sections: the selections.
+        speeds: what the lines' speeds were measured with; None where they were not.
     """
     import jinja2
 
+    header, rows = table(lines, speed=speeds is not None)
     template = jinja2.Environment(autoescape=True).from_string(TEMPLATE)
     return template.render(
         title=title,
-        header=HEADER,
-        rows=[cells(line) for line in lines],
-        notes=notes(lines),
-        plot=base64.b64encode(plot).decode(),
+        header=header,
+        rows=rows,
+        notes=notes(lines, speeds),
+        pictures=pictures,
         sections=sections,
         class_header=CLASS_HEADER,
         version=__version__,

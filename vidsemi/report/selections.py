@@ -1,13 +1,13 @@
 """The selections of runs as sections of a report."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vidsemi.errors import UserError
 from vidsemi.markdown import aligned
-from vidsemi.report.plot import plot_selection
+from vidsemi.report.selection_plot import plot_selection
 from vidsemi.selection.describe import CLASS_HEADER, class_rows, shortened, summary, warnings
 from vidsemi.selection.result import SelectionInfo, read_selection_info
 
@@ -31,13 +31,13 @@ class SelectionSection:
     plot: str
 
 
-def selection_sections(runs: Sequence[Path]) -> list[SelectionSection]:
-    """One section for each selection in the runs' directories."""
+def selection_sections(runs: Mapping[str, Path]) -> list[SelectionSection]:
+    """One section for each selection in the runs' directories, which come by the runs' names."""
     found = []
-    for run in runs:
+    for name, run in runs.items():
         for file in sorted(run.glob("seed*/teacher/select/selection.parquet")):
             seed = file.relative_to(run).parts[0]
-            title = f"Selection, {seed}" if len(runs) == 1 else f"Selection, {run.resolve().name} {seed}"
+            title = f"Selection, {seed}" if len(runs) == 1 else f"Selection, {name} {seed}"
             try:
                 found.append(_section(title, read_selection_info(file)))
             except UserError as error:  # of another version; the report of all else is not lost for that
