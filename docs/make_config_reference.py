@@ -1,4 +1,4 @@
-"""Writes docs/config.md from vidsemi/config.py, which is where keys are documented.
+"""Writes docs/config.md from vidsemi/config/, which is where keys are documented.
 
 python docs/make_config_reference.py > docs/config.md
 """
@@ -14,7 +14,7 @@ HEAD = """# Every key of a config
 
 A config is a YAML file. `_BASE_: other.yaml` inherits from another one, relative to the file that says so; keys given
 again replace the inherited ones. Keys can be set on the command line too: `select.per_class=500`. An unknown key is an
-error that names its nearest neighbour. Made from `vidsemi/config.py` by `docs/make_config_reference.py`.
+error that names its nearest neighbour. Made from the files of `vidsemi/config` by `docs/make_config_reference.py`.
 """
 
 

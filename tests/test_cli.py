@@ -16,7 +16,7 @@ import pytest
 from conftest import REPOSITORY
 
 from vidsemi import cli
-from vidsemi.commands import networks
+from vidsemi.commands import models
 from vidsemi.files import atomic_path
 
 WriteConfig = Callable[..., Path]
@@ -235,7 +235,7 @@ def test_a_full_disk_is_said_with_the_file(
         with atomic_path(tmp_path / "part.parquet"):
             raise OSError("Error writing bytes to file. Detail: [errno 28] No space left on device")
 
-    monkeypatch.setattr(networks, "flops", fill)
+    monkeypatch.setattr(models, "flops", fill)
     assert cli.main(["flops", "--model", "resnet18", "--frames", "1"]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"vidsemi: error: {tmp_path}/part.parquet: Error writing bytes") and error.count("\n") == 1
@@ -245,7 +245,7 @@ def test_a_fault_of_ours_is_status_1(tiny_config: WriteConfig, monkeypatch: pyte
     def broken(options: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(networks, "flops", broken)
+    monkeypatch.setattr(models, "flops", broken)
     with pytest.raises(ZeroDivisionError):  # the interpreter prints the traceback and exits with 1
         cli.main(["flops", "--model", "r2plus1d_18", "--frames", "8"])
 
@@ -263,7 +263,7 @@ def test_settings_may_stand_anywhere():
         ["run"],
         ["walk"],
         ["flops", "--model", "r2plus1d_10", "--frames", "0"],
-        ["flops", "--model", "r2plus1d_10", "--frames", "8", "--width", "0"],
+        ["flops", "--model", "r2plus1d_10", "--frames", "8", "--args", "width=0"],
         ["evaluate", "--weights", "w.pt", "--manifest", "m.csv", "--views", "0"],
         ["manifest", "folder", "videos", "--output", "m.csv"],
     ],
@@ -296,5 +296,5 @@ def test_help_needs_no_torch():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
     assert result.returncode == 0, result.stderr
-    for name in ("run", "manifest", "score", "select", "evaluate", "report", "flops", "bench"):
+    for name in ("run", "manifest", "score", "select", "evaluate", "report", "models", "flops", "convert", "bench"):
         assert f"\n    {name} " in result.stdout

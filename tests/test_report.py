@@ -39,7 +39,7 @@ def test_lines_group_seeds_in_the_order_of_the_run():
 
 def test_table_says_its_convention_and_what_was_not_read():
     text = markdown(summarize([row("a", "supervised", 0, 50, read=7, total=9)]))
-    assert "multiply-adds of convolutions and linear layers, per view" in text
+    assert "multiply-adds of convolutions, linear layers and attention, per view" in text
     assert "2 test videos could not be read; they count as wrong." in text
     assert "sample standard deviation" not in text
     widths = {len(line) for line in text.splitlines() if line.startswith("|")}

@@ -1,0 +1,392 @@
+"""Weights of others: published layouts load to the very outputs of a network that holds those tensors."""
+
+import hashlib
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet
+
+from vidsemi import addresses, cli
+from vidsemi.config import Input, Network
+from vidsemi.engine import checkpoint
+from vidsemi.engine.weights import read_weights
+from vidsemi.errors import UserError
+from vidsemi.models.create import create_model, head_keys
+from vidsemi.models.initialize import identify, initialize
+from vidsemi.stages.networks import begin_with, network_spec
+
+
+def published_r2plus1d_34(classes: int) -> nn.Module:
+    """The IG-65M networks as their port builds them, without a line of ours.
+
+    torchvision's modules, with the middle planes of the first block of three layers set to those of Caffe2, and its
+    epsilon.
+    """
+    network = VideoResNet(BasicBlock, [Conv2Plus1D] * 4, [3, 4, 6, 3], R2Plus1dStem, num_classes=classes)
+    for layer, (planes_in, planes, middle) in enumerate([(64, 128, 288), (128, 256, 576), (256, 512, 1152)], start=2):
+        block = getattr(network, f"layer{layer}")[0]
+        assert block.conv1[0][0].in_channels == planes_in
+        block.conv2[0] = Conv2Plus1D(planes, planes, middle)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.eps, module.momentum = 1e-3, 0.9
+    return network
+
+
+def lively(network: nn.Module, clips: torch.Tensor) -> nn.Module:
+    """The network with running statistics that it has seen, in evaluation mode."""
+    network.train()
+    with torch.no_grad():
+        network(clips)
+    return network.eval()
+
+
+def spec_for(model: str, classes: int, frames: int | None = None, **args: Any) -> checkpoint.NetworkSpec:
+    names = [f"class {number}" for number in range(classes)]
+    return network_spec(Network(model=model, frames=frames, args=args), Input(), names)
+
+
+@pytest.mark.parametrize(("classes", "legacy"), [(359, True), (487, True), (400, False)])
+def test_ig65m_files(tmp_path: Path, classes: int, legacy: bool):
+    """359 and 487 hashtags, 400 classes of Kinetics; files of 2019 are of torch's older format."""
+    torch.manual_seed(0)
+    clips = torch.randn(2, 3, 8, 32, 32)
+    theirs = lively(published_r2plus1d_34(classes), clips)
+    state = theirs.state_dict()
+    assert sum(value.numel() for value in theirs.parameters()) == 63_697_175 + (classes - 400) * 513
+    content = io.BytesIO()
+    torch.save(state, content, _use_new_zipfile_serialization=not legacy)
+    digest = hashlib.sha256(content.getvalue()).hexdigest()[:8]
+    file = tmp_path / f"r2plus1d_34_clip8_ig65m_from_scratch-{digest}.pth"
+    file.write_bytes(content.getvalue())
+    spec = spec_for("r2plus1d_34", classes, 8)
+    ours = spec.build()
+    loaded = begin_with(ours, spec, str(file))
+    assert (loaded.replaced, loaded.missing, loaded.ignored) == ([], [], [])
+    assert sorted(loaded.loaded) == sorted(state)
+    with torch.no_grad():
+        assert torch.equal(ours.eval()(clips), theirs(clips))
+    assert {module.momentum for module in ours.modules() if isinstance(module, nn.BatchNorm3d)} == {0.1}
+
+
+SSL = {
+    "resnet18": lambda: models.resnet18(),
+    "resnet50": lambda: models.resnet50(),
+    "resnext50_32x4d": lambda: models.resnext50_32x4d(),
+    "resnext101_32x8d": lambda: models.resnext101_32x8d(),
+}
+
+
+@pytest.mark.parametrize("name", SSL)
+def test_ssl_and_swsl_files(tmp_path: Path, name: str):
+    """torchvision's layout; those of 2019 are older than the counters of batch norm in some exports."""
+    torch.manual_seed(0)
+    images = torch.randn(2, 3, 64, 64)
+    theirs = lively(SSL[name](), images)
+    state = {key: value for key, value in theirs.state_dict().items() if not key.endswith("num_batches_tracked")}
+    torch.save(state, tmp_path / "semi_supervised.pth", _use_new_zipfile_serialization=False)
+    spec = spec_for(name, 1000, 1)
+    ours = spec.build()
+    loaded = begin_with(ours, spec, str(tmp_path / "semi_supervised.pth"))
+    assert loaded.missing
+    assert all(key.endswith("num_batches_tracked") for key in loaded.missing)
+    assert (loaded.replaced, loaded.ignored) == ([], [])
+    with torch.no_grad():
+        assert torch.equal(ours.eval()(images[:, :, None]), theirs(images))
+
+
+@pytest.mark.parametrize(
+    ("wrap", "suffix"),
+    [
+        (lambda state: state, "pth"),
+        (lambda state: {"model_state": state}, "pyth"),  # pytorchvideo
+        (lambda state: {"state_dict": {f"module.{key}": value for key, value in state.items()}, "epoch": 3}, "pth.tar"),
+        (lambda state: {"state_dict": {}, "state_dict_ema": state, "arch": "resnet18"}, "pth.tar"),  # timm
+        (lambda state: {"model": {f"module.model.{key}": value for key, value in state.items()}}, "pt"),
+    ],
+)
+def test_state_dicts_inside_checkpoints(tmp_path: Path, wrap: Callable[[dict], dict], suffix: str):
+    torch.manual_seed(0)
+    theirs = lively(models.resnet18(num_classes=7), torch.randn(2, 3, 32, 32))
+    torch.save(wrap(theirs.state_dict()), tmp_path / f"a.{suffix}")
+    for model in ("resnet18", "torchvision/resnet18"):
+        spec = spec_for(model, 7, 1)
+        ours = spec.build().eval()
+        assert begin_with(ours, spec, str(tmp_path / f"a.{suffix}")).replaced == []
+        images = torch.randn(2, 3, 48, 48)
+        assert torch.equal(ours(images[:, :, None]), theirs(images))
+
+
+def test_files_of_timm(tmp_path: Path):
+    """As plain state dicts and as safetensors; its ResNets have torchvision's names."""
+    timm = pytest.importorskip("timm")
+    safetensors = pytest.importorskip("safetensors.torch")
+    torch.manual_seed(0)
+    theirs = lively(timm.create_model("resnet18", num_classes=7), torch.randn(2, 3, 32, 32))
+    torch.save(theirs.state_dict(), tmp_path / "a.pth")
+    safetensors.save_file(theirs.state_dict(), tmp_path / "a.safetensors")
+    for model in ("resnet18", "timm/resnet18"):
+        for file in ("a.pth", "a.safetensors"):
+            spec = spec_for(model, 7, 1)
+            ours = spec.build().eval()
+            begin_with(ours, spec, str(tmp_path / file))
+            images = torch.randn(2, 3, 48, 48)
+            torch.testing.assert_close(ours(images[:, :, None]), theirs(images), atol=1e-5, rtol=1e-5)
+    (tmp_path / "b.safetensors").write_bytes(b"\xff" * 40)
+    with pytest.raises(UserError, match="cannot be read as safetensors"):
+        read_weights(str(tmp_path / "b.safetensors"))
+
+
+@pytest.mark.parametrize("model", ["torchvision/mvit_v2_s", "pytorchvideo/x3d_xs", "torchvision/googlenet"])
+def test_files_of_zoos(tmp_path: Path, model: str):
+    torch.manual_seed(0)
+    spec = spec_for(model, 400)
+    theirs = spec.build()
+    state = {key.removeprefix("network."): value for key, value in theirs.state_dict().items()}
+    torch.save({**state, "aux1.fc1.weight": torch.zeros(3)}, tmp_path / "a.pth")
+    ours = spec.build()
+    loaded = begin_with(ours, spec, str(tmp_path / "a.pth"))
+    assert [key.removeprefix("network.") for key in loaded.ignored] == ["aux1.fc1.weight"]
+    assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in ours.state_dict().items())
+
+
+def test_another_number_of_classes_gets_a_fresh_head(tmp_path: Path):
+    torch.manual_seed(0)
+    theirs = create_model("r2plus1d_10", num_classes=9, frames=4, args={"width": 0.125})
+    torch.save(theirs.state_dict(), tmp_path / "a.pth")
+    spec = spec_for("r2plus1d_10", 5, 4, width=0.125)
+    torch.manual_seed(1)
+    fresh = spec.build()
+    torch.manual_seed(1)
+    ours = spec.build()
+    loaded = begin_with(ours, spec, str(tmp_path / "a.pth"))
+    assert loaded.replaced == ["fc.weight", "fc.bias"]
+    assert str(loaded).endswith("tensors loaded; fresh: fc.weight, fc.bias")
+    assert torch.equal(ours.fc.weight, fresh.fc.weight)
+    assert torch.equal(ours.layer4[0].conv1[0][0].weight, theirs.layer4[0].conv1[0][0].weight)
+
+
+def test_the_head_of_our_own_file_is_kept_for_the_same_classes_only(weights: Path):
+    network, spec = checkpoint.load_weights(weights)
+    ours = spec.build()
+    assert begin_with(ours, spec, str(weights)).replaced == []
+    assert torch.equal(ours.fc.weight, network.fc.weight)
+    renamed = checkpoint.NetworkSpec(spec.model, spec.args, [*spec.classes[1:], "up"], spec.input)
+    assert begin_with(renamed.build(), renamed, str(weights)).replaced == ["fc.weight", "fc.bias"]
+
+
+def test_a_network_that_does_not_fit_stays_as_it_was_and_the_file_is_named(tmp_path: Path):
+    torch.manual_seed(0)
+    torch.save(models.video.r2plus1d_18().state_dict(), tmp_path / "a.pth")
+    spec = spec_for("r2plus1d_18", 400, 8)
+    ours = spec.build()
+    before = {key: value.clone() for key, value in ours.state_dict().items()}
+    with pytest.raises(UserError) as error:
+        begin_with(ours, spec, str(tmp_path / "a.pth"))
+    words = str(error.value)
+    assert "does not fit r2plus1d_18: 18 have another shape, the first is layer2.0.conv2.0.0.weight" in words
+    assert "with (230, 128, 1, 3, 3), wanted (288, 128, 1, 3, 3); it holds torchvision/r2plus1d_18" in words
+    assert all(torch.equal(value, before[key]) for key, value in ours.state_dict().items())
+
+
+def test_what_a_file_holds_is_recognised():
+    assert identify(models.resnext101_32x8d(num_classes=3).state_dict()) == "resnext101_32x8d"
+    assert identify(models.video.mc3_18(num_classes=3).state_dict()) == "torchvision/mc3_18"
+    assert identify({"a": torch.zeros(1)}) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"epoch": 3, "loss": 0.1}, "holds no state dict (its keys are epoch, loss)"),
+        ([1, 2], "holds no state dict (no dict)"),
+        ({"fc.weight": torch.zeros(5, 64)}, "105 of its 128 tensors are not in the file, the first is stem.0.weight"),
+    ],
+)
+def test_files_that_hold_something_else(tmp_path: Path, content: Any, words: str):
+    torch.save(content, tmp_path / "a.pth")
+    spec = spec_for("r2plus1d_10", 5, 4, width=0.125)
+    with pytest.raises(UserError) as error:
+        begin_with(spec.build(), spec, str(tmp_path / "a.pth"))
+    assert words in str(error.value)
+
+
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path):
+    network = create_model("r2plus1d_10", num_classes=5, frames=4, args={"width": 0.125})
+    tensors = {key: value.clone() for key, value in network.state_dict().items()}
+    tensors["layer1.0.conv1.1.running_var"][0] = float("nan")
+    with pytest.raises(UserError, match=r"a: the tensor layer1.0.conv1.1.running_var has values that are not finite"):
+        initialize(network, tensors, head=set(), keep_head=True, file="a", model="r2plus1d_10")
+
+
+class Trap:
+    """A pickle that would make a file when it is loaded."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("form", ["pickle", "torch", "legacy torch", "numpy, as in Caffe2", "zip"])
+def test_no_pickle_is_ever_executed(tmp_path: Path, form: str):
+    file, trap = tmp_path / "weights.pkl", tmp_path / "sprung"
+    content: Any = {"blobs": {"conv1_w": np.zeros(3)}} if "numpy" in form else {"a": torch.zeros(1), "b": Trap(trap)}
+    if form.startswith(("pickle", "numpy")):
+        file.write_bytes(pickle.dumps(content))
+    elif form == "zip":
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("archive/data.pkl", pickle.dumps(content))
+    else:
+        torch.save(content, file, _use_new_zipfile_serialization=form == "torch")
+    with pytest.raises(UserError, match=r"weights\.pkl") as error:
+        read_weights(str(file))
+    assert "\n" not in str(error.value)
+    assert not trap.exists()
+    if form == "torch":
+        assert "it needs " in str(error.value)
+        assert "that would execute what is in it" in str(error.value)
+
+
+def test_a_checksum_in_the_name_is_verified(tmp_path: Path):
+    torch.save({"a": torch.zeros(1)}, tmp_path / "a.pth")
+    digest = hashlib.sha256((tmp_path / "a.pth").read_bytes()).hexdigest()
+    good = (tmp_path / "a.pth").rename(tmp_path / f"net-{digest[:8]}.pth")
+    assert read_weights(str(good)).tensors.keys() == {"a"}
+    bad = good.rename(tmp_path / "net-0a1b2c3d.pth")
+    with pytest.raises(UserError, match=rf"its SHA-256 begins with {digest[:8]}, its name says 0a1b2c3d"):
+        read_weights(str(bad))
+    for name in ("net-20241131.pth", "net-v2.pth", "net-final.pth", "net_0a1b2c3d.pth"):  # a date, no checksum
+        bad = bad.rename(tmp_path / name)
+        read_weights(str(bad))
+
+
+def test_addresses_are_fetched_and_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    torch.save({"a": torch.zeros(1)}, tmp_path / "a.pth")
+    digest = hashlib.sha256((tmp_path / "a.pth").read_bytes()).hexdigest()
+    asked = []
+
+    class Manager:
+        def get_local_path(self, uri: str, **_: Any) -> str:
+            asked.append(uri)
+            if "missing" in uri:
+                raise OSError("HTTP Error 404: Not Found")
+            return str(tmp_path / "a.pth")
+
+    monkeypatch.setattr(addresses, "_path_manager", lambda folder: Manager())
+    assert read_weights(f"https://example.org/net-{digest[:8]}.pth?download=1").tensors.keys() == {"a"}
+    with pytest.raises(UserError, match=r"net-00000000.pth is damaged or another file.*delete that to fetch it again"):
+        read_weights("https://example.org/net-00000000.pth")
+    with pytest.raises(UserError, match=r"missing\.pth cannot be fetched: HTTP Error 404: Not Found"):
+        read_weights("https://example.org/missing.pth")
+    with pytest.raises(UserError, match="is not followed"):
+        read_weights("https://example.org/../a.pth")
+    assert len(asked) == 3
+
+
+def names(file: Path) -> Path:
+    file.write_text("".join(f"class {number}\n" for number in range(5)), encoding="utf-8")
+    return file
+
+
+def test_published_weights_become_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    torch.manual_seed(0)
+    theirs = create_model("r2plus1d_10", num_classes=5, frames=4, args={"width": 0.125})
+    torch.save(theirs.state_dict(), tmp_path / "theirs.pth")
+    command = ["convert", "--model", "r2plus1d_10", "--frames", "4", "--args", "width=0.125", "--size", "96"]
+    command += ["--weights", str(tmp_path / "theirs.pth"), "--output", str(tmp_path / "ours.pt")]
+    assert cli.main([*command, "--classes", str(names(tmp_path / "names.txt")), "--stride", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["loaded"] == len(theirs.state_dict())
+    network, spec = checkpoint.load_weights(tmp_path / "ours.pt")
+    assert spec.classes == [f"class {number}" for number in range(5)]
+    assert (spec.input.frames, spec.input.stride, spec.input.resize, spec.input.crop) == (4, 2, (128, 171), 96)
+    assert torch.equal(network.fc.weight, theirs.fc.weight)
+    assert cli.main([*command, "--classes", str(tmp_path / "theirs.pth")]) == 2
+    (tmp_path / "names.txt").write_text("a\nb\n")
+    assert cli.main([*command, "--classes", str(tmp_path / "names.txt")]) == 2
+    assert "has not the 2 classes wanted, as its head (fc.weight) tells" in capsys.readouterr().err
+
+
+def test_resnets_are_converted_with_the_input_of_imagenet(tmp_path: Path):
+    torch.save(models.resnet18(num_classes=5).state_dict(), tmp_path / "theirs.pth")
+    command = ["convert", "--model", "resnet18", "--weights", str(tmp_path / "theirs.pth")]
+    assert cli.main([*command, "--classes", str(names(tmp_path / "n.txt")), "--output", str(tmp_path / "o.pt")]) == 0
+    takes = checkpoint.load_weights(tmp_path / "o.pt")[1].input
+    assert (takes.frames, takes.resize, takes.crop, takes.mean) == (1, 256, 224, (0.485, 0.456, 0.406))
+
+
+def test_a_run_begins_with_weights(tiny_config: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    torch.manual_seed(0)
+    theirs = create_model("r2plus1d_10", num_classes=3, frames=4, args={"width": 0.0625})
+    torch.save(theirs.state_dict(), tmp_path / "theirs.pth")
+    config = tiny_config()
+    overrides = [f"students.0.init_from={tmp_path / 'theirs.pth'}", "train.supervised.learning_rate=1.0e-12"]
+    with caplog.at_level("INFO"):
+        assert cli.main(["run", "--cfg", str(config), *overrides, "approaches=[supervised]"]) == 0
+    assert f"seed0/small/supervised/train begins with {tmp_path / 'theirs.pth'}: " in caplog.text
+    assert "fresh: fc.weight, fc.bias" in caplog.text
+    content = torch.load(tmp_path / "run/seed0/small/supervised/train/weights.pt", weights_only=True)
+    torch.testing.assert_close(content["state_dict"]["stem.0.weight"], theirs.state_dict()["stem.0.weight"])
+    assert content["provenance"]["init_from"] == str(tmp_path / "theirs.pth")
+
+
+def test_other_weights_in_the_same_place_are_another_run(
+    tiny_config: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for number in (0, 1):
+        torch.manual_seed(number)
+        network = create_model("r2plus1d_10", num_classes=3, frames=4, args={"width": 0.0625})
+        torch.save(network.state_dict(), tmp_path / "theirs.pth")
+        command = ["run", "--cfg", str(tiny_config()), f"students.0.init_from={tmp_path / 'theirs.pth'}"]
+        status = cli.main([*command, "approaches=[supervised]", "--until", "supervised"])
+        assert status == 2 * number
+    assert "init_from" in capsys.readouterr().err
+
+
+def test_a_teacher_that_needs_no_training(tiny_config: Callable[..., Path], tmp_path: Path, weights: Path):
+    """The fixture's network knows the eight classes of moving_shapes; three seeds share it, its scores and D̂."""
+    config = tiny_config()
+    overrides = [f"teacher.init_from={weights}", "teacher.trained=true", "seeds=[0,1]"]
+    assert cli.main(["run", "--cfg", str(config), *overrides, "--until", "select"]) == 0
+    run = tmp_path / "run"
+    assert (run / "teacher/weights/weights.pt").is_file()
+    assert [folder.parent.parent.name for folder in run.glob("*/teacher/score")] == ["seed0"]
+    network, _ = checkpoint.load_weights(run / "teacher/weights/weights.pt")
+    assert torch.equal(network.fc.weight, checkpoint.load_weights(weights)[0].fc.weight)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["teacher.trained=true"], "the key init_from is missing"),
+        (["teacher.init_from=nowhere.pth"], "there are no weights at nowhere.pth"),
+        (["teacher.init_from={weights}", "teacher.args.width=0.125"], "does not fit r2plus1d_10"),
+    ],
+)
+def test_wrong_weights_are_found_before_anything_runs(
+    overrides: list[str],
+    words: str,
+    tiny_config: Callable[..., Path],
+    weights: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    given = [override.format(weights=weights) for override in overrides]
+    assert cli.main(["run", "--cfg", str(tiny_config()), "--check", *given]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def test_head_keys_of_wrapped_networks():
+    assert head_keys("torchvision/resnet18", frames=1) == {"network.fc.weight", "network.fc.bias"}
