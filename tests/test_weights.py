@@ -338,7 +338,10 @@ def test_a_run_begins_with_weights(tiny_config: Callable[..., Path], tmp_path: P
     assert "fresh: fc.weight, fc.bias" in caplog.text
     content = torch.load(tmp_path / "run/seed0/small/supervised/train/weights.pt", weights_only=True)
     torch.testing.assert_close(content["state_dict"]["stem.0.weight"], theirs.state_dict()["stem.0.weight"])
-    assert content["provenance"]["init_from"] == str(tmp_path / "theirs.pth")
+    digest = hashlib.sha256((tmp_path / "theirs.pth").read_bytes()).hexdigest()
+    assert content["provenance"]["init_from"] == digest
+    stage = json.loads((tmp_path / "run/seed0/small/supervised/train/stage.json").read_text())
+    assert stage["figures"]["begun_with"]["replaced"] == ["fc.weight", "fc.bias"]
 
 
 def test_other_weights_in_the_same_place_are_another_run(

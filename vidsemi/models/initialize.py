@@ -1,7 +1,8 @@
 """Tensors of a weights file → a network: what fits is loaded, the head may be replaced, anything else is an error."""
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,6 +30,10 @@ class Loaded:
     replaced: list[str]
     missing: list[str]
     ignored: list[str]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON: the names, but for those that were loaded, which are counted."""
+        return {**asdict(self), "loaded": len(self.loaded)}
 
     def __str__(self) -> str:
         parts = [f"{len(self.loaded)} tensors loaded"]

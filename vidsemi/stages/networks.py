@@ -111,7 +111,7 @@ def adopt(path: Path, spec: NetworkSpec, init_from: str) -> dict[str, Any]:
         init_from: the weights.
 
     Returns:
-        How many tensors were loaded.
+        What was loaded, see `Loaded`.
 
     Raises:
         UserError: they cannot be read, are of another network, or have another head.
@@ -123,5 +123,5 @@ def adopt(path: Path, spec: NetworkSpec, init_from: str) -> dict[str, Any]:
             f"{init_from} has not the {len(spec.classes)} classes wanted, as its head ({loaded.replaced[0]}) tells"
         )
     logger.info("%s: %s", init_from, loaded)
-    save_weights(path, network, spec, {"weights": init_from, "fingerprint": identity_of(init_from)})
-    return {"loaded": len(loaded.loaded), "ignored": loaded.ignored}
+    save_weights(path, network, spec, {"init_from": identity_of(init_from)})
+    return loaded.document()

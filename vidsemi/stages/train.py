@@ -16,7 +16,7 @@ from vidsemi.media.backends import check_decoder
 from vidsemi.media.datasets import Targets, TrainClips
 from vidsemi.selection.result import read_selection
 from vidsemi.stages.corpora import Corpora
-from vidsemi.stages.networks import begin_with, network_spec
+from vidsemi.stages.networks import begin_with, identity_of, network_spec
 
 logger = logging.getLogger("vidsemi")
 
@@ -84,9 +84,10 @@ def train_stage(
     spec = network_spec(network, input, classes)
     torch.manual_seed(seed)
     model = spec.build()
+    begun_with = None
     if init_from is not None:
-        loaded = begin_with(model, spec, init_from)
-        logger.info("%s begins with %s: %s", title, init_from, loaded)
+        begun_with = begin_with(model, spec, init_from)
+        logger.info("%s begins with %s: %s", title, init_from, begun_with)
     manifest, examples, targets = lesson
     check_decoder(spec.input.decoder)
     clips = TrainClips(
@@ -99,7 +100,9 @@ def train_stage(
         clips_per_video=recipe.clips_per_video,
     )
     figures = train(model, clips, recipe, folder=folder, machine=machine, title=title)
-    provenance = {"manifest": manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed, "init_from": init_from}
+    provenance = {"manifest": manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
+    if init_from is not None:
+        provenance["init_from"] = identity_of(init_from)  # not its path, so that a run elsewhere gives the same bytes
     checkpoint.save_weights(folder / WEIGHTS, model, spec, provenance)
     (folder / CHECKPOINT).unlink(missing_ok=True)
-    return figures
+    return figures if begun_with is None else {**figures, "begun_with": begun_with.document()}
