@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vidsemi import __version__
-from vidsemi.commands import benchmarks, manifests, networks, runs
+from vidsemi.commands import benchmarks, exports, manifests, networks, runs
 from vidsemi.commands.answer import Answer
 from vidsemi.errors import UserError
 
@@ -151,6 +151,11 @@ def _parser() -> Parser:
     evaluate = _command(subparsers, "evaluate", networks.evaluate, "video-level accuracy of a network")
     _add_network(evaluate)
     _add_manifest(evaluate)
+
+    export = _command(subparsers, "export", exports.export, "a network as a file that runs without vidsemi")
+    export.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
+    export.add_argument("--format", choices=["pt2", "onnx"], help="default: what the name of the output ends with")
+    export.add_argument("--output", type=Path, required=True, help="file to write, .pt2 or .onnx")
 
     report = _command(subparsers, "report", runs.report, "accuracy beside FLOPs of one or more runs")
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="output directory of a run")
