@@ -174,6 +174,7 @@ def _parser() -> Parser:
     _add_bench_select(_command(subjects, "select", benchmarks.bench, "the choice of the best rows of every class"))
     _add_bench_decode(_command(subjects, "decode", benchmarks.bench, "the reading of a video's ten test clips"))
     _add_bench_score(_command(subjects, "score", benchmarks.bench, "the scoring of a corpus, from files to parts"))
+    _add_bench_forward(_command(subjects, "forward", benchmarks.bench, "the passes of a network, clips in memory"))
     return parser
 
 
@@ -209,9 +210,21 @@ def _add_bench_score(bench: argparse.ArgumentParser) -> None:
     _add_bench(bench)
 
 
+def _add_bench_forward(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument("--frames", type=int, default=8, metavar="T", help="clip length (8)")
+    bench.add_argument("--size", type=int, default=112, metavar="S", help="side of the clips (112)")
+    bench.add_argument("--clips", type=int, metavar="N", help="clips in a pass; default: as many as scoring takes")
+    bench.add_argument("--device", default="auto")
+    _add_contenders(bench)
+
+
 def _add_bench(bench: argparse.ArgumentParser) -> None:
-    bench.add_argument("--rounds", type=int, default=3, help="runs of each contender (3)")
+    _add_contenders(bench)
     bench.add_argument("--data", type=Path, default=Path("data/bench"), help="where files are made (data/bench)")
+
+
+def _add_contenders(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument("--rounds", type=int, default=3, help="runs of each contender (3)")
     bench.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these contenders only")
 
 
