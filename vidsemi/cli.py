@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vidsemi import __version__
-from vidsemi.commands import benchmarks, manifests, models, networks, runs
+from vidsemi.commands import benchmarks, exports, manifests, models, networks, runs
 from vidsemi.commands.answer import Answer
 from vidsemi.errors import UserError
 
@@ -152,6 +152,11 @@ def _parser() -> Parser:
     _add_network(evaluate)
     _add_manifest(evaluate)
 
+    export = _command(subparsers, "export", exports.export, "a network as a file that runs without vidsemi")
+    export.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
+    export.add_argument("--format", choices=["pt2", "onnx"], help="default: what the name of the output ends with")
+    export.add_argument("--output", type=Path, required=True, help="file to write, .pt2 or .onnx")
+
     report = _command(subparsers, "report", runs.report, "accuracy beside FLOPs and speed of one or more runs")
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="output directory of a run")
     report.add_argument("--output", type=Path, help="where the report goes; default: the run's own directory")
@@ -184,6 +189,7 @@ def _parser() -> Parser:
     _add_bench_select(_command(subjects, "select", benchmarks.bench, "the choice of the best rows of every class"))
     _add_bench_decode(_command(subjects, "decode", benchmarks.bench, "the reading of a video's ten test clips"))
     _add_bench_score(_command(subjects, "score", benchmarks.bench, "the scoring of a corpus, from files to parts"))
+    _add_bench_forward(_command(subjects, "forward", benchmarks.bench, "the passes of a network, clips in memory"))
     return parser
 
 
@@ -219,9 +225,21 @@ def _add_bench_score(bench: argparse.ArgumentParser) -> None:
     _add_bench(bench)
 
 
+def _add_bench_forward(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument("--frames", type=int, default=8, metavar="T", help="clip length (8)")
+    bench.add_argument("--size", type=int, default=112, metavar="S", help="side of the clips (112)")
+    bench.add_argument("--clips", type=int, metavar="N", help="clips in a pass; default: as many as scoring takes")
+    bench.add_argument("--device", default="auto")
+    _add_contenders(bench)
+
+
 def _add_bench(bench: argparse.ArgumentParser) -> None:
-    bench.add_argument("--rounds", type=int, default=3, help="runs of each contender (3)")
+    _add_contenders(bench)
     bench.add_argument("--data", type=Path, default=Path("data/bench"), help="where files are made (data/bench)")
+
+
+def _add_contenders(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument("--rounds", type=int, default=3, help="runs of each contender (3)")
     bench.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these contenders only")
 
 

@@ -8,10 +8,13 @@ from vidsemi.errors import UserError
 
 def bench(options: argparse.Namespace) -> Answer:
     """Time a part of vidsemi beside its peers and its limit."""
-    for name in ("rows", "classes", "per_class", "per_example", "shard_size", "rounds", "repeats", "videos"):
-        if not 1 <= getattr(options, name, 1) <= 10**12:
-            raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must lie in [1, 10^12]")
-    return {"select": _bench_select, "decode": _bench_decode, "score": _bench_score}[options.subject](options)
+    counts = ("rows", "classes", "per_class", "per_example", "shard_size", "rounds", "repeats", "videos")
+    for name in (*counts, "frames", "size", "clips"):
+        value = getattr(options, name, None)
+        if value is not None and not 1 <= value <= 10**12:
+            raise UserError(f"--{name.replace('_', '-')} is {value}; it must lie in [1, 10^12]")
+    subjects = {"select": _bench_select, "decode": _bench_decode, "score": _bench_score, "forward": _bench_forward}
+    return subjects[options.subject](options)
 
 
 def _bench_decode(options: argparse.Namespace) -> Answer:
@@ -36,6 +39,20 @@ def _bench_score(options: argparse.Namespace) -> Answer:
         data=options.data,
         only=options.only,
         models=[options.model] if options.model else [],
+    )
+    return document, text(document)
+
+
+def _bench_forward(options: argparse.Namespace) -> Answer:
+    from vidsemi.bench.forward import bench_forward, text
+
+    document = bench_forward(
+        frames=options.frames,
+        size=options.size,
+        clips=options.clips,
+        device=options.device,
+        rounds=options.rounds,
+        only=options.only,
     )
     return document, text(document)
 

@@ -45,7 +45,7 @@ class Inference:
         self.device = device
         self._spec, self._precision = spec, precision
         self._format = torch.contiguous_format
-        self._network = _fused(network.eval()).to(device)
+        self._network = fused(network.eval()).to(device)
         if device.type == "cpu":
             keep_freed_memory()
             self._format = torch.channels_last_3d
@@ -87,7 +87,7 @@ class Inference:
         return logits.float().softmax(dim=1)
 
 
-def _fused(network: nn.Module) -> nn.Module:
+def fused(network: nn.Module) -> nn.Module:
     """A copy of the network, its batch norms folded into convolutions where torch can trace it."""
     try:
         return fuse(network)

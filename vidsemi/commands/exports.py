@@ -1,0 +1,28 @@
+"""`vidsemi export`: a network for programs that do without vidsemi."""
+
+import argparse
+
+from vidsemi.commands.answer import Answer
+from vidsemi.errors import UserError
+
+
+def export(options: argparse.Namespace) -> Answer:
+    """Write a network as .pt2 or ONNX, and run what was written."""
+    suffix = options.output.suffix.lstrip(".")
+    if suffix not in ("pt2", "onnx"):
+        raise UserError(f"--output {options.output}: the name must end with .pt2 or .onnx")
+    if options.format not in (None, suffix):  # the programs that load the file go by its name
+        raise UserError(f"--output {options.output} is no name for --format {options.format}; end it with that")
+    from vidsemi.stages.export import export_stage
+
+    figures = export_stage(weights=options.weights, output=options.output, format=suffix)
+    text = "\n".join(
+        [
+            f"{figures['file']}: {figures['bytes']:,} bytes",
+            f"clips   ({', '.join(map(str, figures['input']))}) uint8",
+            f"scores  ({figures['input'][0]}, {figures['classes']}) float32",
+            f"ran on random clips; at most {figures['largest_difference']:.1e} from the network's scores "
+            f"(allowed: {figures['tolerance']:g})",
+        ]
+    )
+    return figures, text
