@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from conftest import REPOSITORY
 from vidsemi import __version__, cli
 from vidsemi.engine import checkpoint
 from vidsemi.engine import export as engine_export
-from vidsemi.engine.checkpoint import NetworkSpec, save_weights
+from vidsemi.engine.checkpoint import NetworkSpec, load_weights, save_weights
 from vidsemi.engine.inference import Inference
+from vidsemi.engine.normalize import normalize
 from vidsemi.media.transforms import InputSpec
 from vidsemi.stages import export as stage
 
@@ -108,6 +110,23 @@ def test_an_export_that_scores_differently_is_refused(
         r"scores are up to \d\S* from the network's own, more than (1e-05|0\.0001); \S+ is not written", error
     )
     assert list(output.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_network_that_is_sure_of_itself_hides_no_difference(
+    format: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Scores of 0 and 1, which a mean of red that is wrong by 0.01 does not move."""
+    network, spec = load_weights(weights)
+    torch.nn.init.normal_(network.fc.weight, std=2000.0)
+    save_weights(tmp_path / "sure.pt", network, spec, {})
+    command = ["export", "--weights", str(tmp_path / "sure.pt"), "--output", str(tmp_path / f"network.{format}")]
+    assert cli.main(command) == 0
+    red, *others = spec.input.mean
+    wrong = replace(spec.input, mean=(red + 0.01, *others))
+    monkeypatch.setattr(engine_export, "normalize", lambda clips, _: normalize(clips, wrong))
+    assert cli.main(command) == 2
+    assert "scores are up to" in capsys.readouterr().err
 
 
 def test_not_a_number_is_no_agreement(

@@ -40,9 +40,11 @@ def fresh() -> nn.Module:
     return create_model("r2plus1d_10", num_classes=8, frames=4, args={"width": 0.0625})
 
 
-def run(folder: Path, clips: TrainClips, machine: Machine = CPU, recipe: Recipe = RECIPE) -> tuple[nn.Module, dict]:
+def run(
+    folder: Path, clips: TrainClips, machine: Machine = CPU, recipe: Recipe = RECIPE, network: nn.Module | None = None
+) -> tuple[nn.Module, dict]:
     folder.mkdir(exist_ok=True)
-    network = fresh()
+    network = network or fresh()
     return network, loop.train(network, clips, recipe, folder=folder, machine=machine, title="test")
 
 
@@ -78,6 +80,33 @@ def test_a_killed_training_that_goes_on_equals_one_that_was_not(
     assert equal(straight, resumed)
     assert more["examples"] == figures["examples"] == 60
     assert more["loss"] == figures["loss"]
+
+
+def test_a_training_with_dropout_goes_on_as_if_it_had_not_stopped(
+    tmp_path: Path, clips: TrainClips, monkeypatch: pytest.MonkeyPatch
+):
+    straight, _ = run(tmp_path / "a", clips, network=nn.Sequential(fresh(), nn.Dropout(0.5)))
+    step, left = loop._step, iter(range(4))
+
+    def dies(*arguments: object) -> float:
+        if next(left, None) is None:
+            raise Killed
+        return step(*arguments)
+
+    monkeypatch.setattr(loop, "_step", dies)
+    with pytest.raises(Killed):
+        run(
+            tmp_path / "b",
+            clips,
+            CPU.model_copy(update={"checkpoint_seconds": 1e-9}),
+            network=nn.Sequential(fresh(), nn.Dropout(0.5)),
+        )
+    monkeypatch.setattr(loop, "_step", step)
+    torch.rand(100)  # another process would have drawn other numbers
+    resumed, _ = run(tmp_path / "b", clips, network=nn.Sequential(fresh(), nn.Dropout(0.5)))
+    assert equal(straight, resumed)
+    other, _ = run(tmp_path / "c", clips, network=nn.Sequential(fresh(), nn.Dropout(0.4)))
+    assert not equal(straight, other)  # it has an effect
 
 
 def test_the_number_of_workers_changes_nothing(tmp_path: Path, clips: TrainClips):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -72,8 +73,9 @@ def train(
 ) -> dict[str, Any]:
     """Train a network in place, going on from the checkpoint in `folder` if there is one.
 
-    The order of the examples and their augmentation depend on (seed, pass, example) only, so a training that was
-    stopped and goes on ends with the weights of one that was not, whatever the number of workers.
+    The order of the examples and their augmentation depend on (seed, pass, example) only, and what a network itself
+    draws at random on (seed, examples so far). So a training that was stopped and goes on ends with the weights of one
+    that was not, whatever the number of workers.
 
     Args:
         network: what to train.
@@ -110,6 +112,7 @@ def train(
                 raise UserError(
                     f"training stopped: {MAX_SUBSTITUTES} files in a row cannot be read; the last is {batch.error}"
                 )
+            torch.manual_seed(_seed_of_step(clips.seed, progress.examples))
             rate = learning_rate(recipe, progress.examples)
             progress.losses.append(_step(network, optimizer, batch, clips, rate, device, progress.examples))
             progress.examples += len(batch.example_ids)
@@ -135,6 +138,11 @@ def train(
         "waited": waited / max(seconds, 1e-9),
         "unreadable": sorted(progress.unreadable),
     }
+
+
+def _seed_of_step(seed: int, examples: int) -> int:
+    """Of what a network draws at random in a step, as dropout does; the same however often the training was stopped."""
+    return int(np.random.SeedSequence([seed, examples]).generate_state(1, np.uint64)[0])
 
 
 def _step(
