@@ -2,8 +2,8 @@
 
 `python -m vidsemi.bench.forward_contenders NETWORK TREATMENT PRECISION FRAMES SIZE CLIPS DEVICE SECONDS` times one:
 random uint8 clips in the host's memory, copied to the device, normalised there, through the network, softmax. That is
-the same for all; they differ in what is done with the network before. On a GPU,
-TF32 is as torch has it: in convolutions only.
+the same for all; they differ in what is done with the network before. On a GPU, TF32 is as torch has it: in
+convolutions only.
 """
 
 from __future__ import annotations
