@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
 
 from vidsemi.selection import scores
+
+if TYPE_CHECKING:
+    from vidsemi.engine.checkpoint import NetworkSpec
 
 BITS = 8  # of the barcode
 
@@ -140,3 +144,12 @@ def write_part(
 ) -> None:
     """Write a part of scores from all probabilities, (N, classes)."""
     scores.write_part(folder, number, examples, *scores.top_classes(probabilities, info.per_example), info)
+
+
+def spec_for(model: str, classes: int, frames: int | None = None, **args: Any) -> "NetworkSpec":
+    """A network with that many classes, and the input that it wants."""
+    from vidsemi.config import Input, Network
+    from vidsemi.stages.networks import network_spec
+
+    names = [f"class {number}" for number in range(classes)]
+    return network_spec(Network(model=model, frames=frames, args=args), Input(), names)

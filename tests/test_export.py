@@ -112,6 +112,13 @@ def test_an_export_that_scores_differently_is_refused(
     assert list(output.parent.iterdir()) == []
 
 
+def test_without_an_output_it_lies_beside_the_weights(weights: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["export", "--weights", str(weights), "--format", "pt2"]) == 0
+    assert weights.with_suffix(".pt2").is_file()
+    assert cli.main(["export", "--weights", str(weights)]) == 2
+    assert "say --format pt2 or onnx" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_network_that_is_sure_of_itself_hides_no_difference(
     format: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

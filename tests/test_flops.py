@@ -55,7 +55,8 @@ def test_multiply_adds_and_activations_by_hand():
     assert cost.gmacs_per_view == pytest.approx(expected, rel=1e-12)
     assert cost.activations_per_view == expected_outputs
     assert cost.gmacs_by_group == pytest.approx(by_hand)
-    assert cost.uncounted == {"adaptive_avg_pool3d": 1, "add": 4}
+    norms = sum(isinstance(module, nn.BatchNorm3d) for module in network.modules())
+    assert cost.uncounted == {"adaptive_avg_pool3d": 1, "add": 4, "batch_norm": norms}
 
 
 def test_the_network_and_torch_are_left_as_they_were():
@@ -81,6 +82,32 @@ def test_operators_without_a_count_are_named():
     assert cost.gmacs_by_group == {"fc": 8e-9}
 
 
+class Products(nn.Module):
+    """Every product of matrices and vectors that torch has a name for; the rows are (2, 16)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.norm = nn.Parameter(torch.ones(16, 8)), nn.LayerNorm(8)
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        rows = clips.mean(dim=(2, 3)).repeat(1, 1, 1).reshape(-1, 16)[:2]  # (2, 16)
+        low = self.norm(torch.mm(rows, self.weight))  # 2·16·8
+        low = torch.addmm(low, rows, self.weight)  # 2·16·8
+        many = rows.unsqueeze(1) @ self.weight.expand(4, 1, 16, 8)  # broadcast to (4, 2, 1, 8): 64·16
+        batch = torch.bmm(many.flatten(0, 1), self.weight.T.expand(8, 8, 16))  # (8, 1, 16): 128·8
+        batch = torch.baddbmm(batch, many.flatten(0, 1), self.weight.T.expand(8, 8, 16))  # 128·8
+        vector = self.weight.T @ rows[0]  # 8·16
+        number = vector @ vector  # 8
+        return low[:1, :2] + batch.sum() + number
+
+
+def test_products_of_every_name_are_counted():
+    cost = measure_cost(Products(), frames=2, size=16)
+    assert cost.gmacs_per_view * 1e9 == pytest.approx(256 + 256 + 1024 + 1024 + 1024 + 128 + 8)
+    assert "layer_norm" in cost.uncounted
+    assert not {"mm", "addmm", "matmul", "bmm", "baddbmm"} & cost.uncounted.keys()
+
+
 def test_groups_that_no_module_has_are_other():
     class Direct(nn.Module):
         def __init__(self) -> None:
@@ -102,7 +129,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str]):
     text = capsys.readouterr().out
     assert "r2plus1d_10, 4 frames of 32×32, 400 classes" in text
     assert "| layer4 |" in text
-    assert "without a count: adaptive_avg_pool3d ×1, add ×4" in text
+    assert "without a count: adaptive_avg_pool3d ×1, add ×4, batch_norm ×21" in text
     assert cli.main([*command, "--views", "3", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["gmacs_per_video"] == pytest.approx(3 * document["gmacs_per_view"])

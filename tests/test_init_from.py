@@ -34,7 +34,7 @@ def test_published_weights_become_a_checkpoint(tmp_path: Path, capsys: pytest.Ca
     assert cli.main([*command, "--classes", str(tmp_path / "theirs.pth")]) == 2
     (tmp_path / "names.txt").write_text("a\nb\n")
     assert cli.main([*command, "--classes", str(tmp_path / "names.txt")]) == 2
-    assert "has not the 2 classes wanted, as its head (fc.weight) tells" in capsys.readouterr().err
+    assert "has 5 classes (its fc.weight tells), wanted 2" in capsys.readouterr().err
 
 
 def test_resnets_are_converted_with_the_input_of_imagenet(tmp_path: Path):
@@ -108,3 +108,47 @@ def test_wrong_weights_are_found_before_anything_runs(
     error = capsys.readouterr().err
     assert words in error
     assert error.count("\n") == 1
+
+
+def test_weights_that_go_away_cost_no_training(
+    tiny_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from vidsemi.stages import train as stage
+
+    torch.save(
+        create_model("r2plus1d_10", num_classes=8, frames=4, args={"width": 0.0625}).state_dict(), tmp_path / "a.pth"
+    )
+    train = stage.train
+
+    def removes(*arguments: object, **settings: object) -> dict:
+        (tmp_path / "a.pth").unlink()
+        return train(*arguments, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(stage, "train", removes)
+    overrides = [f"students.0.init_from={tmp_path / 'a.pth'}", "approaches=[supervised]"]
+    assert cli.main(["run", "--cfg", str(tiny_config()), *overrides]) == 0
+    assert (tmp_path / "run/seed0/small/supervised/train/weights.pt").is_file()
+
+
+def test_results_say_where_hashtags_were(tiny_config: Callable[..., Path], tmp_path: Path, weights: Path):
+    """And a teacher that is the same for all seeds is one row, without a spread."""
+    config = str(tiny_config())
+    teacher = [f"teacher.init_from={weights}", "teacher.trained=true", "teacher.weakly_pretrained=true", "seeds=[0,1]"]
+    student = [f"students.0.init_from={weights}", "students.0.weakly_pretrained=true"]
+    assert cli.main(["run", "--cfg", config, *teacher, *student]) == 0
+    rows = json.loads((tmp_path / "run/results.json").read_text())
+    assert [(row["student"], row["approach"], row["seed"]) for row in rows] == [
+        ("teacher", "teacher", 0),
+        ("small", "weakly_supervised", 0),
+        ("small", "semi_weakly_supervised", 0),
+        ("small", "weakly_supervised", 1),
+        ("small", "semi_weakly_supervised", 1),
+    ]
+    assert (tmp_path / "run/seed1/small/semi_weakly_supervised/finetune/weights.pt").is_file()
+
+
+def test_labels_alone_need_no_unlabeled_corpus(tiny_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]):
+    command = ["run", "--cfg", str(tiny_config()), "--check", "data.unlabeled=nowhere.csv"]
+    assert cli.main([*command, "approaches=[supervised]"]) == 0
+    assert cli.main(command) == 2
+    assert "there is no manifest nowhere.csv" in capsys.readouterr().err

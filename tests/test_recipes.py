@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from vidsemi.config import Config
+from vidsemi.config import Config, Data
 from vidsemi.config_file import load_config
+from vidsemi.plan import Plan, Planner, network_key
+from vidsemi.report.paper import paper_lines
+from vidsemi.stages.corpora import load_corpora
 from vidsemi.stages.networks import check_network, network_spec
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -35,9 +38,8 @@ def test_a_recipe_loads_and_builds(name: str, overrides: list[str]):
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 def test_a_recipe_opens_with_what_it_is(recipe: Path):
     head = recipe.read_text(encoding="utf-8").split("\noutput:")[0]
-    for word in ("# Expect", "# Cost: ", f"# Command: python tools/run.py --cfg {recipe.name}"):
+    for word in ("# Reproduces: ", "# Expect", "# Cost: ", f"# Command: python tools/run.py --cfg {recipe.name}"):
         assert word in head
-    assert re.match(r"# (Table \d|\w)", head)
     assert len({config.output for config in loaded(recipe)}) == len(loaded(recipe))  # rows that differ share no folder
 
 
@@ -46,24 +48,36 @@ def loaded(recipe: Path) -> list[Config]:
     return [load_config(str(CONFIGS / name), shlex.split(overrides)) for name, overrides in COMMAND.findall(text)]
 
 
-def test_every_row_of_table_7_has_a_recipe():
-    rows = set()
+def plans_of_table_7(shapes: Path) -> list[Plan]:
+    """What each of the three recipes would do, with small corpora and weights of some content."""
+    plans = []
     for name in ("supervised", "weakly", "semi_weakly"):
         config = load_config(str(CONFIGS / f"table7_{name}.yaml"))
-        rows |= {(student.model, student.frames, name) for student in config.students}
-        assert config.select.per_class, config.select.per_example == (4000, 4)
-        assert config.evaluate.views == 10
-    networks = [("r2plus1d_18", 8), ("r2plus1d_18", 32), ("r2plus1d_34", 8)]
-    assert rows == {
-        (*network, approach) for network in networks for approach in ("supervised", "weakly", "semi_weakly")
-    }
+        assert (config.select.per_class, config.select.per_example, config.evaluate.views) == (4000, 4, 10)
+        sources = {key: f"{shapes}/{key}.csv" for key in ("labeled", "unlabeled", "test")}
+        corpora = load_corpora(Data(**sources))
+        found = {
+            network_key(network): {"init_from": network.init_from}
+            for network in networks_of(config)
+            if network.init_from
+        }
+        plans.append(Planner(config, corpora, found).plan())
+    return plans
 
 
-def test_the_recipes_of_table_7_can_share_a_directory():
-    """One teacher, one scoring and one selection serve all rows; no stage has two recipes."""
-    configs = [load_config(str(CONFIGS / f"table7_{name}.yaml")) for name in ("supervised", "weakly", "semi_weakly")]
-    stages = [
-        (student.name, approach) for config in configs for student in config.students for approach in config.approaches
-    ]
-    assert len({config.output for config in configs}) == 1
-    assert len(set(stages)) == len(stages) == 9
+def test_every_row_of_table_7_has_a_recipe(shapes: Path):
+    """The names of students and approaches are those of the paper's rows in a report."""
+    rows = {(row.student, row.approach) for plan in plans_of_table_7(shapes) for row in plan.evaluations}
+    students = ("r2plus1d_18_8f", "r2plus1d_18_32f", "r2plus1d_34_8f")
+    approaches = {line.approach for line in paper_lines() if line.approach}
+    assert approaches == {"supervised", "weakly_supervised", "semi_weakly_supervised"}
+    assert rows == {(student, approach) for student in students for approach in approaches} | {("teacher", "teacher")}
+
+
+def test_the_recipes_of_table_7_share_a_directory(shapes: Path):
+    """No folder is made by two recipes that differ."""
+    made: dict[str, str] = {}
+    for plan in plans_of_table_7(shapes):
+        for stage in plan.stages:
+            assert made.setdefault(stage.name, stage.fingerprint) == stage.fingerprint
+    assert "seed0/r2plus1d_18_8f/semi_weakly_supervised/finetune" in made

@@ -1,6 +1,7 @@
 """Networks of other libraries: each takes the input that its zoo wants, and gives logits."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +12,14 @@ from torchvision import models
 
 from vidsemi import cli
 from vidsemi.config import Input, Network, OwnInput
+from vidsemi.config_file import load_config
 from vidsemi.engine.inference import Inference
 from vidsemi.engine.normalize import normalize
 from vidsemi.errors import UserError
 from vidsemi.models import zoo_pytorchvideo, zoo_torchvision
 from vidsemi.models.create import create_model, head_keys, wanted_input
+from vidsemi.models.wanted import IMAGENET, WantedInput
+from vidsemi.pipeline import preflight
 from vidsemi.stages.networks import check_network, network_spec
 
 CLASSES = [f"class {number}" for number in range(7)]
@@ -44,7 +48,7 @@ def test_networks_of_timm():
 
 def test_what_networks_want():
     spec = network_spec(Network(model="torchvision/mvit_v2_s"), Input(stride=3), CLASSES).input
-    assert (spec.frames, spec.stride, spec.resize, spec.crop, spec.mean) == (16, 3, 256, 224, (0.45, 0.45, 0.45))
+    assert (spec.frames, spec.stride, spec.resize, spec.crop, spec.mean) == (16, 4, 256, 224, (0.45, 0.45, 0.45))
     spec = network_spec(Network(model="pytorchvideo/x3d_s", input=OwnInput(stride=2)), Input(), CLASSES).input
     assert (spec.frames, spec.stride, spec.resize, spec.crop, spec.std) == (13, 2, 182, 160, (0.225, 0.225, 0.225))
     spec = network_spec(Network(model="torchvision/r3d_18", frames=8), Input(crop=64), CLASSES).input
@@ -65,6 +69,41 @@ def test_what_networks_want():
 def test_inputs_that_a_network_does_not_take(network: Network, words: str):
     with pytest.raises(UserError, match=words):
         check_network(network_spec(network, Input(), CLASSES))
+
+
+def test_colours_of_an_image_network_are_those_of_images():
+    assert wanted_input("pytorchvideo/mvit_base_16") == WantedInput(1, 1, 256, 224, IMAGENET.mean, IMAGENET.std)
+
+
+def test_a_network_that_gives_more_than_logits_in_training_is_refused():
+    network = Network(model="torchvision/googlenet", args={"aux_logits": True})
+    with pytest.raises(UserError, match="puts out GoogLeNetOutputs for 2 clips"):
+        check_network(network_spec(network, Input(), CLASSES))
+
+
+def test_a_zoo_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    for command in (["models", "timm"], ["models", "timm/resnet18"], ["flops", "--model", "timm/resnet18"]):
+        assert cli.main(command) == 2
+        assert "need timm: pip install 'vidsemi[timm]'" in capsys.readouterr().err
+    assert cli.main(["models"]) == 0
+    assert "timm/" not in capsys.readouterr().out
+    assert cli.main(["flops", "--model", "mvit_v2_s"]) == 2
+    assert "did you mean 'torchvision/mvit_v2_s'" in capsys.readouterr().err
+
+
+def test_what_a_network_takes_in_is_part_of_its_fingerprint(tiny_config: Callable[..., Path], tmp_path: Path):
+    """Its own input, and what its zoo says, which may change with the zoo's version."""
+    folder = tmp_path / "run"
+    student = "{name: a, model: torchvision/r3d_18, frames: 2, input: {resize: 20, crop: %d}}"
+    seen = set()
+    for crop in (16, 18):
+        config = load_config(str(tiny_config()), [f"students=[{student % crop}]", "approaches=[supervised]"])
+        (stage,) = (stage for stage in preflight(config).stages if stage.kind == "supervised")
+        assert stage.settings["zoo_input"]["crop"] == crop
+        seen.add(stage.fingerprint)
+    assert len(seen) == 2
+    assert not folder.exists()
 
 
 def test_a_network_of_images_is_torchvisions_own():
@@ -147,6 +186,9 @@ def test_the_listing(capsys: pytest.CaptureFixture[str]):
     assert len(names) == len(set(names))
     assert cli.main(["models", "torchvision/r2plus1d"]) == 0
     text = capsys.readouterr().out
-    assert "| torchvision/r2plus1d_18 | 16     |        | (128, 171) | 112  |" in text
+    assert "| torchvision/r2plus1d_18 | 16     | 2      | (128, 171) | 112  |" in text
     assert "published weights: https://download.pytorch.org/models/r2plus1d_18-91a641e6.pth" in text
     assert cli.main(["models", "no such network"]) == 2
+    assert cli.main(["models", "timm/resnet18", "--json"]) == 0  # a whole name stands for itself alone
+    (entry,) = json.loads(capsys.readouterr().out)["models"]
+    assert entry["weights"]

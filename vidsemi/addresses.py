@@ -30,6 +30,8 @@ def fetch(uri: str) -> str:
     """
     from iopath.common.file_io import get_cache_dir
 
+    scheme, _, rest = uri.partition("://")
+    uri = f"{scheme.lower()}://{rest}"
     if ".." in urlsplit(uri).path.split("/") or not uri.isprintable():
         raise AddressError("an address with .. or unprintable characters in it is not followed")
     folder = os.path.join(get_cache_dir(), "vidsemi")

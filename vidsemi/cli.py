@@ -155,7 +155,7 @@ def _parser() -> Parser:
     export = _command(subparsers, "export", exports.export, "a network as a file that runs without vidsemi")
     export.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
     export.add_argument("--format", choices=["pt2", "onnx"], help="default: what the name of the output ends with")
-    export.add_argument("--output", type=Path, required=True, help="file to write, .pt2 or .onnx")
+    export.add_argument("--output", type=Path, help="file to write, .pt2 or .onnx; default: beside the weights")
 
     report = _command(subparsers, "report", runs.report, "accuracy beside FLOPs and speed of one or more runs")
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="output directory of a run")

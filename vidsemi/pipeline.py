@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from vidsemi.config import Config
 from vidsemi.corpus.hashtags import need_hashtags
 from vidsemi.errors import UserError
 from vidsemi.files import write_json
-from vidsemi.plan import KINDS, Plan, Planner
+from vidsemi.plan import KINDS, Plan, Planner, network_key
 from vidsemi.results import read_results
 from vidsemi.run_directory import figures_of, is_done, locked, run_stage
 from vidsemi.stages.corpora import Corpora, load_corpora
@@ -50,41 +51,45 @@ def preflight(config: Config) -> Plan:
     """
     if config.data.dataset:
         dataset_folder(config.data.dataset)
-    corpora = load_corpora(config.data)  # first, since it needs no torch and is where most runs fail
+    data = config.data if config.has_teacher else config.data.model_copy(update={"unlabeled": None})
+    corpora = load_corpora(data)  # first, since it needs no torch and is where most runs fail
     if corpora.unlabeled and config.select.policy == "balanced_with_tags":
         need_hashtags(corpora.unlabeled)
     from vidsemi.engine.machine import pick_device
 
-    weights = _check_networks(config, corpora)
+    found = _look_at_networks(config, corpora)
     pick_device(config.machine)
     above = _nearest(Path(config.output))
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise UserError(f"output: {config.output} cannot be made or written to, because of {above}")
-    plan = Planner(config, corpora, weights).plan()
+    plan = Planner(config, corpora, found).plan()
     for stage in plan.stages:
         is_done(Path(config.output), stage)
     return plan
 
 
-def _check_networks(config: Config, corpora: Corpora) -> dict[str, str]:
+def _look_at_networks(config: Config, corpora: Corpora) -> dict[str, dict[str, Any]]:
     """Refuse networks that do not exist, clips that they do not take, weights that are not theirs.
 
     Returns:
-        The fingerprint of each file of weights that a network begins with.
+        What was found out about each, as `Planner` wants it.
     """
     from vidsemi.stages.networks import check_network, check_weights, identity_of, network_spec
 
-    weights, checked = {}, []
-    for network in [*config.students, *([config.teacher] if config.teacher else [])]:
-        spec = network_spec(network, config.input, corpora.classes)
-        if (spec, network.init_from) in checked:
+    found: dict[str, dict[str, Any]] = {}
+    for network in [*config.students, *([config.teacher] if config.has_teacher and config.teacher else [])]:
+        ready = network is config.teacher and config.teacher.trained
+        if network_key(network) in found and not ready:
             continue
-        checked.append((spec, network.init_from))
+        spec = network_spec(network, config.input, corpora.classes)
         check_network(spec)
+        about = found.setdefault(network_key(network), {})
+        if "/" in network.model:  # what a zoo wants may change with its version
+            about["zoo_input"] = asdict(spec.input)
         if network.init_from:
-            check_weights(spec, network.init_from)
-            weights[network.init_from] = identity_of(network.init_from)
-    return weights
+            check_weights(spec, network.init_from, as_they_are=ready)
+            about["init_from"] = identity_of(network.init_from)
+    return found
 
 
 def _nearest(path: Path) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from vidsemi.config import Config, Network, Recipe
+from vidsemi.config import Approach, Config, Network, Recipe, Student
 from vidsemi.run_directory import Stage, begun_stages
 from vidsemi.stages.corpora import Corpora
 
@@ -41,21 +41,27 @@ class Plan:
     evaluations: list[Evaluation]
 
 
+def network_key(network: Network) -> str:
+    """What a network of the config is known by in `Planner.found`."""
+    return network.model_dump_json(include=set(Network.model_fields))
+
+
 class Planner:
     """Builds the stages of one run.
 
     Args:
         config: of the run.
         corpora: that it names.
-        weights: fingerprints of the files that its networks begin with, by the names that the config gives them.
+        found: what a look at its networks has told that the config does not say, by `network_key`: the content of
+            the weights that one begins with, the input that its zoo wants.
     """
 
-    def __init__(self, config: Config, corpora: Corpora, weights: Mapping[str, str] = MappingProxyType({})):
+    def __init__(self, config: Config, corpora: Corpora, found: Mapping[str, dict] = MappingProxyType({})):
         self.config, self.corpora, self.output = config, corpora, Path(config.output)
         self.stages: list[Stage] = []
         self.evaluations: list[Evaluation] = []
         self.begun = begun_stages(self.output)
-        self._weights = dict(weights)
+        self.found = found
 
     def plan(self) -> Plan:
         """All stages, each after those that it reads."""
@@ -65,7 +71,8 @@ class Planner:
                 selection = self._teach(seed)
             for student in self.config.students:
                 for approach in self.config.approaches_of(student):
-                    folder = f"seed{seed}/{student.name}/{approach}"
+                    label = self._label(student, approach)
+                    folder = f"seed{seed}/{student.name}/{label}"
                     if approach == "supervised":
                         recipe = self.config.train.supervised
                         last = self._train(f"{folder}/train", "supervised", student, recipe, seed)
@@ -77,8 +84,15 @@ class Planner:
                         last = self._train(
                             f"{folder}/finetune", "finetune", student, self.config.train.finetune, seed, init=first
                         )
-                    self._evaluate(folder, last, student.name, approach, seed)
+                    self._evaluate(folder, last, student.name, label, seed)
         return Plan(self.corpora, self.stages, self.evaluations)
+
+    def _label(self, student: Student, approach: Approach) -> str:
+        """What results call an approach, where hashtags have taught the weights that it begins with."""
+        if approach == "supervised":
+            return "weakly_supervised" if student.weakly_pretrained else approach
+        assert self.config.teacher
+        return "semi_weakly_supervised" if self.config.teacher.weakly_pretrained else approach
 
     def _teach(self, seed: int) -> Stage:
         """Teacher, its test, its scores of U, the selection; returns the selection."""
@@ -90,7 +104,8 @@ class Planner:
         else:
             recipe = teacher.train or config.train.supervised
             trained = self._train(f"{folder}/train", "teacher", teacher, recipe, seed)
-        self._evaluate(folder, trained, "teacher", "teacher", seed)
+        if not teacher.trained or seed == config.seeds[0]:  # one that is the same for all seeds has no spread
+            self._evaluate(folder, trained, "teacher", "teacher", seed)
         score: dict[str, Any] = {
             "views": config.score.views,
             "per_example": min(config.score.per_example or config.select.per_example, len(self.corpora.classes)),
@@ -195,9 +210,11 @@ class Planner:
         }
         if own := network.input.model_dump(mode="json", exclude_none=True):
             settings["own_input"] = own
-        if network.init_from and with_weights:
-            settings["init_from"] = self._weights[network.init_from]
-        return settings
+        settings["network"]["args"] = {  # 1 and 1.0 are one width
+            name: float(value) if type(value) is int else value for name, value in network.args.items()
+        }
+        found = self.found.get(network_key(network), {})
+        return settings | {key: value for key, value in found.items() if with_weights or key != "init_from"}
 
     def _evaluate(self, folder: str, trained: Stage, student: str, approach: str, seed: int) -> None:
         config, manifest = self.config, self.corpora.test

@@ -7,6 +7,7 @@ from typing import Any
 from vidsemi.errors import UserError
 
 TEXTS = ("student", "approach")
+MAY_BE_NUMBERS = ("read", "total", "frames", "gmacs_per_video")  # in files of older versions they are not there
 NUMBERS = ("seed", "top1", "top5", "mean_class_top1", "views", "gmacs_per_view", "parameters")
 
 
@@ -30,4 +31,5 @@ def read_results(run: Path) -> list[dict[str, Any]]:
 
 def _is_result(row: dict[str, Any]) -> bool:
     texts = all(isinstance(row.get(name), str) for name in TEXTS)
-    return texts and all(isinstance(row.get(name), int | float) and row[name] >= 0 for name in NUMBERS)
+    others = all(isinstance(row.get(name, 0), int | float) for name in MAY_BE_NUMBERS)
+    return texts and others and all(isinstance(row.get(name), int | float) and row[name] >= 0 for name in NUMBERS)

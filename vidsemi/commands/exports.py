@@ -8,14 +8,17 @@ from vidsemi.errors import UserError
 
 def export(options: argparse.Namespace) -> Answer:
     """Write a network as .pt2 or ONNX, and run what was written."""
-    suffix = options.output.suffix.lstrip(".")
+    if options.output is None and options.format is None:
+        raise UserError("say --format pt2 or onnx, or name an --output that ends so")
+    output = options.output or options.weights.with_suffix(f".{options.format}")
+    suffix = output.suffix.lstrip(".")
     if suffix not in ("pt2", "onnx"):
-        raise UserError(f"--output {options.output}: the name must end with .pt2 or .onnx")
+        raise UserError(f"--output {output}: the name must end with .pt2 or .onnx")
     if options.format not in (None, suffix):  # the programs that load the file go by its name
-        raise UserError(f"--output {options.output} is no name for --format {options.format}; end it with that")
+        raise UserError(f"--output {output} is no name for --format {options.format}; end it with that")
     from vidsemi.stages.export import export_stage
 
-    figures = export_stage(weights=options.weights, output=options.output, format=suffix)
+    figures = export_stage(weights=options.weights, output=output, format=suffix)
     text = "\n".join(
         [
             f"{figures['file']}: {figures['bytes']:,} bytes",

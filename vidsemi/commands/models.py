@@ -40,7 +40,11 @@ def flops(options: argparse.Namespace) -> Answer:
 
     check_network(spec)
     takes = spec.input
-    cost = measure_cost(spec.build(), frames=takes.frames, size=takes.crop)
+    try:
+        cost = measure_cost(spec.build(), frames=takes.frames, size=takes.crop)
+    except (RuntimeError, MemoryError) as error:
+        why = (str(error) or "out of memory").splitlines()[0]
+        raise UserError(f"{spec.model} cannot be run on one view of that length and size: {why}") from None
     document = {
         "model": spec.model,
         "args": dict(spec.args),

@@ -35,9 +35,19 @@ class Network(Section):
     """Arguments of the network's own, e.g. {width: 0.25} or {stem: cifar}."""
     input: OwnInput = OwnInput()
     """Section OwnInput."""
-    init_from: str | None = None
+    init_from: str | None = Field(None, min_length=1)
     """Weights to begin with instead of fresh ones: a file or an https:// address (docs/models.md). The head is kept
     where its classes are those of D, or as many where a file names none, and is fresh otherwise."""
+
+    weakly_pretrained: bool = False
+    """Whether hashtags taught the weights of `init_from`. Results then say weakly_supervised of a student trained on D,
+    and semi_weakly_supervised of students of such a teacher."""
+
+    @model_validator(mode="after")
+    def _says_from_what(self) -> "Network":
+        if self.weakly_pretrained and not self.init_from:
+            raise ValueError("weakly_pretrained is said of the weights of init_from, and that key is missing")
+        return self
 
     @model_validator(mode="after")
     def _has_frames(self) -> "Network":

@@ -50,7 +50,7 @@ class Train(Section):
     """The trainings of the students."""
 
     supervised: Recipe
-    """On D alone, from fresh weights: the baseline (and the teacher, unless it has its own)."""
+    """On D alone, from fresh weights or `init_from`: the baseline (and the teacher, unless it has its own)."""
     pretrain: Recipe | None = None
     """On the selection D̂. Needed by `semi_supervised`."""
     finetune: Recipe | None = None

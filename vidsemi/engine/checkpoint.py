@@ -5,6 +5,7 @@ Both are plain tensors, numbers and strings, and load with `weights_only=True`: 
 
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def save(path: Path, content: dict[str, Any]) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error) or repr(error)).splitlines()[0].split(" (1)")[0]  # without torch's advice on unsafe loading
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def read(path: Path, name: str) -> Any:
@@ -66,9 +67,13 @@ def read(path: Path, name: str) -> Any:
         UserError: the file is missing, damaged, or holds anything but tensors and plain values.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch remarks on a file is said below, or does not matter
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"there are no weights at {name}") from None
+    except MemoryError:
+        raise
     except pickle.UnpicklingError as error:
         needs = re.search(r"GLOBAL ([\w.]+)", str(error))
         more = f" (it needs {needs[1]})" if needs else ""
@@ -76,8 +81,11 @@ def read(path: Path, name: str) -> Any:
             f"{name} is no checkpoint, or holds more than tensors and plain values{more}, and is not loaded: "
             "that would execute what is in it"
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UserError(f"{name} cannot be loaded: {_first_line(error)}") from None
+    except Exception as error:  # whatever the bytes of a file that is none make torch do
+        why = _first_line(error)
+        if "weights_only" in why or "TorchScript" in why:  # torch's advice is to load it unsafely
+            why = "it is a program, as TorchScript saves it, and is not loaded"
+        raise UserError(f"{name} cannot be loaded as weights: {why}") from None
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -106,9 +114,14 @@ def spec_of(content: Mapping[str, Any], name: str) -> NetworkSpec:
         UserError: the file does not say.
     """
     try:
-        return NetworkSpec(**{**content["spec"], "input": InputSpec(**content["spec"]["input"])})
-    except (KeyError, TypeError) as error:
+        spec = NetworkSpec(**{**content["spec"], "input": InputSpec(**content["spec"]["input"])})
+        if not (isinstance(spec.model, str) and isinstance(spec.args, dict) and spec.classes):
+            raise TypeError("model, args or classes are of the wrong kind")
+        if not all(isinstance(entry, str) for entry in spec.classes):
+            raise TypeError("a class has no name")
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{name} does not say what its weights are of: {_first_line(error)}") from None
+    return spec
 
 
 def save_weights(path: Path, network: nn.Module, spec: NetworkSpec, provenance: dict[str, Any]) -> None:
@@ -131,6 +144,6 @@ def load_weights(path: Path) -> tuple[nn.Module, NetworkSpec]:
     network = spec.build()
     try:
         network.load_state_dict(content["state_dict"])
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise UserError(f"{path} does not hold the weights it names: {_first_line(error)}") from None
     return network, spec

@@ -31,8 +31,9 @@ class Inference:
     """A network on a device, in evaluation mode.
 
     Batch norm goes into the convolution before it, and on CPUs tensors are laid out with the channels last. On 2 cores
-    with AVX-512 BF16 an R(2+1)D-18 then scores 9.5 clips of 8×112×112 a second in float32 and 21 in bfloat16, ten at a
-    time, where the network as it was trained scores 5.2. In float32 scores change by less than 1e-6.
+    with AVX-512 BF16 an R(2+1)D-18 then scores 11.2 clips of 8×112×112 a second in float32 and 22.7 in bfloat16, ten
+    at a time, where the network as it was trained scores 5.6 and 12.0 (`tools/bench.py forward`). In float32 scores
+    change by less than 1e-6.
 
     Args:
         network: maps (N, 3, T, H, W) to logits (N, classes); stays as it is.

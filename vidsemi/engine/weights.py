@@ -5,6 +5,7 @@ inside a checkpoint of a training, and safetensors.
 """
 
 import hashlib
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from vidsemi.engine import checkpoint
 from vidsemi.engine.checkpoint import NetworkSpec
 from vidsemi.errors import UserError
 
-# The hub's custom: the first digits of a file's SHA-256 end its name. Eight digits that make a date are one.
-CHECKSUM = re.compile(r"-(?!(?:19|20)\d{6}\.)([0-9a-f]{8,64})\.[a-z.]+$")
+# The hub's custom: the first digits of a file's SHA-256 end its name.
+CHECKSUM = re.compile(r"-([0-9a-f]{8,64})\.[a-z.]+$")
+
+logger = logging.getLogger("vidsemi")
 
 # Where trainings keep the state dict; averaged weights first, since they are the better ones.
 PLACES = ("state_dict_ema", "model_ema", "state_dict", "model_state", "model_state_dict", "model")
@@ -72,6 +75,8 @@ def local_copy(source: str) -> Path:
             raise UserError(f"{source} cannot be fetched: {error}") from None
     if not Path(source).is_file():
         raise UserError(f"there are no weights at {source}")
+    if Path(source).stat().st_size == 0:
+        raise UserError(f"{source} is empty")
     return Path(source)
 
 
@@ -82,6 +87,9 @@ def _verify_checksum(source: str, path: Path) -> None:
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not digest.startswith(found[1]):
+        if found[1].isdecimal():  # more often a date or a step than a checksum
+            logger.warning("%s: if %s in its name is a checksum, it is damaged or another file", source, found[1])
+            return
         copy = f" (its copy is {path}; delete that to fetch it again)" if is_address(source) else ""
         raise UserError(
             f"{source} is damaged or another file: its SHA-256 begins with {digest[: len(found[1])]}, "

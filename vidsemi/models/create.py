@@ -47,7 +47,8 @@ def create_model(name: str, *, num_classes: int, frames: int, args: Mapping[str,
     args = dict(args or {})
     check_model(name)
     if refused := sorted(NOT_ARGS & args.keys()):
-        raise UserError(f"the model '{name}' does not take the arg {refused[0]}: weights come from `init_from`")
+        why = "the classes are those of the data" if "num_class" in refused[0] else "weights come from `init_from`"
+        raise UserError(f"the model '{name}' does not take the arg {refused[0]}: {why}")
     try:
         zoo = zoo_of(name)
         if zoo is not None:
@@ -109,15 +110,18 @@ def check_model(name: str) -> None:
     if name in known:
         return
     if zoo is None and "/" not in name:  # perhaps the zoo was left out
-        known = MODELS + [f"{other}/{own}" for other in ("torchvision", "pytorchvideo") for own in _names(other)]
-    same = [other for other in known if other.partition("/")[2] == name]
+        known = MODELS + [f"{other}/{own}" for other in ZOOS for own in _names(other)]
+    same = [other for other in known if name and other.partition("/")[2] == name]
     near = same or difflib.get_close_matches(name, known, n=3)
     hint = f"did you mean {' or '.join(repr(other) for other in near)}?" if near else "`vidsemi models` lists them"
     raise UserError(f"there is no model '{name}'; {hint}")
 
 
 def _names(zoo: str) -> list[str]:
-    return import_module(f"vidsemi.models.zoo_{zoo}").names()
+    try:
+        return import_module(f"vidsemi.models.zoo_{zoo}").names()
+    except UserError:  # an extra that is not installed
+        return []
 
 
 def wanted_input(name: str) -> WantedInput | None:

@@ -45,7 +45,14 @@ class Loaded:
 
 
 def initialize(
-    network: nn.Module, tensors: Mapping[str, torch.Tensor], *, head: Set[str], keep_head: bool, file: str, model: str
+    network: nn.Module,
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    head: Set[str],
+    keep_head: bool,
+    file: str,
+    model: str,
+    holds: str | None = None,
 ) -> Loaded:
     """Load tensors into a network in place.
 
@@ -53,43 +60,65 @@ def initialize(
         network: with fresh weights; one on the meta device is only compared.
         tensors: a state dict.
         head: names of the network's tensors that depend on the classes.
-        keep_head: whether the head is taken from the file too, where it fits.
+        keep_head: whether the head is taken from the file too, where all of it fits.
         file: where the tensors are from, for messages.
         model: name of the network, for messages.
+        holds: name of the network that the tensors are of, where the file says so; for messages.
 
     Returns:
         What was loaded and what not.
 
     Raises:
-        UserError: tensors beside the head are missing, of other shapes or not finite; the network stays as it was.
+        UserError: tensors beside the head are missing or of other shapes, the file's network has more blocks, or
+            values are no finite numbers; the network stays as it was.
     """
     wanted = network.state_dict()
     tensors = _renamed(tensors, wanted.keys())
+    tensors.pop("n_averaged", None)  # a counter of torch's averaged models
     absent = [key for key in wanted if key not in tensors]
-    fresh = [key for key in wanted if key in head and (not keep_head or _shape_of(tensors, key) != wanted[key].shape)]
+    whole = keep_head and all(key in tensors and tensors[key].shape == wanted[key].shape for key in head)
+    fresh = [] if whole else [key for key in wanted if key in head]
     missing = [key for key in absent if key not in fresh and key.endswith(COUNTERS)]
     lost = [key for key in absent if key not in fresh and key not in missing]
     other = [key for key in wanted if key in tensors and key not in fresh and tensors[key].shape != wanted[key].shape]
-    if lost or other:
-        raise UserError(_misfit(file, model, tensors, wanted, lost, other))
+    ignored = [key for key in tensors if key not in wanted]
+    deeper = _more_blocks(ignored, wanted.keys())
+    if lost or other or deeper:
+        what = holds or identify(tensors)
+        raise UserError(f"{file} does not fit {model}: {_misfit(tensors, wanted, lost, other, deeper, what)}")
     chosen = {key: tensors[key] for key in wanted if key in tensors and key not in fresh}
     for key, tensor in chosen.items():
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+            raise UserError(f"{file}: the tensor {key} is sparse, quantized or empty, which networks here are not")
+        if tensor.is_floating_point() != wanted[key].is_floating_point():
+            raise UserError(f"{file}: the tensor {key} is {tensor.dtype}, wanted {wanted[key].dtype}")
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise UserError(f"{file}: the tensor {key} has values that are not finite")
     if not any(tensor.is_meta for tensor in wanted.values()):
         network.load_state_dict(chosen, strict=False)
-    return Loaded(list(chosen), fresh, missing, [key for key in tensors if key not in wanted])
+    return Loaded(list(chosen), fresh, missing, ignored)
 
 
-def _shape_of(tensors: Mapping[str, torch.Tensor], key: str) -> torch.Size | None:
-    return tensors[key].shape if key in tensors else None
+def _more_blocks(ignored: list[str], wanted: Set[str]) -> list[str]:
+    """Those of the file's tensors that continue a row of blocks of the network: of a deeper one of its kind.
+
+    All that a shallower network has fits then, by name and by shape, and computes nonsense.
+    """
+    rows = {row for key in wanted for row in _rows_of_blocks(key)}
+    return [key for key in ignored if rows & set(_rows_of_blocks(key))]
+
+
+def _rows_of_blocks(key: str) -> list[str]:
+    """What comes before the numbers in a name: `layer1.2.conv1.0.weight` is of `layer1` and of `layer1.2.conv1`."""
+    parts = key.split(".")
+    return [".".join(parts[:place]) for place, part in enumerate(parts) if part.isdecimal()]
 
 
 def _renamed(tensors: Mapping[str, torch.Tensor], wanted: Set[str]) -> dict[str, torch.Tensor]:
     """The tensors with what others put before all names taken off, and what our wrappers put before them added."""
     names = {key: key for key in tensors}
     for prefix in WRAPPERS:
-        if names and all(name.startswith(prefix) for name in names.values()):
+        if 2 * sum(name.startswith(prefix) for name in names.values()) > len(names):  # beside it may be counters
             names = {key: name.removeprefix(prefix) for key, name in names.items()}
     if not wanted & set(names.values()) and all(name.startswith("network.") for name in wanted):
         names = {key: f"network.{name}" for key, name in names.items()}
@@ -97,23 +126,24 @@ def _renamed(tensors: Mapping[str, torch.Tensor], wanted: Set[str]) -> dict[str,
 
 
 def _misfit(
-    file: str,
-    model: str,
     tensors: Mapping[str, torch.Tensor],
     wanted: Mapping[str, torch.Tensor],
     lost: list[str],
     other: list[str],
+    deeper: list[str],
+    holds: str | None,
 ) -> str:
-    """One line on what a file is and what was wanted."""
+    """What a file is and what was wanted, in one line."""
     parts = []
     if lost:
         parts.append(f"{len(lost)} of its {len(wanted)} tensors are not in the file, the first is {lost[0]}")
     if other:
         found, needed = (tuple(group[other[0]].shape) for group in (tensors, wanted))
         parts.append(f"{len(other)} have another shape, the first is {other[0]} with {found}, wanted {needed}")
-    known = identify(tensors)
-    hint = f"; it holds {known}" if known else f"; the file begins with {next(iter(tensors), 'nothing')}"
-    return f"{file} does not fit {model}: {' and '.join(parts)}{hint}"
+    if deeper:
+        parts.append(f"the file has more blocks, the first is of {deeper[0]}")
+    hint = f"it holds {holds}" if holds else f"the file begins with {next(iter(tensors), 'nothing')}"
+    return f"{' and '.join(parts)}; {hint}"
 
 
 def identify(tensors: Mapping[str, torch.Tensor]) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from vidsemi.models.wanted import WantedInput
+from vidsemi.models.wanted import IMAGENET, WantedInput
 
 MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
 SLOWFAST_ALPHA = 4  # frames of the fast pathway for each of the slow one
@@ -72,7 +72,8 @@ def is_video(name: str) -> bool:
 def wanted(name: str) -> WantedInput:
     """What a network was made for."""
     network = NETWORKS[name]
-    return WantedInput(network.frames, network.stride, network.resize, network.crop, MEAN, STD)
+    mean, std = (MEAN, STD) if network.frames > 1 else (IMAGENET.mean, IMAGENET.std)
+    return WantedInput(network.frames, network.stride, network.resize, network.crop, mean, std)
 
 
 def weights(name: str) -> list[str]:

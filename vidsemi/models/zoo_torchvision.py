@@ -1,6 +1,6 @@
 """torchvision's classification networks, of images and of videos.
 
-What a network wants is what torchvision says of its default weights.
+What a network wants is what torchvision says of its default weights, frames a second as a stride of videos of 30.
 """
 
 import re
@@ -30,11 +30,11 @@ def wanted(name: str) -> WantedInput:
     """What a network was made for."""
     weights: Any = models.get_model_weights(name)
     transforms, said = weights.DEFAULT.transforms(), weights.DEFAULT.meta["_docs"]
-    frames = re.search(r"clip_len=(\d+)", said)
+    frames, rate = re.search(r"clip_len=(\d+)", said), re.search(r"frame_rate=([\d.]+)", said)
     resize = transforms.resize_size
     return WantedInput(
         frames=int(frames[1]) if frames else None if is_video(name) else 1,
-        stride=None,
+        stride=round(30 / float(rate[1])) if rate else None,
         resize=(resize[0], resize[1]) if len(resize) == 2 else resize[0],
         crop=transforms.crop_size[0],
         mean=colors(transforms.mean),
@@ -43,8 +43,8 @@ def wanted(name: str) -> WantedInput:
 
 
 def weights(name: str) -> list[str]:
-    """Addresses of a network's published weights."""
-    return [entry.url for entry in models.get_model_weights(name)]
+    """Address of a network's default weights; others may want another input."""
+    return [models.get_model_weights(name).DEFAULT.url]
 
 
 def build(name: str, num_classes: int, frames: int, args: Mapping[str, Any]) -> nn.Module:

@@ -1,7 +1,8 @@
 """A network of the config → how it is built and fed, and the weights that it begins with."""
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import nn
 
 from vidsemi.config import Input, Network
 from vidsemi.engine.checkpoint import NetworkSpec, save_weights
-from vidsemi.engine.weights import local_copy, read_weights
+from vidsemi.engine.weights import Weights, local_copy, read_weights
 from vidsemi.errors import UserError
 from vidsemi.files import fingerprint_file
 from vidsemi.media.transforms import InputSpec
@@ -46,27 +47,29 @@ def network_spec(network: Network, input: Input, classes: list[str]) -> NetworkS
 
 
 def check_network(spec: NetworkSpec) -> None:
-    """Send a clip through a network that has shapes and no numbers: it costs no memory and little time.
+    """Send clips through a network that has shapes and no numbers: it costs no memory and little time.
 
     Raises:
-        UserError: the network cannot be built, or does not take such clips.
+        UserError: the network cannot be built, does not take such clips, or does not give a row of logits for each.
     """
-    takes = spec.input
-    network = outline(spec.model, num_classes=len(spec.classes), frames=takes.frames, args=spec.args).eval()
-    clip = torch.zeros(1, 3, takes.frames, takes.crop, takes.crop, device="meta")
-    try:
-        shape = tuple(network(clip).shape)
-    except UserError:
-        raise
-    except Exception as error:  # networks of others say it in their own ways
-        why = (str(error) or type(error).__name__).splitlines()[0]
-        if "meta" in why:  # it looks at numbers; whether it works, the first batch will tell
-            return
-        raise UserError(
-            f"{spec.model} does not take clips of {takes.frames} frames of {takes.crop} × {takes.crop}: {why}"
-        ) from None
-    if shape != (1, len(spec.classes)):
-        raise UserError(f"{spec.model} puts out {shape} for one clip, not (1, {len(spec.classes)} classes)")
+    takes, many = spec.input, 2
+    network = outline(spec.model, num_classes=len(spec.classes), frames=takes.frames, args=spec.args)
+    clips = torch.zeros(many, 3, takes.frames, takes.crop, takes.crop, device="meta")
+    for training in (True, False):
+        try:
+            logits = network.train(training)(clips)
+        except UserError:
+            raise
+        except Exception as error:  # networks of others say it in their own ways
+            why = (str(error) or type(error).__name__).splitlines()[0]
+            if "meta" in why:  # it looks at numbers; whether it works, the first batch will tell
+                return
+            raise UserError(
+                f"{spec.model} does not take clips of {takes.frames} frames of {takes.crop} × {takes.crop}: {why}"
+            ) from None
+        if not isinstance(logits, torch.Tensor) or logits.shape != (many, len(spec.classes)):
+            what = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+            raise UserError(f"{spec.model} puts out {what} for {many} clips, not ({many}, {len(spec.classes)} classes)")
 
 
 def begin_with(network: nn.Module, spec: NetworkSpec, init_from: str) -> Loaded:
@@ -77,20 +80,42 @@ def begin_with(network: nn.Module, spec: NetworkSpec, init_from: str) -> Loaded:
     Raises:
         UserError: they cannot be read or are of another network.
     """
-    weights = read_weights(init_from)
-    head = head_keys(spec.model, frames=spec.input.frames, args=spec.args)
-    same = weights.spec is None or weights.spec.classes == spec.classes
-    return initialize(network, weights.tensors, head=head, keep_head=same, file=init_from, model=spec.model)
+    return _load_into(network, spec, read_weights(init_from))
 
 
-def check_weights(spec: NetworkSpec, init_from: str) -> None:
+def _load_into(network: nn.Module, spec: NetworkSpec, weights: Weights) -> Loaded:
+    return initialize(
+        network,
+        weights.tensors,
+        head=head_keys(spec.model, frames=spec.input.frames, args=spec.args),
+        keep_head=weights.spec is None or weights.spec.classes == spec.classes,
+        file=weights.file,
+        model=_described(spec),
+        holds=_described(weights.spec) if weights.spec else None,
+    )
+
+
+def _described(spec: NetworkSpec) -> str:
+    args = "".join(f" {name}={value}" for name, value in spec.args.items())
+    return f"{spec.model}{args}"
+
+
+def check_weights(spec: NetworkSpec, init_from: str, *, as_they_are: bool) -> None:
     """Find out whether weights fit a network.
+
+    Args:
+        spec: of the network.
+        init_from: the weights.
+        as_they_are: whether they have to be good for use without training.
 
     Raises:
         UserError: they do not, or cannot be read.
     """
     network = outline(spec.model, num_classes=len(spec.classes), frames=spec.input.frames, args=spec.args)
-    begin_with(network, spec, init_from)
+    if as_they_are:
+        _load_as_it_is(network, spec, read_weights(init_from))
+    else:
+        begin_with(network, spec, init_from)
 
 
 def identity_of(init_from: str) -> str:
@@ -107,21 +132,43 @@ def adopt(path: Path, spec: NetworkSpec, init_from: str) -> dict[str, Any]:
 
     Args:
         path: of the checkpoint.
-        spec: of the network, with the names of the classes that the weights were trained on, in their order.
+        spec: of the network, with the names of the classes that the weights were trained on, in their order. A file
+            of ours knows its input better.
         init_from: the weights.
 
     Returns:
         What was loaded, see `Loaded`.
 
     Raises:
-        UserError: they cannot be read, are of another network, or have another head.
+        UserError: they cannot be read, are of another network, or of other classes.
     """
-    network = spec.build()
-    loaded = begin_with(network, spec, init_from)
-    if loaded.replaced:
-        raise UserError(
-            f"{init_from} has not the {len(spec.classes)} classes wanted, as its head ({loaded.replaced[0]}) tells"
-        )
+    weights, network = read_weights(init_from), spec.build()
+    loaded = _load_as_it_is(network, spec, weights)
     logger.info("%s: %s", init_from, loaded)
+    if weights.spec is not None and weights.spec.input != spec.input:
+        spec = replace(spec, input=replace(weights.spec.input, decoder=spec.input.decoder))
+        logger.info("%s is fed as its file says: %s", init_from, spec.input)
     save_weights(path, network, spec, {"init_from": identity_of(init_from)})
     return loaded.document()
+
+
+def _load_as_it_is(network: nn.Module, spec: NetworkSpec, weights: Weights) -> Loaded:
+    """Load all of a network, whose scores are to be those that its weights were trained for."""
+    theirs = weights.spec
+    if theirs is not None and (theirs.model, dict(theirs.args)) != (spec.model, dict(spec.args)):
+        raise UserError(f"{weights.file} holds {_described(theirs)}, wanted {_described(spec)}")
+    if theirs is not None and theirs.input.frames != spec.input.frames:
+        raise UserError(f"{weights.file} takes {theirs.input.frames} frames, wanted {spec.input.frames}")
+    if theirs is not None and theirs.classes != spec.classes:
+        pairs = zip_longest(theirs.classes, spec.classes, fillvalue="nothing")
+        number, (found, wanted) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
+        raise UserError(f"{weights.file} has other classes: number {number} is '{found}', wanted '{wanted}'")
+    loaded = _load_into(network, spec, weights)
+    if loaded.replaced:
+        key = loaded.replaced[0]
+        outputs = next((len(tensor) for name, tensor in weights.tensors.items() if name.endswith(key)), 0)
+        raise UserError(f"{weights.file} has {outputs} classes (its {key} tells), wanted {len(spec.classes)}")
+    extra = [name for name in loaded.ignored if not name.removeprefix("network.").lower().startswith("aux")]
+    if extra:  # heads that help in training are no part of the network
+        raise UserError(f"{weights.file} holds more than {_described(spec)}: {extra[0]}")
+    return loaded

@@ -84,8 +84,10 @@ def train_stage(
     spec = network_spec(network, input, classes)
     torch.manual_seed(seed)
     model = spec.build()
+    provenance: dict[str, Any] = {}
     begun_with = None
     if init_from is not None:
+        provenance["init_from"] = identity_of(init_from)  # not its path, so that a run elsewhere gives the same bytes
         begun_with = begin_with(model, spec, init_from)
         logger.info("%s begins with %s: %s", title, init_from, begun_with)
     manifest, examples, targets = lesson
@@ -100,9 +102,7 @@ def train_stage(
         clips_per_video=recipe.clips_per_video,
     )
     figures = train(model, clips, recipe, folder=folder, machine=machine, title=title)
-    provenance = {"manifest": manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
-    if init_from is not None:
-        provenance["init_from"] = identity_of(init_from)  # not its path, so that a run elsewhere gives the same bytes
+    provenance |= {"manifest": manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
     checkpoint.save_weights(folder / WEIGHTS, model, spec, provenance)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return figures if begun_with is None else {**figures, "begun_with": begun_with.document()}
