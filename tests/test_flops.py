@@ -83,7 +83,7 @@ def test_operators_without_a_count_are_named():
 
 
 class Products(nn.Module):
-    """Every product of matrices and vectors that torch has a name for; the rows are (2, 16)."""
+    """Products of matrices and vectors by many names; the rows are (2, 16)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,6 +106,22 @@ def test_products_of_every_name_are_counted():
     assert cost.gmacs_per_view * 1e9 == pytest.approx(256 + 256 + 1024 + 1024 + 1024 + 128 + 8)
     assert "layer_norm" in cost.uncounted
     assert not {"mm", "addmm", "matmul", "bmm", "baddbmm"} & cost.uncounted.keys()
+
+
+def test_convolutions_whose_padding_is_a_word_are_counted():
+    """Torch has an operator of its own for them."""
+
+    class Same(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv3d(3, 6, (3, 3, 3), groups=3, padding="same"), nn.Linear(6, 2)
+
+        def forward(self, clips: torch.Tensor) -> torch.Tensor:
+            return self.fc(self.conv(clips).mean(dim=(2, 3, 4)))
+
+    cost = measure_cost(Same(), frames=2, size=8)
+    assert cost.gmacs_by_group == pytest.approx({"conv": 6 * 2 * 8 * 8 * 27 / 1e9, "fc": 12e-9})
+    assert cost.activations_per_view == 6 * 2 * 8 * 8 + 2
 
 
 def test_groups_that_no_module_has_are_other():

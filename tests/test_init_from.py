@@ -34,7 +34,7 @@ def test_published_weights_become_a_checkpoint(tmp_path: Path, capsys: pytest.Ca
     assert cli.main([*command, "--classes", str(tmp_path / "theirs.pth")]) == 2
     (tmp_path / "names.txt").write_text("a\nb\n")
     assert cli.main([*command, "--classes", str(tmp_path / "names.txt")]) == 2
-    assert "has 5 classes (its fc.weight tells), wanted 2" in capsys.readouterr().err
+    assert "has no head for 2 classes named fc.weight" in capsys.readouterr().err
 
 
 def test_resnets_are_converted_with_the_input_of_imagenet(tmp_path: Path):
@@ -145,6 +145,19 @@ def test_results_say_where_hashtags_were(tiny_config: Callable[..., Path], tmp_p
         ("small", "semi_weakly_supervised", 1),
     ]
     assert (tmp_path / "run/seed1/small/semi_weakly_supervised/finetune/weights.pt").is_file()
+
+
+def test_a_label_that_changes_leaves_no_second_row(tiny_config: Callable[..., Path], tmp_path: Path, weights: Path):
+    config = str(tiny_config())
+    command = ["run", "--cfg", config, f"teacher.init_from={weights}", "teacher.trained=true"]
+    assert cli.main([*command, "approaches=[semi_supervised]"]) == 0
+    assert cli.main([*command, "approaches=[semi_supervised]", "teacher.weakly_pretrained=true", "seeds=[1,0]"]) == 0
+    rows = json.loads((tmp_path / "run/results.json").read_text())
+    assert [(row["student"], row["approach"], row["seed"]) for row in rows] == [
+        ("teacher", "teacher", 1),
+        ("small", "semi_weakly_supervised", 1),
+        ("small", "semi_weakly_supervised", 0),
+    ]
 
 
 def test_labels_alone_need_no_unlabeled_corpus(tiny_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]):

@@ -15,12 +15,13 @@ from torch import nn
 from torchvision import models
 
 from vidsemi import cli
+from vidsemi.config import Input, Network, OwnInput
 from vidsemi.engine import checkpoint
 from vidsemi.engine.weights import read_weights
 from vidsemi.errors import UserError
-from vidsemi.models.create import create_model, outline
+from vidsemi.models.create import create_model, head_keys, outline, wanted_input
 from vidsemi.models.initialize import identify, initialize
-from vidsemi.stages.networks import adopt, begin_with
+from vidsemi.stages.networks import adopt, begin_with, ready_spec
 
 
 def test_a_network_that_does_not_fit_stays_as_it_was_and_the_file_is_named(tmp_path: Path):
@@ -106,14 +107,14 @@ def test_a_deeper_network_is_not_taken_for_a_shallower_one(larger: str, smaller:
     frames = 8 if larger.startswith("r2") else 1
     tensors = outline(larger, num_classes=5, frames=frames).state_dict()
     network = outline(smaller, num_classes=5, frames=frames)
-    with pytest.raises(UserError, match=rf"does not fit {smaller}: the file has more blocks.*it holds {larger}"):
+    with pytest.raises(UserError, match=rf"does not fit {smaller}: .* are of layers that it lacks.*it holds {larger}"):
         initialize(network, tensors, head=set(), keep_head=True, file="a.pth", model=smaller)
 
 
 def test_deeper_networks_of_zoos_are_no_shallower_ones():
     deeper = outline("torchvision/resnet101", num_classes=5, frames=1).state_dict()
     network = outline("torchvision/resnet50", num_classes=5, frames=1)
-    with pytest.raises(UserError, match=r"has more blocks, the first is of network\.layer3\.6"):
+    with pytest.raises(UserError, match=r"that it lacks, the first is network\.layer3\.6"):
         initialize(network, deeper, head=set(), keep_head=True, file="a", model="torchvision/resnet50")
 
 
@@ -207,9 +208,82 @@ def test_what_is_taken_as_it_is_has_to_be_so(weights: Path, tmp_path: Path):
         with pytest.raises(UserError, match=words):
             adopt(tmp_path / "adopted.pt", other, str(weights))
         assert not (tmp_path / "adopted.pt").exists()
-    elsewhere = replace(spec, input=replace(spec.input, crop=12, mean=(0.1, 0.1, 0.1), stride=3))
-    adopt(tmp_path / "adopted.pt", elsewhere, str(weights))
-    assert checkpoint.load_weights(tmp_path / "adopted.pt")[1].input == spec.input  # its own, which it was trained with
+
+
+def test_ready_weights_of_ours_are_fed_as_they_were_trained(weights: Path):
+    """But for what the network's own `input` says."""
+    _, spec = checkpoint.load_weights(weights)
+    network = Network(model=spec.model, frames=4, args=dict(spec.args), init_from=str(weights))
+    assert ready_spec(network, Input(decoder="decord"), spec.classes) == replace(
+        spec, input=replace(spec.input, decoder="decord")
+    )
+    network = network.model_copy(update={"input": OwnInput(stride=3)})
+    assert ready_spec(network, Input(), spec.classes).input == replace(spec.input, stride=3)
+
+
+@pytest.mark.parametrize(
+    ("model", "extra"),
+    [
+        ("torchvision/efficientnet_b0", "classifier.1.1.weight"),
+        ("torchvision/mobilenet_v3_small", "classifier.5.weight"),
+        ("torchvision/alexnet", "classifier.8.weight"),
+        ("torchvision/mvit_v2_s", "head.1.1.weight"),
+        ("pytorchvideo/x3d_xs", "blocks.5.proj.1.weight"),
+        ("resnet18", "fc.1.weight"),
+        ("resnet18", "projector.0.weight"),
+        ("resnet18", "layer1.0.total_ops"),
+        ("torchvision/swin_t", "features.1.0.attn.attn_mask"),
+    ],
+)
+def test_what_a_file_may_hold_beside_the_network(model: str, extra: str):
+    """Other heads, heads of other tasks, counters, and what follows from shapes."""
+    frames = (wanted.frames if (wanted := wanted_input(model)) else None) or 1
+    network = outline(model, num_classes=5, frames=frames)
+    tensors = {key.removeprefix("network."): value for key, value in network.state_dict().items()}
+    tensors = {key: torch.zeros(value.shape, dtype=value.dtype) for key, value in tensors.items()}
+    head = head_keys(model, frames=frames)
+    tensors |= {extra: torch.zeros(3)}
+    loaded = initialize(network, tensors, head=head, keep_head=False, file="a", model=model)
+    assert [key.removeprefix("network.") for key in loaded.ignored] == [extra]
+    assert set(loaded.replaced) == head
+
+
+def test_layers_in_a_block_are_not_left_out():
+    network = create_model("resnet18", num_classes=5, frames=1)
+    tensors = network.state_dict() | {"layer1.0.se.fc1.weight": torch.zeros(3)}
+    with pytest.raises(
+        UserError, match=r"1 tensors of the file are of layers that it lacks, the first is layer1\.0\.se"
+    ):
+        initialize(network, tensors, head={"fc.weight", "fc.bias"}, keep_head=True, file="a", model="resnet18")
+
+
+def test_names_that_only_look_like_a_prefix_are_kept():
+    """timm's VOLO has most of its layers in a module called `network`."""
+    pytest.importorskip("timm")
+    network = outline("timm/volo_d1_224", num_classes=5, frames=1)
+    tensors = {
+        key.removeprefix("network."): torch.zeros(value.shape, dtype=value.dtype)
+        for key, value in network.state_dict().items()
+    }
+    loaded = initialize(network, tensors, head=set(), keep_head=True, file="a", model="volo")
+    assert len(loaded.loaded) == len(tensors)
+    both = {f"module.{key}": value for key, value in tensors.items()} | {"pos_embed": torch.ones(1)}
+    with pytest.raises(UserError, match="not in the file"):  # two names that would become one
+        initialize(network, both, head=set(), keep_head=True, file="a", model="volo")
+
+
+def test_counters_may_be_of_any_kind():
+    network = create_model("r2plus1d_10", num_classes=5, frames=4, args={"width": 0.125})
+    tensors = {key: value.half() for key, value in network.state_dict().items()}
+    loaded = initialize(network, tensors, head=set(), keep_head=True, file="a", model="r2plus1d_10")
+    assert len(loaded.loaded) == len(tensors)
+
+
+def test_averaged_weights_of_an_image_network_are_ready(tmp_path: Path):
+    spec = spec_for("torchvision/resnet18", 5)
+    averaged = {f"module.{key.removeprefix('network.')}": value for key, value in spec.build().state_dict().items()}
+    torch.save({"model_ema": averaged | {"n_averaged": torch.tensor(3)}}, tmp_path / "a.pth")
+    assert adopt(tmp_path / "adopted.pt", spec, str(tmp_path / "a.pth"))["ignored"] == []
 
 
 def test_what_is_taken_as_it_is_holds_nothing_else(tmp_path: Path):

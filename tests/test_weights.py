@@ -213,11 +213,13 @@ def test_addresses_are_fetched_and_verified(tmp_path: Path, monkeypatch: pytest.
     assert read_weights(f"https://example.org/net-{digest[:8]}.pth?download=1").tensors.keys() == {"a"}
     with pytest.raises(UserError, match=r"net-0000000f.pth is damaged or another file.*delete that to fetch it again"):
         read_weights("https://example.org/net-0000000f.pth")
+    with pytest.raises(UserError, match="is damaged or another file"):  # digits alone are a checksum there
+        read_weights("https://example.org/net-08389792.pth")
     with pytest.raises(UserError, match=r"missing\.pth cannot be fetched: HTTP Error 404: Not Found"):
         read_weights("https://example.org/missing.pth")
     with pytest.raises(UserError, match="is not followed"):
         read_weights("https://example.org/../a.pth")
-    assert len(asked) == 3
+    assert len(asked) == 4
 
 
 def test_head_keys_of_wrapped_networks():

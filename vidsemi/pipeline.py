@@ -74,14 +74,14 @@ def _look_at_networks(config: Config, corpora: Corpora) -> dict[str, dict[str, A
     Returns:
         What was found out about each, as `Planner` wants it.
     """
-    from vidsemi.stages.networks import check_network, check_weights, identity_of, network_spec
+    from vidsemi.stages.networks import check_network, check_weights, identity_of, network_spec, ready_spec
 
     found: dict[str, dict[str, Any]] = {}
     for network in [*config.students, *([config.teacher] if config.has_teacher and config.teacher else [])]:
         ready = network is config.teacher and config.teacher.trained
         if network_key(network) in found and not ready:
             continue
-        spec = network_spec(network, config.input, corpora.classes)
+        spec = (ready_spec if ready else network_spec)(network, config.input, corpora.classes)
         check_network(spec)
         about = found.setdefault(network_key(network), {})
         if "/" in network.model:  # what a zoo wants may change with its version
@@ -129,7 +129,13 @@ def _rows(output: Path, plan: Plan) -> list[dict[str, Any]]:
             rows.append({**who, **figures, "weights": evaluation.weights})
     planned = {(evaluation.student, evaluation.approach, evaluation.seed) for evaluation in plan.evaluations}
     before = read_results(output) if (output / "results.json").exists() else []
-    kept = [row for row in before if (row["student"], row["approach"], row["seed"]) not in planned]
+    networks = {(evaluation.student, evaluation.weights) for evaluation in plan.evaluations}  # perhaps renamed since
+    kept = [
+        row
+        for row in before
+        if (row["student"], row["approach"], row["seed"]) not in planned
+        and (row["student"], row.get("weights")) not in networks
+    ]
     return rows + [row for row in kept if (output / str(row.get("weights"))).is_file()]
 
 

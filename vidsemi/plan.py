@@ -92,7 +92,8 @@ class Planner:
         if approach == "supervised":
             return "weakly_supervised" if student.weakly_pretrained else approach
         assert self.config.teacher
-        return "semi_weakly_supervised" if self.config.teacher.weakly_pretrained else approach
+        hashtags = self.config.teacher.weakly_pretrained or student.weakly_pretrained
+        return "semi_weakly_supervised" if hashtags else approach
 
     def _teach(self, seed: int) -> Stage:
         """Teacher, its test, its scores of U, the selection; returns the selection."""
@@ -194,9 +195,9 @@ class Planner:
         assert teacher and teacher.init_from
 
         def run(stage_folder: Path) -> dict[str, Any]:
-            from vidsemi.stages.networks import adopt, network_spec
+            from vidsemi.stages.networks import adopt, ready_spec
 
-            spec = network_spec(teacher, config.input, corpora.classes)
+            spec = ready_spec(teacher, config.input, corpora.classes)
             return adopt(stage_folder / "weights.pt", spec, str(teacher.init_from))
 
         settings = {**self._identity_of(teacher), "classes": corpora.classes}

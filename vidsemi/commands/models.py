@@ -112,7 +112,7 @@ def _spec(options: argparse.Namespace, classes: list[str], input: dict[str, Any]
     from vidsemi.config import Input, Network, OwnInput
     from vidsemi.models.create import RESNETS, check_model
     from vidsemi.models.wanted import IMAGENET
-    from vidsemi.stages.networks import network_spec
+    from vidsemi.stages.networks import network_spec, ready_spec
 
     check_model(options.model)
     frames, default = options.frames, Input()
@@ -121,13 +121,19 @@ def _spec(options: argparse.Namespace, classes: list[str], input: dict[str, Any]
         default = Input(**{key: getattr(IMAGENET, key) for key in ("resize", "crop", "mean", "std")})
     try:
         own = OwnInput(**{key: value for key, value in input.items() if value is not None})
-        network = Network(model=options.model, frames=frames, args=dict(map(_argument, options.args)), input=own)
+        network = Network(
+            model=options.model,
+            frames=frames,
+            args=dict(map(_argument, options.args)),
+            input=own,
+            init_from=getattr(options, "weights", None),
+        )
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
         message = first["msg"].removeprefix("Value error, ")
         raise UserError(f"{key}: {message}" if key else message) from None
-    return network_spec(network, default, classes)
+    return (ready_spec if network.init_from else network_spec)(network, default, classes)
 
 
 def _argument(text: str) -> tuple[str, Any]:

@@ -83,8 +83,10 @@ def read(path: Path, name: str) -> Any:
         ) from None
     except Exception as error:  # whatever the bytes of a file that is none make torch do
         why = _first_line(error)
-        if "weights_only" in why or "TorchScript" in why:  # torch's advice is to load it unsafely
+        if "TorchScript" in why:
             why = "it is a program, as TorchScript saves it, and is not loaded"
+        elif "weights_only" in why:  # torch's advice is to load it unsafely
+            why = "it is in a format that cannot be read without executing what is in it"
         raise UserError(f"{name} cannot be loaded as weights: {why}") from None
 
 

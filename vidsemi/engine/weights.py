@@ -87,7 +87,7 @@ def _verify_checksum(source: str, path: Path) -> None:
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not digest.startswith(found[1]):
-        if found[1].isdecimal():  # more often a date or a step than a checksum
+        if found[1].isdecimal() and not is_address(source):  # of one's own files, rather a date or a step
             logger.warning("%s: if %s in its name is a checksum, it is damaged or another file", source, found[1])
             return
         copy = f" (its copy is {path}; delete that to fetch it again)" if is_address(source) else ""

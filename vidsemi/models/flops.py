@@ -15,6 +15,7 @@ from torch import nn
 # paper's Table 7; with the products of attention it is also that of torchvision's tables. Of each product of matrices,
 # which of its inputs is the left factor.
 PRODUCTS = {
+    "aten::linear": 0,
     "aten::matmul": 0,
     "aten::mm": 0,
     "aten::bmm": 0,
@@ -52,7 +53,7 @@ def measure_cost(network: nn.Module, *, frames: int, size: int) -> Cost:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # fvcore's own use of torch.jit.script
         from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
-        from fvcore.nn.jit_handles import conv_flop_jit, einsum_flop_jit, linear_flop_jit
+        from fvcore.nn.jit_handles import conv_flop_jit, einsum_flop_jit
 
     device = next(network.parameters()).device
     clips = torch.zeros(1, 3, frames, size, size, device=device)
@@ -61,9 +62,10 @@ def measure_cost(network: nn.Module, *, frames: int, size: int) -> Cost:
     torch.backends.mha.set_fastpath_enabled(False)  # one operator for a whole layer of attention, without a count
     try:
         flops = FlopCountAnalysis(network.eval(), clips).clear_op_handles()
-        flops.set_op_handle("aten::_convolution", conv_flop_jit, "aten::einsum", einsum_flop_jit)
-        flops.set_op_handle("aten::linear", linear_flop_jit, "aten::scaled_dot_product_attention", _attention)
+        flops.set_op_handle("aten::_convolution", conv_flop_jit, "aten::_convolution_mode", _convolution_mode)
+        flops.set_op_handle("aten::einsum", einsum_flop_jit, "aten::scaled_dot_product_attention", _attention)
         outputs = ActivationCountAnalysis(network, clips)
+        outputs.set_op_handle("aten::_convolution_mode", _numbers_out)
         outputs.set_op_handle("aten::scaled_dot_product_attention", _numbers_out)
         for name, place in PRODUCTS.items():
             flops.set_op_handle(name, partial(_product, place))
@@ -105,6 +107,11 @@ def _shape(value: Any) -> list[int]:
 def _product(place: int, inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     """Multiply-adds of a product: for each number that comes out as many as the last side of the left factor has."""
     return Counter(product=math.prod(_shape(outputs[0])) * _shape(inputs[place])[-1])
+
+
+def _convolution_mode(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Multiply-adds of a convolution whose padding is a word ("same"): the kernel's numbers for each that comes out."""
+    return Counter(conv=math.prod(_shape(outputs[0])) * math.prod(_shape(inputs[1])[1:]))
 
 
 def _attention(inputs: list[Any], outputs: list[Any]) -> Counter[str]:

@@ -10,8 +10,10 @@ from torch import nn
 from vidsemi.errors import UserError
 from vidsemi.models.create import MODELS, R2PLUS1D, outline, wanted_input
 
-WRAPPERS = ("module.", "network.", "model.")  # what DistributedDataParallel and other programs put before each name
+PREFIXES = ("module.", "network.", "model.")  # what DistributedDataParallel and other programs put before names
+WRAPPER = "network."  # what our own adapters of zoo networks put there
 COUNTERS = "num_batches_tracked"  # of batch norm; older files lack them, and nothing depends on them
+DERIVED = {"attn_mask", "relative_coords_table", "total_ops", "total_params"}  # floats that no training has set
 SHOWN = 3
 
 
@@ -24,12 +26,14 @@ class Loaded:
         replaced: of the head, which stays fresh.
         missing: counters that the file lacks.
         ignored: of the file, which the network does not have.
+        unused: those of the ignored that a training has set.
     """
 
     loaded: list[str]
     replaced: list[str]
     missing: list[str]
     ignored: list[str]
+    unused: list[str]
 
     def document(self) -> dict[str, Any]:
         """As JSON: the names, but for those that were loaded, which are counted."""
@@ -69,12 +73,11 @@ def initialize(
         What was loaded and what not.
 
     Raises:
-        UserError: tensors beside the head are missing or of other shapes, the file's network has more blocks, or
+        UserError: tensors beside the head are missing or of other shapes, the file's network has more layers, or
             values are no finite numbers; the network stays as it was.
     """
     wanted = network.state_dict()
-    tensors = _renamed(tensors, wanted.keys())
-    tensors.pop("n_averaged", None)  # a counter of torch's averaged models
+    tensors = _renamed({key: tensor for key, tensor in tensors.items() if key != "n_averaged"}, wanted.keys())
     absent = [key for key in wanted if key not in tensors]
     whole = keep_head and all(key in tensors and tensors[key].shape == wanted[key].shape for key in head)
     fresh = [] if whole else [key for key in wanted if key in head]
@@ -82,47 +85,56 @@ def initialize(
     lost = [key for key in absent if key not in fresh and key not in missing]
     other = [key for key in wanted if key in tensors and key not in fresh and tensors[key].shape != wanted[key].shape]
     ignored = [key for key in tensors if key not in wanted]
-    deeper = _more_blocks(ignored, wanted.keys())
-    if lost or other or deeper:
+    unused = [key for key in ignored if _is_weight(key, tensors[key])]
+    more = [key for key in unused if _is_inside(key, wanted.keys(), head)]
+    if lost or other or more:
         what = holds or identify(tensors)
-        raise UserError(f"{file} does not fit {model}: {_misfit(tensors, wanted, lost, other, deeper, what)}")
+        raise UserError(f"{file} does not fit {model}: {_misfit(tensors, wanted, lost, other, more, what)}")
     chosen = {key: tensors[key] for key in wanted if key in tensors and key not in fresh}
     for key, tensor in chosen.items():
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
             raise UserError(f"{file}: the tensor {key} is sparse, quantized or empty, which networks here are not")
-        if tensor.is_floating_point() != wanted[key].is_floating_point():
+        if tensor.is_floating_point() != wanted[key].is_floating_point() and not key.endswith(COUNTERS):
             raise UserError(f"{file}: the tensor {key} is {tensor.dtype}, wanted {wanted[key].dtype}")
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise UserError(f"{file}: the tensor {key} has values that are not finite")
     if not any(tensor.is_meta for tensor in wanted.values()):
         network.load_state_dict(chosen, strict=False)
-    return Loaded(list(chosen), fresh, missing, ignored)
+    return Loaded(list(chosen), fresh, missing, ignored, unused)
 
 
-def _more_blocks(ignored: list[str], wanted: Set[str]) -> list[str]:
-    """Those of the file's tensors that continue a row of blocks of the network: of a deeper one of its kind.
+def _is_weight(key: str, tensor: torch.Tensor) -> bool:
+    """Whether a training has set a tensor; others follow from a network's shape, or count something."""
+    return tensor.is_floating_point() and key.rpartition(".")[2] not in DERIVED
 
-    All that a shallower network has fits then, by name and by shape, and computes nonsense.
+
+def _is_inside(key: str, wanted: Set[str], head: Set[str]) -> bool:
+    """Whether a tensor that a network does not have is of a part that it does have: a block more, a layer in a block.
+
+    All of a ResNet-50 is in the file of a ResNet-101, by name and by shape, and would compute nonsense. The head is
+    another matter: it is replaced.
     """
-    rows = {row for key in wanted for row in _rows_of_blocks(key)}
-    return [key for key in ignored if rows & set(_rows_of_blocks(key))]
-
-
-def _rows_of_blocks(key: str) -> list[str]:
-    """What comes before the numbers in a name: `layer1.2.conv1.0.weight` is of `layer1` and of `layer1.2.conv1`."""
-    parts = key.split(".")
-    return [".".join(parts[:place]) for place, part in enumerate(parts) if part.isdecimal()]
+    wrapper = WRAPPER if all(name.startswith(WRAPPER) for name in wanted) else ""
+    parts = {name.removeprefix(wrapper).partition(".")[0] for name in wanted}
+    layers = {name.rpartition(".")[0] for name in head}
+    places = layers | {layer.rpartition(".")[0] for layer in layers if "." in layer.removeprefix(wrapper)}
+    in_head = any(key.startswith(f"{place}.") for place in places)
+    return key.removeprefix(wrapper).partition(".")[0] in parts and not in_head
 
 
 def _renamed(tensors: Mapping[str, torch.Tensor], wanted: Set[str]) -> dict[str, torch.Tensor]:
-    """The tensors with what others put before all names taken off, and what our wrappers put before them added."""
-    names = {key: key for key in tensors}
-    for prefix in WRAPPERS:
-        if 2 * sum(name.startswith(prefix) for name in names.values()) > len(names):  # beside it may be counters
-            names = {key: name.removeprefix(prefix) for key, name in names.items()}
-    if not wanted & set(names.values()) and all(name.startswith("network.") for name in wanted):
-        names = {key: f"network.{name}" for key, name in names.items()}
-    return {name: tensors[key] for key, name in names.items()}
+    """The tensors by the network's names, as far as they have them.
+
+    Other programs put something before all names, or most, and so do our wrappers. What fits best is taken.
+    """
+    attempts = [list(tensors)]
+    for prefix in PREFIXES:
+        if 2 * sum(name.startswith(prefix) for name in attempts[-1]) > len(tensors):
+            attempts.append([name.removeprefix(prefix) for name in attempts[-1]])
+    attempts += [[f"{WRAPPER}{name}" for name in names] for names in attempts]
+    whole = [names for names in attempts if len(set(names)) == len(tensors)]  # no two became one
+    best = max(whole, key=lambda names: len(wanted & set(names)))
+    return dict(zip(best, tensors.values(), strict=True))
 
 
 def _misfit(
@@ -130,7 +142,7 @@ def _misfit(
     wanted: Mapping[str, torch.Tensor],
     lost: list[str],
     other: list[str],
-    deeper: list[str],
+    more: list[str],
     holds: str | None,
 ) -> str:
     """What a file is and what was wanted, in one line."""
@@ -140,8 +152,8 @@ def _misfit(
     if other:
         found, needed = (tuple(group[other[0]].shape) for group in (tensors, wanted))
         parts.append(f"{len(other)} have another shape, the first is {other[0]} with {found}, wanted {needed}")
-    if deeper:
-        parts.append(f"the file has more blocks, the first is of {deeper[0]}")
+    if more:
+        parts.append(f"{len(more)} tensors of the file are of layers that it lacks, the first is {more[0]}")
     hint = f"it holds {holds}" if holds else f"the file begins with {next(iter(tensors), 'nothing')}"
     return f"{' and '.join(parts)}; {hint}"
 

@@ -1,7 +1,7 @@
 """A network of the config → how it is built and fed, and the weights that it begins with."""
 
 import logging
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,26 @@ from vidsemi.media.transforms import InputSpec
 from vidsemi.models.create import head_keys, outline, wanted_input
 from vidsemi.models.initialize import Loaded, initialize
 
+FOR_TRAINING = ("aux", "criterion", "loss")  # heads and losses, no part of what scores
+
 logger = logging.getLogger("vidsemi")
 
 
-def network_spec(network: Network, input: Input, classes: list[str]) -> NetworkSpec:
+def network_spec(
+    network: Network, input: Input, classes: list[str], trained_on: InputSpec | None = None
+) -> NetworkSpec:
     """How a network is built and fed.
 
-    What it takes in is, key by key, what its own `input` says, else what its zoo says that it was made for, else the
-    run's `input`.
+    What it takes in is, key by key, what its own `input` says, else what its weights were trained on where they are
+    not trained any more, else what its zoo says that it was made for, else the run's `input`.
 
     Raises:
         UserError: there is no such network, or its input is not complete or makes no sense.
     """
     wanted = wanted_input(network.model)
     known = {key: value for key, value in asdict(wanted).items() if value is not None} if wanted else {}
+    if trained_on is not None:
+        known |= {key: value for key, value in asdict(trained_on).items() if key != "decoder"}
     own = network.input.model_dump(exclude_none=True)
     if network.frames is not None:
         own["frames"] = network.frames
@@ -44,6 +50,17 @@ def network_spec(network: Network, input: Input, classes: list[str]) -> NetworkS
             f"{network.model}: the crop {spec.crop} is larger than the frames, which are scaled to {spec.resize}"
         )
     return NetworkSpec(network.model, network.args, classes, spec)
+
+
+def ready_spec(network: Network, input: Input, classes: list[str]) -> NetworkSpec:
+    """How a network is built and fed whose weights, those of its `init_from`, are not trained any more.
+
+    Raises:
+        UserError: as `network_spec` does, or the weights cannot be read.
+    """
+    assert network.init_from
+    weights = read_weights(network.init_from)
+    return network_spec(network, input, classes, weights.spec.input if weights.spec else None)
 
 
 def check_network(spec: NetworkSpec) -> None:
@@ -132,8 +149,7 @@ def adopt(path: Path, spec: NetworkSpec, init_from: str) -> dict[str, Any]:
 
     Args:
         path: of the checkpoint.
-        spec: of the network, with the names of the classes that the weights were trained on, in their order. A file
-            of ours knows its input better.
+        spec: of the network, with the names of the classes that the weights were trained on, in their order.
         init_from: the weights.
 
     Returns:
@@ -145,9 +161,6 @@ def adopt(path: Path, spec: NetworkSpec, init_from: str) -> dict[str, Any]:
     weights, network = read_weights(init_from), spec.build()
     loaded = _load_as_it_is(network, spec, weights)
     logger.info("%s: %s", init_from, loaded)
-    if weights.spec is not None and weights.spec.input != spec.input:
-        spec = replace(spec, input=replace(weights.spec.input, decoder=spec.input.decoder))
-        logger.info("%s is fed as its file says: %s", init_from, spec.input)
     save_weights(path, network, spec, {"init_from": identity_of(init_from)})
     return loaded.document()
 
@@ -165,10 +178,8 @@ def _load_as_it_is(network: nn.Module, spec: NetworkSpec, weights: Weights) -> L
         raise UserError(f"{weights.file} has other classes: number {number} is '{found}', wanted '{wanted}'")
     loaded = _load_into(network, spec, weights)
     if loaded.replaced:
-        key = loaded.replaced[0]
-        outputs = next((len(tensor) for name, tensor in weights.tensors.items() if name.endswith(key)), 0)
-        raise UserError(f"{weights.file} has {outputs} classes (its {key} tells), wanted {len(spec.classes)}")
-    extra = [name for name in loaded.ignored if not name.removeprefix("network.").lower().startswith("aux")]
-    if extra:  # heads that help in training are no part of the network
+        raise UserError(f"{weights.file} has no head for {len(spec.classes)} classes named {loaded.replaced[0]}")
+    extra = [name for name in loaded.unused if not name.removeprefix("network.").lower().startswith(FOR_TRAINING)]
+    if extra:
         raise UserError(f"{weights.file} holds more than {_described(spec)}: {extra[0]}")
     return loaded
