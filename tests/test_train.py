@@ -109,6 +109,18 @@ def test_a_training_with_dropout_goes_on_as_if_it_had_not_stopped(
     assert not equal(straight, other)  # it has an effect
 
 
+def test_what_is_resumed_has_to_match(tmp_path: Path, clips: TrainClips):
+    """All of it: weights of another network, or no state of the optimizer, are no beginning."""
+    (tmp_path / "a").mkdir()
+    wider = create_model("r2plus1d_10", num_classes=8, frames=4, args={"width": 0.125})
+    state = torch.optim.SGD(wider.parameters(), lr=0.1).state_dict()
+    for network, optimizer in ((wider, state), (fresh(), None), (fresh(), {})):
+        content = {"network": network.state_dict(), "optimizer": optimizer}
+        checkpoint.save(tmp_path / "a" / loop.CHECKPOINT, {**content, "examples": 8, "unreadable": [], "losses": [0.5]})
+        with pytest.raises(UserError, match="is not of this training; delete it to begin anew"):
+            run(tmp_path / "a", clips)
+
+
 def test_the_number_of_workers_changes_nothing(tmp_path: Path, clips: TrainClips):
     networks = [run(tmp_path / str(n), clips, Machine(device="cpu", workers=n))[0] for n in (0, 1, 3)]
     assert equal(networks[0], networks[1])

@@ -195,5 +195,5 @@ def _resume(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer) 
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         return Progress(state["examples"], set(state["unreadable"]), deque(state["losses"], maxlen=50))
-    except (KeyError, RuntimeError, ValueError, TypeError):
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError):
         raise UserError(f"{folder / CHECKPOINT} is not of this training; delete it to begin anew") from None
