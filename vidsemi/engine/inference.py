@@ -31,8 +31,8 @@ class Inference:
     """A network on a device, in evaluation mode.
 
     Batch norm goes into the convolution before it, and on CPUs tensors are laid out with the channels last. On 2 cores
-    with AVX-512 BF16 an R(2+1)D-18 then scores 11.2 clips of 8×112×112 a second in float32 and 22.7 in bfloat16, ten
-    at a time, where the network as it was trained scores 5.6 and 12.0 (`tools/bench.py forward`). In float32 scores
+    with AVX-512 BF16 an R(2+1)D-18 then scores 11.3 clips of 8×112×112 a second in float32 and 22.5 in bfloat16, ten
+    at a time, where the network as it was trained scores 6.0 and 12.5 (`tools/bench.py forward`). In float32 scores
     change by less than 1e-6.
 
     Args:
