@@ -22,10 +22,7 @@ Resize = Annotated[PositiveInt | tuple[PositiveInt, PositiveInt], BeforeValidato
 
 
 class Input(Section):
-    """What the paper's networks take in, but for the clip length, which is the network's own (`frames`).
-
-    A network of a zoo takes what it was made for (`vidsemi models` tells).
-    """
+    """What the paper's networks take in, but for the clip length; networks of a zoo take what they were made for."""
 
     stride: PositiveInt = 1
     """Step between the frames of a clip."""
