@@ -24,6 +24,7 @@ RESNETS = [
 ]
 MODELS = [*R2PLUS1D, *RESNETS]  # the paper's
 ZOOS = ("torchvision", "pytorchvideo", "timm")
+ADAPTED = "network."  # before the names of all tensors where a network of a zoo stands inside a module of ours
 
 # Arguments of zoos that would load weights unseen; those come from `init_from`, which looks at them.
 NOT_ARGS = {"weights", "weights_backbone", "pretrained", "progress", "checkpoint_path", "pretrained_cfg", "cache_dir"}
@@ -92,7 +93,7 @@ def head_keys(name: str, *, frames: int, args: Mapping[str, Any] | None = None) 
 def zoo_of(name: str) -> ModuleType | None:
     """The module of a name's zoo; None for the paper's networks.
 
-    Such a module has `names()`, and for each of these names `is_video`, `wanted` and `build`.
+    Such a module has `names()`, and for each of these names `is_video`, `wanted`, `weights` and `build`.
     """
     zoo, slash, _ = name.partition("/")
     return import_module(f"vidsemi.models.zoo_{zoo}") if slash and zoo in ZOOS else None

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from vidsemi.models.create import ADAPTED
+
 # Convolutions, linear layers and products of matrices count. For convolutional networks this is the convention of the
 # paper's Table 7; with the products of attention it is also that of torchvision's tables. Of each product of matrices,
 # which of its inputs is the left factor.
@@ -97,7 +99,7 @@ def _by_group(macs: Mapping[str, float]) -> dict[str, float]:
         above = next(iter(groups))
     other = macs[""] - sum(groups.values())
     groups |= {"other": other} if other else {}
-    return {name.removeprefix("network."): count / 1e9 for name, count in groups.items()}
+    return {name.removeprefix(ADAPTED): count / 1e9 for name, count in groups.items()}
 
 
 def _shape(value: Any) -> list[int]:

@@ -8,10 +8,9 @@ import torch
 from torch import nn
 
 from vidsemi.errors import UserError
-from vidsemi.models.create import MODELS, R2PLUS1D, outline, wanted_input
+from vidsemi.models.create import ADAPTED, MODELS, R2PLUS1D, outline, wanted_input
 
 PREFIXES = ("module.", "network.", "model.")  # what DistributedDataParallel and other programs put before names
-WRAPPER = "network."  # what our own adapters of zoo networks put there
 COUNTERS = "num_batches_tracked"  # of batch norm; older files lack them, and nothing depends on them
 DERIVED = {"attn_mask", "relative_coords_table", "total_ops", "total_params"}  # floats that no training has set
 SHOWN = 3
@@ -114,7 +113,7 @@ def _is_inside(key: str, wanted: Set[str], head: Set[str]) -> bool:
     All of a ResNet-50 is in the file of a ResNet-101, by name and by shape, and would compute nonsense. The head is
     another matter: it is replaced.
     """
-    wrapper = WRAPPER if all(name.startswith(WRAPPER) for name in wanted) else ""
+    wrapper = ADAPTED if all(name.startswith(ADAPTED) for name in wanted) else ""
     parts = {name.removeprefix(wrapper).partition(".")[0] for name in wanted}
     layers = {name.rpartition(".")[0] for name in head}
     places = layers | {layer.rpartition(".")[0] for layer in layers if "." in layer.removeprefix(wrapper)}
@@ -131,7 +130,7 @@ def _renamed(tensors: Mapping[str, torch.Tensor], wanted: Set[str]) -> dict[str,
     for prefix in PREFIXES:
         if 2 * sum(name.startswith(prefix) for name in attempts[-1]) > len(tensors):
             attempts.append([name.removeprefix(prefix) for name in attempts[-1]])
-    attempts += [[f"{WRAPPER}{name}" for name in names] for names in attempts]
+    attempts += [[f"{ADAPTED}{name}" for name in names] for names in attempts]
     whole = [names for names in attempts if len(set(names)) == len(tensors)]  # no two became one
     best = max(whole, key=lambda names: len(wanted & set(names)))
     return dict(zip(best, tensors.values(), strict=True))
@@ -171,9 +170,7 @@ def identify(tensors: Mapping[str, torch.Tensor]) -> str | None:
         wanted = wanted_input(name)
         frames = (wanted.frames if wanted else None) or (8 if name in R2PLUS1D else 1)
         state = outline(name, num_classes=2, frames=frames).state_dict()
-        own = {
-            key.removeprefix("network."): tensor.shape for key, tensor in state.items() if not key.endswith(COUNTERS)
-        }
+        own = {key.removeprefix(ADAPTED): tensor.shape for key, tensor in state.items() if not key.endswith(COUNTERS)}
         if own.keys() == shapes.keys() and sum(own[key] != shapes[key] for key in own) <= 2:  # the head's two
             return name
     return None

@@ -17,9 +17,7 @@ from vidsemi.models.wanted import IMAGENET, WantedInput
 
 MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
 SLOWFAST_ALPHA = 4  # frames of the fast pathway for each of the slow one
-
-
-HUB = ("resnet", "slowfast", "csn", "r2plus1d", "x3d", "vision_transformers", "efficient_x3d_mobile_cpu")
+HUB = ("resnet", "slowfast", "csn", "r2plus1d", "x3d", "vision_transformers", "efficient_x3d_mobile_cpu")  # its files
 
 
 class Network(NamedTuple):

@@ -28,8 +28,8 @@ def is_video(name: str) -> bool:
 
 def wanted(name: str) -> WantedInput:
     """What a network was made for."""
-    weights: Any = models.get_model_weights(name)
-    transforms, said = weights.DEFAULT.transforms(), weights.DEFAULT.meta["_docs"]
+    default: Any = models.get_model_weights(name).DEFAULT
+    transforms, said = default.transforms(), default.meta["_docs"]
     frames, rate = re.search(r"clip_len=(\d+)", said), re.search(r"frame_rate=([\d.]+)", said)
     resize = transforms.resize_size
     return WantedInput(

@@ -15,7 +15,7 @@ from vidsemi.engine.weights import Weights, local_copy, read_weights
 from vidsemi.errors import UserError
 from vidsemi.files import fingerprint_file
 from vidsemi.media.transforms import InputSpec
-from vidsemi.models.create import head_keys, outline, wanted_input
+from vidsemi.models.create import ADAPTED, head_keys, outline, wanted_input
 from vidsemi.models.initialize import Loaded, initialize
 
 FOR_TRAINING = ("aux", "criterion", "loss")  # heads and losses, no part of what scores
@@ -179,7 +179,7 @@ def _load_as_it_is(network: nn.Module, spec: NetworkSpec, weights: Weights) -> L
     loaded = _load_into(network, spec, weights)
     if loaded.replaced:
         raise UserError(f"{weights.file} has no head for {len(spec.classes)} classes named {loaded.replaced[0]}")
-    extra = [name for name in loaded.unused if not name.removeprefix("network.").lower().startswith(FOR_TRAINING)]
+    extra = [name for name in loaded.unused if not name.removeprefix(ADAPTED).lower().startswith(FOR_TRAINING)]
     if extra:
         raise UserError(f"{weights.file} holds more than {_described(spec)}: {extra[0]}")
     return loaded
