@@ -15,8 +15,6 @@ import pytest
 from making import write_part
 
 from vidsemi import cli
-from vidsemi.corpus.hashtags import canonical, matching_classes
-from vidsemi.corpus.manifest import load_manifest
 from vidsemi.files import fingerprint_file
 from vidsemi.selection import describe
 from vidsemi.selection.result import as_ranges, read_selection_info
@@ -291,14 +289,6 @@ def test_tags_that_name_a_class(scores: Path, select: Select, tmp_path: Path):
     status, _, said = select("s.parquet", *options, "--manifest", other)
     assert status == 2
     assert "not the manifest" in said
-
-
-def test_canonical_tags_and_matches(write_csv: Callable[..., Path]):
-    assert canonical("#CatchingAFish") == canonical("catching a fish") == "catchingafish"
-    assert canonical("#straße_fest") == "strassefest"
-    manifest = load_manifest(write_csv("m.csv", ["path", "hashtags"], [["a", "#yoga #Yoga #x"], ["b", ""]]))
-    ids, labels = matching_classes(manifest, [*CLASSES, "???", "Yoga!"])
-    assert (ids.tolist(), labels.tolist()) == ([0, 0], [1, 5])  # two classes of one name share its examples
 
 
 def test_ranges():

@@ -54,7 +54,7 @@ def preflight(config: Config) -> Plan:
     data = config.data if config.has_teacher else config.data.model_copy(update={"unlabeled": None})
     corpora = load_corpora(data)  # first, since it needs no torch and is where most runs fail
     if corpora.unlabeled and config.select.policy == "balanced_with_tags":
-        need_hashtags(corpora.unlabeled)
+        need_hashtags(corpora.unlabeled, "the policy balanced_with_tags")
     from vidsemi.engine.machine import pick_device
 
     found = _look_at_networks(config, corpora)

@@ -51,6 +51,7 @@ def select(options: argparse.Namespace) -> Answer:
         min_score=options.min_score,
         seed=options.seed,
         manifest=load_manifest(options.manifest) if options.manifest else None,
+        synonyms=options.synonyms,
         numbers=numbers,
         merge=options.merge,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vidsemi.corpus.hashtags import matching_classes
+from vidsemi.corpus.label_space import label_space, read_synonyms, tagged_examples
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.errors import UserError
 from vidsemi.files import prepare_target
@@ -32,6 +32,7 @@ def select_stage(
     min_score: float | None = None,
     seed: int | None = None,
     manifest: Manifest | None = None,
+    synonyms: Path | None = None,
     numbers: range | None = None,
     merge: Sequence[Path] = (),
     title: str = "select",
@@ -47,6 +48,7 @@ def select_stage(
         min_score: lowest score of a candidate; 0 if there is nothing to merge.
         seed: of a policy that chooses at random; 0 if there is nothing to merge.
         manifest: U, whose hashtags `balanced_with_tags` looks at.
+        synonyms: file of further tags of the classes, likewise.
         numbers: of the parts to read; all if None.
         merge: selections of other parts, whose rows are candidates too. Parts that they have read are not read again.
         title: for the progress bar.
@@ -74,7 +76,7 @@ def select_stage(
         _refuse_unlike(path, one, info, per_class, rule)
     tags = None
     if rule["policy"] == "balanced_with_tags":
-        tags, parts = _tags(manifest, info, scores, numbers), []
+        tags, parts = _tags(manifest, synonyms, info, scores, numbers), []
     passes = 2 if rule["policy"] == "unbalanced_ranked" else 1
     with progress_bar(passes * len(parts), "part", title, delay=1) as bar:
         selection = select(
@@ -151,7 +153,9 @@ def _refuse_unlike(path: Path, one: Selection, scores: ScoresInfo, per_class: in
         raise UserError(f"{path} keeps K = {one.info.per_class} a class; there is no choosing {per_class} from that")
 
 
-def _tags(manifest: Manifest | None, info: ScoresInfo, scores: Path | None, numbers: range | None) -> Rows:
+def _tags(
+    manifest: Manifest | None, synonyms: Path | None, info: ScoresInfo, scores: Path | None, numbers: range | None
+) -> Rows:
     """(example, class) pairs whose hashtags match, of the examples that could be read."""
     if numbers is not None:
         raise UserError("balanced_with_tags looks at hashtags, not at scores: it cannot be had of some --parts")
@@ -159,7 +163,11 @@ def _tags(manifest: Manifest | None, info: ScoresInfo, scores: Path | None, numb
         raise UserError("balanced_with_tags needs --scores, and --manifest with the hashtags of the same examples")
     if manifest.fingerprint != info.manifest:
         raise UserError(f"{manifest.file} is not the manifest that {scores} was made from")
-    example_id, label = matching_classes(manifest, info.classes)
-    readable = ~np.isin(example_id, read_failures(scores))
-    label = label[readable].astype(label_type(len(info.classes)).to_pandas_dtype())
-    return Rows(example_id[readable], label, np.zeros(len(label), np.float32))
+    space = label_space(info.classes, read_synonyms(synonyms, info.classes) if synonyms else {})
+    tagged, labels = tagged_examples(manifest, space, "the policy balanced_with_tags")
+    readable = ~np.isin(tagged, read_failures(scores))
+    classes = [[info.classes.index(name) for name in label.classes] for label in space.labels]
+    pairs = [(i, c) for i, label in zip(tagged[readable], labels[readable], strict=True) for c in classes[label]]
+    example_id, label = np.array(pairs, np.int64).reshape(-1, 2).T
+    label = label.astype(label_type(len(info.classes)).to_pandas_dtype())
+    return Rows(example_id, label, np.zeros(len(label), np.float32))

@@ -1,0 +1,92 @@
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidsemi.corpus.hashtags import canonical, join_tags, split_tags
+from vidsemi.corpus.label_space import label_space, read_label_space, tagged_examples, write_label_space
+from vidsemi.corpus.manifest import load_manifest
+from vidsemi.errors import UserError
+
+CLASSES = ["yoga", "catching fish", "???", "Yoga!"]
+
+
+@pytest.mark.parametrize(
+    ("tag", "form"),
+    [
+        ("#CatchingAFish", "catchingafish"),
+        ("catching a fish", "catchingafish"),
+        ("catching_a-fish!", "catchingafish"),
+        ("canon+powershot", "canonpowershot"),
+        ("%23caf%C3%A9", "café"),
+        ("cafe\u0301", "café"),
+        ("#straße_fest", "strassefest"),
+        ("ＹＯＧＡ", "yoga"),  # full width
+        ("योग", "योग"),  # the vowel signs stay
+        ("می\u200cخواهم", "میخواهم"),  # people write it with and without the joiner
+        ("🎣", ""),
+        ("50%", "50"),
+        ("%FF", ""),  # bytes that are no text
+    ],
+)
+def test_canonical_form(tag: str, form: str):
+    assert canonical(tag) == form
+
+
+@given(st.text())
+def test_what_is_canonical_stays_so_and_holds_letters_marks_and_numbers_only(tag: str):
+    form = canonical(tag)
+    assert canonical(form) == form
+    assert all(unicodedata.category(letter)[0] in "LMN" for letter in form)
+
+
+@given(st.lists(st.text()))
+def test_tags_of_a_manifest_are_read_as_they_were_written(tags: list[str]):
+    once = split_tags(tags)
+    assert split_tags(join_tags(once)) == once
+    assert split_tags(reversed(once)) == once[::-1]
+
+
+@pytest.mark.parametrize(
+    ("field", "tags"),
+    [
+        ("#a #b  #a", ["a", "b"]),
+        ("#a#b", ["a", "b"]),
+        ("New York, catching fish,#x", ["newyork", "catchingfish", "x"]),
+        ("['a', 'b c']", ["a", "bc"]),
+        (["#a", "b c", "#A"], ["a", "bc"]),
+        ("", []),
+        (None, []),
+    ],
+)
+def test_fields(field: str | list[str] | None, tags: list[str]):
+    assert split_tags(field) == tags
+
+
+def test_examples_of_labels(write_csv: Callable[..., Path]):
+    manifest = load_manifest(write_csv("m.csv", ["path", "hashtags"], [["a", "#yoga #Yoga #x"], ["b", ""], ["c", ""]]))
+    space = label_space(CLASSES, {})
+    assert [(label.tag, label.classes) for label in space.labels] == [
+        ("yoga", ("yoga", "Yoga!")),  # two classes of one name are one label
+        ("catchingfish", ("catching fish",)),
+    ]
+    ids, labels = tagged_examples(manifest, space, "this test")
+    assert (ids.tolist(), labels.tolist()) == ([0], [0])
+
+
+def test_classes_that_share_a_tag_are_one_label_by_way_of_others_too():
+    space = label_space(["a", "b", "c", "d"], {"a": ["x"], "b": ["y"], "d": ["#X", "y"]})
+    assert [(label.tag, label.classes) for label in space.labels] == [("a", ("a", "b", "d")), ("c", ("c",))]
+    assert space.labels[0].spellings == ("a", "x", "b", "y", "d")
+
+
+def test_a_label_space_is_read_as_it_was_written(tmp_path: Path):
+    space = label_space(["yoga", "=cmd()", "योग"], {"yoga": ["asana"]})
+    write_label_space(tmp_path / "v.csv", space, [3, 2, 1])
+    assert read_label_space(tmp_path / "v.csv") == space
+    (tmp_path / "v.csv").write_text("tag,classes,examples,spellings\n#a,,,#b\n#b,,,\n")
+    with pytest.raises(UserError, match="line 3: #b is a spelling of #a too"):
+        read_label_space(tmp_path / "v.csv")

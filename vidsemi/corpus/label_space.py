@@ -1,0 +1,180 @@
+"""The label space of hashtags: which tags mean which classes, and the examples that carry them.
+
+A label is a set of tags that mean the same. It comes from the name of a class (`spellings`) and further synonyms;
+classes that share a tag become one label, since an example with that tag cannot tell them apart.
+"""
+
+import csv
+import difflib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from vidsemi.corpus.hashtags import canonical, join_tags, need_hashtags, split_tags
+from vidsemi.corpus.manifest import Manifest
+from vidsemi.corpus.spellings import spellings
+from vidsemi.errors import UserError
+from vidsemi.files import write_text
+
+COLUMNS = ["tag", "classes", "examples", "spellings"]  # of a label space's file
+
+
+@dataclass(frozen=True)
+class Label:
+    """Tags that mean the same.
+
+    Attributes:
+        tag: the canonical one, after which the label is called; without `#`.
+        classes: names of the classes that it came from.
+        spellings: all tags that mean it, `tag` among them.
+    """
+
+    tag: str
+    classes: tuple[str, ...]
+    spellings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """Labels, no two of which share a spelling."""
+
+    labels: tuple[Label, ...]
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Spelling → number of the label."""
+        return {tag: number for number, label in enumerate(self.labels) for tag in label.spellings}
+
+    @property
+    def names(self) -> list[str]:
+        """The labels as names of classes: `#catchingfish`."""
+        return [f"#{label.tag}" for label in self.labels]
+
+    def of(self, field: str | Sequence[str] | None) -> list[int]:
+        """Numbers of the labels that an example's tags mean, each once, ascending; tags outside are dropped."""
+        numbers = self.numbers
+        return sorted({numbers[tag] for tag in split_tags(field) if tag in numbers})
+
+
+def label_space(classes: Sequence[str], synonyms: Mapping[str, Sequence[str]]) -> LabelSpace:
+    """The label space of class names.
+
+    Args:
+        classes: names.
+        synonyms: further tags of a class, by its name.
+
+    Returns:
+        A label for each class that has a tag at all, in the order of the classes; classes that share a tag, be it by
+        way of further classes, have one label together, called after the first of them.
+    """
+    groups: list[tuple[list[str], dict[str, None]]] = []  # classes and their tags
+    for name in classes:
+        tags = dict.fromkeys([*spellings(name), *filter(None, map(canonical, synonyms.get(name, ())))])
+        if not tags:
+            continue
+        same = [group for group in groups if not group[1].keys().isdisjoint(tags)]
+        groups = [group for group in groups if group not in same[1:]]
+        if not same:
+            groups.append(([name], tags))
+            continue
+        for group in [*same[1:], ([name], tags)]:
+            same[0][0].extend(group[0])
+            same[0][1].update(group[1])
+    return LabelSpace(tuple(Label(next(iter(tags)), tuple(names), tuple(tags)) for names, tags in groups))
+
+
+def read_synonyms(file: Path, classes: Sequence[str]) -> dict[str, list[str]]:
+    """Read further tags of classes: a CSV with the columns `class` and `tag`, a line a tag.
+
+    Raises:
+        UserError: the file is not there or not of that form, or names a class that is not among `classes`.
+    """
+    found: dict[str, list[str]] = {}
+    for number, row in _csv_rows(file):
+        name, tags = row.get("class") or "", split_tags([row.get("tag") or ""])
+        if len(tags) != 1 or None in row:
+            raise UserError(f"{file}: line {number}: expected a class and a tag, as in: catching fish,fishing")
+        if name not in classes:
+            near = difflib.get_close_matches(name, classes, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise UserError(f"{file}: line {number}: '{name}' is none of the {len(classes)} classes{hint}")
+        found.setdefault(name, []).extend(tags)
+    return found
+
+
+def tagged_examples(manifest: Manifest, space: LabelSpace, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """Which examples carry a tag of a label space.
+
+    Args:
+        manifest: with a column `hashtags`.
+        space: the labels.
+        what: needs them, for the message where there is no such column.
+
+    Returns:
+        Example ids (N,) ascending int64 and numbers of labels (N,) int64; an example stands once for each label.
+    """
+    need_hashtags(manifest, what)
+    pairs = [(example_id, label) for example_id, field in _fields(manifest) for label in space.of(field)]
+    found = np.array(pairs, np.int64).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
+
+
+def _fields(manifest: Manifest) -> Iterator[tuple[int, str]]:
+    """Example ids and their tags as text, a piece of the table in memory at a time."""
+    first = 0
+    for batch in manifest.table.select(["hashtags"]).to_batches(max_chunksize=100_000):
+        yield from ((first + row, field) for row, field in enumerate(batch.column(0).to_pylist()) if field)
+        first += batch.num_rows
+
+
+def write_label_space(file: Path, space: LabelSpace, examples: Sequence[int] | None = None) -> None:
+    """Write a label space as CSV, a row a label, `examples` being how many carry it.
+
+    What begins with `#` is no formula to any spreadsheet; tags are letters and numbers, whoever wrote them.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    counts = examples if examples is not None else [""] * len(space.labels)
+    for label, count in zip(space.labels, counts, strict=True):
+        writer.writerow([f"#{label.tag}", "; ".join(label.classes), count, join_tags(label.spellings)])
+    write_text(file, text.getvalue())
+
+
+def read_label_space(file: Path) -> LabelSpace:
+    """Read what `write_label_space` wrote, perhaps edited since.
+
+    Raises:
+        UserError: the file is not there or not of that form, or two labels share a spelling.
+    """
+    labels: list[Label] = []
+    owner: dict[str, str] = {}
+    for number, row in _csv_rows(file):
+        tags = split_tags(row.get("tag")) + split_tags(row.get("spellings"))
+        if not tags or None in row:
+            raise UserError(f"{file}: line {number} is no label: a line has {', '.join(COLUMNS)}")
+        label = Label(tags[0], tuple(filter(None, (row.get("classes") or "").split("; "))), tuple(dict.fromkeys(tags)))
+        for tag in label.spellings:
+            if tag in owner:
+                raise UserError(f"{file}: line {number}: #{tag} is a spelling of #{owner[tag]} too")
+            owner[tag] = label.tag
+        labels.append(label)
+    if not labels:
+        raise UserError(f"{file} holds no labels")
+    return LabelSpace(tuple(labels))
+
+
+def _csv_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
+    """Line numbers and rows of a small CSV with a header."""
+    try:
+        with open(file, newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            return [(reader.line_num, row) for row in reader]
+    except FileNotFoundError:
+        raise UserError(f"there is no file {file}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file} cannot be read: {error}") from None
