@@ -91,7 +91,8 @@ def weights(tmp_path: Path) -> Path:
     from vidsemi.media.transforms import InputSpec
 
     torch.manual_seed(0)
-    names = ["east", "north", "northeast", "northwest", "south", "southeast", "southwest", "west"]
+    directions = ["east", "north", "northeast", "northwest", "south", "southeast", "southwest", "west"]
+    names = [f"drifting {direction}" for direction in directions]
     takes = InputSpec(frames=4, stride=1, resize=(20, 24), crop=16, mean=(0.4, 0.5, 0.3), std=(0.2, 0.25, 0.3))
     spec = NetworkSpec("r2plus1d_10", {"width": 0.0625}, names, takes)
     network = spec.build()

@@ -130,31 +130,81 @@ def test_weights_that_go_away_cost_no_training(
     assert (tmp_path / "run/seed0/small/supervised/train/weights.pt").is_file()
 
 
-def test_results_say_where_hashtags_were(tiny_config: Callable[..., Path], tmp_path: Path, weights: Path):
+WEAKLY = ["teacher.weakly_pretrained=true", "approaches=[semi_weakly_supervised]"]
+
+
+def test_weights_that_hashtags_taught_are_used_by_the_weak_approaches_alone(
+    tiny_config: Callable[..., Path], tmp_path: Path, weights: Path
+):
     """And a teacher that is the same for all seeds is one row, without a spread."""
     config = str(tiny_config())
     teacher = [f"teacher.init_from={weights}", "teacher.trained=true", "teacher.weakly_pretrained=true", "seeds=[0,1]"]
     student = [f"students.0.init_from={weights}", "students.0.weakly_pretrained=true"]
-    assert cli.main(["run", "--cfg", config, *teacher, *student]) == 0
+    approaches = "approaches=[supervised,weakly_supervised,semi_weakly_supervised]"
+    assert cli.main(["run", "--cfg", config, *teacher, *student, approaches]) == 0
     rows = json.loads((tmp_path / "run/results.json").read_text())
     assert [(row["student"], row["approach"], row["seed"]) for row in rows] == [
-        ("teacher", "teacher", 0),
-        ("small", "weakly_supervised", 0),
-        ("small", "semi_weakly_supervised", 0),
-        ("small", "weakly_supervised", 1),
-        ("small", "semi_weakly_supervised", 1),
+        ("teacher", "weakly_supervised_teacher", 0),
+        *(
+            ("small", approach, seed)
+            for seed in (0, 1)
+            for approach in ("supervised", "weakly_supervised", "semi_weakly_supervised")
+        ),
     ]
-    assert (tmp_path / "run/seed1/small/semi_weakly_supervised/finetune/weights.pt").is_file()
+    begun_with = {
+        folder.parent.name + "/" + folder.name: json.loads((folder / "stage.json").read_text())["figures"].get(
+            "begun_with"
+        )
+        for folder in (tmp_path / "run/seed0/small").glob("*/*")
+    }
+    assert begun_with["weakly_supervised/finetune"] is not None
+    assert begun_with["supervised/train"] is None
+    assert begun_with["semi_weakly_supervised/pretrain"] is None
+    assert not (tmp_path / "run/hashtags").exists()  # nothing was pre-trained on W
 
 
-def test_a_label_that_changes_leaves_no_second_row(tiny_config: Callable[..., Path], tmp_path: Path, weights: Path):
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (
+            ["students.0.weakly_pretrained=true", "students.0.init_from={weights}"],
+            "student small are weakly_pretrained",
+        ),
+        (["teacher.init_from={weights}", "teacher.weakly_pretrained=true"], "the teacher are weakly_pretrained"),
+        (["teacher.init_from={weights}", "teacher.trained=true", WEAKLY[1]], "by the approach semi_supervised alone"),
+        (
+            [
+                "teacher.init_from={weights}",
+                "teacher.trained=true",
+                WEAKLY[0],
+                "approaches=[semi_supervised,semi_weakly_supervised]",
+            ],
+            "by the approach semi_weakly_supervised alone",
+        ),
+    ],
+)
+def test_what_is_said_of_weights_has_to_fit_the_approaches(
+    overrides: list[str],
+    words: str,
+    tiny_config: Callable[..., Path],
+    weights: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    given = [override.format(weights=weights) for override in overrides]
+    assert cli.main(["run", "--cfg", str(tiny_config()), "--check", *given]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_an_approach_that_is_called_otherwise_leaves_no_second_row(
+    tiny_config: Callable[..., Path], tmp_path: Path, weights: Path
+):
     config = str(tiny_config())
     command = ["run", "--cfg", config, f"teacher.init_from={weights}", "teacher.trained=true"]
     assert cli.main([*command, "approaches=[semi_supervised]"]) == 0
-    assert cli.main([*command, "approaches=[semi_supervised]", "teacher.weakly_pretrained=true", "seeds=[1,0]"]) == 0
+    assert cli.main([*command, *WEAKLY, "seeds=[1,0]"]) == 0
     rows = json.loads((tmp_path / "run/results.json").read_text())
     assert [(row["student"], row["approach"], row["seed"]) for row in rows] == [
-        ("teacher", "teacher", 1),
+        ("teacher", "weakly_supervised_teacher", 1),
         ("small", "semi_weakly_supervised", 1),
         ("small", "semi_weakly_supervised", 0),
     ]

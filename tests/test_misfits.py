@@ -200,7 +200,7 @@ def test_what_is_taken_as_it_is_has_to_be_so(weights: Path, tmp_path: Path):
     _, spec = checkpoint.load_weights(weights)
     swapped = [spec.classes[1], spec.classes[0], *spec.classes[2:]]
     for other, words in [
-        (replace(spec, classes=swapped), "has other classes: number 0 is 'east', wanted 'north'"),
+        (replace(spec, classes=swapped), "has other classes: number 0 is 'drifting east', wanted 'drifting north'"),
         (replace(spec, classes=[*spec.classes, "up"]), "number 8 is 'nothing', wanted 'up'"),
         (replace(spec, args={"width": 0.125}), r"holds r2plus1d_10 width=0\.0625, wanted r2plus1d_10 width=0\.125"),
         (replace(spec, input=replace(spec.input, frames=8)), "takes 4 frames, wanted 8"),

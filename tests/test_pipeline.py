@@ -244,7 +244,7 @@ def test_undecodable_files_are_counted_and_reported(load: Callable[..., Config],
     for name in ("labeled", "unlabeled", "test"):
         lines = (shapes / f"{name}.csv").read_text().splitlines()
         rows = [lines[0], *(f"{shapes}/{line}" for line in lines[1:])]
-        rows.append(f"{tmp_path}/broken.mp4" + ("" if name == "unlabeled" else ",east"))
+        rows.append(f"{tmp_path}/broken.mp4" + ("" if name == "unlabeled" else ",drifting east"))
         (tmp_path / f"{name}.csv").write_text("\n".join(rows))
     config = load(*(f"data.{name}={tmp_path / name}.csv" for name in ("labeled", "unlabeled", "test")))
     rows = pipeline.run(config)

@@ -20,7 +20,8 @@ def test_classes_and_views_are_those_of_the_reference(shapes: Path, weights: Pat
     file = shapes / "test" / "00001.mp4"
     (found,) = predict(capsys, file, "--weights", weights, "--views", 3, "--top", 8)["files"]
     expected = reference(weights, str(file), 3)
-    names = ["east", "north", "northeast", "northwest", "south", "southeast", "southwest", "west"]
+    directions = ["east", "north", "northeast", "northwest", "south", "southeast", "southwest", "west"]
+    names = [f"drifting {direction}" for direction in directions]
     assert found["path"] == str(file)
     assert [row["label"] for row in found["top"]] == [names[index] for index in np.argsort(-expected)]
     for row in found["top"]:

@@ -8,10 +8,11 @@ import pytest
 
 from vidsemi.config import Config, Data
 from vidsemi.config_file import load_config
-from vidsemi.plan import Plan, Planner, network_key
+from vidsemi.plan import Plan, Planner
 from vidsemi.report.paper import paper_lines
 from vidsemi.stages.corpora import load_corpora
 from vidsemi.stages.networks import check_network, network_spec
+from vidsemi.steps import network_key
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 RECIPES = sorted(CONFIGS.glob("*.yaml"))
@@ -24,7 +25,7 @@ CASES = [
 
 
 def networks_of(config: Config) -> list:
-    return [*config.students, *([config.teacher] if config.has_teacher and config.teacher else [])]
+    return [*config.students, *([config.teacher] if config.taught_by and config.teacher else [])]
 
 
 @pytest.mark.parametrize(("name", "overrides"), CASES)

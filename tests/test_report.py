@@ -75,9 +75,11 @@ def test_selections_are_a_section_with_table_plot_and_warnings(tmp_path: Path):
     names = ["<b>bold</b>", "nobody's", "$\\foo$|"]
     write_selection(tmp_path / "seed3/teacher/select/selection.parquet", selection(names))
     (section,) = selection_sections({"run": tmp_path})
-    assert section.title == "Selection, seed3"
+    assert section.title == "Selection of the teacher, seed3"
     both = selection_sections({"x/run": tmp_path, "y/run": tmp_path})
-    assert [section.title for section in both] == ["Selection, x/run seed3", "Selection, y/run seed3"]
+    assert [section.title for section in both] == [
+        f"Selection of the teacher, {run} seed3" for run in ("x/run", "y/run")
+    ]
     text = selections_markdown([section])
     assert "- 3 rows chosen: 3 examples, 15.0% of 20 in U" in text
     assert "**2 of 3 classes have no candidate at all: nobody's, $\\foo$|**" in text

@@ -109,7 +109,12 @@ def test_scores_of_something_else_are_not_mixed(tmp_path: Path, shapes: Path, we
 def broken_manifest(tmp_path: Path, shapes: Path) -> Path:
     (tmp_path / "broken.mp4").write_bytes(b"nothing")
     good = [shapes / "test" / f"{number:05d}.mp4" for number in range(3)]
-    rows = [(good[0], "east"), (tmp_path / "broken.mp4", "north"), (good[1], "north"), (tmp_path / "gone.mp4", "north")]
+    rows = [
+        (good[0], "drifting east"),
+        (tmp_path / "broken.mp4", "drifting north"),
+        (good[1], "drifting north"),
+        (tmp_path / "gone.mp4", "drifting north"),
+    ]
     (tmp_path / "m.csv").write_text("path,label\n" + "".join(f"{path},{label}\n" for path, label in rows))
     return tmp_path / "m.csv"
 
@@ -252,7 +257,9 @@ def test_processes_change_nothing_but_what_hangs(weights: Path, shapes: Path, tm
     lines = (shapes / "test.csv").read_text().splitlines()
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     rows = [f"{shapes}/{line}" for line in lines[1:10]]
-    (tmp_path / "m.csv").write_text("\n".join([lines[0], *rows[:4], f"{tmp_path}/broken.mp4,east", *rows[4:]]) + "\n")
+    (tmp_path / "m.csv").write_text(
+        "\n".join([lines[0], *rows[:4], f"{tmp_path}/broken.mp4,drifting east", *rows[4:]]) + "\n"
+    )
     manifest = load_manifest(tmp_path / "m.csv")
     settings = {
         "weights": weights,

@@ -165,13 +165,13 @@ def test_schedules_by_hand():
 
 
 def test_order_is_a_permutation_of_each_pass_from_any_position():
-    whole = list(ExampleOrder(7, seed=5, start=0, stop=30))
+    whole = list(ExampleOrder(np.ones(7, int), seed=5, start=0, stop=30))
     for pass_number in range(4):
-        assert sorted(whole[7 * pass_number : 7 * pass_number + 7]) == [(pass_number, index) for index in range(7)]
-    assert len({tuple(index for _, index in whole[7 * p : 7 * p + 7]) for p in range(4)}) > 1
+        assert sorted(whole[7 * pass_number : 7 * pass_number + 7]) == [(pass_number, index, 0) for index in range(7)]
+    assert len({tuple(index for _, index, _ in whole[7 * p : 7 * p + 7]) for p in range(4)}) > 1
     for start in range(30):
-        assert list(ExampleOrder(7, seed=5, start=start, stop=30)) == whole[start:]
-    assert list(ExampleOrder(7, seed=6, start=0, stop=30)) != whole
+        assert list(ExampleOrder(np.ones(7, int), seed=5, start=start, stop=30)) == whole[start:]
+    assert list(ExampleOrder(np.ones(7, int), seed=6, start=0, stop=30)) != whole
 
 
 def test_targets_share_one_between_the_classes_that_took_an_example():
@@ -194,7 +194,7 @@ def test_the_loss_is_the_cross_entropy_of_soft_targets(tmp_path: Path, clips: Tr
     network = Fixed()
     pairs = Targets(np.arange(0, 2 * len(clips) + 1, 2), np.tile([1, 6], len(clips)), 8)
     soft = TrainClips(clips.manifest, clips.examples, pairs, SPEC, flip=0.0, seed=0)
-    batch = loop.collate([soft[(0, 0)], soft[(0, 1)]])
+    batch = loop.collate([soft[(0, 0, 0)], soft[(0, 1, 0)]])
     optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
     value = loop._step(network, optimizer, batch, soft, 0.0, torch.device("cpu"), 0)
     probabilities = np.exp(np.linspace(-1, 1, 8)) / np.exp(np.linspace(-1, 1, 8)).sum()
@@ -216,11 +216,11 @@ def test_a_file_that_does_not_decode_is_replaced_by_the_next_and_counted(tmp_pat
     manifest = corpus(tmp_path, shapes, [True, False, False, True])
     targets = Targets.single(np.array([0, 1, 2, 3]), 8)
     clips = TrainClips(manifest, np.arange(4), targets, SPEC, flip=0.0, seed=0)
-    item = clips[(0, 1)]
+    item = clips[(0, 1, 0)]
     assert item.example_id == 3
     assert item.unreadable == [1, 2]
     assert item.target.argmax() == 3  # the label goes with the file
-    assert torch.equal(item.clips, clips[(0, 3)].clips)
+    assert torch.equal(item.clips, clips[(0, 3, 0)].clips)
     _, figures = run(tmp_path / "a", clips, Machine(device="cpu", workers=2))
     assert figures["unreadable"] == [1, 2]
     assert figures["examples"] == 60
@@ -235,25 +235,25 @@ def test_a_corpus_of_broken_files_stops_the_training_in_a_line(tmp_path: Path, s
 
 
 def test_augmentation_depends_on_seed_pass_and_example_only(clips: TrainClips):
-    assert torch.equal(clips[(2, 5)].clips, clips[(2, 5)].clips)
-    assert not torch.equal(clips[(2, 5)].clips, clips[(3, 5)].clips)
+    assert torch.equal(clips[(2, 5, 0)].clips, clips[(2, 5, 0)].clips)
+    assert not torch.equal(clips[(2, 5, 0)].clips, clips[(3, 5, 0)].clips)
     reordered = TrainClips(clips.manifest, clips.examples[::-1], clips.targets, SPEC, flip=0.5, seed=3)
     last = len(clips) - 1
-    assert torch.equal(reordered[(2, last - 5)].clips, clips[(2, 5)].clips)
+    assert torch.equal(reordered[(2, last - 5, 0)].clips, clips[(2, 5, 0)].clips)
 
 
 def first_item(dataset: TrainClips, queue: multiprocessing.Queue) -> None:
-    queue.put(dataset[(0, 0)].clips.numpy())
+    queue.put(dataset[(0, 0, 0)].clips.numpy())
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_datasets_travel_to_other_processes(clips: TrainClips, method: str):
-    assert torch.equal(pickle.loads(pickle.dumps(clips))[(0, 0)].clips, clips[(0, 0)].clips)
+    assert torch.equal(pickle.loads(pickle.dumps(clips))[(0, 0, 0)].clips, clips[(0, 0, 0)].clips)
     context = multiprocessing.get_context(method)
     queue = context.Queue()
     process = context.Process(target=first_item, args=(clips, queue))
     process.start()
-    assert np.array_equal(queue.get(timeout=60), clips[(0, 0)].clips.numpy())
+    assert np.array_equal(queue.get(timeout=60), clips[(0, 0, 0)].clips.numpy())
     process.join()
 
 

@@ -87,7 +87,7 @@ def test_several_clips_come_from_one_read(shapes: Path, monkeypatch: pytest.Monk
     reads = []
     read = video._read_around
     monkeypatch.setattr(video, "_read_around", lambda *a: reads.append(a) or read(*a))
-    alone, together = one[(2, 5)].clips, three[(2, 5)].clips
+    alone, together = one[(2, 5, 0)].clips, three[(2, 5, 0)].clips
     assert len(reads) == 2
     assert alone.shape == (1, 4, 3, 16, 16)
     assert together.shape == (3, 4, 3, 16, 16)

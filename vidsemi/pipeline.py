@@ -11,12 +11,14 @@ from typing import Any
 
 from vidsemi.config import Config
 from vidsemi.corpus.hashtags import need_hashtags
+from vidsemi.corpus.label_space import read_synonyms
 from vidsemi.errors import UserError
 from vidsemi.files import write_json
-from vidsemi.plan import KINDS, Plan, Planner, network_key
+from vidsemi.plan import KINDS, Plan, Planner
 from vidsemi.results import read_results
 from vidsemi.run_directory import figures_of, is_done, locked, run_stage
 from vidsemi.stages.corpora import Corpora, load_corpora
+from vidsemi.steps import network_key
 
 logger = logging.getLogger("vidsemi")
 
@@ -33,7 +35,7 @@ def dataset_folder(name: str) -> Path:
 def prepare_data(config: Config) -> None:
     """Make the manifests that are missing, where the config says that the dataset's own script makes them."""
     data = config.data
-    sources = [source for source in (data.labeled, data.test, data.unlabeled) if source is not None]
+    sources = [source for source in (data.labeled, data.test, data.unlabeled, data.weak) if source is not None]
     if not (data.prepare and data.dataset) or all(Path(source.manifest).exists() for source in sources):
         return
     script, target = dataset_folder(data.dataset) / "prepare.py", Path(data.labeled.manifest).parent
@@ -51,10 +53,16 @@ def preflight(config: Config) -> Plan:
     """
     if config.data.dataset:
         dataset_folder(config.data.dataset)
-    data = config.data if config.has_teacher else config.data.model_copy(update={"unlabeled": None})
-    corpora = load_corpora(data)  # first, since it needs no torch and is where most runs fail
+    used = {
+        "unlabeled": config.data.unlabeled if config.taught_by else None,
+        "weak": config.data.hashtags if config.learns_hashtags else None,
+    }
+    corpora = load_corpora(config.data.model_copy(update=used))  # first: it needs no torch, and most runs fail here
     if corpora.unlabeled and config.select.policy == "balanced_with_tags":
         need_hashtags(corpora.unlabeled, "the policy balanced_with_tags")
+    if corpora.weak:
+        need_hashtags(corpora.weak, "the weak pre-training")
+    synonyms = _synonyms(config, corpora)
     from vidsemi.engine.machine import pick_device
 
     found = _look_at_networks(config, corpora)
@@ -62,10 +70,19 @@ def preflight(config: Config) -> Plan:
     above = _nearest(Path(config.output))
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise UserError(f"output: {config.output} cannot be made or written to, because of {above}")
-    plan = Planner(config, corpora, found).plan()
+    plan = Planner(config, corpora, found, synonyms).plan()
     for stage in plan.stages:
         is_done(Path(config.output), stage)
     return plan
+
+
+def _synonyms(config: Config, corpora: Corpora) -> dict[str, list[str]]:
+    """Further hashtags of the classes: those that the config names, else those that come with the dataset."""
+    file = Path(config.hashtags.synonyms) if config.hashtags.synonyms else None
+    if file is None and config.data.dataset:
+        ours = dataset_folder(config.data.dataset) / "synonyms.csv"
+        file = ours if ours.exists() else None
+    return read_synonyms(file, corpora.classes) if file else {}
 
 
 def _look_at_networks(config: Config, corpora: Corpora) -> dict[str, dict[str, Any]]:
@@ -77,7 +94,7 @@ def _look_at_networks(config: Config, corpora: Corpora) -> dict[str, dict[str, A
     from vidsemi.stages.networks import check_network, check_weights, identity_of, network_spec, ready_spec
 
     found: dict[str, dict[str, Any]] = {}
-    for network in [*config.students, *([config.teacher] if config.has_teacher and config.teacher else [])]:
+    for network in [*config.students, *([config.teacher] if config.taught_by and config.teacher else [])]:
         ready = network is config.teacher and config.teacher.trained
         if network_key(network) in found and not ready:
             continue

@@ -1,7 +1,8 @@
 """Writes the moving_shapes dataset: h264 clips of a textured shape that drifts over a cluttered background.
 
 The class is the direction of the drift. The world is a torus and the start is uniform on it, so in every single frame
-the shape is uniformly distributed whatever the class: only motion tells the classes apart.
+the shape is uniformly distributed whatever the class: only motion tells the classes apart. Unlabelled clips carry
+hashtags as people write them: in many spellings, often missing, sometimes wrong, of some classes far more than of others.
 
     python datasets/moving_shapes/prepare.py --output data/moving_shapes
 
@@ -36,6 +37,19 @@ ANGLE_JITTER = 12.0  # degrees
 CLUTTER_PIECES = 10
 CLUTTER_LEVEL, CLUTTER_CONTRAST = 0.3, 0.4  # mean grey and range of the colours, 1 is white
 SHAPE_LEVEL, SHAPE_CONTRAST = 0.7, 0.6
+TAGGED = 0.8  # share of the clips of the most popular class that have its hashtag
+POPULARITY = -0.75  # that share falls with the rank of a class to this power: the eighth has a fifth of the first
+ANY_TAG = 0.75  # share of clips with tags that tell nothing
+ASTRAY = 0.15  # share of clips of no class with a class's hashtag
+WRONG, SECOND = 0.15, 0.1  # shares of hashtags that are another class's, or stand beside another class's
+SPELLINGS = [  # {} is the direction
+    "#drifting{}", "#Drifting{}", "#drift_{}", "#drift{}", "#{}drifting", "#{}Drift", "#DRIFTING{}", "drifting {}",
+    "%23drift+{}",
+]  # fmt: skip
+OTHER_TAGS = [
+    "#love", "#instavideo", "#shapes", "#pixelart", "#fyp", "#nice video", "#2019", "#tbt", "#forme", "#art_daily",
+    "#コマ撮り", "#minimal", "#loop", "#weekend!", "#=1+1", "#../up",
+]  # fmt: skip
 NOISE = 6.0  # standard deviation of the grain of a frame, in grey levels
 
 
@@ -136,6 +150,22 @@ def _make(job: tuple[Path, tuple[int, ...], str]) -> None:
         write_video(file, render(key, motion))
 
 
+def hashtags(key: tuple[int, ...], motion: str) -> str:
+    """What somebody wrote beside a clip: tags between commas, drawn from the key alone; perhaps nothing."""
+    rng = np.random.default_rng((*key, 1))
+    tags: list[str] = []
+    shares = TAGGED * np.arange(1.0, len(DIRECTIONS) + 1) ** POPULARITY
+    if rng.random() < (shares[DIRECTIONS.index(motion)] if motion in DIRECTIONS else ASTRAY):
+        others = [name for name in DIRECTIONS if name != motion]
+        first = rng.choice(others) if motion not in DIRECTIONS or rng.random() < WRONG else motion
+        meant = [first, rng.choice(others)] if rng.random() < SECOND else [first]
+        tags += [str(rng.choice(SPELLINGS)).format(name) for name in meant]
+    if rng.random() < ANY_TAG:
+        frequent_first = 1 / np.arange(1, len(OTHER_TAGS) + 1)
+        tags += list(rng.choice(OTHER_TAGS, rng.integers(1, 4), replace=False, p=frequent_first / frequent_first.sum()))
+    return ",".join(rng.permutation(tags))
+
+
 def split_jobs(output: Path, seed: int, split: int, name: str, per_class: int, no_class: int) -> list[tuple]:
     """(file, key, motion) of a split's clips, the classes taking turns, the clips of no class at the end."""
     motions = DIRECTIONS * per_class + [NO_CLASS[i % len(NO_CLASS)] for i in range(no_class)]
@@ -185,10 +215,10 @@ def main() -> None:
         with open(manifest.with_suffix(".part"), "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             labels = name != "unlabeled"
-            writer.writerow(["path", "label"] if labels else ["path"])
-            for path, _, motion in split:
+            writer.writerow(["path", "label" if labels else "hashtags"])
+            for path, key, motion in split:
                 relative = path.relative_to(options.output).as_posix()
-                writer.writerow([relative, motion] if labels else [relative])
+                writer.writerow([relative, f"drifting {motion}" if labels else hashtags(key, motion)])
         manifest.with_suffix(".part").replace(manifest)
     print(f"{options.output}: " + ", ".join(f"{len(split)} {name}" for name, split in splits.items()))
 

@@ -51,7 +51,7 @@ def select(options: argparse.Namespace) -> Answer:
         min_score=options.min_score,
         seed=options.seed,
         manifest=load_manifest(options.manifest) if options.manifest else None,
-        synonyms=options.synonyms,
+        synonyms=_synonyms(options),
         numbers=numbers,
         merge=options.merge,
     )
@@ -59,6 +59,17 @@ def select(options: argparse.Namespace) -> Answer:
     table = aligned(describe.CLASS_HEADER, describe.shortened(describe.class_rows(info)))
     text = "\n".join([str(options.output), *describe.summary(info), "", *table])
     return {"selection": str(options.output), **figures, "classes": describe.classes(info)}, text
+
+
+def _synonyms(options: argparse.Namespace) -> dict[str, list[str]]:
+    """Further hashtags of the classes that were scored."""
+    if options.synonyms is None or options.scores is None:
+        return {}
+    from vidsemi.corpus.label_space import read_synonyms
+    from vidsemi.selection.parts import numbered_files
+    from vidsemi.selection.scores import read_info
+
+    return read_synonyms(options.synonyms, read_info(next(iter(numbered_files(options.scores).values()))).classes)
 
 
 def report(options: argparse.Namespace) -> Answer:

@@ -1,17 +1,20 @@
 """The config of a run: every key, its default, its meaning and its check. `config_file.py` reads it from YAML."""
 
 from vidsemi.config.data import Data, Source
+from vidsemi.config.hashtags import Hashtags
 from vidsemi.config.input import Input, OwnInput
-from vidsemi.config.networks import Approach, Network, Student, Teacher
+from vidsemi.config.networks import TAUGHT, Approach, Network, Student, Teacher
 from vidsemi.config.run import Config, Evaluate, Machine, Score, Select
 from vidsemi.config.section import Section
 from vidsemi.config.training import Recipe, Train
 
 __all__ = [
+    "TAUGHT",
     "Approach",
     "Config",
     "Data",
     "Evaluate",
+    "Hashtags",
     "Input",
     "Machine",
     "Network",

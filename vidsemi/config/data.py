@@ -29,8 +29,15 @@ class Data(Section):
     test: Source
     """Labelled examples that nothing is trained on."""
     unlabeled: Source | None = None
-    """U: examples that the teacher scores. Needed by `semi_supervised`."""
+    """U: examples that a teacher scores. Needed by `semi_supervised` and `semi_weakly_supervised`."""
+    weak: Source | None = None
+    """W: examples with hashtags, for the weak pre-training; default: `unlabeled`, as in the paper."""
     dataset: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]+$")
     """Folder under datasets/ whose README tells how to lay out these files; named when one is missing."""
     prepare: bool = False
     """Run that folder's prepare.py when the manifests are missing. For data that is made, not downloaded."""
+
+    @property
+    def hashtags(self) -> Source | None:
+        """W, wherever it is."""
+        return self.weak or self.unlabeled

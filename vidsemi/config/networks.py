@@ -9,7 +9,8 @@ from vidsemi.config.input import OwnInput
 from vidsemi.config.section import Section
 from vidsemi.config.training import Recipe
 
-Approach = Literal["supervised", "semi_supervised"]
+Approach = Literal["supervised", "weakly_supervised", "semi_supervised", "semi_weakly_supervised"]
+TAUGHT: tuple[Approach, ...] = ("semi_supervised", "semi_weakly_supervised")  # the approaches with a teacher
 Value = bool | int | float | str
 
 
@@ -40,8 +41,8 @@ class Network(Section):
     where its classes are those of D, or as many where a file names none, and is fresh otherwise."""
 
     weakly_pretrained: bool = False
-    """Whether hashtags taught the weights of `init_from`. Results then say weakly_supervised of a student trained on D,
-    and semi_weakly_supervised of students of such a teacher."""
+    """Whether hashtags taught the weights of `init_from`. They then take the place of the weak pre-training on W (of a
+    student for `weakly_supervised`, of the teacher for `semi_weakly_supervised`), and other approaches begin afresh."""
 
     @model_validator(mode="after")
     def _says_from_what(self) -> "Network":
@@ -60,7 +61,7 @@ class Teacher(Network):
     """The network that scores U."""
 
     train: Recipe | None = None
-    """How it is trained on D; default: `train.supervised`."""
+    """How it is trained on D alone, for `semi_supervised`; default: `train.supervised`."""
     trained: bool = False
     """Whether `init_from` is the teacher already, and is not trained any more. Its classes have to be those of D in
     alphabetical order."""
@@ -88,6 +89,6 @@ class Student(Network):
         name = self.name or f"{self.model.rpartition('/')[2]}{length}"
         if not re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9_+.-]{0,99}", name):
             raise ValueError(f"'{name}' is no name for a folder: use up to 100 letters, digits and _ - + .")
-        if name in ("teacher", "score", "select"):
+        if name in ("teacher", "weakly_supervised_teacher", "score", "select"):
             raise ValueError(f"the name '{name}' is taken by a stage")
         return self.model_copy(update={"name": name}) if name != self.name else self

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from vidsemi.config.data import Data
+from vidsemi.config.hashtags import Hashtags
 from vidsemi.config.input import Input
-from vidsemi.config.networks import Approach, Student, Teacher
+from vidsemi.config.networks import TAUGHT, Approach, Network, Student, Teacher
 from vidsemi.config.section import Fraction, Section
 from vidsemi.config.training import Train
 
@@ -71,7 +72,7 @@ class Config(Section):
     data: Data
     """Section Data."""
     teacher: Teacher | None = None
-    """Needed by `semi_supervised`."""
+    """Needed by `semi_supervised` and `semi_weakly_supervised`."""
     students: tuple[Student, ...] = Field(min_length=1)
     """One or more: accuracy against FLOPs needs several."""
     approaches: tuple[Approach, ...] = Field(("supervised", "semi_supervised"), min_length=1)
@@ -80,6 +81,8 @@ class Config(Section):
     """The run is repeated for each."""
     input: Input = Input()
     """Section Input."""
+    hashtags: Hashtags = Hashtags()
+    """Section Hashtags."""
     train: Train
     """Section Train."""
     score: Score = Score()
@@ -96,9 +99,18 @@ class Config(Section):
         return student.approaches if student.approaches is not None else self.approaches
 
     @property
-    def has_teacher(self) -> bool:
-        """Whether any student learns from a teacher."""
-        return any("semi_supervised" in self.approaches_of(student) for student in self.students)
+    def taught_by(self) -> tuple[Approach, ...]:
+        """The approaches by which any student learns from a teacher; each has a teacher of its own."""
+        return tuple(one for one in TAUGHT if any(one in self.approaches_of(student) for student in self.students))
+
+    @property
+    def learns_hashtags(self) -> bool:
+        """Whether any network is pre-trained on W."""
+        students = [student for student in self.students if "weakly_supervised" in self.approaches_of(student)]
+        networks: list[Network | None] = [*students]
+        if "semi_weakly_supervised" in self.taught_by:
+            networks.append(self.teacher)
+        return not all(network is None or network.weakly_pretrained for network in networks)
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Config":
@@ -109,19 +121,55 @@ class Config(Section):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two students have the name '{name}'; give one another `name`")
-        if self.has_teacher:
-            needed = {
-                "data.unlabeled": self.data.unlabeled,
-                "teacher": self.teacher,
-                "train.pretrain": self.train.pretrain,
-                "train.finetune": self.train.finetune,
-            }
-            for key, value in needed.items():
-                if value is None:
-                    raise ValueError(f"the approach semi_supervised needs the key {key}")
+        self._has_a_use_for_its_weights()
+        self._has_what_its_approaches_need()
         stored = self.score.per_example
         if stored is not None and stored < self.select.per_example:
             raise ValueError(
                 f"score.per_example ({stored}) must not be below select.per_example ({self.select.per_example})"
             )
         return self
+
+    def _has_what_its_approaches_need(self) -> None:
+        train, data, used = self.train, self.data, {one for each in self.students for one in self.approaches_of(each)}
+        taught: dict[str, object] = {
+            "data.unlabeled": data.unlabeled,
+            "teacher": self.teacher,
+            "train.pretrain": train.pretrain,
+            "train.finetune": train.finetune,
+        }
+        weak: dict[str, object] = {"train.weak_finetune": train.after_hashtags}
+        if self.learns_hashtags:
+            weak |= {"data.weak": data.hashtags, "train.weak_pretrain": train.weak_pretrain}
+        needed: dict[str, dict[str, object]] = {
+            "weakly_supervised": weak,
+            "semi_supervised": taught,
+            "semi_weakly_supervised": taught | weak,
+        }
+        for approach, keys in needed.items():
+            for key, value in keys.items():
+                if approach in used and value is None:
+                    raise ValueError(f"the approach {approach} needs the key {key}")
+
+    def _has_a_use_for_its_weights(self) -> None:
+        """What is said of weights has to be what they are used for, or results would be called what they are not."""
+        for student in self.students:
+            if student.weakly_pretrained and "weakly_supervised" not in self.approaches_of(student):
+                raise ValueError(
+                    f"the weights of student {student.name} are weakly_pretrained, which only the approach "
+                    "weakly_supervised begins with; it is none of its approaches"
+                )
+        teacher = self.teacher
+        if teacher is None or not self.taught_by:
+            return
+        if teacher.weakly_pretrained and "semi_weakly_supervised" not in self.taught_by:
+            raise ValueError(
+                "the weights of the teacher are weakly_pretrained, and the approach that begins with such, "
+                "semi_weakly_supervised, is not among the approaches"
+            )
+        wanted = "semi_weakly_supervised" if teacher.weakly_pretrained else "semi_supervised"
+        if teacher.trained and self.taught_by != (wanted,):
+            raise ValueError(
+                f"a teacher that is trained already and {'' if teacher.weakly_pretrained else 'not '}weakly_pretrained "
+                f"teaches by the approach {wanted} alone, not by {' and '.join(self.taught_by)}"
+            )

@@ -51,7 +51,17 @@ class Train(Section):
 
     supervised: Recipe
     """On D alone, from fresh weights or `init_from`: the baseline (and the teacher, unless it has its own)."""
+    weak_pretrain: Recipe | None = None
+    """On the hashtags of W. Needed by `weakly_supervised` and `semi_weakly_supervised`, unless there are weights that
+    are `weakly_pretrained`."""
+    weak_finetune: Recipe | None = None
+    """On D, from weights that hashtags taught; the head is new. Default: `finetune`."""
     pretrain: Recipe | None = None
-    """On the selection D̂. Needed by `semi_supervised`."""
+    """On the selection D̂. Needed by `semi_supervised` and `semi_weakly_supervised`."""
     finetune: Recipe | None = None
-    """On D, from the pre-trained weights. Needed by `semi_supervised`."""
+    """On D, from the weights that D̂ taught. Needed by `semi_supervised` and `semi_weakly_supervised`."""
+
+    @property
+    def after_hashtags(self) -> Recipe | None:
+        """On D, from weights that hashtags taught."""
+        return self.weak_finetune or self.finetune

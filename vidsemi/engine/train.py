@@ -98,7 +98,7 @@ def train(
     )
     progress = _resume(folder, network, optimizer)
     each = clips.clips_per_video
-    order = ExampleOrder(len(clips), seed=clips.seed, start=progress.examples // each, stop=recipe.examples // each)
+    order = ExampleOrder(clips.copies, seed=clips.seed, start=progress.examples // each, stop=recipe.examples // each)
     loader = make_loader(clips, order, machine, batch_size=recipe.batch_size // each, collate=collate)
     begin = last_log = last_save = time.monotonic()
     waited = 0.0

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from vidsemi.media.reading import read_frames
 from vidsemi.media.transforms import InputSpec, random_crop_flip
 
 MAX_SUBSTITUTES = 50  # files in a row that do not decode before training gives up on the corpus
+AT_ONCE = 100_000  # keys of a pass that are made at a time
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ class TrainItem:
 
 
 class TrainClips(Dataset):
-    """Random clips with their targets. Items are asked for by (pass, index), and depend on (seed, pass, index) only.
+    """Random clips with their targets.
+
+    Items are asked for by (pass, index, copy), and depend on that and the seed only.
 
     Args:
         manifest: where the examples are.
@@ -76,6 +80,7 @@ class TrainClips(Dataset):
         flip: probability of a horizontal flip.
         seed: of all randomness.
         clips_per_video: clips drawn from a video at a time, in one pass over it.
+        copies: (N,) int64, how many times each stands in a pass; once if None.
     """
 
     def __init__(
@@ -88,56 +93,69 @@ class TrainClips(Dataset):
         flip: float,
         seed: int,
         clips_per_video: int = 1,
+        copies: np.ndarray | None = None,
     ):
         self.manifest, self.examples, self.targets = manifest, examples, targets
         self.spec, self.flip, self.seed, self.clips_per_video = spec, flip, seed, clips_per_video
+        self.copies = np.ones(len(examples), np.int64) if copies is None else copies
 
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, key: tuple[int, int]) -> TrainItem:
-        """The clips for (pass, index); where a file does not decode, the next example's takes its place."""
-        pass_number, first = key
+    def __getitem__(self, key: tuple[int, int, int]) -> TrainItem:
+        """The clips for (pass, index, copy); where a file does not decode, the next example's takes its place."""
+        pass_number, first, copy = key
         unreadable: list[int] = []
         for index in range(first, first + min(MAX_SUBSTITUTES, len(self))):
             example_id = int(self.examples[index % len(self)])
             target = torch.from_numpy(self.targets.dense(index % len(self)))
             try:
-                return TrainItem(self._read(pass_number, example_id), target, example_id, unreadable)
+                return TrainItem(self._read(pass_number, example_id, copy), target, example_id, unreadable)
             except DecodeError as error:
                 unreadable.append(example_id)
                 last = str(error)
         return TrainItem(None, target, example_id, unreadable, last)
 
-    def _read(self, pass_number: int, example_id: int) -> torch.Tensor:
+    def _read(self, pass_number: int, example_id: int, copy: int) -> torch.Tensor:
         spec, key = self.spec, (self.seed, pass_number, example_id)
 
         def choose(n: int) -> np.ndarray:
-            rng = np.random.default_rng((*key, 0))
+            rng = np.random.default_rng((*key, 2 * copy))
             clips = [random_clip_indices(n, spec.frames, spec.stride, rng) for _ in range(self.clips_per_video)]
             return np.concatenate(clips)
 
         row = self.manifest.row(example_id)
         frames = read_frames(row, choose, size=spec.resize, exact=False, decoder=spec.decoder)
-        rng = np.random.default_rng((*key, 1))
+        rng = np.random.default_rng((*key, 2 * copy + 1))
         clips = np.split(frames, self.clips_per_video)
         return torch.from_numpy(np.stack([random_crop_flip(clip, spec.crop, self.flip, rng) for clip in clips]))
 
 
 class ExampleOrder(Sampler):
-    """The keys of `TrainClips` from position `start` to `stop`: pass after pass, each a permutation of (seed, pass)."""
+    """The keys of `TrainClips` from position `start` to `stop`: pass after pass, each a permutation of (seed, pass).
 
-    def __init__(self, examples: int, *, seed: int, start: int, stop: int):
-        self.examples, self.seed, self.start, self.stop = examples, seed, start, stop
+    Args:
+        copies: (N,) integers; how many times each of N examples stands in a pass, each time with draws of its own.
+        seed: of the order.
+        start: position of the first key, counted over all passes.
+        stop: position after the last.
+    """
+
+    def __init__(self, copies: np.ndarray, *, seed: int, start: int, stop: int):
+        self.copies, self.seed, self.start, self.stop = copies, seed, start, stop
 
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        ends = np.cumsum(self.copies)
         position = self.start
         while position < self.stop:
-            pass_number, offset = divmod(position, self.examples)
-            order = np.random.default_rng((self.seed, pass_number)).permutation(self.examples)
-            for index in order[offset : offset + self.stop - position].tolist():
-                yield pass_number, index
-            position = (pass_number + 1) * self.examples
+            pass_number, offset = divmod(position, int(ends[-1]))
+            order = np.random.default_rng((self.seed, pass_number)).permutation(ends[-1])
+            for first in range(offset, min(len(order), offset + self.stop - position), AT_ONCE):
+                places = order[first : min(first + AT_ONCE, offset + self.stop - position)]
+                index = np.searchsorted(ends, places, side="right")
+                copy = places - (ends[index] - self.copies[index])
+                yield from zip(repeat(pass_number), index.tolist(), copy.tolist(), strict=False)
+            position += len(order) - offset

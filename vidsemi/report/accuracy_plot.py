@@ -6,17 +6,18 @@ from typing import Any
 
 from vidsemi.report.drawing import file_content, pyplot
 from vidsemi.report.point_names import Point, write_names
-from vidsemi.report.summary import TEACHER, THIS_RUN, Line
+from vidsemi.report.summary import TEACHERS, THIS_RUN, Line
 
 COLORS = {  # of Okabe and Ito, told apart by the colour-blind; the markers differ, too
     "supervised": "#7f7f7f",
     "weakly_supervised": "#e69f00",
     "semi_supervised": "#d55e00",
     "semi_weakly_supervised": "#0072b2",
-    TEACHER: "#000000",
+    **dict.fromkeys(TEACHERS, "#000000"),
 }
-MARKERS = {"weakly_supervised": "s", "semi_supervised": "D", "semi_weakly_supervised": "^", TEACHER: "*"}
-SIZES = {TEACHER: 13}
+MARKERS = {"weakly_supervised": "s", "semi_supervised": "D", "semi_weakly_supervised": "^"}
+MARKERS |= dict(zip(TEACHERS, "*P", strict=True))
+SIZES = dict(zip(TEACHERS, (13, 9), strict=True))
 FILLS, STYLES = ("full", "left", "right", "bottom", "top"), ("-", "-.", ":")  # of the first run, the second, …
 FRONT = "Pareto front"
 WIDTHS = {3: 32, 2: 52}  # columns of the legend → characters that fit into one

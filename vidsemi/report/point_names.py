@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from vidsemi.report.labels import Box, place_names
-from vidsemi.report.summary import TEACHER, THIS_RUN, Line
+from vidsemi.report.summary import TEACHERS, THIS_RUN, Line
 
 INK, PALE = "#222222", "#777777"
 FONT = 8  # points
@@ -41,7 +41,7 @@ class Point:
 
 
 def write_names(figure: Any, axes: Any, curves: Sequence[Sequence[Point]]) -> None:
-    """Write the names of all students but the teacher, whom the legend names.
+    """Write the names of all students but the teachers, whom the legend names.
 
     A student's points stand above one another, since all approaches train the same network: one name is enough, also
     for several runs.
@@ -55,7 +55,7 @@ def write_names(figure: Any, axes: Any, curves: Sequence[Sequence[Point]]) -> No
 
     figure.draw_without_rendering()  # until then nothing has a place
     points = [point for curve in curves for point in curve]
-    groups = _groups(axes, [point for point in points if point.line.approach != TEACHER])
+    groups = _groups(axes, [point for point in points if point.line.approach not in TEACHERS])
     obstacles = [_column(axes, [point]) for point in points]
     for curve in curves:
         obstacles += _line_boxes([_pixels(axes, point.x, point.y) for point in curve])

@@ -35,9 +35,9 @@ def selection_sections(runs: Mapping[str, Path]) -> list[SelectionSection]:
     """One section for each selection in the runs' directories, which come by the runs' names."""
     found = []
     for name, run in runs.items():
-        for file in sorted(run.glob("seed*/teacher/select/selection.parquet")):
-            seed = file.relative_to(run).parts[0]
-            title = f"Selection, {seed}" if len(runs) == 1 else f"Selection, {name} {seed}"
+        for file in sorted(run.glob("seed*/*teacher/select/selection.parquet")):
+            seed, teacher = file.relative_to(run).parts[:2]
+            title = f"Selection of the {teacher.replace('_', ' ')}, {seed if len(runs) == 1 else f'{name} {seed}'}"
             try:
                 found.append(_section(title, read_selection_info(file)))
             except UserError as error:  # of another version; the report of all else is not lost for that

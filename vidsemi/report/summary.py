@@ -8,7 +8,7 @@ from typing import Any
 
 from vidsemi.report.pareto import pareto_front
 
-TEACHER = "teacher"  # its name and its approach
+TEACHERS = ("teacher", "weakly_supervised_teacher")  # what rows of the student "teacher" have as approach
 THIS_RUN = "this run"
 
 
@@ -34,9 +34,9 @@ class Line:
 
     Attributes:
         run: name of the run; empty for what does not come from one.
-        student: its name; "teacher" for the teacher.
+        student: its name; "teacher" for a teacher.
         name: the student's name in tables and pictures, where several runs may meet.
-        approach: how it was trained; "teacher" for the teacher.
+        approach: how it was trained; one of `TEACHERS` for a teacher.
         source: where the figures come from.
         top1: percent of videos.
         top5: likewise.
@@ -114,9 +114,9 @@ def summarize(rows: Iterable[dict[str, Any]], run: str = "", folder: Path = Path
 
 
 def mark_fronts(lines: Sequence[Line]) -> list[Line]:
-    """The same lines, those on the Pareto fronts marked; the teacher and what is not of this run are no candidates."""
+    """The same lines, those on the Pareto fronts marked; teachers and what is not of this run are no candidates."""
     marked = list(lines)
-    ours = [index for index, line in enumerate(lines) if line.source == THIS_RUN and line.approach != TEACHER]
+    ours = [index for index, line in enumerate(lines) if line.source == THIS_RUN and line.approach not in TEACHERS]
     costs = {index: gmacs for index in ours if (gmacs := lines[index].gmacs_per_view) is not None}
     for index in _front(lines, costs):
         marked[index] = replace(marked[index], pareto_gmacs=True)

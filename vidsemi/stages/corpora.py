@@ -15,16 +15,17 @@ FILES_LOOKED_FOR = 20
 
 @dataclass(frozen=True)
 class Corpora:
-    """D, the test set, U, and the classes of D in alphabetical order."""
+    """D, the test set, U, W, and the classes of D in alphabetical order."""
 
     labeled: Manifest
     test: Manifest
     unlabeled: Manifest | None
     classes: list[str]
+    weak: Manifest | None = None
 
     def by_name(self) -> dict[str, Manifest | None]:
         """The manifests under their names in a config."""
-        return {"labeled": self.labeled, "unlabeled": self.unlabeled, "test": self.test}
+        return {"labeled": self.labeled, "unlabeled": self.unlabeled, "weak": self.weak, "test": self.test}
 
 
 def load_corpora(data: Data) -> Corpora:
@@ -37,16 +38,17 @@ def load_corpora(data: Data) -> Corpora:
     try:
         labeled, test = _load(data.labeled), _load(data.test)
         unlabeled = _load(data.unlabeled) if data.unlabeled else None
+        weak = unlabeled if data.weak == data.unlabeled else _load(data.weak) if data.weak else None
     except UserError as error:
         raise UserError(f"{error}{page}") from None
     classes = labeled.class_names()
     if len(classes) < 2:
         raise UserError(f"{labeled.file} has a single class, '{classes[0]}'; there is nothing to tell apart")
     test.label_indices(classes, str(labeled.file))
-    for manifest in (labeled, test, unlabeled):
+    for manifest in (labeled, test, unlabeled, weak):
         if manifest is not None:
             _look_for_files(manifest, page)
-    return Corpora(labeled, test, unlabeled, classes)
+    return Corpora(labeled, test, unlabeled, classes, weak)
 
 
 def _load(source: Source) -> Manifest:

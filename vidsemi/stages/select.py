@@ -1,13 +1,13 @@
 """The selection stage: scores, or selections of parts of them, → D̂."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vidsemi.corpus.label_space import label_space, read_synonyms, tagged_examples
+from vidsemi.corpus.label_space import label_space, tagged_examples
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.errors import UserError
 from vidsemi.files import prepare_target
@@ -32,7 +32,7 @@ def select_stage(
     min_score: float | None = None,
     seed: int | None = None,
     manifest: Manifest | None = None,
-    synonyms: Path | None = None,
+    synonyms: Mapping[str, Sequence[str]] | None = None,
     numbers: range | None = None,
     merge: Sequence[Path] = (),
     title: str = "select",
@@ -48,7 +48,7 @@ def select_stage(
         min_score: lowest score of a candidate; 0 if there is nothing to merge.
         seed: of a policy that chooses at random; 0 if there is nothing to merge.
         manifest: U, whose hashtags `balanced_with_tags` looks at.
-        synonyms: file of further tags of the classes, likewise.
+        synonyms: further tags of classes, likewise.
         numbers: of the parts to read; all if None.
         merge: selections of other parts, whose rows are candidates too. Parts that they have read are not read again.
         title: for the progress bar.
@@ -154,7 +154,11 @@ def _refuse_unlike(path: Path, one: Selection, scores: ScoresInfo, per_class: in
 
 
 def _tags(
-    manifest: Manifest | None, synonyms: Path | None, info: ScoresInfo, scores: Path | None, numbers: range | None
+    manifest: Manifest | None,
+    synonyms: Mapping[str, Sequence[str]] | None,
+    info: ScoresInfo,
+    scores: Path | None,
+    numbers: range | None,
 ) -> Rows:
     """(example, class) pairs whose hashtags match, of the examples that could be read."""
     if numbers is not None:
@@ -163,7 +167,7 @@ def _tags(
         raise UserError("balanced_with_tags needs --scores, and --manifest with the hashtags of the same examples")
     if manifest.fingerprint != info.manifest:
         raise UserError(f"{manifest.file} is not the manifest that {scores} was made from")
-    space = label_space(info.classes, read_synonyms(synonyms, info.classes) if synonyms else {})
+    space = label_space(info.classes, synonyms or {})
     tagged, labels = tagged_examples(manifest, space, "the policy balanced_with_tags")
     readable = ~np.isin(tagged, read_failures(scores))
     classes = [[info.classes.index(name) for name in label.classes] for label in space.labels]

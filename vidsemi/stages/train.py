@@ -1,6 +1,7 @@
-"""A training stage: of the teacher or a student, from scratch or from other weights, on labels or on a selection."""
+"""A training stage: of a teacher or a student, from fresh or other weights, on labels, hashtags or a selection."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +11,62 @@ import torch
 from vidsemi.config import Input, Machine, Network, Recipe
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.engine import checkpoint
+from vidsemi.engine.resampling import replication_factors, whole_copies
 from vidsemi.engine.train import CHECKPOINT, train
 from vidsemi.errors import UserError
 from vidsemi.media.backends import check_decoder
 from vidsemi.media.datasets import Targets, TrainClips
 from vidsemi.selection.result import read_selection
 from vidsemi.stages.corpora import Corpora
+from vidsemi.stages.hashtags import read_carried
 from vidsemi.stages.networks import begin_with, identity_of, network_spec
 
 logger = logging.getLogger("vidsemi")
 
 WEIGHTS = "weights.pt"
-Lesson = tuple[Manifest, np.ndarray, Targets]  # examples of a manifest and what they teach
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a training learns.
+
+    Attributes:
+        manifest: where the examples are.
+        examples: (N,) int64 example ids.
+        targets: what they teach.
+        classes: names of the outputs.
+        copies: (N,) int64, how many times each stands in a pass; once if None.
+    """
+
+    manifest: Manifest
+    examples: np.ndarray
+    targets: Targets
+    classes: list[str]
+    copies: np.ndarray | None = None
 
 
 def labeled_lesson(corpora: Corpora) -> Lesson:
     """All of D with its true labels."""
-    labels = corpora.labeled.label_indices(corpora.classes, str(corpora.labeled.file))
-    return corpora.labeled, np.arange(len(labels)), Targets.single(labels, len(corpora.classes))
+    classes, labeled = corpora.classes, corpora.labeled
+    labels = labeled.label_indices(classes, str(labeled.file))
+    return Lesson(labeled, np.arange(len(labels)), Targets.single(labels, len(classes)), classes)
+
+
+def hashtag_lesson(corpora: Corpora, found: Path, resampling: str, seed: int) -> Lesson:
+    """The examples of W that carry a label, with target 1/k on each of their k labels (Mahajan et al. 2018).
+
+    Args:
+        corpora: of the run.
+        found: folder of the hashtags stage.
+        resampling: rule by which examples of rare labels are repeated.
+        seed: of the rounding of copies.
+    """
+    assert corpora.weak is not None  # the config asks for it where hashtags are learnt
+    names, example_ids, labels = read_carried(found)
+    examples, first = np.unique(example_ids, return_index=True)
+    targets = Targets(np.append(first, len(labels)), labels, len(names))
+    copies = whole_copies(replication_factors(targets, resampling), seed)
+    return Lesson(corpora.weak, examples, targets, names, copies)
 
 
 def selected_lesson(corpora: Corpora, selection_file: Path) -> Lesson:
@@ -48,7 +87,8 @@ def selected_lesson(corpora: Corpora, selection_file: Path) -> Lesson:
     if len(selection.example_id) == 0:
         raise UserError(f"{selection_file} holds no examples: there is nothing to learn from")
     examples, offsets, labels = selection.examples()
-    return corpora.unlabeled, examples, Targets(offsets, labels, len(corpora.classes))
+    targets = Targets(offsets, labels, len(corpora.classes))
+    return Lesson(corpora.unlabeled, examples, targets, corpora.classes)
 
 
 def train_stage(
@@ -57,7 +97,6 @@ def train_stage(
     *,
     network: Network,
     input: Input,
-    classes: list[str],
     recipe: Recipe,
     seed: int,
     machine: Machine,
@@ -71,7 +110,6 @@ def train_stage(
         lesson: what to learn.
         network: what learns it.
         input: what networks take in.
-        classes: names of the outputs.
         recipe: how to train.
         seed: of the fresh weights, the order and the augmentation.
         machine: what to run on.
@@ -81,7 +119,7 @@ def train_stage(
     Returns:
         Figures of the training.
     """
-    spec = network_spec(network, input, classes)
+    spec = network_spec(network, input, lesson.classes)
     torch.manual_seed(seed)
     model = spec.build()
     provenance: dict[str, Any] = {}
@@ -90,19 +128,19 @@ def train_stage(
         provenance["init_from"] = identity_of(init_from)  # not its path, so that a run elsewhere gives the same bytes
         begun_with = begin_with(model, spec, init_from)
         logger.info("%s begins with %s: %s", title, init_from, begun_with)
-    manifest, examples, targets = lesson
     check_decoder(spec.input.decoder)
     clips = TrainClips(
-        manifest,
-        examples,
-        targets,
+        lesson.manifest,
+        lesson.examples,
+        lesson.targets,
         spec.input,
         flip=input.flip,
         seed=seed,
         clips_per_video=recipe.clips_per_video,
+        copies=lesson.copies,
     )
     figures = train(model, clips, recipe, folder=folder, machine=machine, title=title)
-    provenance |= {"manifest": manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
+    provenance |= {"manifest": lesson.manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
     checkpoint.save_weights(folder / WEIGHTS, model, spec, provenance)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return figures if begun_with is None else {**figures, "begun_with": begun_with.document()}

@@ -1,0 +1,79 @@
+"""The hashtags stage: W and the names of the classes → labels, and who carries them."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vidsemi.corpus.label_space import frequent, label_space, read_label_space, tagged_examples, write_label_space
+from vidsemi.corpus.manifest import Manifest
+from vidsemi.errors import UserError
+from vidsemi.files import atomic_path
+
+logger = logging.getLogger("vidsemi")
+
+LABEL_SPACE = "labels.csv"
+CARRIED = "carried.parquet"  # example_id int64, label int64: by example id, then label
+
+
+def hashtags_stage(
+    folder: Path, *, weak: Manifest, classes: list[str], synonyms: dict[str, list[str]], min_examples: int, title: str
+) -> dict[str, Any]:
+    """Choose the labels and find the examples that carry them.
+
+    Args:
+        folder: gets `LABEL_SPACE` and `CARRIED`.
+        weak: W.
+        classes: names of the classes of D.
+        synonyms: further tags of classes.
+        min_examples: labels with fewer are dropped.
+        title: for the log.
+
+    Returns:
+        Figures: how many labels, examples with and without one, and the labels that were dropped.
+
+    Raises:
+        UserError: W has no hashtags, or fewer than two labels are left.
+    """
+    everything = label_space(classes, synonyms)
+    example_ids, labels = tagged_examples(weak, everything, "the weak pre-training")
+    counts = np.bincount(labels, minlength=len(everything.labels))
+    space, dropped = frequent(everything, counts, min_examples)
+    if len(space.labels) < 2:
+        best = max(counts, default=0)
+        raise UserError(
+            f"{weak.file}: at least {min_examples} examples carry a hashtag of {len(space.labels)} labels (of the most "
+            f"frequent one {best} do), and two are needed; `vidsemi hashtags` tells more"
+        )
+    numbers = {label.tag: number for number, label in enumerate(space.labels)}
+    kept = np.array([numbers.get(label.tag, -1) for label in everything.labels])[labels]
+    example_ids, kept = example_ids[kept >= 0], kept[kept >= 0]
+    sizes = np.bincount(kept, minlength=len(space.labels))
+    write_label_space(folder / LABEL_SPACE, space, sizes.tolist())
+    with atomic_path(folder / CARRIED) as temporary:
+        pq.write_table(pa.table({"example_id": example_ids, "label": kept}), temporary, compression="zstd")
+    examples = len(np.unique(example_ids))
+    logger.info(
+        "%s: %d of %d examples carry one of %d labels; dropped for fewer than %d examples: %s",
+        title,
+        examples,
+        len(weak),
+        len(space.labels),
+        min_examples,
+        ", ".join(f"#{label.tag} ({count})" for label, count in dropped) or "none",
+    )
+    return {
+        "labels": len(space.labels),
+        "examples": examples,
+        "without": len(weak) - examples,
+        "dropped": {label.tag: count for label, count in dropped},
+    }
+
+
+def read_carried(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """What the stage found: names of the labels, example ids (N,) and labels (N,), an example once for each label."""
+    table = pq.read_table(folder / CARRIED)
+    return read_label_space(folder / LABEL_SPACE).names, *(table.column(name).to_numpy() for name in table.column_names)
