@@ -123,6 +123,30 @@ def tagged_examples(manifest: Manifest, space: LabelSpace, what: str) -> tuple[n
     return found[:, 0], found[:, 1]
 
 
+def count_examples(space: LabelSpace, labels: np.ndarray) -> np.ndarray:
+    """Examples of each label (L,) int64, from the numbers of labels that `tagged_examples` gives."""
+    return np.bincount(labels, minlength=len(space.labels))
+
+
+def frequent(
+    space: LabelSpace, counts: Sequence[int] | np.ndarray, min_examples: int
+) -> tuple[LabelSpace, list[tuple[Label, int]]]:
+    """The labels that enough examples carry.
+
+    Args:
+        space: the labels.
+        counts: examples of each (L,).
+        min_examples: fewest examples of a label that stays.
+
+    Returns:
+        The label space of those that stay, in their order (their examples are `counts[counts >= min_examples]`), and
+        the others with their examples. Tags of the others mean nothing any more.
+    """
+    pairs = [(label, int(count)) for label, count in zip(space.labels, counts, strict=True)]
+    kept = LabelSpace(tuple(label for label, count in pairs if count >= min_examples))
+    return kept, [(label, count) for label, count in pairs if count < min_examples]
+
+
 def _fields(manifest: Manifest) -> Iterator[tuple[int, str]]:
     """Example ids and their tags as text, a piece of the table in memory at a time."""
     first = 0
