@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidsemi.corpus.hashtags import canonical, join_tags, split_tags
-from vidsemi.corpus.label_space import label_space, read_label_space, tagged_examples, write_label_space
+from vidsemi.corpus.label_space import (
+    count_examples,
+    frequent,
+    label_space,
+    read_label_space,
+    tagged_examples,
+    write_label_space,
+)
 from vidsemi.corpus.manifest import load_manifest
 from vidsemi.errors import UserError
 
@@ -90,3 +97,16 @@ def test_a_label_space_is_read_as_it_was_written(tmp_path: Path):
     (tmp_path / "v.csv").write_text("tag,classes,examples,spellings\n#a,,,#b\n#b,,,\n")
     with pytest.raises(UserError, match="line 3: #b is a spelling of #a too"):
         read_label_space(tmp_path / "v.csv")
+
+
+def test_labels_of_too_few_examples_go_and_their_tags_with_them(write_csv: Callable[..., Path]):
+    rows = [[str(number), tags] for number, tags in enumerate(["#a #b", "#b", "#c #b #B", "#x", ""])]
+    manifest = load_manifest(write_csv("m.csv", ["path", "hashtags"], rows))
+    space = label_space(["a", "b", "c", "d"], {})
+    counts = count_examples(space, tagged_examples(manifest, space, "this test")[1])
+    assert counts.tolist() == [1, 3, 1, 0]
+    kept, dropped = frequent(space, counts, 1)
+    assert kept.names == ["#a", "#b", "#c"] and [(label.tag, count) for label, count in dropped] == [("d", 0)]
+    kept, dropped = frequent(space, counts, 3)
+    assert kept.numbers == {"b": 0} and [count for _, count in dropped] == [1, 1, 0]
+    assert tagged_examples(manifest, kept, "this test")[0].tolist() == [0, 1, 2]

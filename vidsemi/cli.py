@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vidsemi import __version__
-from vidsemi.commands import benchmarks, exports, manifests, models, networks, runs
+from vidsemi.commands import benchmarks, exports, hashtags, manifests, models, networks, runs
 from vidsemi.commands.answer import Answer
 from vidsemi.errors import UserError
 
@@ -120,6 +120,15 @@ def _parser() -> Parser:
     manifest.add_argument("--label-column", default="label", help="name of the label column (`table`)")
     manifest.add_argument("--verify", action="store_true", help="decode every file; write a table of what they are")
     _add_reading(manifest)
+
+    tags = _command(subparsers, "hashtags", hashtags.hashtags, "a label space of hashtags from names of classes")
+    tags.add_argument(
+        "--classes", required=True, metavar="FILE", help="names, one a line; a manifest with labels; or kinetics"
+    )
+    tags.add_argument("--synonyms", type=Path, metavar="CSV", help="further hashtags of classes: class,tag")
+    tags.add_argument("--manifest", type=Path, help="examples with hashtags, to count")
+    tags.add_argument("--min-examples", type=int, default=50, metavar="N", help="fewest of a label that stays (50)")
+    tags.add_argument("--output", type=Path, metavar="CSV", help="label space to write")
 
     score = _command(subparsers, "score", networks.score, "score a corpus with a network")
     _add_network(score)

@@ -1,6 +1,7 @@
 """What commands share."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from vidsemi.errors import UserError
@@ -22,6 +23,7 @@ def check_limits(options: argparse.Namespace) -> None:
         "frames": (1, 1e4),
         "size": (1, 1e4),
         "stride": (1, 1e4),
+        "min_examples": (0, 1e12),
     }
     for name, (least, most) in limits.items():
         value = getattr(options, name, None)
@@ -34,3 +36,15 @@ def reader_count(options: argparse.Namespace) -> int:
     from vidsemi.cores import usable_cores
 
     return options.workers if options.workers is not None else usable_cores()
+
+
+def read_class_names(file: Path) -> list[str]:
+    """The names of classes in a text file, one a line; empty lines do not count."""
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError:
+        raise UserError(f"{file} is not UTF-8 text") from None
+    names = [line for line in lines if line]
+    if not names or len(set(names)) < len(names):
+        raise UserError(f"{file} must name each class on a line of its own, and none twice")
+    return names

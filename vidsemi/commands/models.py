@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from vidsemi.commands.answer import Answer, check_limits
+from vidsemi.commands.answer import Answer, check_limits, read_class_names
 from vidsemi.errors import UserError
 
 
@@ -85,13 +85,7 @@ def flops(options: argparse.Namespace) -> Answer:
 
 def convert(options: argparse.Namespace) -> Answer:
     """Published weights → a checkpoint of ours."""
-    try:
-        names = [line.strip() for line in options.classes.read_text(encoding="utf-8").splitlines()]
-    except UnicodeDecodeError:
-        raise UserError(f"{options.classes} is not UTF-8 text") from None
-    classes = [name for name in names if name]
-    if not classes or len(set(classes)) < len(classes):
-        raise UserError(f"{options.classes} must name each class on a line of its own, and none twice")
+    classes = read_class_names(options.classes)
     from vidsemi.files import prepare_target
     from vidsemi.stages.networks import adopt, check_network
 

@@ -7,9 +7,10 @@ classes that share a tag become one label, since an example with that tag cannot
 import csv
 import difflib
 import io
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -127,9 +128,39 @@ def tagged_examples(manifest: Manifest, space: LabelSpace, what: str) -> tuple[n
         Example ids (N,) ascending int64 and numbers of labels (N,) int64; an example stands once for each label.
     """
     need_hashtags(manifest, what)
-    pairs = [(example_id, label) for example_id, field in _fields(manifest) for label in space.of(field)]
-    found = np.array(pairs, np.int64).reshape(-1, 2)
-    return found[:, 0], found[:, 1]
+    meaning = lru_cache(1 << 20)(space.of)  # most words stand in many examples
+    examples, labels = array("q"), array("q")
+    for example_id, field in _fields(manifest):
+        words = field.split() if "," not in field and ";" not in field else [field]
+        found = [label for word in words for label in meaning(word)]
+        for label in sorted(set(found)) if len(found) > 1 else found:
+            examples.append(example_id)
+            labels.append(label)
+    return np.array(examples, np.int64), np.array(labels, np.int64)
+
+
+def count_examples(space: LabelSpace, labels: np.ndarray) -> np.ndarray:
+    """Examples of each label (L,) int64, from the numbers of labels that `tagged_examples` gives."""
+    return np.bincount(labels, minlength=len(space.labels))
+
+
+def frequent(
+    space: LabelSpace, counts: Sequence[int] | np.ndarray, min_examples: int
+) -> tuple[LabelSpace, list[tuple[Label, int]]]:
+    """The labels that enough examples carry.
+
+    Args:
+        space: the labels.
+        counts: examples of each (L,).
+        min_examples: fewest examples of a label that stays.
+
+    Returns:
+        The label space of those that stay, in their order (their examples are `counts[counts >= min_examples]`), and
+        the others with their examples. Tags of the others mean nothing any more.
+    """
+    pairs = [(label, int(count)) for label, count in zip(space.labels, counts, strict=True)]
+    kept = LabelSpace(tuple(label for label, count in pairs if count >= min_examples))
+    return kept, [(label, count) for label, count in pairs if count < min_examples]
 
 
 def _fields(manifest: Manifest) -> Iterator[tuple[int, str]]:
