@@ -2,7 +2,7 @@
 
 The class is the direction of the drift. The world is a torus and the start is uniform on it, so in every single frame
 the shape is uniformly distributed whatever the class: only motion tells the classes apart. Unlabelled clips carry
-hashtags as people write them: in many spellings, often missing, sometimes wrong, of some classes far more than of others.
+hashtags as people write them: in many spellings, often missing, sometimes wrong, more of some classes than of others.
 
     python datasets/moving_shapes/prepare.py --output data/moving_shapes
 

@@ -107,15 +107,6 @@ def read_synonyms(file: Path, classes: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def frequent(
-    space: LabelSpace, counts: Sequence[int] | np.ndarray, min_examples: int
-) -> tuple[LabelSpace, list[tuple[Label, int]]]:
-    """The labels that at least `min_examples` examples carry, and the others with their counts."""
-    pairs = [(label, int(count)) for label, count in zip(space.labels, counts, strict=True)]
-    kept = tuple(label for label, count in pairs if count >= min_examples)
-    return LabelSpace(kept), [(label, count) for label, count in pairs if count < min_examples]
-
-
 def tagged_examples(manifest: Manifest, space: LabelSpace, what: str) -> tuple[np.ndarray, np.ndarray]:
     """Which examples carry a tag of a label space.
 

@@ -1,9 +1,10 @@
 """The name of a class → the hashtags that people write for it.
 
-The rule, for English names; others give their words joined, which stands first in any case:
+The rule, for English names; others give their words joined, which stand first in any case:
 
 1. Names are split into words at what is no letter, mark, number or apostrophe, and upper and lower case are one. What
-   stands in parentheses is left out: "tying knot (not on a tie)". Names of more than twelve words end here.
+   stands in parentheses is left out, but for one tag: "tying knot (not on a tie)". Names of more than twelve words end
+   here.
 2. Of "A or B" each stands in its place: "trimming or shaving beard" gives "trimming beard" and "shaving beard".
 3. Articles may go, and articles together with prepositions, "something", "person's" and the like, as long as two words
    stay: "running on treadmill" gives "running treadmill", and "swinging on something" stays as it is.
@@ -42,13 +43,13 @@ NOUNS_AT_END = {  # apple peel, bird feed, cow milk, gas pump, snow shovel, …
 
 
 def spellings(name: str) -> list[str]:
-    """Candidate tags of a class name in canonical form, the name itself first; none where it has no letters."""
-    found = [canonical(name)]
+    """Candidate tags of a class name in canonical form, its words joined first; none where it has no letters."""
     words = _words(re.sub(r"\([^()]*\)", " ", name))
+    found = ["".join(words)]
     if len(words) <= MOST_WORDS:
         phrases = [short for phrase in _alternatives(words) for short in _shortened(phrase)]
         found += ["".join(form) for phrase in phrases for form in [phrase, *_forms(phrase)]]
-    return [tag for tag in dict.fromkeys(map(canonical, found)) if tag]
+    return [tag for tag in dict.fromkeys(map(canonical, [*found, name])) if tag]
 
 
 def _words(name: str) -> list[str]:

@@ -8,7 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vidsemi.corpus.label_space import frequent, label_space, read_label_space, tagged_examples, write_label_space
+from vidsemi.corpus.label_space import (
+    count_examples,
+    frequent,
+    label_space,
+    read_label_space,
+    tagged_examples,
+    write_label_space,
+)
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.errors import UserError
 from vidsemi.files import atomic_path
@@ -40,7 +47,7 @@ def hashtags_stage(
     """
     everything = label_space(classes, synonyms)
     example_ids, labels = tagged_examples(weak, everything, "the weak pre-training")
-    counts = np.bincount(labels, minlength=len(everything.labels))
+    counts = count_examples(everything, labels)
     space, dropped = frequent(everything, counts, min_examples)
     if len(space.labels) < 2:
         best = max(counts, default=0)
@@ -48,11 +55,9 @@ def hashtags_stage(
             f"{weak.file}: at least {min_examples} examples carry a hashtag of {len(space.labels)} labels (of the most "
             f"frequent one {best} do), and two are needed; `vidsemi hashtags` tells more"
         )
-    numbers = {label.tag: number for number, label in enumerate(space.labels)}
-    kept = np.array([numbers.get(label.tag, -1) for label in everything.labels])[labels]
-    example_ids, kept = example_ids[kept >= 0], kept[kept >= 0]
-    sizes = np.bincount(kept, minlength=len(space.labels))
-    write_label_space(folder / LABEL_SPACE, space, sizes.tolist())
+    enough = counts >= min_examples
+    example_ids, kept = example_ids[enough[labels]], (np.cumsum(enough) - 1)[labels[enough[labels]]]
+    write_label_space(folder / LABEL_SPACE, space, count_examples(space, kept).tolist())
     with atomic_path(folder / CARRIED) as temporary:
         pq.write_table(pa.table({"example_id": example_ids, "label": kept}), temporary, compression="zstd")
     examples = len(np.unique(example_ids))
