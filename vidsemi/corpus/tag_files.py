@@ -68,8 +68,9 @@ def read_table_format(
             if vocabulary is not None and vocabulary.isdisjoint(tags):
                 found.left_out += 1
                 continue
-            values = [path, _text(label, "label"), join_tags(tags) or None]
-            values += [read(value, what) for (what, read), value in zip(READERS.items(), rest, strict=True)]
+            if rest.count(None) < len(rest):  # most tables have none of these columns
+                rest = [read(value, what) for (what, read), value in zip(READERS.items(), rest, strict=True)]
+            values = [path, _text(label, "label"), join_tags(tags) or None, *rest]
         except BrokenRowError as error:
             found.broken.append((number, str(error)))
             continue
