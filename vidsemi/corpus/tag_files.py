@@ -91,7 +91,7 @@ def read_yfcc100m(file: Path, root: Path, vocabulary: AbstractSet[str] | None = 
 
     - 25 columns: the number of the line, the photo's or video's id, a hash,
     - 23 columns: the id,
-    - 24 columns: the id and a hash, or the number of the line and the id, whichever fits.
+    - 24 columns: the id and a hash of 32 digits, or else the number of the line and the id.
 
     Args:
         file: the table.
@@ -124,8 +124,7 @@ def read_yfcc100m(file: Path, root: Path, vocabulary: AbstractSet[str] | None = 
 def _yfcc100m_id(row: list[str]) -> str:
     if not 23 <= len(row) <= 25:
         raise BrokenRowError(f"has {len(row)} columns, not 23 to 25")
-    # a hash has 32 digits of base 16, an id a dozen of base 10
-    is_numbered = len(row) == 25 or (len(row) == 24 and row[1].isdecimal() and len(row[1]) < 32)
+    is_numbered = len(row) == 25 or (len(row) == 24 and len(row[1]) != 32)  # 32 is what a hash has
     name = row[1] if is_numbered else row[0]
     if not (name.isascii() and name.isdecimal()) or row[-1] not in ("0", "1"):
         raise BrokenRowError("is no line of YFCC100M: no number as id, or no 0 or 1 at its end")
@@ -262,7 +261,10 @@ def _parquet_values(file: Path, table: pa.Table, names: dict[str, str]) -> Rows:
 
 def _check_columns(file: Path, columns: Sequence[str] | AbstractSet[str], names: dict[str, str]) -> None:
     """Refuse a table that says neither by path nor by id which files it is about, or has no column that was named."""
-    shown = ", ".join(name if name.isprintable() else ascii(name) for name in list(columns)[:50])
+    shown = ", ".join(
+        name if name.isprintable() else ascii(name)
+        for name in (columns if isinstance(columns, list) else sorted(columns))[:50]
+    )
     for name, column in names.items():
         is_needed = column != name or (name == "path" and names["id"] not in columns)
         if is_needed and column not in columns and columns:
