@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from vidsemi import cli
-from vidsemi.corpus.formats import portable_path, read_folder, read_kinetics, read_table_format, read_ucf101
+from vidsemi.corpus.formats import portable_paths, read_folder, read_kinetics, read_ucf101
 from vidsemi.corpus.manifest import Row, load_manifest, write_manifest
+from vidsemi.corpus.tag_files import read_table_format
 from vidsemi.errors import UserError
 
 WriteCsv = Callable[..., Path]
@@ -179,9 +180,8 @@ def test_tables_with_other_column_names(write_csv: WriteCsv, tmp_path: Path):
 
 
 def test_paths_in_manifests_move_with_their_folder(tmp_path: Path):
-    assert portable_path(str(tmp_path / "v" / "a.mp4"), tmp_path / "m.csv") == "v/a.mp4"
-    assert portable_path("/elsewhere/a.mp4", tmp_path / "m.csv") == "/elsewhere/a.mp4"
-    assert portable_path("s3://b/a.mp4", tmp_path / "m.csv") == "s3://b/a.mp4"
+    paths = [str(tmp_path / "v" / "a.mp4"), "/elsewhere/a.mp4", "s3://b/a.mp4"]
+    assert portable_paths(paths, tmp_path / "m.csv") == ["v/a.mp4", "/elsewhere/a.mp4", "s3://b/a.mp4"]
 
 
 def test_a_name_that_is_no_text_is_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

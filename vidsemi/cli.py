@@ -110,14 +110,17 @@ def _parser() -> Parser:
     run.add_argument("overrides", nargs="*", metavar="key.path=value", help="settings instead of those of the config")
 
     manifest = _command(subparsers, "manifest", manifests.manifest, "a manifest from a format that you have")
-    manifest.add_argument("format", choices=["table", "folder", "kinetics", "ucf101", "tar"])
+    manifest.add_argument("format", choices=["table", "folder", "kinetics", "ucf101", "yfcc100m", "tar"])
     manifest.add_argument(
-        "files", nargs="*", metavar="FILE", help="CSV, Parquet or split file; tars or folders of them, with {0..9} or *"
+        "files", nargs="*", metavar="FILE", help="table or split file; tars or folders of them, with {0..9} or *"
     )
     manifest.add_argument("--root", type=Path, help="folder of the videos or images")
     manifest.add_argument("--output", type=Path, help="manifest to write, .parquet or .csv")
     manifest.add_argument("--path-column", default="path", help="name of the path column (`table`)")
     manifest.add_argument("--label-column", default="label", help="name of the label column (`table`)")
+    manifest.add_argument("--hashtags-column", default="hashtags", help="name of the column of tags (`table`)")
+    manifest.add_argument("--id-column", default="id", help="without a path, the file below --root so called (`table`)")
+    manifest.add_argument("--vocabulary", type=Path, metavar="FILE", help="leave out examples without a tag of these")
     manifest.add_argument("--verify", action="store_true", help="decode every file; write a table of what they are")
     _add_reading(manifest)
 

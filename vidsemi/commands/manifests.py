@@ -1,10 +1,20 @@
 """`vidsemi manifest`: what users have becomes a manifest."""
 
 import argparse
+import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vidsemi.commands.answer import Answer, check_limits, reader_count
 from vidsemi.errors import UserError
+
+if TYPE_CHECKING:
+    from vidsemi.corpus.formats import Found
+
+logger = logging.getLogger("vidsemi")
+
+WITH_HASHTAGS = ("table", "yfcc100m")
 
 
 def manifest(options: argparse.Namespace) -> Answer:
@@ -14,6 +24,8 @@ def manifest(options: argparse.Namespace) -> Answer:
         raise UserError("--output M is needed; only `manifest table FILE --verify` can do without")
     if len(options.files) > 1 and options.format != "tar":
         raise UserError(f"the format {options.format} takes one file, not {len(options.files)}")
+    if options.vocabulary is not None and options.format not in WITH_HASHTAGS:
+        raise UserError(f"the format {options.format} has no hashtags, which --vocabulary needs")
     file = Path(options.files[0]) if options.files else None
     if options.output is None:
         document, text = {"manifest": str(file)}, ""
@@ -46,23 +58,57 @@ def _write_manifest(options: argparse.Namespace, file: Path | None) -> Answer:
         found = formats.read_folder(root)
     elif file is None:
         raise UserError(f"the format {options.format} needs a file: vidsemi manifest {options.format} FILE --output M")
-    elif options.format == "table":
-        columns = {"path_column": options.path_column, "label_column": options.label_column}
-        found = formats.read_table_format(file, root, **columns)
-    elif root is None:
+    elif root is None and options.format != "table":
         raise UserError(f"the format {options.format} needs --root, the folder of the videos or images")
+    elif options.format in WITH_HASHTAGS:
+        found = _read_tags(options, file)
     else:
         read = formats.read_kinetics if options.format == "kinetics" else formats.read_ucf101
         found = read(file, root)
-    if not found.columns:
-        example = f", such as {found.missing[0]}" if found.missing else ""
-        raise UserError(f"not one of the {len(found.missing)} files listed in {file} is under {root}{example}")
-    found.columns["path"] = [formats.portable_path(path, output) for path in found.columns["path"]]
+    examples = len(found.columns.get("path", []))
+    if not examples:
+        raise UserError(_why_none(found, file, root))
+    found.columns["path"] = formats.portable_paths(found.columns["path"], output)
     write_manifest(output, found.columns)
-    examples = len(found.columns["path"])
     what = "files have names that are not UTF-8" if options.format == "folder" else "listed files are not there"
     text = f"{output}: {examples} examples" + _list_missing(output, found.missing, what)
-    return {"manifest": str(output), "examples": examples, "missing": len(found.missing)}, text
+    document = {"manifest": str(output), "examples": examples, "missing": len(found.missing)}
+    if options.format not in WITH_HASHTAGS:
+        return document, text
+    if found.elsewhere:
+        text += f"; {found.elsewhere} lines are of files that are not there"
+    if found.left_out:
+        text += f"; {found.left_out} examples without a tag of {options.vocabulary} are left out"
+    text += _list_broken(output, found.broken)
+    return {
+        **document,
+        "elsewhere": found.elsewhere,
+        "left_out": found.left_out,
+        "broken": len(found.broken),
+    }, text
+
+
+def _read_tags(options: argparse.Namespace, file: Path) -> "Found":
+    """Read a format with hashtags; of examples with tags of a vocabulary, if there is one."""
+    from vidsemi.corpus.label_space import read_label_space
+    from vidsemi.corpus.tag_files import read_table_format, read_yfcc100m
+
+    vocabulary = None if options.vocabulary is None else read_label_space(options.vocabulary).numbers.keys()
+    if options.format == "yfcc100m":
+        return read_yfcc100m(file, options.root, vocabulary)
+    names = ("path_column", "label_column", "hashtags_column", "id_column")
+    columns = {name: getattr(options, name) for name in names}
+    return read_table_format(file, options.root, **columns, vocabulary=vocabulary)
+
+
+def _why_none(found: "Found", file: Path | None, root: Path | None) -> str:
+    if found.left_out:
+        return f"not one of the {found.left_out} examples of {file} has a tag of the vocabulary"
+    if found.elsewhere:
+        return f"not one of the {found.elsewhere} files of {file} is under {root}"
+    name = found.missing[0] if found.missing else ""
+    example = f", such as {name if name.isprintable() else ascii(name)}" if name else ""
+    return f"not one of the {len(found.missing)} files listed in {file} is under {root}{example}"
 
 
 def _index_tars(options: argparse.Namespace) -> Answer:
@@ -94,3 +140,17 @@ def _list_missing(manifest: Path, lines: list[str], what: str) -> str:
         return ""
     write_text(missing, "\n".join(lines) + "\n")
     return f"; {len(lines)} {what}, see {missing}"
+
+
+def _list_broken(manifest: Path, broken: Sequence[tuple[int, str]]) -> str:
+    """Write the numbers of broken lines to a file beside a manifest, the first ten to the log; says so."""
+    from vidsemi.files import write_text
+
+    file = manifest.with_suffix(".broken.txt")
+    file.unlink(missing_ok=True)
+    if not broken:
+        return ""
+    lines = [f"line {number}: {wrong}" for number, wrong in sorted(broken)]
+    write_text(file, "\n".join(lines) + "\n")
+    logger.warning("%d broken lines are left out:\n  %s", len(lines), "\n  ".join(lines[:10]))
+    return f"; {len(lines)} lines are broken, see {file}"

@@ -9,9 +9,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
-
-from vidsemi.corpus.manifest import COLUMNS, read_table, resolve
 from vidsemi.errors import UserError
 
 VIDEO_SUFFIXES = {
@@ -34,44 +31,26 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 @dataclass
 class Found:
-    """Examples as columns of one length, and what was listed but is not there.
+    """Examples as columns of one length, and what did not become one.
 
     Attributes:
         columns: values by column name of a manifest; `path` as it can be opened from here.
         missing: files that were listed and not found, as listed.
+        elsewhere: number of lines about files that nobody expects to be here.
+        left_out: number of examples without a tag that was asked for.
+        broken: numbers of lines that could not be read, from 1, and why.
     """
 
     columns: dict[str, list] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    elsewhere: int = 0
+    left_out: int = 0
+    broken: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, **values: object) -> None:
         """Append one example; every call names the same columns."""
         for name, value in values.items():
             self.columns.setdefault(name, []).append(value)
-
-
-def read_table_format(file: Path, root: Path | None, *, path_column: str, label_column: str) -> Found:
-    """A CSV with a header or a Parquet file whose path and label columns may have other names."""
-    table = read_table(file)
-    if path_column not in table.column_names:
-        raise UserError(f"{file} has no column '{path_column}'; its columns are: {', '.join(table.column_names)}")
-    if label_column not in table.column_names and label_column != "label":
-        raise UserError(f"{file} has no column '{label_column}'; its columns are: {', '.join(table.column_names)}")
-    kept = {name: name for name in table.column_names if name in COLUMNS and name not in ("path", "label")}
-    kept |= {
-        column: name
-        for column, name in ((path_column, "path"), (label_column, "label"))
-        if column in table.column_names
-    }
-    try:
-        columns = {name: table.column(column).cast(COLUMNS[name]).to_pylist() for column, name in kept.items()}
-    except (pa.ArrowException, KeyError) as error:
-        raise UserError(f"{file} has a column of a wrong type, or twice: {error}") from None
-    for row, path in enumerate(columns["path"]):
-        if not path:
-            raise UserError(f"{file}: row {row} has no path")
-    columns["path"] = [resolve(path, root or file.parent) for path in columns["path"]]
-    return Found(columns)
 
 
 def read_folder(root: Path) -> Found:
@@ -82,7 +61,7 @@ def read_folder(root: Path) -> Found:
     found = Found()
     for file in media_files(root):
         parts = file.relative_to(root).parts
-        if _is_no_text(str(file)):
+        if is_no_text(str(file)):
             found.missing.append(str(file).encode("utf-8", "backslashreplace").decode())
             continue
         if len(parts) < 2:
@@ -143,12 +122,11 @@ def read_ucf101(file: Path, root: Path) -> Found:
     return found
 
 
-def portable_path(path: str, manifest: Path) -> str:
-    """A path as a manifest should hold it: relative to the manifest's folder if it lies below it, else absolute."""
-    if "://" in path:
-        return path
-    folder, absolute = manifest.parent.resolve(), Path(os.path.abspath(path))
-    return str(absolute.relative_to(folder) if absolute.is_relative_to(folder) else absolute)
+def portable_paths(paths: Iterable[str], manifest: Path) -> list[str]:
+    """Paths as a manifest should hold them: relative to the manifest's folder if they lie below it, else absolute."""
+    folder = os.path.join(manifest.parent.resolve(), "")
+    absolute = (path if "://" in path else os.path.abspath(path) for path in paths)
+    return [path.removeprefix(folder) for path in absolute]
 
 
 def _ucf101_numbers(file: Path) -> dict[str, str]:
@@ -177,9 +155,9 @@ def _csv_rows(file: Path, needed: Iterable[str]) -> Iterator[tuple[int, dict[str
         yield reader.line_num, row
 
 
-def _is_no_text(path: str) -> bool:
-    """Whether a name has bytes that are not UTF-8, so that no table can hold it."""
-    return any("\ud800" <= letter <= "\udfff" for letter in path)
+def is_no_text(text: str) -> bool:
+    """Whether a text has bytes that are not UTF-8, so that no table can hold it."""
+    return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _raise(error: OSError) -> None:

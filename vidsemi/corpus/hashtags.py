@@ -1,6 +1,5 @@
 """Hashtags as people write them → one canonical form a tag. They are text from strangers, and only ever compared."""
 
-import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
@@ -38,14 +37,16 @@ def split_tags(field: str | Iterable[str] | None) -> list[str]:
     if field is None:
         return []
     if isinstance(field, str):
-        field = re.split("[,;]", field) if "," in field or ";" in field else field.split()
-    pieces = (piece for part in field for piece in (part.split("#") if "#" in part else (part,)))
-    return list(dict.fromkeys(filter(None, map(canonical, pieces))))
+        commas = field.replace(";", ",")
+        pieces = commas.replace("#", ",").split(",") if "," in commas else field.replace("#", " ").split()
+    else:
+        pieces = [piece for part in field for piece in part.split("#")]
+    return list(dict.fromkeys(filter(None, map(canonical, filter(None, pieces)))))
 
 
 def join_tags(tags: Iterable[str]) -> str:
     """Canonical tags as a manifest's column `hashtags` holds them: `#a #b`."""
-    return " ".join(f"#{tag}" for tag in tags)
+    return " #".join(["", *tags])[1:]
 
 
 def need_hashtags(manifest: Manifest, what: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from vidsemi.corpus.formats import portable_path
+from vidsemi.corpus.formats import portable_paths
 from vidsemi.corpus.manifest import COLUMNS, Row, write_tables
 from vidsemi.corpus.tar import COLUMN_NAMES, index_tar
 from vidsemi.errors import DecodeError, UserError
@@ -69,9 +69,7 @@ def _tables(tars: list[Path], manifest: Path, summary: Summary, workers: int, se
                 continue
             summary.examples += len(index.columns["member"])
             summary.left_out += index.left_out
-            yield pa.table(
-                {**index.columns, "path": [portable_path(path, manifest) for path in index.columns["path"]]}, SCHEMA
-            )
+            yield pa.table({**index.columns, "path": portable_paths(index.columns["path"], manifest)}, SCHEMA)
     if not summary.examples:
         why = f": {summary.damaged[0]}" if summary.damaged else ""
         raise UserError(f"there is not one video or image in {len(tars)} tars{why}")
