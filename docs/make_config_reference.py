@@ -29,6 +29,7 @@ def sections() -> Iterator[type[BaseModel]]:
         "OwnInput",
         "Teacher",
         "Student",
+        "Hashtags",
         "Train",
         "Recipe",
         "Score",

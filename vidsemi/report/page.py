@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vidsemi import __version__
+from vidsemi.report.hashtags import HEADER, HashtagSection
 from vidsemi.report.selections import SelectionSection
 from vidsemi.report.speed import Speeds
 from vidsemi.report.summary import Line
@@ -28,6 +29,13 @@ img { max-width: 100%; } small { color: #777; } .warning { color: #a40000; }
 {% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>
 {% for note in notes %}<p>{{ note }}</p>
+{% endfor %}{% for section in hashtags %}<h2>{{ section.title }}</h2>
+<p>{% for line in section.lines %}{{ line }}<br>
+{% endfor %}</p>
+<details><summary>All labels</summary><table>
+<tr>{% for cell in hashtag_header %}<th>{{ cell }}</th>{% endfor %}</tr>
+{% for row in section.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</table></details>
 {% endfor %}{% for section in sections %}<h2>{{ section.title }}</h2>
 <p>{% for line in section.lines %}{{ line }}<br>
 {% endfor %}</p>
@@ -69,6 +77,7 @@ def html_page(
     pictures: Sequence[Picture],
     sections: Sequence[SelectionSection] = (),
     speeds: Speeds | None = None,
+    hashtags: Sequence[HashtagSection] = (),
 ) -> str:
     """The page; all texts are escaped.
 
@@ -78,6 +87,7 @@ def html_page(
         pictures: of accuracy.
         sections: the selections.
         speeds: what the lines' speeds were measured with; None where they were not.
+        hashtags: the labels that were learnt from hashtags.
     """
     import jinja2
 
@@ -89,6 +99,8 @@ def html_page(
         rows=rows,
         notes=notes(lines, speeds),
         pictures=pictures,
+        hashtags=hashtags,
+        hashtag_header=HEADER,
         sections=sections,
         class_header=CLASS_HEADER,
         version=__version__,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidsemi.files import prepare_target, write_bytes, write_json, write_text
 from vidsemi.report.accuracy_plot import FLOPS, SPEED, plot_accuracy
+from vidsemi.report.hashtags import hashtag_sections, hashtags_markdown
 from vidsemi.report.page import Picture, html_page
 from vidsemi.report.paper import paper_lines
 from vidsemi.report.records import csv_text, records
@@ -60,7 +61,7 @@ def write_report(
         "notes": notes(lines, speeds),
     }
     title = ", ".join(named)
-    sections = selection_sections(named)
+    sections, labels = selection_sections(named), hashtag_sections(named)
     pictures = [Picture("accuracy_flops", "top-1 accuracy against multiply-adds", plot_accuracy(lines, FLOPS, "svg"))]
     write_bytes(output / "accuracy_flops.png", plot_accuracy(lines, FLOPS, "png"))
     if measured:
@@ -69,10 +70,13 @@ def write_report(
     for picture in pictures:
         write_bytes(output / f"{picture.name}.svg", picture.svg)
     links = "\n".join(f"![{picture.title}]({picture.name}.svg)\n" for picture in pictures)
-    write_text(output / "results.md", f"# {title}\n\n{table}\n{links}{selections_markdown(sections)}")
+    write_text(
+        output / "results.md",
+        f"# {title}\n\n{table}\n{links}{hashtags_markdown(labels)}{selections_markdown(sections)}",
+    )
     write_text(output / "results.csv", csv_text(lines, speed=measured))
     write_json(output / "report.json", document)
-    write_text(output / "report.html", html_page(title, lines, pictures, sections, speeds))
+    write_text(output / "report.html", html_page(title, lines, pictures, sections, speeds, labels))
     if not measured:  # of an earlier report, whose table is gone
         for kind in ("svg", "png"):
             (output / f"accuracy_speed.{kind}").unlink(missing_ok=True)

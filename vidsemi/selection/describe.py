@@ -75,7 +75,7 @@ def shortened(rows: list[tuple[str, ...]], most: int = 20) -> list[tuple[str, ..
     if len(rows) <= most:
         return rows
     head = most // 2
-    left_out = (f"… {len(rows) - most} more", *[""] * (len(CLASS_HEADER) - 1))
+    left_out = (f"… {len(rows) - most} more", *[""] * (len(rows[0]) - 1))
     return [*rows[:head], left_out, *rows[len(rows) - (most - head) :]]
 
 

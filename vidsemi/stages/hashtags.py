@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vidsemi.corpus.label_space import (
+    Label,
     count_examples,
     frequent,
     label_space,
@@ -40,7 +41,7 @@ def hashtags_stage(
         title: for the log.
 
     Returns:
-        Figures: how many labels, examples with and without one, and the labels that were dropped.
+        Figures: examples with and without a label, and the labels that were kept and dropped with their examples.
 
     Raises:
         UserError: W has no hashtags, or fewer than two labels are left.
@@ -57,7 +58,8 @@ def hashtags_stage(
         )
     enough = counts >= min_examples
     example_ids, kept = example_ids[enough[labels]], (np.cumsum(enough) - 1)[labels[enough[labels]]]
-    write_label_space(folder / LABEL_SPACE, space, count_examples(space, kept).tolist())
+    sizes = count_examples(space, kept).tolist()
+    write_label_space(folder / LABEL_SPACE, space, sizes)
     with atomic_path(folder / CARRIED) as temporary:
         pq.write_table(pa.table({"example_id": example_ids, "label": kept}), temporary, compression="zstd")
     examples = len(np.unique(example_ids))
@@ -71,11 +73,16 @@ def hashtags_stage(
         ", ".join(f"#{label.tag} ({count})" for label, count in dropped) or "none",
     )
     return {
-        "labels": len(space.labels),
         "examples": examples,
         "without": len(weak) - examples,
-        "dropped": {label.tag: count for label, count in dropped},
+        "min_examples": min_examples,
+        "labels": [_figures(label, count) for label, count in zip(space.labels, sizes, strict=True)],
+        "dropped": [_figures(label, count) for label, count in dropped],
     }
+
+
+def _figures(label: Label, examples: int) -> dict[str, Any]:
+    return {"tag": label.tag, "classes": label.classes, "examples": examples}
 
 
 def read_carried(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:

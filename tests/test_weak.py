@@ -1,0 +1,239 @@
+"""Weak pre-training: labels of W, how often examples stand in a pass, and the four approaches in one run."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidsemi import cli, pipeline
+from vidsemi.config import Config
+from vidsemi.config_file import load_config
+from vidsemi.corpus.label_space import read_label_space
+from vidsemi.corpus.manifest import load_manifest
+from vidsemi.engine import checkpoint
+from vidsemi.engine.resampling import RULES, replication_factors, whole_copies
+from vidsemi.errors import UserError
+from vidsemi.media.datasets import ExampleOrder, Targets
+from vidsemi.report.hashtags import hashtag_sections, hashtags_markdown
+from vidsemi.report.page import html_page
+from vidsemi.stages.corpora import Corpora
+from vidsemi.stages.hashtags import hashtags_stage, read_carried
+from vidsemi.stages.train import hashtag_lesson
+
+FOUR = "approaches=[supervised,weakly_supervised,semi_supervised,semi_weakly_supervised]"
+WEAK = [
+    FOUR,
+    "train.weak_pretrain={examples: 24, batch_size: 8, learning_rate: 0.01}",
+    "hashtags.min_examples=1",
+]
+
+labelings = st.lists(st.sets(st.integers(0, 5), min_size=1, max_size=3), min_size=1, max_size=40)
+
+
+def targets_of(labeling: list[set[int]], classes: int = 6) -> Targets:
+    offsets = np.cumsum([0, *map(len, labeling)])
+    return Targets(offsets, np.array([label for one in labeling for label in sorted(one)]), classes)
+
+
+@given(labelings, st.sampled_from(sorted(RULES)))
+def test_factors_are_those_of_the_definition(labeling: list[set[int]], rule: str):
+    frequency = {label: sum(label in one for one in labeling) / len(labeling) for label in range(6)}
+    most = max(frequency.values())
+    phi = {"natural": lambda x: 1.0, "square_root": lambda x: x**0.5, "uniform": lambda x: x}[rule]
+    expected = [max(max(1.0, phi(most / frequency[label])) for label in one) for one in labeling]
+    assert replication_factors(targets_of(labeling), rule) == pytest.approx(expected)
+
+
+def test_uniform_makes_all_labels_equally_frequent_and_the_square_root_half_as_unequal():
+    labels = np.repeat(np.arange(3), [100, 25, 4])
+    targets = Targets.single(labels, 3)
+    mass = {rule: np.bincount(labels, weights=replication_factors(targets, rule)) for rule in RULES}
+    assert mass["uniform"] == pytest.approx([100, 100, 100])
+    assert mass["square_root"] == pytest.approx([100, 50, 20])
+    assert mass["natural"] == pytest.approx([100, 25, 4])
+
+
+@given(st.floats(1, 50), st.integers(0, 2**63))
+def test_copies_are_the_factor_on_average(factor: float, seed: int):
+    copies = whole_copies(np.full(20_000, factor), seed)
+    assert set(copies) <= {int(factor), int(factor) + 1}
+    assert copies.mean() == pytest.approx(factor, abs=0.025)  # 7 standard deviations of a coin
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=12).filter(any), st.integers(0, 60))
+def test_a_pass_holds_every_copy_once_from_any_position(copies: list[int], start: int):
+    order = {"copies": np.array(copies), "seed": 3, "stop": 80}
+    whole = list(ExampleOrder(start=0, **order))
+    keys = [(index, copy) for index, times in enumerate(copies) for copy in range(times)]
+    for pass_number in range(80 // len(keys)):
+        one = whole[pass_number * len(keys) : (pass_number + 1) * len(keys)]
+        assert sorted(one) == [(pass_number, *key) for key in keys]
+    assert list(ExampleOrder(start=start, **order)) == whole[start:]
+    assert all(isinstance(number, int) for key in whole for number in key)  # what a worker gets is small
+
+
+@pytest.fixture
+def weak(write_csv: Callable[..., Path]) -> Path:
+    """Six examples: "#a" four times, "#bee" three times, "#c" once."""
+    tags = ["#a", "#A #x", "bee, a", "#b_e_e", "#a #bee #c", ""]
+    return write_csv("weak.csv", ["path", "hashtags"], [[f"{n}.mp4", tag] for n, tag in enumerate(tags)])
+
+
+def test_the_stage_finds_who_carries_which_label(weak: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    manifest = load_manifest(weak)
+    options = {"weak": manifest, "classes": ["c", "bee", "a"], "synonyms": {"bee": ["wasp"]}, "title": "hashtags"}
+    with caplog.at_level("INFO"):
+        figures = hashtags_stage(tmp_path, min_examples=2, **options)
+    names, examples, labels = read_carried(tmp_path)
+    assert names == ["#bee", "#a"]
+    assert list(zip(examples.tolist(), labels.tolist(), strict=True)) == [
+        *[(0, 1), (1, 1), (2, 0), (2, 1), (3, 0), (4, 0), (4, 1)]
+    ]
+    assert figures == {
+        "examples": 5,
+        "without": 1,
+        "min_examples": 2,
+        "labels": [{"tag": "bee", "classes": ("bee",), "examples": 3}, {"tag": "a", "classes": ("a",), "examples": 4}],
+        "dropped": [{"tag": "c", "classes": ("c",), "examples": 1}],
+    }
+    assert "dropped for fewer than 2 examples: #c (1)" in caplog.text
+    assert "wasp" in read_label_space(tmp_path / "labels.csv").labels[0].spellings
+    with pytest.raises(UserError, match="at least 4 examples carry a hashtag of 1 labels"):
+        hashtags_stage(tmp_path, min_examples=4, **options)
+
+    lesson = hashtag_lesson(Corpora(manifest, manifest, None, [], manifest), tmp_path, "uniform", seed=0)
+    assert lesson.examples.tolist() == [0, 1, 2, 3, 4]
+    assert [lesson.targets.dense(i).tolist() for i in (0, 2, 3)] == [[0, 1], [0.5, 0.5], [1, 0]]  # 1/k on each of k
+    assert lesson.copies is not None
+    assert lesson.copies.tolist()[:2] == [1, 1]
+    assert set(lesson.copies.tolist()[2:]) <= {1, 2}  # 4/3
+
+
+def run_of(config: Config) -> tuple[Path, dict[str, dict]]:
+    folder = Path(config.output)
+    return folder, {
+        file.parent.relative_to(folder).as_posix(): json.loads(file.read_text()) for file in folder.rglob("stage.json")
+    }
+
+
+def test_four_approaches_in_one_run_share_what_they_have_in_common(tiny_config: Callable[..., Path]):
+    """The teacher is the student's own network here, so each of the two is one training and one test."""
+    config = load_config(str(tiny_config()), WEAK)
+    rows = pipeline.run(config)
+    approaches = ["supervised", "weakly_supervised", "semi_supervised", "semi_weakly_supervised"]
+    assert [(row["student"], row["approach"]) for row in rows] == [
+        ("teacher", "teacher"),
+        ("teacher", "weakly_supervised_teacher"),
+        *(("small", approach) for approach in approaches),
+    ]
+    folder, stages = run_of(config)
+    assert sorted(stages) == sorted(
+        [
+            "hashtags",
+            *(f"seed0/teacher/{stage}" for stage in ("train", "evaluate", "score", "select")),
+            *(
+                f"seed0/weakly_supervised_teacher/{stage}"
+                for stage in ("pretrain", "finetune", "evaluate", "score", "select")
+            ),
+            *(
+                f"seed0/small/{approach}/{stage}"
+                for approach in approaches[2:]
+                for stage in ("pretrain", "finetune", "evaluate")
+            ),
+        ]
+    )
+    by_approach = {row["approach"]: row["weights"] for row in rows if row["student"] == "small"}
+    assert by_approach["weakly_supervised"] == rows[1]["weights"]
+    network, spec = checkpoint.load_weights(folder / "seed0/weakly_supervised_teacher/pretrain/weights.pt")
+    assert spec.classes[0] == "#driftingeast"
+    assert network.fc.out_features == len(spec.classes) == len(stages["hashtags"]["figures"]["labels"])
+    fresh = stages["seed0/weakly_supervised_teacher/finetune"]["figures"]["begun_with"]
+    assert "fc.weight" in json.dumps(fresh)  # the head of the hashtags is not that of the classes
+
+    (section,) = hashtag_sections({"run": folder})
+    assert "| #driftingeast" in hashtags_markdown([section])
+    assert "<td>#driftingeast</td>" in html_page("run", [], [], hashtags=[section])
+    assert pipeline.run(config) == rows  # all is done
+
+
+def test_a_killed_weak_pretraining_ends_with_the_same_weights(
+    tiny_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+):
+    from vidsemi.engine import train as loop
+
+    overrides = [*WEAK, "approaches=[weakly_supervised]", "machine.checkpoint_seconds=0.000001"]
+
+    def weights(output: str) -> bytes:
+        config = load_config(str(tiny_config()), [*overrides, f"output={output}"])
+        pipeline.run(config, until="weak_pretrain")
+        return (Path(config.output) / "seed0/small/weakly_supervised/pretrain/weights.pt").read_bytes()
+
+    folder = Path(load_config(str(tiny_config())).output).parent
+    straight = weights(f"{folder}/straight")
+    step, steps = loop._step, []
+
+    def dies(*arguments: object) -> float:
+        steps.append(1)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        return step(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "_step", dies)
+    with pytest.raises(KeyboardInterrupt):
+        weights(f"{folder}/killed")
+    assert weights(f"{folder}/killed") == straight
+    assert len(steps) == 4  # two, the one that died, and that one again
+
+
+def test_w_may_be_a_corpus_of_its_own(tiny_config: Callable[..., Path], shapes: Path, tmp_path: Path):
+    weak = tmp_path / "w.csv"
+    weak.write_text(f"path,hashtags\n{shapes}/labeled/00000.mp4,#drifteast\n{shapes}/labeled/00001.mp4,#northdrift\n")
+    overrides = [*WEAK, "approaches=[weakly_supervised]", f"data.weak={weak}", "data.unlabeled=null", "teacher=null"]
+    config = load_config(str(tiny_config()), overrides)
+    pipeline.run(config, until="hashtags")
+    _, stages = run_of(config)
+    assert [label["tag"] for label in stages["hashtags"]["figures"]["labels"]] == ["driftingeast", "driftingnorth"]
+    document, text = pipeline.check(config)
+    assert document["weak"] == 2
+    assert "2 weak" in text
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["data.unlabeled={shapes}/labeled.csv"], "has no column 'hashtags', which the weak pre-training"),
+        (["hashtags.synonyms={shapes}/labeled.csv"], "expected a class and a tag"),
+        (["hashtags.resampling=cubic"], "resampling"),
+        (["train.weak_pretrain=null"], "the approach weakly_supervised needs the key train.weak_pretrain"),
+        (["data.weak=nowhere.csv"], "there is no manifest nowhere.csv"),
+    ],
+)
+def test_what_is_missing_is_said_in_a_line(
+    overrides: list[str],
+    words: str,
+    tiny_config: Callable[..., Path],
+    shapes: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    given = [*WEAK, *(override.format(shapes=shapes) for override in overrides)]
+    assert cli.main(["run", "--cfg", str(tiny_config()), "--check", *given]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def test_synonyms_are_those_of_selection_too(tiny_config: Callable[..., Path], tmp_path: Path):
+    """balanced_with_tags takes the examples that the same label space finds."""
+    (tmp_path / "s.csv").write_text("class,tag\n" + "".join(f"drifting west,{tag}\n" for tag in ("love", "instavideo")))
+    chosen = []
+    for number, more in enumerate(([], [f"hashtags.synonyms={tmp_path}/s.csv"])):
+        overrides = ["select.policy=balanced_with_tags", "approaches=[semi_supervised]", f"output={tmp_path}/{number}"]
+        config = load_config(str(tiny_config()), [*overrides, *more])
+        pipeline.run(config, until="select")
+        _, stages = run_of(config)
+        chosen.append(stages["seed0/teacher/select"]["figures"]["rows"])
+    assert chosen[1] > chosen[0]
