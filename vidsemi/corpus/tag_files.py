@@ -240,7 +240,7 @@ def _open_table(file: Path, names: dict[str, str], broken: Broken) -> tuple[Abst
 def _json_values(file: Path, names: list[str], seen: set[str], broken: Broken) -> Rows:
     for number, row in json_rows(file, broken):
         seen.update(row)
-        yield number, [row.get(name) for name in names]
+        yield number, list(map(row.get, names))
 
 
 def _parquet_values(file: Path, table: pa.Table, names: dict[str, str]) -> Rows:
