@@ -21,7 +21,8 @@ from vidsemi.corpus.manifest import COLUMNS, read_table
 from vidsemi.corpus.text_rows import Broken, csv_rows, json_rows, tab_rows, text_suffix
 from vidsemi.errors import UserError
 
-Rows = Iterator[tuple[int, Sequence[Any]]]  # numbers of lines, and what stands in the columns asked for; None for none
+# numbers of lines, from 1, and what stands in the columns asked for; None where nothing does
+Rows = Iterator[tuple[int, Sequence[Any]]]
 
 
 class BrokenRowError(ValueError):
@@ -87,7 +88,7 @@ def read_yfcc100m(file: Path, root: Path, vocabulary: AbstractSet[str] | None = 
     """The table of YFCC100M as it is distributed, perhaps .gz or .bz2: photos and videos, a line each.
 
     There are three forms, told apart by the number of columns. All end in the same 22, the user's id first, the tags
-    seventh, 0 for a photo or 1 for a video last; before them stand
+    eighth, 0 for a photo or 1 for a video last; before them stand
 
     - 25 columns: the number of the line, the photo's or video's id, a hash,
     - 23 columns: the id,
@@ -239,7 +240,7 @@ def _open_table(file: Path, names: dict[str, str], broken: Broken) -> tuple[Abst
 def _json_values(file: Path, names: list[str], seen: set[str], broken: Broken) -> Rows:
     for number, row in json_rows(file, broken):
         seen.update(row)
-        yield number, [row.get(name) for name in names]
+        yield number, list(map(row.get, names))
 
 
 def _parquet_values(file: Path, table: pa.Table, names: dict[str, str]) -> Rows:
@@ -256,7 +257,7 @@ def _parquet_values(file: Path, table: pa.Table, names: dict[str, str]) -> Rows:
                 columns[name] = [None] * table.num_rows
     except pa.ArrowException as error:
         raise UserError(f"{file} has a column of a wrong type: {error}") from None
-    yield from enumerate(zip(*columns.values(), strict=True))
+    yield from enumerate(zip(*columns.values(), strict=True), start=1)
 
 
 def _check_columns(file: Path, columns: Sequence[str] | AbstractSet[str], names: dict[str, str]) -> None:
