@@ -37,11 +37,11 @@ ANGLE_JITTER = 12.0  # degrees
 CLUTTER_PIECES = 10
 CLUTTER_LEVEL, CLUTTER_CONTRAST = 0.3, 0.4  # mean grey and range of the colours, 1 is white
 SHAPE_LEVEL, SHAPE_CONTRAST = 0.7, 0.6
-TAGGED = 0.8  # share of the clips of the most popular class that have its hashtag
-POPULARITY = -0.75  # that share falls with the rank of a class to this power: the eighth has a fifth of the first
+TAGGED = 0.95  # share of the clips of the most popular class that have its hashtag
+POPULARITY = -0.5  # that share falls with the rank of a class to this power: the eighth has a third of the first
 ANY_TAG = 0.75  # share of clips with tags that tell nothing
-ASTRAY = 0.15  # share of clips of no class with a class's hashtag
-WRONG, SECOND = 0.15, 0.1  # shares of hashtags that are another class's, or stand beside another class's
+ASTRAY = 0.1  # share of clips of no class with a class's hashtag
+WRONG, SECOND = 0.1, 0.05  # shares of hashtags that are another class's, or stand beside another class's
 SPELLINGS = [  # {} is the direction
     "#drifting{}", "#Drifting{}", "#drift_{}", "#drift{}", "#{}drifting", "#{}Drift", "#DRIFTING{}", "drifting {}",
     "%23drift+{}",
