@@ -62,8 +62,7 @@ def _write_manifest(options: argparse.Namespace, file: Path | None) -> Answer:
         read = formats.read_kinetics if options.format == "kinetics" else formats.read_ucf101
         found = read(file, root)
     need_examples(found, file, root)
-    what = "files have names that are not UTF-8" if options.format == "folder" else "listed files are not there"
-    text = write_found(output, found, what, options.vocabulary)
+    text = write_found(output, found, options.vocabulary)
     document = {"manifest": str(output), "examples": len(found.columns["path"]), "missing": len(found.missing)}
     if options.format not in WITH_HASHTAGS:
         return document, text

@@ -28,6 +28,7 @@ VIDEO_SUFFIXES = {
     ".ogv",
 }
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+NO_TEXT = "files have names that are not UTF-8"
 
 
 @dataclass
@@ -36,7 +37,8 @@ class Found:
 
     Attributes:
         columns: values by column name of a manifest; `path` as it can be opened from here.
-        missing: files that were listed and not found, as listed.
+        missing: files that were listed and not found, as listed, or whatever `missing_are` says.
+        missing_are: what the missing are, for people.
         elsewhere: number of lines about files that nobody expects to be here.
         left_out: number of examples without a tag that was asked for.
         broken: numbers of lines that could not be read, from 1, and why.
@@ -44,6 +46,7 @@ class Found:
 
     columns: dict[str, list] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    missing_are: str = "listed files are not there"
     elsewhere: int = 0
     left_out: int = 0
     broken: list[tuple[int, str]] = field(default_factory=list)
@@ -59,15 +62,26 @@ def read_folder(root: Path) -> Found:
 
     Files whose names are not UTF-8 are listed as missing.
     """
-    found = Found()
-    for file in media_files(root):
+    found = Found(missing_are=NO_TEXT)
+    for file in _with_text_names(media_files(root), found):
         parts = file.relative_to(root).parts
-        if is_no_text(str(file)):
-            found.missing.append(str(file).encode("utf-8", "backslashreplace").decode())
-            continue
         if len(parts) < 2:
             raise UserError(f"{file} lies in no class folder; expected {root}/<class>/{file.name}")
         found.add(path=str(file), label=parts[0])
+    return found
+
+
+def read_videos(root: Path) -> Found:
+    """Every video below a folder, without labels; images are left out, as they are mostly thumbnails.
+
+    Files whose names are not UTF-8 are listed as missing.
+    """
+    found = Found(missing_are=NO_TEXT)
+    for file in _with_text_names(media_files(root), found):
+        if file.suffix.lower() in VIDEO_SUFFIXES:
+            found.add(path=str(file))
+    if not found.columns:
+        raise UserError(f"{root} holds no videos")
     return found
 
 
@@ -169,6 +183,15 @@ def _csv_rows(file: Path, needed: Iterable[str]) -> Iterator[tuple[int, dict[str
             yield reader.line_num, row
     except csv.Error as error:
         raise UserError(f"{file}: line {reader.line_num} cannot be read: {error}") from None
+
+
+def _with_text_names(files: Iterable[Path], found: Found) -> Iterator[Path]:
+    """The files whose names a table can hold; the others become missing."""
+    for file in files:
+        if is_no_text(str(file)):
+            found.missing.append(str(file).encode("utf-8", "backslashreplace").decode())
+        else:
+            yield file
 
 
 def is_no_text(text: str) -> bool:

@@ -25,13 +25,12 @@ def need_examples(found: Found, file: Path | None, root: Path | None) -> None:
     raise UserError(f"not one of the {len(found.missing)} files listed in {file} is under {root}{example}")
 
 
-def write_found(manifest: Path, found: Found, what: str = "listed files are not there", vocabulary: object = "") -> str:
+def write_found(manifest: Path, found: Found, vocabulary: object = "") -> str:
     """Write a manifest, <manifest>.missing.txt and <manifest>.broken.txt, the latter two if there is anything to list.
 
     Args:
         manifest: ends in .csv or .parquet.
         found: examples and what did not become one.
-        what: says what its `missing` are.
         vocabulary: says whose tags were asked for, where some were.
 
     Returns:
@@ -39,7 +38,7 @@ def write_found(manifest: Path, found: Found, what: str = "listed files are not 
     """
     paths = found.columns["path"]
     write_manifest(manifest, {**found.columns, "path": portable_paths(paths, manifest)})
-    text = f"{manifest}: {len(paths)} examples" + list_missing(manifest, found.missing, what)
+    text = f"{manifest}: {len(paths)} examples" + list_missing(manifest, found.missing, found.missing_are)
     if found.elsewhere:
         text += f"; {found.elsewhere} lines are of files that are not there"
     if found.left_out:
