@@ -1,8 +1,6 @@
 """`vidsemi manifest`: what users have becomes a manifest."""
 
 import argparse
-import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +9,6 @@ from vidsemi.errors import UserError
 
 if TYPE_CHECKING:
     from vidsemi.corpus.formats import Found
-
-logger = logging.getLogger("vidsemi")
 
 WITH_HASHTAGS = ("table", "yfcc100m")
 
@@ -47,7 +43,7 @@ def manifest(options: argparse.Namespace) -> Answer:
 def _write_manifest(options: argparse.Namespace, file: Path | None) -> Answer:
     """Write a manifest, and a list of the files that are named but not there."""
     from vidsemi.corpus import formats
-    from vidsemi.corpus.manifest import write_manifest
+    from vidsemi.corpus.found import need_examples, write_found
 
     root, output = options.root, options.output
     if options.format == "folder":
@@ -65,21 +61,11 @@ def _write_manifest(options: argparse.Namespace, file: Path | None) -> Answer:
     else:
         read = formats.read_kinetics if options.format == "kinetics" else formats.read_ucf101
         found = read(file, root)
-    examples = len(found.columns.get("path", []))
-    if not examples:
-        raise UserError(_why_none(found, file, root))
-    found.columns["path"] = formats.portable_paths(found.columns["path"], output)
-    write_manifest(output, found.columns)
-    what = "files have names that are not UTF-8" if options.format == "folder" else "listed files are not there"
-    text = f"{output}: {examples} examples" + _list_missing(output, found.missing, what)
-    document = {"manifest": str(output), "examples": examples, "missing": len(found.missing)}
+    need_examples(found, file, root)
+    text = write_found(output, found, options.vocabulary)
+    document = {"manifest": str(output), "examples": len(found.columns["path"]), "missing": len(found.missing)}
     if options.format not in WITH_HASHTAGS:
         return document, text
-    if found.elsewhere:
-        text += f"; {found.elsewhere} lines are of files that are not there"
-    if found.left_out:
-        text += f"; {found.left_out} examples without a tag of {options.vocabulary} are left out"
-    text += _list_broken(output, found.broken)
     return {
         **document,
         "elsewhere": found.elsewhere,
@@ -101,18 +87,9 @@ def _read_tags(options: argparse.Namespace, file: Path) -> "Found":
     return read_table_format(file, options.root, **columns, vocabulary=vocabulary)
 
 
-def _why_none(found: "Found", file: Path | None, root: Path | None) -> str:
-    if found.left_out:
-        return f"not one of the {found.left_out} examples of {file} has a tag of the vocabulary"
-    if found.elsewhere:
-        return f"not one of the {found.elsewhere} files of {file} is under {root}"
-    name = found.missing[0] if found.missing else ""
-    example = f", such as {name if name.isprintable() else ascii(name)}" if name else ""
-    return f"not one of the {len(found.missing)} files listed in {file} is under {root}{example}"
-
-
 def _index_tars(options: argparse.Namespace) -> Answer:
     """Write the manifest of tars, and a list of those that are damaged."""
+    from vidsemi.corpus.found import list_missing
     from vidsemi.corpus.tar import find_tars
     from vidsemi.stages.index import index_stage
 
@@ -125,32 +102,6 @@ def _index_tars(options: argparse.Namespace) -> Answer:
     text = f"{options.output}: {summary.examples} examples in {summary.tars} tars"
     if summary.left_out:
         text += f"; {summary.left_out} members are left out (images beside a video, links, sparse files)"
-    text += _list_missing(options.output, summary.damaged, "tars are damaged")
+    text += list_missing(options.output, summary.damaged, "tars are damaged")
     document = {"manifest": str(options.output), "examples": summary.examples, "tars": summary.tars}
     return {**document, "left_out": summary.left_out, "damaged": len(summary.damaged)}, text
-
-
-def _list_missing(manifest: Path, lines: list[str], what: str) -> str:
-    """Write what is not in a manifest to a file beside it; says so."""
-    from vidsemi.files import write_text
-
-    missing = manifest.with_suffix(".missing.txt")
-    missing.unlink(missing_ok=True)
-    if not lines:
-        return ""
-    write_text(missing, "\n".join(lines) + "\n")
-    return f"; {len(lines)} {what}, see {missing}"
-
-
-def _list_broken(manifest: Path, broken: Sequence[tuple[int, str]]) -> str:
-    """Write the numbers of broken lines to a file beside a manifest, the first ten to the log; says so."""
-    from vidsemi.files import write_text
-
-    file = manifest.with_suffix(".broken.txt")
-    file.unlink(missing_ok=True)
-    if not broken:
-        return ""
-    lines = [f"line {number}: {wrong}" for number, wrong in sorted(broken)]
-    write_text(file, "\n".join(lines) + "\n")
-    logger.warning("%d broken lines are left out:\n  %s", len(lines), "\n  ".join(lines[:10]))
-    return f"; {len(lines)} lines are broken, see {file}"

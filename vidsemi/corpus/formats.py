@@ -5,6 +5,7 @@ Each reader returns the examples it found and the files that are listed but not 
 
 import csv
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ VIDEO_SUFFIXES = {
     ".ogv",
 }
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+NO_TEXT = "files have names that are not UTF-8"
 
 
 @dataclass
@@ -35,7 +37,8 @@ class Found:
 
     Attributes:
         columns: values by column name of a manifest; `path` as it can be opened from here.
-        missing: files that were listed and not found, as listed.
+        missing: files that were listed and not found, as listed, or whatever `missing_are` says.
+        missing_are: what the missing are, for people.
         elsewhere: number of lines about files that nobody expects to be here.
         left_out: number of examples without a tag that was asked for.
         broken: numbers of lines that could not be read, from 1, and why.
@@ -43,6 +46,7 @@ class Found:
 
     columns: dict[str, list] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    missing_are: str = "listed files are not there"
     elsewhere: int = 0
     left_out: int = 0
     broken: list[tuple[int, str]] = field(default_factory=list)
@@ -58,25 +62,37 @@ def read_folder(root: Path) -> Found:
 
     Files whose names are not UTF-8 are listed as missing.
     """
-    found = Found()
-    for file in media_files(root):
+    found = Found(missing_are=NO_TEXT)
+    for file in _with_text_names(media_files(root), found):
         parts = file.relative_to(root).parts
-        if is_no_text(str(file)):
-            found.missing.append(str(file).encode("utf-8", "backslashreplace").decode())
-            continue
         if len(parts) < 2:
             raise UserError(f"{file} lies in no class folder; expected {root}/<class>/{file.name}")
         found.add(path=str(file), label=parts[0])
     return found
 
 
-def read_kinetics(file: Path, root: Path) -> Found:
+def read_videos(root: Path) -> Found:
+    """Every video below a folder, without labels; images are left out, as they are mostly thumbnails.
+
+    Files whose names are not UTF-8 are listed as missing.
+    """
+    found = Found(missing_are=NO_TEXT)
+    for file in _with_text_names(media_files(root), found):
+        if file.suffix.lower() in VIDEO_SUFFIXES:
+            found.add(path=str(file))
+    if not found.columns:
+        raise UserError(f"{root} holds no videos")
+    return found
+
+
+def read_kinetics(file: Path, *folders: Path) -> Found:
     """The official annotation CSV: label, youtube_id, time_start, time_end, split; test sets have no label.
 
-    Files may lie anywhere under `root`, named <id>_<start>_<end>.* with six digits each, or <id>.* or v_<id>.*; whole
-    videos under the last two names are trimmed to the annotated seconds.
+    Files may lie anywhere under the folders, of which earlier ones go before later ones. They are named
+    <id>_<start>_<end>.* with six digits each, or <id>.* or v_<id>.*; whole videos under the last two names are trimmed
+    to the annotated seconds.
     """
-    files = {path.stem: path for path in media_files(root)}
+    files = files_by_stem(*folders)
     found = Found()
     for number, row in _csv_rows(file, ("youtube_id", "time_start", "time_end")):
         name = row["youtube_id"]
@@ -89,12 +105,23 @@ def read_kinetics(file: Path, root: Path) -> Found:
         whole = files.get(name) or files.get(f"v_{name}")
         label = row.get("label") or None
         if trimmed:
-            found.add(path=str(trimmed), label=label, start=None, end=None)
+            found.add(path=trimmed, label=label, start=None, end=None)
         elif whole:
-            found.add(path=str(whole), label=label, start=start, end=end)
+            found.add(path=whole, label=label, start=start, end=end)
         else:
             found.missing.append(stem)
     return found
+
+
+def youtube_id(path: str) -> str:
+    """The id in the name of a file, in the forms of `read_kinetics` and of yt-dlp; the whole stem if there is none.
+
+    >>> youtube_id("train/v_-_abc_-1_xy.mp4"), youtube_id("-_abc_-1_xy_000005_000015.mp4"), youtube_id("a.mp4")
+    ('-_abc_-1_xy', '-_abc_-1_xy', 'a')
+    """
+    stem = Path(path).stem
+    match = re.fullmatch(r"(?:v_)?([\w-]{11})(?:_\d{6}_\d{6})?|.*\[([\w-]{11})\]", stem, re.ASCII)
+    return (match[1] or match[2]) if match else stem
 
 
 def read_ucf101(file: Path, root: Path) -> Found:
@@ -138,7 +165,7 @@ def _ucf101_numbers(file: Path) -> dict[str, str]:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8").splitlines()
+        return file.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise UserError(f"there is no file {file}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -151,8 +178,20 @@ def _csv_rows(file: Path, needed: Iterable[str]) -> Iterator[tuple[int, dict[str
     for column in needed:
         if column not in (reader.fieldnames or ()):
             raise UserError(f"{file} has no column '{column}'; its header is: {', '.join(reader.fieldnames or ())}")
-    for row in reader:
-        yield reader.line_num, row
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise UserError(f"{file}: line {reader.line_num} cannot be read: {error}") from None
+
+
+def _with_text_names(files: Iterable[Path], found: Found) -> Iterator[Path]:
+    """The files whose names a table can hold; the others become missing."""
+    for file in files:
+        if is_no_text(str(file)):
+            found.missing.append(str(file).encode("utf-8", "backslashreplace").decode())
+        else:
+            yield file
 
 
 def is_no_text(text: str) -> bool:
@@ -184,3 +223,17 @@ def media_files(root: Path) -> list[Path]:
     if not found:
         raise UserError(f"{root} holds no videos or images")
     return sorted(found)
+
+
+def files_by_stem(*folders: Path) -> dict[str, str]:
+    """Every video and image below the folders by its name without suffix.
+
+    Of files that share one, those of an earlier folder go before those of a later one, and in a folder a video before
+    an image. Files whose names are not UTF-8 are left out: no table can hold them.
+    """
+    return {
+        path.stem: str(path)
+        for folder in reversed(folders)
+        for path in sorted(media_files(folder), key=lambda path: path.suffix.lower() in VIDEO_SUFFIXES)
+        if not is_no_text(str(path))
+    }

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from vidsemi.corpus.formats import VIDEO_SUFFIXES, Found, is_no_text, media_files
+from vidsemi.corpus.formats import Found, files_by_stem, is_no_text
 from vidsemi.corpus.hashtags import join_tags, split_tags
 from vidsemi.corpus.manifest import COLUMNS, read_table
 from vidsemi.corpus.text_rows import Broken, csv_rows, json_rows, tab_rows, text_suffix
@@ -79,7 +79,7 @@ def read_table_format(
             column.append(value)
     _check_columns(file, present, names)
     if vocabulary is not None and hashtags_column not in present:
-        raise UserError(f"{file} has no column '{hashtags_column}', which --vocabulary needs")
+        raise UserError(f"{file} has no column '{hashtags_column}', which a choice by tags needs")
     found.columns = {name: found.columns[name] for name in found.columns if name == "path" or names[name] in present}
     return _checked(file, found)
 
@@ -145,8 +145,7 @@ class _Files:
     def _by_stem(self) -> dict[str, str]:
         if self._root is None:
             raise BrokenRowError("has an id and no path, and no --root says where the files are")
-        files = sorted(media_files(self._root), key=lambda path: path.suffix.lower() in VIDEO_SUFFIXES)
-        return {path.stem: str(path) for path in files if not is_no_text(str(path))}
+        return files_by_stem(self._root)
 
 
 def _located(path: Any, name: Any, folder: str, files: _Files) -> str | None:
