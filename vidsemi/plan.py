@@ -79,6 +79,8 @@ class Planner:
     def plan(self) -> Plan:
         """All stages, each after those that it reads."""
         config, train, steps = self.config, self.config.train, self.steps
+        if config.learns_hashtags:
+            self._add(steps.hashtags())  # first, since a W without hashtags of the classes would end the run
         for seed in config.seeds:
             selections = {approach: self._teach(seed, approach) for approach in config.taught_by}
             for student in config.students:

@@ -66,6 +66,7 @@ def hashtag_lesson(corpora: Corpora, found: Path, resampling: str, seed: int) ->
     examples, first = np.unique(example_ids, return_index=True)
     targets = Targets(np.append(first, len(labels)), labels, len(names))
     copies = whole_copies(replication_factors(targets, resampling), seed)
+    logger.info("a pass over %d examples with hashtags shows %d, resampling: %s", len(copies), copies.sum(), resampling)
     return Lesson(corpora.weak, examples, targets, names, copies)
 
 
