@@ -93,7 +93,9 @@ def test_classes_that_share_a_tag_are_one_label_by_way_of_others_too():
 def test_a_label_space_is_read_as_it_was_written(tmp_path: Path):
     space = label_space(["yoga", "=cmd()", "योग"], {"yoga": ["asana"]})
     write_label_space(tmp_path / "v.csv", space, [3, 2, 1])
-    assert read_label_space(tmp_path / "v.csv") == space
+    back = read_label_space(tmp_path / "v.csv")
+    assert back.numbers == space.numbers
+    assert [label.classes[0] for label in back.labels] == ["yoga", "'=cmd()", "योग"]  # no formula to a spreadsheet
     (tmp_path / "v.csv").write_text("tag,classes,examples,spellings\n#a,,,#b\n#b,,,\n")
     with pytest.raises(UserError, match="line 3: #b is a spelling of #a too"):
         read_label_space(tmp_path / "v.csv")

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY
 
+from vidsemi.corpus.label_space import label_space
+
 
 @pytest.fixture(scope="module")
 def prepare() -> ModuleType:
@@ -90,3 +92,23 @@ def test_the_same_key_draws_the_same_clip(prepare: ModuleType):
     assert not np.array_equal(one, prepare.render((0, 1, 3), "east"))
     assert one.shape == (prepare.FRAMES, prepare.SIZE, prepare.SIZE, 3)
     assert one.dtype == np.uint8
+
+
+def test_hashtags_are_frequent_for_some_classes_and_sometimes_wrong_or_missing(prepare: ModuleType):
+    """Drawn for 2,000 clips a motion; what a class's tags are is up to the label space of the class names."""
+    space = label_space([f"drifting {name}" for name in prepare.DIRECTIONS], {})
+    shares = {}
+    for number, motion in enumerate([*prepare.DIRECTIONS, "still"]):
+        texts = [prepare.hashtags((0, number, clip), motion) for clip in range(2000)]
+        found = [space.of(text) for text in texts]
+        shares[motion] = np.mean([bool(labels) for labels in found])
+        pairs = list(zip(texts, found, strict=True))
+        assert ("", []) in pairs and any(text and not labels for text, labels in pairs)
+        if motion != "still":
+            right = np.mean([number in labels for labels in found if labels])
+            assert right == pytest.approx(1 - prepare.WRONG, abs=0.04)
+            spelled = {text for text, labels in pairs if labels == [number] and "," not in text}
+            assert len(spelled) == len(prepare.SPELLINGS) - 1  # "drifting east" without a comma is two tags
+    expected = prepare.TAGGED * np.arange(1.0, 9.0) ** prepare.POPULARITY
+    assert [shares[name] for name in prepare.DIRECTIONS] == pytest.approx(expected, abs=0.05)
+    assert shares["still"] == pytest.approx(prepare.ASTRAY, abs=0.05)

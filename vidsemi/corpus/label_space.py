@@ -20,6 +20,7 @@ from vidsemi.corpus.manifest import Manifest
 from vidsemi.corpus.spellings import spellings
 from vidsemi.errors import UserError
 from vidsemi.files import write_text
+from vidsemi.spreadsheet import plain_cell
 
 COLUMNS = ["tag", "classes", "examples", "spellings"]  # of a label space's file
 
@@ -165,14 +166,14 @@ def _fields(manifest: Manifest) -> Iterator[tuple[int, str]]:
 def write_label_space(file: Path, space: LabelSpace, examples: Sequence[int] | None = None) -> None:
     """Write a label space as CSV, a row a label, `examples` being how many carry it.
 
-    What begins with `#` is no formula to any spreadsheet; tags are letters and numbers, whoever wrote them.
+    No cell is a formula to a spreadsheet: tags begin with `#`, and classes are written as `plain_cell` has it.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     counts = examples if examples is not None else [""] * len(space.labels)
     for label, count in zip(space.labels, counts, strict=True):
-        writer.writerow([f"#{label.tag}", "; ".join(label.classes), count, join_tags(label.spellings)])
+        writer.writerow([f"#{label.tag}", plain_cell("; ".join(label.classes)), count, join_tags(label.spellings)])
     write_text(file, text.getvalue())
 
 

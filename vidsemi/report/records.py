@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from vidsemi.report.summary import Line
-
-FORMULA_STARTS = ("=", "+", "-", "@")
+from vidsemi.spreadsheet import plain_cell
 
 COLUMNS: dict[str, Callable[[Line], Any]] = {
     "run": lambda line: line.run or None,
@@ -50,9 +49,6 @@ def records(lines: Sequence[Line], *, speed: bool) -> list[dict[str, Any]]:
 def csv_text(lines: Sequence[Line], *, speed: bool) -> str:
     """The records as CSV with a header; an empty cell where there is no value.
 
-    A text is one line, without the tabs and carriage returns at its beginning that some spreadsheets take for that of a
-    formula; one that they would execute as a formula gets an apostrophe before it.
-
     Args:
         lines: of the report.
         speed: with the columns of measured speed.
@@ -71,7 +67,4 @@ def _columns(speed: bool) -> dict[str, Callable[[Line], Any]]:
 def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str):
-        text = " ".join(value.split())
-        return f"'{text}" if text.startswith(FORMULA_STARTS) else text
-    return value
+    return plain_cell(value) if isinstance(value, str) else value
