@@ -1,5 +1,6 @@
 """What tests make: videos whose frames carry their number as black and white columns, and parts of scores."""
 
+import csv
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -144,6 +145,12 @@ def write_part(
 ) -> None:
     """Write a part of scores from all probabilities, (N, classes)."""
     scores.write_part(folder, number, examples, *scores.top_classes(probabilities, info.per_example), info)
+
+
+def paths_of(manifest: Path) -> list[str]:
+    """The paths of a CSV manifest, as they stand there."""
+    with open(manifest, newline="", encoding="utf-8") as file:
+        return [row["path"] for row in csv.DictReader(file)]
 
 
 def spec_for(model: str, classes: int, frames: int | None = None, **args: Any) -> "NetworkSpec":

@@ -213,9 +213,9 @@ def test_equal_trainings_leave_equal_files(load: Callable[..., Config], tmp_path
         assert one.read_bytes() == other.read_bytes(), one.name
 
 
-def test_tags_that_are_not_there_are_missed_before_anything_runs(load: Callable[..., Config]):
+def test_tags_that_are_not_there_are_missed_before_anything_runs(load: Callable[..., Config], shapes: Path):
     with pytest.raises(UserError, match="no column 'hashtags'"):
-        pipeline.check(load("select.policy=balanced_with_tags"))
+        pipeline.check(load("select.policy=balanced_with_tags", f"data.unlabeled={shapes}/labeled.csv"))
 
 
 def test_check_runs_nothing(load: Callable[..., Config]):
@@ -244,7 +244,7 @@ def test_undecodable_files_are_counted_and_reported(load: Callable[..., Config],
     for name in ("labeled", "unlabeled", "test"):
         lines = (shapes / f"{name}.csv").read_text().splitlines()
         rows = [lines[0], *(f"{shapes}/{line}" for line in lines[1:])]
-        rows.append(f"{tmp_path}/broken.mp4" + ("" if name == "unlabeled" else ",drifting east"))
+        rows.append(f"{tmp_path}/broken.mp4" + ("," if name == "unlabeled" else ",drifting east"))
         (tmp_path / f"{name}.csv").write_text("\n".join(rows))
     config = load(*(f"data.{name}={tmp_path / name}.csv" for name in ("labeled", "unlabeled", "test")))
     rows = pipeline.run(config)

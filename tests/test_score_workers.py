@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from making import paths_of
 
 from vidsemi.config import Machine
 from vidsemi.corpus.manifest import Manifest, load_manifest
@@ -50,9 +51,8 @@ def content(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def corpus(shapes: Path, tmp_path: Path) -> Path:
     """52 videos and three files that are none."""
-    lines = (shapes / "unlabeled.csv").read_text().splitlines()
     (tmp_path / "broken.mp4").write_bytes(b"no video")
-    rows = [f"{shapes}/{line}" for line in lines[1:]]
+    rows = [f"{shapes}/{path}" for path in paths_of(shapes / "unlabeled.csv")]
     for place in (0, 21, 40):
         rows.insert(place, str(tmp_path / "broken.mp4"))
     (tmp_path / "corpus.csv").write_text("\n".join(["path", *rows]) + "\n")
@@ -152,8 +152,7 @@ def test_a_part_that_lacks_examples_is_made_again(tmp_path: Path, weights: Path,
 
 def test_a_worker_without_the_disk_makes_no_failures(tmp_path: Path, weights: Path, corpus: Path, shapes: Path):
     """It has read nothing, and what others have read it cannot read: it says so and leaves the shards to others."""
-    lines = (shapes / "unlabeled.csv").read_text().splitlines()[1:]
-    (tmp_path / "m.csv").write_text("\n".join(["path", *lines]) + "\n")
+    (tmp_path / "m.csv").write_text("\n".join(["path", *paths_of(shapes / "unlabeled.csv")]) + "\n")
     here, away = load_manifest(tmp_path / "m.csv", shapes), load_manifest(tmp_path / "m.csv", tmp_path)
     with pytest.raises(UserError, match=r"not one of the 52 examples tried can be read; the last is .*No such file"):
         score(tmp_path / "s", weights, away)
@@ -168,7 +167,7 @@ def test_a_worker_without_the_disk_makes_no_failures(tmp_path: Path, weights: Pa
 def test_shards_that_are_all_broken_are_failures_once_anything_was_read(
     tmp_path: Path, weights: Path, corpus: Path, shapes: Path
 ):
-    lines = [f"{shapes}/{line}" for line in (shapes / "unlabeled.csv").read_text().splitlines()[1:]]
+    lines = [f"{shapes}/{path}" for path in paths_of(shapes / "unlabeled.csv")]
     gone = [f"/nowhere/{number}.mp4" for number in range(3 * SHARD)]
     (tmp_path / "m.csv").write_text("\n".join(["path", *gone[:SHARD], *lines[:SHARD], *gone[SHARD:]]) + "\n")
     figures = {"scored": SHARD, "failed": 3 * SHARD, "parts": 4, "precision": "float32"}

@@ -228,10 +228,15 @@ def test_what_is_missing_is_said_in_a_line(
 
 def test_synonyms_are_those_of_selection_too(tiny_config: Callable[..., Path], tmp_path: Path):
     """balanced_with_tags takes the examples that the same label space finds."""
-    (tmp_path / "s.csv").write_text("class,tag\n" + "".join(f"drifting west,{tag}\n" for tag in ("love", "instavideo")))
+    (tmp_path / "s.csv").write_text("class,tag\n" + "".join(f"drifting west,{tag}\n" for tag in ("love", "fyp", "tbt")))
     chosen = []
     for number, more in enumerate(([], [f"hashtags.synonyms={tmp_path}/s.csv"])):
-        overrides = ["select.policy=balanced_with_tags", "approaches=[semi_supervised]", f"output={tmp_path}/{number}"]
+        overrides = [
+            "select.policy=balanced_with_tags",
+            "select.per_class=50",
+            "approaches=[semi_supervised]",
+            f"output={tmp_path}/{number}",
+        ]
         config = load_config(str(tiny_config()), [*overrides, *more])
         pipeline.run(config, until="select")
         _, stages = run_of(config)

@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-from vidsemi.corpus.formats import portable_path, read_ucf101
+from vidsemi.corpus.formats import portable_paths, read_ucf101
 from vidsemi.corpus.manifest import write_manifest
 from vidsemi.errors import UserError
 
@@ -55,7 +55,7 @@ def main() -> None:
     }
     for name, values in columns.items():
         manifest = options.output / f"{name}.csv"
-        write_manifest(manifest, {**values, "path": [portable_path(path, manifest) for path in values["path"]]})
+        write_manifest(manifest, {**values, "path": portable_paths(values["path"], manifest)})
     sizes = ", ".join(f"{len(values['path'])} {name}" for name, values in columns.items())
     print(f"{options.output}: {sizes}, {len(train.missing) + len(test.missing)} listed but not there")
 
