@@ -156,7 +156,7 @@ def _parser() -> Parser:
     select.add_argument("--min-score", type=float, metavar="X", help="lowest score of a candidate")
     select.add_argument("--seed", type=int, help="of a policy that chooses at random")
     select.add_argument("--manifest", type=Path, help="examples with hashtags, for balanced_with_tags")
-    select.add_argument("--synonyms", type=Path, metavar="CSV", help="further hashtags of classes, likewise")
+    select.add_argument("--vocabulary", type=Path, metavar="CSV", help="of `vidsemi hashtags`, likewise")
     select.add_argument("--parts", metavar="FIRST-LAST", help="read these parts only, e.g. 0-99")
     select.add_argument("--merge", type=Path, nargs="+", default=[], metavar="S", help="selections of other parts")
     select.add_argument("--output", type=Path, required=True, help="selection to write, .parquet")

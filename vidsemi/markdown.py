@@ -14,5 +14,12 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    """Text that neither ends its cell nor its line."""
-    return " ".join(text.split()).replace("|", "\\|")
+    """Text that neither ends its cell nor its line, and says nothing to a terminal."""
+    return printable(" ".join(text.split())).replace("|", "\\|")
+
+
+def printable(text: str) -> str:
+    """Text from strangers as it can be shown: control characters, which terminals obey, as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

@@ -11,7 +11,8 @@ from typing import Any
 
 from vidsemi.config import Config
 from vidsemi.corpus.hashtags import need_hashtags
-from vidsemi.corpus.label_space import read_synonyms
+from vidsemi.corpus.label_space import LabelSpace, label_space, read_label_space, read_synonyms
+from vidsemi.corpus.manifest import Manifest
 from vidsemi.errors import UserError
 from vidsemi.files import write_json
 from vidsemi.plan import KINDS, Plan, Planner
@@ -58,11 +59,7 @@ def preflight(config: Config) -> Plan:
         "weak": config.data.hashtags if config.learns_hashtags else None,
     }
     corpora = load_corpora(config.data.model_copy(update=used))  # first: it needs no torch, and most runs fail here
-    if corpora.unlabeled and config.select.policy == "balanced_with_tags":
-        need_hashtags(corpora.unlabeled, "the policy balanced_with_tags")
-    if corpora.weak:
-        need_hashtags(corpora.weak, "the weak pre-training")
-    synonyms = _synonyms(config, corpora)
+    space = _label_space(config, corpora)
     from vidsemi.engine.machine import pick_device
 
     found = _look_at_networks(config, corpora)
@@ -70,19 +67,43 @@ def preflight(config: Config) -> Plan:
     above = _nearest(Path(config.output))
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise UserError(f"output: {config.output} cannot be made or written to, because of {above}")
-    plan = Planner(config, corpora, found, synonyms).plan()
+    plan = Planner(config, corpora, found, space).plan()
     for stage in plan.stages:
         is_done(Path(config.output), stage)
     return plan
 
 
-def _synonyms(config: Config, corpora: Corpora) -> dict[str, list[str]]:
-    """Further hashtags of the classes: those that the config names, else those that come with the dataset."""
-    file = Path(config.hashtags.synonyms) if config.hashtags.synonyms else None
-    if file is None and config.data.dataset:
-        ours = dataset_folder(config.data.dataset) / "synonyms.csv"
-        file = ours if ours.exists() else None
-    return read_synonyms(file, corpora.classes) if file else {}
+def _label_space(config: Config, corpora: Corpora) -> LabelSpace | None:
+    """The labels of hashtags: those of the config's vocabulary, else of the classes' names and synonyms."""
+    looks_at_tags = corpora.unlabeled is not None and config.select.policy == "balanced_with_tags"
+    for manifest, who in (
+        (corpora.unlabeled if looks_at_tags else None, "the policy balanced_with_tags"),
+        (corpora.weak, "the weak pre-training"),
+    ):
+        if manifest is not None:
+            _need_hashtags(manifest, who, config)
+    if not (looks_at_tags or corpora.weak):
+        return None
+    if config.hashtags.vocabulary:
+        file = Path(config.hashtags.vocabulary)
+        space = read_label_space(file)
+        space.need_classes(corpora.classes, file)
+        return space
+    synonyms: dict[str, list[str]] = {}
+    if config.hashtags.synonyms:
+        synonyms = read_synonyms(Path(config.hashtags.synonyms), corpora.classes)
+    elif config.data.dataset and (ours := dataset_folder(config.data.dataset) / "synonyms.csv").exists():
+        synonyms = read_synonyms(ours, corpora.classes, skip_others=True)  # D may have a part of the dataset's classes
+    return label_space(corpora.classes, synonyms)
+
+
+def _need_hashtags(manifest: Manifest, who: str, config: Config) -> None:
+    try:
+        need_hashtags(manifest, who)
+    except UserError as error:
+        if config.data.prepare:  # it was made by an earlier version of the dataset's script
+            raise UserError(f"{error}; delete {manifest.file.parent} to have the data made again") from None
+        raise UserError(f"{error}; docs/hashtags.md tells where they come from") from None
 
 
 def _look_at_networks(config: Config, corpora: Corpora) -> dict[str, dict[str, Any]]:

@@ -15,21 +15,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from vidsemi.config import Approach, Config, Network, Recipe
+from vidsemi.corpus.label_space import LabelSpace
 from vidsemi.run_directory import Stage, begun_stages
 from vidsemi.stages.corpora import Corpora
 from vidsemi.steps import WEIGHTS, Steps
 
-KINDS = (  # the order of `--until`
-    "hashtags",
-    "weak_pretrain",
-    "teacher",
-    "score",
-    "select",
-    "supervised",
-    "pretrain",
-    "finetune",
-    "evaluate",
-)
+KINDS = ("hashtags", "teacher", "score", "select", "supervised", "pretrain", "finetune", "evaluate")  # as in `--until`
 TEACHERS = {"semi_supervised": "teacher", "semi_weakly_supervised": "weakly_supervised_teacher"}
 
 
@@ -60,7 +51,7 @@ class Planner:
         config: of the run.
         corpora: that it names.
         found: about its networks, see `Steps`.
-        synonyms: further hashtags of classes.
+        space: the labels of hashtags, where any are looked for.
     """
 
     def __init__(
@@ -68,10 +59,10 @@ class Planner:
         config: Config,
         corpora: Corpora,
         found: Mapping[str, dict] = MappingProxyType({}),
-        synonyms: Mapping[str, list[str]] = MappingProxyType({}),
+        space: LabelSpace | None = None,
     ):
         self.config, self.corpora = config, corpora
-        self.steps = Steps(config, corpora, found, synonyms)
+        self.steps = Steps(config, corpora, found, space)
         self.stages: list[Stage] = []
         self.evaluations: list[Evaluation] = []
         self.begun = begun_stages(Path(config.output))
@@ -89,7 +80,7 @@ class Planner:
                     if approach == "supervised":
                         last = self._learn_labels(folder, approach, student, train.supervised, seed)
                     elif approach == "weakly_supervised":
-                        last = self._learn_hashtags(folder, "finetune", student, seed)
+                        last = self._learn_hashtags(folder, ("pretrain", "finetune"), student, seed)
                     else:
                         assert train.pretrain and train.finetune
                         begin, chosen = self._begin(student), selections[approach]
@@ -111,8 +102,8 @@ class Planner:
         """A network that sees D alone."""
         return self._add(self.steps.train(f"{folder}/train", kind, network, recipe, seed, self._begin(network)))
 
-    def _learn_hashtags(self, folder: str, kind: str, network: Network, seed: int) -> Stage:
-        """A network that is pre-trained on W, or comes so, and fine-tuned on D."""
+    def _learn_hashtags(self, folder: str, kinds: tuple[str, str], network: Network, seed: int) -> Stage:
+        """A network that is pre-trained on W, or comes so, and fine-tuned on D; `kinds` are those of the two stages."""
         train, steps = self.config.train, self.steps
         assert train.after_hashtags
         first: Stage | str | None = network.init_from
@@ -120,9 +111,9 @@ class Planner:
             assert train.weak_pretrain
             labels, name = self._add(steps.hashtags()), f"{folder}/pretrain"
             first = self._add(
-                steps.train(name, "weak_pretrain", network, train.weak_pretrain, seed, network.init_from, labels)
+                steps.train(name, kinds[0], network, train.weak_pretrain, seed, network.init_from, labels)
             )
-        return self._add(steps.train(f"{folder}/finetune", kind, network, train.after_hashtags, seed, first))
+        return self._add(steps.train(f"{folder}/finetune", kinds[1], network, train.after_hashtags, seed, first))
 
     def _teach(self, seed: int, approach: Approach) -> Stage:
         """The teacher of an approach, its test, its scores of U, the selection; returns the selection."""
@@ -135,7 +126,7 @@ class Planner:
         elif approach == "semi_supervised":
             trained = self._learn_labels(folder, "teacher", teacher, teacher.train or config.train.supervised, seed)
         else:
-            trained = self._learn_hashtags(folder, "teacher", teacher, seed)
+            trained = self._learn_hashtags(folder, ("teacher", "teacher"), teacher, seed)
         if not teacher.trained or seed == config.seeds[0]:  # one that is the same for all seeds has no spread
             self._evaluate(folder, trained, "teacher", name, seed)
         scored = self._add(self.steps.score(f"{folder}/score", trained))

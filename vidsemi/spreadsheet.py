@@ -10,3 +10,8 @@ def plain_cell(text: str) -> str:
     """
     text = " ".join(text.split())
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def original(cell: str) -> str:
+    """The text of a cell that `plain_cell` made."""
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA_STARTS) else cell

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vidsemi.config import Config, Network, Recipe
+from vidsemi.corpus.label_space import LabelSpace
 from vidsemi.run_directory import Stage
 from vidsemi.stages.corpora import Corpora
 
@@ -25,18 +26,17 @@ class Steps:
         corpora: that it names.
         found: what a look at its networks has told that the config does not say, by `network_key`: the content of
             the weights that one begins with, the input that its zoo wants.
-        synonyms: further hashtags of classes.
+        space: the labels of hashtags, where any are looked for.
     """
 
-    def __init__(self, config: Config, corpora: Corpora, found: Mapping[str, dict], synonyms: Mapping[str, list[str]]):
+    def __init__(self, config: Config, corpora: Corpora, found: Mapping[str, dict], space: LabelSpace | None):
         self.config, self.corpora, self.output = config, corpora, Path(config.output)
-        self.found, self.synonyms = found, dict(synonyms)
+        self.found, self.space = found, space
 
     def hashtags(self) -> Stage:
         """The labels of W, the same for all seeds."""
-        corpora, min_examples = self.corpora, self.config.hashtags.min_examples
-        weak = corpora.weak
-        assert weak is not None
+        weak, space, min_examples = self.corpora.weak, self.space, self.config.hashtags.min_examples
+        assert weak is not None and space is not None
 
         def run(folder: Path) -> dict[str, Any]:
             from vidsemi.stages.hashtags import hashtags_stage
@@ -44,16 +44,14 @@ class Steps:
             return hashtags_stage(
                 folder,
                 weak=weak,
-                classes=corpora.classes,
-                synonyms=self.synonyms,
+                space=space,
                 min_examples=min_examples,
                 title="hashtags",
             )
 
         settings = {
             "weak": self._identity("weak"),
-            "classes": corpora.classes,
-            "synonyms": self.synonyms,
+            "label_space": space.fingerprint,
             "min_examples": min_examples,
         }
         return Stage("hashtags", "hashtags", settings, (), run)
@@ -147,17 +145,19 @@ class Steps:
         settings: dict[str, Any] = self.config.select.model_dump()
         if settings["policy"] in ("random", "balanced_with_tags"):
             settings["seed"] = seed
-        if settings["policy"] == "balanced_with_tags":
-            settings["synonyms"] = self.synonyms
+
+        space = self.space if settings["policy"] == "balanced_with_tags" else None
+        known_by = {"label_space": space.fingerprint} if space else {}
 
         def run(folder: Path) -> dict[str, Any]:
             from vidsemi.stages.select import select_stage
 
+            scores = self.output / scored.name
             return select_stage(
-                folder / SELECTION, scores=self.output / scored.name, manifest=unlabeled, title=name, **settings
+                folder / SELECTION, scores=scores, manifest=unlabeled, space=space, title=name, **settings
             )
 
-        return Stage(name, "select", settings, (scored,), run)
+        return Stage(name, "select", {**settings, **known_by}, (scored,), run)
 
     def evaluate(self, name: str, trained: Stage) -> Stage:
         """The test of a network."""

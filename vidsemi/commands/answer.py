@@ -41,7 +41,7 @@ def reader_count(options: argparse.Namespace) -> int:
 def read_class_names(file: Path) -> list[str]:
     """The names of classes in a text file, one a line; empty lines do not count."""
     try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError:
         raise UserError(f"{file} is not UTF-8 text") from None
     names = [line for line in lines if line]

@@ -36,6 +36,7 @@ def select(options: argparse.Namespace) -> Answer:
         if match is None or int(match[2]) < int(match[1]):
             raise UserError(f"--parts {options.parts}: say which parts as FIRST-LAST, e.g. 0-99")
         numbers = range(int(match[1]), int(match[2]) + 1)
+    from vidsemi.corpus.label_space import read_label_space
     from vidsemi.corpus.manifest import load_manifest
     from vidsemi.markdown import aligned
     from vidsemi.selection import describe
@@ -51,7 +52,7 @@ def select(options: argparse.Namespace) -> Answer:
         min_score=options.min_score,
         seed=options.seed,
         manifest=load_manifest(options.manifest) if options.manifest else None,
-        synonyms=_synonyms(options),
+        space=read_label_space(options.vocabulary) if options.vocabulary else None,
         numbers=numbers,
         merge=options.merge,
     )
@@ -59,17 +60,6 @@ def select(options: argparse.Namespace) -> Answer:
     table = aligned(describe.CLASS_HEADER, describe.shortened(describe.class_rows(info)))
     text = "\n".join([str(options.output), *describe.summary(info), "", *table])
     return {"selection": str(options.output), **figures, "classes": describe.classes(info)}, text
-
-
-def _synonyms(options: argparse.Namespace) -> dict[str, list[str]]:
-    """Further hashtags of the classes that were scored."""
-    if options.synonyms is None or options.scores is None:
-        return {}
-    from vidsemi.corpus.label_space import read_synonyms
-    from vidsemi.selection.parts import numbered_files
-    from vidsemi.selection.scores import read_info
-
-    return read_synonyms(options.synonyms, read_info(next(iter(numbered_files(options.scores).values()))).classes)
 
 
 def report(options: argparse.Namespace) -> Answer:

@@ -80,7 +80,7 @@ class Student(Network):
 
     name: str = ""
     """In the results and as a folder; default: MODEL_FRAMESf, without the zoo."""
-    approaches: tuple[Approach, ...] | None = None
+    approaches: tuple[Approach, ...] | None = Field(None, min_length=1)
     """Default: the run's `approaches`."""
 
     @model_validator(mode="after")

@@ -114,8 +114,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Config":
-        for key in ("seeds", "approaches"):
-            if len(set(getattr(self, key))) < len(getattr(self, key)):
+        lists = {"seeds": self.seeds, "approaches": self.approaches}
+        lists |= {f"the approaches of student {student.name}": student.approaches or () for student in self.students}
+        for key, values in lists.items():
+            if len(set(values)) < len(values):
                 raise ValueError(f"{key} names one of its values twice, which would count it twice")
         names = [student.name for student in self.students]
         for name in names:
@@ -162,6 +164,11 @@ class Config(Section):
         teacher = self.teacher
         if teacher is None or not self.taught_by:
             return
+        if teacher.train and "semi_supervised" not in self.taught_by:
+            raise ValueError(
+                "teacher.train is how a teacher is trained on D alone, for semi_supervised, which is not among the "
+                "approaches; after hashtags it is train.weak_finetune"
+            )
         if teacher.weakly_pretrained and "semi_weakly_supervised" not in self.taught_by:
             raise ValueError(
                 "the weights of the teacher are weakly_pretrained, and the approach that begins with such, "

@@ -1,5 +1,6 @@
 """Hashtags as people write them → one canonical form a tag. They are text from strangers, and only ever compared."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
@@ -8,6 +9,13 @@ from urllib.parse import unquote_plus
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.errors import UserError
 
+# Marks and letters that nobody sees or types on purpose: what makes an emoji of a sign, fillers, the Arabic stretching
+# dash, the dot that lower case leaves above a Turkish İ, signs around a digit.
+UNSEEN = re.compile(
+    "[\u0640\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u20dd-\u20e4\ufe00-\ufe0f\U000e0100-\U000e01ef]|(?<=i)\u0307"
+)
+SEPARATORS = str.maketrans("＃，、،；؛", "#,,,,,")  # the same in wider type and in other scripts
+
 
 @lru_cache(1 << 20)
 def canonical(tag: str) -> str:
@@ -15,11 +23,12 @@ def canonical(tag: str) -> str:
 
     URL encoding is undone (`canon+powershot`, `%23caf%C3%A9`), compatibility forms and cases are folded (NFKC), and of
     what remains only letters, marks and numbers of any script are kept: so `#`, spaces, `_`, `-`, other punctuation,
-    emoji and invisible joiners go, while the vowel signs that Devanagari or Thai are not readable without stay.
+    emoji with all that belongs to them, and invisible joiners go, while the vowel signs that Devanagari or Thai are not
+    readable without stay.
     """
     if tag.isascii() and tag.isalnum():  # most tags are plain words: a tenth of the time
         return tag.lower()
-    folded = _nfkc(_nfkc(unquote_plus(tag)).casefold())
+    folded = UNSEEN.sub("", _nfkc(_nfkc(unquote_plus(tag)).casefold()))
     return _nfkc("".join(letter for letter in folded if unicodedata.category(letter)[0] in "LMN"))
 
 
@@ -37,7 +46,9 @@ def split_tags(field: str | Iterable[str] | None) -> list[str]:
     if field is None:
         return []
     if isinstance(field, str):
-        commas = field.replace(";", ",")
+        if not field.isascii():
+            field = field.translate(SEPARATORS)
+        commas = field.replace(";", ",").replace("]", ",")  # the bracket is that of a list of one text
         pieces = commas.replace("#", ",").split(",") if "," in commas else field.replace("#", " ").split()
     else:
         pieces = [piece for part in field for piece in part.split("#")]

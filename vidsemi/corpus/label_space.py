@@ -19,8 +19,9 @@ from vidsemi.corpus.hashtags import canonical, join_tags, need_hashtags, split_t
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.corpus.spellings import spellings
 from vidsemi.errors import UserError
-from vidsemi.files import write_text
-from vidsemi.spreadsheet import plain_cell
+from vidsemi.files import fingerprint_json, write_text
+from vidsemi.markdown import printable
+from vidsemi.spreadsheet import original, plain_cell
 
 COLUMNS = ["tag", "classes", "examples", "spellings"]  # of a label space's file
 
@@ -52,6 +53,19 @@ class LabelSpace:
         return {tag: number for number, label in enumerate(self.labels) for tag in label.spellings}
 
     @property
+    def fingerprint(self) -> str:
+        """Of what the labels are; where they came from is not in it."""
+        return fingerprint_json([[label.tag, label.classes, sorted(label.spellings)] for label in self.labels])
+
+    def need_classes(self, classes: Sequence[str], where: object) -> None:
+        """Refuse a label space that is not of these classes; `where` says which it is."""
+        known = set(classes)
+        for label in self.labels:
+            for name in label.classes:
+                if name not in known:
+                    raise UserError(f"{where}: #{label.tag}: {_is_no_class(name, classes)}")
+
+    @property
     def names(self) -> list[str]:
         """The labels as names of classes: `#catchingfish`."""
         return [f"#{label.tag}" for label in self.labels]
@@ -67,45 +81,61 @@ def label_space(classes: Sequence[str], synonyms: Mapping[str, Sequence[str]]) -
 
     Args:
         classes: names.
-        synonyms: further tags of a class, by its name.
+        synonyms: further tags of a class, by its name; one with a minus in front is no tag of it.
 
     Returns:
         A label for each class that has a tag at all, in the order of the classes; classes that share a tag, be it by
         way of further classes, have one label together, called after the first of them.
     """
-    groups: list[tuple[list[str], dict[str, None]]] = []  # classes and their tags
+    groups: list[tuple[list[str], dict[str, None]]] = []  # classes and their tags; empty where joined to another one
+    owner: dict[str, int] = {}  # tag → number of the group
     for name in classes:
-        tags = dict.fromkeys([*spellings(name), *filter(None, map(canonical, synonyms.get(name, ())))])
+        more = synonyms.get(name, ())
+        tags = dict.fromkeys([*spellings(name), *(canonical(tag) for tag in more if tag[0] != "-")])
+        for tag in [canonical(tag) for tag in more if tag[0] == "-"]:
+            tags.pop(tag, None)
         if not tags:
             continue
-        same = [group for group in groups if not group[1].keys().isdisjoint(tags)]
-        groups = [group for group in groups if group not in same[1:]]
-        if not same:
-            groups.append(([name], tags))
-            continue
-        for group in [*same[1:], ([name], tags)]:
-            same[0][0].extend(group[0])
-            same[0][1].update(group[1])
-    return LabelSpace(tuple(Label(next(iter(tags)), tuple(names), tuple(tags)) for names, tags in groups))
+        groups.append(([name], tags))
+        same = sorted({owner[tag] for tag in tags if tag in owner} | {len(groups) - 1})
+        for number in same[1:]:
+            groups[same[0]][0].extend(groups[number][0])
+            groups[same[0]][1].update(groups[number][1])
+            groups[number] = ([], {})
+        owner |= dict.fromkeys(groups[same[0]][1], same[0])
+    return LabelSpace(tuple(Label(next(iter(tags)), tuple(names), tuple(tags)) for names, tags in groups if names))
 
 
-def read_synonyms(file: Path, classes: Sequence[str]) -> dict[str, list[str]]:
+def read_synonyms(file: Path, classes: Sequence[str], *, skip_others: bool = False) -> dict[str, list[str]]:
     """Read further tags of classes: a CSV with the columns `class` and `tag`, a line a tag.
+
+    A tag with a minus in front is none of the class, though its name would give it: `tying knot,-tietheknot`.
+
+    Args:
+        file: the CSV.
+        classes: names.
+        skip_others: pass over lines of other classes, where the file is of a dataset of which D may be a part.
 
     Raises:
         UserError: the file is not there or not of that form, or names a class that is not among `classes`.
     """
-    found: dict[str, list[str]] = {}
+    known, found = set(classes), dict[str, list[str]]()
     for number, row in _csv_rows(file):
-        name, tags = row.get("class") or "", split_tags([row.get("tag") or ""])
+        name, text = row.get("class") or "", row.get("tag") or ""
+        tags = split_tags([text])
         if len(tags) != 1 or None in row:
             raise UserError(f"{file}: line {number}: expected a class and a tag, as in: catching fish,fishing")
-        if name not in classes:
-            near = difflib.get_close_matches(name, classes, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise UserError(f"{file}: line {number}: '{name}' is none of the {len(classes)} classes{hint}")
-        found.setdefault(name, []).extend(tags)
+        if name in known:
+            found.setdefault(name, []).append(("-" if text.strip()[0] == "-" else "") + tags[0])
+        elif not skip_others:
+            raise UserError(f"{file}: line {number}: {_is_no_class(name, classes)}")
     return found
+
+
+def _is_no_class(name: str, classes: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, classes, n=1)
+    hint = f"; did you mean '{printable(near[0])}'?" if near else ""
+    return f"'{printable(name)}' is none of the {len(classes)} classes{hint}"
 
 
 def tagged_examples(manifest: Manifest, space: LabelSpace, what: str) -> tuple[np.ndarray, np.ndarray]:
@@ -189,7 +219,8 @@ def read_label_space(file: Path) -> LabelSpace:
         tags = split_tags(row.get("tag")) + split_tags(row.get("spellings"))
         if not tags or None in row:
             raise UserError(f"{file}: line {number} is no label: a line has {', '.join(COLUMNS)}")
-        label = Label(tags[0], tuple(filter(None, (row.get("classes") or "").split("; "))), tuple(dict.fromkeys(tags)))
+        classes = original(row.get("classes") or "").split("; ")
+        label = Label(tags[0], tuple(filter(None, classes)), tuple(dict.fromkeys(tags)))
         for tag in label.spellings:
             if tag in owner:
                 raise UserError(f"{file}: line {number}: #{tag} is a spelling of #{owner[tag]} too")

@@ -1,4 +1,4 @@
-"""The hashtags stage: W and the names of the classes → labels, and who carries them."""
+"""The hashtags stage: W and a label space → the labels that can be learnt, and who carries them."""
 
 import logging
 from pathlib import Path
@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 
 from vidsemi.corpus.label_space import (
     Label,
+    LabelSpace,
     count_examples,
     frequent,
-    label_space,
     read_label_space,
     tagged_examples,
     write_label_space,
@@ -27,16 +27,13 @@ LABEL_SPACE = "labels.csv"
 CARRIED = "carried.parquet"  # example_id int64, label int64: by example id, then label
 
 
-def hashtags_stage(
-    folder: Path, *, weak: Manifest, classes: list[str], synonyms: dict[str, list[str]], min_examples: int, title: str
-) -> dict[str, Any]:
+def hashtags_stage(folder: Path, *, weak: Manifest, space: LabelSpace, min_examples: int, title: str) -> dict[str, Any]:
     """Choose the labels and find the examples that carry them.
 
     Args:
         folder: gets `LABEL_SPACE` and `CARRIED`.
         weak: W.
-        classes: names of the classes of D.
-        synonyms: further tags of classes.
+        space: the labels to look for.
         min_examples: labels with fewer are dropped.
         title: for the log.
 
@@ -46,20 +43,19 @@ def hashtags_stage(
     Raises:
         UserError: W has no hashtags, or fewer than two labels are left.
     """
-    everything = label_space(classes, synonyms)
-    example_ids, labels = tagged_examples(weak, everything, "the weak pre-training")
-    counts = count_examples(everything, labels)
-    space, dropped = frequent(everything, counts, min_examples)
-    if len(space.labels) < 2:
+    example_ids, labels = tagged_examples(weak, space, "the weak pre-training")
+    counts = count_examples(space, labels)
+    learnt, dropped = frequent(space, counts, min_examples)
+    if len(learnt.labels) < 2:
         best = max(counts, default=0)
         raise UserError(
-            f"{weak.file}: at least {min_examples} examples carry a hashtag of {len(space.labels)} labels (of the most "
-            f"frequent one {best} do), and two are needed; `vidsemi hashtags` tells more"
+            f"{weak.file}: {len(learnt.labels)} labels have hashtags on at least {min_examples} examples (the most "
+            f"frequent one on {best}), and two are needed; `vidsemi hashtags` tells more"
         )
     enough = counts >= min_examples
     example_ids, kept = example_ids[enough[labels]], (np.cumsum(enough) - 1)[labels[enough[labels]]]
-    sizes = count_examples(space, kept).tolist()
-    write_label_space(folder / LABEL_SPACE, space, sizes)
+    sizes = count_examples(learnt, kept).tolist()
+    write_label_space(folder / LABEL_SPACE, learnt, sizes)
     with atomic_path(folder / CARRIED) as temporary:
         pq.write_table(pa.table({"example_id": example_ids, "label": kept}), temporary, compression="zstd")
     examples = len(np.unique(example_ids))
@@ -68,7 +64,7 @@ def hashtags_stage(
         title,
         examples,
         len(weak),
-        len(space.labels),
+        len(learnt.labels),
         min_examples,
         ", ".join(f"#{label.tag} ({count})" for label, count in dropped) or "none",
     )
@@ -76,7 +72,7 @@ def hashtags_stage(
         "examples": examples,
         "without": len(weak) - examples,
         "min_examples": min_examples,
-        "labels": [_figures(label, count) for label, count in zip(space.labels, sizes, strict=True)],
+        "labels": [_figures(label, count) for label, count in zip(learnt.labels, sizes, strict=True)],
         "dropped": [_figures(label, count) for label, count in dropped],
     }
 

@@ -1,13 +1,13 @@
 """The selection stage: scores, or selections of parts of them, → D̂."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vidsemi.corpus.label_space import label_space, tagged_examples
+from vidsemi.corpus.label_space import LabelSpace, label_space, tagged_examples
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.errors import UserError
 from vidsemi.files import prepare_target
@@ -32,7 +32,7 @@ def select_stage(
     min_score: float | None = None,
     seed: int | None = None,
     manifest: Manifest | None = None,
-    synonyms: Mapping[str, Sequence[str]] | None = None,
+    space: LabelSpace | None = None,
     numbers: range | None = None,
     merge: Sequence[Path] = (),
     title: str = "select",
@@ -48,7 +48,7 @@ def select_stage(
         min_score: lowest score of a candidate; 0 if there is nothing to merge.
         seed: of a policy that chooses at random; 0 if there is nothing to merge.
         manifest: U, whose hashtags `balanced_with_tags` looks at.
-        synonyms: further tags of classes, likewise.
+        space: which hashtags mean which classes, likewise; made of the names of the classes if None.
         numbers: of the parts to read; all if None.
         merge: selections of other parts, whose rows are candidates too. Parts that they have read are not read again.
         title: for the progress bar.
@@ -74,9 +74,11 @@ def select_stage(
         raise UserError("a selection needs --per-class (K) and --per-example (P)")
     for path, one in zip(merge, earlier, strict=True):
         _refuse_unlike(path, one, info, per_class, rule)
+    if space is not None and rule["policy"] != "balanced_with_tags":
+        raise UserError(f"hashtags are of no use to {rule['policy']}: a vocabulary goes with balanced_with_tags")
     tags = None
     if rule["policy"] == "balanced_with_tags":
-        tags, parts = _tags(manifest, synonyms, info, scores, numbers), []
+        tags, parts = _tags(manifest, space, info, scores, numbers), []
     passes = 2 if rule["policy"] == "unbalanced_ranked" else 1
     with progress_bar(passes * len(parts), "part", title, delay=1) as bar:
         selection = select(
@@ -155,7 +157,7 @@ def _refuse_unlike(path: Path, one: Selection, scores: ScoresInfo, per_class: in
 
 def _tags(
     manifest: Manifest | None,
-    synonyms: Mapping[str, Sequence[str]] | None,
+    space: LabelSpace | None,
     info: ScoresInfo,
     scores: Path | None,
     numbers: range | None,
@@ -167,11 +169,18 @@ def _tags(
         raise UserError("balanced_with_tags needs --scores, and --manifest with the hashtags of the same examples")
     if manifest.fingerprint != info.manifest:
         raise UserError(f"{manifest.file} is not the manifest that {scores} was made from")
-    space = label_space(info.classes, synonyms or {})
+    space = space or label_space(info.classes, {})
+    space.need_classes(info.classes, "the vocabulary")
     tagged, labels = tagged_examples(manifest, space, "the policy balanced_with_tags")
     readable = ~np.isin(tagged, read_failures(scores))
-    classes = [[info.classes.index(name) for name in label.classes] for label in space.labels]
-    pairs = [(i, c) for i, label in zip(tagged[readable], labels[readable], strict=True) for c in classes[label]]
-    example_id, label = np.array(pairs, np.int64).reshape(-1, 2).T
-    label = label.astype(label_type(len(info.classes)).to_pandas_dtype())
+    numbers_of = {name: number for number, name in enumerate(info.classes)}
+    pieces = [
+        (tagged[mine], np.full(mine.sum(), numbers_of[name], label_type(len(info.classes)).to_pandas_dtype()))
+        for number, label in enumerate(space.labels)
+        if (mine := readable & (labels == number)).any()
+        for name in label.classes
+    ]
+    if not pieces:
+        return Rows(np.zeros(0, np.int64), np.zeros(0, np.int16), np.zeros(0, np.float32))
+    example_id, label = map(np.concatenate, zip(*pieces, strict=True))
     return Rows(example_id, label, np.zeros(len(label), np.float32))
