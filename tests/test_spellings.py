@@ -39,6 +39,8 @@ FOOTBALL = ("passing American football (in game)", "passing American football (n
         ("hurling (sport)", "hurling", "sport hurl"),
         ("tying knot (not on a tie)", "tyingknot tieaknot", "tyingtie onatie"),
         ("blowing out candles", "blowoutcandles", "outcandlesblowing"),
+        ("ApplyLipstick", "applylipstick applylipsticks", "apply lipstick"),
+        ("PlayingGuitar", "playguitar guitarplaying", "guitar"),
         ("योग", "योग", ""),
         ("faire du vélo", "faireduvélo", ""),
     ],

@@ -211,6 +211,17 @@ def test_w_may_be_a_corpus_of_its_own(tiny_config: Callable[..., Path], shapes: 
         (["hashtags.resampling=cubic"], "resampling"),
         (["train.weak_pretrain=null"], "the approach weakly_supervised needs the key train.weak_pretrain"),
         (["data.weak=nowhere.csv"], "there is no manifest nowhere.csv"),
+        (
+            ["data.unlabeled={shapes}/labeled.csv", "data.dataset=moving_shapes", "data.prepare=true"],
+            "have the data made",
+        ),
+        (["students.0.approaches=[supervised,supervised]"], "the approaches of student small names one of its values"),
+        (["students.0.approaches=[]"], "students.0.approaches"),
+        (
+            ["teacher.train={{examples: 8, batch_size: 8, learning_rate: 1}}", "approaches=[semi_weakly_supervised]"],
+            "it is train.weak_finetune",
+        ),
+        (["hashtags={{vocabulary: v.csv, synonyms: s.csv}}"], "leave out one of the keys vocabulary and synonyms"),
     ],
 )
 def test_what_is_missing_is_said_in_a_line(
@@ -225,6 +236,65 @@ def test_what_is_missing_is_said_in_a_line(
     error = capsys.readouterr().err
     assert words in error
     assert error.count("\n") == 1
+
+
+def test_a_dataset_of_which_d_has_a_part_keeps_its_synonyms(
+    tiny_config: Callable[..., Path], write_csv: Callable[..., Path], shapes: Path
+):
+    """And a D of other classes is no error, since nobody has asked for synonyms."""
+    rows = [
+        [str(shapes / f"labeled/{n:05d}.mp4"), name] for n, name in enumerate(["playing tennis", "my own class"] * 2)
+    ]
+    labeled = write_csv("d.csv", ["path", "label"], rows)
+    weak = write_csv("w.csv", ["path", "hashtags"], [[rows[0][0], "#tennis"], [rows[1][0], "#myownclass"]])
+    data = [f"data.labeled={labeled}", f"data.test={labeled}", f"data.weak={weak}", "data.dataset=kinetics"]
+    config = load_config(str(tiny_config()), [*WEAK, *data, "approaches=[weakly_supervised]"])
+    pipeline.run(config, until="hashtags")
+    _, stages = run_of(config)
+    assert [label["tag"] for label in stages["hashtags"]["figures"]["labels"]] == ["myownclass", "playingtennis"]
+    pipeline.check(load_config(str(tiny_config()), [*data, "approaches=[supervised]"]))
+
+
+def test_an_edited_vocabulary_is_what_a_run_learns(tiny_config: Callable[..., Path], tmp_path: Path):
+    command = ["hashtags", "--classes", str(tmp_path / "classes.txt"), "--output", str(tmp_path / "v.csv")]
+    (tmp_path / "classes.txt").write_text("drifting east\ndrifting north\ndrifting west\n")
+    assert cli.main(command) == 0
+    lines = (tmp_path / "v.csv").read_text().splitlines()
+    (tmp_path / "v.csv").write_text("\n".join(lines[:3]).replace("#drifteast ", "") + "\n")
+    found = []
+    for more in ([f"hashtags.vocabulary={tmp_path}/v.csv"], []):
+        config = load_config(str(tiny_config()), [*WEAK, *more, f"output={tmp_path}/run{len(more)}"])
+        pipeline.run(config, until="hashtags")
+        labels = run_of(config)[1]["hashtags"]["figures"]["labels"]
+        found.append({label["tag"]: label["examples"] for label in labels})
+    assert list(found[0]) == ["driftingeast", "driftingnorth"]
+    assert found[0]["driftingeast"] < found[1]["driftingeast"]
+    with pytest.raises(UserError, match=r"made by another config: label_space was"):
+        pipeline.check(load_config(str(tiny_config()), [*WEAK, f"output={tmp_path}/run1"]))
+    (tmp_path / "v.csv").write_text("tag,classes,examples,spellings\n#a,drifting eats,,\n")
+    with pytest.raises(UserError, match=r"v.csv: #a: 'drifting eats' is none of .* did you mean 'drifting east'"):
+        pipeline.check(load_config(str(tiny_config()), [*WEAK, f"hashtags.vocabulary={tmp_path}/v.csv"]))
+
+
+def test_a_selection_waits_for_no_student(tiny_config: Callable[..., Path]):
+    """`--until select` trains the teachers and nothing else, though a student learns hashtags too."""
+    student = "students=[{name: other, model: r2plus1d_10, frames: 2, args: {width: 0.0625}}]"
+    config = load_config(str(tiny_config()), [*WEAK, student])
+    pipeline.run(config, until="select")
+    _, stages = run_of(config)
+    assert "seed0/weakly_supervised_teacher/select" in stages
+    assert not [name for name in stages if "/other/" in name]
+
+
+def test_own_weights_that_learnt_hashtags_are_not_taken_for_others(tiny_config: Callable[..., Path]):
+    config = load_config(str(tiny_config()), [*WEAK, "approaches=[weakly_supervised]"])
+    pipeline.run(config, until="pretrain")
+    weights = f"{config.output}/seed0/small/weakly_supervised/pretrain/weights.pt"
+    init = [f"students.0.init_from={weights}", "approaches=[supervised]", f"output={config.output}/other"]
+    with pytest.raises(UserError, match="has learnt hashtags; with weakly_pretrained: true"):
+        pipeline.check(load_config(str(tiny_config()), init))
+    init[1:2] = ["approaches=[weakly_supervised]", "students.0.weakly_pretrained=true"]
+    pipeline.check(load_config(str(tiny_config()), init))
 
 
 def test_synonyms_are_those_of_selection_too(tiny_config: Callable[..., Path], tmp_path: Path):

@@ -112,7 +112,14 @@ def _look_at_networks(config: Config, corpora: Corpora) -> dict[str, dict[str, A
     Returns:
         What was found out about each, as `Planner` wants it.
     """
-    from vidsemi.stages.networks import check_network, check_weights, identity_of, network_spec, ready_spec
+    from vidsemi.stages.networks import (
+        check_network,
+        check_weights,
+        identity_of,
+        learnt_hashtags,
+        network_spec,
+        ready_spec,
+    )
 
     found: dict[str, dict[str, Any]] = {}
     for network in [*config.students, *([config.teacher] if config.taught_by and config.teacher else [])]:
@@ -127,6 +134,11 @@ def _look_at_networks(config: Config, corpora: Corpora) -> dict[str, dict[str, A
         if network.init_from:
             check_weights(spec, network.init_from, as_they_are=ready)
             about["init_from"] = identity_of(network.init_from)
+            if not network.weakly_pretrained and learnt_hashtags(network.init_from):
+                raise UserError(
+                    f"init_from: {network.init_from} has learnt hashtags; with weakly_pretrained: true the approaches "
+                    "that begin with such weights use it, and results say so"
+                )
     return found
 
 

@@ -8,11 +8,10 @@ What is looked for, and where, is said in the README beside this file. No video 
 
 import argparse
 import re
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from vidsemi.commands.answer import read_class_names
+from vidsemi.commands.answer import read_class_names, run_script
 from vidsemi.corpus.class_names import match_classes
 from vidsemi.corpus.formats import Found, files_by_stem, read_folder, read_kinetics, read_videos, youtube_id
 from vidsemi.corpus.found import need_examples, write_found
@@ -180,11 +179,4 @@ def paths_of(manifest: Path) -> Iterable[str]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"prepare.py: error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:  # a full disk, a folder that cannot be written to, a file where a folder should be
-        print(f"prepare.py: error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
+    run_script(main)

@@ -8,9 +8,9 @@ video, so whole groups go to one side.
 
 import argparse
 import re
-import sys
 from pathlib import Path
 
+from vidsemi.commands.answer import run_script
 from vidsemi.corpus.formats import portable_paths, read_ucf101
 from vidsemi.corpus.manifest import write_manifest
 from vidsemi.errors import UserError
@@ -61,8 +61,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"prepare.py: error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_script(main)

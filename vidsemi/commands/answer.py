@@ -1,12 +1,28 @@
 """What commands share."""
 
 import argparse
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from vidsemi.errors import UserError
 
 Answer = tuple[Any, str]  # the JSON document, and the text for people
+
+
+def run_script(main: Callable[[], None]) -> NoReturn:
+    """Run a dataset's script as commands are run: what is wrong with the input is one line, and exit status 2."""
+    try:
+        main()
+    except UserError as error:
+        why = " ".join(str(error).split())
+    except OSError as error:  # a full disk, a folder that cannot be written to, a file where a folder should be
+        why = f"{error.filename or 'a file'}: {error.strerror}"
+    else:
+        sys.exit(0)
+    print(f"{Path(sys.argv[0]).name}: error: {why}", file=sys.stderr)
+    sys.exit(2)
 
 
 def check_limits(options: argparse.Namespace) -> None:

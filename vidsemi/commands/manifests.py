@@ -23,6 +23,12 @@ def manifest(options: argparse.Namespace) -> Answer:
     if options.vocabulary is not None and options.format not in WITH_HASHTAGS:
         raise UserError(f"the format {options.format} has no hashtags, which --vocabulary needs")
     file = Path(options.files[0]) if options.files else None
+    if options.output is not None:
+        from vidsemi.corpus.manifest import check_suffix
+        from vidsemi.files import prepare_target
+
+        check_suffix(options.output)  # before long reading
+        prepare_target(options.output)
     if options.output is None:
         document, text = {"manifest": str(file)}, ""
     else:

@@ -179,9 +179,14 @@ def write_tables(file: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> N
             writer.write_table(table)
 
 
+def check_suffix(file: Path) -> None:
+    """Refuse what is no manifest by its name."""
+    if file.suffix not in (".csv", ".parquet"):
+        raise UserError(f"{file}: a manifest is a .csv or a .parquet file")
+
+
 def _writer(file: Path, temporary: Path, schema: pa.Schema) -> Any:
     if file.suffix == ".parquet":
         return pq.ParquetWriter(temporary, schema, compression="zstd")
-    if file.suffix == ".csv":
-        return pyarrow.csv.CSVWriter(temporary, schema, write_options=pyarrow.csv.WriteOptions(quoting_style="needed"))
-    raise UserError(f"{file}: a manifest is a .csv or a .parquet file")
+    check_suffix(file)
+    return pyarrow.csv.CSVWriter(temporary, schema, write_options=pyarrow.csv.WriteOptions(quoting_style="needed"))

@@ -2,8 +2,8 @@
 
 The rule, for English names; others give their words joined, which stand first in any case:
 
-1. Names are split into words at what is no letter, mark, number or apostrophe, and upper and lower case are one. What
-   stands in parentheses is left out, but for one tag: "tying knot (not on a tie)". Names of more than twelve words end
+1. Names are split into words at what is no letter, mark, number or apostrophe, and before a capital within a word
+   (ApplyLipstick); else upper and lower case are one. What stands in parentheses is left out, but for one tag: "tying knot (not on a tie)". Names of more than twelve words end
    here.
 2. Of "A or B" each stands in its place: "trimming or shaving beard" gives "trimming beard" and "shaving beard".
 3. Articles may go, and articles together with prepositions, "something", "person's" and the like, as long as two words
@@ -54,7 +54,8 @@ def spellings(name: str) -> list[str]:
 
 def _words(name: str) -> list[str]:
     """The words of a name in lower case, apostrophes kept."""
-    folded = unicodedata.normalize("NFKC", name).casefold().replace("’", "'")
+    apart = re.sub("(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
+    folded = apart.casefold().replace("’", "'")
     kept = (letter for letter in folded if unicodedata.category(letter) != "Cf")  # invisible joiners part nothing
     return "".join(
         letter if letter == "'" or unicodedata.category(letter)[0] in "LMN" else " " for letter in kept

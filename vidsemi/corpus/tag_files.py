@@ -174,6 +174,8 @@ def _text(value: Any, what: str) -> str | None:
 
 def _tags(field: Any) -> list[str]:
     """Canonical tags. Bytes that are not UTF-8 vanish from them."""
+    if isinstance(field, list) and None in field:  # Parquet's nulls, JSON's null
+        field = [tag for tag in field if tag is not None]
     if field is None or isinstance(field, str) or (isinstance(field, list) and set(map(type, field)) <= {str}):
         return split_tags(field)
     raise BrokenRowError("has tags that are no text and no list of texts")

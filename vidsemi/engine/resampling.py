@@ -1,6 +1,8 @@
 """How often an example stands in a pass, by how rare its labels are (Mahajan et al. 2018).
 
-By natural frequencies a long tail of hashtags is hardly seen: the other two rules are reported 5 to 6 points ahead.
+By natural frequencies a long tail of hashtags is hardly seen: the other two rules are reported 5 to 6 points ahead. The
+formula below is what is told of theirs; that its threshold t is the share of the most frequent label is this program's
+reading, by which `uniform` does what its name says.
 """
 
 from collections.abc import Callable
@@ -20,8 +22,8 @@ def replication_factors(targets: Targets, rule: str) -> np.ndarray:
     """How many times each example should stand in a pass, (N,) float64, at least 1.
 
     A label h carried by a share f_h of the examples has the factor max(1, φ(t / f_h)), and an example the largest
-    factor of its labels. t is the share of the most frequent label, so that by the rule `uniform` every label comes
-    out equally often where examples have one label each.
+    factor of its labels. t is the share of the most frequent label: by the rule `uniform` every label comes out equally
+    often where examples have one label each.
 
     Args:
         targets: labels of the examples, at least one each.

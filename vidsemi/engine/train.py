@@ -69,7 +69,14 @@ class Progress:
 
 
 def train(
-    network: nn.Module, clips: TrainClips, recipe: Recipe, *, folder: Path, machine: Machine, title: str
+    network: nn.Module,
+    clips: TrainClips,
+    recipe: Recipe,
+    *,
+    folder: Path,
+    machine: Machine,
+    title: str,
+    copies: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Train a network in place, going on from the checkpoint in `folder` if there is one.
 
@@ -84,6 +91,7 @@ def train(
         folder: for the checkpoint and the log.
         machine: what to run on.
         title: for the progress bar.
+        copies: (N,) int64, how many times each of the clips' examples stands in a pass; once if None.
 
     Returns:
         Figures: examples, steps, loss, seconds of this process, share of them that waited for data, unreadable files.
@@ -98,7 +106,8 @@ def train(
     )
     progress = _resume(folder, network, optimizer)
     each = clips.clips_per_video
-    order = ExampleOrder(clips.copies, seed=clips.seed, start=progress.examples // each, stop=recipe.examples // each)
+    copies = np.ones(len(clips), np.int64) if copies is None else copies
+    order = ExampleOrder(copies, seed=clips.seed, start=progress.examples // each, stop=recipe.examples // each)
     loader = make_loader(clips, order, machine, batch_size=recipe.batch_size // each, collate=collate)
     begin = last_log = last_save = time.monotonic()
     waited = 0.0

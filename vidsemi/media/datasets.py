@@ -80,7 +80,6 @@ class TrainClips(Dataset):
         flip: probability of a horizontal flip.
         seed: of all randomness.
         clips_per_video: clips drawn from a video at a time, in one pass over it.
-        copies: (N,) int64, how many times each stands in a pass; once if None.
     """
 
     def __init__(
@@ -93,11 +92,9 @@ class TrainClips(Dataset):
         flip: float,
         seed: int,
         clips_per_video: int = 1,
-        copies: np.ndarray | None = None,
     ):
         self.manifest, self.examples, self.targets = manifest, examples, targets
         self.spec, self.flip, self.seed, self.clips_per_video = spec, flip, seed, clips_per_video
-        self.copies = np.ones(len(examples), np.int64) if copies is None else copies
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -135,6 +135,12 @@ def check_weights(spec: NetworkSpec, init_from: str, *, as_they_are: bool) -> No
         begin_with(network, spec, init_from)
 
 
+def learnt_hashtags(init_from: str) -> bool:
+    """Whether weights are those of a weak pre-training of ours, whose classes are hashtags."""
+    spec = read_weights(init_from).spec
+    return spec is not None and all(name.startswith("#") for name in spec.classes)
+
+
 def identity_of(init_from: str) -> str:
     """What weights are known by: the content of the file.
 

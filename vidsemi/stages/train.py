@@ -138,9 +138,8 @@ def train_stage(
         flip=input.flip,
         seed=seed,
         clips_per_video=recipe.clips_per_video,
-        copies=lesson.copies,
     )
-    figures = train(model, clips, recipe, folder=folder, machine=machine, title=title)
+    figures = train(model, clips, recipe, folder=folder, machine=machine, title=title, copies=lesson.copies)
     provenance |= {"manifest": lesson.manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
     checkpoint.save_weights(folder / WEIGHTS, model, spec, provenance)
     (folder / CHECKPOINT).unlink(missing_ok=True)
