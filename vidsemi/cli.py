@@ -203,6 +203,7 @@ def _parser() -> Parser:
     _add_bench_decode(_command(subjects, "decode", benchmarks.bench, "the reading of a video's ten test clips"))
     _add_bench_score(_command(subjects, "score", benchmarks.bench, "the scoring of a corpus, from files to parts"))
     _add_bench_forward(_command(subjects, "forward", benchmarks.bench, "the passes of a network, clips in memory"))
+    _add_bench_tags(_command(subjects, "tags", benchmarks.bench, "the reading of a tag file into a manifest"))
     return parser
 
 
@@ -244,6 +245,11 @@ def _add_bench_forward(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--clips", type=int, metavar="N", help="clips in a pass; default: as many as scoring takes")
     bench.add_argument("--device", default="auto")
     _add_contenders(bench)
+
+
+def _add_bench_tags(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument("--rows", type=float, default=1e6, help="examples of the file (1e6)")
+    _add_bench(bench)
 
 
 def _add_bench(bench: argparse.ArgumentParser) -> None:

@@ -5,7 +5,6 @@ A contender imports what it needs, then is timed from the files to arrays in mem
 
 import hashlib
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from vidsemi.bench.memory import peak_mib
 
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray]  # labels, example ids, scores of the chosen rows
 Contender = Callable[[], Columns | None]
@@ -151,21 +152,12 @@ def digests(columns: Columns) -> dict[str, str]:
     return {"scores": without_ids.hexdigest(), "rows": with_ids.hexdigest()}
 
 
-def _peak_mib() -> float:
-    """Peak memory of this process. What getrusage says may be the peak of the process that started this one."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def measure(run: Contender) -> dict[str, Any]:
     """Seconds from files to arrays, peak memory of the process so far in MiB, and digests of what came out."""
     begin = time.perf_counter()
     columns = run()
     seconds = time.perf_counter() - begin
-    return {"seconds": seconds, "peak_mib": _peak_mib(), **(digests(columns) if columns is not None else {})}
+    return {"seconds": seconds, "peak_mib": peak_mib(), **(digests(columns) if columns is not None else {})}
 
 
 if __name__ == "__main__":

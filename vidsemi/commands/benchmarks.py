@@ -13,7 +13,13 @@ def bench(options: argparse.Namespace) -> Answer:
         value = getattr(options, name, None)
         if value is not None and not 1 <= value <= 10**12:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must lie in [1, 10^12]")
-    subjects = {"select": _bench_select, "decode": _bench_decode, "score": _bench_score, "forward": _bench_forward}
+    subjects = {
+        "select": _bench_select,
+        "decode": _bench_decode,
+        "score": _bench_score,
+        "forward": _bench_forward,
+        "tags": _bench_tags,
+    }
     return subjects[options.subject](options)
 
 
@@ -81,3 +87,10 @@ def _bench_select(options: argparse.Namespace) -> Answer:
         f"{document['cores']} cores of {document['processor']}; {versions}\n"
     )
     return document, "\n".join([setting, *aligned(HEADER, cells(document))])
+
+
+def _bench_tags(options: argparse.Namespace) -> Answer:
+    from vidsemi.bench.tags import bench_tags, text
+
+    document = bench_tags(options.data, rows=int(options.rows), rounds=options.rounds, only=options.only)
+    return document, text(document)
