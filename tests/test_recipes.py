@@ -8,6 +8,7 @@ import pytest
 
 from vidsemi.config import Config, Data
 from vidsemi.config_file import load_config
+from vidsemi.corpus.label_space import label_space
 from vidsemi.plan import Plan, Planner
 from vidsemi.report.paper import paper_lines
 from vidsemi.stages.corpora import load_corpora
@@ -62,7 +63,7 @@ def plans_of(names: list[str], shapes: Path) -> list[Plan]:
             for network in networks_of(config)
             if network.init_from
         }
-        plans.append(Planner(config, corpora, found).plan())
+        plans.append(Planner(config, corpora, found, label_space(corpora.classes, {})).plan())
     return plans
 
 

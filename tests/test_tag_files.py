@@ -119,7 +119,7 @@ def test_fields_in_quotes_may_have_several_lines_and_a_limit(tmp_path: Path):
     (tmp_path / "t.csv").write_text(f'path,note,hashtags\na.mp4,"one,\n""two""\n",#a\n\nb.mp4,"{long}",#b\nc.mp4,,#c\n')
     found = read_table_format(tmp_path / "t.csv", None)
     assert found.columns["hashtags"] == ["#a", "#c"]
-    assert found.broken == [(6, "is no row: field larger than field limit (131072)")]
+    assert found.broken == [(6, "has a field that is too long, or a quote that does not end")]
 
 
 def test_no_cell_of_tags_begins_as_a_formula_does(tmp_path: Path, run: Run):

@@ -48,7 +48,7 @@ def split_tags(field: str | Iterable[str] | None) -> list[str]:
     if isinstance(field, str):
         if not field.isascii():
             field = field.translate(SEPARATORS)
-        commas = field.replace(";", ",").replace("]", ",")  # the bracket is that of a list of one text
+        commas = field.replace(";", ",") + ("," if field[:1] == "[" else "")  # a list, perhaps of one text
         pieces = commas.replace("#", ",").split(",") if "," in commas else field.replace("#", " ").split()
     else:
         pieces = [piece for part in field for piece in part.split("#")]

@@ -3,8 +3,8 @@
 The rule, for English names; others give their words joined, which stand first in any case:
 
 1. Names are split into words at what is no letter, mark, number or apostrophe, and before a capital within a word
-   (ApplyLipstick); else upper and lower case are one. What stands in parentheses is left out, but for one tag: "tying knot (not on a tie)". Names of more than twelve words end
-   here.
+   (ApplyLipstick); else upper and lower case are one. What stands in parentheses is left out, but for one tag: "tying
+   knot (not on a tie)". Names of more than twelve words end here.
 2. Of "A or B" each stands in its place: "trimming or shaving beard" gives "trimming beard" and "shaving beard".
 3. Articles may go, and articles together with prepositions, "something", "person's" and the like, as long as two words
    stay: "running on treadmill" gives "running treadmill", and "swinging on something" stays as it is.

@@ -42,7 +42,11 @@ def csv_rows(file: Path, delimiter: str, broken: Broken) -> Iterator[tuple[int, 
         except StopIteration:
             return
         except csv.Error as error:
-            wrong = f"is no row: {error}" if "larger" not in str(error) else "has a quote that does not end"
+            wrong = (
+                f"is no row: {error}"
+                if "larger" not in str(error)
+                else "has a field that is too long, or a quote that does not end"
+            )
         columns = columns or len(row)
         if row and len(row) != columns:
             wrong = f"has {len(row)} columns, not {columns}"
