@@ -208,8 +208,8 @@ def test_ctrl_c_ends_with_130_and_the_line_that_resumes(tiny_config: WriteConfig
 
 def test_scoring_that_is_terminated_gives_its_shard_back(tmp_path: Path, shapes: Path, weights: Path):
     """As Slurm does before a machine is taken away: no claim is left, and the same command goes on."""
-    rows = [f"{shapes}/{path}\n" for path in paths_of(shapes / "unlabeled.csv")] * 40
-    (tmp_path / "m.csv").write_text("path\n" + "".join(rows))
+    paths = [f"{shapes}/{path}\n" for path in paths_of(shapes / "unlabeled.csv")]
+    (tmp_path / "m.csv").write_text("path\n" + "".join(paths * 40))
     command = [sys.executable, str(REPOSITORY / "tools/score.py"), "--weights", str(weights), "--workers", "1"]
     command += ["--manifest", str(tmp_path / "m.csv"), "--output", str(tmp_path / "s"), "--shard-size", "20"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
