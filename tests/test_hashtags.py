@@ -2,6 +2,7 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,10 +13,11 @@ from vidsemi.corpus.label_space import (
     frequent,
     label_space,
     read_label_space,
+    read_synonyms,
     tagged_examples,
     write_label_space,
 )
-from vidsemi.corpus.manifest import load_manifest
+from vidsemi.corpus.manifest import Manifest, load_manifest
 from vidsemi.errors import UserError
 
 CLASSES = ["yoga", "catching fish", "???", "Yoga!"]
@@ -38,6 +40,7 @@ CLASSES = ["yoga", "catching fish", "???", "Yoga!"]
         ("#surfing🏄\u200d♂\ufe0f", "surfing"),
         ("❤\ufe0f", ""),
         ("1\ufe0f\u20e3", "1"),
+        ("i\u200d\u0307\ufe0f\u0307", "i"),
         ("İstanbul", "istanbul"),
         ("كتـــاب", "كتاب"),
         ("50%", "50"),
@@ -72,6 +75,8 @@ def test_tags_of_a_manifest_are_read_as_they_were_written(tags: list[str]):
         ("['a', 'b c']", ["a", "bc"]),
         ("['new york']", ["newyork"]),
         ("＃釣り＃海、空", ["釣り", "海", "空"]),
+        (["＃釣り＃海"], ["釣り", "海"]),
+        ("[x] y z", ["x", "y", "z"]),
         (["#a", "b c", "#A"], ["a", "bc"]),
         ("", []),
         (None, []),
@@ -90,6 +95,33 @@ def test_examples_of_labels(write_csv: Callable[..., Path]):
     ]
     ids, labels = tagged_examples(manifest, space, "this test")
     assert (ids.tolist(), labels.tolist()) == ([0], [0])
+
+
+@given(st.lists(st.text() | st.sampled_from(["new york，catching fish", "catching fish、yoga", "['catching fish']"])))
+def test_examples_are_found_as_their_tags_are_read(fields: list[str]):
+    table = pa.table({"path": ["a"] * len(fields), "hashtags": pa.array(fields, pa.string())})
+    space = label_space(CLASSES, {"yoga": ["a", "0", "é"]})
+    ids, labels = tagged_examples(Manifest(Path(), Path(), table, ""), space, "this test")
+    assert list(zip(ids.tolist(), labels.tolist(), strict=True)) == [
+        (number, label) for number, field in enumerate(fields) for label in space.of(field)
+    ]
+
+
+def test_a_name_need_not_give_all_its_tags(write_csv: Callable[..., Path]):
+    file = write_csv("s.csv", ["class", "tag"], [["catching fish", "#fishing"], ["catching fish", "!#catchafish"]])
+    (label,) = label_space(["catching fish"], read_synonyms(file, ["catching fish"])).labels
+    assert "fishing" in label.spellings
+    assert "catchafish" not in label.spellings
+    file = write_csv("s.csv", ["class", "tag"], [["catching fish", "!fishing"]])
+    with pytest.raises(UserError, match="line 2: the name 'catching fish' does not give #fishing"):
+        read_synonyms(file, ["catching fish"])
+
+
+def test_classes_of_a_file_are_those_of_d_whatever_its_white_space(tmp_path: Path):
+    names = ["a; b", "foo  bar", "=x", " y"]
+    write_label_space(tmp_path / "v.csv", label_space(names, {}))
+    back = read_label_space(tmp_path / "v.csv").of_classes(names, "v.csv")
+    assert [label.classes for label in back.labels] == [(name,) for name in names]
 
 
 def test_classes_that_share_a_tag_are_one_label_by_way_of_others_too():

@@ -164,7 +164,11 @@ def test_w_may_be_a_corpus_of_its_own(tiny_config: Callable[..., Path], shapes: 
         (["data.weak=nowhere.csv"], "there is no manifest nowhere.csv"),
         (
             ["data.unlabeled={shapes}/labeled.csv", "data.dataset=moving_shapes", "data.prepare=true"],
-            "have the data made",
+            "delete {shapes} to have the data made again",
+        ),
+        (
+            ["data.weak={shapes}/../other/w.csv", "data.dataset=moving_shapes", "data.prepare=true"],
+            "w.csv has no column 'hashtags', which the weak pre-training needs; docs/hashtags.md",
         ),
         (["students.0.approaches=[supervised,supervised]"], "the approaches of student small names one of its values"),
         (["students.0.approaches=[]"], "students.0.approaches"),
@@ -182,10 +186,12 @@ def test_what_is_missing_is_said_in_a_line(
     shapes: Path,
     capsys: pytest.CaptureFixture[str],
 ):
+    (shapes.parent / "other").mkdir(exist_ok=True)
+    (shapes.parent / "other" / "w.csv").write_text(f"path\n{shapes}/test/00000.mp4\n")
     given = [*WEAK, *(override.format(shapes=shapes) for override in overrides)]
     assert cli.main(["run", "--cfg", str(tiny_config()), "--check", *given]) == 2
     error = capsys.readouterr().err
-    assert words in error
+    assert words.format(shapes=shapes) in error
     assert error.count("\n") == 1
 
 
@@ -220,7 +226,7 @@ def test_an_edited_vocabulary_is_what_a_run_learns(tiny_config: Callable[..., Pa
         found.append({label["tag"]: label["examples"] for label in labels})
     assert list(found[0]) == ["driftingeast", "driftingnorth"]
     assert found[0]["driftingeast"] < found[1]["driftingeast"]
-    with pytest.raises(UserError, match=r"made by another config: label_space was"):
+    with pytest.raises(UserError, match=r"made by another config: hashtags \(vocabulary"):
         pipeline.check(load_config(str(tiny_config()), [*WEAK, f"output={tmp_path}/run1"]))
     (tmp_path / "v.csv").write_text("tag,classes,examples,spellings\n#a,drifting eats,,\n")
     with pytest.raises(UserError, match=r"v.csv: #a: 'drifting eats' is none of .* did you mean 'drifting east'"):
@@ -242,7 +248,7 @@ def test_own_weights_that_learnt_hashtags_are_not_taken_for_others(tiny_config: 
     pipeline.run(config, until="pretrain")
     weights = f"{config.output}/seed0/small/weakly_supervised/pretrain/weights.pt"
     init = [f"students.0.init_from={weights}", "approaches=[supervised]", f"output={config.output}/other"]
-    with pytest.raises(UserError, match="has learnt hashtags; with weakly_pretrained: true"):
+    with pytest.raises(UserError, match="has learnt hashtags: say weakly_pretrained: true"):
         pipeline.check(load_config(str(tiny_config()), init))
     init[1:2] = ["approaches=[weakly_supervised]", "students.0.weakly_pretrained=true"]
     pipeline.check(load_config(str(tiny_config()), init))

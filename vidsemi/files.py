@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vidsemi.errors import UserError
+
 NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL}  # says `os.link`
 
 
@@ -36,6 +38,12 @@ def prepare_target(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not path.is_file():
         raise FileExistsError(errno.EEXIST, "something is there already that is not a file", str(path))
+
+
+def keep_inputs(output: Path, *inputs: Path | None) -> None:
+    """Refuse an output that is one of the files that it is made from."""
+    if any(file is not None and file.resolve() == output.resolve() for file in inputs):
+        raise UserError(f"{output} is read here; choose another output")
 
 
 def create_exclusive(path: Path, text: str) -> bool:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+JOINERS = "\u200c\u200d"  # which scripts and emoji need
+
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The lines of a table whose columns are padded to one width."""
@@ -22,4 +24,4 @@ def printable(text: str) -> str:
     """Text from strangers as it can be shown: control characters, which terminals obey, as escapes."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return "".join(c if c.isprintable() or c in JOINERS else ascii(c)[1:-1] for c in text)

@@ -86,23 +86,36 @@ def _label_space(config: Config, corpora: Corpora) -> LabelSpace | None:
         return None
     if config.hashtags.vocabulary:
         file = Path(config.hashtags.vocabulary)
-        space = read_label_space(file)
-        space.need_classes(corpora.classes, file)
-        return space
-    synonyms: dict[str, list[str]] = {}
+        space = read_label_space(file).of_classes(corpora.classes, file)
+    else:
+        space = label_space(corpora.classes, _synonyms(config, corpora.classes))
+    if corpora.weak and len(space.labels) < 2:
+        raise UserError(f"hashtags mean {len(space.labels)} labels, and the weak pre-training needs two")
+    named = {name for label in space.labels for name in label.classes}
+    without = [name for name in corpora.classes if name not in named]
+    if looks_at_tags and without:
+        logger.warning("no hashtag means %d of the classes, such as %s", len(without), without[0])
+        if not named:
+            raise UserError("no hashtag means a class, so balanced_with_tags would select nothing")
+    return space
+
+
+def _synonyms(config: Config, classes: list[str]) -> dict[str, list[str]]:
+    """Further hashtags of the classes: those that the config names, else those that come with the dataset."""
     if config.hashtags.synonyms:
-        synonyms = read_synonyms(Path(config.hashtags.synonyms), corpora.classes)
-    elif config.data.dataset and (ours := dataset_folder(config.data.dataset) / "synonyms.csv").exists():
-        synonyms = read_synonyms(ours, corpora.classes, skip_others=True)  # D may have a part of the dataset's classes
-    return label_space(corpora.classes, synonyms)
+        return read_synonyms(Path(config.hashtags.synonyms), classes)
+    if config.data.dataset and (ours := dataset_folder(config.data.dataset) / "synonyms.csv").exists():
+        return read_synonyms(ours, classes, skip_others=True)  # D may have a part of the dataset's classes
+    return {}
 
 
 def _need_hashtags(manifest: Manifest, who: str, config: Config) -> None:
     try:
         need_hashtags(manifest, who)
     except UserError as error:
-        if config.data.prepare:  # it was made by an earlier version of the dataset's script
-            raise UserError(f"{error}; delete {manifest.file.parent} to have the data made again") from None
+        made_in = Path(config.data.labeled.manifest).parent
+        if config.data.prepare and manifest.file.parent == made_in:  # by an earlier version of the dataset's script
+            raise UserError(f"{error}; delete {made_in} to have the data made again") from None
         raise UserError(f"{error}; docs/hashtags.md tells where they come from") from None
 
 
@@ -116,7 +129,6 @@ def _look_at_networks(config: Config, corpora: Corpora) -> dict[str, dict[str, A
         check_network,
         check_weights,
         identity_of,
-        learnt_hashtags,
         network_spec,
         ready_spec,
     )
@@ -132,13 +144,9 @@ def _look_at_networks(config: Config, corpora: Corpora) -> dict[str, dict[str, A
         if "/" in network.model:  # what a zoo wants may change with its version
             about["zoo_input"] = asdict(spec.input)
         if network.init_from:
-            check_weights(spec, network.init_from, as_they_are=ready)
+            weak = network.weakly_pretrained
+            check_weights(spec, network.init_from, as_they_are=ready, weakly_pretrained=weak)
             about["init_from"] = identity_of(network.init_from)
-            if not network.weakly_pretrained and learnt_hashtags(network.init_from):
-                raise UserError(
-                    f"init_from: {network.init_from} has learnt hashtags; with weakly_pretrained: true the approaches "
-                    "that begin with such weights use it, and results say so"
-                )
     return found
 
 

@@ -12,7 +12,6 @@ is a student's own network trained alike) is one stage and is made once.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 
 from vidsemi.config import Approach, Config, Network, Recipe
 from vidsemi.corpus.label_space import LabelSpace
@@ -58,8 +57,8 @@ class Planner:
         self,
         config: Config,
         corpora: Corpora,
-        found: Mapping[str, dict] = MappingProxyType({}),
-        space: LabelSpace | None = None,
+        found: Mapping[str, dict],
+        space: LabelSpace | None,
     ):
         self.config, self.corpora = config, corpora
         self.steps = Steps(config, corpora, found, space)

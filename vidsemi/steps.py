@@ -11,6 +11,7 @@ from vidsemi.stages.corpora import Corpora
 
 SELECTION = "selection.parquet"
 WEIGHTS = "weights.pt"
+LABELS = "hashtags (vocabulary, or synonyms and classes)"  # what a label space comes from, for people
 
 
 def network_key(network: Network) -> str:
@@ -51,7 +52,7 @@ class Steps:
 
         settings = {
             "weak": self._identity("weak"),
-            "label_space": space.fingerprint,
+            LABELS: space.fingerprint[:16],
             "min_examples": min_examples,
         }
         return Stage("hashtags", "hashtags", settings, (), run)
@@ -147,7 +148,7 @@ class Steps:
             settings["seed"] = seed
 
         space = self.space if settings["policy"] == "balanced_with_tags" else None
-        known_by = {"label_space": space.fingerprint} if space else {}
+        known_by = {LABELS: space.fingerprint[:16]} if space else {}
 
         def run(folder: Path) -> dict[str, Any]:
             from vidsemi.stages.select import select_stage

@@ -18,7 +18,9 @@ def run_script(main: Callable[[], None]) -> NoReturn:
     except UserError as error:
         why = " ".join(str(error).split())
     except OSError as error:  # a full disk, a folder that cannot be written to, a file where a folder should be
-        why = f"{error.filename or 'a file'}: {error.strerror}"
+        why = f"{error.filename or 'a file'}: {error.strerror or ' '.join(map(str, error.args))}"
+    except KeyboardInterrupt:
+        sys.exit(130)
     else:
         sys.exit(0)
     print(f"{Path(sys.argv[0]).name}: error: {why}", file=sys.stderr)

@@ -18,9 +18,10 @@ def hashtags(options: argparse.Namespace) -> Answer:
     """The tags that mean each class and, of a manifest with hashtags, the labels that enough examples carry."""
     check_limits(options)
     from vidsemi.corpus.label_space import label_space, read_synonyms, write_label_space
-    from vidsemi.files import prepare_target
+    from vidsemi.files import keep_inputs, prepare_target
 
     if options.output is not None:
+        keep_inputs(options.output, Path(options.classes), options.synonyms, options.manifest)
         prepare_target(options.output)
     classes, synonyms = _classes(options.classes)
     synonyms = options.synonyms or synonyms

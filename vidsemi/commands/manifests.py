@@ -25,8 +25,9 @@ def manifest(options: argparse.Namespace) -> Answer:
     file = Path(options.files[0]) if options.files else None
     if options.output is not None:
         from vidsemi.corpus.manifest import check_suffix
-        from vidsemi.files import prepare_target
+        from vidsemi.files import keep_inputs, prepare_target
 
+        keep_inputs(options.output, options.vocabulary)
         check_suffix(options.output)  # before long reading
         prepare_target(options.output)
     if options.output is None:

@@ -38,11 +38,13 @@ def select(options: argparse.Namespace) -> Answer:
         numbers = range(int(match[1]), int(match[2]) + 1)
     from vidsemi.corpus.label_space import read_label_space
     from vidsemi.corpus.manifest import load_manifest
+    from vidsemi.files import keep_inputs
     from vidsemi.markdown import aligned
     from vidsemi.selection import describe
     from vidsemi.selection.result import read_selection_info
     from vidsemi.stages.select import select_stage
 
+    keep_inputs(options.output, options.vocabulary)
     figures = select_stage(
         options.output,
         scores=options.scores,

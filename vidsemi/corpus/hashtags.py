@@ -10,10 +10,11 @@ from vidsemi.corpus.manifest import Manifest
 from vidsemi.errors import UserError
 
 # Marks and letters that nobody sees or types on purpose: what makes an emoji of a sign, fillers, the Arabic stretching
-# dash, the dot that lower case leaves above a Turkish İ, signs around a digit.
+# dash, signs around a digit; and the dot that lower case leaves above a Turkish İ.
 UNSEEN = re.compile(
-    "[\u0640\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u20dd-\u20e4\ufe00-\ufe0f\U000e0100-\U000e01ef]|(?<=i)\u0307"
+    "[\u0640\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u20dd-\u20e4\ufe00-\ufe0f\U000e0100-\U000e01ef]"
 )
+DOTS = re.compile("(?<=i)\u0307+")
 SEPARATORS = str.maketrans("＃，、،；؛", "#,,,,,")  # the same in wider type and in other scripts
 
 
@@ -28,16 +29,17 @@ def canonical(tag: str) -> str:
     """
     if tag.isascii() and tag.isalnum():  # most tags are plain words: a tenth of the time
         return tag.lower()
-    folded = UNSEEN.sub("", _nfkc(_nfkc(unquote_plus(tag)).casefold()))
-    return _nfkc("".join(letter for letter in folded if unicodedata.category(letter)[0] in "LMN"))
+    folded = _nfkc(_nfkc(unquote_plus(tag)).casefold())
+    kept = "".join(letter for letter in folded if unicodedata.category(letter)[0] in "LMN")
+    return _nfkc(DOTS.sub("", UNSEEN.sub("", kept)))
 
 
 def _nfkc(text: str) -> str:
     return unicodedata.normalize("NFKC", text)
 
 
-def split_tags(field: str | Iterable[str] | None) -> list[str]:
-    """The distinct tags of an example in canonical form, in the order in which they first stand.
+def raw_tags(field: str | Iterable[str] | None) -> list[str]:
+    """The tags of an example as they were written, perhaps with empty texts among them.
 
     Args:
         field: a list of tags, or text: `#a #b`, `#a#b`, `a b`, or where it has commas or semicolons, parts between
@@ -45,14 +47,19 @@ def split_tags(field: str | Iterable[str] | None) -> list[str]:
     """
     if field is None:
         return []
-    if isinstance(field, str):
-        if not field.isascii():
-            field = field.translate(SEPARATORS)
-        commas = field.replace(";", ",") + ("," if field[:1] == "[" else "")  # a list, perhaps of one text
-        pieces = commas.replace("#", ",").split(",") if "," in commas else field.replace("#", " ").split()
-    else:
-        pieces = [piece for part in field for piece in part.split("#")]
-    return list(dict.fromkeys(filter(None, map(canonical, filter(None, pieces)))))
+    if not isinstance(field, str):
+        return [piece for part in field for piece in part.replace("＃", "#").split("#")]
+    if not field.isascii():
+        field = field.translate(SEPARATORS)
+    commas = field.replace(";", ",")
+    if "," in commas or (field[:1] == "[" and field.rstrip()[-1:] == "]"):  # the latter is a list, perhaps of one
+        return commas.replace("#", ",").split(",")
+    return field.replace("#", " ").split()
+
+
+def split_tags(field: str | Iterable[str] | None) -> list[str]:
+    """The distinct tags of an example in canonical form, in the order in which they first stand; see `raw_tags`."""
+    return list(dict.fromkeys(filter(None, map(canonical, filter(None, raw_tags(field))))))
 
 
 def join_tags(tags: Iterable[str]) -> str:

@@ -9,13 +9,13 @@ import difflib
 import io
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from vidsemi.corpus.hashtags import canonical, join_tags, need_hashtags, split_tags
+from vidsemi.corpus.hashtags import canonical, join_tags, need_hashtags, raw_tags, split_tags
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.corpus.spellings import spellings
 from vidsemi.errors import UserError
@@ -57,13 +57,20 @@ class LabelSpace:
         """Of what the labels are; where they came from is not in it."""
         return fingerprint_json([[label.tag, label.classes, sorted(label.spellings)] for label in self.labels])
 
-    def need_classes(self, classes: Sequence[str], where: object) -> None:
-        """Refuse a label space that is not of these classes; `where` says which it is."""
-        known = set(classes)
+    def of_classes(self, classes: Sequence[str], where: object) -> "LabelSpace":
+        """The same with the names of classes as they are, of which a file has the white space as one space.
+
+        Raises:
+            UserError: a label names another class; `where` says in what.
+        """
+        known = {_in_file(name): name for name in classes}
+        labels = []
         for label in self.labels:
             for name in label.classes:
-                if name not in known:
+                if _in_file(name) not in known:
                     raise UserError(f"{where}: #{label.tag}: {_is_no_class(name, classes)}")
+            labels.append(replace(label, classes=tuple(known[_in_file(name)] for name in label.classes)))
+        return LabelSpace(tuple(labels))
 
     @property
     def names(self) -> list[str]:
@@ -81,7 +88,7 @@ def label_space(classes: Sequence[str], synonyms: Mapping[str, Sequence[str]]) -
 
     Args:
         classes: names.
-        synonyms: further tags of a class, by its name; one with a minus in front is no tag of it.
+        synonyms: further tags of a class, by its name; one with an exclamation mark in front is no tag of it.
 
     Returns:
         A label for each class that has a tag at all, in the order of the classes; classes that share a tag, be it by
@@ -91,8 +98,8 @@ def label_space(classes: Sequence[str], synonyms: Mapping[str, Sequence[str]]) -
     owner: dict[str, int] = {}  # tag → number of the group
     for name in classes:
         more = synonyms.get(name, ())
-        tags = dict.fromkeys([*spellings(name), *(canonical(tag) for tag in more if tag[0] != "-")])
-        for tag in [canonical(tag) for tag in more if tag[0] == "-"]:
+        tags = dict.fromkeys([*spellings(name), *(canonical(tag) for tag in more if tag[0] != "!")])
+        for tag in [canonical(tag) for tag in more if tag[0] == "!"]:
             tags.pop(tag, None)
         if not tags:
             continue
@@ -109,7 +116,7 @@ def label_space(classes: Sequence[str], synonyms: Mapping[str, Sequence[str]]) -
 def read_synonyms(file: Path, classes: Sequence[str], *, skip_others: bool = False) -> dict[str, list[str]]:
     """Read further tags of classes: a CSV with the columns `class` and `tag`, a line a tag.
 
-    A tag with a minus in front is none of the class, though its name would give it: `tying knot,-tietheknot`.
+    A tag with an exclamation mark in front is none of the class, though its name gives it: `tying knot,!tietheknot`.
 
     Args:
         file: the CSV.
@@ -121,15 +128,22 @@ def read_synonyms(file: Path, classes: Sequence[str], *, skip_others: bool = Fal
     """
     known, found = set(classes), dict[str, list[str]]()
     for number, row in _csv_rows(file):
-        name, text = row.get("class") or "", row.get("tag") or ""
+        name, text = row.get("class") or "", (row.get("tag") or "").strip()
         tags = split_tags([text])
         if len(tags) != 1 or None in row:
             raise UserError(f"{file}: line {number}: expected a class and a tag, as in: catching fish,fishing")
         if name in known:
-            found.setdefault(name, []).append(("-" if text.strip()[0] == "-" else "") + tags[0])
+            if text[0] == "!" and tags[0] not in spellings(name):
+                raise UserError(f"{file}: line {number}: the name '{printable(name)}' does not give #{tags[0]}")
+            found.setdefault(name, []).append(f"!{tags[0]}" if text[0] == "!" else tags[0])
         elif not skip_others:
             raise UserError(f"{file}: line {number}: {_is_no_class(name, classes)}")
     return found
+
+
+def _in_file(name: str) -> str:
+    """The name of a class as a label space's file can hold it."""
+    return " ".join(name.replace(";", ",").split())
 
 
 def _is_no_class(name: str, classes: Sequence[str]) -> str:
@@ -150,12 +164,15 @@ def tagged_examples(manifest: Manifest, space: LabelSpace, what: str) -> tuple[n
         Example ids (N,) ascending int64 and numbers of labels (N,) int64; an example stands once for each label.
     """
     need_hashtags(manifest, what)
-    meaning = lru_cache(1 << 20)(space.of)  # most words stand in many examples
+
+    @lru_cache(1 << 20)  # most tags stand in many examples
+    def meaning(tag: str) -> int | None:
+        return space.numbers.get(canonical(tag))
+
     examples, labels = array("q"), array("q")
     for example_id, field in _fields(manifest):
-        words = field.split() if "," not in field and ";" not in field else [field]
-        found = [label for word in words for label in meaning(word)]
-        for label in sorted(set(found)) if len(found) > 1 else found:
+        found = {label for tag in raw_tags(field) if (label := meaning(tag)) is not None}
+        for label in sorted(found):
             examples.append(example_id)
             labels.append(label)
     return np.array(examples, np.int64), np.array(labels, np.int64)
@@ -203,7 +220,9 @@ def write_label_space(file: Path, space: LabelSpace, examples: Sequence[int] | N
     writer.writerow(COLUMNS)
     counts = examples if examples is not None else [""] * len(space.labels)
     for label, count in zip(space.labels, counts, strict=True):
-        writer.writerow([f"#{label.tag}", plain_cell("; ".join(label.classes)), count, join_tags(label.spellings)])
+        writer.writerow(
+            [f"#{label.tag}", plain_cell("; ".join(map(_in_file, label.classes))), count, join_tags(label.spellings)]
+        )
     write_text(file, text.getvalue())
 
 
@@ -219,8 +238,8 @@ def read_label_space(file: Path) -> LabelSpace:
         tags = split_tags(row.get("tag")) + split_tags(row.get("spellings"))
         if not tags or None in row:
             raise UserError(f"{file}: line {number} is no label: a line has {', '.join(COLUMNS)}")
-        classes = original(row.get("classes") or "").split("; ")
-        label = Label(tags[0], tuple(filter(None, classes)), tuple(dict.fromkeys(tags)))
+        classes = tuple(filter(None, map(str.strip, original(row.get("classes") or "").split(";"))))
+        label = Label(tags[0], classes, tuple(dict.fromkeys(tags)))
         for tag in label.spellings:
             if tag in owner:
                 raise UserError(f"{file}: line {number}: #{tag} is a spelling of #{owner[tag]} too")

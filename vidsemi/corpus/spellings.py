@@ -2,9 +2,9 @@
 
 The rule, for English names; others give their words joined, which stand first in any case:
 
-1. Names are split into words at what is no letter, mark, number or apostrophe, and before a capital within a word
-   (ApplyLipstick); else upper and lower case are one. What stands in parentheses is left out, but for one tag: "tying
-   knot (not on a tie)". Names of more than twelve words end here.
+1. Names are split into words at what is no letter, mark, number or apostrophe; one without spaces also before each
+   capital from A to Z that follows a small letter (ApplyLipstick). Else upper and lower case are one. What stands in
+   parentheses is left out, but for one tag: "tying knot (not on a tie)". Names of more than twelve words end here.
 2. Of "A or B" each stands in its place: "trimming or shaving beard" gives "trimming beard" and "shaving beard".
 3. Articles may go, and articles together with prepositions, "something", "person's" and the like, as long as two words
    stay: "running on treadmill" gives "running treadmill", and "swinging on something" stays as it is.
@@ -27,7 +27,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import product
 
-from vidsemi.corpus.hashtags import canonical
+from vidsemi.corpus.hashtags import UNSEEN, canonical
 
 MOST_WORDS = 12
 ARTICLES = {"a", "an", "the"}
@@ -54,7 +54,8 @@ def spellings(name: str) -> list[str]:
 
 def _words(name: str) -> list[str]:
     """The words of a name in lower case, apostrophes kept."""
-    apart = re.sub("(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
+    plain = UNSEEN.sub("", unicodedata.normalize("NFKC", name))
+    apart = plain if " " in plain.strip() else re.sub("(?<=[a-z])(?=[A-Z])", " ", plain)
     folded = apart.casefold().replace("’", "'")
     kept = (letter for letter in folded if unicodedata.category(letter) != "Cf")  # invisible joiners part nothing
     return "".join(

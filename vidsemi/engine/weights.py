@@ -36,11 +36,13 @@ class Weights:
         file: its name, for messages.
         tensors: by name.
         spec: the network they are of, where the file says so; only ours do.
+        learnt_hashtags: whether a training of ours on hashtags is among those that made them.
     """
 
     file: str
     tensors: dict[str, torch.Tensor]
     spec: NetworkSpec | None = None
+    learnt_hashtags: bool = False
 
 
 def read_weights(source: str) -> Weights:
@@ -58,7 +60,9 @@ def read_weights(source: str) -> Weights:
         return Weights(source, _read_safetensors(source, path))
     content = checkpoint.read(path, name=source)
     if isinstance(content, dict) and checkpoint.is_weights(content):
-        return Weights(source, content["state_dict"], checkpoint.spec_of(content, source))
+        provenance = content.get("provenance")
+        hashtags = isinstance(provenance, dict) and provenance.get("hashtags") is True
+        return Weights(source, content["state_dict"], checkpoint.spec_of(content, source), hashtags)
     return Weights(source, _state_dict(content, source))
 
 

@@ -89,18 +89,14 @@ def check_network(spec: NetworkSpec) -> None:
             raise UserError(f"{spec.model} puts out {what} for {many} clips, not ({many}, {len(spec.classes)} classes)")
 
 
-def begin_with(network: nn.Module, spec: NetworkSpec, init_from: str) -> Loaded:
+def begin_with(network: nn.Module, spec: NetworkSpec, weights: Weights) -> Loaded:
     """Load the weights that a network begins with, in place; a network on the meta device is only compared.
 
     The head is taken from the file too if the file's classes are those of `spec`, or as many where it names none.
 
     Raises:
-        UserError: they cannot be read or are of another network.
+        UserError: they are of another network.
     """
-    return _load_into(network, spec, read_weights(init_from))
-
-
-def _load_into(network: nn.Module, spec: NetworkSpec, weights: Weights) -> Loaded:
     return initialize(
         network,
         weights.tensors,
@@ -117,28 +113,26 @@ def _described(spec: NetworkSpec) -> str:
     return f"{spec.model}{args}"
 
 
-def check_weights(spec: NetworkSpec, init_from: str, *, as_they_are: bool) -> None:
-    """Find out whether weights fit a network.
+def check_weights(spec: NetworkSpec, init_from: str, *, as_they_are: bool, weakly_pretrained: bool) -> None:
+    """Find out whether weights fit a network, and are what is said of them.
 
     Args:
         spec: of the network.
         init_from: the weights.
         as_they_are: whether they have to be good for use without training.
+        weakly_pretrained: whether they are said to have learnt hashtags.
 
     Raises:
-        UserError: they do not, or cannot be read.
+        UserError: they do not or are not, or cannot be read.
     """
+    weights = read_weights(init_from)
     network = outline(spec.model, num_classes=len(spec.classes), frames=spec.input.frames, args=spec.args)
-    if as_they_are:
-        _load_as_it_is(network, spec, read_weights(init_from))
-    else:
-        begin_with(network, spec, init_from)
-
-
-def learnt_hashtags(init_from: str) -> bool:
-    """Whether weights are those of a weak pre-training of ours, whose classes are hashtags."""
-    spec = read_weights(init_from).spec
-    return spec is not None and all(name.startswith("#") for name in spec.classes)
+    (_load_as_it_is if as_they_are else begin_with)(network, spec, weights)
+    if weights.learnt_hashtags and not weakly_pretrained:
+        raise UserError(
+            f"{init_from} has learnt hashtags: say weakly_pretrained: true, so that the approaches that begin with "
+            "such weights use it, and results say so"
+        )
 
 
 def identity_of(init_from: str) -> str:
@@ -182,7 +176,7 @@ def _load_as_it_is(network: nn.Module, spec: NetworkSpec, weights: Weights) -> L
         pairs = zip_longest(theirs.classes, spec.classes, fillvalue="nothing")
         number, (found, wanted) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
         raise UserError(f"{weights.file} has other classes: number {number} is '{found}', wanted '{wanted}'")
-    loaded = _load_into(network, spec, weights)
+    loaded = begin_with(network, spec, weights)
     if loaded.replaced:
         raise UserError(f"{weights.file} has no head for {len(spec.classes)} classes named {loaded.replaced[0]}")
     extra = [name for name in loaded.unused if not name.removeprefix(ADAPTED).lower().startswith(FOR_TRAINING)]

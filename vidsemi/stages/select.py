@@ -169,8 +169,7 @@ def _tags(
         raise UserError("balanced_with_tags needs --scores, and --manifest with the hashtags of the same examples")
     if manifest.fingerprint != info.manifest:
         raise UserError(f"{manifest.file} is not the manifest that {scores} was made from")
-    space = space or label_space(info.classes, {})
-    space.need_classes(info.classes, "the vocabulary")
+    space = space.of_classes(info.classes, "the vocabulary") if space else label_space(info.classes, {})
     tagged, labels = tagged_examples(manifest, space, "the policy balanced_with_tags")
     readable = ~np.isin(tagged, read_failures(scores))
     numbers_of = {name: number for number, name in enumerate(info.classes)}
@@ -181,6 +180,6 @@ def _tags(
         for name in label.classes
     ]
     if not pieces:
-        return Rows(np.zeros(0, np.int64), np.zeros(0, np.int16), np.zeros(0, np.float32))
+        raise UserError(f"no example of {manifest.file} that could be read carries a hashtag of a class")
     example_id, label = map(np.concatenate, zip(*pieces, strict=True))
     return Rows(example_id, label, np.zeros(len(label), np.float32))

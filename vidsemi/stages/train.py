@@ -13,6 +13,7 @@ from vidsemi.corpus.manifest import Manifest
 from vidsemi.engine import checkpoint
 from vidsemi.engine.resampling import replication_factors, whole_copies
 from vidsemi.engine.train import CHECKPOINT, train
+from vidsemi.engine.weights import read_weights
 from vidsemi.errors import UserError
 from vidsemi.media.backends import check_decoder
 from vidsemi.media.datasets import Targets, TrainClips
@@ -36,6 +37,7 @@ class Lesson:
         targets: what they teach.
         classes: names of the outputs.
         copies: (N,) int64, how many times each stands in a pass; once if None.
+        hashtags: whether the classes are hashtags.
     """
 
     manifest: Manifest
@@ -43,6 +45,7 @@ class Lesson:
     targets: Targets
     classes: list[str]
     copies: np.ndarray | None = None
+    hashtags: bool = False
 
 
 def labeled_lesson(corpora: Corpora) -> Lesson:
@@ -67,7 +70,7 @@ def hashtag_lesson(corpora: Corpora, found: Path, resampling: str, seed: int) ->
     targets = Targets(np.append(first, len(labels)), labels, len(names))
     copies = whole_copies(replication_factors(targets, resampling), seed)
     logger.info("a pass over %d examples with hashtags shows %d, resampling: %s", len(copies), copies.sum(), resampling)
-    return Lesson(corpora.weak, examples, targets, names, copies)
+    return Lesson(corpora.weak, examples, targets, names, copies, hashtags=True)
 
 
 def selected_lesson(corpora: Corpora, selection_file: Path) -> Lesson:
@@ -124,10 +127,12 @@ def train_stage(
     torch.manual_seed(seed)
     model = spec.build()
     provenance: dict[str, Any] = {}
-    begun_with = None
+    begun_with, weak = None, False
     if init_from is not None:
         provenance["init_from"] = identity_of(init_from)  # not its path, so that a run elsewhere gives the same bytes
-        begun_with = begin_with(model, spec, init_from)
+        weights = read_weights(init_from)
+        begun_with = begin_with(model, spec, weights)
+        weak = weights.learnt_hashtags or (network.weakly_pretrained and init_from == network.init_from)
         logger.info("%s begins with %s: %s", title, init_from, begun_with)
     check_decoder(spec.input.decoder)
     clips = TrainClips(
@@ -140,6 +145,8 @@ def train_stage(
         clips_per_video=recipe.clips_per_video,
     )
     figures = train(model, clips, recipe, folder=folder, machine=machine, title=title, copies=lesson.copies)
+    if weak or lesson.hashtags:
+        provenance["hashtags"] = True
     provenance |= {"manifest": lesson.manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
     checkpoint.save_weights(folder / WEIGHTS, model, spec, provenance)
     (folder / CHECKPOINT).unlink(missing_ok=True)
