@@ -31,7 +31,7 @@ def test_a_network_that_does_not_fit_stays_as_it_was_and_the_file_is_named(tmp_p
     ours = spec.build()
     before = {key: value.clone() for key, value in ours.state_dict().items()}
     with pytest.raises(UserError) as error:
-        begin_with(ours, spec, str(tmp_path / "a.pth"))
+        begin_with(ours, spec, read_weights(str(tmp_path / "a.pth")))
     words = str(error.value)
     assert "does not fit r2plus1d_18: 18 have another shape, the first is layer2.0.conv2.0.0.weight" in words
     assert "with (230, 128, 1, 3, 3), wanted (288, 128, 1, 3, 3); it holds torchvision/r2plus1d_18" in words
@@ -56,7 +56,7 @@ def test_files_that_hold_something_else(tmp_path: Path, content: Any, words: str
     torch.save(content, tmp_path / "a.pth")
     spec = spec_for("r2plus1d_10", 5, 4, width=0.125)
     with pytest.raises(UserError) as error:
-        begin_with(spec.build(), spec, str(tmp_path / "a.pth"))
+        begin_with(spec.build(), spec, read_weights(str(tmp_path / "a.pth")))
     assert words in str(error.value)
 
 
@@ -147,7 +147,7 @@ def test_a_file_of_ours_says_what_it_holds(weights: Path):
     with pytest.raises(
         UserError, match=r"does not fit r2plus1d_10 width=0\.125: .* it holds r2plus1d_10 width=0\.0625"
     ):
-        begin_with(spec.build(), spec, str(weights))
+        begin_with(spec.build(), spec, read_weights(str(weights)))
 
 
 def truncated() -> bytes:

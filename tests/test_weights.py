@@ -61,7 +61,7 @@ def test_ig65m_files(tmp_path: Path, classes: int, legacy: bool):
     file.write_bytes(content.getvalue())
     spec = spec_for("r2plus1d_34", classes, 8)
     ours = spec.build()
-    loaded = begin_with(ours, spec, str(file))
+    loaded = begin_with(ours, spec, read_weights(str(file)))
     assert (loaded.replaced, loaded.missing, loaded.ignored) == ([], [], [])
     assert sorted(loaded.loaded) == sorted(state)
     with torch.no_grad():
@@ -87,7 +87,7 @@ def test_ssl_and_swsl_files(tmp_path: Path, name: str):
     torch.save(state, tmp_path / "semi_supervised.pth", _use_new_zipfile_serialization=False)
     spec = spec_for(name, 1000, 1)
     ours = spec.build()
-    loaded = begin_with(ours, spec, str(tmp_path / "semi_supervised.pth"))
+    loaded = begin_with(ours, spec, read_weights(str(tmp_path / "semi_supervised.pth")))
     assert loaded.missing
     assert all(key.endswith("num_batches_tracked") for key in loaded.missing)
     assert (loaded.replaced, loaded.ignored) == ([], [])
@@ -119,7 +119,7 @@ def test_state_dicts_inside_checkpoints(tmp_path: Path, wrap: Callable[[dict], d
     for model in ("resnet18", "torchvision/resnet18"):
         spec = spec_for(model, 7, 1)
         ours = spec.build().eval()
-        assert begin_with(ours, spec, str(tmp_path / f"a.{suffix}")).replaced == []
+        assert begin_with(ours, spec, read_weights(str(tmp_path / f"a.{suffix}"))).replaced == []
         images = torch.randn(2, 3, 48, 48)
         assert torch.equal(ours(images[:, :, None]), theirs(images))
 
@@ -136,7 +136,7 @@ def test_files_of_timm(tmp_path: Path):
         for file in ("a.pth", "a.safetensors"):
             spec = spec_for(model, 7, 1)
             ours = spec.build().eval()
-            begin_with(ours, spec, str(tmp_path / file))
+            begin_with(ours, spec, read_weights(str(tmp_path / file)))
             images = torch.randn(2, 3, 48, 48)
             torch.testing.assert_close(ours(images[:, :, None]), theirs(images), atol=1e-5, rtol=1e-5)
     (tmp_path / "b.safetensors").write_bytes(b"\xff" * 40)
@@ -152,7 +152,7 @@ def test_files_of_zoos(tmp_path: Path, model: str):
     state = {key.removeprefix("network."): value for key, value in theirs.state_dict().items()}
     torch.save({**state, "aux1.fc1.weight": torch.zeros(3)}, tmp_path / "a.pth")
     ours = spec.build()
-    loaded = begin_with(ours, spec, str(tmp_path / "a.pth"))
+    loaded = begin_with(ours, spec, read_weights(str(tmp_path / "a.pth")))
     assert [key.removeprefix("network.") for key in loaded.ignored] == ["aux1.fc1.weight"]
     assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in ours.state_dict().items())
 
@@ -166,7 +166,7 @@ def test_another_number_of_classes_gets_a_fresh_head(tmp_path: Path):
     fresh = spec.build()
     torch.manual_seed(1)
     ours = spec.build()
-    loaded = begin_with(ours, spec, str(tmp_path / "a.pth"))
+    loaded = begin_with(ours, spec, read_weights(str(tmp_path / "a.pth")))
     assert loaded.replaced == ["fc.weight", "fc.bias"]
     assert str(loaded).endswith("tensors loaded; fresh: fc.weight, fc.bias")
     assert torch.equal(ours.fc.weight, fresh.fc.weight)
@@ -176,10 +176,10 @@ def test_another_number_of_classes_gets_a_fresh_head(tmp_path: Path):
 def test_the_head_of_our_own_file_is_kept_for_the_same_classes_only(weights: Path):
     network, spec = checkpoint.load_weights(weights)
     ours = spec.build()
-    assert begin_with(ours, spec, str(weights)).replaced == []
+    assert begin_with(ours, spec, read_weights(str(weights))).replaced == []
     assert torch.equal(ours.fc.weight, network.fc.weight)
     renamed = checkpoint.NetworkSpec(spec.model, spec.args, [*spec.classes[1:], "up"], spec.input)
-    assert begin_with(renamed.build(), renamed, str(weights)).replaced == ["fc.weight", "fc.bias"]
+    assert begin_with(renamed.build(), renamed, read_weights(str(weights))).replaced == ["fc.weight", "fc.bias"]
 
 
 def test_a_checksum_in_the_name_is_verified(tmp_path: Path, caplog: pytest.LogCaptureFixture):
