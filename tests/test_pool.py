@@ -201,7 +201,8 @@ def test_a_worker_that_no_timer_ends_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 
 JOB = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have it ignored by what they start in the background
 sys.path.insert(0, {tests!r})
 from test_pool import act, rows
 from vidsemi.media.pool import read_all
