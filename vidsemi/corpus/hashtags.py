@@ -40,8 +40,8 @@ def _nfkc(text: str) -> str:
 class _Forms(dict[str, str]):
     """Canonical forms by spelling, worked out where they are asked for the first time.
 
-    A dict that is emptied when full costs less than an lru_cache, which keeps an order: a million rows of five tags were
-    read in 6.9 s instead of 8.5.
+    A dict that is emptied when full costs less than an lru_cache, which keeps an order: a million rows of five tags
+    were read in 6.9 s instead of 8.5.
     """
 
     def __missing__(self, tag: str) -> str:
