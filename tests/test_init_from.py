@@ -88,15 +88,33 @@ def test_a_teacher_that_needs_no_training(tiny_config: Callable[..., Path], tmp_
     assert torch.equal(network.fc.weight, checkpoint.load_weights(weights)[0].fc.weight)
 
 
+WEAKLY = ["teacher.weakly_pretrained=true", "approaches=[semi_weakly_supervised]"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
         (["teacher.trained=true"], "the key init_from is missing"),
         (["teacher.init_from=nowhere.pth"], "there are no weights at nowhere.pth"),
         (["teacher.init_from={weights}", "teacher.args.width=0.125"], "does not fit r2plus1d_10"),
+        (
+            ["students.0.weakly_pretrained=true", "students.0.init_from={weights}"],
+            "student small are weakly_pretrained",
+        ),
+        (["teacher.init_from={weights}", "teacher.weakly_pretrained=true"], "the teacher are weakly_pretrained"),
+        (["teacher.init_from={weights}", "teacher.trained=true", WEAKLY[1]], "by the approach semi_supervised alone"),
+        (
+            [
+                "teacher.init_from={weights}",
+                "teacher.trained=true",
+                WEAKLY[0],
+                "approaches=[semi_supervised,semi_weakly_supervised]",
+            ],
+            "by the approach semi_weakly_supervised alone",
+        ),
     ],
 )
-def test_wrong_weights_are_found_before_anything_runs(
+def test_weights_that_are_wrong_or_not_what_is_said_are_found_before_anything_runs(
     overrides: list[str],
     words: str,
     tiny_config: Callable[..., Path],
@@ -130,9 +148,6 @@ def test_weights_that_go_away_cost_no_training(
     assert (tmp_path / "run/seed0/small/supervised/train/weights.pt").is_file()
 
 
-WEAKLY = ["teacher.weakly_pretrained=true", "approaches=[semi_weakly_supervised]"]
-
-
 def test_weights_that_hashtags_taught_are_used_by_the_weak_approaches_alone(
     tiny_config: Callable[..., Path], tmp_path: Path, weights: Path
 ):
@@ -161,38 +176,6 @@ def test_weights_that_hashtags_taught_are_used_by_the_weak_approaches_alone(
     assert begun_with["supervised/train"] is None
     assert begun_with["semi_weakly_supervised/pretrain"] is None
     assert not (tmp_path / "run/hashtags").exists()  # nothing was pre-trained on W
-
-
-@pytest.mark.parametrize(
-    ("overrides", "words"),
-    [
-        (
-            ["students.0.weakly_pretrained=true", "students.0.init_from={weights}"],
-            "student small are weakly_pretrained",
-        ),
-        (["teacher.init_from={weights}", "teacher.weakly_pretrained=true"], "the teacher are weakly_pretrained"),
-        (["teacher.init_from={weights}", "teacher.trained=true", WEAKLY[1]], "by the approach semi_supervised alone"),
-        (
-            [
-                "teacher.init_from={weights}",
-                "teacher.trained=true",
-                WEAKLY[0],
-                "approaches=[semi_supervised,semi_weakly_supervised]",
-            ],
-            "by the approach semi_weakly_supervised alone",
-        ),
-    ],
-)
-def test_what_is_said_of_weights_has_to_fit_the_approaches(
-    overrides: list[str],
-    words: str,
-    tiny_config: Callable[..., Path],
-    weights: Path,
-    capsys: pytest.CaptureFixture[str],
-):
-    given = [override.format(weights=weights) for override in overrides]
-    assert cli.main(["run", "--cfg", str(tiny_config()), "--check", *given]) == 2
-    assert words in capsys.readouterr().err
 
 
 def test_an_approach_that_is_called_otherwise_leaves_no_second_row(

@@ -82,22 +82,19 @@ def _frequent(
     """The labels that stay, their examples, and the document and the lines about all."""
     import numpy as np
 
-    from vidsemi.corpus.label_space import count_examples, frequent, tagged_examples
+    from vidsemi.corpus.label_space import count_examples, frequent_examples
     from vidsemi.corpus.manifest import load_manifest
 
     manifest = load_manifest(options.manifest)
-    examples, labels = tagged_examples(manifest, space, "a count of its labels")
-    counts = count_examples(space, labels)
-    enough = counts >= options.min_examples
-    kept, dropped = frequent(space, counts, options.min_examples)
+    kept, examples, labels, dropped = frequent_examples(manifest, space, options.min_examples, "a count of its labels")
     if not kept.labels:
-        most = max(counts, default=0)
+        most = max((count for _, count in dropped), default=0)
         raise UserError(
             f"{options.manifest}: no label has {options.min_examples} examples, the most frequent has {most}; "
             "fewer are enough with --min-examples"
         )
-    kept_counts = counts[enough].tolist()
-    tagged = len(np.unique(examples[enough[labels]]))
+    kept_counts = count_examples(kept, labels).tolist()
+    tagged = len(np.unique(examples))
     pairs = list(zip(kept.labels, kept_counts, strict=True))
     document = {
         "manifest": str(options.manifest),

@@ -202,6 +202,29 @@ def frequent(
     return kept, [(label, count) for label, count in pairs if count < min_examples]
 
 
+def frequent_examples(
+    manifest: Manifest, space: LabelSpace, min_examples: int, what: str
+) -> tuple[LabelSpace, np.ndarray, np.ndarray, list[tuple[Label, int]]]:
+    """The labels that enough examples carry, and who carries them.
+
+    Args:
+        manifest: with a column `hashtags`.
+        space: the labels to look for.
+        min_examples: fewest examples of a label that stays.
+        what: needs them, for the message where there is no such column.
+
+    Returns:
+        The label space of those that stay; example ids and numbers of these labels, as `tagged_examples` has them; the
+        other labels with their examples.
+    """
+    examples, labels = tagged_examples(manifest, space, what)
+    counts = count_examples(space, labels)
+    kept, dropped = frequent(space, counts, min_examples)
+    enough = counts >= min_examples
+    stays = enough[labels]
+    return kept, examples[stays], (np.cumsum(enough) - 1)[labels[stays]], dropped
+
+
 def _fields(manifest: Manifest) -> Iterator[tuple[int, str]]:
     """Example ids and their tags as text, a piece of the table in memory at a time."""
     first = 0

@@ -12,9 +12,8 @@ from vidsemi.corpus.label_space import (
     Label,
     LabelSpace,
     count_examples,
-    frequent,
+    frequent_examples,
     read_label_space,
-    tagged_examples,
     write_label_space,
 )
 from vidsemi.corpus.manifest import Manifest
@@ -43,21 +42,17 @@ def hashtags_stage(folder: Path, *, weak: Manifest, space: LabelSpace, min_examp
     Raises:
         UserError: W has no hashtags, or fewer than two labels are left.
     """
-    example_ids, labels = tagged_examples(weak, space, "the weak pre-training")
-    counts = count_examples(space, labels)
-    learnt, dropped = frequent(space, counts, min_examples)
+    learnt, example_ids, labels, dropped = frequent_examples(weak, space, min_examples, "the weak pre-training")
+    sizes = count_examples(learnt, labels).tolist()
     if len(learnt.labels) < 2:
-        best = max(counts, default=0)
+        best = max([*sizes, *(count for _, count in dropped)], default=0)
         raise UserError(
             f"{weak.file}: {len(learnt.labels)} labels have hashtags on at least {min_examples} examples (the most "
             f"frequent one on {best}), and two are needed; `vidsemi hashtags` tells more"
         )
-    enough = counts >= min_examples
-    example_ids, kept = example_ids[enough[labels]], (np.cumsum(enough) - 1)[labels[enough[labels]]]
-    sizes = count_examples(learnt, kept).tolist()
     write_label_space(folder / LABEL_SPACE, learnt, sizes)
     with atomic_path(folder / CARRIED) as temporary:
-        pq.write_table(pa.table({"example_id": example_ids, "label": kept}), temporary, compression="zstd")
+        pq.write_table(pa.table({"example_id": example_ids, "label": labels}), temporary, compression="zstd")
     examples = len(np.unique(example_ids))
     logger.info(
         "%s: %d of %d examples carry one of %d labels; dropped for fewer than %d examples: %s",
