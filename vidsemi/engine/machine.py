@@ -37,6 +37,11 @@ def local_rank() -> int:
     return _from_environment("LOCAL_RANK", "SLURM_LOCALID") or 0
 
 
+def started_processes() -> int:
+    """How many processes torchrun has started to work together; 1 where it has not started this one."""
+    return _from_environment("WORLD_SIZE") or 1
+
+
 def _from_environment(*names: str) -> int | None:
     return next((int(value) for name in names if (value := os.environ.get(name, "")).isdecimal()), None)
 
