@@ -61,6 +61,29 @@ machine: {{device: cpu, workers: 0}}
 
 
 @pytest.fixture
+def die_in_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
+    """die_in_steps(3, 7): the third and the seventh training step from now on raise KeyboardInterrupt.
+
+    Returns the numbers of the steps that were begun, as they come.
+    """
+    from vidsemi.engine.learner import Learner
+
+    def install(*numbers: int) -> list[int]:
+        step, begun = Learner.step, []
+
+        def dies(*arguments: object) -> object:
+            begun.append(len(begun) + 1)
+            if begun[-1] in numbers:
+                raise KeyboardInterrupt
+            return step(*arguments)
+
+        monkeypatch.setattr(Learner, "step", dies)
+        return begun
+
+    return install
+
+
+@pytest.fixture
 def write_csv(tmp_path: Path) -> Callable[..., Path]:
     """Write rows as a CSV: write_csv("m.csv", ["path", "label"], [["a.mp4", "x"]])."""
 

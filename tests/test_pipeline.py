@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -115,23 +114,11 @@ def test_a_directory_of_another_config_is_refused_and_kept(load: Callable[..., C
 
 
 def test_a_run_that_was_killed_ends_like_one_that_was_not(
-    load: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    load: Callable[..., Config], tmp_path: Path, die_in_steps: Callable[..., list[int]]
 ):
     straight = pipeline.run(load(f"output={tmp_path / 'straight'}"))
     config = load("machine.checkpoint_seconds=0.000001")
-    calls = 0
-    from vidsemi.engine import train
-
-    step = train._step
-
-    def dies_now_and_then(*arguments: Any) -> float:
-        nonlocal calls
-        calls += 1
-        if calls in (2, 5, 9):
-            raise KeyboardInterrupt
-        return step(*arguments)
-
-    monkeypatch.setattr(train, "_step", dies_now_and_then)
+    die_in_steps(2, 5, 9)
     stops = 0
     while True:
         try:

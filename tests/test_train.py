@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import pickle
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,12 +16,15 @@ from vidsemi.config import Machine, Recipe
 from vidsemi.corpus.manifest import Manifest, load_manifest
 from vidsemi.engine import checkpoint
 from vidsemi.engine import train as loop
+from vidsemi.engine.batch import collate
 from vidsemi.engine.checkpoint import NetworkSpec
+from vidsemi.engine.checkpoints import Checkpoints
+from vidsemi.engine.learner import Learner
 from vidsemi.engine.normalize import normalize
 from vidsemi.engine.schedule import learning_rate
 from vidsemi.errors import UserError
-from vidsemi.media.datasets import ExampleOrder, Targets, TrainClips
-from vidsemi.media.transforms import InputSpec, center_crop, random_crop_flip
+from vidsemi.media.datasets import ExampleOrder, Targets, TrainClips, TrainItem
+from vidsemi.media.transforms import InputSpec, center_crop, random_window
 from vidsemi.models.create import create_model
 
 SPEC = InputSpec(frames=4, stride=1, resize=(20, 20), crop=16, mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2))
@@ -52,30 +56,16 @@ def equal(a: nn.Module, b: nn.Module) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
-class Killed(BaseException):
-    """Stands for a kill in the middle of a step."""
-
-
 @pytest.mark.parametrize("stop_at", [1, 4, 7])
 def test_a_killed_training_that_goes_on_equals_one_that_was_not(
-    tmp_path: Path, clips: TrainClips, monkeypatch: pytest.MonkeyPatch, stop_at: int
+    tmp_path: Path, clips: TrainClips, die_in_steps: Callable[..., list[int]], stop_at: int
 ):
     straight, figures = run(tmp_path / "a", clips)
-    steps = 0
-    step = loop._step
-
-    def dies(*arguments: object) -> float:
-        nonlocal steps
-        steps += 1
-        if steps == stop_at:
-            raise Killed
-        return step(*arguments)
-
-    every_step = CPU.model_copy(update={"checkpoint_seconds": 1e-9})
-    monkeypatch.setattr(loop, "_step", dies)
-    with pytest.raises(Killed):
+    every_step = CPU.model_copy(update={"checkpoint_steps": 1})
+    die_in_steps(stop_at)
+    with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "b", clips, every_step)
-    assert (tmp_path / "b" / loop.CHECKPOINT).exists() == (stop_at > 1)
+    assert len(Checkpoints(tmp_path / "b").files()) == min(stop_at - 1, 2)
     resumed, more = run(tmp_path / "b", clips, every_step.model_copy(update={"workers": 2}))
     assert equal(straight, resumed)
     assert more["examples"] == figures["examples"] == 60
@@ -83,25 +73,17 @@ def test_a_killed_training_that_goes_on_equals_one_that_was_not(
 
 
 def test_a_training_with_dropout_goes_on_as_if_it_had_not_stopped(
-    tmp_path: Path, clips: TrainClips, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clips: TrainClips, die_in_steps: Callable[..., list[int]]
 ):
     straight, _ = run(tmp_path / "a", clips, network=nn.Sequential(fresh(), nn.Dropout(0.5)))
-    step, left = loop._step, iter(range(4))
-
-    def dies(*arguments: object) -> float:
-        if next(left, None) is None:
-            raise Killed
-        return step(*arguments)
-
-    monkeypatch.setattr(loop, "_step", dies)
-    with pytest.raises(Killed):
+    die_in_steps(5)
+    with pytest.raises(KeyboardInterrupt):
         run(
             tmp_path / "b",
             clips,
             CPU.model_copy(update={"checkpoint_seconds": 1e-9}),
             network=nn.Sequential(fresh(), nn.Dropout(0.5)),
         )
-    monkeypatch.setattr(loop, "_step", step)
     torch.rand(100)  # another process would have drawn other numbers
     resumed, _ = run(tmp_path / "b", clips, network=nn.Sequential(fresh(), nn.Dropout(0.5)))
     assert equal(straight, resumed)
@@ -116,7 +98,7 @@ def test_what_is_resumed_has_to_match(tmp_path: Path, clips: TrainClips):
     state = torch.optim.SGD(wider.parameters(), lr=0.1).state_dict()
     for network, optimizer in ((wider, state), (fresh(), None), (fresh(), {})):
         content = {"network": network.state_dict(), "optimizer": optimizer}
-        checkpoint.save(tmp_path / "a" / loop.CHECKPOINT, {**content, "examples": 8, "unreadable": [], "losses": [0.5]})
+        Checkpoints(tmp_path / "a").save(8, {**content, "parts": 1, "unreadable": [], "losses": [0.5]})
         with pytest.raises(UserError, match="is not of this training; delete it to begin anew"):
             run(tmp_path / "a", clips)
 
@@ -130,9 +112,10 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path, clips: TrainClips
 
 def test_the_log_is_json_lines(tmp_path: Path, clips: TrainClips):
     run(tmp_path / "a", clips)
-    events = [json.loads(line) for line in (tmp_path / "a" / loop.LOG).read_text().splitlines()]
-    assert events[-1]["examples"] == 60
-    assert {"loss", "rate", "waited"} <= events[-1].keys()
+    events = [json.loads(line) for line in (tmp_path / "a" / "train.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events] == ["begin"] + ["step"] * 8 + ["end"]
+    assert [event["examples"] for event in events[1:-1]] == [8, 16, 24, 32, 40, 48, 56, 60]
+    assert {"loss", "accuracy", "learning_rate", "gradient_norm", "waited", "clips_per_second"} <= events[-2].keys()
 
 
 def test_it_learns(tmp_path: Path, clips: TrainClips):
@@ -144,10 +127,12 @@ def test_it_learns(tmp_path: Path, clips: TrainClips):
 
 def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path, clips: TrainClips):
     wild = RECIPE.model_copy(update={"learning_rate": 1e20, "warmup_examples": 0})
-    with pytest.raises(UserError, match=r"loss .* after \d+ examples.*example ids \[\d"):
+    with pytest.raises(UserError, match=r"loss .* after \d+ examples.*example ids \d"):
         run(tmp_path / "a", clips, CPU.model_copy(update={"checkpoint_seconds": 1e-9}), wild)
-    state = checkpoint.load(tmp_path / "a" / loop.CHECKPOINT)
-    assert state["examples"] < 60
+    for file in Checkpoints(tmp_path / "a").files():
+        state = checkpoint.load(file)
+        assert all(tensor.isfinite().all() for tensor in state["network"].values())
+        assert state["examples"] < 60
 
 
 def test_schedules_by_hand():
@@ -194,9 +179,10 @@ def test_the_loss_is_the_cross_entropy_of_soft_targets(tmp_path: Path, clips: Tr
     network = Fixed()
     pairs = Targets(np.arange(0, 2 * len(clips) + 1, 2), np.tile([1, 6], len(clips)), 8)
     soft = TrainClips(clips.manifest, clips.examples, pairs, SPEC, flip=0.0, seed=0)
-    batch = loop.collate([soft[(0, 0, 0)], soft[(0, 1, 0)]])
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
-    value = loop._step(network, optimizer, batch, soft, 0.0, torch.device("cpu"), 0)
+    batch = collate([soft[(0, 0, 0)], soft[(0, 1, 0)]])
+    learner = Learner(network, RECIPE, SPEC, 1, torch.device("cpu"), CPU)
+    figures, _ = learner.step([batch], [0], 2, 0.0)
+    value = figures[0].item()
     probabilities = np.exp(np.linspace(-1, 1, 8)) / np.exp(np.linspace(-1, 1, 8)).sum()
     assert value == pytest.approx(-0.5 * np.log(probabilities[1]) - 0.5 * np.log(probabilities[6]), rel=1e-6)
 
@@ -220,7 +206,7 @@ def test_a_file_that_does_not_decode_is_replaced_by_the_next_and_counted(tmp_pat
     assert item.example_id == 3
     assert item.unreadable == [1, 2]
     assert item.target.argmax() == 3  # the label goes with the file
-    assert torch.equal(item.clips, clips[(0, 3, 0)].clips)
+    assert torch.equal(item.frames, clips[(0, 3, 0)].frames)
     _, figures = run(tmp_path / "a", clips, Machine(device="cpu", workers=2))
     assert figures["unreadable"] == [1, 2]
     assert figures["examples"] == 60
@@ -235,38 +221,69 @@ def test_a_corpus_of_broken_files_stops_the_training_in_a_line(tmp_path: Path, s
 
 
 def test_augmentation_depends_on_seed_pass_and_example_only(clips: TrainClips):
-    assert torch.equal(clips[(2, 5, 0)].clips, clips[(2, 5, 0)].clips)
-    assert not torch.equal(clips[(2, 5, 0)].clips, clips[(3, 5, 0)].clips)
+    once, again, later = clips[(2, 5, 0)], clips[(2, 5, 0)], [clips[(number, 5, 0)] for number in range(3, 9)]
+    assert torch.equal(once.frames, again.frames)
+    assert once.windows == again.windows
+    assert not all(torch.equal(once.frames, item.frames) for item in later)
+    assert not all(once.windows == item.windows for item in later)
     reordered = TrainClips(clips.manifest, clips.examples[::-1], clips.targets, SPEC, flip=0.5, seed=3)
     last = len(clips) - 1
-    assert torch.equal(reordered[(2, last - 5, 0)].clips, clips[(2, 5, 0)].clips)
+    assert torch.equal(reordered[(2, last - 5, 0)].frames, once.frames)
+    assert reordered[(2, last - 5, 0)].windows == once.windows
 
 
 def first_item(dataset: TrainClips, queue: multiprocessing.Queue) -> None:
-    queue.put(dataset[(0, 0, 0)].clips.numpy())
+    queue.put(dataset[(0, 0, 0)].frames.numpy())
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_datasets_travel_to_other_processes(clips: TrainClips, method: str):
-    assert torch.equal(pickle.loads(pickle.dumps(clips))[(0, 0, 0)].clips, clips[(0, 0, 0)].clips)
+    assert torch.equal(pickle.loads(pickle.dumps(clips))[(0, 0, 0)].frames, clips[(0, 0, 0)].frames)
     context = multiprocessing.get_context(method)
     queue = context.Queue()
     process = context.Process(target=first_item, args=(clips, queue))
     process.start()
-    assert np.array_equal(queue.get(timeout=60), clips[(0, 0, 0)].clips.numpy())
+    assert np.array_equal(queue.get(timeout=60), clips[(0, 0, 0)].frames.numpy())
     process.join()
 
 
 def test_crops_and_normalisation_by_hand():
     frames = np.arange(2 * 3 * 6 * 8, dtype=np.uint8).reshape(2, 3, 6, 8)
     assert np.array_equal(center_crop(frames, 4), frames[:, :, 1:5, 2:6])
-    cut = random_crop_flip(frames, 4, 0.0, np.random.default_rng(0))
-    mirrored = random_crop_flip(frames, 4, 1.0, np.random.default_rng(0))
-    assert np.array_equal(mirrored, cut[..., ::-1])
+    plain = random_window(6, 8, 4, 0.0, np.random.default_rng(0))
+    mirrored = random_window(6, 8, 4, 1.0, np.random.default_rng(0))
+    assert (plain.mirrored, mirrored.mirrored) == (False, True)
+    assert (plain.top, plain.left) == (mirrored.top, mirrored.left)
     spec = InputSpec(2, 1, (6, 8), 4, (0.5, 0.25, 0.0), (0.5, 0.5, 1.0))
     x = normalize(torch.from_numpy(frames[None].copy()), spec)
     assert x.shape == (1, 3, 2, 6, 8)
     assert x[0, 1, 1, 2, 3].item() == pytest.approx((frames[1, 1, 2, 3] / 255 - 0.25) / 0.5, abs=1e-6)
+
+
+def test_windows_are_uniform_over_all_places_that_there_are():
+    rng = np.random.default_rng(0)
+    windows = [random_window(6, 7, 4, 0.25, rng) for _ in range(6000)]
+    places = Counter((window.top, window.left) for window in windows)
+    assert len(places) == 3 * 4
+    assert all(abs(count - 500) < 100 for count in places.values())  # 4.7 standard deviations
+    assert abs(sum(window.mirrored for window in windows) - 1500) < 150
+
+
+def test_the_device_cuts_what_the_windows_say_from_frames_of_several_sizes():
+    rng = np.random.default_rng(0)
+    spec = InputSpec(2, 1, 6, 4, (0.5, 0.25, 0.0), (0.5, 0.5, 1.0))
+    items, wanted = [], []
+    for number, (height, width) in enumerate([(6, 8), (9, 6), (6, 6)]):
+        frames = rng.integers(0, 256, (1, 2, 3, height, width), dtype=np.uint8)
+        window = random_window(height, width, 4, number % 2, rng)
+        items.append(TrainItem(torch.from_numpy(frames), [window], torch.zeros(8), number, []))
+        cut = frames[0, :, :, window.top : window.top + 4, window.left : window.left + 4]
+        wanted.append(cut[..., ::-1] if number % 2 else cut)
+    batch = collate(items)
+    for layout in (torch.preserve_format, torch.channels_last_3d):
+        x = batch.clips(torch.device("cpu"), spec, layout)
+        assert torch.equal(x, normalize(torch.from_numpy(np.stack(wanted)), spec))
+    assert x.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def test_weights_come_back_with_all_that_is_needed(tmp_path: Path):

@@ -1,5 +1,6 @@
 """What a training clip costs to read, and several clips of a file at once."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -87,12 +88,14 @@ def test_several_clips_come_from_one_read(shapes: Path, monkeypatch: pytest.Monk
     reads = []
     read = video._read_around
     monkeypatch.setattr(video, "_read_around", lambda *a: reads.append(a) or read(*a))
-    alone, together = one[(2, 5, 0)].clips, three[(2, 5, 0)].clips
+    alone, together = one[(2, 5, 0)], three[(2, 5, 0)]
     assert len(reads) == 2
-    assert alone.shape == (1, 4, 3, 16, 16)
-    assert together.shape == (3, 4, 3, 16, 16)
-    assert torch.equal(together[0], alone[0])  # one draw after another from the same generator
-    assert not torch.equal(together[0], together[1])
+    assert alone.frames.shape == (1, 4, 3, 20, 20)
+    assert together.frames.shape == (3, 4, 3, 20, 20)
+    assert torch.equal(together.frames[0], alone.frames[0])  # one draw after another from the same generator
+    assert together.windows[0] == alone.windows[0]
+    assert not torch.equal(together.frames[0], together.frames[1])
+    assert len(set(together.windows)) > 1
 
 
 def train_three_a_video(shapes: Path, folder: Path, checkpoint_seconds: float = 300) -> dict[str, torch.Tensor]:
@@ -107,20 +110,12 @@ def train_three_a_video(shapes: Path, folder: Path, checkpoint_seconds: float = 
 
 
 def test_training_with_several_clips_goes_on_where_it_stopped(
-    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shapes: Path, tmp_path: Path, die_in_steps: Callable[..., list[int]]
 ):
     straight = train_three_a_video(shapes, tmp_path / "a")
-    step = loop._step
-
-    def dies(*args: object) -> float:
-        if args[-1] == 24:
-            raise KeyboardInterrupt
-        return step(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "_step", dies)
-        with pytest.raises(KeyboardInterrupt):
-            train_three_a_video(shapes, tmp_path / "b", checkpoint_seconds=1e-9)
+    die_in_steps(3)
+    with pytest.raises(KeyboardInterrupt):
+        train_three_a_video(shapes, tmp_path / "b", checkpoint_seconds=1e-9)
     resumed = train_three_a_video(shapes, tmp_path / "b")
     assert all(torch.equal(straight[key], resumed[key]) for key in straight)
 

@@ -113,10 +113,8 @@ def test_four_approaches_in_one_run_share_what_they_have_in_common(tiny_config: 
 
 
 def test_a_killed_weak_pretraining_ends_with_the_same_weights(
-    tiny_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    tiny_config: Callable[..., Path], die_in_steps: Callable[..., list[int]]
 ):
-    from vidsemi.engine import train as loop
-
     overrides = [*WEAK, "approaches=[weakly_supervised]", "machine.checkpoint_seconds=0.000001"]
 
     def weights(output: str) -> bytes:
@@ -126,15 +124,7 @@ def test_a_killed_weak_pretraining_ends_with_the_same_weights(
 
     folder = Path(load_config(str(tiny_config())).output).parent
     straight = weights(f"{folder}/straight")
-    step, steps = loop._step, []
-
-    def dies(*arguments: object) -> float:
-        steps.append(1)
-        if len(steps) == 3:
-            raise KeyboardInterrupt
-        return step(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(loop, "_step", dies)
+    steps = die_in_steps(3)
     with pytest.raises(KeyboardInterrupt):
         weights(f"{folder}/killed")
     assert weights(f"{folder}/killed") == straight

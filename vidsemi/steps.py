@@ -92,6 +92,7 @@ class Steps:
                 recipe=recipe,
                 seed=seed,
                 machine=config.machine,
+                log=config.log,
                 title=name,
                 init_from=str(self.output / begin.name / WEIGHTS) if isinstance(begin, Stage) else begin,
             )

@@ -63,6 +63,12 @@ class Machine(Section):
     """Clips that go through the network at once when scoring and evaluating; default: 10 on a CPU, 64 elsewhere."""
     checkpoint_seconds: PositiveFloat = 300
     """Time between the checkpoints that a killed training goes on from."""
+    checkpoint_steps: PositiveInt | None = None
+    """Steps between them, too."""
+    channels_last: bool | None = None
+    """Layout of tensors in training; default: on CPUs, where it is faster (docs/performance.md)."""
+    compile: bool = False
+    """Train a network that `torch.compile` has made faster, which takes it a minute or so at every start."""
 
 
 class Config(Section):

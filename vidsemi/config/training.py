@@ -13,13 +13,19 @@ class Recipe(Section):
     examples: PositiveInt
     """Length: examples processed in all, as the paper counts."""
     batch_size: PositiveInt
-    """Examples a step."""
+    """Examples a step, of all processes together."""
+    parts: PositiveInt | None = None
+    """Parts that a step's batch is cut into; batch norm sees one at a time, as on so many GPUs (the paper: 64 parts of
+    24). Each process takes its share of them, one after another. Default: one a process."""
     learning_rate: PositiveFloat
-    """Highest rate, for this batch size."""
+    """Highest rate, for this batch size, or the one that `learning_rate_for` says."""
+    learning_rate_for: PositiveInt | None = None
+    """Batch size that `learning_rate` is meant for; it grows with `batch_size` in proportion (0.1 for 256 is 0.6 for
+    1,536)."""
     warmup_examples: int = Field(0, ge=0)
     """Examples over which the rate grows linearly to `learning_rate`."""
     warmup_from: NonNegativeFloat = 0.0
-    """Rate at the very beginning of the warm-up."""
+    """Rate at the very beginning of the warm-up, whatever the batch size."""
     schedule: Literal["steps", "cosine"] = "steps"
     """After the warm-up: `drops` equal steps down, or half a cosine to 0."""
     drops: int = Field(3, ge=0)
@@ -28,10 +34,33 @@ class Recipe(Section):
     """What it is multiplied with at each drop."""
     momentum: Fraction = 0.9
     """Of SGD."""
+    nesterov: bool = False
+    """Nesterov's momentum."""
     weight_decay: NonNegativeFloat = 1e-4
-    """On all parameters."""
+    """Of SGD."""
+    weight_decay_on: Literal["all", "kernels"] = "all"
+    """kernels spares biases and the parameters of normalisation."""
+    clip_norm: PositiveFloat | None = None
+    """Longest gradient; longer ones are shortened to it."""
+    label_smoothing: Fraction = 0.0
+    """Share of a target that is spread over all classes."""
+    mixup: NonNegativeFloat = 0.0
+    """α of the Beta distribution by which clips and their targets are mixed in pairs; 0 mixes nothing."""
+    ema: Fraction | None = None
+    """Decay, a step, of a moving average of the weights, which is then what the training gives."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of convolutions and linear layers; weights, batch norm and the loss are float32 in any case."""
+    sync_batch_norm: bool = False
+    """Batch norm sees what all processes have at a time, and not each its own."""
+    precise_batch_norm: int = Field(0, ge=0)
+    """Steps without learning, after the last, over which the statistics of batch norm are averaged anew (0: none)."""
     clips_per_video: PositiveInt = 1
     """Clips drawn from a video each time it is opened, all in one batch; more make training wait less for decoding."""
+
+    @property
+    def peak_rate(self) -> float:
+        """The highest rate, for the batch size that there is."""
+        return self.learning_rate * self.batch_size / (self.learning_rate_for or self.batch_size)
 
     @model_validator(mode="after")
     def _steps_are_whole(self) -> "Recipe":
@@ -43,6 +72,10 @@ class Recipe(Section):
                 f"examples {self.examples} leave a last step of one example at batch_size {self.batch_size}, "
                 "which batch normalisation cannot take: add or drop one"
             )
+        if self.batch_size // self.clips_per_video < (self.parts or 1):
+            raise ValueError(f"batch_size {self.batch_size} has fewer videos than the {self.parts} parts of a step")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum")
         return self
 
 

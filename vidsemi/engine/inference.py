@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
-from vidsemi.engine.machine import keep_freed_memory
+from vidsemi.engine.machine import keep_freed_memory, put_channels_last
 from vidsemi.engine.normalize import normalize
 from vidsemi.errors import UserError
 from vidsemi.media.transforms import InputSpec
@@ -50,11 +50,7 @@ class Inference:
         if device.type == "cpu":
             keep_freed_memory()
             self._format = torch.channels_last_3d
-            for layer in self._network.modules():
-                if isinstance(layer, nn.Conv2d | nn.Conv3d):
-                    layer.to(
-                        memory_format=torch.channels_last_3d if isinstance(layer, nn.Conv3d) else torch.channels_last
-                    )
+            put_channels_last(self._network)
         if precision == "bfloat16":  # once, where autocast would cast them in every pass
             for layer in self._network.modules():
                 if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vidsemi.config import Machine
 from vidsemi.cores import usable_cores
@@ -30,6 +31,13 @@ def keep_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None and (mallopt(M_MMAP_THRESHOLD, KEPT) or mallopt(M_MMAP_THRESHOLD, KEPT_BY_OLD)):
         mallopt(M_TRIM_THRESHOLD, KEPT)  # alone it would stop the other from growing by itself, which is slower still
+
+
+def put_channels_last(network: nn.Module) -> None:
+    """Lay the weights of convolutions out with the channels last, in place."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Conv3d):
+            layer.to(memory_format=torch.channels_last_3d if isinstance(layer, nn.Conv3d) else torch.channels_last)
 
 
 def local_rank() -> int:
@@ -78,17 +86,17 @@ def worker_count(machine: Machine) -> int:
 
 
 def make_loader(
-    dataset: Dataset, sampler: Any, machine: Machine, *, batch_size: int | None, collate: Callable[[Any], Any]
+    dataset: Dataset, batches: Sampler, machine: Machine, *, pin_memory: bool, collate: Callable[[Any], Any]
 ) -> DataLoader:
-    """A DataLoader over a sampler's keys, in their order; batch_size None gives single items."""
+    """A DataLoader over a sampler's lists of keys, in their order."""
     workers = worker_count(machine)
     return DataLoader(
         dataset,
-        batch_size=batch_size,
-        sampler=sampler,
+        batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,
         prefetch_factor=PREFETCH if workers else None,
+        pin_memory=pin_memory,
         worker_init_fn=start_loader_worker,
     )
 
@@ -97,6 +105,7 @@ def start_loader_worker(worker: int) -> None:
     """Let a worker yield the cores to the network, end when told to, and be silent about a reader that goes away."""
     os.nice(NICENESS)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the training still ends its step
     sys.excepthook = _report
 
 

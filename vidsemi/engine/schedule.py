@@ -8,11 +8,11 @@ from vidsemi.config import Recipe
 def learning_rate(recipe: Recipe, examples: int) -> float:
     """Rate for the step that begins after `examples` examples.
 
-    Warm-up is linear from `warmup_from` to `learning_rate`. Then `steps` cuts the whole length into `drops` + 1 equal
+    Warm-up is linear from `warmup_from` to the peak. Then `steps` cuts the whole length into `drops` + 1 equal
     stretches and multiplies by `drop_factor` between them (pre-training: 13 halvings, fine-tuning: three tenths);
     `cosine` goes down to 0 along half a wave.
     """
-    peak = recipe.learning_rate
+    peak = recipe.peak_rate
     if examples < recipe.warmup_examples:
         return recipe.warmup_from + (peak - recipe.warmup_from) * examples / recipe.warmup_examples
     if recipe.schedule == "steps":

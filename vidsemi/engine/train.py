@@ -1,10 +1,8 @@
-"""The training loop: one for every stage."""
+"""The training loop: one for every stage, for any number of processes, stopped and gone on with anywhere."""
 
-import json
-import math
 import time
-from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,60 +10,24 @@ import numpy as np
 import torch
 from torch import nn
 
-from vidsemi.config import Machine, Recipe
+from vidsemi.config import Log, Machine, Recipe
 from vidsemi.engine import checkpoint
+from vidsemi.engine.batch import Feed, collate
+from vidsemi.engine.batch_norm import recalibrate
+from vidsemi.engine.checkpoints import Checkpoints
+from vidsemi.engine.distributed import Processes, any_of, from_first, gather, processes
+from vidsemi.engine.learner import Learner
 from vidsemi.engine.machine import make_loader, pick_device
-from vidsemi.engine.normalize import normalize
+from vidsemi.engine.meter import Meter, Step
 from vidsemi.engine.schedule import learning_rate
+from vidsemi.engine.stopping import StopSignals
+from vidsemi.engine.training_log import TrainingLog
 from vidsemi.errors import UserError
-from vidsemi.media.datasets import MAX_SUBSTITUTES, ExampleOrder, TrainClips, TrainItem
+from vidsemi.media.datasets import ExampleOrder, PartOrder, TrainClips, part_start
 from vidsemi.progress import progress_bar
 
-CHECKPOINT = "checkpoint.pt"
-LOG = "train.jsonl"
-LOG_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Clips (N, T, 3, crop, crop) uint8, targets (N, classes), and example ids that did not decode.
-
-    `error` is set, and there are no clips, where too many of them did not.
-    """
-
-    clips: torch.Tensor
-    targets: torch.Tensor
-    example_ids: list[int]
-    unreadable: list[int]
-    error: str | None
-
-
-def collate(items: list[TrainItem]) -> Batch:
-    """Items as a batch."""
-    error = next((item.error for item in items if item.error is not None), None)
-    clips = [item.clips for item in items if item.clips is not None]
-    each = len(clips[0]) if clips else 1
-    return Batch(
-        clips=torch.cat(clips) if error is None else torch.empty(0),
-        targets=torch.stack([item.target for item in items]).repeat_interleave(each, dim=0),
-        example_ids=[item.example_id for item in items for _ in range(each)],
-        unreadable=[example_id for item in items for example_id in item.unreadable],
-        error=error,
-    )
-
-
-@dataclass
-class Progress:
-    """How far a training is. `examples` and `unreadable` go on over restarts."""
-
-    examples: int = 0
-    unreadable: set[int] = field(default_factory=set)
-    losses: deque[float] = field(default_factory=lambda: deque(maxlen=50))
-
-    @property
-    def loss(self) -> float:
-        """Mean loss of the last steps."""
-        return sum(self.losses) / len(self.losses) if self.losses else float("nan")
+LOGGED = 200  # times that a training tells how it goes; more of them if it is long, since
+LOGGED_EXAMPLES = 50_000  # it tells after so many clips at the latest
 
 
 def train(
@@ -77,132 +39,157 @@ def train(
     machine: Machine,
     title: str,
     copies: np.ndarray | None = None,
+    log: Log | None = None,
 ) -> dict[str, Any]:
     """Train a network in place, going on from the checkpoint in `folder` if there is one.
 
-    The order of the examples and their augmentation depend on (seed, pass, example) only, and what a network itself
-    draws at random on (seed, examples so far). So a training that was stopped and goes on ends with the weights of one
-    that was not, whatever the number of workers.
+    The order of the examples and their augmentation depend on (seed, pass, example) only, and what is drawn at random
+    on the device on (seed, examples so far). So a training that was stopped and goes on ends with the weights of one
+    that was not, whatever the number of workers; and, to rounding, whatever the number of processes.
 
     Args:
         network: what to train.
         clips: what to train it on.
         recipe: how.
-        folder: for the checkpoint and the log.
+        folder: for checkpoints and the log.
         machine: what to run on.
         title: for the progress bar.
         copies: (N,) int64, how many times each of the clips' examples stands in a pass; once if None.
+        log: what is logged beside train.jsonl.
 
     Returns:
-        Figures: examples, steps, loss, seconds of this process, share of them that waited for data, unreadable files.
+        Figures: examples, steps, loss of the last of them, seconds of this process, share of them that waited for data,
+        unreadable files, processes, parts.
 
     Raises:
-        UserError: the loss is not finite, or the corpus cannot be read.
+        UserError: the loss is not finite, memory or disk are too small, labels are not those of the network, or the
+            corpus cannot be read.
     """
-    device = pick_device(machine)
-    network.to(device).train()
-    optimizer = torch.optim.SGD(
-        network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-    )
-    progress = _resume(folder, network, optimizer)
-    each = clips.clips_per_video
+    group, device, each = processes(), pick_device(machine), clips.clips_per_video
+    _check_labels(clips)
+    checkpoints = Checkpoints(folder)
+    newest = from_first(checkpoints.newest() if group.first else None)
+    state = checkpoint.load(newest) if newest else {}
+    parts = state.get("parts") or recipe.parts or group.size
+    own = own_parts(parts, recipe, each, group)
+    learner = Learner(network, recipe, clips.spec, parts, device, machine)
+    done, unreadable, losses = _take_over(learner, state, newest)
     copies = np.ones(len(clips), np.int64) if copies is None else copies
-    order = ExampleOrder(copies, seed=clips.seed, start=progress.examples // each, stop=recipe.examples // each)
-    loader = make_loader(clips, order, machine, batch_size=recipe.batch_size // each, collate=collate)
-    begin = last_log = last_save = time.monotonic()
-    waited = 0.0
-    with progress_bar(recipe.examples, "clip", title, progress.examples) as bar, open(folder / LOG, "a") as log:
-        batches = iter(loader)
-        while progress.examples < recipe.examples:
-            before = time.monotonic()
-            batch = next(batches)
-            waited += time.monotonic() - before
-            if batch.error is not None:
-                raise UserError(
-                    f"training stopped: {MAX_SUBSTITUTES} files in a row cannot be read; the last is {batch.error}"
-                )
-            torch.manual_seed(_seed_of_step(clips.seed, progress.examples))
-            rate = learning_rate(recipe, progress.examples)
-            progress.losses.append(_step(network, optimizer, batch, clips, rate, device, progress.examples))
-            progress.examples += len(batch.example_ids)
-            progress.unreadable.update(batch.unreadable)
-            bar.update(len(batch.example_ids))
-            now = time.monotonic()
-            if now - last_log > LOG_SECONDS or progress.examples >= recipe.examples:
-                share = waited / max(now - begin, 1e-9)
-                event = {"examples": progress.examples, "loss": progress.loss, "rate": rate, "waited": share}
-                log.write(json.dumps(event) + "\n")
-                log.flush()
-                bar.set_postfix_str(f"loss {progress.loss:.3f}, waits for data {share:.0%}", refresh=False)
-                last_log = now
-            if now - last_save > machine.checkpoint_seconds:
-                _save(folder, network, optimizer, progress)
-                last_save = now
+
+    def feed_of(start: int, stop: int, own: range) -> Feed:
+        """The parts of the steps from one number of clips to another."""
+        order = ExampleOrder(copies, seed=clips.seed, start=start // each, stop=stop // each)
+        batches = PartOrder(order, step=recipe.batch_size // each, parts=parts, own=own)
+        return Feed(make_loader(clips, batches, machine, pin_memory=device.type == "cuda", collate=collate))
+
+    feed, meter = feed_of(done, recipe.examples, own), Meter(losses)
+    every = max(min(recipe.examples // LOGGED, LOGGED_EXAMPLES), 1)
+    begin = last_save = time.monotonic()
+    with (
+        StopSignals() as stop,
+        progress_bar(recipe.examples, "clip", title, done, silent=not group.first) as bar,
+        TrainingLog(folder, title, log or Log(), examples=done) if group.first else nullcontext() as events,
+    ):
+
+        def tell(event: str, **values: Any) -> None:
+            """A line of the log, by the first process."""
+            if events:
+                events.write(event, examples=done, step=-(-done // recipe.batch_size), **values)
+
+        tell("begin", processes=group.size, parts=parts, device=str(device), precision=recipe.precision)
+        while done < recipe.examples:
+            size, rate = min(recipe.batch_size, recipe.examples - done), learning_rate(recipe, done)
+            seeds = [_seed(clips.seed, done + each * part_start(size // each, part, parts)) for part in own]
+            with _enough_memory(f"a step of {size} clips in {parts} parts", device, title):
+                figures, slope = learner.step(feed.take(len(own)), seeds, size, rate)
+            meter.add(Step(done, size, rate, feed.example_ids, figures, slope))
+            done += size
+            bar.update(size)
+            share = feed.waited / max(time.monotonic() - begin, 1e-9)
+            bar.set_postfix_str(f"loss {meter.loss:.3f}, lr {rate:.2g}, waits for data {share:.0%}", refresh=False)
+            if done // every > (done - size) // every or done == recipe.examples:
+                tell("step", learning_rate=rate, **meter.window(feed.waited))
+            due = group.first and time.monotonic() - last_save > machine.checkpoint_seconds
+            steps = machine.checkpoint_steps
+            if any_of(due or stop.caught is not None) or (steps and done // recipe.batch_size % steps == 0):
+                meter.settle()
+                unreadable = unreadable.union(*gather(feed.unreadable))
+                if group.first:
+                    content = {"parts": parts, "unreadable": sorted(unreadable), "losses": list(meter.losses)}
+                    file = checkpoints.save(done, {**learner.state(), **content})
+                    tell("checkpoint", file=file.name)
+                last_save = time.monotonic()
+                if any_of(stop.caught is not None):
+                    stop.obey()
+        tell("end")
+    learner.finish()
+    if recipe.precise_batch_norm:  # by every process with all parts, so that they need not tell one another
+        more = recipe.precise_batch_norm
+        extra = feed_of(recipe.examples, recipe.examples + more * recipe.batch_size, range(parts))
+        inputs = (batch.clips(device, clips.spec, learner.layout) for batch in extra.take(more * parts))
+        with learner.autocast():
+            recalibrate(learner.network, inputs, more * parts)
     seconds = time.monotonic() - begin
     return {
-        "examples": progress.examples,
+        "examples": done,
         "steps": -(-recipe.examples // recipe.batch_size),
-        "loss": progress.loss,
+        "loss": meter.loss,
         "seconds": seconds,
-        "waited": waited / max(seconds, 1e-9),
-        "unreadable": sorted(progress.unreadable),
+        "waited": feed.waited / max(seconds, 1e-9),
+        "unreadable": sorted(unreadable.union(*gather(feed.unreadable))),
+        "processes": group.size,
+        "parts": parts,
     }
 
 
-def _seed_of_step(seed: int, examples: int) -> int:
-    """Of what a network draws at random in a step, as dropout does; the same however often the training was stopped."""
+def own_parts(parts: int, recipe: Recipe, clips_per_video: int, group: Processes) -> range:
+    """The parts of each step that a process takes.
+
+    Raises:
+        UserError: the parts cannot be shared out, or some would have too little for batch norm.
+    """
+    if parts % group.size:
+        raise UserError(f"{parts} parts of a step cannot be dealt out to {group.size} processes; change one of them")
+    if parts > 1:
+        for name, clips in (("batch_size", recipe.batch_size), ("examples", recipe.examples % recipe.batch_size)):
+            if 0 < clips < 2 * parts * clips_per_video:
+                left = "" if name == "batch_size" else f" leaves a last step of {clips}, which"
+                raise UserError(f"{name} {getattr(recipe, name)}{left} is too few for {parts} parts of 2 videos each")
+    each = parts // group.size
+    return range(group.rank * each, (group.rank + 1) * each)
+
+
+def _take_over(learner: Learner, state: dict[str, Any], file: Path | None) -> tuple[int, set[int], list[float]]:
+    """Load the state of a training that was stopped: how many clips it has seen, what it could not read, losses."""
+    if file is None:
+        return 0, set(), []
+    try:
+        learner.load(state)
+        return state["examples"], set(state["unreadable"]), list(state["losses"])
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError):
+        raise UserError(f"{file} is not of this training; delete it to begin anew") from None
+
+
+def _check_labels(clips: TrainClips) -> None:
+    labels, classes = clips.targets.labels, clips.targets.classes
+    if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
+        raise UserError(f"labels go from {labels.min()} to {labels.max()}, and the network has {classes} classes")
+
+
+def _seed(seed: int, examples: int) -> int:
+    """Of what is drawn at random on the device, as dropout does; the same however often the training was stopped."""
     return int(np.random.SeedSequence([seed, examples]).generate_state(1, np.uint64)[0])
 
 
-def _step(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batch: Batch,
-    clips: TrainClips,
-    rate: float,
-    device: torch.device,
-    examples: int,
-) -> float:
-    """One step of SGD; returns the loss."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    logits = network(normalize(batch.clips.to(device, non_blocking=True), clips.spec))
-    loss = nn.functional.cross_entropy(logits, batch.targets.to(device))
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    value = loss.item()
-    slope = torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None]).item()
-    if not (math.isfinite(value) and math.isfinite(slope)):  # before the step, so that no checkpoint holds its result
-        raise UserError(
-            f"training stopped: loss {value}, gradient norm {slope} after {examples} examples, at a learning rate of "
-            f"{rate:g} (example ids {batch.example_ids}); lower the learning rate, in another output or "
-            "after deleting this stage's folder"
-        )
-    optimizer.step()
-    return value
-
-
-def _save(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-    checkpoint.save(
-        folder / CHECKPOINT,
-        {
-            "network": network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "examples": progress.examples,
-            "unreadable": sorted(progress.unreadable),
-            "losses": list(progress.losses),
-        },
-    )
-
-
-def _resume(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    """Load the checkpoint of a training that was stopped; a fresh start where there is none."""
-    if not (folder / CHECKPOINT).exists():
-        return Progress()
-    state = checkpoint.load(folder / CHECKPOINT)
+@contextmanager
+def _enough_memory(what: str, device: torch.device, title: str) -> Iterator[None]:
+    """Say which key to change where memory does not suffice."""
     try:
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        return Progress(state["examples"], set(state["unreadable"]), deque(state["losses"], maxlen=50))
-    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError):
-        raise UserError(f"{folder / CHECKPOINT} is not of this training; delete it to begin anew") from None
+        yield
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError; on CPUs it is a plain one
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "allocate memory" not in str(error):
+            raise
+        raise UserError(
+            f"{title}: {what} needs more memory than {device} has; lower batch_size in its recipe, or raise parts, of "
+            "which one is in memory at a time, in another output or after deleting this stage's folder"
+        ) from None

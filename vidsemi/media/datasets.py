@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import islice, repeat
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from vidsemi.corpus.manifest import Manifest
 from vidsemi.errors import DecodeError
 from vidsemi.media.clips import random_clip_indices
 from vidsemi.media.reading import read_frames
-from vidsemi.media.transforms import InputSpec, random_crop_flip
+from vidsemi.media.transforms import InputSpec, Window, random_window
 
 MAX_SUBSTITUTES = 50  # files in a row that do not decode before training gives up on the corpus
 AT_ONCE = 100_000  # keys of a pass that are made at a time
@@ -53,14 +53,16 @@ class TrainItem:
     """The training clips of one video.
 
     Attributes:
-        clips: (clips a video, T, 3, crop, crop) uint8; None if too many files in a row do not decode.
+        frames: (clips a video, T, 3, H, W) uint8; None if too many files in a row do not decode.
+        windows: what is to be cut from each clip. The device does that, as it normalises.
         target: (classes,) float32, sums to 1.
         example_id: the example that was read.
         unreadable: example ids that were tried before it and do not decode.
         error: the last one's reason where there are no clips.
     """
 
-    clips: torch.Tensor | None
+    frames: torch.Tensor | None
+    windows: list[Window]
     target: torch.Tensor
     example_id: int
     unreadable: list[int]
@@ -107,13 +109,13 @@ class TrainClips(Dataset):
             example_id = int(self.examples[index % len(self)])
             target = torch.from_numpy(self.targets.dense(index % len(self)))
             try:
-                return TrainItem(self._read(pass_number, example_id, copy), target, example_id, unreadable)
+                return TrainItem(*self._read(pass_number, example_id, copy), target, example_id, unreadable)
             except DecodeError as error:
                 unreadable.append(example_id)
                 last = str(error)
-        return TrainItem(None, target, example_id, unreadable, last)
+        return TrainItem(None, [], target, example_id, unreadable, last)
 
-    def _read(self, pass_number: int, example_id: int, copy: int) -> torch.Tensor:
+    def _read(self, pass_number: int, example_id: int, copy: int) -> tuple[torch.Tensor, list[Window]]:
         spec, key = self.spec, (self.seed, pass_number, example_id)
 
         def choose(n: int) -> np.ndarray:
@@ -124,8 +126,9 @@ class TrainClips(Dataset):
         row = self.manifest.row(example_id)
         frames = read_frames(row, choose, size=spec.resize, exact=False, decoder=spec.decoder)
         rng = np.random.default_rng((*key, 2 * copy + 1))
-        clips = np.split(frames, self.clips_per_video)
-        return torch.from_numpy(np.stack([random_crop_flip(clip, spec.crop, self.flip, rng) for clip in clips]))
+        height, width = frames.shape[-2:]
+        windows = [random_window(height, width, spec.crop, self.flip, rng) for _ in range(self.clips_per_video)]
+        return torch.from_numpy(frames).view(self.clips_per_video, spec.frames, *frames.shape[1:]), windows
 
 
 class ExampleOrder(Sampler):
@@ -156,3 +159,34 @@ class ExampleOrder(Sampler):
                 copy = places - (ends[index] - self.copies[index])
                 yield from zip(repeat(pass_number), index.tolist(), copy.tolist(), strict=False)
             position += len(order) - offset
+
+
+class PartOrder(Sampler):
+    """The keys of each part of each step that a process takes, in turn.
+
+    A step is so many keys in a row, the last one perhaps fewer, and part i of p those from i/p to (i + 1)/p of it:
+    which example is in which part of which step does not depend on the number of processes.
+
+    Args:
+        order: of the keys.
+        step: keys a step.
+        parts: of a step.
+        own: numbers of the parts that are this process's.
+    """
+
+    def __init__(self, order: ExampleOrder, *, step: int, parts: int, own: range):
+        self.order, self.step, self.parts, self.own = order, step, parts, own
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.step) * len(self.own)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
+        keys = iter(self.order)
+        while step := list(islice(keys, self.step)):
+            for part in self.own:
+                yield step[part_start(len(step), part, self.parts) : part_start(len(step), part + 1, self.parts)]
+
+
+def part_start(step: int, part: int, parts: int) -> int:
+    """How many of a step's keys come before a part."""
+    return step * part // parts

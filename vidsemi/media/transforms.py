@@ -55,9 +55,27 @@ def center_crop(frames: np.ndarray, crop: int) -> np.ndarray:
     return frames[..., top : top + crop, left : left + crop]
 
 
-def random_crop_flip(frames: np.ndarray, crop: int, flip: float, rng: np.random.Generator) -> np.ndarray:
-    """Cut a square of (..., H, W) at a random place and mirror it with probability `flip`; one draw for all frames."""
-    top = int(rng.integers(frames.shape[-2] - crop + 1))
-    left = int(rng.integers(frames.shape[-1] - crop + 1))
-    cut = frames[..., top : top + crop, left : left + crop]
-    return cut[..., ::-1] if rng.random() < flip else cut
+@dataclass(frozen=True)
+class Window:
+    """What a training clip shows of its frames.
+
+    Attributes:
+        height: of the frames.
+        width: of the frames.
+        top: first line of the square that is cut from them.
+        left: its first column.
+        mirrored: whether it is then flipped.
+    """
+
+    height: int
+    width: int
+    top: int
+    left: int
+    mirrored: bool
+
+
+def random_window(height: int, width: int, crop: int, flip: float, rng: np.random.Generator) -> Window:
+    """A square of `crop` pixels anywhere in frames of a size, mirrored with probability `flip`."""
+    top = int(rng.integers(height - crop + 1))
+    left = int(rng.integers(width - crop + 1))
+    return Window(height, width, top, left, bool(rng.random() < flip))

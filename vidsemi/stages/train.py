@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from vidsemi.config import Input, Machine, Network, Recipe
+from vidsemi.config import Input, Log, Machine, Network, Recipe
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.engine import checkpoint
+from vidsemi.engine.checkpoints import Checkpoints
+from vidsemi.engine.distributed import processes
 from vidsemi.engine.resampling import replication_factors, whole_copies
-from vidsemi.engine.train import CHECKPOINT, train
+from vidsemi.engine.train import train
 from vidsemi.engine.weights import read_weights
 from vidsemi.errors import UserError
 from vidsemi.media.backends import check_decoder
@@ -104,6 +106,7 @@ def train_stage(
     recipe: Recipe,
     seed: int,
     machine: Machine,
+    log: Log,
     title: str,
     init_from: str | None = None,
 ) -> dict[str, Any]:
@@ -117,6 +120,7 @@ def train_stage(
         recipe: how to train.
         seed: of the fresh weights, the order and the augmentation.
         machine: what to run on.
+        log: what is logged beside train.jsonl.
         title: for the progress bar.
         init_from: weights to begin with instead of fresh ones.
 
@@ -144,10 +148,11 @@ def train_stage(
         seed=seed,
         clips_per_video=recipe.clips_per_video,
     )
-    figures = train(model, clips, recipe, folder=folder, machine=machine, title=title, copies=lesson.copies)
+    figures = train(model, clips, recipe, folder=folder, machine=machine, title=title, copies=lesson.copies, log=log)
     if weak or lesson.hashtags:
         provenance["hashtags"] = True
     provenance |= {"manifest": lesson.manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
-    checkpoint.save_weights(folder / WEIGHTS, model, spec, provenance)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    if processes().first:
+        checkpoint.save_weights(folder / WEIGHTS, model, spec, provenance)
+        Checkpoints(folder).clear()
     return figures if begun_with is None else {**figures, "begun_with": begun_with.document()}

@@ -1,0 +1,81 @@
+"""Which convolutions may be trained in bfloat16.
+
+oneDNN, as torch 2.15 has it for CPUs, gives a 3x1x1 convolution over two frames weight gradients that are not those of
+its input, or not finite, in bfloat16 alone. So each convolution is tried on what it will meet, and those that fail stay
+in float32.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
+TOLERANCE = 0.05  # relative distance of a gradient from that in float32; rounding alone makes 0.003
+
+
+@dataclass(frozen=True)
+class _Trial:
+    name: str
+    layer: Convolution
+    input: torch.Tensor  # without values
+
+
+def keep_wrong_ones_in_float32(network: nn.Module, clips: torch.Tensor) -> list[str]:
+    """Have convolutions whose gradients in bfloat16 are wrong compute in float32 whatever autocast says.
+
+    Args:
+        network: is changed in place.
+        clips: (N, 3, T, H, W) as in training.
+
+    Returns:
+        Their names.
+    """
+    if clips.device.type != "cpu":
+        return []
+    wrong = [trial for trial in _trials(network, clips) if not _right_in_bfloat16(trial)]
+    for trial in wrong:
+        _keep_in_float32(trial.layer)
+    return [trial.name for trial in wrong]
+
+
+def _trials(network: nn.Module, clips: torch.Tensor) -> list[_Trial]:
+    """Every convolution with the shape and layout of what it gets."""
+    trials: list[_Trial] = []
+    hooks = []
+    for name, layer in network.named_modules():
+        if isinstance(layer, Convolution):
+
+            def note(_: nn.Module, inputs: tuple[torch.Tensor], name: str = name, layer: Convolution = layer) -> None:
+                trials.append(_Trial(name, layer, torch.empty_like(inputs[0], device="meta")))
+
+            hooks.append(layer.register_forward_pre_hook(note))
+    with torch.no_grad():
+        network.eval()(clips)
+    network.train()
+    for hook in hooks:
+        hook.remove()
+    return trials
+
+
+def _right_in_bfloat16(trial: _Trial) -> bool:
+    random = torch.Generator().manual_seed(0)
+    x = torch.empty_like(trial.input, device="cpu").normal_(generator=random).requires_grad_()
+    with torch.no_grad():
+        slope = torch.empty_like(trial.layer(x)).normal_(generator=random)
+    found = []
+    for enabled in (True, False):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            y = trial.layer(x)
+        found.append(torch.autograd.grad(y, (x, trial.layer.weight), slope.to(y.dtype)))
+    return all((a - b).norm() <= TOLERANCE * b.norm() for a, b in zip(*found, strict=True))  # not so if it is NaN
+
+
+def _keep_in_float32(layer: nn.Module) -> None:
+    forward = layer.forward
+
+    def in_float32(x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return forward(x.float())
+
+    layer.forward = in_float32

@@ -1,0 +1,112 @@
+"""How a training goes. Losses are fetched from the device a step late, so that a GPU need not wait for the next."""
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from vidsemi.errors import UserError
+
+RECENT = 50  # steps whose mean loss is shown
+SHOWN_IDS = 20  # of a step that went wrong
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step that has been begun, and may still be under way on the device.
+
+    Attributes:
+        begin: clips before it.
+        clips: clips of it.
+        rate: its learning rate.
+        example_ids: of this process's share.
+        figures: (2,) its mean loss, and how many clips were right.
+        slope: norm of its gradient.
+    """
+
+    begin: int
+    clips: int
+    rate: float
+    example_ids: list[int]
+    figures: torch.Tensor
+    slope: torch.Tensor
+
+
+class Meter:
+    """Takes steps and tells what came of them.
+
+    Args:
+        losses: of the last steps of a training that goes on.
+
+    Attributes:
+        losses: of the last steps, for `loss`.
+    """
+
+    def __init__(self, losses: Iterable[float] = ()):
+        self.losses = deque(losses, maxlen=RECENT)
+        self._under_way: deque[Step] = deque()
+        self._start_window(0.0)
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of the last steps."""
+        return sum(self.losses) / len(self.losses) if self.losses else float("nan")
+
+    def add(self, step: Step) -> None:
+        """Take a step, and look at the one before it.
+
+        Raises:
+            UserError: that one was not finite.
+        """
+        self._under_way.append(step)
+        if len(self._under_way) > 1:
+            self._look_at(self._under_way.popleft())
+
+    def settle(self) -> None:
+        """Look at all steps; before a checkpoint, so that none holds what is not finite.
+
+        Raises:
+            UserError: one was not finite.
+        """
+        while self._under_way:
+            self._look_at(self._under_way.popleft())
+
+    def window(self, waited: float) -> dict[str, float]:
+        """Means over the steps since this was asked last.
+
+        Args:
+            waited: seconds that the training has waited for data in all.
+        """
+        self.settle()
+        seconds, steps, clips = max(time.monotonic() - self._begin, 1e-9), max(self._steps, 1), max(self._clips, 1)
+        means = {
+            "loss": self._loss / steps,
+            "accuracy": self._right / clips,
+            "gradient_norm": self._slope / steps,
+            "waited": (waited - self._waited_before) / seconds,
+            "clips_per_second": self._clips / seconds,
+        }
+        self._start_window(waited)
+        return means
+
+    def _start_window(self, waited: float) -> None:
+        self._begin, self._waited_before = time.monotonic(), waited
+        self._steps, self._clips, self._loss, self._right, self._slope = 0, 0, 0.0, 0.0, 0.0
+
+    def _look_at(self, step: Step) -> None:
+        loss, right = step.figures.tolist()
+        slope = step.slope.item()
+        if not (math.isfinite(loss) and math.isfinite(slope)):
+            more = len(step.example_ids) - SHOWN_IDS
+            ids = ", ".join(map(str, step.example_ids[:SHOWN_IDS])) + (f" and {more} more" if more > 0 else "")
+            raise UserError(
+                f"training stopped: loss {loss}, gradient norm {slope} in the step after {step.begin} examples, at a "
+                f"learning rate of {step.rate:g} (example ids {ids}); lower the learning rate or set clip_norm, in "
+                "another output or after deleting this stage's folder, whose last checkpoint is from before it"
+            )
+        self.losses.append(loss)
+        self._steps, self._clips = self._steps + 1, self._clips + step.clips
+        self._loss, self._right, self._slope = self._loss + loss, self._right + right, self._slope + slope
