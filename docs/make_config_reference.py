@@ -36,7 +36,7 @@ def sections() -> Iterator[type[BaseModel]]:
         "Select",
     ):
         yield getattr(config, name)
-    yield from (config.Evaluate, config.Machine)
+    yield from (config.Evaluate, config.Machine, config.Log)
 
 
 def default(field: FieldInfo) -> str:

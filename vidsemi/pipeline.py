@@ -13,6 +13,7 @@ from vidsemi.config import Config
 from vidsemi.corpus.hashtags import need_hashtags
 from vidsemi.corpus.label_space import LabelSpace, label_space, read_label_space, read_synonyms
 from vidsemi.corpus.manifest import Manifest
+from vidsemi.engine.training_log import check_log
 from vidsemi.errors import UserError
 from vidsemi.files import write_json
 from vidsemi.plan import KINDS, Plan, Planner
@@ -49,11 +50,12 @@ def preflight(config: Config) -> Plan:
     """Find out in seconds what would else stop a run after hours, and plan its stages.
 
     Raises:
-        UserError: the data is not as the config says, a network or the device does not exist, the output cannot be
-            written to or was made by another config.
+        UserError: the data is not as the config says, a network or the device does not exist, what is logged to is not
+            installed, the output cannot be written to or was made by another config.
     """
     if config.data.dataset:
         dataset_folder(config.data.dataset)
+    check_log(config.log)
     used = {
         "unlabeled": config.data.unlabeled if config.taught_by else None,
         "weak": config.data.hashtags if config.learns_hashtags else None,

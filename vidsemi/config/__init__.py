@@ -3,6 +3,7 @@
 from vidsemi.config.data import Data, Source
 from vidsemi.config.hashtags import Hashtags
 from vidsemi.config.input import Input, OwnInput
+from vidsemi.config.log import Log
 from vidsemi.config.networks import TAUGHT, Approach, Network, Student, Teacher
 from vidsemi.config.run import Config, Evaluate, Machine, Score, Select
 from vidsemi.config.section import Section
@@ -16,6 +17,7 @@ __all__ = [
     "Evaluate",
     "Hashtags",
     "Input",
+    "Log",
     "Machine",
     "Network",
     "OwnInput",

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from vidsemi.config.data import Data
 from vidsemi.config.hashtags import Hashtags
 from vidsemi.config.input import Input
+from vidsemi.config.log import Log
 from vidsemi.config.networks import TAUGHT, Approach, Network, Student, Teacher
 from vidsemi.config.section import Fraction, Section
 from vidsemi.config.training import Train
@@ -93,6 +94,8 @@ class Config(Section):
     """Section Evaluate."""
     machine: Machine = Machine()
     """Section Machine."""
+    log: Log = Log()
+    """Section Log."""
 
     def approaches_of(self, student: Student) -> tuple[Approach, ...]:
         """By which approaches a student is trained."""
