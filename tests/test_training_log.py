@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from conftest import REPOSITORY
 
 from vidsemi import cli, pipeline
 from vidsemi.config import Log
@@ -229,6 +230,21 @@ def test_a_training_that_goes_on_is_the_same_wandb_run_and_no_other_is(tmp_path:
 def test_what_wandb_refuses_is_one_line(tmp_path: Path, wandb: Recorder):
     with pytest.raises(UserError, match=r"log\.wandb: permission denied"):
         write_steps(tmp_path, [10], log=Log(wandb="forbidden"))
+
+
+def test_the_question_of_the_documents_has_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    duckdb = pytest.importorskip("duckdb")
+    monkeypatch.chdir(tmp_path)
+    folders = [Path("runs/demo/seed0/teacher/train"), Path("runs/demo/seed1/small/semi_supervised/pretrain")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        with TrainingLog(folder, "t", PLAIN, examples=0) as log:
+            for examples, waited in ((10, 0.5), (20, 0.25)):
+                log.write("step", examples=examples, loss=100 / examples, waited=waited)
+    with open(folders[1] / LOG, "a") as file:
+        file.write('{"event": "step", "exam')
+    (*_, question) = re.findall(r"```sql\n(.*?)```", (REPOSITORY / "docs/reporting.md").read_text(), re.DOTALL)
+    assert duckdb.sql(question).fetchall() == [(f"{folder}/{LOG}", 20, 5.0, 0.375) for folder in folders]
 
 
 @pytest.mark.parametrize("found", [None, ModuleSpec("folder", None)], ids=["absent", "a mere folder of that name"])
