@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from result_rows import row
 
-from vidsemi.report.page import Picture, html_page
+from vidsemi.report.drawing import Picture
+from vidsemi.report.page import html_page
 from vidsemi.report.selection_plot import plot_selection
 from vidsemi.report.selections import selection_sections, selections_markdown
 from vidsemi.report.summary import Spread, summarize

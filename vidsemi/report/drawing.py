@@ -1,7 +1,29 @@
 """What all pictures share: matplotlib set up to draw into files, the same file for the same figures."""
 
+import base64
 import io
+from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a report.
+
+    Attributes:
+        name: of its file, without the ending.
+        title: what it shows.
+        svg: the file's content.
+    """
+
+    name: str
+    title: str
+    svg: bytes
+
+    @property
+    def encoded(self) -> str:
+        """The SVG as base64."""
+        return base64.b64encode(self.svg).decode()
 
 
 def pyplot() -> Any:

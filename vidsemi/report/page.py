@@ -1,10 +1,11 @@
 """report.html: one file that a browser opens as it is, with no address of anything outside itself."""
 
-import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from vidsemi import __version__
+from vidsemi.report.curves import HEADER as CURVE_HEADER
+from vidsemi.report.curves import CurveSection
+from vidsemi.report.drawing import Picture
 from vidsemi.report.hashtags import HEADER, HashtagSection
 from vidsemi.report.selections import SelectionSection
 from vidsemi.report.speed import Speeds
@@ -46,29 +47,16 @@ img { max-width: 100%; } small { color: #777; } .warning { color: #a40000; }
 <tr>{% for cell in class_header %}<th>{{ cell }}</th>{% endfor %}</tr>
 {% for row in section.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table></details>
-{% endif %}{% endfor %}<small>vidsemi {{ version }}</small>
+{% endif %}{% endfor %}{% for section in curves %}<details><summary>{{ section.title }}</summary>
+<img alt="{{ section.title }}" src="data:image/svg+xml;base64,{{ section.picture.encoded }}">
+{% if section.note %}<p>{{ section.note }}</p>
+{% endif %}<div class="wide"><table>
+<tr>{% for cell in curve_header %}<th>{{ cell }}</th>{% endfor %}</tr>
+{% for row in section.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</table></div></details>
+{% endfor %}<small>vidsemi {{ version }}</small>
 </html>
 """
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture of a report.
-
-    Attributes:
-        name: of its file, without the ending.
-        title: what it shows.
-        svg: the file's content.
-    """
-
-    name: str
-    title: str
-    svg: bytes
-
-    @property
-    def encoded(self) -> str:
-        """The SVG as base64."""
-        return base64.b64encode(self.svg).decode()
 
 
 def html_page(
@@ -78,6 +66,7 @@ def html_page(
     sections: Sequence[SelectionSection] = (),
     speeds: Speeds | None = None,
     hashtags: Sequence[HashtagSection] = (),
+    curves: Sequence[CurveSection] = (),
 ) -> str:
     """The page; all texts are escaped.
 
@@ -88,6 +77,7 @@ def html_page(
         sections: the selections.
         speeds: what the lines' speeds were measured with; None where they were not.
         hashtags: the labels that were learnt from hashtags.
+        curves: how the trainings went.
     """
     import jinja2
 
@@ -103,5 +93,7 @@ def html_page(
         hashtag_header=HEADER,
         sections=sections,
         class_header=CLASS_HEADER,
+        curves=curves,
+        curve_header=CURVE_HEADER,
         version=__version__,
     )

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from vidsemi.files import prepare_target, write_bytes, write_json, write_text
 from vidsemi.report.accuracy_plot import FLOPS, SPEED, plot_accuracy
+from vidsemi.report.curves import FILES, curve_sections, curves_markdown
+from vidsemi.report.drawing import Picture
 from vidsemi.report.hashtags import hashtag_sections, hashtags_markdown
-from vidsemi.report.page import Picture, html_page
+from vidsemi.report.page import html_page
 from vidsemi.report.paper import paper_lines
 from vidsemi.report.records import csv_text, records
 from vidsemi.report.selections import selection_sections, selections_markdown
@@ -61,22 +63,27 @@ def write_report(
         "notes": notes(lines, speeds),
     }
     title = ", ".join(named)
-    sections, labels = selection_sections(named), hashtag_sections(named)
+    sections, labels, curves = selection_sections(named), hashtag_sections(named), curve_sections(named)
     pictures = [Picture("accuracy_flops", "top-1 accuracy against multiply-adds", plot_accuracy(lines, FLOPS, "svg"))]
     write_bytes(output / "accuracy_flops.png", plot_accuracy(lines, FLOPS, "png"))
     if measured:
         pictures.append(Picture("accuracy_speed", "top-1 accuracy against speed", plot_accuracy(lines, SPEED, "svg")))
         write_bytes(output / "accuracy_speed.png", plot_accuracy(lines, SPEED, "png"))
-    for picture in pictures:
+    for picture in [*pictures, *(section.picture for section in curves)]:
         write_bytes(output / f"{picture.name}.svg", picture.svg)
     links = "\n".join(f"![{picture.title}]({picture.name}.svg)\n" for picture in pictures)
     write_text(
         output / "results.md",
-        f"# {title}\n\n{table}\n{links}{hashtags_markdown(labels)}{selections_markdown(sections)}",
+        f"# {title}\n\n{table}\n{links}{hashtags_markdown(labels)}{selections_markdown(sections)}"
+        f"{curves_markdown(curves)}",
     )
     write_text(output / "results.csv", csv_text(lines, speed=measured))
     write_json(output / "report.json", document)
-    write_text(output / "report.html", html_page(title, lines, pictures, sections, speeds, labels))
+    write_text(output / "report.html", html_page(title, lines, pictures, sections, speeds, labels, curves))
+    named_now = {f"{section.picture.name}.svg" for section in curves}
+    for file in output.glob(f"{FILES}*.svg"):  # an earlier report may have had more runs
+        if file.name not in named_now:
+            file.unlink()
     if not measured:  # of an earlier report, whose table is gone
         for kind in ("svg", "png"):
             (output / f"accuracy_speed.{kind}").unlink(missing_ok=True)
