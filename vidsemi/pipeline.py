@@ -66,6 +66,7 @@ def preflight(config: Config) -> Plan:
 
     found = _look_at_networks(config, corpora)
     pick_device(config.machine)
+    _look_at_recipes(config)
     above = _nearest(Path(config.output))
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise UserError(f"output: {config.output} cannot be made or written to, because of {above}")
@@ -150,6 +151,20 @@ def _look_at_networks(config: Config, corpora: Corpora) -> dict[str, dict[str, A
             check_weights(spec, network.init_from, as_they_are=ready, weakly_pretrained=weak)
             about["init_from"] = identity_of(network.init_from)
     return found
+
+
+def _look_at_recipes(config: Config) -> None:
+    """Refuse trainings whose steps cannot be dealt out to the processes that there are."""
+    from vidsemi.engine.machine import started_processes
+
+    recipes = {f"train.{name}": recipe for name, recipe in config.train}
+    if config.teacher:
+        recipes["teacher.train"] = config.teacher.train
+    for key, recipe in recipes.items():
+        try:
+            _ = recipe and recipe.parts_for(started_processes())
+        except ValueError as error:
+            raise UserError(f"{key}: {error}") from None
 
 
 def _nearest(path: Path) -> Path:

@@ -62,6 +62,24 @@ class Recipe(Section):
         """The highest rate, for the batch size that there is."""
         return self.learning_rate * self.batch_size / (self.learning_rate_for or self.batch_size)
 
+    def parts_for(self, processes: int) -> int:
+        """How many parts a step has where so many processes take part.
+
+        Raises:
+            ValueError: they cannot be dealt out, or have too little for batch norm.
+        """
+        parts = self.parts or processes
+        if parts % processes:
+            raise ValueError(f"parts {parts} cannot be dealt out to {processes} processes")
+        last = self.examples % self.batch_size or self.batch_size
+        if parts > 1 and self.batch_size < 2 * parts * self.clips_per_video:
+            raise ValueError(f"batch_size {self.batch_size} is too few for {parts} parts of 2 videos or more")
+        if parts > 1 and last < 2 * parts * self.clips_per_video:
+            raise ValueError(
+                f"examples {self.examples} leave a last step of {last}, too few for {parts} parts of 2 videos or more"
+            )
+        return parts
+
     @model_validator(mode="after")
     def _steps_are_whole(self) -> "Recipe":
         for key in ("batch_size", "examples"):
@@ -72,8 +90,7 @@ class Recipe(Section):
                 f"examples {self.examples} leave a last step of one example at batch_size {self.batch_size}, "
                 "which batch normalisation cannot take: add or drop one"
             )
-        if self.batch_size // self.clips_per_video < (self.parts or 1):
-            raise ValueError(f"batch_size {self.batch_size} has fewer videos than the {self.parts} parts of a step")
+        self.parts_for(1)
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum")
         return self

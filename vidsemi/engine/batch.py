@@ -1,14 +1,11 @@
 """What the processes that read hand over: uint8 frames as they were read, and what the device is to make of them."""
 
-import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
 
 from vidsemi.engine.normalize import normalize
-from vidsemi.errors import UserError
-from vidsemi.media.datasets import MAX_SUBSTITUTES, TrainItem
+from vidsemi.media.datasets import TrainItem
 from vidsemi.media.transforms import InputSpec, Window
 
 
@@ -63,47 +60,3 @@ def collate(items: list[TrainItem]) -> Batch:
         unreadable=[example_id for item in items for example_id in item.unreadable],
         error=error,
     )
-
-
-class Feed:
-    """Batches as they come from the processes that read.
-
-    Args:
-        loader: gives them.
-
-    Attributes:
-        waited: seconds that were spent waiting for them.
-        unreadable: example ids that did not decode.
-        example_ids: of the batches that were taken last.
-    """
-
-    def __init__(self, loader: Iterable[Batch]):
-        self._batches = iter(loader)
-        self.waited = 0.0
-        self.unreadable: set[int] = set()
-        self.example_ids: list[int] = []
-
-    def take(self, count: int) -> Iterator[Batch]:
-        """The next batches.
-
-        Raises:
-            UserError: the corpus cannot be read, or a process that reads was killed.
-        """
-        self.example_ids = []
-        for _ in range(count):
-            before = time.monotonic()
-            try:
-                batch = next(self._batches)
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
-                    raise
-                why = "machine.workers of them may need more memory (or shared memory, /dev/shm) than there is"
-                raise UserError(f"training stopped: a process that reads was killed; {why}") from None
-            self.waited += time.monotonic() - before
-            if batch.error is not None:
-                raise UserError(
-                    f"training stopped: {MAX_SUBSTITUTES} files in a row cannot be read; the last is {batch.error}"
-                )
-            self.unreadable.update(batch.unreadable)
-            self.example_ids += batch.example_ids
-            yield batch

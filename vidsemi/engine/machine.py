@@ -102,10 +102,10 @@ def make_loader(
 
 
 def start_loader_worker(worker: int) -> None:
-    """Let a worker yield the cores to the network, end when told to, and be silent about a reader that goes away."""
+    """Let a worker yield the cores to the network, leave signals to it, and be silent about a reader that goes away."""
     os.nice(NICENESS)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the training still ends its step
+    for number in (signal.SIGTERM, signal.SIGINT):  # may reach all processes; the training still has to end its step
+        signal.signal(number, signal.SIG_IGN)
     sys.excepthook = _report
 
 

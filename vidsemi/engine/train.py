@@ -12,10 +12,11 @@ from torch import nn
 
 from vidsemi.config import Log, Machine, Recipe
 from vidsemi.engine import checkpoint
-from vidsemi.engine.batch import Feed, collate
+from vidsemi.engine.batch import collate
 from vidsemi.engine.batch_norm import recalibrate
 from vidsemi.engine.checkpoints import Checkpoints
 from vidsemi.engine.distributed import Processes, any_of, from_first, gather, processes
+from vidsemi.engine.feed import Feed
 from vidsemi.engine.learner import Learner
 from vidsemi.engine.machine import make_loader, pick_device
 from vidsemi.engine.meter import Meter, Step
@@ -70,8 +71,8 @@ def train(
     checkpoints = Checkpoints(folder)
     newest = from_first(checkpoints.newest() if group.first else None)
     state = checkpoint.load(newest) if newest else {}
-    parts = state.get("parts") or recipe.parts or group.size
-    own = own_parts(parts, recipe, each, group)
+    parts = _parts(recipe, state, group)
+    own = range(parts // group.size * group.rank, parts // group.size * (group.rank + 1))
     learner = Learner(network, recipe, clips.spec, parts, device, machine)
     done, unreadable, losses = _take_over(learner, state, newest)
     copies = np.ones(len(clips), np.int64) if copies is None else copies
@@ -82,11 +83,11 @@ def train(
         batches = PartOrder(order, step=recipe.batch_size // each, parts=parts, own=own)
         return Feed(make_loader(clips, batches, machine, pin_memory=device.type == "cuda", collate=collate))
 
-    feed, meter = feed_of(done, recipe.examples, own), Meter(losses)
     every = max(min(recipe.examples // LOGGED, LOGGED_EXAMPLES), 1)
     begin = last_save = time.monotonic()
     with (
         StopSignals() as stop,
+        feed_of(done, recipe.examples, own) as feed,
         progress_bar(recipe.examples, "clip", title, done, silent=not group.first) as bar,
         TrainingLog(folder, title, log or Log(), examples=done) if group.first else nullcontext() as events,
     ):
@@ -96,6 +97,7 @@ def train(
             if events:
                 events.write(event, examples=done, step=-(-done // recipe.batch_size), **values)
 
+        meter = Meter(losses)
         tell("begin", processes=group.size, parts=parts, device=str(device), precision=recipe.precision)
         while done < recipe.examples:
             size, rate = min(recipe.batch_size, recipe.examples - done), learning_rate(recipe, done)
@@ -126,8 +128,8 @@ def train(
     if recipe.precise_batch_norm:  # by every process with all parts, so that they need not tell one another
         more = recipe.precise_batch_norm
         extra = feed_of(recipe.examples, recipe.examples + more * recipe.batch_size, range(parts))
-        inputs = (batch.clips(device, clips.spec, learner.layout) for batch in extra.take(more * parts))
-        with learner.autocast():
+        with extra, learner.autocast():
+            inputs = (batch.clips(device, clips.spec, learner.layout) for batch in extra.take(more * parts))
             recalibrate(learner.network, inputs, more * parts)
     seconds = time.monotonic() - begin
     return {
@@ -142,21 +144,12 @@ def train(
     }
 
 
-def own_parts(parts: int, recipe: Recipe, clips_per_video: int, group: Processes) -> range:
-    """The parts of each step that a process takes.
-
-    Raises:
-        UserError: the parts cannot be shared out, or some would have too little for batch norm.
-    """
-    if parts % group.size:
-        raise UserError(f"{parts} parts of a step cannot be dealt out to {group.size} processes; change one of them")
-    if parts > 1:
-        for name, clips in (("batch_size", recipe.batch_size), ("examples", recipe.examples % recipe.batch_size)):
-            if 0 < clips < 2 * parts * clips_per_video:
-                left = "" if name == "batch_size" else f" leaves a last step of {clips}, which"
-                raise UserError(f"{name} {getattr(recipe, name)}{left} is too few for {parts} parts of 2 videos each")
-    each = parts // group.size
-    return range(group.rank * each, (group.rank + 1) * each)
+def _parts(recipe: Recipe, state: dict[str, Any], group: Processes) -> int:
+    """Parts of each step: as many as the training was begun with."""
+    try:
+        return recipe.model_copy(update={"parts": state.get("parts", recipe.parts)}).parts_for(group.size)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def _take_over(learner: Learner, state: dict[str, Any], file: Path | None) -> tuple[int, set[int], list[float]]:
