@@ -158,11 +158,11 @@ def _look_at_recipes(config: Config) -> None:
     from vidsemi.engine.machine import started_processes
 
     recipes = {f"train.{name}": recipe for name, recipe in config.train}
-    if config.teacher:
-        recipes["teacher.train"] = config.teacher.train
+    recipes["teacher.train"] = config.teacher.train if config.teacher else None
     for key, recipe in recipes.items():
         try:
-            _ = recipe and recipe.parts_for(started_processes())
+            if recipe:
+                recipe.parts_for(started_processes())
         except ValueError as error:
             raise UserError(f"{key}: {error}") from None
 
