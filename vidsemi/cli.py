@@ -8,7 +8,6 @@ import io
 import json
 import logging
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from vidsemi import __version__
 from vidsemi.commands import benchmarks, exports, hashtags, manifests, models, networks, runs
 from vidsemi.commands.answer import Answer
 from vidsemi.errors import UserError
+from vidsemi.launch import is_first, own_command
 
 logger = logging.getLogger("vidsemi")
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     try:
         with _terminated_by_signal():
-            document, text = options.command(options)
+            answer = options.command(options)
     except UserError as error:
         print(f"vidsemi: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -44,12 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         why = error.strerror or " ".join(map(str, error.args))
         print(f"vidsemi: error: {error.filename or 'a file'}: {why}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"\nvidsemi: interrupted; this goes on from here: {shlex.join(sys.orig_argv)}", file=sys.stderr)
-        return 130
-    except Terminated:
-        print(f"\nvidsemi: terminated; this goes on from here: {shlex.join(sys.orig_argv)}", file=sys.stderr)
-        return 143
+    except (KeyboardInterrupt, Terminated) as end:
+        how, status = ("terminated", 143) if isinstance(end, Terminated) else ("interrupted", 130)
+        if is_first():
+            print(f"\nvidsemi: {how}; this goes on from here: {own_command()}", file=sys.stderr)
+        return status
+    if answer is None:  # another process gives it
+        return 0
+    document, text = answer
     try:
         print(json.dumps(document, indent=2, ensure_ascii=False) if options.json else text, flush=True)
     except BrokenPipeError:  # the reader (`| head`) has seen enough
@@ -208,7 +210,7 @@ def _parser() -> Parser:
 
 
 def _command(
-    subparsers: Any, name: str, function: Callable[[argparse.Namespace], Answer], about: str
+    subparsers: Any, name: str, function: Callable[[argparse.Namespace], Answer | None], about: str
 ) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")

@@ -155,7 +155,7 @@ def _look_at_networks(config: Config, corpora: Corpora) -> dict[str, dict[str, A
 
 def _look_at_recipes(config: Config) -> None:
     """Refuse trainings whose steps cannot be dealt out to the processes that there are."""
-    from vidsemi.engine.machine import started_processes
+    from vidsemi.launch import started_processes
 
     recipes = {f"train.{name}": recipe for name, recipe in config.train}
     recipes["teacher.train"] = config.teacher.train if config.teacher else None

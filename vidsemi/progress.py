@@ -1,5 +1,9 @@
-"""The one progress bar: live on a terminal, a plain line every few seconds in a log."""
+"""The one progress bar: live on a terminal, a plain line every few seconds in a log.
 
+Where messages are not shown (`process_group` shows those of the first process), the bar is not either.
+"""
+
+import logging
 import sys
 
 from tqdm import tqdm
@@ -41,7 +45,7 @@ def progress_bar(total: int, unit: str, title: str, done: int = 0, delay: float 
         maxinterval=interval,
         dynamic_ncols=terminal,
         delay=delay,
-        disable=silent,
+        disable=silent or logging.getLogger("vidsemi").level > logging.INFO,
         file=sys.stderr if terminal else _Lines(),
         bar_format=None if terminal else LINE,
     )

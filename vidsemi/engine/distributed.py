@@ -10,7 +10,8 @@ import torch
 import torch.distributed as dist
 
 from vidsemi.config import Machine
-from vidsemi.engine.machine import pick_device, started_processes
+from vidsemi.engine.machine import pick_device
+from vidsemi.launch import started_processes
 
 PATIENCE = timedelta(days=30)  # the others wait while the first selects; that one has died is torchrun's to notice
 

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from vidsemi.config import Machine
 from vidsemi.cores import usable_cores
 from vidsemi.errors import UserError
+from vidsemi.launch import local_rank, processes_here
 from vidsemi.media.pool import NICENESS
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
@@ -38,20 +39,6 @@ def put_channels_last(network: nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Conv3d):
             layer.to(memory_format=torch.channels_last_3d if isinstance(layer, nn.Conv3d) else torch.channels_last)
-
-
-def local_rank() -> int:
-    """Which of the workers on this machine this is, as torchrun or srun number them; 0 where there is but one."""
-    return _from_environment("LOCAL_RANK", "SLURM_LOCALID") or 0
-
-
-def started_processes() -> int:
-    """How many processes torchrun has started to work together; 1 where it has not started this one."""
-    return _from_environment("WORLD_SIZE") or 1
-
-
-def _from_environment(*names: str) -> int | None:
-    return next((int(value) for name in names if (value := os.environ.get(name, "")).isdecimal()), None)
 
 
 def pick_device(machine: Machine) -> torch.device:
@@ -82,7 +69,7 @@ def worker_count(machine: Machine) -> int:
     """Processes that decode: one a core, the cores shared out among the workers that torchrun starts."""
     if machine.workers is not None:
         return machine.workers
-    return max(usable_cores() // (_from_environment("LOCAL_WORLD_SIZE") or 1), 1)
+    return max(usable_cores() // processes_here(), 1)
 
 
 def make_loader(

@@ -14,10 +14,11 @@ from vidsemi.config import Machine
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.engine.claims import Claim, Claims
 from vidsemi.engine.inference import Inference
-from vidsemi.engine.machine import clips_per_forward, local_rank, worker_count
+from vidsemi.engine.machine import clips_per_forward, worker_count
 from vidsemi.engine.score import Clock, Reading, VideoScore, Views, reading_in_processes, score_videos
 from vidsemi.errors import DecodeError, UserError
 from vidsemi.files import remove_temporary
+from vidsemi.launch import local_rank
 from vidsemi.media.pool import read_all
 from vidsemi.media.views import ViewReader, ViewRequest
 from vidsemi.progress import progress_bar
