@@ -92,5 +92,5 @@ def stop_after(steps: int) -> None:
 
 
 if __name__ == "__main__":
-    with process_group(MACHINE):
+    with process_group():
         main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
