@@ -16,7 +16,7 @@ from PIL import Image
 from vidsemi.config import Machine
 from vidsemi.corpus.manifest import load_manifest
 from vidsemi.engine import checkpoint
-from vidsemi.engine.evaluate import accuracy, rank_of_label
+from vidsemi.engine.evaluate import accuracy, rank_of_label, ranks_of_labels
 from vidsemi.engine.inference import Inference
 from vidsemi.engine.normalize import normalize
 from vidsemi.engine.score import VideoScore, Views, score_videos
@@ -240,7 +240,8 @@ def test_a_network_that_gives_nan_is_refused(tmp_path: Path, shapes: Path, weigh
 
 def test_mean_class_accuracy_weighs_classes_alike():
     scores = [VideoScore(i, np.array([[0.9, 0.1]], np.float32)) for i in range(10)]
-    result = accuracy(scores, np.array([0] * 9 + [1]))
+    labels = np.array([0] * 9 + [1])
+    result = accuracy(ranks_of_labels(scores, labels), labels)
     assert result.top1 == pytest.approx(90)
     assert result.mean_class_top1 == pytest.approx(50)
     assert result.top5 == pytest.approx(100)

@@ -61,16 +61,23 @@ def predict(options: argparse.Namespace) -> Answer:
     return {"files": [found.document() for found in predictions]}, text
 
 
-def evaluate(options: argparse.Namespace) -> Answer:
-    """Test a network."""
-    machine = _machine(options)
-    from vidsemi.corpus.manifest import load_manifest
-    from vidsemi.stages.evaluate import evaluate_stage
+def evaluate(options: argparse.Namespace) -> Answer | None:
+    """Test a network; of several processes the first one answers."""
+    from vidsemi.engine.distributed import first_before_others, process_group, processes
 
-    corpus = load_manifest(options.manifest, options.root)
-    figures = evaluate_stage(
-        weights=options.weights, manifest=corpus, views=options.views, machine=machine, title="evaluate"
-    )
+    with process_group():
+        with first_before_others():
+            machine = _machine(options)
+            from vidsemi.corpus.manifest import load_manifest
+
+            corpus = load_manifest(options.manifest, options.root)
+        from vidsemi.stages.evaluate import evaluate_stage
+
+        figures = evaluate_stage(
+            weights=options.weights, manifest=corpus, views=options.views, machine=machine, title="evaluate"
+        )
+        if not processes().first:
+            return None
     text = (
         f"top-1 {figures['top1']:.2f}%  top-5 {figures['top5']:.2f}%  class mean {figures['mean_class_top1']:.2f}%  "
         f"({figures['read']} of {figures['total']} videos read, {figures['views']} views, "

@@ -134,23 +134,31 @@ def score_videos(
 
 
 def score_rows(
-    network: nn.Module, spec: InputSpec, examples: int, row: Callable[[int], Row], *, views: int, machine: Machine
+    network: nn.Module,
+    spec: InputSpec,
+    examples: Sequence[int],
+    row: Callable[[int], Row],
+    *,
+    views: int,
+    machine: Machine,
 ) -> Generator[VideoScore, None, None]:
-    """Score examples 0 to `examples` - 1 in float32, in their order, for evaluation and prediction.
+    """Score examples in float32, in their order, for evaluation and prediction.
 
     Args:
         network: what scores them.
         spec: what it takes in.
-        examples: how many there are.
+        examples: their ids; there may be none.
         row: what it takes to read one.
         views: clips a video; an image has one view.
         machine: what to run on.
     """
+    if not examples:
+        return
     reader, device = ViewReader(spec, views), pick_device(machine)
     most = clips_per_forward(machine, device)
-    reading = reading_in_processes(reader, machine, most, row(0))
+    reading = reading_in_processes(reader, machine, most, row(examples[0]))
     infer = Inference(network, spec, device)
-    return score_videos(infer, [range(examples)], row, reader, reading=reading, clips_per_forward=most)
+    yield from score_videos(infer, [examples], row, reader, reading=reading, clips_per_forward=most)
 
 
 @dataclass

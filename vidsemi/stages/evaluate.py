@@ -1,6 +1,7 @@
 """The evaluation stage: weights → video-level accuracy beside what the network costs."""
 
 import logging
+from collections import ChainMap
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
@@ -10,7 +11,8 @@ from typing import Any
 from vidsemi.config import Machine
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.engine import checkpoint
-from vidsemi.engine.evaluate import accuracy
+from vidsemi.engine.distributed import first_before_others, gather, processes
+from vidsemi.engine.evaluate import accuracy, ranks_of_labels
 from vidsemi.engine.score import VideoScore, score_rows
 from vidsemi.models.flops import measure_cost
 from vidsemi.progress import progress_bar
@@ -19,7 +21,7 @@ logger = logging.getLogger("vidsemi")
 
 
 def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Machine, title: str) -> dict[str, Any]:
-    """Test a network.
+    """Test a network; of several processes each scores its share of the examples, and all get the figures of all.
 
     Args:
         weights: of the network.
@@ -31,10 +33,13 @@ def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Ma
     Returns:
         top1, top5, mean_class_top1 (percent), read, total, model, views, frames, gmacs_per_video and all of `Cost`.
     """
-    network, spec = checkpoint.load_weights(weights)
-    labels = manifest.label_indices(spec.classes, str(weights))
-    results = score_rows(network, spec.input, len(manifest), manifest.row, views=views, machine=machine)
-    with closing(results) as scores, progress_bar(len(manifest), "video", title) as bar:
+    with first_before_others():
+        network, spec = checkpoint.load_weights(weights)
+        labels = manifest.label_indices(spec.classes, str(weights))
+    own = processes()
+    share = range(own.rank, len(manifest), own.size)
+    results = score_rows(network, spec.input, share, manifest.row, views=views, machine=machine)
+    with closing(results) as scores, progress_bar(len(share), "video", title) as bar:
 
         def counted() -> Iterator[VideoScore]:
             """The scores, while the bar moves on."""
@@ -42,8 +47,9 @@ def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Ma
                 bar.update()
                 yield score
 
-        result = accuracy(counted(), labels)
-    if result.read < result.total:
+        ranks = ranks_of_labels(counted(), labels)
+    result = accuracy(dict(ChainMap(*gather(ranks))), labels)
+    if own.first and result.read < result.total:
         logger.warning(
             "%s: only %d of %d videos can be read; the others count as wrong", title, result.read, result.total
         )

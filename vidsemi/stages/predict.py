@@ -66,7 +66,7 @@ def predict_stage(*, weights: Path, paths: list[str], views: int, top: int, mach
     network, spec = checkpoint.load_weights(weights)
     rows = [Row(number, file) for number, file in enumerate(_files(paths))]
     machine = machine.model_copy(update={"workers": min(worker_count(machine), len(rows))})
-    results = score_rows(network, spec.input, len(rows), rows.__getitem__, views=views, machine=machine)
+    results = score_rows(network, spec.input, range(len(rows)), rows.__getitem__, views=views, machine=machine)
     found = []
     with closing(results) as scores, progress_bar(len(rows), "file", "predict", delay=2) as bar:
         for score in scores:
