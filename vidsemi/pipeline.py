@@ -13,9 +13,11 @@ from vidsemi.config import Config
 from vidsemi.corpus.hashtags import need_hashtags
 from vidsemi.corpus.label_space import LabelSpace, label_space, read_label_space, read_synonyms
 from vidsemi.corpus.manifest import Manifest
+from vidsemi.engine.distributed import done_by_first, first_before_others
 from vidsemi.engine.training_log import check_log
 from vidsemi.errors import UserError
 from vidsemi.files import write_json
+from vidsemi.launch import started_processes
 from vidsemi.plan import KINDS, Plan, Planner
 from vidsemi.results import read_results
 from vidsemi.run_directory import figures_of, is_done, locked, run_stage
@@ -155,8 +157,6 @@ def _look_at_networks(config: Config, corpora: Corpora) -> dict[str, dict[str, A
 
 def _look_at_recipes(config: Config) -> None:
     """Refuse trainings whose steps cannot be dealt out to the processes that there are."""
-    from vidsemi.launch import started_processes
-
     recipes = {f"train.{name}": recipe for name, recipe in config.train}
     recipes["teacher.train"] = config.teacher.train if config.teacher else None
     for key, recipe in recipes.items():
@@ -173,7 +173,7 @@ def _nearest(path: Path) -> Path:
 
 
 def run(config: Config, until: str | None = None) -> list[dict[str, Any]]:
-    """Run every stage that is not done yet and write results.json.
+    """Run every stage that is not done yet and write results.json. All processes call this, and get the same.
 
     Args:
         config: of the run.
@@ -182,16 +182,17 @@ def run(config: Config, until: str | None = None) -> list[dict[str, Any]]:
     Returns:
         The rows of results.json: one an evaluation that is done.
     """
-    prepare_data(config)
-    plan = preflight(config)
+    with first_before_others():  # the others find the data there, and plan before the first changes the directory
+        prepare_data(config)
+        plan = preflight(config)
     output = Path(config.output)
     last = KINDS.index(until) if until else len(KINDS)
     with locked(output):
         for stage in plan.stages:
             if KINDS.index(stage.kind) <= last:
                 run_stage(output, stage)
-                write_json(output / "results.json", _rows(output, plan))
-        return _rows(output, plan)
+                done_by_first(lambda: write_json(output / "results.json", _rows(output, plan)))
+        return done_by_first(lambda: _rows(output, plan))
 
 
 def _rows(output: Path, plan: Plan) -> list[dict[str, Any]]:

@@ -5,12 +5,13 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vidsemi import __version__
+from vidsemi.engine.distributed import done_by_first, first_before_others, processes
 from vidsemi.errors import UserError
 from vidsemi.files import fingerprint_json, write_json
 
@@ -27,6 +28,7 @@ class Stage:
         settings: all that determines its outcome but the stages before it; JSON values.
         after: the stages whose outputs it reads.
         run: does it, given its folder; returns its figures.
+        together: whether all processes do it together; else the first does, and the others wait.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Stage:
     settings: Mapping[str, Any]
     after: "tuple[Stage, ...]"
     run: Callable[[Path], dict[str, Any]]
+    together: bool
 
     @property
     def fingerprint(self) -> str:
@@ -109,27 +112,32 @@ def begun_stages(output: Path) -> dict[str, str]:
 
 @contextmanager
 def locked(output: Path) -> Iterator[None]:
-    """Hold a run's directory, so that two processes cannot write to it at once.
+    """Hold a run's directory, so that two runs cannot write to it at once; the first process does, for all of its run.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another run holds it.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    with open(output / ".lock", "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{output}: another process is running in this directory") from None
+    with ExitStack() as open_files:
+        with first_before_others():
+            if processes().first:
+                output.mkdir(parents=True, exist_ok=True)
+                file = open_files.enter_context(open(output / ".lock", "a"))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise UserError(f"{output}: another process is running in this directory") from None
         yield
 
 
 def run_stage(output: Path, stage: Stage) -> dict[str, Any]:
-    """Run a stage unless it is done; one that was stopped goes on. Returns its figures."""
-    if (figures := figures_of(output, stage)) is not None:
+    """Run a stage unless it is done; one that was stopped goes on. Returns its figures.
+
+    All processes call this; the first looks whether it is done, and writes that it is.
+    """
+    if (figures := done_by_first(lambda: figures_of(output, stage))) is not None:
         logger.info("%s: done before", stage.name)
         return figures
     folder = output / stage.name
-    folder.mkdir(parents=True, exist_ok=True)
     record = {
         "stage": stage.name,
         "status": "running",
@@ -138,9 +146,10 @@ def run_stage(output: Path, stage: Stage) -> dict[str, Any]:
         "after": {before.name: before.fingerprint for before in stage.after},
         "vidsemi": __version__,
     }
-    write_json(folder / "stage.json", record)
+    done_by_first(lambda: write_json(folder / "stage.json", record))
     begin = time.monotonic()
-    figures = stage.run(folder)
+    figures = stage.run(folder) if stage.together else done_by_first(lambda: stage.run(folder))
     seconds = round(time.monotonic() - begin, 3)
-    write_json(folder / "stage.json", {**record, "status": "done", "seconds": seconds, "figures": figures})
+    done = {**record, "status": "done", "seconds": seconds, "figures": figures}
+    done_by_first(lambda: write_json(folder / "stage.json", done))
     return figures

@@ -55,7 +55,7 @@ class Steps:
             LABELS: space.fingerprint[:16],
             "min_examples": min_examples,
         }
-        return Stage("hashtags", "hashtags", settings, (), run)
+        return Stage("hashtags", "hashtags", settings, (), run, together=False)
 
     def train(
         self,
@@ -104,7 +104,7 @@ class Steps:
             **({"resampling": resampling} if on_hashtags else {"labeled": self._identity("labeled")}),
         }
         after = tuple(stage for stage in (learnt_from, begin) if isinstance(stage, Stage))
-        return Stage(name, kind, settings, after, run)
+        return Stage(name, kind, settings, after, run, together=True)
 
     def adopt(self, name: str) -> Stage:
         """The teacher as it is, the same for every seed."""
@@ -118,7 +118,7 @@ class Steps:
             return adopt(stage_folder / WEIGHTS, spec, str(teacher.init_from))
 
         settings = {**self._identity_of(teacher), "classes": corpora.classes}
-        return Stage(name, "teacher", settings, (), run)
+        return Stage(name, "teacher", settings, (), run, together=False)
 
     def score(self, name: str, trained: Stage) -> Stage:
         """The scores that a teacher gives U."""
@@ -139,7 +139,9 @@ class Steps:
                 folder, weights=weights, manifest=unlabeled, machine=config.machine, title=name, **settings
             )
 
-        return Stage(name, "score", {"unlabeled": self._identity("unlabeled"), **settings}, (trained,), run)
+        return Stage(
+            name, "score", {"unlabeled": self._identity("unlabeled"), **settings}, (trained,), run, together=True
+        )
 
     def select(self, name: str, scored: Stage, seed: int) -> Stage:
         """D̂ from scores."""
@@ -159,7 +161,7 @@ class Steps:
                 folder / SELECTION, scores=scores, manifest=unlabeled, space=space, title=name, **settings
             )
 
-        return Stage(name, "select", {**settings, **known_by}, (scored,), run)
+        return Stage(name, "select", {**settings, **known_by}, (scored,), run, together=False)
 
     def evaluate(self, name: str, trained: Stage) -> Stage:
         """The test of a network."""
@@ -177,7 +179,7 @@ class Steps:
             )
 
         settings = {"test": self._identity("test"), "views": config.evaluate.views}
-        return Stage(name, "evaluate", settings, (trained,), run)
+        return Stage(name, "evaluate", settings, (trained,), run, together=True)
 
     def _identity_of(self, network: Network, with_weights: bool = True) -> dict[str, Any]:
         """What a network is known by: all that it is built from and fed with, and the weights it begins with."""

@@ -3,29 +3,40 @@
 import argparse
 import re
 from pathlib import Path
+from typing import Any
 
 from vidsemi.commands.answer import Answer, check_limits
 from vidsemi.errors import UserError
 
 
-def run(options: argparse.Namespace) -> Answer:
-    """Every stage of a config that is not done yet, then the report."""
+def run(options: argparse.Namespace) -> Answer | None:
+    """Every stage of a config that is not done yet, then the report; of several processes the first one answers."""
     from vidsemi import pipeline
     from vidsemi.config_file import load_config
+    from vidsemi.engine.distributed import done_by_first, first_before_others, process_group, processes
     from vidsemi.plan import KINDS
 
-    config = load_config(options.cfg, options.overrides)
-    if options.until and options.until not in KINDS:
-        raise UserError(f"--until {options.until}: there is no such stage; they are: {', '.join(KINDS)}")
-    if options.check:
-        return pipeline.check(config)
-    rows = pipeline.run(config, options.until)
+    with process_group():
+        with first_before_others():
+            config = load_config(options.cfg, options.overrides)
+            if options.until and options.until not in KINDS:
+                raise UserError(f"--until {options.until}: there is no such stage; they are: {', '.join(KINDS)}")
+        if options.check:
+            answer = done_by_first(lambda: pipeline.check(config))
+        else:
+            rows = pipeline.run(config, options.until)
+            answer = done_by_first(lambda: _reported(config.output, rows, options.until))
+        return answer if processes().first else None
+
+
+def _reported(output: str, rows: list[dict[str, Any]], until: str | None) -> Answer:
+    """What a run answers, once its report is written."""
     if not rows:
-        return {"output": config.output, "results": []}, f"{config.output}: done until {options.until}"
+        return {"output": output, "results": []}, f"{output}: done until {until}"
     from vidsemi.report.write import write_report
 
-    written = write_report([Path(config.output)], Path(config.output))
-    return {"output": config.output, "results": rows}, f"{written.table}\n{Path(config.output) / 'report.html'}"
+    written = write_report([Path(output)], Path(output))
+    return {"output": output, "results": rows}, f"{written.table}\n{Path(output) / 'report.html'}"
 
 
 def select(options: argparse.Namespace) -> Answer:

@@ -13,6 +13,7 @@ from vidsemi.corpus.manifest import Manifest
 from vidsemi.corpus.shards import cut_into_shards
 from vidsemi.engine import checkpoint
 from vidsemi.engine.claims import Claims
+from vidsemi.engine.distributed import processes
 from vidsemi.engine.inference import Inference, fastest_precision
 from vidsemi.engine.machine import pick_device
 from vidsemi.files import fingerprint_file
@@ -80,6 +81,6 @@ def score_stage(
     with Claims(folder / "claims", 2 * machine.seconds_per_file + 600) as claims:
         ScoreWorker(folder, manifest, shards, info, infer, reader, machine, claims, title).work()
     failed = count_failures(folder)
-    if failed:
+    if failed and processes().first:
         logger.warning("%s: %d of %d videos cannot be read; see %s", title, failed, len(manifest), folder / "failures")
     return {"scored": len(manifest) - failed, "failed": failed, "parts": len(shards), "precision": info.precision}
