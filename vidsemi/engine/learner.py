@@ -1,6 +1,7 @@
 """A network and all that changes with it while it learns: one step of SGD, whatever the stage."""
 
 import logging
+import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -144,7 +145,9 @@ class Learner:
             self.network.compile()
         self._ready = self.network
         if processes().size > 1:
-            self._ready = DistributedDataParallel(self.network, broadcast_buffers=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # the argument's new name is not known to older torch
+                self._ready = DistributedDataParallel(self.network, broadcast_buffers=False)
         return self._ready
 
 
