@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from vidsemi import __version__
 from vidsemi.commands import benchmarks, exports, hashtags, manifests, models, networks, runs
 from vidsemi.commands.answer import Answer
+from vidsemi.commands.bench_arguments import BENCHMARKS
 from vidsemi.errors import UserError
 from vidsemi.launch import is_first, own_command
 
@@ -201,11 +202,8 @@ def _parser() -> Parser:
 
     bench = subparsers.add_parser("bench", help="time vidsemi beside its peers and limits")
     subjects = bench.add_subparsers(dest="subject", metavar="SUBJECT", required=True)
-    _add_bench_select(_command(subjects, "select", benchmarks.bench, "the choice of the best rows of every class"))
-    _add_bench_decode(_command(subjects, "decode", benchmarks.bench, "the reading of a video's ten test clips"))
-    _add_bench_score(_command(subjects, "score", benchmarks.bench, "the scoring of a corpus, from files to parts"))
-    _add_bench_forward(_command(subjects, "forward", benchmarks.bench, "the passes of a network, clips in memory"))
-    _add_bench_tags(_command(subjects, "tags", benchmarks.bench, "the reading of a tag file into a manifest"))
+    for name, (about, add_arguments) in BENCHMARKS.items():
+        add_arguments(_command(subjects, name, benchmarks.bench, about))
     return parser
 
 
@@ -216,52 +214,6 @@ def _command(
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     parser.set_defaults(command=function)
     return parser
-
-
-def _add_bench_select(bench: argparse.ArgumentParser) -> None:
-    bench.add_argument("--rows", type=float, default=80e6, help="score rows (80e6)")
-    bench.add_argument("--classes", type=int, default=400)
-    bench.add_argument("--per-class", type=int, default=4000, metavar="K", help="examples a class takes (4000)")
-    bench.add_argument("--per-example", type=int, default=4, metavar="P", help="rows an example (4)")
-    bench.add_argument("--shard-size", type=int, default=250_000, help="examples a part (250000)")
-    bench.add_argument("--generate", action="store_true", help="feed vidsemi alone from memory; writes nothing")
-    _add_bench(bench)
-
-
-def _add_bench_decode(bench: argparse.ArgumentParser) -> None:
-    bench.add_argument("files", nargs="*", type=Path, metavar="FILE", help="videos; default: those of moving_shapes")
-    bench.add_argument("--repeats", type=int, default=10, help="times that a run reads all files (10)")
-    _add_bench(bench)
-
-
-def _add_bench_score(bench: argparse.ArgumentParser) -> None:
-    bench.add_argument("files", nargs="*", type=Path, metavar="FILE", help="videos; default: those of moving_shapes")
-    bench.add_argument("--videos", type=int, default=300, help="scored in a run, a tenth by the large network (300)")
-    bench.add_argument("--model", choices=["r2plus1d_10", "r2plus1d_18"], help="this network only")
-    _add_bench(bench)
-
-
-def _add_bench_forward(bench: argparse.ArgumentParser) -> None:
-    bench.add_argument("--frames", type=int, default=8, metavar="T", help="clip length (8)")
-    bench.add_argument("--size", type=int, default=112, metavar="S", help="side of the clips (112)")
-    bench.add_argument("--clips", type=int, metavar="N", help="clips in a pass; default: as many as scoring takes")
-    bench.add_argument("--device", default="auto")
-    _add_contenders(bench)
-
-
-def _add_bench_tags(bench: argparse.ArgumentParser) -> None:
-    bench.add_argument("--rows", type=float, default=1e6, help="examples of the file (1e6)")
-    _add_bench(bench)
-
-
-def _add_bench(bench: argparse.ArgumentParser) -> None:
-    _add_contenders(bench)
-    bench.add_argument("--data", type=Path, default=Path("data/bench"), help="where files are made (data/bench)")
-
-
-def _add_contenders(bench: argparse.ArgumentParser) -> None:
-    bench.add_argument("--rounds", type=int, default=3, help="runs of each contender (3)")
-    bench.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these contenders only")
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from vidsemi.errors import UserError
 def bench(options: argparse.Namespace) -> Answer:
     """Time a part of vidsemi beside its peers and its limit."""
     counts = ("rows", "classes", "per_class", "per_example", "shard_size", "rounds", "repeats", "videos")
-    for name in (*counts, "frames", "size", "clips"):
+    for name in (*counts, "frames", "size", "clips", "batch"):
         value = getattr(options, name, None)
         if value is not None and not 1 <= value <= 10**12:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must lie in [1, 10^12]")
@@ -18,6 +18,7 @@ def bench(options: argparse.Namespace) -> Answer:
         "decode": _bench_decode,
         "score": _bench_score,
         "forward": _bench_forward,
+        "train": _bench_train,
         "tags": _bench_tags,
     }
     return subjects[options.subject](options)
@@ -56,6 +57,26 @@ def _bench_forward(options: argparse.Namespace) -> Answer:
         frames=options.frames,
         size=options.size,
         clips=options.clips,
+        device=options.device,
+        rounds=options.rounds,
+        only=options.only,
+    )
+    return document, text(document)
+
+
+def _bench_train(options: argparse.Namespace) -> Answer:
+    from vidsemi.bench.decode import made_files
+    from vidsemi.bench.train import bench_train, text
+    from vidsemi.pipeline import dataset_folder
+
+    files = options.files or made_files(dataset_folder("moving_shapes") / "prepare.py", options.data)
+    document = bench_train(
+        files,
+        frames=options.frames,
+        size=options.size,
+        batch=options.batch,
+        videos=options.videos,
+        model=options.model,
         device=options.device,
         rounds=options.rounds,
         only=options.only,
