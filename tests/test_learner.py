@@ -56,9 +56,9 @@ def learnt(network: nn.Module, data: list, parts: int = 1, machine: Machine | No
     learner = Learner(network, Recipe(**settings), SPEC, parts, CPU, machine or Machine())
     for clips, targets in data:
         pieces = zip(np.split(clips, parts), targets.chunk(parts), strict=True)
-        figures, slope = learner.step([batch(*piece) for piece in pieces], [7] * parts, 8, 0.1)
+        outcome = learner.step([batch(*piece) for piece in pieces], [7] * parts, 8, 0.1)
     learner.finish()
-    return network, figures, slope
+    return network, outcome[:2], outcome[2]
 
 
 def by_hand(

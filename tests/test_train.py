@@ -181,8 +181,7 @@ def test_the_loss_is_the_cross_entropy_of_soft_targets(tmp_path: Path, clips: Tr
     soft = TrainClips(clips.manifest, clips.examples, pairs, SPEC, flip=0.0, seed=0)
     batch = collate([soft[(0, 0, 0)], soft[(0, 1, 0)]])
     learner = Learner(network, RECIPE, SPEC, 1, torch.device("cpu"), CPU)
-    figures, _ = learner.step([batch], [0], 2, 0.0)
-    value = figures[0].item()
+    value = learner.step([batch], [0], 2, 0.0)[0].item()
     probabilities = np.exp(np.linspace(-1, 1, 8)) / np.exp(np.linspace(-1, 1, 8)).sum()
     assert value == pytest.approx(-0.5 * np.log(probabilities[1]) - 0.5 * np.log(probabilities[6]), rel=1e-6)
 

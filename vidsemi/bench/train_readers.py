@@ -22,7 +22,8 @@ from vidsemi.bench.train_contenders import CLASSES, MemoryClips, Precision, Sett
 from vidsemi.config import Input, Machine
 from vidsemi.cores import usable_cores
 from vidsemi.corpus.manifest import load_manifest, write_manifest
-from vidsemi.engine.batch import Feed, collate
+from vidsemi.engine.batch import collate
+from vidsemi.engine.feed import Feed
 from vidsemi.engine.machine import make_loader
 from vidsemi.media.datasets import ExampleOrder, PartOrder, Targets, TrainClips
 from vidsemi.media.transforms import InputSpec
@@ -59,8 +60,8 @@ def reading_alone(setting: Setting, precision: Precision, each: int, files: list
     batches = PartOrder(order, step=setting.batch // each, parts=1, own=range(1))
     pin_memory = torch.device(setting.device).type == "cuda"
     dataset = train_clips(setting, files, each)
-    feed = Feed(make_loader(dataset, batches, Machine(), pin_memory=pin_memory, collate=collate))
-    return sum(map(len, feed.take(len(batches))))
+    with Feed(make_loader(dataset, batches, Machine(), pin_memory=pin_memory, collate=collate)) as feed:
+        return sum(map(len, feed.take(len(batches))))
 
 
 def network_alone(setting: Setting, precision: Precision, each: int, files: list[str], clips: int) -> int:

@@ -59,9 +59,7 @@ class Learner:
         self._statistics = RunningStatistics(self.network) if parts > 1 else None
         self._ready: nn.Module | None = None
 
-    def step(
-        self, batches: Iterable[Batch], seeds: Sequence[int], examples: int, rate: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def step(self, batches: Iterable[Batch], seeds: Sequence[int], examples: int, rate: float) -> torch.Tensor:
         """One step of SGD.
 
         Args:
@@ -71,8 +69,8 @@ class Learner:
             rate: the learning rate.
 
         Returns:
-            Over all processes, on the device, which may still be at work on it: (2,) the mean loss and how many clips
-            have one of their target's classes as their best; and the norm of the gradient before it was clipped.
+            (3,) on the device, which may still be at work on it; over all processes: the mean loss, how many clips have
+            one of their target's classes as their best, the norm of the gradient before it was clipped.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -90,7 +88,7 @@ class Learner:
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
-        return figures, slope
+        return torch.cat([figures, slope.view(1)])
 
     def state(self) -> dict[str, Any]:
         """What a training goes on from: plain tensors and numbers."""

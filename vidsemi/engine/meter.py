@@ -23,16 +23,30 @@ class Step:
         clips: clips of it.
         rate: its learning rate.
         example_ids: of this process's share.
-        figures: (2,) its mean loss, and how many clips were right.
-        slope: norm of its gradient.
+        outcome: what `Learner.step` gave.
     """
 
     begin: int
     clips: int
     rate: float
     example_ids: list[int]
-    figures: torch.Tensor
-    slope: torch.Tensor
+    outcome: torch.Tensor
+
+
+class Fetched:
+    """Numbers that are copied from the device when they are ready, while it goes on."""
+
+    def __init__(self, numbers: torch.Tensor):
+        self._numbers = numbers.detach().to("cpu", non_blocking=True)
+        self._copied = torch.cuda.Event() if numbers.is_cuda else None
+        if self._copied:
+            self._copied.record()
+
+    def values(self) -> list[float]:
+        """The numbers, once they are there."""
+        if self._copied:
+            self._copied.synchronize()
+        return self._numbers.tolist()
 
 
 class Meter:
@@ -47,7 +61,7 @@ class Meter:
 
     def __init__(self, losses: Iterable[float] = ()):
         self.losses = deque(losses, maxlen=RECENT)
-        self._under_way: deque[Step] = deque()
+        self._under_way: deque[tuple[Step, Fetched]] = deque()
         self._start_window(0.0)
 
     @property
@@ -61,9 +75,9 @@ class Meter:
         Raises:
             UserError: that one was not finite.
         """
-        self._under_way.append(step)
+        self._under_way.append((step, Fetched(step.outcome)))
         if len(self._under_way) > 1:
-            self._look_at(self._under_way.popleft())
+            self._look_at(*self._under_way.popleft())
 
     def settle(self) -> None:
         """Look at all steps; before a checkpoint, so that none holds what is not finite.
@@ -72,7 +86,7 @@ class Meter:
             UserError: one was not finite.
         """
         while self._under_way:
-            self._look_at(self._under_way.popleft())
+            self._look_at(*self._under_way.popleft())
 
     def window(self, waited: float) -> dict[str, float]:
         """Means over the steps since this was asked last.
@@ -96,9 +110,8 @@ class Meter:
         self._begin, self._waited_before = time.monotonic(), waited
         self._steps, self._clips, self._loss, self._right, self._slope = 0, 0, 0.0, 0.0, 0.0
 
-    def _look_at(self, step: Step) -> None:
-        loss, right = step.figures.tolist()
-        slope = step.slope.item()
+    def _look_at(self, step: Step, fetched: Fetched) -> None:
+        loss, right, slope = fetched.values()
         if not (math.isfinite(loss) and math.isfinite(slope)):
             more = len(step.example_ids) - SHOWN_IDS
             ids = ", ".join(map(str, step.example_ids[:SHOWN_IDS])) + (f" and {more} more" if more > 0 else "")

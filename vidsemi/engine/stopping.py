@@ -9,7 +9,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; a scheduler that needs the 
 
 
 class StopSignals:
-    """A context in which these signals are noted, the first of them; a second one acts as it would outside.
+    """A context in which these signals are noted. A second Ctrl-C acts at once; torchrun's SIGTERM often comes twice.
 
     Attributes:
         caught: the signal that came, or None.
@@ -39,7 +39,8 @@ class StopSignals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.caught = number
-        self._restore()
+        if number == signal.SIGINT:
+            signal.signal(number, self._before.pop(number))
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

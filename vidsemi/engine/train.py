@@ -103,8 +103,8 @@ def train(
             size, rate = min(recipe.batch_size, recipe.examples - done), learning_rate(recipe, done)
             seeds = [_seed(clips.seed, done + each * part_start(size // each, part, parts)) for part in own]
             with _enough_memory(f"a step of {size} clips in {parts} parts", device, title):
-                figures, slope = learner.step(feed.take(len(own)), seeds, size, rate)
-            meter.add(Step(done, size, rate, feed.example_ids, figures, slope))
+                outcome = learner.step(feed.take(len(own)), seeds, size, rate)
+            meter.add(Step(done, size, rate, feed.example_ids, outcome))
             done += size
             bar.update(size)
             share = feed.waited / max(time.monotonic() - begin, 1e-9)
