@@ -9,7 +9,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from vidsemi.bench.memory import PeakMemory
-from vidsemi.bench.train_contenders import CLASSES, MemoryClips, Precision, Setting, learn, plain_loop
+from vidsemi.bench.train_contenders import CLASSES, MemoryClips, Setting, learn, plain_loop
 from vidsemi.config import Input, Machine
 from vidsemi.cores import usable_cores
 from vidsemi.corpus.manifest import load_manifest, write_manifest
@@ -48,13 +48,13 @@ def train_clips(setting: Setting, files: list[str], each: int) -> TrainClips:
     return TrainClips(manifest, examples, targets, spec_of(setting), flip=0.5, seed=0, clips_per_video=each)
 
 
-def vidsemi(setting: Setting, precision: Precision, each: int, files: list[str], clips: int) -> int:
+def vidsemi(setting: Setting, each: int, files: list[str], clips: int) -> int:
     """The training of every stage."""
-    recipe = setting.recipe(precision, clips=clips, each=each)
+    recipe = setting.recipe("float32", clips=clips, each=each)
     return learn(setting.network(), train_clips(setting, files, each), recipe, setting.device)
 
 
-def reading_alone(setting: Setting, precision: Precision, each: int, files: list[str], clips: int) -> int:
+def reading_alone(setting: Setting, each: int, files: list[str], clips: int) -> int:
     """A limit: the same batches, read by as many processes, and thrown away."""
     order = ExampleOrder(np.ones(len(files), np.int64), seed=0, start=0, stop=clips // each)
     batches = PartOrder(order, step=setting.batch // each, parts=1, own=range(1))
@@ -64,14 +64,24 @@ def reading_alone(setting: Setting, precision: Precision, each: int, files: list
         return sum(map(len, feed.take(len(batches))))
 
 
-def network_alone(setting: Setting, precision: Precision, each: int, files: list[str], clips: int) -> int:
+def network_alone(setting: Setting, each: int, files: list[str], clips: int) -> int:
     """The other limit: the same training on clips that are in memory."""
     same = MemoryClips(setting.spec((setting.size, setting.size)), setting.batch)
-    return learn(setting.network(), same, setting.recipe(precision, clips=clips), setting.device, workers=0)
+    return learn(setting.network(), same, setting.recipe("float32", clips=clips), setting.device, workers=0)
 
 
-def pytorchvideo(setting: Setting, precision: Precision, each: int, files: list[str], clips: int) -> int:
-    """`LabeledVideoDataset` with a random clip of each file, in a DataLoader, and the plain loop."""
+def pytorchvideo(setting: Setting, each: int, files: list[str], clips: int) -> int:
+    """The plain loop on what pytorchvideo reads."""
+    return plain_loop(setting.network(), _peer_loader(setting, files, clips), torch.device(setting.device), "float32")
+
+
+def pytorchvideo_reading(setting: Setting, each: int, files: list[str], clips: int) -> int:
+    """Its limit: its batches, thrown away."""
+    return sum(len(batch) for batch, _ in _peer_loader(setting, files, clips))
+
+
+def _peer_loader(setting: Setting, files: list[str], clips: int) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+    """`LabeledVideoDataset` with a random clip of each file, in a DataLoader."""
     from pytorchvideo.data import LabeledVideoDataset, make_clip_sampler
     from torch.utils.data import DataLoader, RandomSampler
 
@@ -90,8 +100,7 @@ def pytorchvideo(setting: Setting, precision: Precision, each: int, files: list[
         decode_audio=False,
         decoder="pyav",
     )
-    loader = DataLoader(dataset, setting.batch, num_workers=usable_cores(), pin_memory=device.type == "cuda")
-    return plain_loop(setting.network(), loader, device, precision)
+    return DataLoader(dataset, setting.batch, num_workers=usable_cores(), pin_memory=device.type == "cuda")
 
 
 def _transform(spec: InputSpec) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -125,21 +134,22 @@ def _rate(file: str) -> float:
         return float(container.streams.video[0].average_rate or 30)
 
 
-READERS: dict[str, Callable[[Setting, Precision, int, list[str], int], int]] = {
+READERS: dict[str, Callable[[Setting, int, list[str], int], int]] = {
     "reading alone": reading_alone,
     "network alone": network_alone,
     "pytorchvideo": pytorchvideo,
+    "pytorchvideo, reading alone": pytorchvideo_reading,
     "vidsemi": vidsemi,
 }
 
 
 if __name__ == "__main__":
-    reader, precision, each, words, clips, *files = sys.argv[1:]
+    reader, each, words, clips, *files = sys.argv[1:]
     setting = Setting(**json.loads(words))
 
     def run(clips: int) -> int:
         """Train; returns the number of clips."""
-        return READERS[reader](setting, precision, int(each), files, clips)  # type: ignore[arg-type]
+        return READERS[reader](setting, int(each), files, clips)
 
     run(SHORT * setting.batch)
     with PeakMemory() as memory:
