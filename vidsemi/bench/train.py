@@ -208,12 +208,8 @@ def text(document: dict[str, Any]) -> str:
         f"on {document['device']}; {document['cores']} cores of {document['processor']}; {used}",
     ]
     if memory["contenders"]:
-        gmacs = memory["gmacs_per_clip"]
-        lines += [
-            "",
-            f"{memory['network']}, {gmacs:.2f} GMAC a clip forward, {document['batch']} a step, in memory",
-            "",
-        ]
+        given = f"{memory['gmacs_per_clip']:.2f} GMAC a clip forward, {document['batch']} clips a step, in memory"
+        lines += ["", f"{memory['network']}, {given}", ""]
         lines += aligned(MEMORY_HEADER, list(map(_memory_cells, memory["contenders"])))
     if files["contenders"]:
         given = f"{files['clips']} clips, {files['batch']} a step, from {len(files['files'])} files"

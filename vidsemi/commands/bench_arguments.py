@@ -39,7 +39,7 @@ def _add_forward(bench: argparse.ArgumentParser) -> None:
 def _add_train(bench: argparse.ArgumentParser) -> None:
     _add_files(bench)
     _add_clips(bench)
-    bench.add_argument("--batch", type=int, metavar="N", help="clips a step; default: 8 on a CPU, else 24")
+    bench.add_argument("--batch", type=int, metavar="N", help="clips a step in memory; default: 8 on a CPU, else 24")
     bench.add_argument(
         "--videos", type=int, default=400, help="clips a run takes from files, a tenth for the large network (400)"
     )
