@@ -61,6 +61,17 @@ machine: {{device: cpu, workers: 0}}
 
 
 @pytest.fixture
+def train_arguments(tiny_config: Callable[..., Path]) -> Callable[..., list[str]]:
+    """The command line that trains a teacher in 6 steps, with a checkpoint after every second."""
+
+    def write(*more: str) -> list[str]:
+        settings = ["train.supervised.examples=48", "machine.checkpoint_steps=2", "machine.workers=1", *more]
+        return ["run", "--cfg", str(tiny_config()), "--until", "teacher", *settings]
+
+    return write
+
+
+@pytest.fixture
 def die_in_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     """die_in_steps(3, 7): the third and the seventh training step from now on raise KeyboardInterrupt.
 

@@ -1,88 +1,23 @@
-"""A step of training against plain torch: parts, averages, mixing, decay, clipping, precision."""
+"""A step of training against plain torch: parts, averages, mixing, decay, clipping."""
 
-import copy
-import logging
-from collections.abc import Callable
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from plain_training import CLASSES, CPU, SPEC, STEPS, assert_close, by_hand, learnt, make_data, small
 from torch import nn
 from torch.nn import functional
 
 from vidsemi.config import Machine, Recipe
-from vidsemi.engine import bfloat16
-from vidsemi.engine.batch import Batch, collate
 from vidsemi.engine.learner import Learner, mixed
 from vidsemi.engine.normalize import normalize
 from vidsemi.errors import UserError
-from vidsemi.media.datasets import TrainItem
-from vidsemi.media.transforms import InputSpec, Window
-from vidsemi.models.create import create_model
-
-CPU = torch.device("cpu")
-SPEC = InputSpec(frames=4, stride=1, resize=16, crop=16, mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2))
-WHOLE = Window(16, 16, 0, 0, False)
-STEPS, CLASSES = 3, 5
-
-
-def small(norm: Callable[[int], nn.Module] = nn.BatchNorm3d) -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv3d(3, 6, 3, 2), norm(6), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(6, CLASSES)
-    )
-
-
-def batch(clips: np.ndarray, targets: torch.Tensor) -> Batch:
-    items = [
-        TrainItem(torch.from_numpy(clip[None]), [WHOLE], target, 0, [])
-        for clip, target in zip(clips, targets, strict=True)
-    ]
-    return collate(items)
 
 
 @pytest.fixture(scope="module")
-def data() -> list[tuple[np.ndarray, torch.Tensor]]:
-    """Clips (8, T, 3, 16, 16) uint8 and targets (8, classes) of some steps."""
-    rng = np.random.default_rng(0)
-    clips = rng.integers(0, 256, (STEPS, 8, 4, 3, 16, 16), dtype=np.uint8)
-    targets = rng.dirichlet(np.ones(CLASSES), (STEPS, 8)).astype(np.float32)
-    return list(zip(clips, torch.from_numpy(targets), strict=True))
-
-
-def learnt(network: nn.Module, data: list, parts: int = 1, machine: Machine | None = None, **settings: object) -> tuple:
-    """A network after some steps, and the figures of the last."""
-    settings = {"examples": 24, "batch_size": 8, "learning_rate": 0.1, **settings}
-    learner = Learner(network, Recipe(**settings), SPEC, parts, CPU, machine or Machine())
-    for clips, targets in data:
-        pieces = zip(np.split(clips, parts), targets.chunk(parts), strict=True)
-        outcome = learner.step([batch(*piece) for piece in pieces], [7] * parts, 8, 0.1)
-    learner.finish()
-    return network, outcome[:2], outcome[2]
-
-
-def by_hand(
-    network: nn.Module,
-    data: list,
-    loss_of: Callable[..., torch.Tensor] = functional.cross_entropy,
-    after: Callable[[], None] = lambda: None,
-    **sgd: float,
-) -> nn.Module:
-    """The same steps in plain torch."""
-    optimizer = torch.optim.SGD(network.parameters(), **{"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, **sgd})
-    for clips, targets in data:
-        optimizer.zero_grad()
-        loss_of(network(normalize(torch.from_numpy(clips), SPEC)), targets).backward()
-        after()
-        optimizer.step()
-    return network
-
-
-def assert_close(a: nn.Module, b: nn.Module, rtol: float = 1e-4, atol: float = 1e-6) -> None:
-    others = b.state_dict()
-    for name, value in a.state_dict().items():
-        if value.is_floating_point():
-            assert torch.allclose(value, others[name], rtol=rtol, atol=atol), name
+def data() -> list:
+    return make_data()
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
@@ -226,62 +161,21 @@ def test_another_number_of_classes_is_said(data: list):
         learnt(small(), [(clips, torch.full((8, 4), 0.25))])
 
 
-class Forgetful(torch.autograd.Function):
-    """The identity, which gives no gradient back."""
-
-    @staticmethod
-    def forward(ctx: object, x: torch.Tensor) -> torch.Tensor:
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx: object, slope: torch.Tensor) -> torch.Tensor:
-        return slope * 0
-
-
-class Faulty(nn.Conv3d):
-    """A convolution whose weights get no gradient in bfloat16, as a library's fault may have it."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if torch.is_autocast_enabled("cpu"):
-            return functional.conv3d(x, Forgetful.apply(self.weight), self.bias, self.stride, self.padding)
-        return super().forward(x)
+def test_precise_batch_norm_averages_over_the_network_as_it_is(data: list):
+    """Against means and variances of the inputs of batch norm, over all clips at once."""
+    recipe = Recipe(examples=24, batch_size=8, learning_rate=0.1)
+    learner = Learner(small(), recipe, SPEC, 1, CPU, Machine())
+    clips = [normalize(torch.from_numpy(own), SPEC) for own, _ in data]
+    weights = {name: value.clone() for name, value in learner.network.named_parameters()}
+    learner.finish(iter(clips), STEPS)
+    values = learner.network[0](torch.cat(clips)).transpose(0, 1).flatten(1)
+    assert torch.allclose(learner.network[1].running_mean, values.mean(1), atol=1e-5)
+    assert torch.allclose(learner.network[1].running_var, values.var(1), rtol=1e-3)
+    assert all(torch.equal(value, weights[name]) for name, value in learner.network.named_parameters())
 
 
-def test_convolutions_that_bfloat16_gets_wrong_stay_in_float32(data: list, caplog: pytest.LogCaptureFixture):
-    def network() -> nn.Module:
-        torch.manual_seed(0)
-        return nn.Sequential(
-            nn.Conv3d(3, 6, 3, 2), nn.ReLU(), Faulty(6, 6, 1), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(6, 5)
-        )
-
-    caplog.set_level(logging.INFO)
-    ours, _, _ = learnt(network(), data, precision="bfloat16")
-    assert "in float32, since their gradients are wrong in bfloat16 on this CPU: 2" in caplog.text
-    exact = by_hand(network(), data)
-    assert (
-        functional.cosine_similarity(
-            (ours[2].weight - network()[2].weight).flatten(), (exact[2].weight - network()[2].weight).flatten(), 0
-        )
-        > 0.98
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on CPUs")
+def test_a_compiled_network_learns_the_same(data: list):
+    assert_close(
+        learnt(small(), data, machine=Machine(compile=True))[0], learnt(small(), data)[0], rtol=1e-3, atol=1e-5
     )
-    assert not torch.equal(ours[0].weight, exact[0].weight)  # which has learnt in bfloat16
-    assert_close(ours, exact, rtol=0.1, atol=0.02)
-
-
-def test_all_gradients_of_r2plus1d_are_right_in_bfloat16():
-    """Here a 3x1x1 convolution meets two frames, which oneDNN gets wrong on some CPUs."""
-    torch.manual_seed(0)
-    network = create_model("r2plus1d_10", num_classes=5, frames=8, args={"width": 0.1875})
-    clips = torch.randn(8, 3, 8, 32, 32).contiguous(memory_format=torch.channels_last_3d)
-    targets = torch.arange(8) % 5
-    exact = copy.deepcopy(network)
-    functional.cross_entropy(exact(clips), targets).backward()
-    wrong = bfloat16.keep_wrong_ones_in_float32(network, clips)
-    with torch.autocast("cpu", torch.bfloat16):
-        logits = network.train()(clips)
-    functional.cross_entropy(logits.float(), targets).backward()
-    slopes = dict(exact.named_parameters())
-    for name, parameter in network.named_parameters():
-        if parameter.ndim == 5:
-            likeness = functional.cosine_similarity(parameter.grad.flatten(), slopes[name].grad.flatten(), 0)
-            assert likeness > 0.6, (name, wrong)

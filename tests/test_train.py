@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import pickle
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,11 +19,11 @@ from vidsemi.engine.batch import collate
 from vidsemi.engine.checkpoint import NetworkSpec
 from vidsemi.engine.checkpoints import Checkpoints
 from vidsemi.engine.learner import Learner
-from vidsemi.engine.normalize import normalize
 from vidsemi.engine.schedule import learning_rate
+from vidsemi.engine.training_log import read_log
 from vidsemi.errors import UserError
-from vidsemi.media.datasets import ExampleOrder, Targets, TrainClips, TrainItem
-from vidsemi.media.transforms import InputSpec, center_crop, random_window
+from vidsemi.media.datasets import ExampleOrder, Targets, TrainClips
+from vidsemi.media.transforms import InputSpec
 from vidsemi.models.create import create_model
 
 SPEC = InputSpec(frames=4, stride=1, resize=(20, 20), crop=16, mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2))
@@ -91,13 +90,30 @@ def test_a_training_with_dropout_goes_on_as_if_it_had_not_stopped(
     assert not equal(straight, other)  # it has an effect
 
 
+@pytest.mark.parametrize("stop_at", [2, 5])
+def test_a_training_with_all_that_there_is_goes_on_exactly(
+    tmp_path: Path, clips: TrainClips, die_in_steps: Callable[..., list[int]], stop_at: int
+):
+    """The last step is a ragged one, which alone a training that goes on from the fourth has."""
+    extras = {"ema": 0.9, "mixup": 0.3, "precision": "bfloat16", "precise_batch_norm": 2, "clip_norm": 1.0}
+    recipe = Recipe(examples=36, batch_size=8, parts=2, learning_rate=0.05, label_smoothing=0.1, **extras)
+    machine = CPU.model_copy(update={"checkpoint_steps": 1})
+    straight, _ = run(tmp_path / "a", clips, recipe=recipe)
+    die_in_steps(stop_at)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "b", clips, machine, recipe)
+    assert equal(straight, run(tmp_path / "b", clips, machine, recipe)[0])
+    plain = recipe.model_copy(update={"precise_batch_norm": 0})
+    assert not equal(straight, run(tmp_path / "c", clips, recipe=plain)[0])  # it has an effect
+
+
 def test_what_is_resumed_has_to_match(tmp_path: Path, clips: TrainClips):
     """All of it: weights of another network, or no state of the optimizer, are no beginning."""
     (tmp_path / "a").mkdir()
     wider = create_model("r2plus1d_10", num_classes=8, frames=4, args={"width": 0.125})
     state = torch.optim.SGD(wider.parameters(), lr=0.1).state_dict()
     for network, optimizer in ((wider, state), (fresh(), None), (fresh(), {})):
-        content = {"network": network.state_dict(), "optimizer": optimizer}
+        content = {"network": network.state_dict(), "optimizer": optimizer, "in_float32": None}
         Checkpoints(tmp_path / "a").save(8, {**content, "parts": 1, "unreadable": [], "losses": [0.5]})
         with pytest.raises(UserError, match="is not of this training; delete it to begin anew"):
             run(tmp_path / "a", clips)
@@ -125,10 +141,13 @@ def test_it_learns(tmp_path: Path, clips: TrainClips):
     assert figures["loss"] < 0.5  # chance is log 8 = 2.08
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path, clips: TrainClips):
-    wild = RECIPE.model_copy(update={"learning_rate": 1e20, "warmup_examples": 0})
-    with pytest.raises(UserError, match=r"loss .* after \d+ examples.*example ids \d"):
+def test_a_loss_that_is_not_finite_stops_before_it_is_saved(tmp_path: Path, clips: TrainClips):
+    wild = RECIPE.model_copy(update={"learning_rate": 1e20, "warmup_examples": 16})
+    with pytest.raises(UserError, match=r"loss .* in step \d, after \d+ examples.*example ids \d"):
         run(tmp_path / "a", clips, CPU.model_copy(update={"checkpoint_seconds": 1e-9}), wild)
+    assert Checkpoints(tmp_path / "a").files()
+    assert read_log(tmp_path / "a" / "train.jsonl")[-1]["event"] == "not_finite"
+    assert len(read_log(tmp_path / "a" / "train.jsonl")[-1]["example_ids"]) == 8
     for file in Checkpoints(tmp_path / "a").files():
         state = checkpoint.load(file)
         assert all(tensor.isfinite().all() for tensor in state["network"].values())
@@ -244,45 +263,6 @@ def test_datasets_travel_to_other_processes(clips: TrainClips, method: str):
     process.start()
     assert np.array_equal(queue.get(timeout=60), clips[(0, 0, 0)].frames.numpy())
     process.join()
-
-
-def test_crops_and_normalisation_by_hand():
-    frames = np.arange(2 * 3 * 6 * 8, dtype=np.uint8).reshape(2, 3, 6, 8)
-    assert np.array_equal(center_crop(frames, 4), frames[:, :, 1:5, 2:6])
-    plain = random_window(6, 8, 4, 0.0, np.random.default_rng(0))
-    mirrored = random_window(6, 8, 4, 1.0, np.random.default_rng(0))
-    assert (plain.mirrored, mirrored.mirrored) == (False, True)
-    assert (plain.top, plain.left) == (mirrored.top, mirrored.left)
-    spec = InputSpec(2, 1, (6, 8), 4, (0.5, 0.25, 0.0), (0.5, 0.5, 1.0))
-    x = normalize(torch.from_numpy(frames[None].copy()), spec)
-    assert x.shape == (1, 3, 2, 6, 8)
-    assert x[0, 1, 1, 2, 3].item() == pytest.approx((frames[1, 1, 2, 3] / 255 - 0.25) / 0.5, abs=1e-6)
-
-
-def test_windows_are_uniform_over_all_places_that_there_are():
-    rng = np.random.default_rng(0)
-    windows = [random_window(6, 7, 4, 0.25, rng) for _ in range(6000)]
-    places = Counter((window.top, window.left) for window in windows)
-    assert len(places) == 3 * 4
-    assert all(abs(count - 500) < 100 for count in places.values())  # 4.7 standard deviations
-    assert abs(sum(window.mirrored for window in windows) - 1500) < 150
-
-
-def test_the_device_cuts_what_the_windows_say_from_frames_of_several_sizes():
-    rng = np.random.default_rng(0)
-    spec = InputSpec(2, 1, 6, 4, (0.5, 0.25, 0.0), (0.5, 0.5, 1.0))
-    items, wanted = [], []
-    for number, (height, width) in enumerate([(6, 8), (9, 6), (6, 6)]):
-        frames = rng.integers(0, 256, (1, 2, 3, height, width), dtype=np.uint8)
-        window = random_window(height, width, 4, number % 2, rng)
-        items.append(TrainItem(torch.from_numpy(frames), [window], torch.zeros(8), number, []))
-        cut = frames[0, :, :, window.top : window.top + 4, window.left : window.left + 4]
-        wanted.append(cut[..., ::-1] if number % 2 else cut)
-    batch = collate(items)
-    for layout in (torch.preserve_format, torch.channels_last_3d):
-        x = batch.clips(torch.device("cpu"), spec, layout)
-        assert torch.equal(x, normalize(torch.from_numpy(np.stack(wanted)), spec))
-    assert x.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def test_weights_come_back_with_all_that_is_needed(tmp_path: Path):

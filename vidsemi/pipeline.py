@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vidsemi.config import Config
+from vidsemi.config import Config, Recipe
 from vidsemi.corpus.hashtags import need_hashtags
 from vidsemi.corpus.label_space import LabelSpace, label_space, read_label_space, read_synonyms
 from vidsemi.corpus.manifest import Manifest
@@ -20,7 +20,7 @@ from vidsemi.files import write_json
 from vidsemi.launch import started_processes
 from vidsemi.plan import KINDS, Plan, Planner
 from vidsemi.results import read_results
-from vidsemi.run_directory import figures_of, is_done, locked, run_stage
+from vidsemi.run_directory import Stage, figures_of, is_done, locked, run_stage
 from vidsemi.stages.corpora import Corpora, load_corpora
 from vidsemi.steps import network_key
 
@@ -68,13 +68,13 @@ def preflight(config: Config) -> Plan:
 
     found = _look_at_networks(config, corpora)
     pick_device(config.machine)
-    _look_at_recipes(config)
     above = _nearest(Path(config.output))
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise UserError(f"output: {config.output} cannot be made or written to, because of {above}")
     plan = Planner(config, corpora, found, space).plan()
     for stage in plan.stages:
-        is_done(Path(config.output), stage)
+        if not is_done(Path(config.output), stage):
+            _look_at_recipe(stage)
     return plan
 
 
@@ -155,16 +155,14 @@ def _look_at_networks(config: Config, corpora: Corpora) -> dict[str, dict[str, A
     return found
 
 
-def _look_at_recipes(config: Config) -> None:
-    """Refuse trainings whose steps cannot be dealt out to the processes that there are."""
-    recipes = {f"train.{name}": recipe for name, recipe in config.train}
-    recipes["teacher.train"] = config.teacher.train if config.teacher else None
-    for key, recipe in recipes.items():
-        try:
-            if recipe:
-                recipe.parts_for(started_processes())
-        except ValueError as error:
-            raise UserError(f"{key}: {error}") from None
+def _look_at_recipe(stage: Stage) -> None:
+    """Refuse a training whose steps cannot be dealt out to the processes that there are."""
+    recipe = stage.settings.get("recipe")
+    try:
+        if recipe:
+            Recipe(**recipe).parts_for(started_processes())
+    except ValueError as error:
+        raise UserError(f"{stage.name}: {error}") from None
 
 
 def _nearest(path: Path) -> Path:

@@ -29,6 +29,7 @@ class Stage:
         after: the stages whose outputs it reads.
         run: does it, given its folder; returns its figures.
         together: whether all processes do it together; else the first does, and the others wait.
+        clear: removes what only a stage that is not done needs, given its folder.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Stage:
     after: "tuple[Stage, ...]"
     run: Callable[[Path], dict[str, Any]]
     together: bool
+    clear: Callable[[Path], None] = lambda folder: None
 
     @property
     def fingerprint(self) -> str:
@@ -152,4 +154,5 @@ def run_stage(output: Path, stage: Stage) -> dict[str, Any]:
     seconds = round(time.monotonic() - begin, 3)
     done = {**record, "status": "done", "seconds": seconds, "figures": figures}
     done_by_first(lambda: write_json(folder / "stage.json", done))
+    done_by_first(lambda: stage.clear(folder))
     return figures

@@ -97,6 +97,11 @@ class Steps:
                 init_from=str(self.output / begin.name / WEIGHTS) if isinstance(begin, Stage) else begin,
             )
 
+        def clear(folder: Path) -> None:
+            from vidsemi.engine.checkpoints import Checkpoints
+
+            Checkpoints(folder).clear()
+
         settings = {
             **self._identity_of(network, with_weights=isinstance(begin, str)),
             "recipe": recipe.model_dump(),
@@ -104,7 +109,7 @@ class Steps:
             **({"resampling": resampling} if on_hashtags else {"labeled": self._identity("labeled")}),
         }
         after = tuple(stage for stage in (learnt_from, begin) if isinstance(stage, Stage))
-        return Stage(name, kind, settings, after, run, together=True)
+        return Stage(name, kind, settings, after, run, together=True, clear=clear)
 
     def adopt(self, name: str) -> Stage:
         """The teacher as it is, the same for every seed."""

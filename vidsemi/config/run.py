@@ -56,7 +56,8 @@ class Machine(Section):
     device: str = "auto"
     """cpu, cuda, cuda:1, …; auto takes a GPU where there is one."""
     workers: int | None = Field(None, ge=0, le=1024)
-    """Processes that decode; default: the number of cores. 0 decodes in the main process."""
+    """Processes that decode; default: the number of cores. 0 decodes in the main process. In training each has up to
+    four parts of a step ready, in shared memory."""
     seconds_per_file: float = Field(600, gt=0, le=1e7)
     """Scoring, evaluation, `manifest --verify`: limit for a file; one that takes longer cannot be read."""
     clips_per_forward: PositiveInt | None = None

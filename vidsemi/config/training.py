@@ -51,9 +51,10 @@ class Recipe(Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of convolutions and linear layers; weights, batch norm and the loss are float32 in any case."""
     sync_batch_norm: bool = False
-    """Batch norm sees what all processes have at a time, and not each its own."""
+    """Batch norm sees the parts that all processes have at a time as one, and not each its own."""
     precise_batch_norm: int = Field(0, ge=0)
-    """Steps without learning, after the last, over which the statistics of batch norm are averaged anew (0: none)."""
+    """Steps after the last that learn nothing, over which the statistics of batch norm are averaged anew (0: none);
+    every process goes through all of them."""
     clips_per_video: PositiveInt = 1
     """Clips drawn from a video each time it is opened, all in one batch; more make training wait less for decoding."""
 
@@ -72,11 +73,13 @@ class Recipe(Section):
         if parts % processes:
             raise ValueError(f"parts {parts} cannot be dealt out to {processes} processes")
         last = self.examples % self.batch_size or self.batch_size
-        if parts > 1 and self.batch_size < 2 * parts * self.clips_per_video:
-            raise ValueError(f"batch_size {self.batch_size} is too few for {parts} parts of 2 videos or more")
-        if parts > 1 and last < 2 * parts * self.clips_per_video:
+        least = 1 if self.sync_batch_norm else 2  # videos; batch norm cannot take one value alone
+        if parts > 1 and self.batch_size < least * parts * self.clips_per_video:
+            raise ValueError(f"batch_size {self.batch_size} is too few for {parts} parts of {least} videos or more")
+        if parts > 1 and last < least * parts * self.clips_per_video:
             raise ValueError(
-                f"examples {self.examples} leave a last step of {last}, too few for {parts} parts of 2 videos or more"
+                f"examples {self.examples} leave a last step of {last}, too few for {parts} parts of {least} videos "
+                "or more"
             )
         return parts
 

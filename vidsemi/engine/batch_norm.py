@@ -12,23 +12,40 @@ from vidsemi.engine.distributed import processes
 
 
 def synchronized(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network with batch norm over the examples of all processes: torch's on GPUs, pytorchvideo's elsewhere.
-
-    Both have the parameters of the one that they take the place of.
-    """
+    """The network with batch norm over the examples of all processes: torch's own on GPUs, which alone it knows."""
     if device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    from pytorchvideo.layers import batch_norm
-
-    alike: dict[type, type] = {
-        nn.BatchNorm1d: batch_norm.NaiveSyncBatchNorm1d,
-        nn.BatchNorm2d: batch_norm.NaiveSyncBatchNorm2d,
-        nn.BatchNorm3d: batch_norm.NaiveSyncBatchNorm3d,
-    }
     for module in network.modules():
-        if type(module) in alike:
-            module.__class__ = alike[type(module)]  # it differs in its forward pass only
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+            module.__class__ = _SynchronizedBatchNorm  # type: ignore[assignment]  # only the forward pass differs
     return network
+
+
+class _SynchronizedBatchNorm(_BatchNorm):
+    """Batch norm over the examples of all processes, of which each may have another number."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return super().forward(x)
+        from fvcore.nn.distributed import differentiable_all_reduce as all_reduce
+
+        axes, shape = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
+        values = x.float()
+        own_count = values.new_tensor([values.numel() / values.shape[1]])
+        sums = all_reduce(torch.cat([values.sum(axes), own_count]))
+        count = sums[-1].detach()
+        mean = sums[:-1] / count
+        centred = values - mean.view(shape)
+        variance = all_reduce(centred.square().sum(axes)) / count
+        if self.running_mean is not None and self.running_var is not None and self.momentum is not None:
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return (centred * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
+
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        """Any will do."""
 
 
 class RunningStatistics:

@@ -5,6 +5,7 @@ its input, or not finite, in bfloat16 alone. So each convolution is tried on wha
 in float32.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -27,11 +28,11 @@ class _Trial:
         return f"{self.layer} {self.input.shape} {self.input.stride()}"
 
 
-def keep_wrong_ones_in_float32(network: nn.Module, clips: torch.Tensor) -> list[str]:
-    """Have convolutions whose gradients in bfloat16 are wrong compute in float32 whatever autocast says.
+def wrong_in_bfloat16(network: nn.Module, clips: torch.Tensor) -> list[str]:
+    """The convolutions whose gradients in bfloat16 are wrong on this device.
 
     Args:
-        network: is changed in place.
+        network: in training mode.
         clips: (N, 3, T, H, W) as in training.
 
     Returns:
@@ -44,10 +45,19 @@ def keep_wrong_ones_in_float32(network: nn.Module, clips: torch.Tensor) -> list[
     for trial in trials:
         if trial.kind not in right:
             right[trial.kind] = _right_in_bfloat16(trial)
-    wrong = [trial for trial in trials if not right[trial.kind]]
-    for trial in wrong:
-        _keep_in_float32(trial.layer)
-    return [trial.name for trial in wrong]
+    return [trial.name for trial in trials if not right[trial.kind]]
+
+
+def keep_in_float32(network: nn.Module, names: Iterable[str]) -> None:
+    """Have layers compute in float32 whatever autocast says, until `release`."""
+    for name in names:
+        _keep_in_float32(network.get_submodule(name))
+
+
+def release(network: nn.Module, names: Iterable[str]) -> None:
+    """Let layers compute as they did before `keep_in_float32`."""
+    for name in names:
+        del network.get_submodule(name).forward
 
 
 def _trials(network: nn.Module, clips: torch.Tensor) -> list[_Trial]:

@@ -6,6 +6,7 @@ Both are plain tensors, numbers and strings, and load with `weights_only=True`: 
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ def read(path: Path, name: str) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"there are no weights at {name}") from None
-    except MemoryError:
+    except (MemoryError, OSError):  # a disk that is away says nothing of the file
         raise
     except pickle.UnpicklingError as error:
         needs = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -94,14 +95,22 @@ def load(path: Path) -> dict[str, Any]:
     """Load a checkpoint of ours to the CPU.
 
     Raises:
-        UserError: as `read` does, or the file is another program's.
+        UserError: as `read` does, or the file is another program's, or not as it was written.
     """
     content = read(path, str(path))
+    if zipfile.is_zipfile(path) and (damaged := _damaged_member(path)):
+        raise UserError(f"{path} is damaged: its checksum of {damaged} does not hold")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(
             f"{path} is not a checkpoint of vidsemi (format {FORMAT}); `vidsemi convert` makes one of published weights"
         )
     return content
+
+
+def _damaged_member(path: Path) -> str | None:
+    """The first part of a file whose checksum does not hold. torch does not look at them."""
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip()
 
 
 def is_weights(content: Mapping[str, Any]) -> bool:

@@ -44,23 +44,30 @@ class Checkpoints:
             old.unlink()
         return file
 
-    def newest(self) -> Path | None:
-        """The latest that is whole; None where there is none yet. A damaged one before which there is one goes.
+    def newest(self) -> tuple[Path, dict[str, Any]] | None:
+        """The latest that is whole, with what is in it; None where there is none yet.
+
+        Damaged ones after it go, and what killed processes have left of writing others.
 
         Raises:
             UserError: all are damaged.
         """
-        found = self.files()
-        for number, file in enumerate(found):
+        remove_temporary(self.folder)
+        damaged: list[Path] = []
+        for file in self.files():
             try:
-                checkpoint.load(file)
+                state = checkpoint.load(file)
             except UserError as error:
-                if number == len(found) - 1:
-                    raise UserError(f"{error}; delete it to begin this training anew") from None
-                logger.warning("%s; the training goes on from the one before it", error)
-                file.unlink()
-            else:
-                return file
+                logger.warning("%s", error)
+                damaged.append(file)
+                continue
+            for later in damaged:
+                logger.warning("the training goes on from %s, the one before it", file)
+                later.unlink()
+            return file, state
+        if damaged:
+            names = " and ".join(str(file) for file in damaged)
+            raise UserError(f"all checkpoints are damaged; delete {names} to begin this training anew")
         return None
 
     def clear(self) -> None:

@@ -11,6 +11,8 @@ from vidsemi.engine.batch import Batch
 from vidsemi.errors import UserError
 from vidsemi.media.datasets import MAX_SUBSTITUTES
 
+SECONDS = 5.0  # that a killed reader may take to be gone
+
 
 class Feed:
     """A context that reads batches and counts what that takes.
@@ -46,7 +48,9 @@ class Feed:
     ) -> None:
         del self._batches  # torch tells the readers to end
         for reader in self._readers:
-            reader.kill()  # one that hangs in a file
+            reader.kill()  # one that hangs in a file, or that an error has kept torch from ending
+        for reader in self._readers:
+            reader.join(SECONDS)  # or torch's handler would meet its death
         if self._main:
             signal.signal(signal.SIGCHLD, self._handler)
 
@@ -61,11 +65,11 @@ class Feed:
             before = time.monotonic()
             try:
                 batch = next(self._batches)
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
+            except (RuntimeError, MemoryError) as error:  # it is also a RuntimeError if a reader meets one
+                if not isinstance(error, MemoryError) and "DataLoader worker (pid" not in str(error):
                     raise
                 raise UserError(
-                    "training stopped: a process that reads was killed, perhaps for want of memory or of shared memory "
+                    "training stopped: a process that reads has ended, perhaps for want of memory or of shared memory "
                     "(/dev/shm); lower machine.workers; the same command goes on from the last checkpoint"
                 ) from None
             self.waited += time.monotonic() - before

@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from typing import Any
 
 import torch
@@ -13,9 +14,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vidsemi.config import Machine, Recipe
 from vidsemi.engine.batch import Batch
-from vidsemi.engine.batch_norm import RunningStatistics, synchronized
-from vidsemi.engine.bfloat16 import keep_wrong_ones_in_float32
+from vidsemi.engine.batch_norm import RunningStatistics, recalibrate, synchronized
+from vidsemi.engine.bfloat16 import keep_in_float32, release, wrong_in_bfloat16
 from vidsemi.engine.distributed import processes
+from vidsemi.engine.inference import fastest_precision
 from vidsemi.engine.machine import keep_freed_memory, put_channels_last
 from vidsemi.errors import UserError
 from vidsemi.media.transforms import InputSpec
@@ -45,6 +47,10 @@ class Learner:
             keep_freed_memory()
         elif device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # all steps have the same shapes
+            if device.index is not None:
+                torch.cuda.set_device(device)  # events and compiled code are those of the current one
+        if recipe.precision == "bfloat16" and fastest_precision(device) != "bfloat16":
+            logger.warning("%s has no instructions for bfloat16; float32 would be faster", device)
         if recipe.sync_batch_norm and processes().size > 1:
             network = synchronized(network, device)
         self.network = network.to(device).train()
@@ -57,6 +63,7 @@ class Learner:
         if recipe.ema is not None:
             self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
         self._statistics = RunningStatistics(self.network) if parts > 1 else None
+        self._in_float32: list[str] | None = None  # convolutions that bfloat16 is not good for, once that is known
         self._ready: nn.Module | None = None
 
     def step(self, batches: Iterable[Batch], seeds: Sequence[int], examples: int, rate: float) -> torch.Tensor:
@@ -91,9 +98,10 @@ class Learner:
         return torch.cat([figures, slope.view(1)])
 
     def state(self) -> dict[str, Any]:
-        """What a training goes on from: plain tensors and numbers."""
+        """What a training goes on from: plain tensors, numbers and names."""
         state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-        return state | ({"average": self.average.state_dict()} if self.average is not None else {})
+        average = {"average": self.average.state_dict()} if self.average is not None else {}
+        return state | average | {"in_float32": self._in_float32}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `state` gave."""
@@ -101,14 +109,33 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+        self._in_float32 = state["in_float32"]
+        keep_in_float32(self.network, self._in_float32 or ())
 
-    def finish(self) -> None:
-        """Leave the network as it is to be kept: its average where there is one, laid out as fresh ones are."""
+    def not_finite(self) -> str | None:
+        """The name of a tensor of the network, or of its average, that holds what is no number."""
+        states = [self.network.state_dict(), self.average.module.state_dict() if self.average is not None else {}]
+        for name, tensor in chain.from_iterable(state.items() for state in states):
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                return name
+        return None
+
+    def finish(self, clips: Iterable[torch.Tensor] = (), passes: int = 0) -> None:
+        """Leave the network as it is to be kept: its average where there is one, laid out as fresh ones are.
+
+        Args:
+            clips: over which the statistics of batch norm are averaged anew.
+            passes: of them; 0 leaves the statistics as they are.
+        """
         if self.average is not None:
             self.network.load_state_dict(self.average.module.state_dict())
+        if passes:
+            with self._autocast():
+                recalibrate(self.network, clips, passes)
+        release(self.network, self._in_float32 or ())
         self.network.to(memory_format=torch.contiguous_format)
 
-    def autocast(self) -> AbstractContextManager:
+    def _autocast(self) -> AbstractContextManager:
         """The precision of forward passes."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
 
@@ -122,7 +149,7 @@ class Learner:
         own_statistics = self._statistics.of_part() if self._statistics else nullcontext()
         waits = network.no_sync() if isinstance(network, DistributedDataParallel) and not last else nullcontext()
         with own_statistics, waits:
-            with self.autocast():
+            with self._autocast():
                 logits = network(clips)
             if logits.shape != targets.shape:
                 raise UserError(f"the network puts out {tuple(logits.shape)} where targets are {tuple(targets.shape)}")
@@ -135,12 +162,14 @@ class Learner:
 
     def _prepare(self, clips: torch.Tensor) -> nn.Module:
         """Make ready for steps, now that it is known what they look like."""
-        if self.recipe.precision == "bfloat16":
-            wrong = keep_wrong_ones_in_float32(self.network, clips)
-            if wrong:
-                logger.info("in float32, since their gradients are wrong in bfloat16 on this CPU: %s", ", ".join(wrong))
+        if self.recipe.precision == "bfloat16" and self._in_float32 is None:
+            self._in_float32 = wrong_in_bfloat16(self.network, clips)
+            keep_in_float32(self.network, self._in_float32)
+        if self._in_float32:
+            names = ", ".join(self._in_float32)
+            logger.info("in float32, since their gradients are wrong in bfloat16 on this CPU: %s", names)
         if self._machine.compile:
-            self.network.compile()
+            self.network.compile(dynamic=False)  # else what a shape compiles to would depend on those before it
         self._ready = self.network
         if processes().size > 1:
             with warnings.catch_warnings():

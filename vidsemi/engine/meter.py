@@ -19,6 +19,7 @@ class Step:
     """A step that has been begun, and may still be under way on the device.
 
     Attributes:
+        number: from 1.
         begin: clips before it.
         clips: clips of it.
         rate: its learning rate.
@@ -26,11 +27,24 @@ class Step:
         outcome: what `Learner.step` gave.
     """
 
+    number: int
     begin: int
     clips: int
     rate: float
     example_ids: list[int]
     outcome: torch.Tensor
+
+
+class NotFiniteError(UserError):
+    """A step's loss or gradient is no number.
+
+    Attributes:
+        step: that step.
+    """
+
+    def __init__(self, message: str, step: Step):
+        super().__init__(message)
+        self.step = step
 
 
 class Fetched:
@@ -73,7 +87,7 @@ class Meter:
         """Take a step, and look at the one before it.
 
         Raises:
-            UserError: that one was not finite.
+            NotFiniteError: that one was not.
         """
         self._under_way.append((step, Fetched(step.outcome)))
         if len(self._under_way) > 1:
@@ -83,7 +97,7 @@ class Meter:
         """Look at all steps; before a checkpoint, so that none holds what is not finite.
 
         Raises:
-            UserError: one was not finite.
+            NotFiniteError: one was not.
         """
         while self._under_way:
             self._look_at(*self._under_way.popleft())
@@ -115,10 +129,12 @@ class Meter:
         if not (math.isfinite(loss) and math.isfinite(slope)):
             more = len(step.example_ids) - SHOWN_IDS
             ids = ", ".join(map(str, step.example_ids[:SHOWN_IDS])) + (f" and {more} more" if more > 0 else "")
-            raise UserError(
-                f"training stopped: loss {loss}, gradient norm {slope} in the step after {step.begin} examples, at a "
-                f"learning rate of {step.rate:g} (example ids {ids}); lower the learning rate or set clip_norm, in "
-                "another output or after deleting this stage's folder, whose last checkpoint is from before it"
+            raise NotFiniteError(
+                f"training stopped: loss {loss}, gradient norm {slope} in step {step.number}, after {step.begin} "
+                f"examples, at a learning rate of {step.rate:g} (example ids {ids}); lower the learning rate or set "
+                "clip_norm, in another output or after deleting this stage's folder, whose last checkpoint is from "
+                "before it",
+                step,
             )
         self.losses.append(loss)
         self._steps, self._clips = self._steps + 1, self._clips + step.clips

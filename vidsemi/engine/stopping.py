@@ -31,6 +31,8 @@ class StopSignals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._restore()
+        if kind is None and self.caught is not None:  # it came when there was nothing left to be done
+            signal.raise_signal(self.caught)
 
     def obey(self) -> None:
         """Do now what the signal would have done; where another process got it, end like after SIGTERM."""

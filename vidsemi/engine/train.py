@@ -1,7 +1,8 @@
 """The training loop: one for every stage, for any number of processes, stopped and gone on with anywhere."""
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,12 @@ from torch import nn
 from vidsemi.config import Log, Machine, Recipe
 from vidsemi.engine import checkpoint
 from vidsemi.engine.batch import collate
-from vidsemi.engine.batch_norm import recalibrate
 from vidsemi.engine.checkpoints import Checkpoints
 from vidsemi.engine.distributed import Processes, any_of, from_first, gather, processes
 from vidsemi.engine.feed import Feed
 from vidsemi.engine.learner import Learner
 from vidsemi.engine.machine import make_loader, pick_device
-from vidsemi.engine.meter import Meter, Step
+from vidsemi.engine.meter import Meter, NotFiniteError, Step
 from vidsemi.engine.schedule import learning_rate
 from vidsemi.engine.stopping import StopSignals
 from vidsemi.engine.training_log import TrainingLog
@@ -27,6 +27,7 @@ from vidsemi.errors import UserError
 from vidsemi.media.datasets import ExampleOrder, PartOrder, TrainClips, part_start
 from vidsemi.progress import progress_bar
 
+WANT = re.compile("allocate memory|out of memory|ALLOC_FAILED")  # as torch, CUDA, cuDNN and cuBLAS say it
 LOGGED = 200  # times that a training tells how it goes; more of them if it is long, since
 LOGGED_EXAMPLES = 50_000  # it tells after so many clips at the latest
 
@@ -67,14 +68,17 @@ def train(
             corpus cannot be read.
     """
     group, device, each = processes(), pick_device(machine), clips.clips_per_video
-    _check_labels(clips)
+    _check_labels(clips, title)
     checkpoints = Checkpoints(folder)
-    newest = from_first(checkpoints.newest() if group.first else None)
-    state = checkpoint.load(newest) if newest else {}
-    parts = _parts(recipe, state, group)
+    newest, state = (checkpoints.newest() if group.first else None) or (None, {})
+    newest = from_first(newest)
+    if newest and not group.first:
+        state = checkpoint.load(newest)
+    parts = _parts(recipe, state, group, folder)
     own = range(parts // group.size * group.rank, parts // group.size * (group.rank + 1))
     learner = Learner(network, recipe, clips.spec, parts, device, machine)
     done, unreadable, losses = _take_over(learner, state, newest)
+    del state
     copies = np.ones(len(clips), np.int64) if copies is None else copies
 
     def feed_of(start: int, stop: int, own: range) -> Feed:
@@ -83,54 +87,52 @@ def train(
         batches = PartOrder(order, step=recipe.batch_size // each, parts=parts, own=own)
         return Feed(make_loader(clips, batches, machine, pin_memory=device.type == "cuda", collate=collate))
 
+    def save() -> Path | None:
+        """A checkpoint of where the training is, by the first process; all take part."""
+        meter.settle()
+        _refuse_not_finite(learner, title, done)
+        unreadable.update(*gather(feed.unreadable))
+        content = {"parts": parts, "unreadable": sorted(unreadable), "losses": list(meter.losses)}
+        return checkpoints.save(done, {**learner.state(), **content}) if group.first else None
+
+    meter = Meter(losses)
     every = max(min(recipe.examples // LOGGED, LOGGED_EXAMPLES), 1)
     begin = last_save = time.monotonic()
     with (
         StopSignals() as stop,
         feed_of(done, recipe.examples, own) as feed,
         progress_bar(recipe.examples, "clip", title, done, silent=not group.first) as bar,
-        TrainingLog(folder, title, log or Log(), examples=done) if group.first else nullcontext() as events,
+        _telling(TrainingLog(folder, title, log or Log(), examples=done) if group.first else None) as tell,
     ):
-
-        def tell(event: str, **values: Any) -> None:
-            """A line of the log, by the first process."""
-            if events:
-                events.write(event, examples=done, step=-(-done // recipe.batch_size), **values)
-
-        meter = Meter(losses)
-        tell("begin", processes=group.size, parts=parts, device=str(device), precision=recipe.precision)
+        tell("begin", examples=done, processes=group.size, parts=parts, device=str(device), precision=recipe.precision)
         while done < recipe.examples:
             size, rate = min(recipe.batch_size, recipe.examples - done), learning_rate(recipe, done)
             seeds = [_seed(clips.seed, done + each * part_start(size // each, part, parts)) for part in own]
             with _enough_memory(f"a step of {size} clips in {parts} parts", device, title):
                 outcome = learner.step(feed.take(len(own)), seeds, size, rate)
-            meter.add(Step(done, size, rate, feed.example_ids, outcome))
             done += size
+            number = -(-done // recipe.batch_size)
+            meter.add(Step(number, done - size, size, rate, feed.example_ids, outcome))
             bar.update(size)
             share = feed.waited / max(time.monotonic() - begin, 1e-9)
             bar.set_postfix_str(f"loss {meter.loss:.3f}, lr {rate:.2g}, waits for data {share:.0%}", refresh=False)
             if done // every > (done - size) // every or done == recipe.examples:
-                tell("step", learning_rate=rate, **meter.window(feed.waited))
+                tell("step", examples=done, step=number, learning_rate=rate, **meter.window(feed.waited))
             due = group.first and time.monotonic() - last_save > machine.checkpoint_seconds
             steps = machine.checkpoint_steps
-            if any_of(due or stop.caught is not None) or (steps and done // recipe.batch_size % steps == 0):
-                meter.settle()
-                unreadable = unreadable.union(*gather(feed.unreadable))
-                if group.first:
-                    content = {"parts": parts, "unreadable": sorted(unreadable), "losses": list(meter.losses)}
-                    file = checkpoints.save(done, {**learner.state(), **content})
-                    tell("checkpoint", file=file.name)
+            if any_of(due or stop.caught is not None) or (steps and number % steps == 0):
+                if file := save():
+                    tell("checkpoint", examples=done, file=file.name)
                 last_save = time.monotonic()
                 if any_of(stop.caught is not None):
                     stop.obey()
-        tell("end")
-    learner.finish()
-    if recipe.precise_batch_norm:  # by every process with all parts, so that they need not tell one another
-        more = recipe.precise_batch_norm
-        extra = feed_of(recipe.examples, recipe.examples + more * recipe.batch_size, range(parts))
-        with extra, learner.autocast():
-            inputs = (batch.clips(device, clips.spec, learner.layout) for batch in extra.take(more * parts))
-            recalibrate(learner.network, inputs, more * parts)
+        tell("end", examples=done)
+    more = recipe.precise_batch_norm  # by every process with all parts, so that they need not tell one another
+    extra = feed_of(recipe.examples, recipe.examples + more * recipe.batch_size, range(parts))
+    with extra if more else nullcontext(), _enough_memory(f"precise_batch_norm in {parts} parts", device, title):
+        inputs = (batch.clips(device, clips.spec, learner.layout) for batch in extra.take(more * parts))
+        learner.finish(inputs, more * parts)
+    _refuse_not_finite(learner, title, done)
     seconds = time.monotonic() - begin
     return {
         "examples": done,
@@ -144,12 +146,18 @@ def train(
     }
 
 
-def _parts(recipe: Recipe, state: dict[str, Any], group: Processes) -> int:
+def _parts(recipe: Recipe, state: dict[str, Any], group: Processes, folder: Path) -> int:
     """Parts of each step: as many as the training was begun with."""
+    begun = state.get("parts")
+    if begun and begun % group.size:
+        raise UserError(
+            f"the training in {folder} was begun with {begun} parts a step, so the number of processes has to divide "
+            f"{begun}, which {group.size} does not; or delete that folder to begin it anew"
+        )
     try:
-        return recipe.model_copy(update={"parts": state.get("parts", recipe.parts)}).parts_for(group.size)
+        return begun or recipe.parts_for(group.size)
     except ValueError as error:
-        raise UserError(str(error)) from None
+        raise UserError(f"{folder}: {error}") from None
 
 
 def _take_over(learner: Learner, state: dict[str, Any], file: Path | None) -> tuple[int, set[int], list[float]]:
@@ -163,10 +171,19 @@ def _take_over(learner: Learner, state: dict[str, Any], file: Path | None) -> tu
         raise UserError(f"{file} is not of this training; delete it to begin anew") from None
 
 
-def _check_labels(clips: TrainClips) -> None:
+def _check_labels(clips: TrainClips, title: str) -> None:
     labels, classes = clips.targets.labels, clips.targets.classes
     if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
-        raise UserError(f"labels go from {labels.min()} to {labels.max()}, and the network has {classes} classes")
+        raise UserError(f"{title}: labels go from {labels.min()} to {labels.max()}, but there are {classes} classes")
+
+
+def _refuse_not_finite(learner: Learner, title: str, done: int) -> None:
+    """Let nothing be saved that is no number, wherever it has come from."""
+    if name := learner.not_finite():
+        raise UserError(
+            f"{title}: {name} is not finite after {done} examples; lower the learning rate, in another output or after "
+            "deleting this stage's folder, whose last checkpoint is from before it"
+        )
 
 
 def _seed(seed: int, examples: int) -> int:
@@ -175,12 +192,24 @@ def _seed(seed: int, examples: int) -> int:
 
 
 @contextmanager
+def _telling(log: TrainingLog | None) -> Iterator[Callable[..., None]]:
+    """What tells the log of an event; where there is none, nobody is told. A step that was not finite is one."""
+    with log or nullcontext():
+        tell = log.write if log else lambda event, **values: None
+        try:
+            yield tell
+        except NotFiniteError as error:
+            tell("not_finite", examples=error.step.begin, step=error.step.number, example_ids=error.step.example_ids)
+            raise
+
+
+@contextmanager
 def _enough_memory(what: str, device: torch.device, title: str) -> Iterator[None]:
     """Say which key to change where memory does not suffice."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError; on CPUs it is a plain one
-        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "allocate memory" not in str(error):
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is one; CPUs and libraries raise plain ones
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and not WANT.search(str(error)):
             raise
         raise UserError(
             f"{title}: {what} needs more memory than {device} has; lower batch_size in its recipe, or raise parts, of "

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 import math
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from typing import Any, Self
 from vidsemi.config import Log
 from vidsemi.errors import UserError
 from vidsemi.files import create_exclusive, write_text
+
+logger = logging.getLogger("vidsemi")
 
 LOG = "train.jsonl"
 TENSORBOARD = "tensorboard"  # folder of its event files
@@ -39,6 +42,18 @@ def _is_installed(package: str) -> bool:
     """Whether a package can be imported; a mere folder of that name, as W&B leaves where it has run, cannot."""
     found = importlib.util.find_spec(package)
     return found is not None and found.origin is not None
+
+
+def _tensorboard_works() -> bool:
+    """Whether it can be used; one that is installed but broken ends no training that has not asked for it."""
+    if not _is_installed("tensorboard"):
+        return False
+    try:
+        importlib.import_module("torch.utils.tensorboard")
+    except Exception as error:  # whatever its packages raise where versions do not fit
+        logger.warning("TensorBoard is installed, but cannot be used: %s", error)
+        return False
+    return True
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
@@ -77,7 +92,7 @@ class TrainingLog:
         _drop_later(self.folder / LOG, self.examples)
         with ExitStack() as opened:
             self._told: list[Tell] = []
-            if self.log.tensorboard or (self.log.tensorboard is None and _is_installed("tensorboard")):
+            if self.log.tensorboard or (self.log.tensorboard is None and _tensorboard_works()):
                 self._told.append(opened.enter_context(_tensorboard(self.folder / TENSORBOARD, self.examples)))
             if self.log.wandb:
                 self._told.append(opened.enter_context(_wandb(self.folder, self.title, self.log.wandb)))

@@ -11,7 +11,6 @@ import torch
 from vidsemi.config import Input, Log, Machine, Network, Recipe
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.engine import checkpoint
-from vidsemi.engine.checkpoints import Checkpoints
 from vidsemi.engine.distributed import processes
 from vidsemi.engine.resampling import replication_factors, whole_copies
 from vidsemi.engine.train import train
@@ -154,5 +153,4 @@ def train_stage(
     provenance |= {"manifest": lesson.manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
     if processes().first:
         checkpoint.save_weights(folder / WEIGHTS, model, spec, provenance)
-        Checkpoints(folder).clear()
     return figures if begun_with is None else {**figures, "begun_with": begun_with.document()}
