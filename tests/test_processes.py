@@ -170,8 +170,9 @@ def test_a_wrong_input_is_said_once(overrides: list[str], words: str, tiny_confi
     assert not list((tmp_path / "run").rglob("stage.json"))
 
 
-def test_all_end_when_torchrun_is_terminated(tiny_config: WriteConfig):
-    command = torchrun(2, "tools/run.py", "--cfg", tiny_config(), "train.supervised.examples=1000000")
+def test_all_save_and_end_when_torchrun_is_terminated(tiny_config: WriteConfig):
+    config = tiny_config()
+    command = torchrun(2, "tools/run.py", "--cfg", config, "train.supervised.examples=1000000")
     process = subprocess.Popen(command, stderr=subprocess.PIPE, cwd=REPOSITORY, start_new_session=True)
     assert process.stderr
     assert any(b"seed0/teacher/train: 0 of" in line for line in process.stderr)
@@ -179,6 +180,7 @@ def test_all_end_when_torchrun_is_terminated(tiny_config: WriteConfig):
     _, stderr = process.communicate(timeout=60)
     assert process.returncode != 0
     assert said(stderr.decode()) == ["vidsemi: terminated; this goes on from here: the same torchrun command"]
+    assert list(config.parent.glob("run/seed0/teacher/train/checkpoint-*.pt"))
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
 
