@@ -4,7 +4,7 @@ import csv
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -92,6 +92,17 @@ def die_in_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
         return begun
 
     return install
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread of this process."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

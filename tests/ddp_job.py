@@ -47,6 +47,11 @@ JOBS: dict[str, tuple[Callable[[], nn.Module], Recipe]] = {
     "own, 2 parts": (with_batch_norm, RECIPE.model_copy(update={"parts": 2})),
     "own, 4 parts": (with_batch_norm, RECIPE.model_copy(update={"parts": 4, "batch_size": 16, "examples": 64})),
     "synchronized": (with_batch_norm, RECIPE.model_copy(update={"sync_batch_norm": True})),
+    "precise, synchronized": (
+        with_batch_norm,
+        RECIPE.model_copy(update={"precise_batch_norm": 2, "sync_batch_norm": True}),
+    ),
+    "precise, whole": (with_batch_norm, RECIPE.model_copy(update={"precise_batch_norm": 2})),
     "precise": (with_batch_norm, RECIPE.model_copy(update={"parts": 2, "precise_batch_norm": 2})),
     "stopped": (with_batch_norm, RECIPE.model_copy(update={"parts": 2})),
     "ragged": (with_batch_norm, RECIPE.model_copy(update={"parts": 2, "examples": 36})),

@@ -7,12 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from conftest import REPOSITORY
 
 from vidsemi import cli, pipeline
@@ -55,13 +54,7 @@ sys.exit(cli.main(["flops", "--model", "resnet18", "--frames", "1"]))
 """
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """In this process too, as in those of torchrun; sums of other numbers of threads are rounded otherwise."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")  # as torchrun has it; several round otherwise
 
 
 def torchrun(processes: int, *arguments: object) -> list[str]:

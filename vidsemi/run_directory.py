@@ -138,6 +138,7 @@ def run_stage(output: Path, stage: Stage) -> dict[str, Any]:
     """
     if (figures := done_by_first(lambda: figures_of(output, stage))) is not None:
         logger.info("%s: done before", stage.name)
+        done_by_first(lambda: stage.clear(output / stage.name))  # a kill may have come between
         return figures
     folder = output / stage.name
     record = {

@@ -98,9 +98,10 @@ class Steps:
             )
 
         def clear(folder: Path) -> None:
-            from vidsemi.engine.checkpoints import Checkpoints
+            if any(folder.glob("checkpoint-*")):
+                from vidsemi.engine.checkpoints import Checkpoints
 
-            Checkpoints(folder).clear()
+                Checkpoints(folder).clear()
 
         settings = {
             **self._identity_of(network, with_weights=isinstance(begin, str)),

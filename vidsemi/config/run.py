@@ -51,7 +51,7 @@ class Evaluate(Section):
 
 
 class Machine(Section):
-    """What the run uses of the machine. Nothing here changes the results, but for the last bits of a float."""
+    """What the run uses of the machine. Nothing here changes results but by rounding (see docs/results.md)."""
 
     device: str = "auto"
     """cpu, cuda, cuda:1, …; auto takes a GPU where there is one."""

@@ -73,7 +73,7 @@ class Recipe(Section):
         if parts % processes:
             raise ValueError(f"parts {parts} cannot be dealt out to {processes} processes")
         last = self.examples % self.batch_size or self.batch_size
-        least = 1 if self.sync_batch_norm else 2  # videos; batch norm cannot take one value alone
+        least = 1 if self.sync_batch_norm and processes > 1 else 2  # videos; batch norm cannot take one value alone
         if parts > 1 and self.batch_size < least * parts * self.clips_per_video:
             raise ValueError(f"batch_size {self.batch_size} is too few for {parts} parts of {least} videos or more")
         if parts > 1 and last < least * parts * self.clips_per_video:
@@ -93,7 +93,7 @@ class Recipe(Section):
                 f"examples {self.examples} leave a last step of one example at batch_size {self.batch_size}, "
                 "which batch normalisation cannot take: add or drop one"
             )
-        self.parts_for(1)
+        self.parts_for(self.parts or 1)
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum")
         return self

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
+from torch.utils.data import get_worker_info
 
 from vidsemi.engine.normalize import normalize
 from vidsemi.media.datasets import TrainItem
@@ -52,8 +53,11 @@ def collate(items: list[TrainItem]) -> Batch:
     """Items as a batch."""
     error = next((item.error for item in items if item.error is not None), None)
     frames = [item.frames for item in items if item.frames is not None] if error is None else []
+    pixels = torch.cat([clips.reshape(-1) for clips in frames]) if frames else torch.empty(0, dtype=torch.uint8)
+    if get_worker_info() is not None:  # here, where it is an error if there is too little of it, and not a hang
+        pixels.share_memory_()
     return Batch(
-        pixels=torch.cat([clips.reshape(-1) for clips in frames]) if frames else torch.empty(0, dtype=torch.uint8),
+        pixels=pixels,
         windows=[window for item in items for window in item.windows],
         targets=torch.stack([item.target for item in items for _ in item.windows]) if frames else torch.empty(0),
         example_ids=[item.example_id for item in items for _ in item.windows],

@@ -9,19 +9,27 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from vidsemi.engine.distributed import processes
+from vidsemi.errors import UserError
 
 
 def synchronized(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network with batch norm over the examples of all processes: torch's own on GPUs, which alone it knows."""
+    """The network with batch norm over the examples of all processes: torch's own on GPUs, which alone it knows.
+
+    Raises:
+        UserError: it has batch norm of another's making, which may do more than that.
+    """
+    for module in network.modules():
+        if isinstance(module, _BatchNorm) and type(module) not in (*SYNCHRONIZED, nn.SyncBatchNorm):
+            raise UserError(f"sync_batch_norm knows torch's own batch norm only, and not the network's {type(module)}")
     if device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
-            module.__class__ = _SynchronizedBatchNorm  # type: ignore[assignment]  # only the forward pass differs
+        if type(module) in SYNCHRONIZED:
+            module.__class__ = SYNCHRONIZED[type(module)]  # only the forward pass differs
     return network
 
 
-class _SynchronizedBatchNorm(_BatchNorm):
+class _Synchronizing(_BatchNorm):
     """Batch norm over the examples of all processes, of which each may have another number."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -37,15 +45,35 @@ class _SynchronizedBatchNorm(_BatchNorm):
         mean = sums[:-1] / count
         centred = values - mean.view(shape)
         variance = all_reduce(centred.square().sum(axes)) / count
-        if self.running_mean is not None and self.running_var is not None and self.momentum is not None:
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             with torch.no_grad():
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(variance * count / (count - 1), self.momentum)
-        scale = self.weight * (variance + self.eps).rsqrt()
-        return (centred * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
+                self.num_batches_tracked += 1
+                share = self.momentum if self.momentum is not None else 1 / self.num_batches_tracked.item()
+                self.running_mean.lerp_(mean, share)
+                self.running_var.lerp_(variance * count / (count - 1), share)
+        y = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            y = y * self.weight.view(shape) + self.bias.view(shape)
+        return y.to(x.dtype)
 
-    def _check_input_dim(self, input: torch.Tensor) -> None:
-        """Any will do."""
+
+class _Synchronized1d(_Synchronizing, nn.BatchNorm1d):
+    pass
+
+
+class _Synchronized2d(_Synchronizing, nn.BatchNorm2d):
+    pass
+
+
+class _Synchronized3d(_Synchronizing, nn.BatchNorm3d):
+    pass
+
+
+SYNCHRONIZED: dict[type, type] = {
+    nn.BatchNorm1d: _Synchronized1d,
+    nn.BatchNorm2d: _Synchronized2d,
+    nn.BatchNorm3d: _Synchronized3d,
+}
 
 
 class RunningStatistics:

@@ -1,6 +1,7 @@
 """Batches from processes that read, which end with the training and not before it."""
 
 import multiprocessing
+import re
 import signal
 import threading
 import time
@@ -11,7 +12,8 @@ from vidsemi.engine.batch import Batch
 from vidsemi.errors import UserError
 from vidsemi.media.datasets import MAX_SUBSTITUTES
 
-SECONDS = 5.0  # that a killed reader may take to be gone
+SECONDS = 5.0  # that killed readers may take to be gone
+ENDED = re.compile(r"DataLoader worker \(pid|Pin memory thread exited|shared memory\(shm\)|DefaultCPUAllocator")
 
 
 class Feed:
@@ -49,8 +51,9 @@ class Feed:
         del self._batches  # torch tells the readers to end
         for reader in self._readers:
             reader.kill()  # one that hangs in a file, or that an error has kept torch from ending
+        end = time.monotonic() + SECONDS
         for reader in self._readers:
-            reader.join(SECONDS)  # or torch's handler would meet its death
+            reader.join(max(end - time.monotonic(), 0))  # or torch's handler would meet its death
         if self._main:
             signal.signal(signal.SIGCHLD, self._handler)
 
@@ -65,11 +68,11 @@ class Feed:
             before = time.monotonic()
             try:
                 batch = next(self._batches)
-            except (RuntimeError, MemoryError) as error:  # it is also a RuntimeError if a reader meets one
-                if not isinstance(error, MemoryError) and "DataLoader worker (pid" not in str(error):
+            except (RuntimeError, MemoryError) as error:
+                if not (self._readers and (isinstance(error, MemoryError) or ENDED.search(str(error)))):
                     raise
                 raise UserError(
-                    "training stopped: a process that reads has ended, perhaps for want of memory or of shared memory "
+                    "training stopped: a process that reads was killed, or has too little memory or shared memory "
                     "(/dev/shm); lower machine.workers; the same command goes on from the last checkpoint"
                 ) from None
             self.waited += time.monotonic() - before

@@ -16,7 +16,7 @@ from vidsemi.config import Machine, Recipe
 from vidsemi.engine.batch import Batch
 from vidsemi.engine.batch_norm import RunningStatistics, recalibrate, synchronized
 from vidsemi.engine.bfloat16 import keep_in_float32, release, wrong_in_bfloat16
-from vidsemi.engine.distributed import processes
+from vidsemi.engine.distributed import gather, processes
 from vidsemi.engine.inference import fastest_precision
 from vidsemi.engine.machine import keep_freed_memory, put_channels_last
 from vidsemi.errors import UserError
@@ -109,14 +109,16 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        self._in_float32 = state["in_float32"]
+        self._in_float32 = state.get("in_float32")
         keep_in_float32(self.network, self._in_float32 or ())
 
     def not_finite(self) -> str | None:
-        """The name of a tensor of the network, or of its average, that holds what is no number."""
+        """The name of a weight or running statistic of the network, or of its average, that is no number."""
+        learnt = {name for name, _ in self.network.named_parameters()}
         states = [self.network.state_dict(), self.average.module.state_dict() if self.average is not None else {}]
         for name, tensor in chain.from_iterable(state.items() for state in states):
-            if tensor.is_floating_point() and not tensor.isfinite().all():
+            counts = name in learnt or name.endswith(("running_mean", "running_var"))  # a mask may hold infinities
+            if counts and not tensor.isfinite().all():
                 return name
         return None
 
@@ -163,7 +165,7 @@ class Learner:
     def _prepare(self, clips: torch.Tensor) -> nn.Module:
         """Make ready for steps, now that it is known what they look like."""
         if self.recipe.precision == "bfloat16" and self._in_float32 is None:
-            self._in_float32 = wrong_in_bfloat16(self.network, clips)
+            self._in_float32 = sorted(set().union(*gather(wrong_in_bfloat16(self.network, clips))))
             keep_in_float32(self.network, self._in_float32)
         if self._in_float32:
             names = ", ".join(self._in_float32)

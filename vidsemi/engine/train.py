@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +126,14 @@ def train(
                 last_save = time.monotonic()
                 if any_of(stop.caught is not None):
                     stop.obey()
+        if recipe.precise_batch_norm:  # which may take long
+            save()
         tell("end", examples=done)
     more = recipe.precise_batch_norm  # by every process with all parts, so that they need not tell one another
     extra = feed_of(recipe.examples, recipe.examples + more * recipe.batch_size, range(parts))
     with extra if more else nullcontext(), _enough_memory(f"precise_batch_norm in {parts} parts", device, title):
         inputs = (batch.clips(device, clips.spec, learner.layout) for batch in extra.take(more * parts))
+        torch.manual_seed(_seed(clips.seed, recipe.examples))
         learner.finish(inputs, more * parts)
     _refuse_not_finite(learner, title, done)
     seconds = time.monotonic() - begin
@@ -140,7 +143,7 @@ def train(
         "loss": meter.loss,
         "seconds": seconds,
         "waited": feed.waited / max(seconds, 1e-9),
-        "unreadable": sorted(unreadable.union(*gather(feed.unreadable))),
+        "unreadable": sorted(unreadable.union(extra.unreadable, *gather(feed.unreadable))),
         "processes": group.size,
         "parts": parts,
     }
@@ -199,7 +202,9 @@ def _telling(log: TrainingLog | None) -> Iterator[Callable[..., None]]:
         try:
             yield tell
         except NotFiniteError as error:
-            tell("not_finite", examples=error.step.begin, step=error.step.number, example_ids=error.step.example_ids)
+            step, ids = error.step, [one for own in gather(error.step.example_ids) for one in own]
+            with suppress(OSError):  # a full disk is the smaller trouble
+                tell("not_finite", examples=step.begin + step.clips, step=step.number, example_ids=ids)
             raise
 
 

@@ -108,7 +108,7 @@ class TrainingLog:
         """Tell of an event.
 
         Args:
-            event: `begin`, `step`, `checkpoint` or `end`.
+            event: `begin`, `step`, `checkpoint`, `not_finite` or `end`.
             examples: that the training has seen by then.
             values: JSON values; a number that is not finite becomes null.
 
