@@ -92,7 +92,8 @@ def stop_after(steps: int) -> None:
             signal.raise_signal(signal.SIGINT)
         return step(*arguments)
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):  # the latter may be ignored, as a shell in the background has it
+        signal.signal(number, signal.default_int_handler)
     Learner.step = interrupted
 
 

@@ -31,7 +31,8 @@ class StopSignals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._restore()
-        if kind is None and self.caught is not None:  # it came when there was nothing left to be done
+        if self.caught is not None and (kind is None or "by peer" in str(error)):
+            # It came when nothing was left to be done; or another process, which got it too, was quicker to leave.
             signal.raise_signal(self.caught)
 
     def obey(self) -> None:
