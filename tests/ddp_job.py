@@ -77,8 +77,11 @@ def main(data: Path, output: Path, names: list[str]) -> None:
             gather(None)  # so that the others are stopped, too, before this process leaves
             (folder / "stopped").touch()
             continue
-        states = gather({key: value.clone() for key, value in network.state_dict().items()})
-        if processes().first:
+        own = processes()
+        torch.save(network.state_dict(), folder / f"rank{own.rank}.pt")
+        gather(None)  # all have
+        if own.first:
+            states = [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(own.size)]
             torch.save({"states": states, "loss": figures["loss"]}, folder / "end.pt")
 
 

@@ -1,6 +1,7 @@
 """`vidsemi bench`: parts of vidsemi beside their peers and limits."""
 
 import argparse
+from pathlib import Path
 
 from vidsemi.commands.answer import Answer
 from vidsemi.errors import UserError
@@ -24,23 +25,26 @@ def bench(options: argparse.Namespace) -> Answer:
     return subjects[options.subject](options)
 
 
-def _bench_decode(options: argparse.Namespace) -> Answer:
-    from vidsemi.bench.decode import bench_decode, made_files, text
+def _videos(options: argparse.Namespace) -> list[Path]:
+    """The files that are given, or else those that moving_shapes makes."""
+    from vidsemi.bench.decode import made_files
     from vidsemi.pipeline import dataset_folder
 
-    files = options.files or made_files(dataset_folder("moving_shapes") / "prepare.py", options.data)
-    document = bench_decode(files, repeats=options.repeats, rounds=options.rounds, only=options.only)
+    return options.files or made_files(dataset_folder("moving_shapes") / "prepare.py", options.data)
+
+
+def _bench_decode(options: argparse.Namespace) -> Answer:
+    from vidsemi.bench.decode import bench_decode, text
+
+    document = bench_decode(_videos(options), repeats=options.repeats, rounds=options.rounds, only=options.only)
     return document, text(document)
 
 
 def _bench_score(options: argparse.Namespace) -> Answer:
-    from vidsemi.bench.decode import made_files
     from vidsemi.bench.score import bench_score, text
-    from vidsemi.pipeline import dataset_folder
 
-    files = options.files or made_files(dataset_folder("moving_shapes") / "prepare.py", options.data)
     document = bench_score(
-        files,
+        _videos(options),
         videos=options.videos,
         rounds=options.rounds,
         data=options.data,
@@ -65,13 +69,10 @@ def _bench_forward(options: argparse.Namespace) -> Answer:
 
 
 def _bench_train(options: argparse.Namespace) -> Answer:
-    from vidsemi.bench.decode import made_files
     from vidsemi.bench.train import bench_train, text
-    from vidsemi.pipeline import dataset_folder
 
-    files = options.files or made_files(dataset_folder("moving_shapes") / "prepare.py", options.data)
     document = bench_train(
-        files,
+        _videos(options),
         frames=options.frames,
         size=options.size,
         batch=options.batch,

@@ -4,8 +4,8 @@ A process that torchrun has not started with others is the first of one, and nee
 """
 
 import itertools
+import json
 import logging
-import pickle
 import signal
 import sys
 import time
@@ -91,7 +91,7 @@ def processes() -> Processes:
 
 
 def gather(value: Any) -> list[Any]:
-    """The value that each process gives, in the order of their ranks, for all of them."""
+    """The JSON value that each process gives, in the order of their ranks, for all of them."""
     own = processes()
     if own.size == 1:
         return [value]
@@ -100,7 +100,7 @@ def gather(value: Any) -> list[Any]:
 
 
 def from_first(value: Any) -> Any:
-    """The value that the first process gives, for all of them, when all have come to ask for it."""
+    """The JSON value that the first process gives, for all of them, when all have come to ask for it."""
     return gather(value if processes().first else None)[0]
 
 
@@ -140,7 +140,7 @@ def first_before_others() -> Iterator[None]:
 
 
 def done_by_first(task: Callable[[], T]) -> T:
-    """Have the first process do something while the others wait; what it returns, for all of them."""
+    """Have the first process do something while the others wait; the JSON value that it returns, for all of them."""
     value: Any = None
     with first_before_others():
         if processes().first:
@@ -151,11 +151,12 @@ def done_by_first(task: Callable[[], T]) -> T:
 def _say(value: Any) -> int:
     """Tell the others something, through the store by which they have found one another; returns which talk that was.
 
-    torch's own collectives of objects heed no signal while a process waits, and leave tensors to threads of gloo, which
-    may abort an interpreter that ends (pytorch issue 190489).
+    As JSON, since whoever reaches the store's port could have a pickle executed. torch's own collectives of objects
+    heed no signal while a process waits, and leave tensors to threads of gloo, which may abort an interpreter that ends
+    (pytorch issue 190489).
     """
     store, rank, talk = _store(), processes().rank, next(_talks)
-    content = pickle.dumps(value)
+    content = json.dumps(value).encode()
     pieces = [content[start : start + PIECE] for start in range(0, len(content), PIECE)]
     for number, piece in enumerate(pieces):
         store.set(f"vidsemi {talk} {rank} {number}", piece)
@@ -169,7 +170,7 @@ def _hear(rank: int, talk: int) -> Any:
     while not store.check([said]):
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
-    return pickle.loads(b"".join(store.get(f"{said} {number}") for number in range(int(store.get(said)))))
+    return json.loads(b"".join(store.get(f"{said} {number}") for number in range(int(store.get(said)))))
 
 
 def _store() -> Any:

@@ -71,8 +71,9 @@ def train(
     _check_labels(clips, title)
     checkpoints = Checkpoints(folder)
     newest, state = (checkpoints.newest() if group.first else None) or (None, {})
-    newest = from_first(newest)
-    if newest and not group.first:
+    name = from_first(newest.name if newest else None)
+    if name and not group.first:
+        newest = folder / name
         state = checkpoint.load(newest)
     parts = _parts(recipe, state, group, folder)
     own = range(parts // group.size * group.rank, parts // group.size * (group.rank + 1))
@@ -91,7 +92,7 @@ def train(
         """A checkpoint of where the training is, by the first process; all take part."""
         meter.settle()
         _refuse_not_finite(learner, title, done)
-        unreadable.update(*gather(feed.unreadable))
+        unreadable.update(*gather(sorted(feed.unreadable)))
         content = {"parts": parts, "unreadable": sorted(unreadable), "losses": list(meter.losses)}
         return checkpoints.save(done, {**learner.state(), **content}) if group.first else None
 
@@ -101,7 +102,7 @@ def train(
     with (
         StopSignals() as stop,
         feed_of(done, recipe.examples, own) as feed,
-        progress_bar(recipe.examples, "clip", title, done, silent=not group.first) as bar,
+        progress_bar(recipe.examples, "clip", title, done) as bar,
         _telling(TrainingLog(folder, title, log or Log(), examples=done) if group.first else None) as tell,
     ):
         tell("begin", examples=done, processes=group.size, parts=parts, device=str(device), precision=recipe.precision)
@@ -143,7 +144,7 @@ def train(
         "loss": meter.loss,
         "seconds": seconds,
         "waited": feed.waited / max(seconds, 1e-9),
-        "unreadable": sorted(unreadable.union(extra.unreadable, *gather(feed.unreadable))),
+        "unreadable": sorted(unreadable.union(extra.unreadable, *gather(sorted(feed.unreadable)))),
         "processes": group.size,
         "parts": parts,
     }

@@ -1,7 +1,6 @@
 """The evaluation stage: weights → video-level accuracy beside what the network costs."""
 
 import logging
-from collections import ChainMap
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
@@ -48,7 +47,7 @@ def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Ma
                 yield score
 
         ranks = ranks_of_labels(counted(), labels)
-    result = accuracy(dict(ChainMap(*gather(ranks))), labels)
+    result = accuracy(dict(pair for share in gather([*ranks.items()]) for pair in share), labels)
     if own.first and result.read < result.total:
         logger.warning(
             "%s: only %d of %d videos can be read; the others count as wrong", title, result.read, result.total
