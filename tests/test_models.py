@@ -172,6 +172,27 @@ def test_the_cifar_stem_keeps_32_by_32():
     assert shapes["layer4.1.conv2"] == (512, 4, 4)
 
 
+@pytest.mark.parametrize("stem", ["imagenet", "cifar"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_the_width_multiplies_the_planes_of_every_layer(name: str, stem: str):
+    """All layers have the same names and kernels; only planes differ, and neither the image's three nor the classes."""
+    whole, narrow = (
+        {
+            key: tuple(value.shape)
+            for key, value in outline(name, num_classes=11, frames=1, args=args).state_dict().items()
+        }
+        for args in ({"stem": stem}, {"stem": stem, "width": 0.25})
+    )
+    kept = {1, 3, 7, 11}  # kernels, colours, classes
+    assert narrow == {key: tuple(n if n in kept else n // 4 for n in shape) for key, shape in whole.items()}
+    built = create_model(name, num_classes=11, frames=1, args={"stem": stem, "width": 0.25})
+    for module in built.modules():
+        if isinstance(module, nn.Conv2d):  # MSRA: variance 2 / (planes out × kernel)
+            expected = (2 / (module.out_channels * np.prod(module.kernel_size))) ** 0.5
+            assert module.weight.std().item() == pytest.approx(expected, rel=0.2)
+    assert built(torch.zeros(2, 3, 1, 32, 32)).shape == (2, 11)
+
+
 def test_state_dict_has_the_published_layout():
     shapes = {key: tuple(value.shape) for key, value in R2Plus1D(34, 359, 32).state_dict().items()}
     assert shapes["stem.0.weight"] == (45, 3, 1, 7, 7)
@@ -223,6 +244,8 @@ def test_an_outline_has_no_memory_and_draws_no_numbers():
         ("torchvision/resnet50", 8, {}, "frames to 1"),
         ("torchvision/resnet50", 1, {"weights": "DEFAULT"}, "does not take the arg weights"),
         ("resnet18", 1, {"stem": "mnist"}, "stem is imagenet or cifar"),
+        ("resnet18", 1, {"width": 0}, "width 0 does not lie between"),
+        ("resnext50_32x4d", 1, {"width": 0.5}, "width is for networks without groups"),
         ("r2plus1d_10", 8, {"width": 0}, "width 0 does not lie between"),
         ("r2plus1d_10", 8, {"width": float("nan")}, "width nan does not lie between"),
     ],

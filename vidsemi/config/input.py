@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, PositiveFloat, PositiveInt, model_validator
 
 from vidsemi.config.section import Fraction, Section
 
@@ -21,6 +21,15 @@ def _check_resize(value: Any) -> Any:
 Resize = Annotated[PositiveInt | tuple[PositiveInt, PositiveInt], BeforeValidator(_check_resize)]
 
 
+def _check_shares(value: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < value[0] <= value[1] <= 1:
+        raise ValueError("must be two shares of a frame's area, the smaller first, above 0 and up to 1")
+    return value
+
+
+Shares = Annotated[tuple[float, float], AfterValidator(_check_shares)]
+
+
 class Input(Section):
     """What the paper's networks take in, but for the clip length; networks of a zoo take what they were made for."""
 
@@ -30,6 +39,9 @@ class Input(Section):
     """Height and width that frames are scaled to, or the length of the shorter side."""
     crop: PositiveInt = 112
     """Side of the square cut from them: the centre at test, anywhere in training."""
+    crop_area: Shares | None = None
+    """Instead of that square, train on rectangles of 3:4 to 4:3 that cover from the first to the second share of the
+    frame, such as [0.08, 1], scaled to `crop` × `crop`; of images, before they are scaled to anything else."""
     flip: Fraction = 0.5
     """Probability of a horizontal flip in training; 0 where left and right are different classes."""
     mean: Triple = (0.43216, 0.394666, 0.37645)

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from vidsemi.corpus.manifest import Manifest
+from vidsemi.corpus.manifest import Manifest, Row
 from vidsemi.errors import DecodeError
-from vidsemi.media.clips import random_clip_indices
-from vidsemi.media.reading import read_frames
-from vidsemi.media.transforms import InputSpec, Window, random_window
+from vidsemi.media.clips import ChooseFrames, random_clip_indices
+from vidsemi.media.reading import is_image, read_frames
+from vidsemi.media.transforms import InputSpec, Window, cut_and_scale, random_box, random_window
 
 MAX_SUBSTITUTES = 50  # files in a row that do not decode before training gives up on the corpus
 AT_ONCE = 100_000  # keys of a pass that are made at a time
@@ -80,6 +80,7 @@ class TrainClips(Dataset):
         targets: their N targets.
         spec: what the network takes.
         flip: probability of a horizontal flip.
+        crop_area: smallest and largest share of a frame that a clip shows; None for a square of the spec's crop.
         seed: of all randomness.
         clips_per_video: clips drawn from a video at a time, in one pass over it.
     """
@@ -93,10 +94,12 @@ class TrainClips(Dataset):
         *,
         flip: float,
         seed: int,
+        crop_area: tuple[float, float] | None = None,
         clips_per_video: int = 1,
     ):
         self.manifest, self.examples, self.targets = manifest, examples, targets
-        self.spec, self.flip, self.seed, self.clips_per_video = spec, flip, seed, clips_per_video
+        self.spec, self.flip, self.crop_area = spec, flip, crop_area
+        self.seed, self.clips_per_video = seed, clips_per_video
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -124,11 +127,32 @@ class TrainClips(Dataset):
             return np.concatenate(clips)
 
         row = self.manifest.row(example_id)
-        frames = read_frames(row, choose, size=spec.resize, exact=False, decoder=spec.decoder)
         rng = np.random.default_rng((*key, 2 * copy + 1))
+        if self.crop_area is not None:
+            frames = self._cut(row, choose, rng)
+        else:
+            frames = read_frames(row, choose, size=spec.resize, exact=False, decoder=spec.decoder)
         height, width = frames.shape[-2:]
         windows = [random_window(height, width, spec.crop, self.flip, rng) for _ in range(self.clips_per_video)]
         return torch.from_numpy(frames).view(self.clips_per_video, spec.frames, *frames.shape[1:]), windows
+
+    def _cut(self, row: Row, choose: ChooseFrames, rng: np.random.Generator) -> np.ndarray:
+        """A box of its own from each clip, (clips × T, 3, crop, crop); from all the pixels of an image."""
+        spec, many, area = self.spec, self.clips_per_video, self.crop_area
+        assert area is not None
+        still = is_image(row)
+        frames = read_frames(
+            row,
+            (lambda n: np.zeros(many, int)) if still else choose,
+            size=None if still else spec.resize,
+            exact=False,
+            decoder=spec.decoder,
+        )
+        clips = frames.reshape(many, -1, *frames.shape[1:])
+        height, width = frames.shape[-2:]
+        boxes = (random_box(height, width, area, rng) for _ in clips)
+        cut = [cut_and_scale(clip, box, spec.crop) for clip, box in zip(clips, boxes, strict=True)]
+        return np.concatenate([np.repeat(clip, spec.frames, axis=0) if still else clip for clip in cut])
 
 
 class ExampleOrder(Sampler):

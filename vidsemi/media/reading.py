@@ -21,7 +21,7 @@ def is_image(row: Row) -> bool:
 
 
 def read_frames(
-    row: Row, choose: ChooseFrames, *, size: Size, exact: bool = True, decoder: Decoder = "pyav"
+    row: Row, choose: ChooseFrames, *, size: Size | None, exact: bool = True, decoder: Decoder = "pyav"
 ) -> np.ndarray:
     """The chosen frames of an example; arguments as in `read_video`.
 
@@ -30,7 +30,7 @@ def read_frames(
     Args:
         row: the example.
         choose: frame count → frame numbers wanted.
-        size: (height, width) or shorter side to scale to.
+        size: (height, width) or shorter side to scale to; None keeps the file's own.
         exact: confirm the frame count by decoding.
         decoder: reads the files that it is known to get right; PyAV reads the others.
 
@@ -44,7 +44,7 @@ def read_frames(
     if is_image(row):
         return read_image(source.path, read_bytes(source), size=size)[choose(1)]
     trim = Trim(row.start, row.end)
-    if decoder != "pyav" and not trim:
+    if decoder != "pyav" and not trim and size is not None:
         with decode_errors(source.path):
             frames = read_foreign(decoder, source, choose, size)
         if frames is not None:

@@ -1,5 +1,6 @@
 """What happens to frames between the decoder and the network. They stay uint8; the device normalises them."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,6 +54,48 @@ def center_crop(frames: np.ndarray, crop: int) -> np.ndarray:
     """Cut the central square: (..., H, W) → (..., crop, crop)."""
     top, left = (frames.shape[-2] - crop) // 2, (frames.shape[-1] - crop) // 2
     return frames[..., top : top + crop, left : left + crop]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of a frame, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def random_box(height: int, width: int, area: tuple[float, float], rng: np.random.Generator) -> Box:
+    """A rectangle with a random share of a frame's area and a random shape (Szegedy et al. 2015, section 6).
+
+    The share is uniform, the ratio of the sides log-uniform from 3:4 to 4:3. Where ten draws do not fit into the frame,
+    it is the largest central rectangle of that shape.
+
+    Args:
+        height: of the frame.
+        width: of the frame.
+        area: smallest and largest share.
+        rng: source of randomness.
+    """
+    least, most = 3 / 4, 4 / 3
+    for _ in range(10):
+        pixels, ratio = height * width * rng.uniform(*area), math.exp(rng.uniform(math.log(least), math.log(most)))
+        box = round(math.sqrt(pixels / ratio)), round(math.sqrt(pixels * ratio))
+        if 0 < box[0] <= height and 0 < box[1] <= width:
+            return Box(int(rng.integers(height - box[0] + 1)), int(rng.integers(width - box[1] + 1)), *box)
+    box = min(height, round(width / least)), min(width, round(height * most))
+    return Box((height - box[0]) // 2, (width - box[1]) // 2, *box)
+
+
+def cut_and_scale(frames: np.ndarray, box: Box, size: int) -> np.ndarray:
+    """The box of each frame as a square: (T, 3, H, W) → (T, 3, size, size) uint8, as Pillow scales (antialiased)."""
+    from PIL import Image
+
+    cut = frames[:, :, box.top : box.top + box.height, box.left : box.left + box.width].transpose(0, 2, 3, 1)
+    images = [Image.fromarray(np.ascontiguousarray(frame)) for frame in cut]
+    scaled = [image.resize((size, size), Image.Resampling.BILINEAR) for image in images]
+    return np.stack([np.asarray(image) for image in scaled]).transpose(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 The ResNeXt are those of the paper's image tables (Mahajan et al. 2018): 32 groups of 4, 8, 16 or 48 planes.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from vidsemi.errors import UserError
 
+BASE_PLANES = 64
 Block = type[BasicBlock] | type[Bottleneck]
 
 # By name: block, blocks of the four layers, groups of a convolution, planes of a group.
@@ -32,21 +33,47 @@ class ImageResNet(ResNet):
         name: one of `NETWORKS`.
         num_classes: outputs of the head.
         frames: must be 1.
+        width: multiplies the planes of every layer; 1 is the published network, less is for small runs.
         stem: `imagenet` (7x7 with stride 2 and a max-pool) or `cifar` (3x3 and neither, for images of 32 × 32; He et
             al. 2016, section 4.2).
     """
 
-    def __init__(self, name: str, num_classes: int, frames: int, stem: Literal["imagenet", "cifar"] = "imagenet"):
+    def __init__(
+        self,
+        name: str,
+        num_classes: int,
+        frames: int,
+        stem: Literal["imagenet", "cifar"] = "imagenet",
+        width: float = 1.0,
+    ):
         if frames != 1:
             raise UserError(f"{name} takes images: set its frames to 1, not {frames}")
         if stem not in ("imagenet", "cifar"):
             raise ValueError(f"stem is imagenet or cifar, not {stem}")
-        block, layers, groups, width = NETWORKS[name]
-        super().__init__(block, layers, num_classes, groups=groups, width_per_group=width)
-        if stem == "cifar":
-            self.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        block, layers, groups, planes_of_group = NETWORKS[name]
+        if not 1 / 64 <= width <= 16:
+            raise ValueError(f"width {width} does not lie between 1/64 and 16")
+        if width != 1 and groups > 1:
+            raise ValueError("width is for networks without groups")
+        self.base_planes = round(BASE_PLANES * width)
+        super().__init__(block, layers, num_classes, groups=groups, width_per_group=planes_of_group)
+        if stem == "cifar" or width != 1:
+            small = stem == "cifar"
+            self.conv1 = nn.Conv2d(
+                3, self.base_planes, 3 if small else 7, 1 if small else 2, padding=1 if small else 3, bias=False
+            )
             nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
+        if stem == "cifar":
             self.maxpool = nn.Identity()
+        if width != 1:
+            self.bn1 = nn.BatchNorm2d(self.base_planes)
+            self.fc = nn.Linear(self.inplanes, num_classes)
+
+    def _make_layer(self, block: Block, planes: int, *args: Any, **more: Any) -> nn.Sequential:
+        """One of the four layers, as torchvision makes it, with this network's planes."""
+        if planes == BASE_PLANES:
+            self.inplanes = self.base_planes
+        return super()._make_layer(block, planes // BASE_PLANES * self.base_planes, *args, **more)
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """(N, 3, 1, H, W) normalised float → (N, num_classes) logits."""

@@ -144,6 +144,7 @@ def train_stage(
         lesson.targets,
         spec.input,
         flip=input.flip,
+        crop_area=input.crop_area,
         seed=seed,
         clips_per_video=recipe.clips_per_video,
     )
