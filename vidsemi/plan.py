@@ -86,6 +86,8 @@ class Planner:
                         first = self._add(
                             steps.train(f"{folder}/pretrain", "pretrain", student, train.pretrain, seed, begin, chosen)
                         )
+                        if config.evaluate.pretrained:
+                            self._evaluate(f"{folder}/pretrain", first, student.name, f"{approach}_pretrained", seed)
                         last = self._add(
                             steps.train(f"{folder}/finetune", "finetune", student, train.finetune, seed, first)
                         )

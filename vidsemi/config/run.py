@@ -48,6 +48,9 @@ class Evaluate(Section):
 
     views: PositiveInt = 10
     """Clips a video whose softmax is averaged."""
+    pretrained: bool = False
+    """Test students that learn from a teacher before they are fine-tuned, too, as the paper's Table 2 does. In the
+    results their approach ends in `_pretrained`."""
 
 
 class Machine(Section):

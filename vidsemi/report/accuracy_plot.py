@@ -13,9 +13,12 @@ COLORS = {  # of Okabe and Ito, told apart by the colour-blind; the markers diff
     "weakly_supervised": "#e69f00",
     "semi_supervised": "#d55e00",
     "semi_weakly_supervised": "#0072b2",
+    "semi_supervised_pretrained": "#cc79a7",
+    "semi_weakly_supervised_pretrained": "#56b4e9",
     **dict.fromkeys(TEACHERS, "#000000"),
 }
 MARKERS = {"weakly_supervised": "s", "semi_supervised": "D", "semi_weakly_supervised": "^"}
+MARKERS |= {"semi_supervised_pretrained": "v", "semi_weakly_supervised_pretrained": "<"}
 MARKERS |= dict(zip(TEACHERS, "*P", strict=True))
 SIZES = dict(zip(TEACHERS, (13, 9), strict=True))
 FILLS, STYLES = ("full", "left", "right", "bottom", "top"), ("-", "-.", ":")  # of the first run, the second, …
