@@ -88,6 +88,9 @@ def read_class_accuracy(file: Path) -> list[ClassAccuracy]:
     """
     try:
         with open(file, newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            if reader.fieldnames != COLUMNS:
+                raise ValueError("it has other columns")
             return [
                 ClassAccuracy(
                     label=original(row["label"]),
@@ -97,9 +100,9 @@ def read_class_accuracy(file: Path) -> list[ClassAccuracy]:
                     top1=float(row["top1"]) if row["top1"] else None,
                     top5=float(row["top5"]) if row["top5"] else None,
                 )
-                for row in csv.DictReader(stream)
+                for row in reader
             ]
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}") from None
-    except (KeyError, TypeError, ValueError, csv.Error):
+    except (TypeError, ValueError, csv.Error):
         raise UserError(f"{file} is no table of classes: it needs the columns {', '.join(COLUMNS)}") from None

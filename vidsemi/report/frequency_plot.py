@@ -82,12 +82,11 @@ def _draw(axes: Any, own: Tested, labeled: Sequence[int], points: Sequence[Seque
     teacher = own.approach in TEACHERS
     means = [(fmean(labeled[i] for i in classes), own.mean_of(classes)) for classes in points]
     spreads = [(x, Spread.of([*by_seed.values()])) for x, by_seed in means if by_seed]
-    color = COLORS.get(own.approach)
     line = axes.errorbar(
         [x for x, _ in spreads],
         [spread.mean for _, spread in spreads],
         yerr=[math.nan if spread.deviation is None else spread.deviation for _, spread in spreads],
-        color=color,
+        color=COLORS.get(own.approach),
         marker=MARKERS.get(own.approach, "o"),
         markersize=5,
         linestyle=":" if teacher else "-",
@@ -98,6 +97,7 @@ def _draw(axes: Any, own: Tested, labeled: Sequence[int], points: Sequence[Seque
     )
     if len(labeled) <= MOST_DOTS and len(points) < len(labeled) and not teacher:
         dots = [(x, fmean(by_seed.values())) for i, x in enumerate(labeled) if (by_seed := own.mean_of([i]))]
+        color = line.lines[0].get_color()
         axes.plot([x for x, _ in dots], [y for _, y in dots], ".", color=color, alpha=0.35, markersize=5, zorder=1.5)
     return line
 
