@@ -9,7 +9,7 @@ from random import Random
 import numpy as np
 import pyarrow.csv
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidsemi import cli
@@ -30,6 +30,7 @@ RANKS = st.none() | st.integers(0, 7)
 EXAMPLES = st.lists(st.tuples(st.integers(0, len(NAMES) - 1), RANKS), min_size=1, max_size=40)
 
 
+@settings(deadline=None)
 @given(EXAMPLES, st.randoms(use_true_random=False))
 def test_each_class_is_counted_by_itself(examples: list[tuple[int, int | None]], random: Random):
     labels = [label for label, _ in examples]
