@@ -104,13 +104,16 @@ def test_three_processes_test_a_network_as_one_does(
     rows = [f"{tmp_path}/broken.mp4,drifting east", *(f"{shapes}/{line}" for line in lines)][:examples]
     (tmp_path / "m.csv").write_text("\n".join([header, *rows]))
     command = ["evaluate", "--weights", str(weights), "--manifest", str(tmp_path / "m.csv"), "--json"]
-    command += ["--views", "2", "--workers", "0", "--device", "cpu"]
+    command += ["--views", "2", "--workers", "0", "--device", "cpu", "--by-class", str(tmp_path / "classes.csv")]
     assert cli.main(command) == 0
     alone = json.loads(capsys.readouterr().out)
     assert (alone["read"], alone["total"]) == (examples - 1, examples)
+    by_class = (tmp_path / "classes.csv").read_bytes()
+    (tmp_path / "classes.csv").unlink()
     result = finished(torchrun(3, "-m", "vidsemi", *command))
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout) == alone
+    assert (tmp_path / "classes.csv").read_bytes() == by_class
     assert result.stderr.count("can be read; the others count as wrong") == 1
 
 

@@ -167,6 +167,7 @@ def _parser() -> Parser:
     evaluate = _command(subparsers, "evaluate", networks.evaluate, "video-level accuracy of a network")
     _add_network(evaluate)
     _add_manifest(evaluate)
+    evaluate.add_argument("--by-class", type=Path, metavar="CSV", help="write the accuracy of each class")
 
     export = _command(subparsers, "export", exports.export, "a network as a file that runs without vidsemi")
     export.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")

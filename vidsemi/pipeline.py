@@ -22,7 +22,7 @@ from vidsemi.plan import KINDS, Plan, Planner
 from vidsemi.results import read_results
 from vidsemi.run_directory import Stage, figures_of, is_done, locked, run_stage
 from vidsemi.stages.corpora import Corpora, load_corpora
-from vidsemi.steps import network_key
+from vidsemi.steps import CLASSES, network_key
 
 logger = logging.getLogger("vidsemi")
 
@@ -200,7 +200,9 @@ def _rows(output: Path, plan: Plan) -> list[dict[str, Any]]:
         figures = figures_of(output, evaluation.stage)
         if figures is not None:
             who = {"student": evaluation.student, "approach": evaluation.approach, "seed": evaluation.seed}
-            rows.append({**who, **figures, "weights": evaluation.weights})
+            classes = f"{evaluation.stage.name}/{CLASSES}"
+            files = {"weights": evaluation.weights} | ({"classes": classes} if (output / classes).is_file() else {})
+            rows.append({**who, **figures, **files})
     planned = {(evaluation.student, evaluation.approach, evaluation.seed) for evaluation in plan.evaluations}
     before = read_results(output) if (output / "results.json").exists() else []
     networks = {(evaluation.student, evaluation.weights) for evaluation in plan.evaluations}  # perhaps renamed since

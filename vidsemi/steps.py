@@ -11,6 +11,7 @@ from vidsemi.stages.corpora import Corpora
 
 SELECTION = "selection.parquet"
 WEIGHTS = "weights.pt"
+CLASSES = "classes.csv"
 LABELS = "hashtags (vocabulary, or synonyms and classes)"  # what a label space comes from, for people
 
 
@@ -173,7 +174,7 @@ class Steps:
         """The test of a network."""
         config, manifest = self.config, self.corpora.test
 
-        def run(_: Path) -> dict[str, Any]:
+        def run(folder: Path) -> dict[str, Any]:
             from vidsemi.stages.evaluate import evaluate_stage
 
             return evaluate_stage(
@@ -182,6 +183,8 @@ class Steps:
                 views=config.evaluate.views,
                 machine=config.machine,
                 title=name,
+                by_class=folder / CLASSES,
+                labeled=self.corpora.labeled,
             )
 
         settings = {"test": self._identity("test"), "views": config.evaluate.views}

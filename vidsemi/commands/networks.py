@@ -69,12 +69,21 @@ def evaluate(options: argparse.Namespace) -> Answer | None:
         with first_before_others():
             machine = _machine(options)
             from vidsemi.corpus.manifest import load_manifest
+            from vidsemi.files import keep_inputs, prepare_target
 
             corpus = load_manifest(options.manifest, options.root)
+            if options.by_class:
+                keep_inputs(options.by_class, options.weights, options.manifest)
+                prepare_target(options.by_class)
         from vidsemi.stages.evaluate import evaluate_stage
 
         figures = evaluate_stage(
-            weights=options.weights, manifest=corpus, views=options.views, machine=machine, title="evaluate"
+            weights=options.weights,
+            manifest=corpus,
+            views=options.views,
+            machine=machine,
+            title="evaluate",
+            by_class=options.by_class,
         )
         if not processes().first:
             return None

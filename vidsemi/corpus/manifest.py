@@ -82,6 +82,12 @@ class Manifest:
             )
         return sorted(pc.unique(labels).to_pylist())
 
+    def label_counts(self) -> dict[str, int]:
+        """How many examples each label has; a row without a label is an error."""
+        self.class_names()
+        counts = self.table.column("label").value_counts()
+        return {count["values"]: count["counts"] for count in counts.to_pylist()}
+
     def label_indices(self, classes: list[str], source: str) -> np.ndarray:
         """Each example's class as its index in `classes`, (N,) int64.
 

@@ -1,7 +1,6 @@
 """How the trainings of runs went, from their logs, as sections of a report."""
 
 import math
-import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 
 from vidsemi.engine.training_log import LOG, read_log
 from vidsemi.report.curve_plot import Step, Training, plot_curves
-from vidsemi.report.drawing import Picture
+from vidsemi.report.drawing import Picture, names_of_pictures
 
 HEADER = ("training", "seeds", "examples", "loss", "training accuracy %", "waits for data", "clips / s")
 MOST = 40  # trainings that a picture shows
@@ -38,7 +37,7 @@ class CurveSection:
 def curve_sections(runs: Mapping[str, Path]) -> list[CurveSection]:
     """One section for each run, by its name, that has trained anything."""
     sections = []
-    for (name, run), file in zip(runs.items(), _picture_names(list(runs)), strict=True):
+    for (name, run), file in zip(runs.items(), names_of_pictures(FILES, list(runs)), strict=True):
         if trainings := find_trainings(run):
             title = "Training curves" if len(runs) == 1 else f"Training curves, {name}"
             picture = Picture(file, title, plot_curves(trainings[:MOST], "svg"))
@@ -46,14 +45,6 @@ def curve_sections(runs: Mapping[str, Path]) -> list[CurveSection]:
             note = f"{hidden} more trainings are in the table only." if hidden > 0 else ""
             sections.append(CurveSection(title, picture, note, [_row(training) for training in trainings]))
     return sections
-
-
-def _picture_names(runs: Sequence[str]) -> list[str]:
-    """Of the runs' pictures, without the ending: none twice, and safe as files and in links."""
-    if len(runs) == 1:
-        return [FILES]
-    names = [f"{FILES}_{re.sub(r'[^a-zA-Z0-9-]+', '_', run)}" for run in runs]
-    return names if len(set(names)) == len(names) else [f"{name}_{i}" for i, name in enumerate(names, start=1)]
 
 
 def find_trainings(run: Path) -> list[Training]:

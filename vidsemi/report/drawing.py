@@ -2,6 +2,8 @@
 
 import base64
 import io
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,14 @@ class Picture:
     def encoded(self) -> str:
         """The SVG as base64."""
         return base64.b64encode(self.svg).decode()
+
+
+def names_of_pictures(begin: str, runs: Sequence[str]) -> list[str]:
+    """Of one picture a run, without the ending: none twice, and safe as files and in links."""
+    if len(runs) == 1:
+        return [begin]
+    names = [f"{begin}_{re.sub(r'[^a-zA-Z0-9-]+', '_', run)}" for run in runs]
+    return names if len(set(names)) == len(names) else [f"{name}_{i}" for i, name in enumerate(names, start=1)]
 
 
 def pyplot() -> Any:

@@ -6,6 +6,7 @@ from vidsemi import __version__
 from vidsemi.report.curves import HEADER as CURVE_HEADER
 from vidsemi.report.curves import CurveSection
 from vidsemi.report.drawing import Picture
+from vidsemi.report.frequency_sections import FrequencySection
 from vidsemi.report.hashtags import HEADER, HashtagSection
 from vidsemi.report.selections import SelectionSection
 from vidsemi.report.speed import Speeds
@@ -30,7 +31,16 @@ img { max-width: 100%; } small { color: #777; } .warning { color: #a40000; }
 {% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>
 {% for note in notes %}<p>{{ note }}</p>
-{% endfor %}{% for section in hashtags %}<h2>{{ section.title }}</h2>
+{% endfor %}{% for section in frequency %}<h2>{{ section.title }}</h2>
+<p>{% for line in section.lines %}{{ line }}<br>
+{% endfor %}</p>
+{% if section.picture %}
+<img alt="{{ section.picture.title }}" src="data:image/svg+xml;base64,{{ section.picture.encoded }}">
+<div class="wide"><table>
+<tr>{% for cell in section.header %}<th>{{ cell }}</th>{% endfor %}</tr>
+{% for row in section.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</table></div>
+{% endif %}{% endfor %}{% for section in hashtags %}<h2>{{ section.title }}</h2>
 <p>{% for line in section.lines %}{{ line }}<br>
 {% endfor %}</p>
 <details><summary>All labels</summary><table>
@@ -67,6 +77,7 @@ def html_page(
     speeds: Speeds | None = None,
     hashtags: Sequence[HashtagSection] = (),
     curves: Sequence[CurveSection] = (),
+    frequency: Sequence[FrequencySection] = (),
 ) -> str:
     """The page; all texts are escaped.
 
@@ -78,6 +89,7 @@ def html_page(
         speeds: what the lines' speeds were measured with; None where they were not.
         hashtags: the labels that were learnt from hashtags.
         curves: how the trainings went.
+        frequency: accuracy by class frequency in D.
     """
     import jinja2
 
@@ -95,5 +107,6 @@ def html_page(
         class_header=CLASS_HEADER,
         curves=curves,
         curve_header=CURVE_HEADER,
+        frequency=frequency,
         version=__version__,
     )

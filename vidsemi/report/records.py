@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vidsemi.report.summary import Line
@@ -53,10 +53,15 @@ def csv_text(lines: Sequence[Line], *, speed: bool) -> str:
         lines: of the report.
         speed: with the columns of measured speed.
     """
+    return as_csv([*_columns(speed)], records(lines, speed=speed))
+
+
+def as_csv(header: Sequence[str], records: Sequence[Mapping[str, Any]]) -> str:
+    """Records of the header's columns as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_columns(speed))
-    writer.writerows([_cell(value) for value in record.values()] for record in records(lines, speed=speed))
+    writer.writerow(header)
+    writer.writerows([_cell(value) for value in record.values()] for record in records)
     return text.getvalue()
 
 

@@ -9,10 +9,13 @@ from vidsemi.files import prepare_target, write_bytes, write_json, write_text
 from vidsemi.report.accuracy_plot import FLOPS, SPEED, plot_accuracy
 from vidsemi.report.curves import FILES, curve_sections, curves_markdown
 from vidsemi.report.drawing import Picture
+from vidsemi.report.frequency_sections import COLUMNS as FREQUENCY_COLUMNS
+from vidsemi.report.frequency_sections import FILES as FREQUENCY_FILES
+from vidsemi.report.frequency_sections import frequency_markdown, frequency_sections
 from vidsemi.report.hashtags import hashtag_sections, hashtags_markdown
 from vidsemi.report.page import html_page
 from vidsemi.report.paper import paper_lines
-from vidsemi.report.records import csv_text, records
+from vidsemi.report.records import as_csv, csv_text, records
 from vidsemi.report.selections import selection_sections, selections_markdown
 from vidsemi.report.speed import measure_speeds
 from vidsemi.report.summary import Line, mark_fronts, summarize
@@ -57,10 +60,13 @@ def write_report(
     lines = mark_fronts([*lines, *(paper_lines() if paper else [])])
     measured = speeds is not None
     table = markdown(lines, speeds)
+    frequency = frequency_sections(named)
+    by_group = [record for section in frequency for record in section.records]
     document = {
         "lines": records(lines, speed=measured),
         "speed": asdict(speeds.setting) if speeds else None,
         "notes": notes(lines, speeds),
+        "class_frequency": by_group,
     }
     title = ", ".join(named)
     sections, labels, curves = selection_sections(named), hashtag_sections(named), curve_sections(named)
@@ -69,20 +75,27 @@ def write_report(
     if measured:
         pictures.append(Picture("accuracy_speed", "top-1 accuracy against speed", plot_accuracy(lines, SPEED, "svg")))
         write_bytes(output / "accuracy_speed.png", plot_accuracy(lines, SPEED, "png"))
-    for picture in [*pictures, *(section.picture for section in curves)]:
+    of_runs = [section.picture for section in frequency if section.picture]
+    of_runs += [section.picture for section in curves]
+    for picture in [*pictures, *of_runs]:
         write_bytes(output / f"{picture.name}.svg", picture.svg)
     links = "\n".join(f"![{picture.title}]({picture.name}.svg)\n" for picture in pictures)
     write_text(
         output / "results.md",
-        f"# {title}\n\n{table}\n{links}{hashtags_markdown(labels)}{selections_markdown(sections)}"
-        f"{curves_markdown(curves)}",
+        f"# {title}\n\n{table}\n{links}{frequency_markdown(frequency)}{hashtags_markdown(labels)}"
+        f"{selections_markdown(sections)}{curves_markdown(curves)}",
     )
     write_text(output / "results.csv", csv_text(lines, speed=measured))
     write_json(output / "report.json", document)
-    write_text(output / "report.html", html_page(title, lines, pictures, sections, speeds, labels, curves))
-    named_now = {f"{section.picture.name}.svg" for section in curves}
-    for file in output.glob(f"{FILES}*.svg"):  # an earlier report may have had more runs
-        if file.name not in named_now:
+    page = html_page(title, lines, pictures, sections, speeds, labels, curves, frequency)
+    write_text(output / "report.html", page)
+    if by_group:
+        write_text(output / f"{FREQUENCY_FILES}.csv", as_csv(FREQUENCY_COLUMNS, by_group))
+    else:
+        (output / f"{FREQUENCY_FILES}.csv").unlink(missing_ok=True)
+    named_now = {f"{picture.name}.svg" for picture in of_runs}
+    for file in [*output.glob(f"{FILES}*.svg"), *output.glob(f"{FREQUENCY_FILES}*.svg")]:
+        if file.name not in named_now:  # an earlier report may have had more runs
             file.unlink()
     if not measured:  # of an earlier report, whose table is gone
         for kind in ("svg", "png"):

@@ -10,7 +10,8 @@ from typing import Any
 from vidsemi.config import Machine
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.engine import checkpoint
-from vidsemi.engine.distributed import first_before_others, gather, processes
+from vidsemi.engine.class_accuracy import accuracy_by_class, write_class_accuracy
+from vidsemi.engine.distributed import done_by_first, first_before_others, gather, processes
 from vidsemi.engine.evaluate import accuracy, ranks_of_labels
 from vidsemi.engine.score import VideoScore, score_rows
 from vidsemi.models.flops import measure_cost
@@ -19,7 +20,16 @@ from vidsemi.progress import progress_bar
 logger = logging.getLogger("vidsemi")
 
 
-def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Machine, title: str) -> dict[str, Any]:
+def evaluate_stage(
+    *,
+    weights: Path,
+    manifest: Manifest,
+    views: int,
+    machine: Machine,
+    title: str,
+    by_class: Path | None = None,
+    labeled: Manifest | None = None,
+) -> dict[str, Any]:
     """Test a network; of several processes each scores its share of the examples, and all get the figures of all.
 
     Args:
@@ -28,6 +38,8 @@ def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Ma
         views: clips a video.
         machine: what to run on.
         title: for the progress bar.
+        by_class: gets the accuracy of each class, as `write_class_accuracy` writes it.
+        labeled: D, whose examples of each class stand in that file.
 
     Returns:
         top1, top5, mean_class_top1 (percent), read, total, model, views, frames, gmacs_per_video and all of `Cost`.
@@ -47,7 +59,12 @@ def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Ma
                 yield score
 
         ranks = ranks_of_labels(counted(), labels)
-    result = accuracy(dict(pair for share in gather([*ranks.items()]) for pair in share), labels)
+    ranks = dict(pair for share in gather([*ranks.items()]) for pair in share)
+    result = accuracy(ranks, labels)
+    if by_class:
+        counts = None if labeled is None else labeled.label_counts()
+        rows = accuracy_by_class(ranks, labels.tolist(), spec.classes, counts)
+        done_by_first(lambda: write_class_accuracy(by_class, rows))
     if own.first and result.read < result.total:
         logger.warning(
             "%s: only %d of %d videos can be read; the others count as wrong", title, result.read, result.total
