@@ -26,8 +26,31 @@ VIDEO_SUFFIXES = {
     ".3gp",
     ".ts",
     ".ogv",
+    ".gif",  # a still one is a video of one frame
+    ".apng",
 }
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+IMAGE_SUFFIXES = {
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".png",
+    ".webp",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+    ".pnm",
+    ".jp2",
+    ".j2k",
+    ".avif",
+    # Images that are not read: they are listed all the same, so that they are counted, and refused by name.
+    ".heic",
+    ".heif",
+    ".jxl",
+}
 NO_TEXT = "files have names that are not UTF-8"
 
 
