@@ -15,7 +15,7 @@ from vidsemi.media.transforms import Size, scaled_size
 
 # What is read, as Pillow calls it. Not everything that Pillow knows: EPS, for one, would start another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
-MOST_PIXELS = 2**27  # 400 MB as RGB; the largest pictures that telephones usually take have 108 million
+MOST_PIXELS = 110_000_000  # at 4 bytes each in Pillow, and again for a turned copy, 880 MB; telephones take up to 108
 ORIENTATION, BITS, PHOTOMETRIC = 0x0112, 0x0102, 0x0106  # tags of EXIF and TIFF
 WHITE_IS_ZERO = 0
 
@@ -65,7 +65,7 @@ def open_image(path: str, data: bytes) -> Any:
 
 @contextmanager
 def loaded(path: str, data: bytes) -> Iterator[Any]:
-    """The first image of a file, decoded, as its format has it; whatever goes wrong in this block is a `DecodeError`."""
+    """The first image of a file, decoded, as it is there; whatever goes wrong in this block is a `DecodeError`."""
     from PIL import Image, ImageFile, UnidentifiedImageError
 
     keeps_truncated = ImageFile.LOAD_TRUNCATED_IMAGES
