@@ -233,6 +233,7 @@ def _add_manifest(parser: argparse.ArgumentParser) -> None:
 def _add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
     parser.add_argument("--views", type=int, default=10, metavar="V", help="clips a video (10)")
+    parser.add_argument("--crops", type=int, choices=[1, 10], default=1, help="of each clip: the centre; or ten (1)")
     _add_device(parser)
     _add_reading(parser)
 

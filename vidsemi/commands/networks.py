@@ -30,6 +30,7 @@ def score(options: argparse.Namespace) -> Answer:
         weights=options.weights,
         manifest=corpus,
         views=options.views,
+        crops=options.crops,
         per_example=options.per_example,
         shard_size=options.shard_size,
         precision=options.precision,
@@ -47,7 +48,12 @@ def predict(options: argparse.Namespace) -> Answer:
     from vidsemi.stages.predict import predict_stage
 
     predictions = predict_stage(
-        weights=options.weights, paths=options.files, views=options.views, top=options.top, machine=machine
+        weights=options.weights,
+        paths=options.files,
+        views=options.views,
+        crops=options.crops,
+        top=options.top,
+        machine=machine,
     )
     table: list[tuple[str, ...]] = []
     for found in predictions:
@@ -74,7 +80,12 @@ def evaluate(options: argparse.Namespace) -> Answer | None:
         from vidsemi.stages.evaluate import evaluate_stage
 
         figures = evaluate_stage(
-            weights=options.weights, manifest=corpus, views=options.views, machine=machine, title="evaluate"
+            weights=options.weights,
+            manifest=corpus,
+            views=options.views,
+            crops=options.crops,
+            machine=machine,
+            title="evaluate",
         )
         if not processes().first:
             return None

@@ -21,6 +21,8 @@ class Score(Section):
 
     views: PositiveInt = 10
     """Clips a video, V, whose softmax is averaged."""
+    crops: Literal[1, 10] = 1
+    """Of each clip, or image: its centre; or its corners and centre, and their mirror images."""
     per_example: PositiveInt | None = None
     """Classes stored an example; default: `select.per_example`."""
     shard_size: PositiveInt = 1000
@@ -48,6 +50,8 @@ class Evaluate(Section):
 
     views: PositiveInt = 10
     """Clips a video whose softmax is averaged."""
+    crops: Literal[1, 10] = 1
+    """Of each clip, or image: its centre; or its corners and centre, and their mirror images."""
 
 
 class Machine(Section):

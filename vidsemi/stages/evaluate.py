@@ -19,35 +19,43 @@ from vidsemi.progress import progress_bar
 logger = logging.getLogger("vidsemi")
 
 
-def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Machine, title: str) -> dict[str, Any]:
+def evaluate_stage(
+    *, weights: Path, manifest: Manifest, views: int, crops: int = 1, machine: Machine, title: str
+) -> dict[str, Any]:
     """Test a network; of several processes each scores its share of the examples, and all get the figures of all.
 
     Args:
         weights: of the network.
         manifest: labelled examples; their labels must be among the network's classes.
-        views: clips a video.
+        views: clips a video; an image has one.
+        crops: of each clip: 1, the centre, or 10.
         machine: what to run on.
         title: for the progress bar.
 
     Returns:
-        top1, top5, mean_class_top1 (percent), read, total, model, views, frames, gmacs_per_video and all of `Cost`.
+        top1, top5, mean_class_top1 (percent), read, total, model, views (of an example: its clips times the crops; the
+        most that any has), crops, frames, gmacs_per_video and all of `Cost`.
     """
     with first_before_others():
         network, spec = checkpoint.load_weights(weights)
         labels = manifest.label_indices(spec.classes, str(weights))
     own = processes()
     share = range(own.rank, len(manifest), own.size)
-    results = score_rows(network, spec.input, share, manifest.row, views=views, machine=machine)
+    results = score_rows(network, spec.input, share, manifest.row, views=views, crops=crops, machine=machine)
+    most = 0
     with closing(results) as scores, progress_bar(len(share), "video", title) as bar:
 
         def counted() -> Iterator[VideoScore]:
             """The scores, while the bar moves on."""
+            nonlocal most
             for score in scores:
                 bar.update()
+                most = max(most, 0 if score.views is None else len(score.views))
                 yield score
 
         ranks = ranks_of_labels(counted(), labels)
     result = accuracy(dict(pair for share in gather([*ranks.items()]) for pair in share), labels)
+    most = max(gather(most)) or views * crops  # of all processes; if nothing could be read, what was asked for
     if own.first and result.read < result.total:
         logger.warning(
             "%s: only %d of %d videos can be read; the others count as wrong", title, result.read, result.total
@@ -56,8 +64,9 @@ def evaluate_stage(*, weights: Path, manifest: Manifest, views: int, machine: Ma
     return {
         **asdict(result),
         "model": spec.model,
-        "views": views,
+        "views": most,
+        "crops": crops,
         "frames": spec.input.frames,
-        "gmacs_per_video": cost.gmacs_per_view * views,
+        "gmacs_per_video": cost.gmacs_per_view * most,
         **asdict(cost),
     }
