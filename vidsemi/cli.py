@@ -113,7 +113,7 @@ def _parser() -> Parser:
     run.add_argument("overrides", nargs="*", metavar="key.path=value", help="settings instead of those of the config")
 
     manifest = _command(subparsers, "manifest", manifests.manifest, "a manifest from a format that you have")
-    manifest.add_argument("format", choices=["table", "folder", "kinetics", "ucf101", "yfcc100m", "tar"])
+    manifest.add_argument("format", choices=["table", "folder", "files", "kinetics", "ucf101", "yfcc100m", "tar"])
     manifest.add_argument(
         "files", nargs="*", metavar="FILE", help="table or split file; tars or folders of them, with {0..9} or *"
     )

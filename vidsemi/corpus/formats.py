@@ -94,6 +94,14 @@ def read_folder(root: Path) -> Found:
     return found
 
 
+def read_files(root: Path) -> Found:
+    """Every video and image below a folder, without labels; files whose names are not UTF-8 are listed as missing."""
+    found = Found(missing_are=NO_TEXT)
+    for file in _with_text_names(media_files(root), found):
+        found.add(path=str(file))
+    return found
+
+
 def read_videos(root: Path) -> Found:
     """Every video below a folder, without labels; images are left out, as they are mostly thumbnails.
 
