@@ -113,7 +113,7 @@ def _parser() -> Parser:
     run.add_argument("overrides", nargs="*", metavar="key.path=value", help="settings instead of those of the config")
 
     manifest = _command(subparsers, "manifest", manifests.manifest, "a manifest from a format that you have")
-    manifest.add_argument("format", choices=["table", "folder", "kinetics", "ucf101", "yfcc100m", "tar"])
+    manifest.add_argument("format", choices=["table", "folder", "files", "kinetics", "ucf101", "yfcc100m", "tar"])
     manifest.add_argument(
         "files", nargs="*", metavar="FILE", help="table or split file; tars or folders of them, with {0..9} or *"
     )
@@ -234,6 +234,7 @@ def _add_manifest(parser: argparse.ArgumentParser) -> None:
 def _add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
     parser.add_argument("--views", type=int, default=10, metavar="V", help="clips a video (10)")
+    parser.add_argument("--crops", type=int, choices=[1, 10], default=1, help="of each clip: the centre; or ten (1)")
     _add_device(parser)
     _add_reading(parser)
 

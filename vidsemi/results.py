@@ -7,7 +7,13 @@ from typing import Any
 from vidsemi.errors import UserError
 
 TEXTS = ("student", "approach")
-MAY_BE_NUMBERS = ("read", "total", "frames", "gmacs_per_video")  # in files of older versions they are not there
+MAY_BE_NUMBERS = (
+    "read",
+    "total",
+    "frames",
+    "crops",
+    "gmacs_per_video",
+)  # in files of older versions they are not there
 NUMBERS = ("seed", "top1", "top5", "mean_class_top1", "views", "gmacs_per_view", "parameters")
 
 

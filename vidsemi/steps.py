@@ -20,6 +20,11 @@ def network_key(network: Network) -> str:
     return network.model_dump_json(include=set(Network.model_fields))
 
 
+def _crops(number: int) -> dict[str, int]:
+    """A setting that earlier versions did not have; without it a stage of theirs is the same stage."""
+    return {} if number == 1 else {"crops": number}
+
+
 class Steps:
     """Makes the stages of one run.
 
@@ -133,6 +138,7 @@ class Steps:
         assert unlabeled is not None  # the config asks for it where there is a teacher
         settings: dict[str, Any] = {
             "views": config.score.views,
+            **_crops(config.score.crops),
             "per_example": min(config.score.per_example or config.select.per_example, len(self.corpora.classes)),
             "shard_size": config.score.shard_size,
             "precision": config.score.precision,
@@ -181,13 +187,14 @@ class Steps:
                 weights=self.output / trained.name / WEIGHTS,
                 manifest=manifest,
                 views=config.evaluate.views,
+                crops=config.evaluate.crops,
                 machine=config.machine,
                 title=name,
                 by_class=folder / CLASSES,
                 labeled=self.corpora.labeled,
             )
 
-        settings = {"test": self._identity("test"), "views": config.evaluate.views}
+        settings = {"test": self._identity("test"), "views": config.evaluate.views, **_crops(config.evaluate.crops)}
         return Stage(name, "evaluate", settings, (trained,), run, together=True)
 
     def _identity_of(self, network: Network, with_weights: bool = True) -> dict[str, Any]:

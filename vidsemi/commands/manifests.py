@@ -53,12 +53,12 @@ def _write_manifest(options: argparse.Namespace, file: Path | None) -> Answer:
     from vidsemi.corpus.found import need_examples, write_found
 
     root, output = options.root, options.output
-    if options.format == "folder":
+    if options.format in ("folder", "files"):
         if file is not None:
-            raise UserError(f"the format folder takes no file; did you mean --root {file}?")
+            raise UserError(f"the format {options.format} takes no file; did you mean --root {file}?")
         if root is None:
-            raise UserError("the format folder needs --root, the folder of the videos or images")
-        found = formats.read_folder(root)
+            raise UserError(f"the format {options.format} needs --root, the folder of the videos or images")
+        found = (formats.read_folder if options.format == "folder" else formats.read_files)(root)
     elif file is None:
         raise UserError(f"the format {options.format} needs a file: vidsemi manifest {options.format} FILE --output M")
     elif root is None and options.format != "table":

@@ -30,6 +30,7 @@ def score(options: argparse.Namespace) -> Answer:
         weights=options.weights,
         manifest=corpus,
         views=options.views,
+        crops=options.crops,
         per_example=options.per_example,
         shard_size=options.shard_size,
         precision=options.precision,
@@ -47,7 +48,12 @@ def predict(options: argparse.Namespace) -> Answer:
     from vidsemi.stages.predict import predict_stage
 
     predictions = predict_stage(
-        weights=options.weights, paths=options.files, views=options.views, top=options.top, machine=machine
+        weights=options.weights,
+        paths=options.files,
+        views=options.views,
+        crops=options.crops,
+        top=options.top,
+        machine=machine,
     )
     table: list[tuple[str, ...]] = []
     for found in predictions:
@@ -81,6 +87,7 @@ def evaluate(options: argparse.Namespace) -> Answer | None:
             weights=options.weights,
             manifest=corpus,
             views=options.views,
+            crops=options.crops,
             machine=machine,
             title="evaluate",
             by_class=options.by_class,
@@ -89,7 +96,7 @@ def evaluate(options: argparse.Namespace) -> Answer | None:
             return None
     text = (
         f"top-1 {figures['top1']:.2f}%  top-5 {figures['top5']:.2f}%  class mean {figures['mean_class_top1']:.2f}%  "
-        f"({figures['read']} of {figures['total']} videos read, {figures['views']} views, "
+        f"({figures['read']} of {figures['total']} examples read, {figures['views']} views, "
         f"{figures['gmacs_per_view']:.4g} GMAC a view)"
     )
     return figures, text

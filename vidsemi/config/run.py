@@ -21,6 +21,8 @@ class Score(Section):
 
     views: PositiveInt = 10
     """Clips a video, V, whose softmax is averaged."""
+    crops: Literal[1, 10] = 1
+    """Of each clip, or image: its centre; or its corners and centre, and their mirror images."""
     per_example: PositiveInt | None = None
     """Classes stored an example; default: `select.per_example`."""
     shard_size: PositiveInt = 1000
@@ -51,6 +53,8 @@ class Evaluate(Section):
     pretrained: bool = False
     """Test students that learn from a teacher before they are fine-tuned, too, as the paper's Table 2 does. In the
     results their approach ends in `_pretrained`."""
+    crops: Literal[1, 10] = 1
+    """Of each clip, or image: its centre; or its corners and centre, and their mirror images."""
 
 
 class Machine(Section):

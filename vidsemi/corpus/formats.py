@@ -26,8 +26,31 @@ VIDEO_SUFFIXES = {
     ".3gp",
     ".ts",
     ".ogv",
+    ".gif",  # a still one is a video of one frame
+    ".apng",
 }
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+IMAGE_SUFFIXES = {
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".png",
+    ".webp",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+    ".pnm",
+    ".jp2",
+    ".j2k",
+    ".avif",
+    # Images that are not read: they are listed all the same, so that they are counted, and refused by name.
+    ".heic",
+    ".heif",
+    ".jxl",
+}
 NO_TEXT = "files have names that are not UTF-8"
 
 
@@ -68,6 +91,14 @@ def read_folder(root: Path) -> Found:
         if len(parts) < 2:
             raise UserError(f"{file} lies in no class folder; expected {root}/<class>/{file.name}")
         found.add(path=str(file), label=parts[0])
+    return found
+
+
+def read_files(root: Path) -> Found:
+    """Every video and image below a folder, without labels; files whose names are not UTF-8 are listed as missing."""
+    found = Found(missing_are=NO_TEXT)
+    for file in _with_text_names(media_files(root), found):
+        found.add(path=str(file))
     return found
 
 

@@ -140,6 +140,7 @@ def score_rows(
     row: Callable[[int], Row],
     *,
     views: int,
+    crops: int = 1,
     machine: Machine,
 ) -> Generator[VideoScore, None, None]:
     """Score examples in float32, in their order, for evaluation and prediction.
@@ -149,12 +150,13 @@ def score_rows(
         spec: what it takes in.
         examples: their ids; there may be none.
         row: what it takes to read one.
-        views: clips a video; an image has one view.
+        views: clips a video; an image has one.
+        crops: of each clip: 1, the centre, or 10.
         machine: what to run on.
     """
     if not examples:
         return
-    reader, device = ViewReader(spec, views), pick_device(machine)
+    reader, device = ViewReader(spec, views, crops=crops), pick_device(machine)
     most = clips_per_forward(machine, device)
     reading = reading_in_processes(reader, machine, most, row(examples[0]))
     infer = Inference(network, spec, device)

@@ -1,6 +1,5 @@
 """What a file really is, by decoding all of it."""
 
-import io
 from collections import Counter
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ from vidsemi.corpus.manifest import Row
 from vidsemi.errors import DecodeError
 from vidsemi.media.container import Source, Trim, decode_errors, open_video
 from vidsemi.media.forward import decoded_frames
-from vidsemi.media.image import read_image
+from vidsemi.media.image import loaded, open_image, orientation
 from vidsemi.media.reading import is_image
 from vidsemi.media.sources import locate, read_bytes
 
@@ -24,10 +23,10 @@ class FileInfo:
         rate: frames a second over that time; None for a single frame, or without time stamps.
         width: of the upright picture.
         height: of the upright picture.
-        rotation: degrees by which the container has the frames turned.
-        codec: FFmpeg's name of the coding, or Pillow's of the image format.
-        container: FFmpeg's name of the container.
-        announced: frames that the container's header speaks of; 0 if it does not.
+        rotation: degrees by which the container, or an image's EXIF, has the frames turned, counterclockwise.
+        codec: FFmpeg's name of the coding, or Pillow's of the image format, and of its pixels if they are not RGB.
+        container: FFmpeg's name of the container, or image.
+        announced: frames that the container's header speaks of, 0 if it does not; images in an image's file.
     """
 
     frames: int
@@ -86,9 +85,10 @@ def describe_video(source: Source, trim: Trim) -> FileInfo:
 
 
 def _describe_image(source: Source) -> FileInfo:
-    from PIL import Image
-
-    _, _, height, width = read_image(source.path, data := read_bytes(source)).shape
-    with Image.open(io.BytesIO(data)) as image:
-        name = (image.format or "image").lower()
-    return FileInfo(1, 0, 0.0, None, width, height, 0, name, "image", 1)
+    data = read_bytes(source)
+    upright = open_image(source.path, data)
+    with loaded(source.path, data) as image:
+        name = image.format.lower() if image.mode == "RGB" else f"{image.format} {image.mode}".lower()
+        rotation = {3: 180, 6: 270, 8: 90}.get(orientation(image), 0)
+        announced = getattr(image, "n_frames", 1)
+    return FileInfo(1, 0, 0.0, None, upright.width, upright.height, rotation, name, "image", announced)

@@ -31,15 +31,22 @@ def locate(row: Row) -> Source:
     return Source(path, row.offset, row.size)
 
 
+MOST_BYTES = 2**29  # 512 MiB of a file that is read as a whole, as images are
+
+
 def read_bytes(source: Source, first: int | None = None) -> bytes:
     """The first bytes of a source, or all of them, for small files.
 
     Raises:
-        DecodeError: it cannot be read.
+        DecodeError: it cannot be read, or is no small file.
     """
     try:
         with open(source.path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size if source.size is None else source.size
+            wanted = size if first is None else min(first, size)
+            if wanted > MOST_BYTES:
+                raise DecodeError(source.path, f"has {wanted} bytes, too many for an image")
             file.seek(source.offset or 0)
-            return file.read(min((limit for limit in (first, source.size) if limit is not None), default=-1))
+            return file.read(wanted)
     except OSError as error:
         raise DecodeError(source.path, error.strerror or str(error)) from None

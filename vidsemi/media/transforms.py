@@ -56,6 +56,17 @@ def center_crop(frames: np.ndarray, crop: int) -> np.ndarray:
     return frames[..., top : top + crop, left : left + crop]
 
 
+def ten_crops(frames: np.ndarray, crop: int) -> np.ndarray:
+    """Four corners and the centre, then the mirror image of each: (..., H, W) → (10, ..., crop, crop).
+
+    Krizhevsky et al. 2012, section 4.1.
+    """
+    top, left = frames.shape[-2] - crop, frames.shape[-1] - crop
+    corners = [frames[..., y : y + crop, x : x + crop] for y in (0, top) for x in (0, left)]
+    five = np.stack([*corners, center_crop(frames, crop)])
+    return np.concatenate([five, five[..., ::-1]])
+
+
 @dataclass(frozen=True)
 class Box:
     """A rectangle of a frame, in pixels."""

@@ -9,12 +9,12 @@ from vidsemi.corpus.manifest import Row
 from vidsemi.media.backends import check_decoder
 from vidsemi.media.clips import view_indices
 from vidsemi.media.reading import is_image, read_frames
-from vidsemi.media.transforms import InputSpec, center_crop
+from vidsemi.media.transforms import InputSpec, center_crop, ten_crops
 
 
 @dataclass(frozen=True)
 class ViewRequest:
-    """Some views of an example, to be read in one pass over it.
+    """Some views of an example, to be read in one pass over it: all crops of one clip, then those of the next.
 
     Attributes:
         row: the example.
@@ -40,13 +40,15 @@ class ViewReader:
 
     Attributes:
         spec: what the network takes.
-        views: clips a video, V; an image has one view.
-        most: views that are read at once; more of them take another pass over the video, and no more memory for frames.
+        views: clips a video, V; an image has one.
+        most: views that are read at once; more of them take another pass over the video, and no more memory.
+        crops: of each clip: 1, the centre, or 10.
     """
 
     spec: InputSpec
     views: int
     most: int = 64
+    crops: int = 1
 
     def __post_init__(self) -> None:
         """Refuse a decoder that is not installed, with a UserError."""
@@ -54,9 +56,10 @@ class ViewReader:
 
     def requests(self, row: Row) -> Iterator[ViewRequest]:
         """What to ask for to have every view of an example, in order."""
-        views = 1 if is_image(row) else self.views
-        for first in range(0, views, self.most):
-            yield ViewRequest(row, first, min(first + self.most, views), views)
+        clips, crops = 1 if is_image(row) else self.views, self.crops
+        at_once = max(self.most // crops, 1)  # clips
+        for first in range(0, clips, at_once):
+            yield ViewRequest(row, first * crops, min(first + at_once, clips) * crops, clips * crops)
 
     def __call__(self, request: ViewRequest) -> np.ndarray:
         """The views asked for, (stop - first, T, 3, crop, crop) uint8.
@@ -65,10 +68,14 @@ class ViewReader:
             DecodeError: the example cannot be read.
         """
         spec = self.spec
+        first, stop, of = (number // self.crops for number in (request.first, request.stop, request.of))
 
         def choose(n: int) -> np.ndarray:
-            return view_indices(n, spec.frames, spec.stride, request.of)[request.first : request.stop].reshape(-1)
+            return view_indices(n, spec.frames, spec.stride, of)[first:stop].reshape(-1)
 
         frames = read_frames(request.row, choose, size=spec.resize, decoder=spec.decoder)
-        cut = np.ascontiguousarray(center_crop(frames, spec.crop))
-        return cut.reshape(-1, spec.frames, *cut.shape[1:])
+        clips = frames.reshape(-1, spec.frames, *frames.shape[1:])
+        if self.crops == 1:
+            return np.ascontiguousarray(center_crop(clips, spec.crop))
+        cut = ten_crops(clips, spec.crop).swapaxes(0, 1)
+        return cut.reshape(-1, *cut.shape[2:])

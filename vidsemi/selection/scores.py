@@ -35,6 +35,7 @@ class ScoresInfo:
         stride: step between the frames of a clip.
         resize: [height, width] of the frames before the crop, or their shorter side.
         crop: side of the crop.
+        crops: of each clip: 1, or the 10 of corners, centre and mirror images.
         decoder: library that read the videos.
         precision: of the network's arithmetic.
         shard_size: examples of the manifest that a part covers, or nearly, where tars are kept whole.
@@ -52,6 +53,7 @@ class ScoresInfo:
     stride: int | None = None
     resize: list[int] | int | None = None
     crop: int | None = None
+    crops: int = 1
     decoder: str | None = None
     precision: str | None = None
     shard_size: int | None = None
@@ -60,7 +62,7 @@ class ScoresInfo:
 
     def __post_init__(self) -> None:
         """Refuse what a file from elsewhere may say but nobody can work with."""
-        for name, least in (("per_example", 1), ("views", 0)):
+        for name, least in (("per_example", 1), ("views", 0), ("crops", 1)):
             _check_number(name, getattr(self, name), least)
         for name, least in (
             ("frames", 1),

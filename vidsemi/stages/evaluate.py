@@ -25,6 +25,7 @@ def evaluate_stage(
     weights: Path,
     manifest: Manifest,
     views: int,
+    crops: int = 1,
     machine: Machine,
     title: str,
     by_class: Path | None = None,
@@ -35,27 +36,32 @@ def evaluate_stage(
     Args:
         weights: of the network.
         manifest: labelled examples; their labels must be among the network's classes.
-        views: clips a video.
+        views: clips a video; an image has one.
+        crops: of each clip: 1, the centre, or 10.
         machine: what to run on.
         title: for the progress bar.
         by_class: gets the accuracy of each class, as `write_class_accuracy` writes it.
         labeled: D, whose examples of each class stand in that file.
 
     Returns:
-        top1, top5, mean_class_top1 (percent), read, total, model, views, frames, gmacs_per_video and all of `Cost`.
+        top1, top5, mean_class_top1 (percent), read, total, model, views (of an example: its clips times the crops; the
+        most that any has), crops, frames, gmacs_per_video and all of `Cost`.
     """
     with first_before_others():
         network, spec = checkpoint.load_weights(weights)
         labels = manifest.label_indices(spec.classes, str(weights))
     own = processes()
     share = range(own.rank, len(manifest), own.size)
-    results = score_rows(network, spec.input, share, manifest.row, views=views, machine=machine)
-    with closing(results) as scores, progress_bar(len(share), "video", title) as bar:
+    results = score_rows(network, spec.input, share, manifest.row, views=views, crops=crops, machine=machine)
+    most = 0
+    with closing(results) as scores, progress_bar(len(share), "example", title) as bar:
 
         def counted() -> Iterator[VideoScore]:
             """The scores, while the bar moves on."""
+            nonlocal most
             for score in scores:
                 bar.update()
+                most = max(most, 0 if score.views is None else len(score.views))
                 yield score
 
         ranks = ranks_of_labels(counted(), labels)
@@ -65,16 +71,18 @@ def evaluate_stage(
         counts = None if labeled is None else labeled.label_counts()
         rows = accuracy_by_class(ranks, labels.tolist(), spec.classes, counts)
         done_by_first(lambda: write_class_accuracy(by_class, rows))
+    most = max(gather(most)) or views * crops  # of all processes; if nothing could be read, what was asked for
     if own.first and result.read < result.total:
         logger.warning(
-            "%s: only %d of %d videos can be read; the others count as wrong", title, result.read, result.total
+            "%s: only %d of %d examples can be read; the others count as wrong", title, result.read, result.total
         )
     cost = measure_cost(network, frames=spec.input.frames, size=spec.input.crop)
     return {
         **asdict(result),
         "model": spec.model,
-        "views": views,
+        "views": most,
+        "crops": crops,
         "frames": spec.input.frames,
-        "gmacs_per_video": cost.gmacs_per_view * views,
+        "gmacs_per_video": cost.gmacs_per_view * most,
         **asdict(cost),
     }

@@ -47,13 +47,16 @@ class Prediction:
         return {"path": self.path, "top": top}
 
 
-def predict_stage(*, weights: Path, paths: list[str], views: int, top: int, machine: Machine) -> list[Prediction]:
+def predict_stage(
+    *, weights: Path, paths: list[str], views: int, crops: int = 1, top: int, machine: Machine
+) -> list[Prediction]:
     """Predict the classes of files.
 
     Args:
         weights: of the network.
         paths: videos, images, addresses, or folders of videos and images.
-        views: clips a video; an image has one view.
+        views: clips a video; an image has one.
+        crops: of each clip: 1, the centre, or 10.
         top: classes wanted of each.
         machine: what to run on.
 
@@ -66,7 +69,9 @@ def predict_stage(*, weights: Path, paths: list[str], views: int, top: int, mach
     network, spec = checkpoint.load_weights(weights)
     rows = [Row(number, file) for number, file in enumerate(_files(paths))]
     machine = machine.model_copy(update={"workers": min(worker_count(machine), len(rows))})
-    results = score_rows(network, spec.input, range(len(rows)), rows.__getitem__, views=views, machine=machine)
+    results = score_rows(
+        network, spec.input, range(len(rows)), rows.__getitem__, views=views, crops=crops, machine=machine
+    )
     found = []
     with closing(results) as scores, progress_bar(len(rows), "file", "predict", delay=2) as bar:
         for score in scores:

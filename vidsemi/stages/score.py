@@ -31,6 +31,7 @@ def score_stage(
     weights: Path,
     manifest: Manifest,
     views: int,
+    crops: int = 1,
     per_example: int,
     shard_size: int,
     precision: Literal["auto", "float32", "bfloat16"],
@@ -43,7 +44,8 @@ def score_stage(
         folder: gets part-NNNNNN.parquet and failures/part-NNNNNN.parquet.
         weights: of the network that scores.
         manifest: what is scored.
-        views: clips a video; an image has one view.
+        views: clips a video; an image has one.
+        crops: of each clip: 1, the centre, or 10.
         per_example: classes stored an example, P; all of them where the network has fewer.
         shard_size: examples a part; of tars, as many whole ones as fit.
         precision: of the network; auto takes what the directory was begun with, else the fastest of the device.
@@ -57,7 +59,7 @@ def score_stage(
         UserError: the folder holds parts that were made from something else, or no example can be read.
     """
     network, spec = checkpoint.load_weights(weights)
-    reader = ViewReader(spec.input, views)
+    reader = ViewReader(spec.input, views, crops=crops)
     device = pick_device(machine)
     shards = cut_into_shards(manifest, shard_size)
     info = ScoresInfo(
@@ -70,6 +72,7 @@ def score_stage(
         stride=spec.input.stride,
         resize=spec.input.resize if isinstance(spec.input.resize, int) else list(spec.input.resize),
         crop=spec.input.crop,
+        crops=crops,
         decoder=spec.input.decoder,
         precision=fastest_precision(device) if precision == "auto" else precision,
         shard_size=shard_size,
@@ -82,5 +85,7 @@ def score_stage(
         ScoreWorker(folder, manifest, shards, info, infer, reader, machine, claims, title).work()
     failed = count_failures(folder)
     if failed and processes().first:
-        logger.warning("%s: %d of %d videos cannot be read; see %s", title, failed, len(manifest), folder / "failures")
+        logger.warning(
+            "%s: %d of %d examples cannot be read; see %s", title, failed, len(manifest), folder / "failures"
+        )
     return {"scored": len(manifest) - failed, "failed": failed, "parts": len(shards), "precision": info.precision}

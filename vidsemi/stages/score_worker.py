@@ -57,7 +57,7 @@ class ScoreWorker:
         self._done = done_numbers(folder)
         self._looked = time.monotonic()
         done = self._examples(self._done)
-        self._bar = progress_bar(len(manifest), "video", title, done, silent=local_rank() != 0)
+        self._bar = progress_bar(len(manifest), "example", title, done, silent=local_rank() != 0)
 
     def work(self) -> None:
         """Score until every shard has its part and its failures, which hold each of its examples once."""

@@ -1,0 +1,93 @@
+"""Writes the manifests of ImageNet-1k (ILSVRC 2012): labelled and test.
+
+    python datasets/imagenet/prepare.py --root ILSVRC2012 --output data/imagenet
+    python datasets/imagenet/prepare.py --root ILSVRC2012 --val-labels ILSVRC2012_devkit_t12 --output data/imagenet
+
+Labels are WordNet ids, such as n01440764: their alphabetical order is that of published weights.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+from vidsemi.commands.answer import run_script
+from vidsemi.corpus.formats import Found, media_files, read_folder
+from vidsemi.corpus.found import need_examples, write_found
+from vidsemi.errors import UserError
+
+
+def main() -> None:
+    """Read both splits, then write the manifests."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--root", type=Path, required=True, help="folder with train/<wnid>/ and val/")
+    parser.add_argument("--val-labels", type=Path, help="of a flat val/: LOC_val_solution.csv, or the devkit's folder")
+    parser.add_argument("--output", type=Path, default=Path("data/imagenet"))
+    options = parser.parse_args()
+    val = options.root / "val"
+    train = read_folder(options.root / "train")
+    test = read_val(val, options.val_labels) if options.val_labels else read_val_folders(val)
+    unknown = set(test.columns["label"]) - set(train.columns["label"])
+    if unknown:
+        raise UserError(f"{val} has images of {min(unknown)}, a class without a folder in {options.root / 'train'}")
+    for name, found in {"labeled.parquet": train, "test.parquet": test}.items():
+        print(f"{write_found(options.output / name, found)}; {len(set(found.columns['label']))} classes")
+
+
+def read_val_folders(val: Path) -> Found:
+    """The validation images of a copy that has a folder a class."""
+    try:
+        return read_folder(val)
+    except UserError as error:
+        raise UserError(f"{error}; or say with --val-labels where the labels of a flat folder are") from None
+
+
+def read_val(val: Path, labels: Path) -> Found:
+    """The validation images of a flat folder, as the authors publish it."""
+    files = {file.stem: str(file) for file in media_files(val)}
+    wnids = read_devkit(labels, sorted(files)) if labels.is_dir() else read_solution(labels)
+    found = Found()
+    for stem, wnid in wnids.items():
+        if stem in files:
+            found.add(path=files[stem], label=wnid)
+        else:
+            found.missing.append(stem)
+    need_examples(found, labels, val)
+    return found
+
+
+def read_solution(file: Path) -> dict[str, str]:
+    """LOC_val_solution.csv: name of an image → its class, the first word of `n03995372 85 1 499 272 …`."""
+    try:
+        with open(file, newline="", encoding="utf-8-sig") as opened:
+            return {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(opened)}
+    except (KeyError, IndexError, AttributeError, UnicodeDecodeError):
+        raise UserError(
+            f"{file} is no LOC_val_solution.csv: it needs the columns ImageId and PredictionString"
+        ) from None
+
+
+def read_devkit(folder: Path, stems: list[str]) -> dict[str, str]:
+    """The devkit: line i of its ground truth has the number of the class of image i, and meta.mat tells which that is.
+
+    These numbers are not the alphabetical order of WordNet ids.
+    """
+    from scipy.io import loadmat
+
+    data = folder / "data" if (folder / "data").is_dir() else folder
+    truth, meta = data / "ILSVRC2012_validation_ground_truth.txt", data / "meta.mat"
+    try:
+        numbers = [int(line) for line in truth.read_text().split()]
+        synsets = loadmat(meta, squeeze_me=True)["synsets"]
+        wnids = {int(synset["ILSVRC2012_ID"]): str(synset["WNID"]) for synset in synsets}
+        labels = [wnids[number] for number in numbers]
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {error.filename}") from None
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise UserError(f"{truth} and {meta} are not those of the devkit of ILSVRC 2012: {error}") from None
+    if len(labels) != len(stems):
+        raise UserError(f"{truth} has {len(labels)} lines for {len(stems)} images, which only all of them together fit")
+    return dict(zip(stems, labels, strict=True))
+
+
+if __name__ == "__main__":
+    run_script(main)
