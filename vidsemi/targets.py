@@ -55,5 +55,3 @@ def target_lines(targets: Iterable[LoadedTarget]) -> list[str]:
         for loaded in targets
         for number, split in enumerate(loaded.splits, start=1)
     ]
-
-

@@ -11,6 +11,7 @@ from vidsemi.report.selections import SelectionSection
 from vidsemi.report.speed import Speeds
 from vidsemi.report.summary import Line
 from vidsemi.report.table import notes, table
+from vidsemi.report.transfer import TransferLine, transfer_notes, transfer_table
 from vidsemi.selection.describe import CLASS_HEADER
 
 TEMPLATE = """<!doctype html>
@@ -25,12 +26,18 @@ img { max-width: 100%; } small { color: #777; } .warning { color: #a40000; }
 </style>
 <h1>{{ title }}</h1>
 {% for picture in pictures %}<img alt="{{ picture.title }}" src="data:image/svg+xml;base64,{{ picture.encoded }}">
-{% endfor %}<div class="wide"><table>
+{% endfor %}{% if rows %}<div class="wide"><table>
 <tr>{% for cell in header %}<th>{{ cell }}</th>{% endfor %}</tr>
 {% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>
 {% for note in notes %}<p>{{ note }}</p>
-{% endfor %}{% for section in hashtags %}<h2>{{ section.title }}</h2>
+{% endfor %}{% endif %}{% if transfer_rows %}<h2>Transfer</h2>
+<div class="wide"><table>
+<tr>{% for cell in transfer_header %}<th>{{ cell }}</th>{% endfor %}</tr>
+{% for row in transfer_rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</table></div>
+{% for note in transfer_notes %}<p>{{ note }}</p>
+{% endfor %}{% endif %}{% for section in hashtags %}<h2>{{ section.title }}</h2>
 <p>{% for line in section.lines %}{{ line }}<br>
 {% endfor %}</p>
 <details><summary>All labels</summary><table>
@@ -67,6 +74,7 @@ def html_page(
     speeds: Speeds | None = None,
     hashtags: Sequence[HashtagSection] = (),
     curves: Sequence[CurveSection] = (),
+    transfers: Sequence[TransferLine] = (),
 ) -> str:
     """The page; all texts are escaped.
 
@@ -78,10 +86,12 @@ def html_page(
         speeds: what the lines' speeds were measured with; None where they were not.
         hashtags: the labels that were learnt from hashtags.
         curves: how the trainings went.
+        transfers: what was reached on other datasets.
     """
     import jinja2
 
     header, rows = table(lines, speed=speeds is not None)
+    transfer_header, transfer_rows = transfer_table(transfers)
     template = jinja2.Environment(autoescape=True).from_string(TEMPLATE)
     return template.render(
         title=title,
@@ -89,6 +99,9 @@ def html_page(
         rows=rows,
         notes=notes(lines, speeds),
         pictures=pictures,
+        transfer_header=transfer_header,
+        transfer_rows=transfer_rows,
+        transfer_notes=transfer_notes(transfers),
         hashtags=hashtags,
         hashtag_header=HEADER,
         sections=sections,

@@ -101,7 +101,7 @@ def features_stage(
             for part in mine:
                 _write(_file(folder, part.start // PART), rows, _counted(results, len(part), bar))
     gather(None)
-    read = int((_read_table(folder, len(rows), ["error"]).column("error").null_count))
+    read = int(_read_table(folder, len(rows), ["error"]).column("error").null_count)
     if own.first and read < len(rows):
         logger.warning("%s: only %d of %d videos can be read", title, read, len(rows))
     return {"examples": len(rows), "read": read}

@@ -14,7 +14,6 @@ from vidsemi.engine import checkpoint
 from vidsemi.engine.checkpoint import NetworkSpec
 from vidsemi.engine.evaluate import accuracy, rank_of_label
 from vidsemi.engine.regressor import Regressor, fit_regressor
-from vidsemi.errors import UserError
 from vidsemi.files import fingerprint_file
 from vidsemi.models.create import head_keys
 from vidsemi.models.flops import measure_cost
