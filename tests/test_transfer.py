@@ -41,7 +41,7 @@ def images(tmp_path: Path) -> Path:
         for color, channel in (("blue", 2), ("green", 1), ("red", 0)):
             for index in range(number):
                 pixels = rng.integers(0, 200, (24, 30, 3), dtype=np.uint8)
-                pixels[..., channel] = np.minimum(pixels[..., channel] + 40, 255)
+                pixels[..., channel] = np.minimum(pixels[..., channel].astype(int) + 150, 255)
                 file = tmp_path / f"{name}_{color}{index}.png"
                 Image.fromarray(pixels).save(file)
                 rows.append(f"{file.name},{color}")
@@ -131,8 +131,8 @@ def test_of_an_image_the_network_says_what_the_regressor_says(weights: Path, ima
 
 def test_test_labels_change_the_accuracy_alone(weights: Path, shapes: Path, write: WriteConfig, tmp_path: Path):
     found = []
-    for number, shift in enumerate((0, 1)):
-        _, *rows = (shapes / "test.csv").read_text().splitlines()
+    for number, shift in enumerate((0, 4)):  # what is learnt is tested, with its labels and with others
+        _, *rows = (shapes / "labeled.csv").read_text().splitlines()
         paths, labels = zip(*(row.split(",")[:2] for row in rows), strict=True)
         labels = labels[shift:] + labels[:shift]
         lines = [f"{shapes}/{path},{label}" for path, label in zip(paths, labels, strict=True)]
@@ -145,7 +145,7 @@ def test_test_labels_change_the_accuracy_alone(weights: Path, shapes: Path, writ
         folder = Path(config.output) / "seed0/r2plus1d_10_4f/weights/transfer/t/fc_only/regress"
         found.append((row["top1"], row["c"], (folder / "weights.pt").read_bytes()))
     assert found[0][1:] == found[1][1:]
-    assert found[0][0] != found[1][0]
+    assert found[0][0] > found[1][0]
 
 
 def test_a_run_transfers_every_student_and_tells_it_apart_from_its_test(
