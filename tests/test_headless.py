@@ -14,7 +14,6 @@ SMALL = [
     ("r2plus1d_10", 4, {"width": 0.0625}, 16),
     ("resnet18", 1, {"stem": "cifar"}, 16),
     ("torchvision/mobilenet_v3_small", None, {}, 32),
-    ("torchvision/vit_b_16", None, {}, 224),
     ("pytorchvideo/x3d_xs", None, {}, 160),
     ("timm/resnet10t", None, {}, 32),
 ]

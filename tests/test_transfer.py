@@ -156,10 +156,10 @@ def test_a_run_transfers_every_student_and_tells_it_apart_from_its_test(
     splits += f", {{train: {shapes}/test.csv, test: {shapes}/labeled.csv}}"
     text = f"""
 transfer:
-  - {{name: colors, train: {images}/train.csv, test: {images}/test.csv, full_ft: {RECIPE}}}
+  - {{name: colors, train: {images}/train.csv, test: {images}/test.csv, full_ft: {RECIPE}, fc_only: {{c_values: [1]}}}}
   - {{name: shapes, splits: [{splits}], full_ft: {RECIPE}, views: 2, fc_only: {{c_values: [0.1]}}}}
 """
-    config = load_config(str(tiny_config(text=text)), ["seeds=[0, 1]"])
+    config = load_config(str(tiny_config(text=text)), ["seeds=[0, 1]", "approaches=[supervised]"])
     output = Path(config.output)
     assert pipeline.run(config, until="evaluate") == pipeline.run(config, until="evaluate")
     assert not list(output.glob("seed*/*/*/transfer"))
@@ -167,9 +167,8 @@ transfer:
     assert json.loads((output / "results.json").read_text()) == rows
     moved = [row for row in rows if "transfer" in row]
     assert [tuple(row[key] for key in ("seed", "approach", "transfer", "protocol")) for row in moved] == [
-        (seed, approach, target, protocol)
+        (seed, "supervised", target, protocol)
         for seed in (0, 1)
-        for approach in ("supervised", "semi_supervised")
         for target in ("colors", "shapes")
         for protocol in ("full_ft", "fc_only")
     ]
@@ -185,14 +184,13 @@ transfer:
     before = {file: file.stat().st_mtime_ns for file in output.glob("seed*/**/*") if file.is_file()}
     assert pipeline.run(config) == rows
     assert {file: file.stat().st_mtime_ns for file in before} == before
-    fewer = load_config(str(tiny_config()), ["seeds=[0, 1]"])  # what was measured stays
+    fewer = load_config(str(tiny_config()), ["seeds=[0, 1]", "approaches=[supervised]"])  # what was measured stays
     assert sorted(map(str, pipeline.run(fewer))) == sorted(map(str, rows))
 
     assert cli.main(["report", str(output), "--no-speed"]) == 0
     document = json.loads((output / "report.json").read_text())
-    assert [line["approach"] for line in document["lines"]] == ["teacher", "supervised", "semi_supervised"]
-    assert all(line["seeds"] == 2 for line in document["lines"])
-    assert len(document["transfer"]) == 8
+    assert [(line["approach"], line["seeds"]) for line in document["lines"]] == [("supervised", 2)]
+    assert [line["seeds"] for line in document["transfer"]] == [2, 2, 2, 2]
 
 
 def test_unreadable_files_are_counted(weights: Path, shapes: Path, write: WriteConfig, tmp_path: Path):
@@ -408,13 +406,13 @@ def test_real_videos_and_real_images(
         assert cli.main(command) == 0
     text = f"""
 transfer:
-  - {{name: cifar, train: c_train.csv, test: c_test.csv, full_ft: {RECIPE}}}
+  - {{name: cifar, train: c_train.csv, test: c_test.csv, full_ft: {RECIPE}, fc_only: {{c_values: [0.01, 1]}}}}
   - name: ucf3
     train: u_train.csv
     test: u_test.csv
     views: 2
     full_ft: {RECIPE}
-    fc_only: {{group: '_(g\\d+)_c\\d+'}}
+    fc_only: {{group: '_(g\\d+)_c\\d+', c_values: [0.01, 1]}}
 """
     config = load_config(str(tiny_config(text=text)), [f"students=[{network}]", "approaches=[supervised]"])
     rows = [row for row in pipeline.run(config) if "transfer" in row]
