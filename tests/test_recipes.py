@@ -6,17 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from vidsemi import cli
 from vidsemi.config import Config, Data
-from vidsemi.config_file import load_config
+from vidsemi.config_file import load_config, load_transfer_config
 from vidsemi.corpus.label_space import label_space
 from vidsemi.plan import Plan, Planner
 from vidsemi.report.paper import paper_lines
+from vidsemi.report.transfer import APPROACHES, TABLE_8
 from vidsemi.stages.corpora import load_corpora
 from vidsemi.stages.networks import check_network, network_spec
 from vidsemi.steps import network_key
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-RECIPES = sorted(CONFIGS.glob("*.yaml"))
+TRANSFERS = sorted(CONFIGS.glob("transfer_*.yaml"))
+RECIPES = sorted(set(CONFIGS.glob("*.yaml")) - set(TRANSFERS))
 COMMAND = re.compile(r"^# Command: python tools/run\.py --cfg (\S+)([^(\n]*)", re.MULTILINE)
 CASES = [
     pytest.param(name, shlex.split(overrides), id=f"{name}{overrides.rstrip()}")
@@ -43,6 +46,39 @@ def test_a_recipe_opens_with_what_it_is(recipe: Path):
     for word in ("# Reproduces: ", "# Expect", "# Cost: ", f"# Command: python tools/run.py --cfg {recipe.name}"):
         assert word in head
     assert len({config.output for config in loaded(recipe)}) == len(loaded(recipe))  # rows that differ share no folder
+
+
+@pytest.mark.parametrize("recipe", TRANSFERS, ids=lambda recipe: recipe.name)
+def test_a_recipe_of_a_transfer_loads_and_opens_with_what_it_is(recipe: Path):
+    head = recipe.read_text(encoding="utf-8").split("\noutput:")[0]
+    for word in ("# Reproduces: ", "# Expect", "# Cost: ", "# Data: "):
+        assert word in head
+    (command,) = re.findall(r"^# Command: python tools/(.+)$", head, re.MULTILINE)
+    options = cli.parse(shlex.split(command.replace(".py", "", 1)))
+    assert options.cfg == recipe.name
+    config = load_transfer_config(str(recipe), options.overrides)
+    assert (config.student, config.approach) == ("r2plus1d_18_8f", "supervised")
+    assert [(target.name, len(target.splits), target.views) for target in config.transfer] == [
+        ("ucf101", 3, 10),
+        ("hmdb51", 3, 10),
+    ]
+    names = {"ucf101": "v_Punch_g08_c01.avi", "hmdb51": "April_09_brush_hair_u_nm_np1_ba_goo_0.avi"}
+    groups = {"ucf101": "g08", "hmdb51": "April_09_brush_hair"}
+    for target in config.transfer:
+        found = re.search(str(target.fc_only.group), f"data/{names[target.name]}")
+        assert found and found[1] == groups[target.name]
+
+
+def test_table_8_has_a_recipe():
+    config = load_config(str(CONFIGS / "table8.yaml"))
+    assert {(one.name, approach) for one in config.students for approach in config.approaches_of(one)} == {
+        ("resnet50", approach) for approach in APPROACHES
+    }
+    (target,) = config.transfer
+    assert set(target.protocols) == set(TABLE_8)
+    head = (CONFIGS / "table8.yaml").read_text(encoding="utf-8").split("\noutput:")[0]
+    for accuracies in TABLE_8.values():
+        assert " / ".join(map(str, accuracies)) in re.sub(r"\n# +", " ", head)
 
 
 def loaded(recipe: Path) -> list[Config]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vidsemi import __version__
-from vidsemi.commands import benchmarks, exports, hashtags, manifests, models, networks, runs
+from vidsemi.commands import benchmarks, exports, hashtags, manifests, models, networks, runs, transfers
 from vidsemi.commands.answer import Answer
 from vidsemi.commands.bench_arguments import BENCHMARKS
 from vidsemi.errors import UserError
@@ -91,7 +91,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Options of a command line; `key.path=value` may stand before, between and after the options of `run`."""
+    """Options of a command line; `key.path=value` may stand anywhere among the options of `run` and `transfer`."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     if rest and not (hasattr(options, "overrides") and all("=" in word and word[0] != "-" for word in rest)):
@@ -113,7 +113,9 @@ def _parser() -> Parser:
     run.add_argument("overrides", nargs="*", metavar="key.path=value", help="settings instead of those of the config")
 
     manifest = _command(subparsers, "manifest", manifests.manifest, "a manifest from a format that you have")
-    manifest.add_argument("format", choices=["table", "folder", "files", "kinetics", "ucf101", "yfcc100m", "tar"])
+    manifest.add_argument(
+        "format", choices=["table", "folder", "files", "kinetics", "ucf101", "hmdb51", "cub200", "yfcc100m", "tar"]
+    )
     manifest.add_argument(
         "files", nargs="*", metavar="FILE", help="table or split file; tars or folders of them, with {0..9} or *"
     )
@@ -123,6 +125,8 @@ def _parser() -> Parser:
     manifest.add_argument("--label-column", default="label", help="name of the label column (`table`)")
     manifest.add_argument("--hashtags-column", default="hashtags", help="name of the column of tags (`table`)")
     manifest.add_argument("--id-column", default="id", help="without a path, the file below --root so called (`table`)")
+    manifest.add_argument("--subset", choices=["train", "test"], help="which part of it (`hmdb51`, `cub200`)")
+    manifest.add_argument("--split", type=int, choices=[1, 2, 3], default=1, help="number of the split (`hmdb51`)")
     manifest.add_argument("--vocabulary", type=Path, metavar="FILE", help="leave out examples without a tag of these")
     manifest.add_argument("--verify", action="store_true", help="decode every file; write a table of what they are")
     _add_reading(manifest)
@@ -168,6 +172,12 @@ def _parser() -> Parser:
     _add_network(evaluate)
     _add_manifest(evaluate)
     evaluate.add_argument("--by-class", type=Path, metavar="CSV", help="write the accuracy of each class")
+
+    transfer = _command(subparsers, "transfer", transfers.transfer, "accuracy of a network on other datasets")
+    transfer.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
+    transfer.add_argument("--cfg", required=True, metavar="FILE", help="config with targets (docs/transfer.md)")
+    transfer.add_argument("--check", action="store_true", help="look at config, data and weights; run nothing")
+    transfer.add_argument("overrides", nargs="*", metavar="key.path=value", help="settings instead of the config's")
 
     export = _command(subparsers, "export", exports.export, "a network as a file that runs without vidsemi")
     export.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")

@@ -7,13 +7,15 @@ import difflib
 import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from vidsemi.config import Config, Section
+from vidsemi.config import Config, Section, TransferConfig
 from vidsemi.errors import UserError
+
+C = TypeVar("C", Config, TransferConfig)
 
 
 def find_config(name: str) -> Path:
@@ -27,7 +29,7 @@ def find_config(name: str) -> Path:
 
 
 def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
-    """Read and check a config.
+    """Read and check the config of a run.
 
     Args:
         name: of the file; see `find_config`.
@@ -36,6 +38,28 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
     Raises:
         UserError: no such file, no YAML, or a key or value that does not fit; names the file and the key.
     """
+    file, values = _read(name, overrides)
+    return _checked(Config, values, file)
+
+
+def load_transfer_config(name: str, overrides: Sequence[str] = ()) -> TransferConfig:
+    """Read and check the config of a transfer; arguments and errors as those of `load_config`.
+
+    Of a run's config the targets are taken, how clips are flipped, `machine`, `log` and the first seed; the output is
+    the folder `transfer` in the run's.
+    """
+    file, values = _read(name, overrides)
+    if "students" not in values:
+        return _checked(TransferConfig, values, file)
+    own: dict[str, Any] = {key: values.pop(key) for key in ("student", "approach", "seed") if key in values}
+    run = _checked(Config, values, file)
+    taken: dict[str, Any] = {"transfer": run.transfer, "flip": run.input.flip, "machine": run.machine, "log": run.log}
+    values = {"output": str(Path(run.output) / "transfer"), "seed": run.seeds[0], **taken, **own}
+    return _checked(TransferConfig, values, file)
+
+
+def _read(name: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]:
+    """A config's file and its values, the overrides among them."""
     from fvcore.common.config import CfgNode
 
     file = find_config(name)
@@ -47,10 +71,14 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
         raise UserError(f"{file} is no config: it has no keys")
     for override in overrides:
         _apply(values, override)
+    return file, values
+
+
+def _checked(kind: type[C], values: dict[str, Any], file: Path) -> C:
     try:
-        return Config.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        raise UserError(_explain(error, str(file))) from None
+        raise UserError(_explain(error, str(file), kind)) from None
 
 
 def _apply(values: dict, override: str) -> None:
@@ -70,12 +98,12 @@ def _apply(values: dict, override: str) -> None:
         raise UserError(f"'{override}': the value is no YAML") from None
 
 
-def _explain(error: ValidationError, file: str) -> str:
+def _explain(error: ValidationError, file: str, kind: type[BaseModel]) -> str:
     """The first complaint as one line: file, key, what is wrong, what was expected."""
     first, *more = error.errors(include_url=False)
     key = ".".join(str(part) for part in first["loc"]) or "config"
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), _keys_beside(first["loc"]), n=1)
+        near = difflib.get_close_matches(str(first["loc"][-1]), _keys_beside(first["loc"], kind), n=1)
         message = "unknown key" + (f"; did you mean '{near[0]}'?" if near else "")
     elif first["type"] == "missing":
         message = "this key is missing"
@@ -86,9 +114,9 @@ def _explain(error: ValidationError, file: str) -> str:
     return f"{file}: {key}: {message}" + (f" (and {len(more)} more)" if more else "")
 
 
-def _keys_beside(location: Sequence[int | str]) -> list[str]:
-    """The keys that exist where an unknown key was found."""
-    section: type[BaseModel] = Config
+def _keys_beside(location: Sequence[int | str], kind: type[BaseModel]) -> list[str]:
+    """The keys that exist where an unknown key was found in a config of some kind."""
+    section = kind
     for part in location[:-1]:
         if isinstance(part, str) and part in section.model_fields:
             section = next(_sections(section.model_fields[part].annotation), section)

@@ -19,10 +19,12 @@ from vidsemi.errors import UserError
 from vidsemi.files import write_json
 from vidsemi.launch import started_processes
 from vidsemi.plan import KINDS, Plan, Planner
-from vidsemi.results import read_results
+from vidsemi.results import is_transfer, read_results
 from vidsemi.run_directory import Stage, figures_of, is_done, locked, run_stage
 from vidsemi.stages.corpora import Corpora, load_corpora
 from vidsemi.steps import CLASSES, network_key
+from vidsemi.targets import load_targets, target_lines
+from vidsemi.transfers import transfer_rows
 
 logger = logging.getLogger("vidsemi")
 
@@ -63,7 +65,7 @@ def preflight(config: Config) -> Plan:
         "weak": config.data.hashtags if config.learns_hashtags else None,
     }
     corpora = load_corpora(config.data.model_copy(update=used))  # first: it needs no torch, and most runs fail here
-    space = _label_space(config, corpora)
+    space, targets = _label_space(config, corpora), load_targets(config.transfer)
     from vidsemi.engine.machine import pick_device
 
     found = _look_at_networks(config, corpora)
@@ -71,7 +73,7 @@ def preflight(config: Config) -> Plan:
     above = _nearest(Path(config.output))
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise UserError(f"output: {config.output} cannot be made or written to, because of {above}")
-    plan = Planner(config, corpora, found, space).plan()
+    plan = Planner(config, corpora, found, space, targets).plan()
     for stage in plan.stages:
         if not is_done(Path(config.output), stage):
             _look_at_recipe(stage)
@@ -131,6 +133,7 @@ def _look_at_networks(config: Config, corpora: Corpora) -> dict[str, dict[str, A
         What was found out about each, as `Planner` wants it.
     """
     from vidsemi.stages.networks import (
+        check_features,
         check_network,
         check_weights,
         identity_of,
@@ -145,6 +148,8 @@ def _look_at_networks(config: Config, corpora: Corpora) -> dict[str, dict[str, A
             continue
         spec = (ready_spec if ready else network_spec)(network, config.input, corpora.classes)
         check_network(spec)
+        if network is not config.teacher and any("fc_only" in target.protocols for target in config.transfer):
+            check_features(spec)
         about = found.setdefault(network_key(network), {})
         if "/" in network.model:  # what a zoo wants may change with its version
             about["zoo_input"] = asdict(spec.input)
@@ -194,7 +199,10 @@ def run(config: Config, until: str | None = None) -> list[dict[str, Any]]:
 
 
 def _rows(output: Path, plan: Plan) -> list[dict[str, Any]]:
-    """A row for each evaluation of the plan that is done, by this call or an earlier one, then those of other plans."""
+    """A row for each evaluation of the plan that is done, by this call or an earlier one, then those of other plans.
+
+    Rows of transfers come last.
+    """
     rows: list[dict[str, Any]] = []
     for evaluation in plan.evaluations:
         figures = figures_of(output, evaluation.stage)
@@ -204,7 +212,9 @@ def _rows(output: Path, plan: Plan) -> list[dict[str, Any]]:
             files = {"weights": evaluation.weights} | ({"classes": classes} if (output / classes).is_file() else {})
             rows.append({**who, **figures, **files})
     planned = {(evaluation.student, evaluation.approach, evaluation.seed) for evaluation in plan.evaluations}
-    before = read_results(output) if (output / "results.json").exists() else []
+    results = read_results(output) if (output / "results.json").exists() else []
+    transfers = transfer_rows(output, plan.transfers, results)
+    before = [row for row in results if not is_transfer(row)]
     networks = {(evaluation.student, evaluation.weights) for evaluation in plan.evaluations}  # perhaps renamed since
     kept = [
         row
@@ -212,7 +222,7 @@ def _rows(output: Path, plan: Plan) -> list[dict[str, Any]]:
         if (row["student"], row["approach"], row["seed"]) not in planned
         and (row["student"], row.get("weights")) not in networks
     ]
-    return rows + [row for row in kept if (output / str(row.get("weights"))).is_file()]
+    return rows + [row for row in kept if (output / str(row.get("weights"))).is_file()] + transfers
 
 
 def check(config: Config) -> tuple[dict[str, Any], str]:
@@ -231,6 +241,7 @@ def check(config: Config) -> tuple[dict[str, Any], str]:
     stages = {stage.name: "done" if is_done(output, stage) else "to do" for stage in plan.stages}
     lines = [f"{state:5}  {name}" for name, state in stages.items()]
     lines.append(f"{len(plan.corpora.classes)} classes; " + ", ".join(f"{size} {name}" for name, size in sizes.items()))
+    lines += target_lines(plan.targets)
     lines.append(f"{free / 2**30:.1f} GiB free for {output}")
     document = {"output": config.output, "classes": len(plan.corpora.classes), **sizes, "free_bytes": free}
     return {**document, "stages": stages}, "\n".join(lines)

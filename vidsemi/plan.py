@@ -9,8 +9,8 @@ What two students or approaches have in common (the labels of W, a teacher, its 
 is a student's own network trained alike) is one stage and is made once.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vidsemi.config import Approach, Config, Network, Recipe
@@ -18,8 +18,11 @@ from vidsemi.corpus.label_space import LabelSpace
 from vidsemi.run_directory import Stage, begun_stages
 from vidsemi.stages.corpora import Corpora
 from vidsemi.steps import WEIGHTS, Steps
+from vidsemi.targets import LoadedTarget
+from vidsemi.transfers import Learnt, Transfer, Transfers
 
-KINDS = ("hashtags", "teacher", "score", "select", "supervised", "pretrain", "finetune", "evaluate")  # as in `--until`
+KINDS = ("hashtags", "teacher", "score", "select", "supervised", "pretrain", "finetune", "evaluate", "transfer")
+# as in `--until`
 TEACHERS = {"semi_supervised": "teacher", "semi_weakly_supervised": "weakly_supervised_teacher"}
 
 
@@ -36,11 +39,13 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Plan:
-    """The corpora of a run, all its stages in an order in which they can be run, and the evaluations among them."""
+    """The corpora of a run, all its stages in an order in which they can be run, and the results among them."""
 
     corpora: Corpora
     stages: list[Stage]
     evaluations: list[Evaluation]
+    transfers: list[Transfer] = field(default_factory=list)
+    targets: Sequence[LoadedTarget] = ()
 
 
 class Planner:
@@ -51,6 +56,7 @@ class Planner:
         corpora: that it names.
         found: about its networks, see `Steps`.
         space: the labels of hashtags, where any are looked for.
+        targets: that students are transferred to.
     """
 
     def __init__(
@@ -59,12 +65,15 @@ class Planner:
         corpora: Corpora,
         found: Mapping[str, dict],
         space: LabelSpace | None,
+        targets: Sequence[LoadedTarget] = (),
     ):
         self.config, self.corpora = config, corpora
         self.steps = Steps(config, corpora, found, space)
         self.stages: list[Stage] = []
         self.evaluations: list[Evaluation] = []
         self.begun = begun_stages(Path(config.output))
+        self.targets = targets
+        self.learnt: list[Learnt] = []
 
     def plan(self) -> Plan:
         """All stages, each after those that it reads."""
@@ -92,7 +101,13 @@ class Planner:
                             steps.train(f"{folder}/finetune", "finetune", student, train.finetune, seed, first)
                         )
                     self._evaluate(folder, last, student.name, approach, seed)
-        return Plan(self.corpora, self.stages, self.evaluations)
+                    weights = f"{last.name}/{WEIGHTS}"
+                    self.learnt.append(
+                        Learnt(student.name, approach, seed, folder, student, config.input, weights, last)
+                    )
+        steps_of = Transfers(Path(config.output), self.targets, config.machine, config.log, self._add)
+        transfers = [transfer for learnt in self.learnt for transfer in steps_of.plan(learnt)]
+        return Plan(self.corpora, self.stages, self.evaluations, transfers, self.targets)
 
     @staticmethod
     def _begin(network: Network) -> str | None:

@@ -1,12 +1,14 @@
-"""results.json: one row a network that was evaluated (contract 4.5)."""
+"""results.json: one row a network that was evaluated (contract 4.5), then one a network, target and protocol."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vidsemi.errors import UserError
 
 TEXTS = ("student", "approach")
+OF_TRANSFER = ("transfer", "protocol")  # texts, too: the target's name, and full_ft or fc_only
 MAY_BE_NUMBERS = (
     "read",
     "total",
@@ -35,7 +37,12 @@ def read_results(run: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def is_transfer(row: Mapping[str, Any]) -> bool:
+    """Whether a row tells of a transfer, and not of the test set of D."""
+    return "transfer" in row
+
+
 def _is_result(row: dict[str, Any]) -> bool:
-    texts = all(isinstance(row.get(name), str) for name in TEXTS)
+    texts = all(isinstance(row.get(name), str) for name in (*TEXTS, *(OF_TRANSFER if is_transfer(row) else ())))
     others = all(isinstance(row.get(name, 0), int | float) for name in MAY_BE_NUMBERS)
     return texts and others and all(isinstance(row.get(name), int | float) and row[name] >= 0 for name in NUMBERS)

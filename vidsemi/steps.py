@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vidsemi.config import Config, Network, Recipe
+from vidsemi.config import Config, Network, Recipe, Source
 from vidsemi.corpus.label_space import LabelSpace
+from vidsemi.corpus.manifest import Manifest
 from vidsemi.run_directory import Stage
 from vidsemi.stages.corpora import Corpora
 
@@ -18,6 +19,19 @@ LABELS = "hashtags (vocabulary, or synonyms and classes)"  # what a label space 
 def network_key(network: Network) -> str:
     """What a network of the config is known by in `Steps.found`."""
     return network.model_dump_json(include=set(Network.model_fields))
+
+
+def corpus_identity(manifest: Manifest, source: Source) -> str:
+    """What a corpus is known by: the content of its manifest, and the root where the config gives one."""
+    return f"{manifest.fingerprint} under {source.root}" if source.root else manifest.fingerprint
+
+
+def clear_checkpoints(folder: Path) -> None:
+    """Remove what a training that is done went on from."""
+    if any(folder.glob("checkpoint-*")):
+        from vidsemi.engine.checkpoints import Checkpoints
+
+        Checkpoints(folder).clear()
 
 
 def _crops(number: int) -> dict[str, int]:
@@ -103,12 +117,6 @@ class Steps:
                 init_from=str(self.output / begin.name / WEIGHTS) if isinstance(begin, Stage) else begin,
             )
 
-        def clear(folder: Path) -> None:
-            if any(folder.glob("checkpoint-*")):
-                from vidsemi.engine.checkpoints import Checkpoints
-
-                Checkpoints(folder).clear()
-
         settings = {
             **self._identity_of(network, with_weights=isinstance(begin, str)),
             "recipe": recipe.model_dump(),
@@ -116,7 +124,7 @@ class Steps:
             **({"resampling": resampling} if on_hashtags else {"labeled": self._identity("labeled")}),
         }
         after = tuple(stage for stage in (learnt_from, begin) if isinstance(stage, Stage))
-        return Stage(name, kind, settings, after, run, together=True, clear=clear)
+        return Stage(name, kind, settings, after, run, together=True, clear=clear_checkpoints)
 
     def adopt(self, name: str) -> Stage:
         """The teacher as it is, the same for every seed."""
@@ -212,8 +220,8 @@ class Steps:
         return settings | {key: value for key, value in found.items() if with_weights or key != "init_from"}
 
     def _identity(self, name: str) -> str:
-        """What a corpus is known by: the content of its manifest, and the root where the config gives one."""
+        """What a corpus of the run is known by."""
         data, manifest = self.config.data, self.corpora.by_name()[name]
         source = data.hashtags if name == "weak" else getattr(data, name)
         assert manifest and source
-        return f"{manifest.fingerprint} under {source.root}" if source.root else manifest.fingerprint
+        return corpus_identity(manifest, source)

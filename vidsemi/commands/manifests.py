@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vidsemi.corpus.formats import Found
 
 WITH_HASHTAGS = ("table", "yfcc100m")
+WITH_SUBSETS = ("hmdb51", "cub200")
 
 
 def manifest(options: argparse.Namespace) -> Answer:
@@ -59,6 +60,8 @@ def _write_manifest(options: argparse.Namespace, file: Path | None) -> Answer:
         if root is None:
             raise UserError(f"the format {options.format} needs --root, the folder of the videos or images")
         found = (formats.read_folder if options.format == "folder" else formats.read_files)(root)
+    elif options.format in WITH_SUBSETS:
+        found = _read_subset(options, file)
     elif file is None:
         raise UserError(f"the format {options.format} needs a file: vidsemi manifest {options.format} FILE --output M")
     elif root is None and options.format != "table":
@@ -68,7 +71,7 @@ def _write_manifest(options: argparse.Namespace, file: Path | None) -> Answer:
     else:
         read = formats.read_kinetics if options.format == "kinetics" else formats.read_ucf101
         found = read(file, root)
-    need_examples(found, file, root)
+    need_examples(found, file or root, root)
     text = write_found(output, found, options.vocabulary)
     document = {"manifest": str(output), "examples": len(found.columns["path"]), "missing": len(found.missing)}
     if options.format not in WITH_HASHTAGS:
@@ -79,6 +82,23 @@ def _write_manifest(options: argparse.Namespace, file: Path | None) -> Answer:
         "left_out": found.left_out,
         "broken": len(found.broken),
     }, text
+
+
+def _read_subset(options: argparse.Namespace, file: Path | None) -> "Found":
+    """Read the training or the test set of a dataset whose files hold both."""
+    from vidsemi.corpus.splits import read_cub200, read_hmdb51
+
+    if options.subset is None:
+        raise UserError(f"the format {options.format} needs --subset train or --subset test")
+    if options.root is None:
+        raise UserError(f"the format {options.format} needs --root, the folder of the videos or images")
+    if options.format == "cub200":
+        if file is not None:
+            raise UserError(f"the format cub200 takes no file; did you mean --root {file}?")
+        return read_cub200(options.root, options.subset)
+    if file is None:
+        raise UserError("the format hmdb51 needs the folder of its split files: vidsemi manifest hmdb51 FOLDER …")
+    return read_hmdb51(file, options.root, options.split, options.subset)
 
 
 def _read_tags(options: argparse.Namespace, file: Path) -> "Found":

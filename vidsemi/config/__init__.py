@@ -8,6 +8,8 @@ from vidsemi.config.networks import TAUGHT, Approach, Network, Student, Teacher
 from vidsemi.config.run import Config, Evaluate, Machine, Score, Select
 from vidsemi.config.section import Section
 from vidsemi.config.training import Recipe, Train
+from vidsemi.config.transfer import FcOnly, Protocol, Split, Target
+from vidsemi.config.transfer_run import TransferConfig
 
 __all__ = [
     "TAUGHT",
@@ -15,18 +17,23 @@ __all__ = [
     "Config",
     "Data",
     "Evaluate",
+    "FcOnly",
     "Hashtags",
     "Input",
     "Log",
     "Machine",
     "Network",
     "OwnInput",
+    "Protocol",
     "Recipe",
     "Score",
     "Section",
     "Select",
     "Source",
+    "Split",
     "Student",
+    "Target",
     "Teacher",
     "Train",
+    "TransferConfig",
 ]

@@ -14,6 +14,7 @@ from vidsemi.config.log import Log
 from vidsemi.config.networks import TAUGHT, Approach, Network, Student, Teacher
 from vidsemi.config.section import Fraction, Section
 from vidsemi.config.training import Train
+from vidsemi.config.transfer import Target, check_targets
 
 
 class Score(Section):
@@ -106,6 +107,8 @@ class Config(Section):
     """Section Select."""
     evaluate: Evaluate = Evaluate()
     """Section Evaluate."""
+    transfer: tuple[Target, ...] = ()
+    """Section Target: datasets that every student is transferred to in the end."""
     machine: Machine = Machine()
     """Section Machine."""
     log: Log = Log()
@@ -140,6 +143,7 @@ class Config(Section):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two students have the name '{name}'; give one another `name`")
+        check_targets(self.transfer)
         self._has_a_use_for_its_weights()
         self._has_what_its_approaches_need()
         stored = self.score.per_example

@@ -162,7 +162,7 @@ def read_ucf101(file: Path, root: Path) -> Found:
     """
     found = Found()
     numbers = _ucf101_numbers(file.parent / "classInd.txt")
-    for line_number, line in enumerate(_lines(file), start=1):
+    for line_number, line in enumerate(read_lines(file), start=1):
         path, _, number = line.strip().partition(" ")
         label = Path(path).parent.name
         if not path:
@@ -190,11 +190,12 @@ def portable_paths(paths: Iterable[str], manifest: Path) -> list[str]:
 def _ucf101_numbers(file: Path) -> dict[str, str]:
     if not file.exists():
         return {}
-    pairs = (line.strip().partition(" ") for line in _lines(file))
+    pairs = (line.strip().partition(" ") for line in read_lines(file))
     return {number: name.strip() for number, _, name in pairs}
 
 
-def _lines(file: Path) -> list[str]:
+def read_lines(file: Path) -> list[str]:
+    """The lines of a text file in UTF-8."""
     try:
         return file.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
@@ -205,7 +206,7 @@ def _lines(file: Path) -> list[str]:
 
 def _csv_rows(file: Path, needed: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Line numbers and rows of a CSV with a header that has at least the needed columns."""
-    reader = csv.DictReader(_lines(file))
+    reader = csv.DictReader(read_lines(file))
     for column in needed:
         if column not in (reader.fieldnames or ()):
             raise UserError(f"{file} has no column '{column}'; its header is: {', '.join(reader.fieldnames or ())}")

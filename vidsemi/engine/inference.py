@@ -40,10 +40,18 @@ class Inference:
         spec: what it takes in.
         device: to run on.
         precision: of the convolutions; the softmax is always float32.
+        softmax: leave it out where the network's outputs are features.
     """
 
-    def __init__(self, network: nn.Module, spec: InputSpec, device: torch.device, precision: Precision = "float32"):
-        self.device = device
+    def __init__(
+        self,
+        network: nn.Module,
+        spec: InputSpec,
+        device: torch.device,
+        precision: Precision = "float32",
+        softmax: bool = True,
+    ):
+        self.device, self._softmax = device, softmax
         self._spec, self._precision = spec, precision
         self._format = torch.contiguous_format
         self._network = fused(network.eval()).to(device)
@@ -58,7 +66,7 @@ class Inference:
 
     @torch.inference_mode()
     def __call__(self, clips: Sequence[np.ndarray]) -> torch.Tensor:
-        """Softmax of each clip, (N, classes) float32 on the device, which may still be at work on it.
+        """Softmax (or features) of each clip, (N, classes) float32 on the device, which may still be at work on it.
 
         Args:
             clips: arrays (…, T, 3, crop, crop) uint8 that make N clips together.
@@ -75,13 +83,13 @@ class Inference:
         try:
             x = normalize(batch.to(self.device, non_blocking=True), self._spec, self._format)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
-                logits = self._network(x)
+                outputs = self._network(x)
         except torch.OutOfMemoryError:
             raise UserError(
                 f"{len(batch)} clips at once are too many for the memory of {self.device}; "
                 "lower --clips-per-forward (in a config machine.clips_per_forward)"
             ) from None
-        return logits.float().softmax(dim=1)
+        return outputs.float().softmax(dim=1) if self._softmax else outputs.float()
 
 
 def fused(network: nn.Module) -> nn.Module:

@@ -51,7 +51,8 @@ def find_trainings(run: Path) -> list[Training]:
     """The trainings of a run that have got anywhere, in the order in which they began."""
     logs: dict[str, dict[str, list[Step]]] = {}
     began: dict[str, str] = {}
-    files = [*run.glob(f"seed*/*/*/{LOG}"), *run.glob(f"seed*/*/*/*/{LOG}")]
+    places = ("seed*/*/*", "seed*/*/*/*", "seed*/*/*/transfer/**")
+    files = [file for place in places for file in run.glob(f"{place}/{LOG}")]
     for file in sorted(files):
         seed, *parts = file.parent.relative_to(run).parts
         try:

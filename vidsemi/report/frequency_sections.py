@@ -19,7 +19,7 @@ from vidsemi.report.frequency import (
 )
 from vidsemi.report.frequency_plot import MOST, plot_frequency, students_of
 from vidsemi.report.summary import Spread
-from vidsemi.results import read_results
+from vidsemi.results import is_transfer, read_results
 
 TITLE = "Accuracy by class frequency in D"
 FILES = "class_frequency"  # what the names of the pictures begin with, and that of the table
@@ -53,7 +53,7 @@ def frequency_sections(runs: Mapping[str, Path]) -> list[FrequencySection]:
     """One section for each run, by its name, that has results."""
     sections = []
     for (name, run), file in zip(runs.items(), names_of_pictures(FILES, list(runs)), strict=True):
-        found = by_frequency(read_results(run), run)
+        found = by_frequency([row for row in read_results(run) if not is_transfer(row)], run)
         title = TITLE if len(runs) == 1 else f"{TITLE}, {name}"
         groups = frequency_groups(found.labeled) if found.tested else []
         lines = [*_group_lines(found, groups), *_lost_lines(found)]

@@ -12,6 +12,7 @@ from vidsemi.report.selections import SelectionSection
 from vidsemi.report.speed import Speeds
 from vidsemi.report.summary import Line
 from vidsemi.report.table import notes, table
+from vidsemi.report.transfer import TransferLine, transfer_notes, transfer_table
 from vidsemi.selection.describe import CLASS_HEADER
 
 TEMPLATE = """<!doctype html>
@@ -26,12 +27,18 @@ img { max-width: 100%; } small { color: #777; } .warning { color: #a40000; }
 </style>
 <h1>{{ title }}</h1>
 {% for picture in pictures %}<img alt="{{ picture.title }}" src="data:image/svg+xml;base64,{{ picture.encoded }}">
-{% endfor %}<div class="wide"><table>
+{% endfor %}{% if rows %}<div class="wide"><table>
 <tr>{% for cell in header %}<th>{{ cell }}</th>{% endfor %}</tr>
 {% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>
 {% for note in notes %}<p>{{ note }}</p>
-{% endfor %}{% for section in frequency %}<h2>{{ section.title }}</h2>
+{% endfor %}{% endif %}{% if transfer_rows %}<h2>Transfer</h2>
+<div class="wide"><table>
+<tr>{% for cell in transfer_header %}<th>{{ cell }}</th>{% endfor %}</tr>
+{% for row in transfer_rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</table></div>
+{% for note in transfer_notes %}<p>{{ note }}</p>
+{% endfor %}{% endif %}{% for section in frequency %}<h2>{{ section.title }}</h2>
 <p>{% for line in section.lines %}{{ line }}<br>
 {% endfor %}</p>
 {% if section.picture %}
@@ -78,6 +85,7 @@ def html_page(
     hashtags: Sequence[HashtagSection] = (),
     curves: Sequence[CurveSection] = (),
     frequency: Sequence[FrequencySection] = (),
+    transfers: Sequence[TransferLine] = (),
 ) -> str:
     """The page; all texts are escaped.
 
@@ -90,10 +98,12 @@ def html_page(
         hashtags: the labels that were learnt from hashtags.
         curves: how the trainings went.
         frequency: accuracy by class frequency in D.
+        transfers: what was reached on other datasets.
     """
     import jinja2
 
     header, rows = table(lines, speed=speeds is not None)
+    transfer_header, transfer_rows = transfer_table(transfers)
     template = jinja2.Environment(autoescape=True).from_string(TEMPLATE)
     return template.render(
         title=title,
@@ -101,6 +111,9 @@ def html_page(
         rows=rows,
         notes=notes(lines, speeds),
         pictures=pictures,
+        transfer_header=transfer_header,
+        transfer_rows=transfer_rows,
+        transfer_notes=transfer_notes(transfers),
         hashtags=hashtags,
         hashtag_header=HEADER,
         sections=sections,

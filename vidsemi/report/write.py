@@ -20,7 +20,8 @@ from vidsemi.report.selections import selection_sections, selections_markdown
 from vidsemi.report.speed import measure_speeds
 from vidsemi.report.summary import Line, mark_fronts, summarize
 from vidsemi.report.table import markdown, notes
-from vidsemi.results import read_results
+from vidsemi.report.transfer import transfer_csv, transfer_lines, transfer_markdown, transfer_notes, transfer_records
+from vidsemi.results import is_transfer, read_results
 
 if TYPE_CHECKING:
     from vidsemi.config import Machine
@@ -48,7 +49,7 @@ def write_report(
         runs: run directories, none twice; with more than one, students carry the name of their run.
         output: where the files go.
         machine: measure how fast the networks are on it; nothing is measured without.
-        paper: put the rows of the paper's Table 7 beside the runs'.
+        paper: put the rows of the paper's Table 7 beside the runs', and of Table 8 beside their transfers.
 
     Raises:
         UserError: a run has no results, or the machine not the device that is asked for.
@@ -58,23 +59,28 @@ def write_report(
     prepare_target(output / "results.md")
     lines, speeds = measure_speeds(lines, machine) if machine else (lines, None)
     lines = mark_fronts([*lines, *(paper_lines() if paper else [])])
-    measured = speeds is not None
-    table = markdown(lines, speeds)
+    measured, transfers = speeds is not None, transfer_lines(named, paper=paper)
+    table = (markdown(lines, speeds) if lines else "") + transfer_markdown(transfers)
     frequency = frequency_sections(named)
     by_group = [record for section in frequency for record in section.records]
     document = {
         "lines": records(lines, speed=measured),
         "speed": asdict(speeds.setting) if speeds else None,
-        "notes": notes(lines, speeds),
+        "notes": notes(lines, speeds) if lines else [],
         "class_frequency": by_group,
+        "transfer": transfer_records(transfers),
+        "transfer_notes": transfer_notes(transfers) if transfers else [],
     }
     title = ", ".join(named)
     sections, labels, curves = selection_sections(named), hashtag_sections(named), curve_sections(named)
-    pictures = [Picture("accuracy_flops", "top-1 accuracy against multiply-adds", plot_accuracy(lines, FLOPS, "svg"))]
-    write_bytes(output / "accuracy_flops.png", plot_accuracy(lines, FLOPS, "png"))
-    if measured:
-        pictures.append(Picture("accuracy_speed", "top-1 accuracy against speed", plot_accuracy(lines, SPEED, "svg")))
-        write_bytes(output / "accuracy_speed.png", plot_accuracy(lines, SPEED, "png"))
+    pictures = []
+    for name, about, axis in (("accuracy_flops", "multiply-adds", FLOPS), ("accuracy_speed", "speed", SPEED)):
+        if lines and (measured or axis is FLOPS):
+            pictures.append(Picture(name, f"top-1 accuracy against {about}", plot_accuracy(lines, axis, "svg")))
+            write_bytes(output / f"{name}.png", plot_accuracy(lines, axis, "png"))
+        else:  # of an earlier report, whose table is gone
+            for kind in ("svg", "png"):
+                (output / f"{name}.{kind}").unlink(missing_ok=True)
     of_runs = [section.picture for section in frequency if section.picture]
     of_runs += [section.picture for section in curves]
     for picture in [*pictures, *of_runs]:
@@ -86,8 +92,14 @@ def write_report(
         f"{selections_markdown(sections)}{curves_markdown(curves)}",
     )
     write_text(output / "results.csv", csv_text(lines, speed=measured))
+    if transfers:
+        write_text(output / "transfer.csv", transfer_csv(transfers))
+    else:
+        (output / "transfer.csv").unlink(missing_ok=True)
     write_json(output / "report.json", document)
-    page = html_page(title, lines, pictures, sections, speeds, labels, curves, frequency)
+    page = html_page(
+        title, lines, pictures, sections, speeds, labels, curves=curves, frequency=frequency, transfers=transfers
+    )
     write_text(output / "report.html", page)
     if by_group:
         write_text(output / f"{FREQUENCY_FILES}.csv", as_csv(FREQUENCY_COLUMNS, by_group))
@@ -97,17 +109,15 @@ def write_report(
     for file in [*output.glob(f"{FILES}*.svg"), *output.glob(f"{FREQUENCY_FILES}*.svg")]:
         if file.name not in named_now:  # an earlier report may have had more runs
             file.unlink()
-    if not measured:  # of an earlier report, whose table is gone
-        for kind in ("svg", "png"):
-            (output / f"accuracy_speed.{kind}").unlink(missing_ok=True)
     return Written(table, document)
 
 
 def _lines(runs: Mapping[str, Path]) -> list[Line]:
-    """The lines of all runs, each student with the name of its run where there are several."""
+    """The lines of all runs on the test set of D, each student with the name of its run where there are several."""
     lines = []
     for name, run in runs.items():
-        lines += summarize(read_results(run), name, run, prefix=f"{name}/" if len(runs) > 1 else "")
+        rows = [row for row in read_results(run) if not is_transfer(row)]
+        lines += summarize(rows, name, run, prefix=f"{name}/" if len(runs) > 1 else "")
     return lines
 
 

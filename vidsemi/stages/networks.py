@@ -89,6 +89,17 @@ def check_network(spec: NetworkSpec) -> None:
             raise UserError(f"{spec.model} puts out {what} for {many} clips, not ({many}, {len(spec.classes)} classes)")
 
 
+def check_features(spec: NetworkSpec) -> None:
+    """Find out whether a network gives features of the layer before its head.
+
+    Raises:
+        UserError: it does not.
+    """
+    from vidsemi.models import headless
+
+    headless.check_features(spec.model, frames=spec.input.frames, size=spec.input.crop, args=spec.args)
+
+
 def begin_with(network: nn.Module, spec: NetworkSpec, weights: Weights) -> Loaded:
     """Load the weights that a network begins with, in place; a network on the meta device is only compared.
 

@@ -1,0 +1,11 @@
+"""`python tools/transfer.py …` is `vidsemi transfer …`, from a checkout."""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parent.parent)  # not this folder, whose select.py would hide Python's own
+
+from vidsemi.cli import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(main(["transfer", *sys.argv[1:]]))

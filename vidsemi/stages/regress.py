@@ -1,0 +1,124 @@
+"""The regressor stage: features of training and test set → accuracy of a logistic regressor, and a network with it."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vidsemi.config import FcOnly
+from vidsemi.engine import checkpoint
+from vidsemi.engine.checkpoint import NetworkSpec
+from vidsemi.engine.evaluate import accuracy, rank_of_label
+from vidsemi.engine.regressor import Regressor, fit_regressor
+from vidsemi.files import fingerprint_file
+from vidsemi.models.create import head_keys
+from vidsemi.models.flops import measure_cost
+from vidsemi.models.headless import head_name, linear_layer
+from vidsemi.stages.corpora import Corpora
+from vidsemi.stages.features import manifests_of, read_features
+from vidsemi.stages.groups import groups_of
+
+logger = logging.getLogger("vidsemi")
+
+WEIGHTS = "weights.pt"
+
+
+def regress_stage(
+    folder: Path,
+    *,
+    weights: Path,
+    features: Path,
+    splits: Sequence[Corpora],
+    number: int,
+    fc_only: FcOnly,
+    views: int,
+    seed: int,
+    title: str,
+) -> dict[str, Any]:
+    """Fit a regressor on the training set of a split and test it; leave the network with it as head as weights.pt.
+
+    A training example that could not be read is left out, a test example counts as wrong; both are counted.
+
+    Args:
+        folder: of the stage.
+        weights: of the network that gave the features.
+        features: folder of the features stage.
+        splits: training and test sets that that stage read.
+        number: of the one to learn and to test, from 0.
+        fc_only: how the regressor is fitted.
+        views: clips a video, whose features were averaged.
+        seed: of what is held out.
+        title: for messages.
+
+    Returns:
+        The figures of `evaluate_stage`, and train_read, train_total, c, held_out, held_out_top1, converged.
+
+    Raises:
+        UserError: too little of the training set can be read.
+    """
+    split = splits[number]
+    train, test = read_features(features, manifests_of(splits))[2 * number : 2 * number + 2]
+    labels = split.labeled.label_indices(split.classes, str(split.labeled.file))
+    there = ~np.isnan(train).any(axis=1) if train.size else np.zeros(len(train), bool)
+    if not there.all():
+        logger.warning(
+            "%s: only %d of %d training examples can be read; the others are left out", title, there.sum(), len(there)
+        )
+    regressor = fit_regressor(
+        train[there],
+        labels[there],
+        groups_of(split.labeled, fc_only.group)[there],
+        classes=len(split.classes),
+        c_values=fc_only.c_values,
+        share=fc_only.held_out,
+        max_iterations=fc_only.max_iterations,
+        seed=seed,
+        title=title,
+    )
+    network, spec = _with_regressor(weights, split.classes, regressor)
+    provenance = {"init_from": fingerprint_file(weights), "manifest": split.labeled.fingerprint, "c": regressor.c}
+    checkpoint.save_weights(folder / WEIGHTS, network, spec, provenance)
+    test_labels = split.test.label_indices(split.classes, str(split.labeled.file))
+    ranks = {
+        example_id: None if np.isnan(own).any() else rank_of_label(regressor.logits(own), int(label))
+        for example_id, (own, label) in enumerate(zip(test, test_labels, strict=True))
+    }
+    result = accuracy(ranks, test_labels)
+    if result.read < result.total:
+        logger.warning(
+            "%s: only %d of %d test examples can be read; the others count as wrong", title, result.read, result.total
+        )
+    cost = measure_cost(network, frames=spec.input.frames, size=spec.input.crop)
+    return {
+        **asdict(result),
+        "model": spec.model,
+        "views": views,
+        "frames": spec.input.frames,
+        "gmacs_per_video": cost.gmacs_per_view * views,
+        **asdict(cost),
+        "train_read": int(there.sum()),
+        "train_total": len(there),
+        "c": regressor.c,
+        "held_out": regressor.held_out,
+        "held_out_top1": {f"{c:g}": top1 for c, top1 in regressor.held_out_top1.items()},
+        "converged": regressor.converged,
+    }
+
+
+def _with_regressor(weights: Path, classes: list[str], regressor: Regressor) -> tuple[torch.nn.Module, NetworkSpec]:
+    """The network whose head the regressor is. Of an image it says what the regressor says of its features."""
+    before, spec = checkpoint.load_weights(weights)
+    keys = head_keys(spec.model, frames=spec.input.frames, args=spec.args)
+    spec = replace(spec, classes=classes)
+    network = spec.build()
+    kept = {name: value for name, value in before.state_dict().items() if name not in keys}
+    network.load_state_dict(kept, strict=False)
+    head = linear_layer(network, head_name(keys, network, spec.model))
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(regressor.weight))
+        head.bias.copy_(torch.from_numpy(regressor.bias))
+    return network, spec
