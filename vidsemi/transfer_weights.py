@@ -75,7 +75,7 @@ def _plan(weights: Path, config: TransferConfig) -> tuple[list[LoadedTarget], li
         seed=config.seed,
         folder=f"seed{config.seed}/{student}/{config.approach}",
         network=network,
-        input=Input(flip=config.flip, decoder=spec.input.decoder),
+        input=Input(flip=config.flip, crop_area=config.crop_area, decoder=spec.input.decoder),
         weights=str(weights.resolve()),
         identity={"weights": fingerprint_file(weights)},
     )

@@ -131,6 +131,7 @@ class Transfers:
             "labeled": identity["train"],
             "recipe": recipe.model_dump(),
             "flip": learnt.input.flip,
+            "crop_area": learnt.input.crop_area,
             "seed": learnt.seed,
         }
         trained = self.add(
