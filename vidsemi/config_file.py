@@ -45,8 +45,8 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
 def load_transfer_config(name: str, overrides: Sequence[str] = ()) -> TransferConfig:
     """Read and check the config of a transfer; arguments and errors as those of `load_config`.
 
-    Of a run's config the targets are taken, how clips are cut and flipped, `machine`, `log` and the first seed; the output is
-    the folder `transfer` in the run's.
+    Of a run's config the targets are taken, how clips are cut and flipped, `machine`, `log` and the first seed; the
+    output is the folder `transfer` in the run's.
     """
     file, values = _read(name, overrides)
     if "students" not in values:
