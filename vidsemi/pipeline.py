@@ -22,6 +22,7 @@ from vidsemi.plan import KINDS, Plan, Planner
 from vidsemi.results import read_results
 from vidsemi.run_directory import Stage, figures_of, is_done, locked, run_stage
 from vidsemi.stages.corpora import Corpora, load_corpora
+from vidsemi.stages.duplicate_checks import Check, check_duplicates, describe_checks, write_checks
 from vidsemi.steps import network_key
 
 logger = logging.getLogger("vidsemi")
@@ -186,11 +187,20 @@ def run(config: Config, until: str | None = None) -> list[dict[str, Any]]:
     output = Path(config.output)
     last = KINDS.index(until) if until else len(KINDS)
     with locked(output):
+        done_by_first(lambda: write_checks(output, duplicate_checks(plan.corpora)))
         for stage in plan.stages:
             if KINDS.index(stage.kind) <= last:
                 run_stage(output, stage)
                 done_by_first(lambda: write_json(output / "results.json", _rows(output, plan)))
         return done_by_first(lambda: _rows(output, plan))
+
+
+def duplicate_checks(corpora: Corpora) -> list[Check]:
+    """What is known of duplicates between what is trained on and what is tested on."""
+    manifests = corpora.by_name()
+    return check_duplicates(
+        {name: manifests[name] for name in ("labeled", "unlabeled", "weak")}, {"test": corpora.test}
+    )
 
 
 def _rows(output: Path, plan: Plan) -> list[dict[str, Any]]:
@@ -230,5 +240,9 @@ def check(config: Config) -> tuple[dict[str, Any], str]:
     lines = [f"{state:5}  {name}" for name, state in stages.items()]
     lines.append(f"{len(plan.corpora.classes)} classes; " + ", ".join(f"{size} {name}" for name, size in sizes.items()))
     lines.append(f"{free / 2**30:.1f} GiB free for {output}")
+    duplicates = duplicate_checks(plan.corpora)
+    said, warnings = describe_checks(duplicates)
+    lines += [*said, *warnings]
     document = {"output": config.output, "classes": len(plan.corpora.classes), **sizes, "free_bytes": free}
+    document["duplicates"] = [asdict(check) for check in duplicates]
     return {**document, "stages": stages}, "\n".join(lines)

@@ -6,6 +6,7 @@ from vidsemi import __version__
 from vidsemi.report.curves import HEADER as CURVE_HEADER
 from vidsemi.report.curves import CurveSection
 from vidsemi.report.drawing import Picture
+from vidsemi.report.duplicates import DuplicateNotes
 from vidsemi.report.hashtags import HEADER, HashtagSection
 from vidsemi.report.selections import SelectionSection
 from vidsemi.report.speed import Speeds
@@ -30,6 +31,8 @@ img { max-width: 100%; } small { color: #777; } .warning { color: #a40000; }
 {% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>
 {% for note in notes %}<p>{{ note }}</p>
+{% endfor %}{% for text in duplicates.said %}<p>{{ text }}</p>
+{% endfor %}{% for text in duplicates.warnings %}<p class="warning">{{ text }}</p>
 {% endfor %}{% for section in hashtags %}<h2>{{ section.title }}</h2>
 <p>{% for line in section.lines %}{{ line }}<br>
 {% endfor %}</p>
@@ -67,6 +70,7 @@ def html_page(
     speeds: Speeds | None = None,
     hashtags: Sequence[HashtagSection] = (),
     curves: Sequence[CurveSection] = (),
+    duplicates: DuplicateNotes | None = None,
 ) -> str:
     """The page; all texts are escaped.
 
@@ -78,6 +82,7 @@ def html_page(
         speeds: what the lines' speeds were measured with; None where they were not.
         hashtags: the labels that were learnt from hashtags.
         curves: how the trainings went.
+        duplicates: whether the test set was looked for in what is trained on.
     """
     import jinja2
 
@@ -94,6 +99,7 @@ def html_page(
         sections=sections,
         class_header=CLASS_HEADER,
         curves=curves,
+        duplicates=duplicates,
         curve_header=CURVE_HEADER,
         version=__version__,
     )

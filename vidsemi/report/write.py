@@ -9,6 +9,7 @@ from vidsemi.files import prepare_target, write_bytes, write_json, write_text
 from vidsemi.report.accuracy_plot import FLOPS, SPEED, plot_accuracy
 from vidsemi.report.curves import FILES, curve_sections, curves_markdown
 from vidsemi.report.drawing import Picture
+from vidsemi.report.duplicates import duplicate_notes
 from vidsemi.report.hashtags import hashtag_sections, hashtags_markdown
 from vidsemi.report.page import html_page
 from vidsemi.report.paper import paper_lines
@@ -56,11 +57,13 @@ def write_report(
     lines, speeds = measure_speeds(lines, machine) if machine else (lines, None)
     lines = mark_fronts([*lines, *(paper_lines() if paper else [])])
     measured = speeds is not None
-    table = markdown(lines, speeds)
+    duplicates = duplicate_notes(named)
+    table = markdown(lines, speeds) + duplicates.markdown()
     document = {
         "lines": records(lines, speed=measured),
         "speed": asdict(speeds.setting) if speeds else None,
         "notes": notes(lines, speeds),
+        "duplicates": duplicates.document(),
     }
     title = ", ".join(named)
     sections, labels, curves = selection_sections(named), hashtag_sections(named), curve_sections(named)
@@ -79,7 +82,7 @@ def write_report(
     )
     write_text(output / "results.csv", csv_text(lines, speed=measured))
     write_json(output / "report.json", document)
-    write_text(output / "report.html", html_page(title, lines, pictures, sections, speeds, labels, curves))
+    write_text(output / "report.html", html_page(title, lines, pictures, sections, speeds, labels, curves, duplicates))
     named_now = {f"{section.picture.name}.svg" for section in curves}
     for file in output.glob(f"{FILES}*.svg"):  # an earlier report may have had more runs
         if file.name not in named_now:
