@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from making import paths_of, write_video
+from making import paths_of
 from PIL import Image
 from result_rows import row
 from test_tar import write_tar
@@ -22,14 +22,27 @@ from vidsemi.media.hashes import hash_file
 from vidsemi.report.write import write_report
 from vidsemi.stages import hashes as hash_stage
 
-NUMBERS = range(3, 250, 13)  # of frames that look different from one another
+
+def spots(seed: int, size: int) -> Image.Image:
+    """Large soft spots, others for every seed."""
+    colours = np.random.default_rng(seed).integers(0, 256, (7, 7, 3), np.uint8)
+    return Image.fromarray(colours).resize((size, size), Image.Resampling.BICUBIC)
 
 
 def picture(file: Path, seed: int, size: int = 64, quality: int = 95) -> Path:
-    """A picture of large soft spots, another one for every seed."""
-    spots = np.random.default_rng(seed).integers(0, 256, (7, 7, 3), np.uint8)
     file.parent.mkdir(exist_ok=True)
-    Image.fromarray(spots).resize((size, size), Image.Resampling.BICUBIC).save(file, quality=quality)
+    spots(seed, size).save(file, quality=quality)
+    return file
+
+
+def video(file: Path, first_seed: int, size: int = 96, codec: str = "libx264") -> Path:
+    """20 frames of spots, which change after every fourth."""
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"
+        for number in range(20):
+            container.mux(stream.encode(av.VideoFrame.from_image(spots(first_seed + number // 4, size))))
+        container.mux(stream.encode(None))
     return file
 
 
@@ -47,15 +60,15 @@ def went(folder: Path) -> list[dict[str, str]]:
 @pytest.fixture
 def corpus(tmp_path: Path, write_csv: Callable[..., Path]) -> Path:
     """Pictures and videos, some of them copies of one another or of those of a test set, and files that are neither."""
-    test = [picture(tmp_path / "test" / "0.png", 0), write_video(tmp_path / "test" / "v.mp4", NUMBERS, size=(96, 128))]
+    test = [picture(tmp_path / "test" / "0.png", 0), video(tmp_path / "test" / "v.mp4", 100)]
     copy = tmp_path / "u" / "copy.png"
     files = [
         picture(tmp_path / "u" / "new.png", 1),
         picture(tmp_path / "u" / "again.jpg", 1, quality=70),
         Path(shutil.copy(test[0], copy)),
         picture(tmp_path / "u" / "small.jpg", 0, size=48, quality=50),
-        write_video(tmp_path / "u" / "other.mp4", [255 - number for number in NUMBERS]),
-        write_video(tmp_path / "u" / "coded.avi", NUMBERS, codec="mpeg4", size=(48, 64)),
+        video(tmp_path / "u" / "other.mp4", 200),
+        video(tmp_path / "u" / "coded.avi", 100, 64, "mpeg4"),
         tmp_path / "u" / "broken.jpg",
         tmp_path / "u" / "black.png",
     ]
@@ -215,3 +228,13 @@ def test_real_files_are_known_when_coded_again(real_data: Path, tmp_path: Path):
     assert sum((a ^ b).bit_count() <= 6 for a, b in zip(one.frames, again.frames, strict=True)) >= 3
     assert all((a ^ b).bit_count() > 12 for a, b in zip(one.frames, other.frames, strict=True))
     assert len({one.content, other.content, again.content}) == 3
+
+
+@pytest.mark.parametrize("kind", ["one colour", "noise of a coder", "stripes"])
+def test_a_picture_of_nothing_is_no_evidence(kind: str):
+    frame = np.full((3, 32, 32), 90, np.uint8)
+    if kind == "noise of a coder":
+        frame += np.random.default_rng(0).integers(0, 4, frame.shape, np.uint8)
+    if kind == "stripes":
+        frame[..., ::4] = 200
+    assert hashes.perceptual_hash(frame) == 0

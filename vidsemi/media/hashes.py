@@ -20,6 +20,7 @@ from vidsemi.media.sources import locate
 
 SIDE = 32  # pixels of the square that `imagehash.phash` looks at
 FLAT = 3.0  # standard deviation of grey levels (0 to 255) below which there is nothing to see but the coding's noise
+FEWEST_BITS = 16  # set; a hash sets 32, those above the median, but where most frequencies are missing, as in stripes
 CONTENT_BYTES = 16  # of SHA-256: two of 1e12 files have the same with probability 1e-15
 METHOD = f"SHA-256; phash of imagehash, 64 bits, of {FRAMES} frames a video"
 
@@ -30,7 +31,7 @@ class FileHashes:
 
     Attributes:
         content: first bytes of the SHA-256 of its file, or of the member of its tar.
-        frames: perceptual hashes, one of an image and `FRAMES` of a video; 0 of a frame that is all of one colour.
+        frames: perceptual hashes, one of an image and `FRAMES` of a video; 0 of a frame with next to nothing in it.
             Empty if it does not decode.
         error: why it does not decode; None if it does.
     """
@@ -61,12 +62,13 @@ def perceptual_hash(frame: np.ndarray) -> int:
         frame: (3, 32, 32) uint8.
 
     Returns:
-        The hash; 0, which no other frame has, if it is all of one colour.
+        The hash; 0, which no other frame has, if there is next to nothing in it.
     """
     image = Image.fromarray(frame.transpose(1, 2, 0)).convert("L")
-    if np.asarray(image).std() < FLAT:
+    bits = imagehash.phash(image).hash
+    if np.asarray(image).std() < FLAT or bits.sum() < FEWEST_BITS:
         return 0
-    return int.from_bytes(np.packbits(imagehash.phash(image).hash).tobytes(), "big")
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
 def _spread(n: int) -> np.ndarray:
