@@ -128,6 +128,19 @@ def _parser() -> Parser:
     manifest.add_argument("--subset", choices=["train", "test"], help="which part of it (`hmdb51`, `cub200`)")
     manifest.add_argument("--split", type=int, choices=[1, 2, 3], default=1, help="number of the split (`hmdb51`)")
     manifest.add_argument("--vocabulary", type=Path, metavar="FILE", help="leave out examples without a tag of these")
+    manifest.add_argument(
+        "--exclude-duplicates-of",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="TEST",
+        help="leave out what test sets have",
+    )
+    manifest.add_argument("--exclude-duplicates", action="store_true", help="leave out what is in the corpus twice")
+    manifest.add_argument(
+        "--near-test", type=int, default=6, metavar="BITS", help="of 64, near what test sets have (6)"
+    )
+    manifest.add_argument("--near", type=int, default=2, metavar="BITS", help="of 64, near within the corpus (2)")
     manifest.add_argument("--verify", action="store_true", help="decode every file; write a table of what they are")
     _add_reading(manifest)
 

@@ -1,10 +1,12 @@
 """The targets of a config and their splits, read and checked before anything runs. Needs no torch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vidsemi.config import Data, Target
+from vidsemi.corpus.manifest import Manifest
 from vidsemi.stages.corpora import Corpora, load_corpora
+from vidsemi.stages.duplicate_checks import Check, check_duplicates
 from vidsemi.stages.groups import groups_of
 from vidsemi.steps import corpus_identity
 
@@ -45,6 +47,21 @@ def load_targets(targets: Iterable[Target]) -> list[LoadedTarget]:
                 groups_of(split.labeled, target.fc_only.group)
         loaded.append(LoadedTarget(target, splits))
     return loaded
+
+
+def duplicates_of_targets(learnt: Mapping[str, Manifest | None], targets: Iterable[LoadedTarget]) -> list[Check]:
+    """What is known of duplicates between the test set of each split and what is trained on before and for it.
+
+    Args:
+        learnt: what the networks were trained on before, by names in a config.
+        targets: that they go to.
+    """
+    checks = []
+    for loaded in targets:
+        for number, split in enumerate(loaded.splits, start=1):
+            name = f"{loaded.target.name}{f' split {number}' if len(loaded.splits) > 1 else ''}"
+            checks += check_duplicates({**learnt, "its own training set": split.labeled}, {name: split.test})
+    return checks
 
 
 def target_lines(targets: Iterable[LoadedTarget]) -> list[str]:

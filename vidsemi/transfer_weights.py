@@ -13,7 +13,8 @@ from vidsemi.files import fingerprint_file, write_json
 from vidsemi.launch import started_processes
 from vidsemi.results import is_transfer, read_results
 from vidsemi.run_directory import Stage, is_done, locked, run_stage
-from vidsemi.targets import LoadedTarget, load_targets, target_lines
+from vidsemi.stages.duplicate_checks import describe_checks, write_checks
+from vidsemi.targets import LoadedTarget, duplicates_of_targets, load_targets, target_lines
 from vidsemi.transfers import Learnt, Transfer, Transfers, transfer_rows
 
 logger = logging.getLogger("vidsemi")
@@ -33,9 +34,10 @@ def transfer(weights: Path, config: TransferConfig) -> list[dict[str, Any]]:
         UserError: weights, data or output are not as they should be.
     """
     with first_before_others():
-        _, stages, transfers = _plan(weights, config)
+        targets, stages, transfers = _plan(weights, config)
     output = Path(config.output)
     with locked(output):
+        done_by_first(lambda: write_checks(output, duplicates_of_targets({}, targets)))
         for stage in stages:
             run_stage(output, stage)
             done_by_first(lambda: write_json(output / "results.json", _rows(output, transfers)))
@@ -50,8 +52,11 @@ def check_transfer(weights: Path, config: TransferConfig) -> tuple[dict[str, Any
     """
     targets, stages, _ = _plan(weights, config)
     states = {stage.name: "done" if is_done(Path(config.output), stage) else "to do" for stage in stages}
-    lines = [*(f"{state:5}  {name}" for name, state in states.items()), *target_lines(targets)]
-    return {"output": config.output, "stages": states}, "\n".join(lines)
+    duplicates = duplicates_of_targets({}, targets)  # what the weights learnt from before is not known here
+    said, warnings = describe_checks(duplicates)
+    lines = [*(f"{state:5}  {name}" for name, state in states.items()), *target_lines(targets), *said, *warnings]
+    document = {"output": config.output, "stages": states, "duplicates": [asdict(check) for check in duplicates]}
+    return document, "\n".join(lines)
 
 
 def _plan(weights: Path, config: TransferConfig) -> tuple[list[LoadedTarget], list[Stage], list[Transfer]]:

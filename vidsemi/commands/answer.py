@@ -42,6 +42,8 @@ def check_limits(options: argparse.Namespace) -> None:
         "size": (1, 1e4),
         "stride": (1, 1e4),
         "min_examples": (0, 1e12),
+        "near_test": (0, 16),
+        "near": (0, 16),
     }
     for name, (least, most) in limits.items():
         value = getattr(options, name, None)

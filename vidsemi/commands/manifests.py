@@ -19,6 +19,9 @@ def manifest(options: argparse.Namespace) -> Answer:
     check_limits(options)
     if options.output is None and not (options.verify and options.format == "table" and options.files):
         raise UserError("--output M is needed; only `manifest table FILE --verify` can do without")
+    excludes = options.exclude_duplicates or options.exclude_duplicates_of
+    if options.output is None and excludes:
+        raise UserError("--output M is needed: the manifest without duplicates")
     if len(options.files) > 1 and options.format != "tar":
         raise UserError(f"the format {options.format} takes one file, not {len(options.files)}")
     if options.vocabulary is not None and options.format not in WITH_HASHTAGS:
@@ -28,13 +31,15 @@ def manifest(options: argparse.Namespace) -> Answer:
         from vidsemi.corpus.manifest import check_suffix
         from vidsemi.files import keep_inputs, prepare_target
 
-        keep_inputs(options.output, options.vocabulary)
+        keep_inputs(options.output, options.vocabulary, *options.exclude_duplicates_of)
         check_suffix(options.output)  # before long reading
         prepare_target(options.output)
     if options.output is None:
         document, text = {"manifest": str(file)}, ""
+    elif excludes:
+        document, text = _without_duplicates(options, file)
     else:
-        document, text = _index_tars(options) if options.format == "tar" else _write_manifest(options, file)
+        document, text = _manifest(options, file)
     if not options.verify:
         return document, text
     from vidsemi.corpus.manifest import load_manifest
@@ -46,6 +51,32 @@ def manifest(options: argparse.Namespace) -> Answer:
     summary = verify_stage(corpus, table, workers=reader_count(options), seconds=options.seconds_per_file)
     text = "\n".join([*([text] if text else []), *summary.lines(), "", f"{table}: a row for each file"])
     return {**document, "files": str(table), **summary.document()}, text
+
+
+def _manifest(options: argparse.Namespace, file: Path | None) -> Answer:
+    return _index_tars(options) if options.format == "tar" else _write_manifest(options, file)
+
+
+def _without_duplicates(options: argparse.Namespace, file: Path | None) -> Answer:
+    """Write a manifest of all examples, <manifest>.all, and from it one without duplicates."""
+    from vidsemi.corpus.manifest import load_manifest
+
+    tests = [load_manifest(test) for test in options.exclude_duplicates_of]  # before long reading
+    everything = options.output.with_name(f"{options.output.stem}.all{options.output.suffix}")
+    document, text = _manifest(argparse.Namespace(**{**vars(options), "output": everything}), file)
+    from vidsemi.stages.duplicates import exclude_stage
+
+    summary = exclude_stage(
+        load_manifest(everything),
+        options.output,
+        tests=tests,
+        distance=options.near_test,
+        within=options.near if options.exclude_duplicates else None,
+        workers=reader_count(options),
+        seconds=options.seconds_per_file,
+    )
+    document = {**document, "all": str(everything), "manifest": str(options.output), "examples": summary.examples}
+    return {**document, "duplicates": summary.document()}, "\n".join([text, *summary.lines()])
 
 
 def _write_manifest(options: argparse.Namespace, file: Path | None) -> Answer:

@@ -6,6 +6,7 @@ from vidsemi import __version__
 from vidsemi.report.curves import HEADER as CURVE_HEADER
 from vidsemi.report.curves import CurveSection
 from vidsemi.report.drawing import Picture
+from vidsemi.report.duplicates import DuplicateNotes
 from vidsemi.report.frequency_sections import FrequencySection
 from vidsemi.report.hashtags import HEADER, HashtagSection
 from vidsemi.report.selections import SelectionSection
@@ -32,7 +33,9 @@ img { max-width: 100%; } small { color: #777; } .warning { color: #a40000; }
 {% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>
 {% for note in notes %}<p>{{ note }}</p>
-{% endfor %}{% endif %}{% if transfer_rows %}<h2>Transfer</h2>
+{% endfor %}{% endif %}{% for text in duplicates.said %}<p>{{ text }}</p>
+{% endfor %}{% for text in duplicates.warnings %}<p class="warning">{{ text }}</p>
+{% endfor %}{% if transfer_rows %}<h2>Transfer</h2>
 <div class="wide"><table>
 <tr>{% for cell in transfer_header %}<th>{{ cell }}</th>{% endfor %}</tr>
 {% for row in transfer_rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
@@ -86,6 +89,7 @@ def html_page(
     curves: Sequence[CurveSection] = (),
     frequency: Sequence[FrequencySection] = (),
     transfers: Sequence[TransferLine] = (),
+    duplicates: DuplicateNotes | None = None,
 ) -> str:
     """The page; all texts are escaped.
 
@@ -99,6 +103,7 @@ def html_page(
         curves: how the trainings went.
         frequency: accuracy by class frequency in D.
         transfers: what was reached on other datasets.
+        duplicates: whether the test set was looked for in what is trained on.
     """
     import jinja2
 
@@ -119,6 +124,7 @@ def html_page(
         sections=sections,
         class_header=CLASS_HEADER,
         curves=curves,
+        duplicates=duplicates,
         curve_header=CURVE_HEADER,
         frequency=frequency,
         version=__version__,

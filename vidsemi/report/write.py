@@ -9,6 +9,7 @@ from vidsemi.files import prepare_target, write_bytes, write_json, write_text
 from vidsemi.report.accuracy_plot import FLOPS, SPEED, plot_accuracy
 from vidsemi.report.curves import FILES, curve_sections, curves_markdown
 from vidsemi.report.drawing import Picture
+from vidsemi.report.duplicates import duplicate_notes
 from vidsemi.report.frequency_sections import COLUMNS as FREQUENCY_COLUMNS
 from vidsemi.report.frequency_sections import FILES as FREQUENCY_FILES
 from vidsemi.report.frequency_sections import frequency_markdown, frequency_sections
@@ -60,13 +61,15 @@ def write_report(
     lines, speeds = measure_speeds(lines, machine) if machine else (lines, None)
     lines = mark_fronts([*lines, *(paper_lines() if paper else [])])
     measured, transfers = speeds is not None, transfer_lines(named, paper=paper)
-    table = (markdown(lines, speeds) if lines else "") + transfer_markdown(transfers)
+    duplicates = duplicate_notes(named)
+    table = (markdown(lines, speeds) if lines else "") + duplicates.markdown() + transfer_markdown(transfers)
     frequency = frequency_sections(named)
     by_group = [record for section in frequency for record in section.records]
     document = {
         "lines": records(lines, speed=measured),
         "speed": asdict(speeds.setting) if speeds else None,
         "notes": notes(lines, speeds) if lines else [],
+        "duplicates": duplicates.document(),
         "class_frequency": by_group,
         "transfer": transfer_records(transfers),
         "transfer_notes": transfer_notes(transfers) if transfers else [],
@@ -98,7 +101,16 @@ def write_report(
         (output / "transfer.csv").unlink(missing_ok=True)
     write_json(output / "report.json", document)
     page = html_page(
-        title, lines, pictures, sections, speeds, labels, curves=curves, frequency=frequency, transfers=transfers
+        title,
+        lines,
+        pictures,
+        sections,
+        speeds,
+        labels,
+        curves=curves,
+        frequency=frequency,
+        transfers=transfers,
+        duplicates=duplicates,
     )
     write_text(output / "report.html", page)
     if by_group:

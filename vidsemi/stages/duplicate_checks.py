@@ -1,0 +1,120 @@
+"""Whether corpora were held against test sets before a run began, as the records beside their manifests say."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vidsemi.corpus.manifest import Manifest
+from vidsemi.files import write_json
+
+FORMAT = 1
+FILE = "duplicates.json"  # in a run's directory
+PER_MANIFEST = ".duplicates.json"  # beside a manifest, in the place of its suffix
+
+
+def record_file(manifest: Path) -> Path:
+    """Where it stands what a manifest was held against."""
+    return manifest.with_suffix(PER_MANIFEST)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A corpus and a test set.
+
+    Attributes:
+        corpus: what the config calls it.
+        manifest: its file.
+        test: what the config calls the test set.
+        test_manifest: its file.
+        found: what was found when they were held against each other; None if they were not, or have changed since.
+            Its keys are those of `vidsemi.stages.duplicates.Checked`, and `corpus_unread`.
+    """
+
+    corpus: str
+    manifest: str
+    test: str
+    test_manifest: str
+    found: dict[str, Any] | None
+
+
+def check_duplicates(corpora: Mapping[str, Manifest | None], tests: Mapping[str, Manifest]) -> list[Check]:
+    """What is known of every corpus and test set, by their names in a config; a corpus of two names counts once."""
+    names: dict[Path, list[str]] = {}
+    manifests: dict[Path, Manifest] = {}
+    for name, manifest in corpora.items():
+        if manifest is not None:
+            names.setdefault(manifest.file, []).append(name)
+            manifests[manifest.file] = manifest
+    return [
+        Check(" and ".join(names[file]), str(file), test, str(tests[test].file), _found(manifests[file], tests[test]))
+        for file in names
+        for test in tests
+    ]
+
+
+def _found(corpus: Manifest, test: Manifest) -> dict[str, Any] | None:
+    try:
+        record = json.loads(record_file(corpus.file).read_text(encoding="utf-8"))
+        if record["format"] != FORMAT or record["manifest"] != corpus.fingerprint:
+            return None
+        return next(
+            {**{name: one[name] for name in ("distance", "exact", "near", "unread")}, "corpus_unread": record["unread"]}
+            for one in record["checked"]
+            if one["fingerprint"] == test.fingerprint
+        )
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):  # there is no such record
+        return None
+
+
+def write_checks(output: Path, checks: Sequence[Check]) -> None:
+    """Keep what is known in a run's directory."""
+    write_json(output / FILE, {"format": FORMAT, "checks": [asdict(check) for check in checks]})
+
+
+def read_checks(output: Path) -> list[Check] | None:
+    """What a run's directory says; None if it says nothing, as those of older versions."""
+    try:
+        document = json.loads((output / FILE).read_text(encoding="utf-8"))
+        return [Check(**check) for check in document["checks"]] if document["format"] == FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def describe_checks(checks: Sequence[Check] | None) -> tuple[list[str], list[str]]:
+    """What was checked, and warnings of what was not, in words."""
+    if checks is None:
+        return [], ["It is not known whether the corpora were checked for duplicates of the test set."]
+    said: list[str] = []
+    unchecked: dict[str, list[Check]] = {}  # by the names of corpora
+    for test in dict.fromkeys(check.test for check in checks):
+        those = [check for check in checks if check.test == test]
+        known = "; ".join(f"{check.corpus} ({_in_words(check.found)})" for check in those if check.found is not None)
+        if known:
+            said.append(f"Checked for duplicates of {_set(test)}: {known}.")
+        without = [check for check in those if check.found is None]
+        if without:
+            unchecked.setdefault(", ".join(check.corpus for check in without), []).append(without[0])
+    warnings = [
+        f"NOT checked for duplicates of {', '.join(_set(check.test) for check in firsts)}: {corpora}. A student that has "
+        f"seen the test set proves nothing: vidsemi manifest table {firsts[0].manifest} --exclude-duplicates-of "
+        f"{' '.join(check.test_manifest for check in firsts)} --output …"
+        for corpora, firsts in unchecked.items()
+    ]
+    return said, warnings
+
+
+def _set(test: str) -> str:
+    return "the test set" if test == "test" else f"the test set of {test}"
+
+
+def _in_words(found: Mapping[str, Any]) -> str:
+    text = f"{found['exact'] + found['near']} removed: {found['exact']} exact, {found['near']} near"
+    text += f", up to {found['distance']} of 64 bits"
+    lost = [
+        f"{found[key]} {whose} do not decode"
+        for key, whose in (("corpus_unread", "of its examples"), ("unread", "of the test set"))
+        if found[key]
+    ]
+    return "; ".join([text, *lost])
