@@ -12,9 +12,7 @@ import numpy as np
 from vidsemi.corpus.near import first_stay, near_pairs
 
 FRAMES = 5  # of a video that are hashed
-FRAMES_ALIKE = (
-    3  # of these that make videos near duplicates: a cut that falls on another side of two frames is no matter
-)
+FRAMES_ALIKE = 3  # of these make videos near duplicates: two may be black, or lie on the other side of a cut
 KINDS = ("exact", "near")
 
 

@@ -97,8 +97,8 @@ def describe_checks(checks: Sequence[Check] | None) -> tuple[list[str], list[str
         if without:
             unchecked.setdefault(", ".join(check.corpus for check in without), []).append(without[0])
     warnings = [
-        f"NOT checked for duplicates of {', '.join(_set(check.test) for check in firsts)}: {corpora}. A student that has "
-        f"seen the test set proves nothing: vidsemi manifest table {firsts[0].manifest} --exclude-duplicates-of "
+        f"NOT checked for duplicates of {', '.join(_set(check.test) for check in firsts)}: {corpora}. A student that "
+        f"has seen the test set proves nothing: vidsemi manifest table {firsts[0].manifest} --exclude-duplicates-of "
         f"{' '.join(check.test_manifest for check in firsts)} --output …"
         for corpora, firsts in unchecked.items()
     ]
