@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from making import write_video
+from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -145,3 +147,33 @@ def weights(tmp_path: Path) -> Path:
     torch.nn.init.normal_(network.fc.weight, std=2.0)
     save_weights(tmp_path / "weights.pt", network, spec, {})
     return tmp_path / "weights.pt"
+
+
+@pytest.fixture
+def colors(tmp_path: Path) -> Path:
+    """Red, green and blue images with noise, 6 a class to train on and 3 to test, as manifests."""
+    rng = np.random.default_rng(0)
+    for name, number in (("train", 6), ("test", 3)):
+        rows = ["path,label"]
+        for color, channel in (("blue", 2), ("green", 1), ("red", 0)):
+            for index in range(number):
+                pixels = rng.integers(0, 200, (24, 30, 3), dtype=np.uint8)
+                pixels[..., channel] = np.minimum(pixels[..., channel].astype(int) + 150, 255)
+                file = tmp_path / f"{name}_{color}{index}.png"
+                Image.fromarray(pixels).save(file)
+                rows.append(f"{file.name},{color}")
+        (tmp_path / f"{name}.csv").write_text("\n".join(rows))
+    return tmp_path
+
+
+@pytest.fixture
+def config_of(tmp_path: Path) -> Callable[..., Path]:
+    """Write the config of a transfer with a target."""
+
+    def written(target: str, name: str = "transfer.yaml") -> Path:
+        (tmp_path / name).write_text(
+            f"output: {tmp_path / 'moved'}\nmachine: {{device: cpu, workers: 0}}\ntransfer:\n  - {target}\n"
+        )
+        return tmp_path / name
+
+    return written

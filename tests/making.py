@@ -160,3 +160,8 @@ def spec_for(model: str, classes: int, frames: int | None = None, **args: Any) -
 
     names = [f"class {number}" for number in range(classes)]
     return network_spec(Network(model=model, frames=frames, args=args), Input(), names)
+
+
+def shapes_target(shapes: Path, more: str = "protocols: [fc_only]") -> str:
+    """A target of a transfer: the made clips themselves."""
+    return f"{{name: shapes, train: {shapes}/labeled.csv, test: {shapes}/test.csv, views: 2, {more}}}"
