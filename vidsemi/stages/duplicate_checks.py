@@ -69,8 +69,9 @@ def _found(corpus: Manifest, test: Manifest) -> dict[str, Any] | None:
 
 
 def write_checks(output: Path, checks: Sequence[Check]) -> None:
-    """Keep what is known in a run's directory."""
-    write_json(output / FILE, {"format": FORMAT, "checks": [asdict(check) for check in checks]})
+    """Keep what is known in a run's directory; nothing is written if it is known there already."""
+    if read_checks(output) != list(checks):
+        write_json(output / FILE, {"format": FORMAT, "checks": [asdict(check) for check in checks]})
 
 
 def read_checks(output: Path) -> list[Check] | None:
