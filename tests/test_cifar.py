@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vidsemi.corpus.cifar import CIFAR10, CIFAR100, load_pickle, read_cifar
+from vidsemi.corpus.array_pickle import load_pickle
+from vidsemi.corpus.cifar import CIFAR10, CIFAR100, read_cifar
 from vidsemi.corpus.formats import Found
 from vidsemi.corpus.manifest import Manifest, load_manifest
 from vidsemi.corpus.withhold import withhold_labels
@@ -42,7 +43,7 @@ def python2_pickle(data: np.ndarray | None, **lists: list) -> bytes:
         content = b"T" + struct.pack("<i", data.nbytes) + data.tobytes()
         out += b"(K\x01" + shape + b"\x86" + kind + b"K\0tb" + b"\x89" + content + b"tb"
     for name, values in lists.items():
-        items = b"".join(text(one) if isinstance(one, str) else b"K" + bytes([one]) for one in values)
+        items = b"".join(text(one) if isinstance(one, str) else pickle.dumps(one, 2)[2:-1] for one in values)
         out += text(name) + b"](" + items + b"e"
     return out + b"u."
 
@@ -176,25 +177,57 @@ class Evil:
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_pickle_that_runs_something_is_refused(protocol: int, tmp_path: Path):
-    for content in (Evil(), {"data": Evil()}, {"data": np.array([Evil()], object)}):
+    asks = r"it asks for (__builtin__|builtins)\.exec, which no file"
+    other = r"which no file of CIFAR does"
+    for content, reason in ((Evil(), asks), ({"data": Evil()}, asks), ({"data": np.array([Evil()], object)}, other)):
         (tmp_path / "train").write_bytes(pickle.dumps(content, protocol))
-        with pytest.raises(UserError, match=r"it asks for (__builtin__|builtins)\.exec, which no file of CIFAR does"):
+        with pytest.raises(UserError, match=reason):
             load_pickle(tmp_path / "train")
 
 
-@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("protocol", [3, 4])
 def test_pickles_of_python_3_are_read(protocol: int, tmp_path: Path):
-    content = {"data": images(0, 2)[0], "labels": [0, 1], "raw": b"\xe9"}
+    content = {"data": images(0, 2)[0], "labels": [0, 1]}
     (tmp_path / "train").write_bytes(pickle.dumps(content, protocol))
     read = load_pickle(tmp_path / "train")
-    assert np.array_equal(read["data"], content["data"]) and read["raw"] == b"\xe9"
+    assert np.array_equal(read["data"], content["data"]) and read["labels"] == [0, 1]
+
+
+ARRAY = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85" + text("b") + b"\x87R"
+BYTES = b"cnumpy\ndtype\n" + text("u1") + b"K\0K\x01\x87R"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"cnumpy\ndtype\n" + text("V8") + b"\x85R", "something other than bytes"),
+        (b"cnumpy\ndtype\n" + text("O") + b"\x85R", "something other than bytes"),
+        (ARRAY + b"(K\x01K\x02\x85" + b"Nb"[:1] + b"\x89" + text("ab") + b"tb", "something other than bytes"),
+        (ARRAY + b"(K\x01K\x63\x85" + BYTES + b"\x89U\x02abtb", "cannot reshape"),
+        (b"cnumpy\nndarray\n(J\x80\x96\x98\0M\0\x0ct" + text("u1") + b"\x86R", "no images under 'data'"),
+        (b"cnumpy\ndtype\n}" + text("_make") + b"Nsb", "changes what it names"),
+        (b"r\xff\xff\xff\xffN", "no images under 'data'"),  # a memo place that would take 64 GB in a list
+        (b"\x96" + b"\xff" * 6 + b"\0\0", "is damaged"),  # a bytearray of 281 TB
+    ],
+)
+def test_a_pickle_that_is_forged_is_a_line(value: bytes, reason: str, tmp_path: Path):
+    """Arrays of types that point elsewhere, of more than the file holds, changed stand-ins, made-up sizes."""
+    folder = write_cifar10(tmp_path / "cifar-10-batches-py")
+    (folder / "data_batch_1").write_bytes(b"\x80\x02}(" + text("data") + value + text("labels") + b"]u.")
+    with pytest.raises(UserError, match=reason):
+        read_cifar(folder, CIFAR10)
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"", "is no pickle of arrays, or is damaged"),
-        (python2_pickle(*images(0, 3)[:1], labels=[0, 1, 2])[:-500], "data_batch_1"),
+        (
+            python2_pickle(*images(0, 3)[:1], labels=[0, 1, 2])[:-500],
+            "data_batch_1 is no pickle of arrays, or is damaged",
+        ),
+        (python2_pickle(None, labels=[0]), "has no images under 'data'"),
+        (python2_pickle(images(0, 3)[0], labels=[0, 1, -(2**70)]), "has no class for each of its 3 images"),
         (pickle.dumps([1, 2]), "holds a list, not the dict"),
         (pickle.dumps({"labels": []}, 2), "has no images under 'data'"),
         (python2_pickle(images(0, 3)[0][:, :99], labels=[0, 1, 2]), "has no images under 'data'"),
@@ -219,11 +252,20 @@ def test_what_is_missing_is_a_line(tmp_path: Path, prepare: Prepare):
         prepare("cifar10", "--source", tmp_path)
     with pytest.raises(UserError, match="has neither files of CIFAR, such as train, nor folders train and test"):
         prepare("cifar100", "--source", tmp_path)
+    with pytest.raises(UserError, match="--seed is -1"):
+        prepare("cifar10", "--source", tmp_path, "--seed=-1")
+    (folder / "data_batch_3.bin").write_bytes(bytes(3073))
+    (folder / "test_batch.bin").write_bytes(b"")
+    with pytest.raises(UserError, match="the test split has no images"):
+        prepare("cifar10", "--source", tmp_path)
     with pytest.raises(UserError, match="--labeled is -1"):
         prepare("cifar10", "--source", tmp_path, "--labeled=-1")
 
 
 @pytest.mark.parametrize(("labeled", "why"), [(0, "at least 1"), (3, "fewer than 3"), (2, "none is left unlabelled")])
 def test_splits_that_cannot_be_made(labeled: int, why: str):
+    found = Found(columns={"path": list("abc"), "label": list("xxx")}, missing=["d"], missing_are="files are odd")
+    kept, _ = withhold_labels(found, 1, 0)
+    assert (kept.missing, kept.missing_are) == (["d"], "files are odd")
     with pytest.raises(UserError, match=why):
         withhold_labels(Found(columns={"path": ["a", "b"], "label": ["x", "x"]}), labeled, 0)

@@ -152,6 +152,16 @@ def test_only_ten_crops_make_another_stage(tiny_config: Callable[..., Path]):
     assert {one["crops"] for one in settings("score.crops=10", "evaluate.crops=10")} == {10}
 
 
+def test_only_crops_of_random_size_make_another_training(tiny_config: Callable[..., Path]):
+    """The keys by which earlier versions knew what a network takes in."""
+
+    def taken(*words: str) -> dict:
+        return preflight(load_config(str(tiny_config()), list(words))).stages[0].settings["input"]
+
+    assert taken().keys() == {"stride", "resize", "crop", "flip", "mean", "std", "decoder"}
+    assert taken("input.crop_area=[0.5,1]")["crop_area"] == [0.5, 1.0]
+
+
 def test_commands(images: Path, weights: Path, capsys: pytest.CaptureFixture):
     words = ["--weights", str(weights), "--workers", "0", "--device", "cpu", "--json"]
     assert cli.main(["evaluate", "--manifest", str(images), "--crops", "10", *words]) == 0

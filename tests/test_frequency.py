@@ -182,7 +182,7 @@ def test_what_is_not_known_is_named_and_costs_nothing_else(run: Path):
         "classes.csv cannot be read: No such file",
         "classes.csv is no table of classes",
         "<b> (supervised, seed 1): tested by a version that did not write it",
-        "other (supervised, seed 0): of another D or test set",
+        "other (supervised, seed 0): of another D or test set than the first student",
         "none (supervised, seed 0): seed0/none/supervised/evaluate/classes.csv does not tell the examples in D",
         "; and 3 more (to have it,",
     ):
@@ -190,6 +190,14 @@ def test_what_is_not_known_is_named_and_costs_nothing_else(run: Path):
     (section,) = frequency_sections({"run": write_rows(run, rows[-3:])})
     assert len(section.lines) == 1 and not section.rows and section.picture is None
     assert frequency_sections({"run": write_rows(run, [])}) == []
+
+
+def test_a_teacher_that_was_tested_before_d_grew_hides_no_student(run: Path):
+    rows = json.loads((run / "results.json").read_text())
+    rows[0] = result_of(run, "teacher", "teacher", 0, [1] * 7, [1.0] * 7)
+    (section,) = frequency_sections({"run": write_rows(run, rows)})
+    assert [cells[1] for cells in section.rows] == ["supervised", "semi_supervised"]
+    assert "teacher (teacher, seed 0): of another D or test set than the first student" in section.lines[-1]
 
 
 def test_the_report_has_it_in_all_its_formats(run: Path):

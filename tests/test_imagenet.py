@@ -61,6 +61,12 @@ def test_labels_of_the_localisation_challenge(prepare: Prepare):
     Path("LOC_val_solution.csv").write_text("\n".join(["ImageId,PredictionString", *lines, "gone,n01440764 1 1 1 1"]))
     assert sorted(prepare("--val-labels", "LOC_val_solution.csv")) == EXPECTED
     assert Path("out/test.missing.txt").read_text() == "gone\n"
+    Path("few.csv").write_text("\n".join(["ImageId,PredictionString", *lines[1:]]))
+    with pytest.raises(UserError, match=r"does not name 1 of the images in .*, such as ILSVRC2012_val_00000004"):
+        prepare("--val-labels", "few.csv")
+    Path("long.csv").write_text("ImageId,PredictionString\n" + "x" * 200_000)
+    with pytest.raises(UserError, match="needs the columns ImageId and PredictionString"):
+        prepare("--val-labels", "long.csv")
     Path("other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="needs the columns ImageId and PredictionString"):
         prepare("--val-labels", "other.csv")
@@ -86,6 +92,13 @@ def test_the_devkit(prepare: Prepare):
     truth.write_text("2\n3\n1\n9\n")
     with pytest.raises(UserError, match="are not those of the devkit"):
         prepare("--val-labels", "kit")
+    meta = Path("kit/data/meta.mat")
+    for damage in (b"", meta.read_bytes()[:200], b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(99)):
+        whole = meta.read_bytes()
+        meta.write_bytes(damage)
+        with pytest.raises(UserError, match="are not those of the devkit"):
+            prepare("--val-labels", "kit")
+        meta.write_bytes(whole)
     truth.unlink()
     with pytest.raises(UserError, match=r"there is no file .*ground_truth"):
         prepare("--val-labels", "kit")

@@ -1,5 +1,6 @@
 """What the files of a manifest are: `vidsemi manifest … --verify`."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,9 @@ from making import turn
 from PIL import Image
 
 from vidsemi import cli
+from vidsemi.corpus.manifest import Row
+from vidsemi.errors import DecodeError
+from vidsemi.media.describe import describe
 
 
 @pytest.fixture
@@ -89,3 +93,19 @@ def test_bad_options(capsys: pytest.CaptureFixture[str], options: list[str], mes
     captured = capsys.readouterr()
     assert message in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_a_damaged_second_page_of_an_image_is_no_matter(tmp_path: Path):
+    """Nor is it to training and scoring, which read the first."""
+    content = io.BytesIO()
+    pages = [Image.new("RGB", (8, 6), color) for color in ("red", "green", "blue")]
+    pages[0].save(content, "TIFF", save_all=True, append_images=pages[1:])
+    (tmp_path / "a.tif").write_bytes(content.getvalue()[: len(content.getvalue()) // 2])
+    info = describe(Row(0, str(tmp_path / "a.tif")))
+    assert (info.frames, info.announced, info.width, info.height) == (1, 1, 8, 6)
+
+
+def test_images_with_pixels_below_zero_are_refused(tmp_path: Path):
+    Image.fromarray(np.arange(48, dtype=np.uint16).reshape(6, 8)).save(tmp_path / "a.tif", tiffinfo={0x0153: 2})
+    with pytest.raises(DecodeError, match="has pixels below zero, and nothing says which value is black"):
+        describe(Row(0, str(tmp_path / "a.tif")))

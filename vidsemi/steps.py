@@ -207,9 +207,10 @@ class Steps:
 
     def _identity_of(self, network: Network, with_weights: bool = True) -> dict[str, Any]:
         """What a network is known by: all that it is built from and fed with, and the weights it begins with."""
+        takes = self.config.input
         settings: dict[str, Any] = {
             "network": network.model_dump(include={"model", "frames", "args"}),
-            "input": self.config.input.model_dump(mode="json"),
+            "input": takes.model_dump(mode="json", exclude=set() if takes.crop_area else {"crop_area"}),  # as `_crops`
         }
         if own := network.input.model_dump(mode="json", exclude_none=True):
             settings["own_input"] = own

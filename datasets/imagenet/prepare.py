@@ -43,7 +43,11 @@ def read_val_folders(val: Path) -> Found:
 
 def read_val(val: Path, labels: Path) -> Found:
     """The validation images of a flat folder, as the authors publish it."""
-    files = {file.stem: str(file) for file in media_files(val)}
+    files: dict[str, str] = {}
+    for file in media_files(val):
+        if file.stem in files:
+            raise UserError(f"{files[file.stem]} and {file} have one name")
+        files[file.stem] = str(file)
     wnids = read_devkit(labels, sorted(files)) if labels.is_dir() else read_solution(labels)
     found = Found()
     for stem, wnid in wnids.items():
@@ -52,6 +56,9 @@ def read_val(val: Path, labels: Path) -> Found:
         else:
             found.missing.append(stem)
     need_examples(found, labels, val)
+    unnamed = sorted(files.keys() - wnids.keys())
+    if unnamed:
+        raise UserError(f"{labels} does not name {len(unnamed)} of the images in {val}, such as {unnamed[0]}")
     return found
 
 
@@ -60,7 +67,7 @@ def read_solution(file: Path) -> dict[str, str]:
     try:
         with open(file, newline="", encoding="utf-8-sig") as opened:
             return {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(opened)}
-    except (KeyError, IndexError, AttributeError, UnicodeDecodeError):
+    except (KeyError, IndexError, AttributeError, UnicodeDecodeError, csv.Error):
         raise UserError(
             f"{file} is no LOC_val_solution.csv: it needs the columns ImageId and PredictionString"
         ) from None
@@ -72,6 +79,7 @@ def read_devkit(folder: Path, stems: list[str]) -> dict[str, str]:
     These numbers are not the alphabetical order of WordNet ids.
     """
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     data = folder / "data" if (folder / "data").is_dir() else folder
     truth, meta = data / "ILSVRC2012_validation_ground_truth.txt", data / "meta.mat"
@@ -82,7 +90,7 @@ def read_devkit(folder: Path, stems: list[str]) -> dict[str, str]:
         labels = [wnids[number] for number in numbers]
     except FileNotFoundError as error:
         raise UserError(f"there is no file {error.filename}") from None
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, OSError, NotImplementedError, MatReadError) as error:
         raise UserError(f"{truth} and {meta} are not those of the devkit of ILSVRC 2012: {error}") from None
     if len(labels) != len(stems):
         raise UserError(f"{truth} has {len(labels)} lines for {len(stems)} images, which only all of them together fit")

@@ -34,11 +34,15 @@ def prepare_cifar(about: str, layout: Layout, name: str, labeled: str) -> None:
     options = parser.parse_args()
     if options.labeled != "all" and not options.labeled.isdecimal():
         raise UserError(f"--labeled is {options.labeled}; it must be a number of images a class, or all")
+    if options.seed < 0:
+        raise UserError(f"--seed is {options.seed}; it must be 0 or more")
     splits = cifar_splits(options.source, layout, options.output)
     found = {"labeled.csv": splits["train"], "test.csv": splits["test"]}
     if options.labeled != "all":
         found["labeled.csv"], found["unlabeled.csv"] = withhold_labels(
             splits["train"], int(options.labeled), options.seed
         )
+    else:
+        (options.output / "unlabeled.csv").unlink(missing_ok=True)  # of an earlier call: all of it is labelled now
     for file, examples in found.items():
         print(write_found(options.output / file, examples))

@@ -31,7 +31,7 @@ def withhold_labels(found: Found, per_class: int, seed: int) -> tuple[Found, Fou
         keeps[np.random.default_rng([seed, number]).permutation(members)[:per_class]] = True
     if keeps.all():
         raise UserError(f"{per_class} labelled examples a class are all there are, so that none is left unlabelled")
-    labeled, unlabeled = Found(), Found()
+    labeled, unlabeled = Found(missing=found.missing, missing_are=found.missing_are), Found()
     for column, values in found.columns.items():
         labeled.columns[column] = [value for value, kept in zip(values, keeps, strict=True) if kept]
         if column != "label":

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, Sampler
 from vidsemi.corpus.manifest import Manifest, Row
 from vidsemi.errors import DecodeError
 from vidsemi.media.clips import ChooseFrames, random_clip_indices
-from vidsemi.media.reading import is_image, read_frames
+from vidsemi.media.reading import is_image, read_frames, read_whole_image
 from vidsemi.media.transforms import InputSpec, Window, cut_and_scale, random_box, random_window
 
 MAX_SUBSTITUTES = 50  # files in a row that do not decode before training gives up on the corpus
@@ -140,19 +140,14 @@ class TrainClips(Dataset):
         """A box of its own from each clip, (clips × T, 3, crop, crop); from all the pixels of an image."""
         spec, many, area = self.spec, self.clips_per_video, self.crop_area
         assert area is not None
-        still = is_image(row)
-        frames = read_frames(
-            row,
-            (lambda n: np.zeros(many, int)) if still else choose,
-            size=None if still else spec.resize,
-            exact=False,
-            decoder=spec.decoder,
-        )
-        clips = frames.reshape(many, -1, *frames.shape[1:])
-        height, width = frames.shape[-2:]
-        boxes = (random_box(height, width, area, rng) for _ in clips)
-        cut = [cut_and_scale(clip, box, spec.crop) for clip, box in zip(clips, boxes, strict=True)]
-        return np.concatenate([np.repeat(clip, spec.frames, axis=0) if still else clip for clip in cut])
+        if is_image(row):
+            clips = [read_whole_image(row)] * many
+        else:
+            frames = read_frames(row, choose, size=spec.resize, exact=False, decoder=spec.decoder)
+            clips = np.split(frames, many)
+        height, width = clips[0].shape[-2:]
+        cut = [cut_and_scale(clip, random_box(height, width, area, rng), spec.crop) for clip in clips]
+        return np.concatenate([np.repeat(clip, spec.frames // len(clip), axis=0) for clip in cut])
 
 
 class ExampleOrder(Sampler):

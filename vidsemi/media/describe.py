@@ -2,12 +2,13 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from vidsemi.corpus.manifest import Row
 from vidsemi.errors import DecodeError
 from vidsemi.media.container import Source, Trim, decode_errors, open_video
 from vidsemi.media.forward import decoded_frames
-from vidsemi.media.image import loaded, open_image, orientation
+from vidsemi.media.image import loaded, orientation, upright
 from vidsemi.media.reading import is_image
 from vidsemi.media.sources import locate, read_bytes
 
@@ -86,9 +87,17 @@ def describe_video(source: Source, trim: Trim) -> FileInfo:
 
 def _describe_image(source: Source) -> FileInfo:
     data = read_bytes(source)
-    upright = open_image(source.path, data)
     with loaded(source.path, data) as image:
+        width, height = upright(source.path, image).size
         name = image.format.lower() if image.mode == "RGB" else f"{image.format} {image.mode}".lower()
         rotation = {3: 180, 6: 270, 8: 90}.get(orientation(image), 0)
-        announced = getattr(image, "n_frames", 1)
-    return FileInfo(1, 0, 0.0, None, upright.width, upright.height, rotation, name, "image", announced)
+        announced = _images_in(image)
+    return FileInfo(1, 0, 0.0, None, width, height, rotation, name, "image", announced)
+
+
+def _images_in(image: Any) -> int:
+    """How many images an image's file has; the first is read, so it is no matter if a later one is damaged."""
+    try:
+        return getattr(image, "n_frames", 1)
+    except Exception:  # Pillow walks through all of them, and raises as many kinds as files can be damaged
+        return 1

@@ -16,8 +16,8 @@ from vidsemi.media.transforms import Size, scaled_size
 # What is read, as Pillow calls it. Not everything that Pillow knows: EPS, for one, would start another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 MOST_PIXELS = 110_000_000  # at 4 bytes each in Pillow, and again for a turned copy, 880 MB; telephones take up to 108
-ORIENTATION, BITS, PHOTOMETRIC = 0x0112, 0x0102, 0x0106  # tags of EXIF and TIFF
-WHITE_IS_ZERO = 0
+ORIENTATION, BITS, PHOTOMETRIC, SAMPLE_FORMAT = 0x0112, 0x0102, 0x0106, 0x0153  # tags of EXIF and TIFF
+WHITE_IS_ZERO, SIGNED = 0, 2
 
 
 def read_image(path: str, data: bytes, *, size: Size | None = None) -> np.ndarray:
@@ -60,7 +60,7 @@ def open_image(path: str, data: bytes) -> Any:
         DecodeError: the file is damaged or no image that is read; says in plain words which.
     """
     with loaded(path, data) as image:
-        return _turned(_as_rgb(path, image), orientation(image))
+        return upright(path, image)
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def loaded(path: str, data: bytes) -> Iterator[Any]:
         raise DecodeError(path, "needs more memory than there is") from None
     except (
         Exception
-    ) as error:  # Pillow raises a dozen kinds, from struct.error to SyntaxError, for files that are damaged
+    ) as error:  # of files that are damaged Pillow raises a dozen kinds, struct.error and SyntaxError too
         kind = kind_of(data) or "image"
         if re.search("(?i)truncated|EOF", text := str(error)):
             raise DecodeError(path, f"is cut off: the {kind} goes on where the file ends") from None
@@ -106,6 +106,11 @@ def orientation(image: Any) -> int:
     except Exception:  # of as many kinds as above
         return 1
     return number if isinstance(number, int) and 1 <= number <= 8 else 1
+
+
+def upright(path: str, image: Any) -> Any:
+    """A decoded image as RGB of 8 bits, turned as its EXIF says; to be called inside `loaded`."""
+    return _turned(_as_rgb(path, image), orientation(image))
 
 
 def _turned(image: Any, number: int) -> Any:
@@ -134,6 +139,8 @@ def _as_rgb(path: str, image: Any) -> Any:
         bits = max(tags.get(BITS, (16,)))
         if bits > 16:
             raise DecodeError(path, f"has pixels of {bits} bits, and nothing says which value is white")
+        if SIGNED in tags.get(SAMPLE_FORMAT, ()):
+            raise DecodeError(path, "has pixels below zero, and nothing says which value is black")
         values = np.clip(np.asarray(image) >> (bits - 8), 0, 255).astype(np.uint8)
         image = Image.fromarray(255 - values if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else values)
     return image if image.mode == "RGB" else image.convert("RGB")

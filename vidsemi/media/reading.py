@@ -20,8 +20,18 @@ def is_image(row: Row) -> bool:
     return PurePosixPath(row.member or row.path).suffix.lower() in IMAGE_SUFFIXES
 
 
+def read_whole_image(row: Row) -> np.ndarray:
+    """All pixels of an image, (1, 3, height, width) uint8, RGB, not to be written to.
+
+    Raises:
+        DecodeError: it cannot be read.
+    """
+    source = locate(row)
+    return read_image(source.path, read_bytes(source))
+
+
 def read_frames(
-    row: Row, choose: ChooseFrames, *, size: Size | None, exact: bool = True, decoder: Decoder = "pyav"
+    row: Row, choose: ChooseFrames, *, size: Size, exact: bool = True, decoder: Decoder = "pyav"
 ) -> np.ndarray:
     """The chosen frames of an example; arguments as in `read_video`.
 
@@ -30,7 +40,7 @@ def read_frames(
     Args:
         row: the example.
         choose: frame count → frame numbers wanted.
-        size: (height, width) or shorter side to scale to; None keeps the file's own.
+        size: (height, width) or shorter side to scale to.
         exact: confirm the frame count by decoding.
         decoder: reads the files that it is known to get right; PyAV reads the others.
 
@@ -44,7 +54,7 @@ def read_frames(
     if is_image(row):
         return read_image(source.path, read_bytes(source), size=size)[choose(1)]
     trim = Trim(row.start, row.end)
-    if decoder != "pyav" and not trim and size is not None:
+    if decoder != "pyav" and not trim:
         with decode_errors(source.path):
             frames = read_foreign(decoder, source, choose, size)
         if frames is not None:

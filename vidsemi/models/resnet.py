@@ -51,7 +51,7 @@ class ImageResNet(ResNet):
         if stem not in ("imagenet", "cifar"):
             raise ValueError(f"stem is imagenet or cifar, not {stem}")
         block, layers, groups, planes_of_group = NETWORKS[name]
-        if not 1 / 64 <= width <= 16:
+        if isinstance(width, bool) or not 1 / 64 <= width <= 16:
             raise ValueError(f"width {width} does not lie between 1/64 and 16")
         if width != 1 and groups > 1:
             raise ValueError("width is for networks without groups")

@@ -9,7 +9,7 @@ from typing import Any
 
 from vidsemi.engine.class_accuracy import ClassAccuracy, read_class_accuracy
 from vidsemi.errors import UserError
-from vidsemi.report.summary import Spread
+from vidsemi.report.summary import TEACHERS, Spread
 
 BASELINE = "supervised"  # the approach that the others' gain is over
 
@@ -119,29 +119,33 @@ def by_frequency(rows: Sequence[dict[str, Any]], run: Path) -> ByFrequency:
         rows: of its results.json.
         run: its directory.
     """
-    first: list[ClassAccuracy] = []
+    read = [_classes_of(row, run) for row in rows]
+    # A teacher that is not trained may have been tested before D grew; students learn D as it is.
+    of_students = [own for row, own in zip(rows, read, strict=True) if row["approach"] not in TEACHERS]
+    first = next((own for own in [*of_students, *read] if not isinstance(own, str)), [])
     found: dict[tuple[str, str], dict[int, Sequence[float | None]]] = {}
     lost = []
-    for row in rows:
-        who = f"{row['student']} ({row['approach']}, seed {row['seed']})"
-        if not isinstance(row.get("classes"), str):
-            lost.append(f"{who}: tested by a version that did not write it")
-            continue
-        try:
-            classes = read_class_accuracy(run / row["classes"])
-        except UserError as error:
-            lost.append(f"{who}: {error}")
-            continue
-        if not classes or any(own.labeled is None for own in classes):
-            lost.append(f"{who}: {row['classes']} does not tell the examples in D")
-            continue
-        first = first or classes
-        if [_counts(own) for own in classes] == [_counts(own) for own in first]:
-            found.setdefault((row["student"], row["approach"]), {})[row["seed"]] = [own.top1 for own in classes]
+    for row, own in zip(rows, read, strict=True):
+        if not isinstance(own, str) and [_counts(one) for one in own] == [_counts(one) for one in first]:
+            found.setdefault((row["student"], row["approach"]), {})[row["seed"]] = [one.top1 for one in own]
         else:
-            lost.append(f"{who}: of another D or test set than those before it")
+            why = own if isinstance(own, str) else "of another D or test set than the first student"
+            lost.append(f"{row['student']} ({row['approach']}, seed {row['seed']}): {why}")
     tested = [Tested(student, approach, top1) for (student, approach), top1 in found.items()]
     return ByFrequency([own.labeled or 0 for own in first], [own.test for own in first], tested, lost)
+
+
+def _classes_of(row: dict[str, Any], run: Path) -> list[ClassAccuracy] | str:
+    """The accuracy by class that belongs to a row of results.json, or why it is not known."""
+    if not isinstance(row.get("classes"), str):
+        return "tested by a version that did not write it"
+    try:
+        classes = read_class_accuracy(run / row["classes"])
+    except UserError as error:
+        return str(error)
+    if not classes or any(own.labeled is None for own in classes):
+        return f"{row['classes']} does not tell the examples in D"
+    return classes
 
 
 def _counts(own: ClassAccuracy) -> tuple[str, int | None, int]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidsemi.markdown import aligned
+from vidsemi.markdown import aligned, printable
 from vidsemi.report.drawing import Picture, names_of_pictures
 from vidsemi.report.frequency import (
     BASELINE,
@@ -147,7 +147,7 @@ def frequency_markdown(sections: Sequence[FrequencySection]) -> str:
     """The sections for results.md."""
     texts = []
     for section in sections:
-        parts = ["\n".join(f"- {line}" for line in section.lines)]
+        parts = ["\n".join(f"- {printable(line)}" for line in section.lines)]
         if section.rows:
             parts.append("\n".join(aligned(section.header, section.rows)))
         if section.picture:
