@@ -14,11 +14,9 @@ from conftest import REPOSITORY
 from vidsemi import pipeline
 from vidsemi.config import Config
 from vidsemi.config_file import load_config
-from vidsemi.corpus.manifest import load_manifest
 from vidsemi.errors import UserError
 from vidsemi.run_directory import locked
 from vidsemi.selection.result import read_selection, write_selection
-from vidsemi.stages.evaluate import evaluate_stage
 
 WriteConfig = Callable[..., Path]
 
@@ -138,42 +136,6 @@ def test_until_leaves_out_later_stages(load: Callable[..., Config]):
     folders = {file.parent.relative_to(config.output).as_posix() for file in Path(config.output).rglob("stage.json")}
     assert folders == {"seed0/teacher/train", "seed0/teacher/score", "seed0/teacher/select"}
     assert len(pipeline.run(config)) == 3
-
-
-def test_students_are_tested_before_they_are_fine_tuned_if_asked(load: Callable[..., Config]):
-    """A test of other weights; a run that is done gets it afterwards, and nothing else is done anew."""
-    config = load()
-    rows = pipeline.run(config)
-    before = snapshot(Path(config.output))
-    more = pipeline.run(load("evaluate.pretrained=true"))
-    (added,) = (row for row in more if row["approach"] == "semi_supervised_pretrained")
-    assert [row for row in more if row is not added] == rows
-    assert added["weights"] == "seed0/small/semi_supervised/pretrain/weights.pt"
-    after = snapshot(Path(config.output))
-    redone = [file for file, time in before.items() if after[file] != time]
-    assert {Path(file).name for file in redone} <= {"results.json"}
-    alone = evaluate_stage(
-        weights=Path(config.output) / added["weights"],
-        manifest=load_manifest(Path(config.data.test.manifest)),
-        views=2,
-        machine=config.machine,
-        title="alone",
-    )
-    assert alone["top1"] == added["top1"]
-
-
-def test_results_outlive_a_shorter_run(load: Callable[..., Config]):
-    config = load()
-    rows = pipeline.run(config)
-    assert pipeline.run(config, until="teacher") == rows
-    assert json.loads((Path(config.output) / "results.json").read_text()) == rows
-
-
-def test_results_of_approaches_that_are_left_out_are_kept(load: Callable[..., Config]):
-    config = load()
-    rows = pipeline.run(config)
-    fewer = pipeline.run(load("approaches=[supervised]"))
-    assert sorted(map(str, fewer)) == sorted(map(str, rows))
 
 
 def test_a_training_that_two_approaches_share_is_one_whichever_comes_first(load: Callable[..., Config]):
