@@ -3,7 +3,7 @@
 python docs/measure_duplicates.py --data FOLDER
 
 The folder holds `cifar10.zip` (`cifar10/{train,test}/<class>/*.jpg`), `clips/` (any videos) and `ucf3/` (classes of
-UCF101, `v_<class>_g<group>_c<clip>.avi`). Some five minutes of one core.
+UCF101, `v_<class>_g<group>_c<clip>.avi`). A minute or two of one core.
 """
 
 import argparse
@@ -177,8 +177,16 @@ def measure_clips(hashes: Hashes) -> None:
     print_table("Clips whose copy is near", ["copy", "clips", f"within {slashed(WITHIN)} bits"], rows)
 
 
-def measure_pairs(title: str, rows: Hashes, others: Hashes | None, group: Callable[[str], str]) -> None:
-    """Pairs by their distance, and by whether they are of one group."""
+def measure_pairs(title: str, rows: Hashes, others: Hashes | None, kind: str, group: Callable[[str], str]) -> None:
+    """Pairs, within `rows` or of these and `others`, by their distance and by whether they are of one group.
+
+    Args:
+        title: of the table.
+        rows: hashes of each file.
+        others: likewise.
+        kind: what a group is called.
+        group: file → its group.
+    """
     first, second, bits = near_pairs(
         np.array(list(rows.values()), np.uint64),
         None if others is None else np.array(list(others.values()), np.uint64),
@@ -192,8 +200,8 @@ def measure_pairs(title: str, rows: Hashes, others: Hashes | None, group: Callab
     if others is None:  # each pair once, and none of a clip and itself
         total, alike = (total - len(groups)) // 2, (alike - len(groups)) // 2
     sides = (within(bits[same == one], WITHIN_PAIRS) for one in (True, False))
-    header = ["bits", f"of {alike:,} pairs of one", f"of {total - alike:,} pairs of two"]
-    print_table(title, header, [list(map(str, row)) for row in zip(WITHIN_PAIRS, *sides, strict=True)])
+    header = ["within bits", f"of {alike:,} pairs of one {kind}", f"of {total - alike:,} others"]
+    print_table(title, header, [[f"{number:,}" for number in row] for row in zip(WITHIN_PAIRS, *sides, strict=True)])
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -214,12 +222,12 @@ def main(words: Sequence[str] | None = None) -> None:
     measure_changes({"32×32 images": small, "first frames of clips": frames})
     measure_clips(clips)
     groups = {clip: clips[clip] for clip in ucf}
-    measure_pairs("Clips of UCF101, by group", groups, None, lambda clip: clip.rsplit("_c", 1)[0])
+    measure_pairs("Pairs of clips of UCF101", groups, None, "group", lambda clip: clip.rsplit("_c", 1)[0])
     train_hashes, test_hashes = (
         {file: (hash_image(open_image(file, files[file])),) for file in side} for side in (train, test)
     )
-    title = "A training and a test image of CIFAR-10, by class"
-    measure_pairs(title, train_hashes, test_hashes, lambda file: file.split("/")[2])
+    title = "Pairs of a training and a test image of CIFAR-10"
+    measure_pairs(title, train_hashes, test_hashes, "class", lambda file: file.split("/")[2])
 
 
 if __name__ == "__main__":

@@ -61,5 +61,5 @@ def test_copies_in_a_made_folder_are_counted(script: ModuleType, tmp_path: Path,
     assert cells["JPEG, quality 75"][1].strip().endswith("100.0")
     assert cells["H.264, crf 35"][0].strip() == "5" and cells["H.264, crf 35"][1].strip().endswith(" / 5")
     assert cells["begins 1 s later"][0].strip() == "5"
-    assert re.search(r"of 3 pairs of one \| of 3 pairs of two \|\n.*\n\| 2 +\| 1 +\| 2 +\|\n", groups)
-    assert re.search(r"of 3 pairs of one \| of 3 pairs of two \|\n.*\n\| 2 +\| 0 +\| 1 +\|\n", classes)
+    assert re.search(r"of 3 pairs of one group \| of 3 others \|\n.*\n\| 2 +\| 1 +\| 2 +\|\n", groups)
+    assert re.search(r"of 3 pairs of one class \| of 3 others \|\n.*\n\| 2 +\| 0 +\| 1 +\|\n", classes)
