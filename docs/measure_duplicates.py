@@ -32,7 +32,7 @@ from vidsemi.media.reading import read_frames
 
 WITHIN = (2, 4, 6, 8, 10)  # bits
 WITHIN_PAIRS = (2, 4, 6, 8, 10, 12, 14)
-IMAGES, CODED = 1000, 10  # how many images are changed, and how many clips are coded again
+IMAGES, CODED = 1000, 16  # most images that are changed, most clips that are coded again
 LATER = (0.1, 0.2, 0.5, 1.0)  # seconds
 Change = Callable[[Image.Image], Image.Image]
 Hashes = Mapping[str, tuple[int, ...]]  # file or member of an archive → its hashes
