@@ -1,6 +1,7 @@
 """Near and exact duplicates of hashes, held against comparing all pairs."""
 
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -148,3 +149,19 @@ def test_parts_of_a_file_that_share_no_moment_are_no_duplicates():
     corpus = parts((0, 5), (5, 10), (9, 12), (20, np.inf), (-np.inf, np.inf))
     assert [row[:2] for row in listed(duplicates_within(corpus, 2))] == [(2, 1), (4, 0)]
     assert duplicates_of(corpus, parts((10, 11)), 2).example.tolist() == [2, 4]
+
+
+def test_parts_of_a_video_are_not_all_held_against_one_another():
+    """All pairs of the parts of one video would be 1.8 million, and take 150 MB."""
+    videos, parts = 5, 600
+    begins = np.tile(np.arange(parts, dtype=float), videos)
+    content = np.repeat(np.arange(1, 2 * videos + 1, dtype=np.uint64).reshape(-1, 2), parts, axis=0)
+    count = len(content)
+    trim = np.stack([begins, begins + 1], 1)
+    corpus = Hashes(content, trim, np.zeros((count, FRAMES), np.uint64), np.zeros(count, bool))
+    tracemalloc.start()
+    assert len(duplicates_within(corpus, 2)) == 0
+    assert duplicates_of(corpus, corpus, 2).of.tolist() == list(range(count))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6

@@ -86,7 +86,8 @@ def duplicates_within(corpus: Hashes, distance: int) -> Duplicates:
     """Examples of a corpus that are duplicates of earlier ones that stay.
 
     An example goes only for one that stays, not for another that goes: chains of ever so slight changes do not swallow
-    a corpus. First all exact ones go, then the near ones.
+    a corpus. First all exact ones go, then the near ones of what is left: only so may the one that an exact duplicate
+    went for go itself, as it is near to a third.
     """
     return _found(corpus, None, distance)
 
@@ -201,19 +202,39 @@ def _first_equal(keys: np.ndarray) -> np.ndarray:
 
 
 def _overlapping(one: np.ndarray, two: np.ndarray | None) -> Pairs:
-    """Pairs of one content whose trims overlap, of keys that are content and trim; no two of a side are the same."""
-    other = one if two is None else two
-    order = np.argsort(other[:, 0])
-    begin = np.searchsorted(other[order, 0], one[:, 0], "left")
-    counts = np.searchsorted(other[order, 0], one[:, 0], "right") - begin
-    first = np.repeat(np.arange(len(one)), counts)
-    ends = np.cumsum(counts)
-    second = order[np.arange(len(first)) - np.repeat(ends - counts, counts) + np.repeat(begin, counts)]
-    (starts, stops), (other_starts, other_stops) = one[:, 2:].view(np.float64).T, other[:, 2:].view(np.float64).T
-    both = np.maximum(starts[first], other_starts[second]) < np.minimum(stops[first], other_stops[second])
-    alike = both | (one[first] == other[second]).all(axis=1)
-    alike &= one[first, 1] == other[second, 1]
+    """Pairs of one content whose trims overlap, of keys that are content and trim; no two of a side are the same.
+
+    Of two trims that overlap one begins within the other. So the trims are sorted by content and beginning, and each is
+    held against those that begin within it only: a thousand parts of a video do not make a million pairs.
+    """
+    both = one if two is None else np.concatenate([one, two])
+    starts, stops = both[:, 2:].view(np.float64).T
+    moments, rank = np.unique(starts, return_inverse=True)
+    group = _first_equal(both[:, :2]) * len(moments)
+    begins = group + rank
+    ends = np.maximum(group + np.searchsorted(moments, stops), begins + 1)  # an empty trim: with those that equal it
     if two is None:
-        alike &= first < second
-    first, second = first[alike], second[alike]
-    return first, second, np.zeros(len(first), np.int64)
+        order = np.argsort(begins, kind="stable")
+        first, place = _ranges(np.arange(1, len(one) + 1), np.searchsorted(begins[order], ends[order]))
+        found = np.sort(np.stack([order[first], order[place]]), axis=0)
+    else:
+        count = len(one)
+        order, other_order = np.argsort(begins[:count]), np.argsort(begins[count:])
+        keys, other_keys = begins[:count][order], begins[count:][other_order]
+        first, place = _ranges(np.searchsorted(other_keys, begins[:count]), np.searchsorted(other_keys, ends[:count]))
+        second, other_place = _ranges(
+            np.searchsorted(keys, begins[count:], "right"), np.searchsorted(keys, ends[count:])
+        )
+        later = np.stack([first, other_order[place]])
+        found = np.hstack([later, np.stack([order[other_place], second])])
+    first, second = found[0], found[1] + (0 if two is None else len(one))
+    alike = np.maximum(starts[first], starts[second]) < np.minimum(stops[first], stops[second])
+    alike |= (both[first] == both[second]).all(axis=1)
+    return found[0, alike], found[1, alike], np.zeros(np.sum(alike), np.int64)
+
+
+def _ranges(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(number, place) for every place of every range, (places,) int64 each; a range may be empty."""
+    counts = np.maximum(ends - begins, 0)
+    number = np.repeat(np.arange(len(begins)), counts)
+    return number, np.arange(len(number)) - np.repeat(np.cumsum(counts) - counts - begins, counts)
