@@ -2,12 +2,14 @@
 
 import time
 import tracemalloc
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vidsemi.corpus import near
 from vidsemi.corpus.duplicates import FRAMES, FRAMES_ALIKE, Duplicates, Hashes, duplicates_of, duplicates_within
 from vidsemi.corpus.near import BITS, MOST_BLOCKS, masks, near_pairs
 
@@ -83,8 +85,14 @@ def test_within_a_corpus_each_goes_for_one_that_stays(seed: int, count: int, dis
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from([(1, 1), (5, 3), (3, 3)]), st.integers(0, 12), st.booleans())
-def test_near_pairs_are_those_of_all_pairs(seed: int, shape: tuple[int, int], distance: int, within: bool):
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([(1, 1), (5, 3), (3, 3)]),
+    st.integers(0, 12),
+    st.booleans(),
+    st.sampled_from([2, near.LARGE]),
+)
+def test_near_pairs_are_those_of_all_pairs(seed: int, shape: tuple[int, int], distance: int, within: bool, large: int):
     places, alike = shape
     rng = np.random.default_rng(seed)
     rows = rng.integers(1, 2**63, (5, places), dtype=np.uint64)[rng.integers(0, 5, 40)]
@@ -98,7 +106,8 @@ def test_near_pairs_are_those_of_all_pairs(seed: int, shape: tuple[int, int], di
         for j in range(i + 1 if within else 0, len(others))
         if (bits := bits_apart(rows[i], others[j], alike)) <= distance
     ]
-    found = near_pairs(rows, None if within else others, distance=distance, alike=alike)
+    with patch.object(near, "LARGE", large):
+        found = near_pairs(rows, None if within else others, distance=distance, alike=alike)
     assert list(zip(*(column.tolist() for column in found), strict=True)) == wanted
 
 
@@ -128,6 +137,20 @@ def test_very_many_copies_take_no_time(image: bool):
     assert len(duplicates_within(corpus, 2)) == len(duplicates_of(corpus, corpus, 2)) - 1 == count - 1
     corpus.content[:] = 1
     assert duplicates_within(corpus, 2).count("exact") == count - 1
+    assert time.process_time() - begun < 30
+
+
+def test_very_many_videos_with_one_logo_take_no_time():
+    """All pairs of them would be 5e9, in each of several tables."""
+    count = 100_000
+    frames = np.random.default_rng(0).integers(1, 2**63, (count, FRAMES), dtype=np.uint64)
+    frames[:, 2] = 12345
+    frames[-1, 3:] = frames[7, 3:]
+    begun = time.process_time()
+    first, second, bits = near_pairs(frames, None, distance=2, alike=FRAMES_ALIKE)
+    assert (first.tolist(), second.tolist(), bits.tolist()) == ([7], [count - 1], [0])
+    first, second, _ = near_pairs(frames, frames[:10_000], distance=6, alike=FRAMES_ALIKE)
+    assert len(first) == 10_001
     assert time.process_time() - begun < 30
 
 
