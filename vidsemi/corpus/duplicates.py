@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vidsemi.corpus.near import first_stay, near_pairs
+from vidsemi.corpus.near import first_overlap, first_stay, near_pairs
 
 FRAMES = 5  # of a video that are hashed
 FRAMES_ALIKE = 3  # of these make videos near duplicates: two may be black, or lie on the other side of a cut
@@ -204,37 +204,15 @@ def _first_equal(keys: np.ndarray) -> np.ndarray:
 def _overlapping(one: np.ndarray, two: np.ndarray | None) -> Pairs:
     """Pairs of one content whose trims overlap, of keys that are content and trim; no two of a side are the same.
 
-    Of two trims that overlap one begins within the other. So the trims are sorted by content and beginning, and each is
-    held against those that begin within it only: a thousand parts of a video do not make a million pairs.
+    Of each row only the pair that counts, that with the first one (within `one`: that stays): a thousand parts of a
+    video may have half a million.
     """
     both = one if two is None else np.concatenate([one, two])
-    starts, stops = both[:, 2:].view(np.float64).T
-    moments, rank = np.unique(starts, return_inverse=True)
-    group = _first_equal(both[:, :2]) * len(moments)
-    begins = group + rank
-    ends = np.maximum(group + np.searchsorted(moments, stops), begins + 1)  # an empty trim: with those that equal it
-    if two is None:
-        order = np.argsort(begins, kind="stable")
-        first, place = _ranges(np.arange(1, len(one) + 1), np.searchsorted(begins[order], ends[order]))
-        found = np.sort(np.stack([order[first], order[place]]), axis=0)
-    else:
-        count = len(one)
-        order, other_order = np.argsort(begins[:count]), np.argsort(begins[count:])
-        keys, other_keys = begins[:count][order], begins[count:][other_order]
-        first, place = _ranges(np.searchsorted(other_keys, begins[:count]), np.searchsorted(other_keys, ends[:count]))
-        second, other_place = _ranges(
-            np.searchsorted(keys, begins[count:], "right"), np.searchsorted(keys, ends[count:])
-        )
-        later = np.stack([first, other_order[place]])
-        found = np.hstack([later, np.stack([order[other_place], second])])
-    first, second = found[0], found[1] + (0 if two is None else len(one))
-    alike = np.maximum(starts[first], starts[second]) < np.minimum(stops[first], stops[second])
-    alike |= (both[first] == both[second]).all(axis=1)
-    return found[0, alike], found[1, alike], np.zeros(np.sum(alike), np.int64)
-
-
-def _ranges(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(number, place) for every place of every range, (places,) int64 each; a range may be empty."""
-    counts = np.maximum(ends - begins, 0)
-    number = np.repeat(np.arange(len(begins)), counts)
-    return number, np.arange(len(number)) - np.repeat(np.cumsum(counts) - counts - begins, counts)
+    content, trims = _first_equal(both[:, :2]), both[:, 2:].view(np.float64)
+    order = np.argsort(content[: len(one)], kind="stable")
+    other_order = order if two is None else len(one) + np.argsort(content[len(one) :], kind="stable")
+    found = first_overlap(content[order], trims[order], content[other_order], trims[other_order], two is None)
+    rows = np.flatnonzero(found >= 0)
+    first, second = order[rows], other_order[found[rows]]
+    none_apart = np.zeros(len(rows), np.int64)
+    return (second, first, none_apart) if two is None else (first, second - len(one), none_apart)

@@ -222,11 +222,46 @@ def _first_stay(first: np.ndarray, second: np.ndarray, bits: np.ndarray, count: 
     return because
 
 
+def _first_overlap(
+    content: np.ndarray, trims: np.ndarray, other_content: np.ndarray, other_trims: np.ndarray, within: bool
+) -> np.ndarray:
+    """The first part of the same content with which a part has a moment in common, or that equals it.
+
+    Args:
+        content: (N,) int64, sorted.
+        trims: (N, 2) float64, from where to where.
+        other_content: (M,) likewise.
+        other_trims: (M, 2) likewise.
+        within: both are the same; those that have an earlier partner do not count as one.
+
+    Returns:
+        (N,) int64, the place among the others; -1 where there is none.
+    """
+    first = np.full(len(content), -1, np.int64)
+    begin = 0
+    for row in range(len(content)):
+        while begin < len(other_content) and other_content[begin] < content[row]:
+            begin += 1
+        start, stop = trims[row]
+        for other in range(begin, row if within else len(other_content)):
+            if other_content[other] != content[row]:
+                break
+            if within and first[other] >= 0:
+                continue
+            other_start, other_stop = other_trims[other]
+            equal = start == other_start and stop == other_stop
+            if equal or max(start, other_start) < min(stop, other_stop):
+                first[row] = other
+                break
+    return first
+
+
 try:
     apart = numba.njit(cache=True)(_apart)
     places_alike = numba.njit(cache=True)(_alike)
     join = numba.njit(cache=True)(_join)
     first_stay = numba.njit(cache=True)(_first_stay)
+    first_overlap = numba.njit(cache=True)(_first_overlap)
 except RuntimeError:  # no folder can keep compiled code: a second at the first call of each process
     apart, places_alike = numba.njit(_apart), numba.njit(_alike)
-    join, first_stay = numba.njit(_join), numba.njit(_first_stay)
+    join, first_stay, first_overlap = numba.njit(_join), numba.njit(_first_stay), numba.njit(_first_overlap)
