@@ -1,12 +1,15 @@
 """Near and exact duplicates of hashes, held against comparing all pairs."""
 
 import time
+import tracemalloc
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vidsemi.corpus import near
 from vidsemi.corpus.duplicates import FRAMES, FRAMES_ALIKE, Duplicates, Hashes, duplicates_of, duplicates_within
 from vidsemi.corpus.near import BITS, MOST_BLOCKS, masks, near_pairs
 
@@ -82,8 +85,14 @@ def test_within_a_corpus_each_goes_for_one_that_stays(seed: int, count: int, dis
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from([(1, 1), (5, 3), (3, 3)]), st.integers(0, 12), st.booleans())
-def test_near_pairs_are_those_of_all_pairs(seed: int, shape: tuple[int, int], distance: int, within: bool):
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([(1, 1), (5, 3), (3, 3)]),
+    st.integers(0, 12),
+    st.booleans(),
+    st.sampled_from([2, near.LARGE]),
+)
+def test_near_pairs_are_those_of_all_pairs(seed: int, shape: tuple[int, int], distance: int, within: bool, large: int):
     places, alike = shape
     rng = np.random.default_rng(seed)
     rows = rng.integers(1, 2**63, (5, places), dtype=np.uint64)[rng.integers(0, 5, 40)]
@@ -97,7 +106,8 @@ def test_near_pairs_are_those_of_all_pairs(seed: int, shape: tuple[int, int], di
         for j in range(i + 1 if within else 0, len(others))
         if (bits := bits_apart(rows[i], others[j], alike)) <= distance
     ]
-    found = near_pairs(rows, None if within else others, distance=distance, alike=alike)
+    with patch.object(near, "LARGE", large):
+        found = near_pairs(rows, None if within else others, distance=distance, alike=alike)
     assert list(zip(*(column.tolist() for column in found), strict=True)) == wanted
 
 
@@ -130,6 +140,20 @@ def test_very_many_copies_take_no_time(image: bool):
     assert time.process_time() - begun < 30
 
 
+def test_very_many_videos_with_one_logo_take_no_time():
+    """All pairs of them would be 2e9, in each of several tables."""
+    count = 60_000
+    frames = np.random.default_rng(0).integers(1, 2**63, (count, FRAMES), dtype=np.uint64)
+    frames[:, 2] = 12345
+    frames[-1, 3:] = frames[7, 3:]
+    begun = time.process_time()
+    first, second, bits = near_pairs(frames, None, distance=2, alike=FRAMES_ALIKE)
+    assert (first.tolist(), second.tolist(), bits.tolist()) == ([7], [count - 1], [0])
+    first, second, _ = near_pairs(frames, frames[:10_000], distance=6, alike=FRAMES_ALIKE)
+    assert len(first) == 10_001
+    assert time.process_time() - begun < 30
+
+
 def test_black_frames_make_nothing_equal():
     frames = np.zeros((4, FRAMES), np.uint64)
     frames[2:, :2] = 99  # two informative frames of five are too few
@@ -148,3 +172,21 @@ def test_parts_of_a_file_that_share_no_moment_are_no_duplicates():
     corpus = parts((0, 5), (5, 10), (9, 12), (20, np.inf), (-np.inf, np.inf))
     assert [row[:2] for row in listed(duplicates_within(corpus, 2))] == [(2, 1), (4, 0)]
     assert duplicates_of(corpus, parts((10, 11)), 2).example.tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("seconds", [1, 1e6])  # nothing overlaps, or everything
+def test_parts_of_a_video_are_not_all_held_against_one_another(seconds: float):
+    """All pairs of the parts of one video would be 1.8 million, and take 150 MB."""
+    videos, parts = 5, 600
+    begins = np.tile(np.arange(parts, dtype=float), videos)
+    content = np.repeat(np.arange(1, 2 * videos + 1, dtype=np.uint64).reshape(-1, 2), parts, axis=0)
+    count = len(content)
+    trim = np.stack([begins, begins + seconds], 1)
+    corpus = Hashes(content, trim, np.zeros((count, FRAMES), np.uint64), np.zeros(count, bool))
+    tracemalloc.start()
+    assert len(duplicates_within(corpus, 2)) == (0 if seconds == 1 else count - videos)
+    partners = np.arange(count) if seconds == 1 else np.repeat(np.arange(videos) * parts, parts)
+    assert duplicates_of(corpus, corpus, 2).of.tolist() == partners.tolist()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6

@@ -2,12 +2,14 @@
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
+import pyarrow as pa
 import pytest
 from making import paths_of
 from PIL import Image
@@ -21,6 +23,8 @@ from vidsemi.media import hashes
 from vidsemi.media.hashes import hash_file
 from vidsemi.report.write import write_report
 from vidsemi.stages import hashes as hash_stage
+from vidsemi.stages.duplicate_checks import Check, check_duplicates, describe_checks, read_checks
+from vidsemi.stages.duplicates import _rows
 
 
 def spots(seed: int, size: int) -> Image.Image:
@@ -193,7 +197,7 @@ def test_a_run_records_what_was_checked(tiny_config: Callable[..., Path], shapes
 
 
 def test_every_report_says_it(tmp_path: Path):
-    found = {"distance": 6, "exact": 10, "near": 2, "unread": 0, "corpus_unread": 3}
+    found = {"distance": 6, "exact": 10, "near": 2, "unread": 0, "flat": 0, "corpus_unread": 3, "corpus_flat": 4}
     names = {"manifest": "<u>.csv", "test": "test", "test_manifest": "t.csv"}
     runs = [tmp_path / "old", tmp_path / "new"]
     for run in runs:
@@ -202,7 +206,8 @@ def test_every_report_says_it(tmp_path: Path):
     checks = [{"corpus": "unlabeled", **names, "found": found}, {"corpus": "labeled", **names, "found": None}]
     (runs[1] / "duplicates.json").write_text(json.dumps({"format": 1, "checks": checks}))
     written = write_report([runs[1]], runs[1])
-    said = "unlabeled (12 removed: 10 exact, 2 near, up to 6 of 64 bits; 3 of its examples do not decode)."
+    said = "unlabeled (12 removed: 10 exact, 2 near, up to 6 of 64 bits; 3 of its examples do not decode; "
+    said += "4 of its examples show next to nothing and were compared by their bytes alone)."
     for text in (written.table, (runs[1] / "results.md").read_text(), (runs[1] / "report.html").read_text()):
         assert f"Checked for duplicates of the test set: {said}" in text
         assert "NOT checked for duplicates of the test set: labeled." in text
@@ -210,7 +215,8 @@ def test_every_report_says_it(tmp_path: Path):
     assert "&lt;u&gt;.csv" in (runs[1] / "report.html").read_text()
     assert json.loads((runs[1] / "report.json").read_text())["duplicates"]["runs"] == {"new": checks}
     both = write_report(runs, tmp_path / "both")
-    assert "**old: It is not known whether" in both.table and f"- new: Checked for duplicates of the test set: {said}"
+    assert "**old: It is not known whether" in both.table
+    assert f"- new: Checked for duplicates of the test set: {said}" in both.table
     assert both.document["duplicates"]["runs"]["old"] is None
 
 
@@ -238,3 +244,110 @@ def test_a_picture_of_nothing_is_no_evidence(kind: str):
     if kind == "stripes":
         frame[..., ::4] = 200
     assert hashes.perceptual_hash(frame) == 0
+
+
+def test_paths_of_more_than_two_gigabytes():
+    """Which are nothing but zeros that no memory stands behind."""
+    size = 1_200_000_000
+    ends = pa.py_buffer(np.array([0, size, size + 1], np.int32))
+    paths = pa.StringArray.from_buffers(2, ends, pa.py_buffer(np.zeros(size + 1, np.uint8)))
+    left = _rows(pa.table({"path": pa.chunked_array([paths, paths])}), np.array([1, 3]))
+    assert left["path"].to_pylist() == ["\0", "\0"]
+
+
+@pytest.mark.parametrize("role", ["test set", "input"])
+def test_the_manifest_of_all_examples_replaces_no_input(
+    role: str, tmp_path: Path, write_csv: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+):
+    write_csv("corpus.csv", ["path"], [[str(picture(tmp_path / "a.png", 0))]])
+    test = write_csv("U.all.csv", ["path"], [[str(picture(tmp_path / "b.png", 1))]])
+    before = test.read_bytes()
+    words = [tmp_path / "corpus.csv", "--exclude-duplicates-of", test]
+    if role == "input":
+        words = [test, "--exclude-duplicates"]
+    command = ["manifest", "table", *map(str, words), "--output", str(tmp_path / "U.csv"), "--workers", "0"]
+    assert cli.main(command) == 2
+    assert "U.all.csv is read here" in capsys.readouterr().err
+    assert test.read_bytes() == before
+
+
+def test_a_test_set_under_another_root_is_other_files(corpus: Path, write_csv: Callable[..., Path]):
+    test = write_csv("relative.csv", ["path"], [["0.png"], ["v.mp4"]])
+    words = ["--exclude-duplicates-of", str(test), "--test-root", str(corpus / "test"), "--workers", "0"]
+    record = exclude(corpus, *words)
+    assert (record["checked"][0]["exact"], record["checked"][0]["near"]) == (1, 2)
+
+    def known(root: Path | None, own_root: Path | None = None) -> bool:
+        clean = load_manifest(corpus / "out" / "U.csv", own_root)
+        return check_duplicates({"unlabeled": clean}, {"test": load_manifest(test, root)})[0].found is not None
+
+    assert known(corpus / "test") and known(corpus / "u" / ".." / "test", corpus / "out")
+    assert not known(None) and not known(corpus / "u") and not known(corpus / "test", corpus / "u")
+
+
+def test_a_hint_names_the_test_sets_of_its_own_corpus_only():
+    splits = [Check("its own training set", f"train{n}.csv", f"ucf split {n}", f"test{n}.csv", None) for n in (1, 2)]
+    run = [Check(name, f"{name}.csv", "test", "test.csv", None) for name in ("labeled", "unlabeled")]
+    unknown = Check("what the weights were trained on", "", "test", "test.csv", None)
+    _, (warning, hint) = describe_checks(splits)
+    assert "the test set of ucf split 1, the test set of ucf split 2: its own training set." in warning
+    assert hint.endswith(
+        "manifest table train1.csv --exclude-duplicates-of test1.csv --output …, and likewise train2.csv"
+    )
+    _, (warning, hint) = describe_checks([*run, unknown])
+    assert "labeled, unlabeled, what the weights were trained on." in warning
+    assert hint.endswith("table labeled.csv --exclude-duplicates-of test.csv --output …, and likewise unlabeled.csv")
+    assert describe_checks([unknown])[1] == [
+        "NOT checked for duplicates of the test set: what the weights were trained on."
+    ]
+
+
+@pytest.mark.parametrize("wrong", [{"exact": None}, {"near": "2"}, {"flat": True}, {"unread": []}])
+def test_records_of_anybody_are_known_or_not(wrong: dict, corpus: Path, tmp_path: Path):
+    found = {"distance": 6, "exact": 1, "near": 2, "unread": 0, "flat": 0, "corpus_unread": 0, "corpus_flat": 0}
+    check = {"corpus": "u", "manifest": "u.csv", "test": "test", "test_manifest": "t.csv", "found": found}
+    for document, known in (
+        ([check], True),
+        ([{**check, "found": {**found, **wrong}}], False),
+        ([{**check, "found": {"exact": None}}], False),
+        ([{**check, "corpus": 1}], False),
+        ([None], False),
+    ):
+        (tmp_path / "duplicates.json").write_text(json.dumps({"format": 1, "checks": document}))
+        assert (read_checks(tmp_path) is not None) == known
+    record = exclude(corpus, "--exclude-duplicates-of", str(corpus / "test.csv"), "--workers", "0")
+    corpora = {"u": load_manifest(corpus / "out" / "U.csv")}, {"test": load_manifest(corpus / "test.csv")}
+    assert check_duplicates(*corpora)[0].found is not None
+    record["checked"][0].update(wrong)
+    (corpus / "out" / "U.duplicates.json").write_text(json.dumps(record))
+    assert check_duplicates(*corpora)[0].found is None
+
+
+def test_the_bytes_of_a_file_are_read_once_for_all_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    clip = video(tmp_path / "v.mp4", 100)
+    started: list[int] = []
+
+    class Digest:
+        def __init__(self) -> None:
+            started.append(1)
+
+        update = staticmethod(len)
+        digest = staticmethod(lambda: bytes([len(started)]) * 32)
+
+    monkeypatch.setattr(hashes.hashlib, "sha256", Digest)
+    parts = [hash_file(Row(n, str(clip), start=n / 2, end=n / 2 + 0.5)) for n in range(4)]
+    assert len(started) == 1 and len({part.content for part in parts}) == 1
+    assert len({part.frames for part in parts}) == 4
+    video(clip, 300)
+    assert hash_file(Row(0, str(clip))).content != parts[0].content
+
+
+def test_what_another_command_writes_just_now_stays(corpus: Path):
+    folder = corpus / "out" / "hashes"
+    folder.mkdir(parents=True)
+    new, old = folder / ".part-new.tmp", folder / ".part-old.tmp"
+    for file in (new, old):
+        file.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    exclude(corpus, "--exclude-duplicates", "--workers", "0")
+    assert new.exists() and not old.exists()

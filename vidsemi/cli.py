@@ -136,6 +136,7 @@ def _parser() -> Parser:
         metavar="TEST",
         help="leave out what test sets have",
     )
+    manifest.add_argument("--test-root", type=Path, metavar="FOLDER", help="of the test sets' videos or images")
     manifest.add_argument("--exclude-duplicates", action="store_true", help="leave out what is in the corpus twice")
     manifest.add_argument(
         "--near-test", type=int, default=6, metavar="BITS", help="of 64, near what test sets have (6)"

@@ -4,9 +4,10 @@ import errno
 import hashlib
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,17 @@ def create_exclusive(path: Path, text: str) -> bool:
     return True
 
 
-def remove_temporary(folder: Path) -> None:
-    """Remove what killed processes left of attempts to write the files of a folder."""
+def remove_temporary(folder: Path, seconds: float = 0.0) -> None:
+    """Remove what killed processes left of attempts to write the files of a folder.
+
+    Args:
+        folder: of the files.
+        seconds: age of what is removed; where others write to the folder at the same time, longer than a file takes.
+    """
     for file in folder.glob(".*.tmp"):
-        file.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if not seconds or time.time() - file.stat().st_mtime > seconds:
+                file.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

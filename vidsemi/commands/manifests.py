@@ -22,6 +22,8 @@ def manifest(options: argparse.Namespace) -> Answer:
     excludes = options.exclude_duplicates or options.exclude_duplicates_of
     if options.output is None and excludes:
         raise UserError("--output M is needed: the manifest without duplicates")
+    if options.test_root is not None and not options.exclude_duplicates_of:
+        raise UserError("--test-root is of the test sets of --exclude-duplicates-of, which is not given")
     if len(options.files) > 1 and options.format != "tar":
         raise UserError(f"the format {options.format} takes one file, not {len(options.files)}")
     if options.vocabulary is not None and options.format not in WITH_HASHTAGS:
@@ -60,9 +62,11 @@ def _manifest(options: argparse.Namespace, file: Path | None) -> Answer:
 def _without_duplicates(options: argparse.Namespace, file: Path | None) -> Answer:
     """Write a manifest of all examples, <manifest>.all, and from it one without duplicates."""
     from vidsemi.corpus.manifest import load_manifest
+    from vidsemi.files import keep_inputs
 
-    tests = [load_manifest(test) for test in options.exclude_duplicates_of]  # before long reading
     everything = options.output.with_name(f"{options.output.stem}.all{options.output.suffix}")
+    keep_inputs(everything, options.vocabulary, *options.exclude_duplicates_of, *map(Path, options.files))
+    tests = [load_manifest(test, options.test_root) for test in options.exclude_duplicates_of]  # before long reading
     document, text = _manifest(argparse.Namespace(**{**vars(options), "output": everything}), file)
     from vidsemi.stages.duplicates import exclude_stage
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vidsemi.corpus.near import first_stay, near_pairs
+from vidsemi.corpus.near import first_overlap, first_stay, near_pairs
 
 FRAMES = 5  # of a video that are hashed
 FRAMES_ALIKE = 3  # of these make videos near duplicates: two may be black, or lie on the other side of a cut
@@ -86,7 +86,8 @@ def duplicates_within(corpus: Hashes, distance: int) -> Duplicates:
     """Examples of a corpus that are duplicates of earlier ones that stay.
 
     An example goes only for one that stays, not for another that goes: chains of ever so slight changes do not swallow
-    a corpus. First all exact ones go, then the near ones.
+    a corpus. First all exact ones go, then the near ones of what is left: only so may the one that an exact duplicate
+    went for go itself, as it is near to a third.
     """
     return _found(corpus, None, distance)
 
@@ -201,19 +202,17 @@ def _first_equal(keys: np.ndarray) -> np.ndarray:
 
 
 def _overlapping(one: np.ndarray, two: np.ndarray | None) -> Pairs:
-    """Pairs of one content whose trims overlap, of keys that are content and trim; no two of a side are the same."""
-    other = one if two is None else two
-    order = np.argsort(other[:, 0])
-    begin = np.searchsorted(other[order, 0], one[:, 0], "left")
-    counts = np.searchsorted(other[order, 0], one[:, 0], "right") - begin
-    first = np.repeat(np.arange(len(one)), counts)
-    ends = np.cumsum(counts)
-    second = order[np.arange(len(first)) - np.repeat(ends - counts, counts) + np.repeat(begin, counts)]
-    (starts, stops), (other_starts, other_stops) = one[:, 2:].view(np.float64).T, other[:, 2:].view(np.float64).T
-    both = np.maximum(starts[first], other_starts[second]) < np.minimum(stops[first], other_stops[second])
-    alike = both | (one[first] == other[second]).all(axis=1)
-    alike &= one[first, 1] == other[second, 1]
-    if two is None:
-        alike &= first < second
-    first, second = first[alike], second[alike]
-    return first, second, np.zeros(len(first), np.int64)
+    """Pairs of one content whose trims overlap, of keys that are content and trim; no two of a side are the same.
+
+    Of each row only the pair that counts, that with the first one (within `one`: that stays): a thousand parts of a
+    video may have half a million.
+    """
+    both = one if two is None else np.concatenate([one, two])
+    content, trims = _first_equal(both[:, :2]), both[:, 2:].view(np.float64)
+    order = np.argsort(content[: len(one)], kind="stable")
+    other_order = order if two is None else len(one) + np.argsort(content[len(one) :], kind="stable")
+    found = first_overlap(content[order], trims[order], content[other_order], trims[other_order], two is None)
+    rows = np.flatnonzero(found >= 0)
+    first, second = order[rows], other_order[found[rows]]
+    none_apart = np.zeros(len(rows), np.int64)
+    return (second, first, none_apart) if two is None else (first, second - len(one), none_apart)

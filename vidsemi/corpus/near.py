@@ -9,7 +9,7 @@ A row of several hashes (the frames of a video) is like another if enough of the
 bits. A hash of 0 is no evidence: it is like nothing, not even another 0.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from math import comb, log2
 
@@ -18,6 +18,7 @@ import numpy as np
 
 BITS = 64
 MOST_BLOCKS = 12  # agreeing; beyond that there are more tables than any corpus is worth
+LARGE = 4_000_000  # pairs of rows with one key that are worth more sorting
 SORT_COST = 1  # of an element and level of sorting, in comparisons of two rows
 
 
@@ -66,20 +67,48 @@ def near_pairs(
         bits: (pairs,) int64, the least distance at which the pair is found.
         Sorted by the first, then the second.
     """
-    second = rows if others is None else others
-    found = np.concatenate([np.empty((0, 3), np.int64), *_joined(rows, second, others is None, distance, alike)])
-    found = np.unique(found, axis=0)  # a pair may agree in several sets of bits
+    found = _pairs(rows, others, distance, alike, range(rows.shape[1]), alike)
     return found[:, 0], found[:, 1], found[:, 2]
 
 
-def _joined(rows: np.ndarray, others: np.ndarray, within: bool, distance: int, alike: int) -> Iterator[np.ndarray]:
+def _pairs(
+    rows: np.ndarray, others: np.ndarray | None, distance: int, alike: int, places: Sequence[int], needed: int
+) -> np.ndarray:
+    """(pairs, 3), as `near_pairs`, of rows that are near in at least `needed` of some places, and `alike` of all."""
+    second = rows if others is None else others
+    joined = _joined(rows, second, others is None, distance, alike, places, needed)
+    return np.unique(np.concatenate([np.empty((0, 3), np.int64), *joined]), axis=0)  # found with several sets of bits
+
+
+def _joined(
+    rows: np.ndarray,
+    others: np.ndarray,
+    within: bool,
+    distance: int,
+    alike: int,
+    places: Sequence[int],
+    needed: int,
+) -> Iterator[np.ndarray]:
     count = len(rows) + len(others) * (not within)
     tables = masks(distance, len(rows) * len(others) / (1 + within), max(count, 1))
-    spare = rows.shape[1] - alike  # of `alike` places out of F, one is among any F - alike + 1
-    for place in range(spare // 2, spare // 2 + spare + 1):  # in the middle, where fewer frames are black or a title
+    spare = len(places) - needed  # of `needed` places out of F, one is among any F - needed + 1
+    begin = (needed - 1) // 2
+    for place in places[begin : begin + spare + 1]:  # in the middle: fewer frames are black or a title
+        rest = [other for other in places if other != place]
+        seen: set[tuple[bytes, bytes]] = set()
         for mask in tables:
             keys, order = _sorted(rows[:, place], mask)
             other_keys, other_order = (keys, order) if within else _sorted(others[:, place], mask)
+            for run, other_run in _large_runs(keys, other_keys) if needed > 1 else ():
+                # As of videos with one logo: that says little, so let them agree in one more place.
+                one, two = np.sort(order[run]), np.sort(other_order[other_run])
+                order[run], other_order[other_run] = -1, -1
+                if (both := (one.tobytes(), two.tobytes())) not in seen:  # of the same frame, with all sets of bits
+                    seen.add(both)
+                    found = _pairs(rows[one], None if within else others[two], distance, alike, rest, needed - 1)
+                    yield np.stack([one[found[:, 0]], two[found[:, 1]], found[:, 2]], axis=1)
+            keys, order = keys[order >= 0], order[order >= 0]
+            other_keys, other_order = other_keys[other_order >= 0], other_order[other_order >= 0]
             first = rows[order]  # in the order of the keys, so that memory is read from beginning to end
             second = first if within else others[other_order]
             found = np.empty((0, 3), np.int64)
@@ -89,6 +118,18 @@ def _joined(rows: np.ndarray, others: np.ndarray, within: bool, distance: int, a
             if within:
                 found[:, :2].sort(axis=1)
             yield found
+
+
+def _large_runs(keys: np.ndarray, other_keys: np.ndarray) -> Iterator[tuple[slice, slice]]:
+    """Where one key has very many pairs, in sorted keys."""
+    if len(keys) * len(other_keys) <= LARGE:
+        return
+    begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    ends = np.append(begins[1:], len(keys))
+    other_begins = np.searchsorted(other_keys, keys[begins])
+    other_ends = np.searchsorted(other_keys, keys[begins], "right")
+    for run in np.flatnonzero((ends - begins) * (other_ends - other_begins) > LARGE):
+        yield slice(begins[run], ends[run]), slice(other_begins[run], other_ends[run])
 
 
 def _sorted(hashes: np.ndarray, mask: int) -> tuple[np.ndarray, np.ndarray]:
@@ -181,11 +222,46 @@ def _first_stay(first: np.ndarray, second: np.ndarray, bits: np.ndarray, count: 
     return because
 
 
+def _first_overlap(
+    content: np.ndarray, trims: np.ndarray, other_content: np.ndarray, other_trims: np.ndarray, within: bool
+) -> np.ndarray:
+    """The first part of the same content with which a part has a moment in common, or that equals it.
+
+    Args:
+        content: (N,) int64, sorted.
+        trims: (N, 2) float64, from where to where.
+        other_content: (M,) likewise.
+        other_trims: (M, 2) likewise.
+        within: both are the same; those that have an earlier partner do not count as one.
+
+    Returns:
+        (N,) int64, the place among the others; -1 where there is none.
+    """
+    first = np.full(len(content), -1, np.int64)
+    begin = 0
+    for row in range(len(content)):
+        while begin < len(other_content) and other_content[begin] < content[row]:
+            begin += 1
+        start, stop = trims[row]
+        for other in range(begin, row if within else len(other_content)):
+            if other_content[other] != content[row]:
+                break
+            if within and first[other] >= 0:
+                continue
+            other_start, other_stop = other_trims[other]
+            equal = start == other_start and stop == other_stop
+            if equal or max(start, other_start) < min(stop, other_stop):
+                first[row] = other
+                break
+    return first
+
+
 try:
     apart = numba.njit(cache=True)(_apart)
     places_alike = numba.njit(cache=True)(_alike)
     join = numba.njit(cache=True)(_join)
     first_stay = numba.njit(cache=True)(_first_stay)
+    first_overlap = numba.njit(cache=True)(_first_overlap)
 except RuntimeError:  # no folder can keep compiled code: a second at the first call of each process
     apart, places_alike = numba.njit(_apart), numba.njit(_alike)
-    join, first_stay = numba.njit(_join), numba.njit(_first_stay)
+    join, first_stay, first_overlap = numba.njit(_join), numba.njit(_first_stay), numba.njit(_first_overlap)

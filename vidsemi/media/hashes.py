@@ -4,7 +4,9 @@ Imported late: imagehash and scipy take a third of a second.
 """
 
 import hashlib
+import os
 from dataclasses import dataclass
+from functools import lru_cache
 
 import imagehash
 import numpy as np
@@ -47,7 +49,12 @@ def hash_file(row: Row) -> FileHashes:
     Raises:
         DecodeError: its bytes cannot be read.
     """
-    content = _content(locate(row))
+    source = locate(row)
+    try:
+        state = os.stat(source.path)
+    except OSError as error:
+        raise DecodeError(source.path, error.strerror or str(error)) from None
+    content = _content(source, state.st_size, state.st_mtime_ns)
     try:
         frames = read_frames(row, _only if is_image(row) else _spread, size=(SIDE, SIDE))
     except DecodeError as error:
@@ -80,7 +87,9 @@ def _only(n: int) -> np.ndarray:
     return np.zeros(1, np.int64)
 
 
-def _content(source: Source) -> bytes:
+@lru_cache(maxsize=1000)  # the parts of a long video are rows of their own; its bytes are read once by each process
+def _content(source: Source, size: int, time: int) -> bytes:
+    """The hash of a source's bytes; size and time of its file say whether it is still the same."""
     digest = hashlib.sha256()
     try:
         with open(source.path, "rb") as file:

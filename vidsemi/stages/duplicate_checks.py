@@ -11,6 +11,8 @@ from vidsemi.files import write_json
 
 FORMAT = 1
 FILE = "duplicates.json"  # in a run's directory
+NUMBERS = ("distance", "exact", "near", "unread", "flat")  # of a test set, in the record beside a manifest
+OF_CORPUS = ("unread", "flat")  # likewise, of the corpus
 PER_MANIFEST = ".duplicates.json"  # beside a manifest, in the place of its suffix
 
 
@@ -25,11 +27,11 @@ class Check:
 
     Attributes:
         corpus: what the config calls it.
-        manifest: its file.
+        manifest: its file; empty where nobody knows it.
         test: what the config calls the test set.
         test_manifest: its file.
         found: what was found when they were held against each other; None if they were not, or have changed since.
-            Its keys are those of `vidsemi.stages.duplicates.Checked`, and `corpus_unread`.
+            Numbers by `NUMBERS`, as in `vidsemi.stages.duplicates.Checked`; `corpus_unread` and `corpus_flat`.
     """
 
     corpus: str
@@ -57,15 +59,41 @@ def check_duplicates(corpora: Mapping[str, Manifest | None], tests: Mapping[str,
 def _found(corpus: Manifest, test: Manifest) -> dict[str, Any] | None:
     try:
         record = json.loads(record_file(corpus.file).read_text(encoding="utf-8"))
-        if record["format"] != FORMAT or record["manifest"] != corpus.fingerprint:
+        if record["format"] != FORMAT or record["manifest"] != corpus.fingerprint or given_root(corpus) is not None:
             return None
+        of_corpus = {f"corpus_{name}": record[name] for name in OF_CORPUS}
+        known = (test.fingerprint, given_root(test))
         return next(
-            {**{name: one[name] for name in ("distance", "exact", "near", "unread")}, "corpus_unread": record["unread"]}
+            _numbers({**{name: one[name] for name in NUMBERS}, **of_corpus})
             for one in record["checked"]
-            if one["fingerprint"] == test.fingerprint
+            if (one["fingerprint"], one["root"]) == known
         )
     except (OSError, ValueError, KeyError, TypeError, StopIteration):  # there is no such record
         return None
+
+
+def given_root(manifest: Manifest) -> str | None:
+    """The root of a manifest, where it is not the manifest's own folder: its paths are other files then."""
+    root = manifest.root.resolve()
+    return None if root == manifest.file.parent.resolve() else str(root)
+
+
+def _numbers(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What was found, of a file that anybody may have written.
+
+    Raises:
+        KeyError, TypeError: it is not what it should be.
+    """
+    names = [*NUMBERS, *(f"corpus_{name}" for name in OF_CORPUS)]
+    if any(type(found[name]) is not int for name in names):
+        raise TypeError("not a number")
+    return {name: found[name] for name in names}
+
+
+def _check(corpus: Any, manifest: Any, test: Any, test_manifest: Any, found: Any) -> Check:
+    if any(not isinstance(text, str) for text in (corpus, manifest, test, test_manifest)):
+        raise TypeError("not a text")
+    return Check(corpus, manifest, test, test_manifest, None if found is None else _numbers(found))
 
 
 def write_checks(output: Path, checks: Sequence[Check]) -> None:
@@ -78,7 +106,7 @@ def read_checks(output: Path) -> list[Check] | None:
     """What a run's directory says; None if it says nothing, as those of older versions."""
     try:
         document = json.loads((output / FILE).read_text(encoding="utf-8"))
-        return [Check(**check) for check in document["checks"]] if document["format"] == FORMAT else None
+        return [_check(**check) for check in document["checks"]] if document["format"] == FORMAT else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -88,7 +116,8 @@ def describe_checks(checks: Sequence[Check] | None) -> tuple[list[str], list[str
     if checks is None:
         return [], ["It is not known whether the corpora were checked for duplicates of the test set."]
     said: list[str] = []
-    unchecked: dict[str, list[Check]] = {}  # by the names of corpora
+    unchecked: dict[str, list[str]] = {}  # test sets by the names of corpora
+    todo: dict[str, list[str]] = {}  # manifests of test sets by those of corpora
     for test in dict.fromkeys(check.test for check in checks):
         those = [check for check in checks if check.test == test]
         known = "; ".join(f"{check.corpus} ({_in_words(check.found)})" for check in those if check.found is not None)
@@ -96,13 +125,18 @@ def describe_checks(checks: Sequence[Check] | None) -> tuple[list[str], list[str
             said.append(f"Checked for duplicates of {_set(test)}: {known}.")
         without = [check for check in those if check.found is None]
         if without:
-            unchecked.setdefault(", ".join(check.corpus for check in without), []).append(without[0])
-    warnings = [
-        f"NOT checked for duplicates of {', '.join(_set(check.test) for check in firsts)}: {corpora}. A student that "
-        f"has seen the test set proves nothing: vidsemi manifest table {firsts[0].manifest} --exclude-duplicates-of "
-        f"{' '.join(check.test_manifest for check in firsts)} --output …"
-        for corpora, firsts in unchecked.items()
-    ]
+            unchecked.setdefault(", ".join(check.corpus for check in without), []).append(_set(test))
+        for check in without:
+            if check.manifest:
+                todo.setdefault(check.manifest, []).append(check.test_manifest)
+    warnings = [f"NOT checked for duplicates of {', '.join(sets)}: {names}." for names, sets in unchecked.items()]
+    if todo:  # one command as an example; another corpus may have other test sets
+        first, *others = todo
+        hint = (
+            f"vidsemi manifest table {first} --exclude-duplicates-of {' '.join(dict.fromkeys(todo[first]))} --output …"
+        )
+        likewise = f", and likewise {', '.join(others)}" if others else ""
+        warnings.append(f"A student that has seen the test set proves nothing: {hint}{likewise}")
     return said, warnings
 
 
@@ -116,6 +150,11 @@ def _in_words(found: Mapping[str, Any]) -> str:
     lost = [
         f"{found[key]} {whose} do not decode"
         for key, whose in (("corpus_unread", "of its examples"), ("unread", "of the test set"))
+        if found[key]
+    ]
+    lost += [
+        f"{found[key]} {whose} show next to nothing and were compared by their bytes alone"
+        for key, whose in (("corpus_flat", "of its examples"), ("flat", "of the test set"))
         if found[key]
     ]
     return "; ".join([text, *lost])

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from vidsemi.corpus.duplicates import KINDS, Duplicates, duplicates_of, duplicates_within
-from vidsemi.corpus.manifest import Manifest, read_table, write_tables
+from vidsemi.corpus.manifest import Manifest, write_tables
 from vidsemi.errors import UserError
 from vidsemi.files import atomic_path, fingerprint_file, write_json, write_text
 from vidsemi.media.hashes import METHOD
 from vidsemi.spreadsheet import plain_cell
-from vidsemi.stages.duplicate_checks import FORMAT, record_file
+from vidsemi.stages.duplicate_checks import FORMAT, given_root, record_file
 from vidsemi.stages.hashes import Hashed, hash_corpus
 
 ITSELF = "itself"
@@ -29,18 +29,22 @@ class Checked:
     Attributes:
         against: a test set's file, or `ITSELF`.
         fingerprint: of the test set; None of the manifest itself.
+        root: of the test set, where it is not the folder of its file.
         distance: most bits in which perceptual hashes differ that are near.
         exact: number of examples that went.
         near: likewise.
         unread: examples of the test set that do not decode.
+        flat: examples of the test set that are known by their bytes alone, since they show next to nothing.
     """
 
     against: str
     fingerprint: str | None
+    root: str | None
     distance: int
     exact: int
     near: int
     unread: int
+    flat: int
 
 
 @dataclass
@@ -131,19 +135,18 @@ def exclude_stage(
         duplicates = duplicates_of(hashed.hashes.take(left), others.hashes, distance).renumbered(left)
         found.append((str(test.file), test, duplicates))
         left = np.setdiff1d(left, duplicates.example)
-        summary.checked.append(_checked(str(test.file), test.fingerprint, distance, duplicates, len(others.unread)))
+        summary.checked.append(_checked(others, distance, duplicates, hashed))
     if within is not None:
         duplicates = duplicates_within(hashed.hashes.take(left), within).renumbered(left, left)
         found.append((ITSELF, corpus, duplicates))
         left = np.setdiff1d(left, duplicates.example)
-        summary.checked.append(_checked(ITSELF, None, within, duplicates, len(hashed.unread)))
+        summary.checked.append(_checked(None, within, duplicates, hashed))
     if not len(left):
         raise UserError(f"all {len(corpus)} examples of {corpus.file} are duplicates; nothing would be left")
     summary.examples, summary.removed = len(left), len(corpus) - len(left)
     record_file(output).unlink(missing_ok=True)  # of an earlier call
     unread_file(output).unlink(missing_ok=True)
-    table = read_table(corpus.file).take(pa.array(left))  # with columns that we do not know, too
-    write_tables(output, table.schema, [table])
+    write_tables(output, corpus.table.schema, [_rows(corpus.table, left)])
     _write_list(list_file(output), corpus, found)
     if unread:
         write_text(unread_file(output), "\n".join(unread) + "\n")
@@ -152,9 +155,21 @@ def exclude_stage(
     return summary
 
 
-def _checked(against: str, fingerprint: str | None, distance: int, found: Duplicates, unread: int) -> Checked:
+def _rows(table: pa.Table, examples: np.ndarray) -> pa.Table:
+    """Some rows; `take` would put all paths into one array, which holds no more than 2 GiB."""
+    stays = np.zeros(len(table), bool)
+    stays[examples] = True
+    return table.filter(pa.array(stays))
+
+
+def _checked(test: Hashed | None, distance: int, found: Duplicates, corpus: Hashed) -> Checked:
+    """The entry of a test set; None is the corpus itself."""
     exact, near = (found.count(kind) for kind in KINDS)
-    return Checked(against, fingerprint, distance, exact, near, unread)
+    others = test or corpus
+    numbers = (distance, exact, near, len(others.unread), others.flat)
+    if test is None:
+        return Checked(ITSELF, None, None, *numbers)
+    return Checked(str(test.manifest.file), test.manifest.fingerprint, given_root(test.manifest), *numbers)
 
 
 def _unread_lines(hashed: Hashed) -> list[str]:

@@ -26,6 +26,7 @@ from vidsemi.media.reading import is_image
 from vidsemi.progress import progress_bar
 
 SECONDS_A_PART = 60.0  # what a command that is killed loses at most
+SECONDS_A_TEMPORARY = 3600.0  # of age; younger ones may be those of another command with the same folder
 KEY_BYTES = 16
 SCHEMA = pa.schema(
     [("key", pa.binary(KEY_BYTES)), ("content", pa.binary(CONTENT_BYTES)), ("frames", pa.list_(pa.uint64()))]
@@ -70,7 +71,7 @@ def hash_corpus(manifest: Manifest, folder: Path, *, workers: int, seconds: floa
         UserError: not a single file can be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    remove_temporary(folder)
+    remove_temporary(folder, SECONDS_A_TEMPORARY)
     keys, images = _keys(manifest)
     known = pc.is_in(keys, value_set=_read_parts(folder, ["key"])["key"]).to_numpy(zero_copy_only=False)
     failures = _hash_rest(manifest, keys, np.flatnonzero(~known), folder, workers, seconds)
