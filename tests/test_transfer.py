@@ -24,6 +24,7 @@ from vidsemi.stages import features as features_module
 from vidsemi.stages.evaluate import evaluate_stage
 from vidsemi.stages.features import read_features
 from vidsemi.transfer_weights import transfer
+from vidsemi.transfers import over_splits
 
 WriteConfig = Callable[..., Path]
 RECIPE = "{examples: 16, batch_size: 8, learning_rate: 0.01}"
@@ -144,6 +145,10 @@ transfer:
             stages = sorted(folder.glob("split*/*/stage.json"))
             figures = [json.loads(file.read_text())["figures"] for file in stages]
             assert row["splits"] == [own["top1"] for own in figures if "top1" in own]
+            assert ("c" in row) == ("converged" in row) == (row["protocol"] == "fc_only")
+            if "c" in row:
+                assert (row["c"], row["held_out"], row["held_out_top1"]) == ([0.1, 0.1], [0, 0], [{}, {}])
+                assert row["converged"] is True
     before = {file: file.stat().st_mtime_ns for file in output.glob("seed*/**/*") if file.is_file()}
     assert pipeline.run(config) == rows
     assert {file: file.stat().st_mtime_ns for file in before} == before
@@ -154,6 +159,36 @@ transfer:
     document = json.loads((output / "report.json").read_text())
     assert [(line["approach"], line["seeds"]) for line in document["lines"]] == [("supervised", 2)]
     assert [line["seeds"] for line in document["transfer"]] == [2, 2, 2, 2]
+
+
+def test_splits_that_differ_keep_what_differs():
+    """One of three has not converged, each chose another C, and one has images alone."""
+    alike = {
+        "model": "m",
+        "top5": 9.0,
+        "mean_class_top1": 5.0,
+        "read": 3,
+        "total": 4,
+        "train_read": 5,
+        "train_total": 6,
+    }
+    alike |= {"crops": 1, "gmacs_per_view": 2.0, "parameters": 7}
+
+    def figures(c: float, top1: float, views: int, converged: bool) -> dict:
+        more = {"c": c, "held_out": int(c), "held_out_top1": {"1": c}, "converged": converged}
+        return {**alike, **more, "top1": top1, "views": views, "gmacs_per_video": 2.0 * views}
+
+    splits = [figures(1.0, 4.0, 1, True), figures(2.0, 5.0, 10, False), figures(3.0, 9.0, 10, True)]
+    row = over_splits(splits)
+    assert row == {
+        **alike,
+        **{"top1": 6.0, "splits": [4.0, 5.0, 9.0], "views": 10, "gmacs_per_video": 20.0},
+        **{"read": 9, "total": 12, "train_read": 15, "train_total": 18},
+        **{"c": [1.0, 2.0, 3.0], "held_out": [1, 2, 3], "held_out_top1": [{"1": 1.0}, {"1": 2.0}, {"1": 3.0}]},
+        "converged": False,
+    }
+    assert over_splits([splits[0], splits[0]])["converged"] is True
+    assert over_splits(splits[1:2]) == splits[1]
 
 
 def test_unreadable_files_are_counted(weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path):

@@ -25,7 +25,7 @@ class Check:
 
     Attributes:
         corpus: what the config calls it.
-        manifest: its file.
+        manifest: its file; empty where there is none, see `unknown_checks`.
         test: what the config calls the test set.
         test_manifest: its file.
         found: what was found when they were held against each other; None if they were not, or have changed since.
@@ -52,6 +52,11 @@ def check_duplicates(corpora: Mapping[str, Manifest | None], tests: Mapping[str,
         for file in names
         for test in tests
     ]
+
+
+def unknown_checks(corpus: str, tests: Mapping[str, Manifest]) -> list[Check]:
+    """That nothing is known of a corpus that is not here, such as what weights of others were trained on."""
+    return [Check(corpus, "", test, str(manifest.file), None) for test, manifest in tests.items()]
 
 
 def _found(corpus: Manifest, test: Manifest) -> dict[str, Any] | None:
@@ -94,16 +99,23 @@ def describe_checks(checks: Sequence[Check] | None) -> tuple[list[str], list[str
         known = "; ".join(f"{check.corpus} ({_in_words(check.found)})" for check in those if check.found is not None)
         if known:
             said.append(f"Checked for duplicates of {_set(test)}: {known}.")
-        without = [check for check in those if check.found is None]
-        if without:
-            unchecked.setdefault(", ".join(check.corpus for check in without), []).append(without[0])
+        unknown = [check for check in those if check.found is None]
+        for without in ([check for check in unknown if check.manifest], [one for one in unknown if not one.manifest]):
+            if without:
+                unchecked.setdefault(", ".join(check.corpus for check in without), []).append(without[0])
     warnings = [
         f"NOT checked for duplicates of {', '.join(_set(check.test) for check in firsts)}: {corpora}. A student that "
-        f"has seen the test set proves nothing: vidsemi manifest table {firsts[0].manifest} --exclude-duplicates-of "
-        f"{' '.join(check.test_manifest for check in firsts)} --output …"
+        f"has seen the test set proves nothing{_remedy(firsts)}"
         for corpora, firsts in unchecked.items()
     ]
     return said, warnings
+
+
+def _remedy(checks: Sequence[Check]) -> str:
+    if not checks[0].manifest:
+        return "."
+    tests = " ".join(check.test_manifest for check in checks)
+    return f": vidsemi manifest table {checks[0].manifest} --exclude-duplicates-of {tests} --output …"
 
 
 def _set(test: str) -> str:
