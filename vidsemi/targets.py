@@ -13,7 +13,6 @@ from vidsemi.stages.duplicate_checks import Check, check_duplicates, read_checks
 from vidsemi.stages.groups import groups_of
 from vidsemi.steps import corpus_identity
 
-
 BEFORE = "what the weights were trained on before"  # of weights that no stage of ours has made: nobody knows here
 
 

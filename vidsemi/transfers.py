@@ -181,6 +181,8 @@ class Transfers:
         def run(folder: Path) -> dict[str, Any]:
             from vidsemi.stages.regress import regress_stage
 
+            extracted = figures_of(self.output, features)
+            assert extracted is not None  # stages run in order
             return regress_stage(
                 folder,
                 weights=weights,
@@ -188,7 +190,7 @@ class Transfers:
                 splits=loaded.splits,
                 number=number,
                 fc_only=target.fc_only,
-                views=target.views,
+                views=extracted["views"],
                 seed=learnt.seed,
                 title=name,
             )

@@ -50,7 +50,7 @@ def regress_stage(
         splits: training and test sets that that stage read.
         number: of the one to learn and to test, from 0.
         fc_only: how the regressor is fitted.
-        views: clips a video, whose features were averaged.
+        views: the most that any example's features are the mean of.
         seed: of what is held out.
         title: for messages.
 
@@ -61,15 +61,16 @@ def regress_stage(
         UserError: too little of the training set can be read.
     """
     split = splits[number]
-    train, test = read_features(features, manifests_of(splits))[2 * number : 2 * number + 2]
+    train, test = read_features(features, manifests_of(splits), slice(2 * number, 2 * number + 2))
     labels = split.labeled.label_indices(split.classes, str(split.labeled.file))
-    there = ~np.isnan(train).any(axis=1) if train.size else np.zeros(len(train), bool)
+    there = ~np.isnan(train[:, 0]) if train.size else np.zeros(len(train), bool)
     if not there.all():
         logger.warning(
             "%s: only %d of %d training examples can be read; the others are left out", title, there.sum(), len(there)
         )
+        train = train[there]  # a copy, which may be of many GB
     regressor = fit_regressor(
-        train[there],
+        train,
         labels[there],
         groups_of(split.labeled, fc_only.group)[there],
         classes=len(split.classes),
@@ -97,6 +98,7 @@ def regress_stage(
         **asdict(result),
         "model": spec.model,
         "views": views,
+        "crops": 1,
         "frames": spec.input.frames,
         "gmacs_per_video": cost.gmacs_per_view * views,
         **asdict(cost),
