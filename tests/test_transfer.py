@@ -253,6 +253,16 @@ def test_unreadable_files_are_counted(weights: Path, shapes: Path, config_of: Wr
     assert "1 training examples could not be read and are left out" in text
 
 
+def test_a_test_set_that_cannot_be_read_is_all_wrong(
+    weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path
+):
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "test.csv").write_text("path,label\nbroken.mp4,drifting east\n")
+    target = f"{{name: t, train: {shapes}/labeled.csv, test: {tmp_path}/test.csv, views: 2, protocols: [fc_only]}}"
+    (row,) = transfer(weights, load_transfer_config(str(config_of(target))))
+    assert (row["top1"], row["read"], row["total"], row["views"]) == (0, 0, 1, 2)
+
+
 def test_features_that_were_killed_go_on_with_the_next_part(
     weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -48,11 +48,7 @@ def is_transfer(row: Mapping[str, Any]) -> bool:
 def _is_result(row: dict[str, Any]) -> bool:
     texts = all(isinstance(row.get(name), str) for name in (*TEXTS, *(OF_TRANSFER if is_transfer(row) else ())))
     others = all(isinstance(row.get(name, 0), int | float) for name in MAY_BE_NUMBERS)
-    splits, known = row.get("splits", []), row.get("protocol", PROTOCOLS[0]) in PROTOCOLS
-    known = known and isinstance(splits, list) and all(isinstance(top1, int | float) for top1 in splits)
-    return (
-        texts
-        and others
-        and known
-        and all(isinstance(row.get(name), int | float) and row[name] >= 0 for name in NUMBERS)
-    )
+    needed = all(isinstance(row.get(name), int | float) and row[name] >= 0 for name in NUMBERS)
+    splits = row.get("splits", [])
+    lists = isinstance(splits, list) and all(isinstance(top1, int | float) for top1 in splits)
+    return texts and others and needed and lists and (not is_transfer(row) or row["protocol"] in PROTOCOLS)

@@ -113,9 +113,8 @@ def fit_regressor(
                 right[c] = 100 * float((best == labels[held]).mean())
                 bar.update()
         c = max(values, key=lambda value: (right.get(value, 0.0), -value))
-        own_weight, own_bias, converged = _fit(
-            features, labels, np.ones(len(labels), bool), c, max_iterations, f"{title}, C = {c:g}"
-        )
+        everything = slice(None)
+        own_weight, own_bias, converged = _fit(features, labels, everything, c, max_iterations, f"{title}, C = {c:g}")
         bar.update()
     if len(values) > 2 and c in (values[0], values[-1]):
         logger.warning(
@@ -127,7 +126,7 @@ def fit_regressor(
 
 
 def _fit(
-    features: np.ndarray, labels: np.ndarray, which: np.ndarray, c: float, max_iterations: int, title: str
+    features: np.ndarray, labels: np.ndarray, which: np.ndarray | slice, c: float, max_iterations: int, title: str
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Weight and bias over the classes that occur, for features as they come, and whether the solver converged.
 

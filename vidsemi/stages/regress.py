@@ -63,7 +63,7 @@ def regress_stage(
     split = splits[number]
     train, test = read_features(features, manifests_of(splits), slice(2 * number, 2 * number + 2))
     labels = split.labeled.label_indices(split.classes, str(split.labeled.file))
-    there = ~np.isnan(train[:, 0]) if train.size else np.zeros(len(train), bool)
+    there, tested = _readable(train), _readable(test)
     if not there.all():
         logger.warning(
             "%s: only %d of %d training examples can be read; the others are left out", title, there.sum(), len(there)
@@ -85,7 +85,7 @@ def regress_stage(
     checkpoint.save_weights(folder / WEIGHTS, network, spec, provenance)
     test_labels = split.test.label_indices(split.classes, str(split.labeled.file))
     ranks = {
-        example_id: None if np.isnan(own).any() else rank_of_label(regressor.logits(own), int(label))
+        example_id: rank_of_label(regressor.logits(own), int(label)) if tested[example_id] else None
         for example_id, (own, label) in enumerate(zip(test, test_labels, strict=True))
     }
     result = accuracy(ranks, test_labels)
@@ -109,6 +109,11 @@ def regress_stage(
         "held_out_top1": {f"{c:g}": top1 for c, top1 in regressor.held_out_top1.items()},
         "converged": regressor.converged,
     }
+
+
+def _readable(features: np.ndarray) -> np.ndarray:
+    """(N,) bool: whose features are known, of what `read_features` gives."""
+    return ~np.isnan(features[:, 0]) if features.size else np.zeros(len(features), bool)
 
 
 def _with_regressor(weights: Path, classes: list[str], regressor: Regressor) -> tuple[torch.nn.Module, NetworkSpec]:
