@@ -1,6 +1,7 @@
 """The logistic regressor of fc-only: what is held out, how C is chosen, what it is held against."""
 
 import logging
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -93,6 +94,27 @@ def test_a_class_without_examples_is_never_the_best():
     logits = fit(features, 2 * labels, classes=4).logits(features)
     assert logits.shape == (60, 4)
     assert set(logits.argmax(axis=1)) <= {0, 2}
+
+
+def test_what_never_changes_says_nothing():
+    """Zeros, and values whose mean is not exact, as scikit-learn's own scaler has it."""
+    features, labels = blobs(100, 3)
+    constant = np.tile(np.float32([0, 0.1, 1e6]), (100, 1))
+    plain, more = fit(features, labels), fit(np.hstack([features, constant]), labels)
+    np.testing.assert_allclose(more.weight[:, -3:], 0, atol=1e-9)
+    np.testing.assert_allclose(more.weight[:, :-3], plain.weight, rtol=1e-6, atol=1e-9)
+
+
+def test_one_copy_of_the_features_is_made():
+    features, labels = blobs(4000, 2, width=128)
+    fit(features[:100], labels[:100])  # what is loaded by the first fit does not count
+    tracemalloc.start()
+    try:
+        fit(features, labels, max_iterations=2)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.75 * features.size * 8  # float64, beside what is chosen of the float32
 
 
 def test_what_does_not_converge_is_said(caplog: pytest.LogCaptureFixture):

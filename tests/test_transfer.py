@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from making import shapes_target
@@ -24,9 +25,26 @@ from vidsemi.stages import features as features_module
 from vidsemi.stages.evaluate import evaluate_stage
 from vidsemi.stages.features import read_features
 from vidsemi.transfer_weights import transfer
+from vidsemi.transfers import over_splits
 
 WriteConfig = Callable[..., Path]
 RECIPE = "{examples: 16, batch_size: 8, learning_rate: 0.01}"
+JOB = """
+import os, pathlib, sys
+from vidsemi import cli
+from vidsemi.stages import features
+
+features.PART, write = 16, features._write
+
+def noted(file, *more):
+    with (pathlib.Path(__file__).parent / f"made{os.environ['RANK']}").open("a") as made:
+        print(file.name, file=made)
+    write(file, *more)
+
+if __name__ == "__main__":
+    features._write = noted
+    sys.exit(cli.main(sys.argv[1:]))
+"""
 
 
 def run_with(tiny_config: WriteConfig, target: str, *overrides: str) -> list[dict]:
@@ -88,8 +106,36 @@ def test_of_an_image_the_network_says_what_the_regressor_says(weights: Path, col
         machine=config.machine,
         title="t",
     )
-    for key in ("top1", "mean_class_top1", "parameters", "gmacs_per_view"):
+    for key in ("top1", "mean_class_top1", "parameters", "gmacs_per_view", "views", "crops", "gmacs_per_video"):
         assert row[key] == figures[key], key
+    assert row["views"] == 1  # whatever the config asks for of videos
+
+
+def test_features_of_a_split_are_read_from_its_own_parts(
+    weights: Path, shapes: Path, config_of: WriteConfig, monkeypatch: pytest.MonkeyPatch
+):
+    """The second split has what the first one has not, in parts of its own; and both have the first test examples."""
+    monkeypatch.setattr(features_module, "PART", 8)
+    splits = [("labeled", range(8)), ("test", range(8)), ("labeled", range(16, 24)), ("test", range(3, 11))]
+    manifests, folder = [], config_of("").parent
+    for number, (name, rows) in enumerate(splits):
+        lines = (shapes / f"{name}.csv").read_text().splitlines()[1:]
+        chosen = [f"{shapes}/{','.join(lines[row].split(',')[:2])}" for row in rows]
+        (folder / f"{number}.csv").write_text("\n".join(["path,label", *chosen]))
+        manifests.append(load_manifest(folder / f"{number}.csv"))
+    machine = load_transfer_config(str(config_of(shapes_target(shapes)))).machine
+    given = {"weights": weights, "manifests": manifests, "views": 2, "machine": machine, "title": "t"}
+    (folder / "features").mkdir()
+    figures = features_module.features_stage(folder / "features", **given)
+    assert figures == {"examples": 27, "read": 27, "views": 2}
+    tables = [pq.read_table(file).to_pylist() for file in sorted((folder / "features").glob("part-*"))]
+    assert [len(table) for table in tables] == [8, 8, 8, 3]
+    by_path = {row["path"]: row["features"] for table in tables for row in table}
+    expected = [[by_path[manifest.row(number).path] for number in range(8)] for manifest in manifests]
+    np.testing.assert_array_equal(read_features(folder / "features", manifests), np.float32(expected))
+    (folder / "features" / "part-000000.parquet").unlink()
+    found = read_features(folder / "features", manifests, slice(2, 4))
+    np.testing.assert_array_equal(found, np.float32(expected[2:]))
 
 
 def test_test_labels_change_the_accuracy_alone(weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path):
@@ -144,6 +190,10 @@ transfer:
             stages = sorted(folder.glob("split*/*/stage.json"))
             figures = [json.loads(file.read_text())["figures"] for file in stages]
             assert row["splits"] == [own["top1"] for own in figures if "top1" in own]
+            assert ("c" in row) == ("converged" in row) == (row["protocol"] == "fc_only")
+            if "c" in row:
+                assert (row["c"], row["held_out"], row["held_out_top1"]) == ([0.1, 0.1], [0, 0], [{}, {}])
+                assert row["converged"] is True
     before = {file: file.stat().st_mtime_ns for file in output.glob("seed*/**/*") if file.is_file()}
     assert pipeline.run(config) == rows
     assert {file: file.stat().st_mtime_ns for file in before} == before
@@ -154,6 +204,36 @@ transfer:
     document = json.loads((output / "report.json").read_text())
     assert [(line["approach"], line["seeds"]) for line in document["lines"]] == [("supervised", 2)]
     assert [line["seeds"] for line in document["transfer"]] == [2, 2, 2, 2]
+
+
+def test_splits_that_differ_keep_what_differs():
+    """One of three has not converged, each chose another C, and one has images alone."""
+    alike = {
+        "model": "m",
+        "top5": 9.0,
+        "mean_class_top1": 5.0,
+        "read": 3,
+        "total": 4,
+        "train_read": 5,
+        "train_total": 6,
+    }
+    alike |= {"crops": 1, "gmacs_per_view": 2.0, "parameters": 7}
+
+    def figures(c: float, top1: float, views: int, converged: bool) -> dict:
+        more = {"c": c, "held_out": int(c), "held_out_top1": {"1": c}, "converged": converged}
+        return {**alike, **more, "top1": top1, "views": views, "gmacs_per_video": 2.0 * views}
+
+    splits = [figures(1.0, 4.0, 1, True), figures(2.0, 5.0, 10, False), figures(3.0, 9.0, 10, True)]
+    row = over_splits(splits)
+    assert row == {
+        **alike,
+        **{"top1": 6.0, "splits": [4.0, 5.0, 9.0], "views": 10, "gmacs_per_video": 20.0},
+        **{"read": 9, "total": 12, "train_read": 15, "train_total": 18},
+        **{"c": [1.0, 2.0, 3.0], "held_out": [1, 2, 3], "held_out_top1": [{"1": 1.0}, {"1": 2.0}, {"1": 3.0}]},
+        "converged": False,
+    }
+    assert over_splits([splits[0], splits[0]])["converged"] is True
+    assert over_splits(splits[1:2]) == splits[1]
 
 
 def test_unreadable_files_are_counted(weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path):
@@ -171,6 +251,16 @@ def test_unreadable_files_are_counted(weights: Path, shapes: Path, config_of: Wr
     text = (tmp_path / "moved" / "results.md").read_text()
     assert "1 test examples could not be read; they count as wrong" in text
     assert "1 training examples could not be read and are left out" in text
+
+
+def test_a_test_set_that_cannot_be_read_is_all_wrong(
+    weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path
+):
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "test.csv").write_text("path,label\nbroken.mp4,drifting east\n")
+    target = f"{{name: t, train: {shapes}/labeled.csv, test: {tmp_path}/test.csv, views: 2, protocols: [fc_only]}}"
+    (row,) = transfer(weights, load_transfer_config(str(config_of(target))))
+    assert (row["top1"], row["read"], row["total"], row["views"]) == (0, 0, 1, 2)
 
 
 def test_features_that_were_killed_go_on_with_the_next_part(
@@ -235,20 +325,29 @@ def test_full_ft_begins_with_the_weights_and_a_new_head(weights: Path, colors: P
 
 @pytest.mark.usefixtures("one_thread")
 def test_two_processes_transfer_as_one_does(
-    weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    weights: Path,
+    shapes: Path,
+    config_of: WriteConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setattr(features_module, "PART", 16)  # so that there is something to share
+    (tmp_path / "job.py").write_text(JOB)
     more = f"full_ft: {RECIPE[:-1]}, parts: 2}}"
     config = config_of(shapes_target(shapes, more))
     command = ["transfer", "--weights", str(weights), "--cfg", str(config), "--json"]
     assert cli.main([*command, f"output={tmp_path}/alone"]) == 0
     alone = json.loads(capsys.readouterr().out)
-    result = finished(torchrun(2, "-m", "vidsemi", *command, f"output={tmp_path}/together"))
+    result = finished(torchrun(2, tmp_path / "job.py", *command, f"output={tmp_path}/together"))
     assert result.returncode == 0, result.stderr
     together = json.loads(result.stdout)
     for one, other in zip(alone["results"], together["results"], strict=True):
         assert one.pop("weights") == other.pop("weights")
         assert one == other
     files = sorted(file.relative_to(tmp_path / "alone") for file in tmp_path.glob("alone/**/part-*.parquet"))
-    assert files
+    assert len(files) == 3
+    made = [(tmp_path / f"made{rank}").read_text().split() for rank in range(2)]
+    assert made == [["part-000000.parquet", "part-000002.parquet"], ["part-000001.parquet"]]
     for file in files:
         assert (tmp_path / "together" / file).read_bytes() == (tmp_path / "alone" / file).read_bytes()

@@ -13,6 +13,7 @@ from making import shapes_target
 from vidsemi import cli, pipeline
 from vidsemi.config_file import load_config, load_transfer_config
 from vidsemi.errors import UserError
+from vidsemi.stages.duplicate_checks import read_checks
 from vidsemi.transfer_weights import check_transfer, transfer
 
 WriteConfig = Callable[..., Path]
@@ -89,6 +90,65 @@ def test_wrong_targets_are_one_line(
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert words in line
     assert not (tmp_path / "run").exists() and not (tmp_path / "moved").exists()
+
+
+def test_what_weights_learnt_from_before_is_said_to_be_unknown(
+    tiny_config: WriteConfig, config_of: WriteConfig, weights: Path, shapes: Path, tmp_path: Path
+):
+    """Also where the target's own training set was checked."""
+    clean, test = tmp_path / "labeled.csv", shapes / "test.csv"
+    options = ["--output", str(clean), "--exclude-duplicates-of", str(test)]
+    assert cli.main(["manifest", "table", str(shapes / "labeled.csv"), *options]) == 0
+    target = f"{{name: t, train: {clean}, test: {test}, views: 2, protocols: [fc_only], fc_only: {{c_values: [1]}}}}"
+    said = "Checked for duplicates of the test set of t: its own training set"
+    words = "what the weights were trained on before. A student that has seen the test set proves nothing.\n"
+    config = config_of(target)
+    assert cli.main(["transfer", "--weights", str(weights), "--cfg", str(config)]) == 0
+    for file in ("results.md", "report.html"):
+        text = (tmp_path / "moved" / file).read_text()
+        assert said in text
+        assert f"NOT checked for duplicates of the test set of t: {words[:-1]}" in text
+    _, text = check_transfer(weights, load_transfer_config(str(config)))
+    assert f"NOT checked for duplicates of the test set of t: {words}" in f"{text}\n"
+
+    config = tiny_config(text=f"transfer:\n  - {target}")
+    given = [f"teacher.init_from={weights}", "teacher.trained=true", "approaches=[semi_supervised]"]
+    warning = f"NOT checked for duplicates of the test set, the test set of t: {words}"
+    for overrides in (given, [f"students.0.init_from={weights}"]):
+        document, text = pipeline.check(load_config(str(config), overrides))
+        assert warning in f"{text}\n"
+        before = [one for one in document["duplicates"] if one["corpus"].startswith("what the weights")]
+        assert [(one["manifest"], one["test"], one["found"]) for one in before] == [("", "test", None), ("", "t", None)]
+    for overrides in (
+        [],
+        [f"teacher.init_from={weights}", "approaches=[supervised]"],
+    ):  # a teacher that none learns from
+        assert "what the weights" not in pipeline.check(load_config(str(config), overrides))[1]
+
+
+def test_checks_of_targets_stay_as_long_as_their_rows(
+    weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path
+):
+    def moved(target: str, own: Path = weights) -> set[tuple[str, str]]:
+        config = load_transfer_config(str(config_of(target)), [f"student={own.stem}"])
+        transfer(own, config)
+        checks = read_checks(Path(config.output))
+        assert checks is not None and len({(one.corpus, one.test) for one in checks}) == len(checks)
+        return {one.test for one in checks}
+
+    def named(name: str) -> str:
+        files = f"train: {shapes}/labeled.csv, test: {shapes}/test.csv"
+        files = f"splits: [{{{files}}}, {{{files}}}]" if name == "two" else files
+        return f"{{name: {name}, {files}, views: 1, protocols: [fc_only], fc_only: {{c_values: [1]}}}}"
+
+    first, *splits = "one", "two split 1", "two split 2"
+    other = tmp_path / "other.pt"
+    shutil.copy(weights, other)
+    assert moved(named("one"), other) == {first}
+    assert moved(named("two")) == {first, *splits}
+    assert moved(named("two")) == {first, *splits}
+    other.unlink()  # its rows go with it
+    assert moved(named("three")) == {*splits, "three"}
 
 
 def test_a_network_without_a_linear_head_is_refused_before_anything_runs(

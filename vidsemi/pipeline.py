@@ -22,9 +22,9 @@ from vidsemi.plan import KINDS, Plan, Planner
 from vidsemi.results import is_transfer, read_results
 from vidsemi.run_directory import Stage, figures_of, is_done, locked, run_stage
 from vidsemi.stages.corpora import Corpora, load_corpora
-from vidsemi.stages.duplicate_checks import Check, check_duplicates, describe_checks, write_checks
+from vidsemi.stages.duplicate_checks import Check, check_duplicates, describe_checks, unknown_checks, write_checks
 from vidsemi.steps import CLASSES, network_key
-from vidsemi.targets import duplicates_of_targets, load_targets, target_lines
+from vidsemi.targets import BEFORE, duplicates_of_targets, load_targets, target_lines, with_earlier_checks
 from vidsemi.transfers import transfer_rows
 
 logger = logging.getLogger("vidsemi")
@@ -192,7 +192,8 @@ def run(config: Config, until: str | None = None) -> list[dict[str, Any]]:
     output = Path(config.output)
     last = KINDS.index(until) if until else len(KINDS)
     with locked(output):
-        done_by_first(lambda: write_checks(output, duplicate_checks(plan)))
+        checks = duplicate_checks(config, plan)
+        done_by_first(lambda: write_checks(output, with_earlier_checks(output, checks, _rows(output, plan))))
         for stage in plan.stages:
             if KINDS.index(stage.kind) <= last:
                 run_stage(output, stage)
@@ -200,11 +201,15 @@ def run(config: Config, until: str | None = None) -> list[dict[str, Any]]:
         return done_by_first(lambda: _rows(output, plan))
 
 
-def duplicate_checks(plan: Plan) -> list[Check]:
+def duplicate_checks(config: Config, plan: Plan) -> list[Check]:
     """What is known of duplicates between what is trained on and what is tested on."""
     manifests = plan.corpora.by_name()
     learnt = {name: manifests[name] for name in ("labeled", "unlabeled", "weak")}
-    return check_duplicates(learnt, {"test": plan.corpora.test}) + duplicates_of_targets(learnt, plan.targets)
+    teacher = [config.teacher] if config.taught_by and config.teacher else []
+    from_weights = any(network.init_from for network in [*config.students, *teacher])
+    test = {"test": plan.corpora.test}
+    checks = check_duplicates(learnt, test) + (unknown_checks(BEFORE, test) if from_weights else [])
+    return checks + duplicates_of_targets(learnt, plan.targets, from_weights=from_weights)
 
 
 def _rows(output: Path, plan: Plan) -> list[dict[str, Any]]:
@@ -252,7 +257,7 @@ def check(config: Config) -> tuple[dict[str, Any], str]:
     lines.append(f"{len(plan.corpora.classes)} classes; " + ", ".join(f"{size} {name}" for name, size in sizes.items()))
     lines += target_lines(plan.targets)
     lines.append(f"{free / 2**30:.1f} GiB free for {output}")
-    duplicates = duplicate_checks(plan)
+    duplicates = duplicate_checks(config, plan)
     said, warnings = describe_checks(duplicates)
     lines += [*said, *warnings]
     document = {"output": config.output, "classes": len(plan.corpora.classes), **sizes, "free_bytes": free}

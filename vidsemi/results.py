@@ -8,6 +8,7 @@ from typing import Any
 from vidsemi.errors import UserError
 
 TEXTS = ("student", "approach")
+PROTOCOLS = ("full_ft", "fc_only")
 OF_TRANSFER = ("transfer", "protocol")  # texts, too: the target's name, and full_ft or fc_only
 MAY_BE_NUMBERS = (
     "read",
@@ -15,6 +16,8 @@ MAY_BE_NUMBERS = (
     "frames",
     "crops",
     "gmacs_per_video",
+    "train_read",
+    "train_total",
 )  # in files of older versions they are not there
 NUMBERS = ("seed", "top1", "top5", "mean_class_top1", "views", "gmacs_per_view", "parameters")
 
@@ -45,4 +48,7 @@ def is_transfer(row: Mapping[str, Any]) -> bool:
 def _is_result(row: dict[str, Any]) -> bool:
     texts = all(isinstance(row.get(name), str) for name in (*TEXTS, *(OF_TRANSFER if is_transfer(row) else ())))
     others = all(isinstance(row.get(name, 0), int | float) for name in MAY_BE_NUMBERS)
-    return texts and others and all(isinstance(row.get(name), int | float) and row[name] >= 0 for name in NUMBERS)
+    needed = all(isinstance(row.get(name), int | float) and row[name] >= 0 for name in NUMBERS)
+    splits = row.get("splits", [])
+    lists = isinstance(splits, list) and all(isinstance(top1, int | float) for top1 in splits)
+    return texts and others and needed and lists and (not is_transfer(row) or row["protocol"] in PROTOCOLS)

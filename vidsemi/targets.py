@@ -1,14 +1,19 @@
 """The targets of a config and their splits, read and checked before anything runs. Needs no torch."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from vidsemi.config import Data, Target
 from vidsemi.corpus.manifest import Manifest
+from vidsemi.results import is_transfer
 from vidsemi.stages.corpora import Corpora, load_corpora
-from vidsemi.stages.duplicate_checks import Check, check_duplicates
+from vidsemi.stages.duplicate_checks import Check, check_duplicates, read_checks, unknown_checks
 from vidsemi.stages.groups import groups_of
 from vidsemi.steps import corpus_identity
+
+BEFORE = "what the weights were trained on before"  # of weights that no stage of ours has made: nobody knows here
 
 
 @dataclass(frozen=True)
@@ -49,19 +54,37 @@ def load_targets(targets: Iterable[Target]) -> list[LoadedTarget]:
     return loaded
 
 
-def duplicates_of_targets(learnt: Mapping[str, Manifest | None], targets: Iterable[LoadedTarget]) -> list[Check]:
+def duplicates_of_targets(
+    learnt: Mapping[str, Manifest | None], targets: Iterable[LoadedTarget], *, from_weights: bool
+) -> list[Check]:
     """What is known of duplicates between the test set of each split and what is trained on before and for it.
 
     Args:
         learnt: what the networks were trained on before, by names in a config.
         targets: that they go to.
+        from_weights: whether networks began with weights that were there already.
     """
     checks = []
     for loaded in targets:
         for number, split in enumerate(loaded.splits, start=1):
             name = f"{loaded.target.name}{f' split {number}' if len(loaded.splits) > 1 else ''}"
             checks += check_duplicates({**learnt, "its own training set": split.labeled}, {name: split.test})
+            checks += unknown_checks(BEFORE, {name: split.test}) if from_weights else []
     return checks
+
+
+def with_earlier_checks(output: Path, checks: Sequence[Check], rows: Iterable[Mapping[str, Any]]) -> list[Check]:
+    """Checks, and those that the directory knows of other targets, or other corpora, that still have rows.
+
+    Args:
+        output: directory of the run.
+        checks: of what is about to run.
+        rows: of results.json, without those that go.
+    """
+    known = {(check.corpus, check.test) for check in checks}
+    names = {row["transfer"] for row in rows if is_transfer(row)}
+    earlier = [check for check in read_checks(output) or [] if check.test.split(" ")[0] in names]  # "ucf101 split 2"
+    return [*checks, *(check for check in earlier if (check.corpus, check.test) not in known)]
 
 
 def target_lines(targets: Iterable[LoadedTarget]) -> list[str]:

@@ -13,8 +13,8 @@ from vidsemi.files import fingerprint_file, write_json
 from vidsemi.launch import started_processes
 from vidsemi.results import is_transfer, read_results
 from vidsemi.run_directory import Stage, is_done, locked, run_stage
-from vidsemi.stages.duplicate_checks import describe_checks, write_checks
-from vidsemi.targets import LoadedTarget, duplicates_of_targets, load_targets, target_lines
+from vidsemi.stages.duplicate_checks import Check, describe_checks, write_checks
+from vidsemi.targets import LoadedTarget, duplicates_of_targets, load_targets, target_lines, with_earlier_checks
 from vidsemi.transfers import Learnt, Transfer, Transfers, transfer_rows
 
 logger = logging.getLogger("vidsemi")
@@ -37,7 +37,9 @@ def transfer(weights: Path, config: TransferConfig) -> list[dict[str, Any]]:
         targets, stages, transfers = _plan(weights, config)
     output = Path(config.output)
     with locked(output):
-        done_by_first(lambda: write_checks(output, duplicates_of_targets({}, targets)))
+        done_by_first(
+            lambda: write_checks(output, with_earlier_checks(output, _checks(targets), _rows(output, transfers)))
+        )
         for stage in stages:
             run_stage(output, stage)
             done_by_first(lambda: write_json(output / "results.json", _rows(output, transfers)))
@@ -52,11 +54,15 @@ def check_transfer(weights: Path, config: TransferConfig) -> tuple[dict[str, Any
     """
     targets, stages, _ = _plan(weights, config)
     states = {stage.name: "done" if is_done(Path(config.output), stage) else "to do" for stage in stages}
-    duplicates = duplicates_of_targets({}, targets)  # what the weights learnt from before is not known here
+    duplicates = _checks(targets)
     said, warnings = describe_checks(duplicates)
     lines = [*(f"{state:5}  {name}" for name, state in states.items()), *target_lines(targets), *said, *warnings]
     document = {"output": config.output, "stages": states, "duplicates": [asdict(check) for check in duplicates]}
     return document, "\n".join(lines)
+
+
+def _checks(targets: list[LoadedTarget]) -> list[Check]:
+    return duplicates_of_targets({}, targets, from_weights=True)
 
 
 def _plan(weights: Path, config: TransferConfig) -> tuple[list[LoadedTarget], list[Stage], list[Transfer]]:

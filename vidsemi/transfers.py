@@ -21,7 +21,8 @@ from vidsemi.targets import LoadedTarget
 KIND = "transfer"
 MEANS = ("top1", "top5", "mean_class_top1")  # what becomes of the figures of several splits
 SUMS = ("read", "total", "train_read", "train_total")
-COSTS = ("gmacs_per_view", "gmacs_per_video", "parameters")  # of the first, where classes differ
+LISTS = ("c", "held_out", "held_out_top1")  # one a split
+COSTS = ("views", "gmacs_per_view", "gmacs_per_video", "parameters")  # of the first with most views; classes may differ
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,8 @@ class Transfers:
         def run(folder: Path) -> dict[str, Any]:
             from vidsemi.stages.regress import regress_stage
 
+            extracted = figures_of(self.output, features)
+            assert extracted is not None  # stages run in order
             return regress_stage(
                 folder,
                 weights=weights,
@@ -187,7 +190,7 @@ class Transfers:
                 splits=loaded.splits,
                 number=number,
                 fc_only=target.fc_only,
-                views=target.views,
+                views=extracted["views"],
                 seed=learnt.seed,
                 title=name,
             )
@@ -221,7 +224,7 @@ def transfer_rows(output: Path, transfers: Sequence[Transfer], before: Iterable[
             learnt = transfer.learnt
             who = {"student": learnt.student, "approach": learnt.approach, "seed": learnt.seed}
             what = {"transfer": transfer.target, "protocol": transfer.protocol}
-            rows.append({**who, **what, **_over_splits(figures), "weights": learnt.weights})
+            rows.append({**who, **what, **over_splits(figures), "weights": learnt.weights})
     planned = {transfer.key for transfer in transfers}
     return rows + [
         row
@@ -232,12 +235,16 @@ def transfer_rows(output: Path, transfers: Sequence[Transfer], before: Iterable[
     ]
 
 
-def _over_splits(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Figures of the splits as those of one: accuracies are means, examples are sums; the rest is the first one's."""
+def over_splits(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Figures of the splits as those of one: accuracies are means, examples sums, the regressors lists."""
     if len(figures) == 1:
         return dict(figures[0])
     alike = {key: value for key, value in figures[0].items() if all(own.get(key) == value for own in figures)}
-    rows: dict[str, Any] = {**alike, **{key: figures[0][key] for key in COSTS}}
+    dearest = max(figures, key=lambda own: own["views"])
+    rows: dict[str, Any] = {**alike, **{key: dearest[key] for key in COSTS}}
     rows |= {key: sum(own[key] for own in figures) / len(figures) for key in MEANS}
     rows |= {key: sum(own[key] for own in figures) for key in SUMS if key in figures[0]}
+    rows |= {key: [own[key] for own in figures] for key in LISTS if key in figures[0]}
+    if "converged" in figures[0]:
+        rows["converged"] = all(own["converged"] for own in figures)
     return {**rows, "splits": [own["top1"] for own in figures]}

@@ -108,12 +108,13 @@ def fit_regressor(
                     "give fc_only.c_values a single value"
                 )
             for c in values:
-                weight, bias, _ = _fit(features[~held], labels[~held], c, max_iterations, f"{title}, C = {c:g}")
+                weight, bias, _ = _fit(features, labels, ~held, c, max_iterations, f"{title}, C = {c:g}")
                 best = present[_logits(features[held], weight, bias).argmax(axis=1)]
                 right[c] = 100 * float((best == labels[held]).mean())
                 bar.update()
         c = max(values, key=lambda value: (right.get(value, 0.0), -value))
-        own_weight, own_bias, converged = _fit(features, labels, c, max_iterations, f"{title}, C = {c:g}")
+        everything = slice(None)
+        own_weight, own_bias, converged = _fit(features, labels, everything, c, max_iterations, f"{title}, C = {c:g}")
         bar.update()
     if len(values) > 2 and c in (values[0], values[-1]):
         logger.warning(
@@ -125,19 +126,26 @@ def fit_regressor(
 
 
 def _fit(
-    features: np.ndarray, labels: np.ndarray, c: float, max_iterations: int, title: str
+    features: np.ndarray, labels: np.ndarray, which: np.ndarray | slice, c: float, max_iterations: int, title: str
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Weight and bias over the classes that occur, for features as they come, and whether the solver converged."""
+    """Weight and bias over the classes that occur, for features as they come, and whether the solver converged.
+
+    A million examples are many GB, so there is one float64 copy, in which they are standardised; scikit-learn's
+    StandardScaler makes two more.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler()
-    scaled = scaler.fit_transform(features.astype(np.float64))
+    scaled = features[which].astype(np.float64)
+    mean = scaled.mean(axis=0)
+    scaled -= mean
+    scale = np.sqrt(np.einsum("ij,ij->j", scaled, scaled) / len(scaled))
+    scale[scale <= 1e-12 * np.abs(mean)] = 1  # always the same but for rounding; float32 that differ are further apart
+    scaled /= scale
     model = LogisticRegression(C=c, max_iter=max_iterations)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", ConvergenceWarning)
-        model.fit(scaled, labels)
+        model.fit(scaled, labels[which])
     converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in said)
     if not converged:
         logger.warning(
@@ -149,8 +157,8 @@ def _fit(
     if len(coefficients) == 1:  # of two classes, the second against the first
         coefficients = np.concatenate([np.zeros_like(coefficients), coefficients])
         intercepts = np.concatenate([np.zeros_like(intercepts), intercepts])
-    weight = coefficients / scaler.scale_
-    return weight, intercepts - weight @ scaler.mean_, converged
+    weight = coefficients / scale
+    return weight, intercepts - weight @ mean, converged
 
 
 def _logits(features: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:

@@ -9,13 +9,12 @@ from typing import Any
 
 from vidsemi.markdown import aligned
 from vidsemi.report.summary import Spread
-from vidsemi.results import is_transfer, read_results
+from vidsemi.results import PROTOCOLS, is_transfer, read_results
 from vidsemi.spreadsheet import plain_cell
 
 APPROACHES = ("supervised", "weakly_supervised", "semi_supervised", "semi_weakly_supervised")  # in Table 8's order
-PROTOCOLS = ("full_ft", "fc_only")
-PAPER = "ResNet-50 (paper)"
-TABLE_8 = {  # CUB-200-2011, top-1 in the order of APPROACHES
+PAPER, CUB = "ResNet-50 (paper)", "cub200"
+TABLE_8 = {  # top-1 on CUB-200-2011 in the order of APPROACHES
     "full_ft": (82.1, 83.2, 83.6, 84.8),
     "fc_only": (73.3, 74.0, 80.4, 80.7),
 }
@@ -67,7 +66,7 @@ def transfer_lines(runs: Mapping[str, Path], *, paper: bool = False) -> list[Tra
 
     Args:
         runs: directories; with more than one, students carry the name of their run.
-        paper: with the paper's Table 8, where there is a line at all.
+        paper: with the paper's Table 8, where a target is named cub200.
     """
     lines = []
     for name, run in runs.items():
@@ -75,7 +74,7 @@ def transfer_lines(runs: Mapping[str, Path], *, paper: bool = False) -> list[Tra
         for row in filter(is_transfer, read_results(run)):
             groups.setdefault((row["student"], row["transfer"], row["protocol"], row["approach"]), []).append(row)
         lines += [_line(name, f"{name}/" if len(runs) > 1 else "", group) for group in groups.values()]
-    return lines + (_paper_lines() if paper and lines else [])
+    return lines + (_paper_lines() if paper and any(line.target == CUB for line in lines) else [])
 
 
 def _line(run: str, prefix: str, group: Sequence[dict[str, Any]]) -> TransferLine:
@@ -102,7 +101,7 @@ def _line(run: str, prefix: str, group: Sequence[dict[str, Any]]) -> TransferLin
 
 def _paper_lines() -> list[TransferLine]:
     return [
-        TransferLine("", "ResNet-50", PAPER, "cub200", protocol, approach, "paper, Table 8", Spread(top1, None))
+        TransferLine("", "ResNet-50", PAPER, CUB, protocol, approach, "paper, Table 8", Spread(top1, None))
         for protocol, accuracies in TABLE_8.items()
         for approach, top1 in zip(APPROACHES, accuracies, strict=True)
     ]
@@ -123,8 +122,8 @@ def transfer_table(lines: Sequence[TransferLine]) -> tuple[tuple[str, ...], list
     for key in sorted(cells, key=lambda key: (order[0].index(key[0]), order[1].index(key[1]), PROTOCOLS.index(key[2]))):
         own = cells[key]
         accuracies = [str(own[approach].top1) if approach in own else "" for approach in columns]
-        seeds = max((line.seeds or 0 for line in own.values()), default=0)
-        rows.append((*key, *accuracies, str(seeds or "")))
+        seeds = sorted({line.seeds for line in own.values() if line.seeds})
+        rows.append((*key, *accuracies, "–".join(map(str, seeds[:1] + seeds[1:][-1:]))))  # from the fewest to the most
     return ("target", "student", "protocol", *(f"{column} %" for column in columns), "seeds"), rows
 
 

@@ -27,7 +27,7 @@ class Check:
 
     Attributes:
         corpus: what the config calls it.
-        manifest: its file; empty where nobody knows it.
+        manifest: its file; empty where there is none, see `unknown_checks`.
         test: what the config calls the test set.
         test_manifest: its file.
         found: what was found when they were held against each other; None if they were not, or have changed since.
@@ -54,6 +54,11 @@ def check_duplicates(corpora: Mapping[str, Manifest | None], tests: Mapping[str,
         for file in names
         for test in tests
     ]
+
+
+def unknown_checks(corpus: str, tests: Mapping[str, Manifest]) -> list[Check]:
+    """That nothing is known of a corpus that is not here, such as what weights of others were trained on."""
+    return [Check(corpus, "", test, str(manifest.file), None) for test, manifest in tests.items()]
 
 
 def _found(corpus: Manifest, test: Manifest) -> dict[str, Any] | None:

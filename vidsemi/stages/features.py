@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vidsemi.config import Machine
@@ -33,7 +34,9 @@ from vidsemi.stages.corpora import Corpora
 logger = logging.getLogger("vidsemi")
 
 PART = 256  # examples; what a kill loses at most
-SCHEMA = pa.schema([("path", pa.string()), ("features", pa.list_(pa.float32())), ("error", pa.string())])
+SCHEMA = pa.schema(
+    [("path", pa.string()), ("features", pa.list_(pa.float32())), ("views", pa.int32()), ("error", pa.string())]
+)
 
 
 def manifests_of(splits: Sequence[Corpora]) -> list[Manifest]:
@@ -63,7 +66,7 @@ def features_stage(
     Those of a video are the mean over its views, as if the network's own average over time went on over all of them.
 
     Args:
-        folder: of the stage, for `part-NNNNNN.parquet`: path, features, and why there are none, a row an example.
+        folder: of the stage, for `part-NNNNNN.parquet`: path, features, of how many views, why there are none.
         weights: of the network.
         manifests: of the examples; one that stands in several is read once.
         views: clips a video; an image has one view.
@@ -71,7 +74,7 @@ def features_stage(
         title: for the progress bar.
 
     Returns:
-        examples and how many of them were read.
+        examples, how many of them were read, and the most views that any has; if none was read, what was asked for.
 
     Raises:
         UserError: the network's head is not one linear layer.
@@ -101,25 +104,46 @@ def features_stage(
             for part in mine:
                 _write(_file(folder, part.start // PART), rows, _counted(results, len(part), bar))
     gather(None)
-    read = int(_read_table(folder, len(rows), ["error"]).column("error").null_count)
+    table = _read_table(folder, len(rows), ["error", "views"])
+    read, most_views = int(table.column("error").null_count), pc.max(table.column("views")).as_py()
     if own.first and read < len(rows):
         logger.warning("%s: only %d of %d videos can be read", title, read, len(rows))
-    return {"examples": len(rows), "read": read}
+    return {"examples": len(rows), "read": read, "views": most_views or views}
 
 
-def read_features(folder: Path, manifests: Sequence[Manifest]) -> list[np.ndarray]:
-    """What `features_stage` has left, for each of its manifests.
+def read_features(folder: Path, manifests: Sequence[Manifest], wanted: slice = slice(None)) -> list[np.ndarray]:
+    """What `features_stage` has left. Parts are read one by one, and only those that hold an example that is wanted.
+
+    Args:
+        folder: of the stage.
+        manifests: that the stage had.
+        wanted: which of them.
 
     Returns:
-        Arrays (N, width) float32; the row of an example that could not be read is not a number.
+        For each that is wanted an array (N, width) float32; the row of an example that could not be read is not a
+        number. The width is 0 if none of its examples could be read.
     """
-    rows, places = distinct_rows(manifests)
-    column = _read_table(folder, len(rows), ["features"]).column("features").combine_chunks()
-    there = column.is_valid().to_numpy(zero_copy_only=False)
-    known = column.flatten().to_numpy().reshape(int(there.sum()), -1) if there.any() else np.zeros((0, 0), np.float32)
-    features = np.full((len(rows), known.shape[1]), np.nan, np.float32)
-    features[there] = known
-    return [features[own] for own in places]
+    _, places = distinct_rows(manifests)
+    return [_features_of(folder, own) for own in places[wanted]]
+
+
+def _features_of(folder: Path, places: np.ndarray) -> np.ndarray:
+    """The features of the examples with these numbers; one array of its size is all the memory that it takes."""
+    features = np.zeros((len(places), 0), np.float32)
+    order = np.argsort(places)
+    parts, starts = np.unique(places[order] // PART, return_index=True)
+    for part, examples in zip(parts, np.split(order, starts[1:]), strict=True):
+        column = pq.read_table(_file(folder, part), columns=["features"]).column("features").combine_chunks()
+        there = column.is_valid().to_numpy(zero_copy_only=False)
+        if not there.any():
+            continue
+        known = column.flatten().to_numpy().reshape(int(there.sum()), -1)
+        if not features.shape[1]:
+            features = np.full((len(places), known.shape[1]), np.nan, np.float32)
+        block = np.full((len(there), known.shape[1]), np.nan, np.float32)
+        block[there] = known
+        features[examples] = block[places[examples] - part * PART]
+    return features
 
 
 def _file(folder: Path, part: int) -> Path:
@@ -139,6 +163,7 @@ def _write(file: Path, rows: Sequence[Row], scores: Sequence[VideoScore]) -> Non
     columns = {
         "path": [rows[score.example_id].member or rows[score.example_id].path for score in scores],
         "features": [score.probabilities for score in scores],  # the mean over the views
+        "views": [None if score.views is None else len(score.views) for score in scores],
         "error": [score.error for score in scores],
     }
     with atomic_path(file) as temporary:

@@ -12,7 +12,7 @@ def groups_of(manifest: Manifest, pattern: str | None) -> np.ndarray:
     """What belongs together, (N,): the text that a pattern finds in each path; each example alone without a pattern.
 
     Args:
-        manifest: of the examples; of those inside tars, the member's name counts.
+        manifest: of the examples; of those inside files, such as tars, the member's name counts.
         pattern: regular expression with one group.
 
     Raises:
@@ -20,11 +20,13 @@ def groups_of(manifest: Manifest, pattern: str | None) -> np.ndarray:
     """
     if pattern is None:
         return np.arange(len(manifest))
-    names = manifest.table.column("member" if "member" in manifest.table.column_names else "path").to_pylist()
+    paths = manifest.table.column("path").to_pylist()
+    members = manifest.table.column("member").to_pylist() if "member" in manifest.table.column_names else paths
     groups = []
-    for name in names:
-        match = re.search(pattern, name or "")
-        if match is None:
+    for path, member in zip(paths, members, strict=True):
+        name = member or path
+        match = re.search(pattern, name)
+        if match is None or match[1] is None:  # the brackets may be in what need not be there
             raise UserError(f"{manifest.file}: fc_only.group, '{pattern}', finds nothing in {name}")
-        groups.append(match[1] or "")
+        groups.append(match[1])
     return np.array(groups)

@@ -50,7 +50,7 @@ def regress_stage(
         splits: training and test sets that that stage read.
         number: of the one to learn and to test, from 0.
         fc_only: how the regressor is fitted.
-        views: clips a video, whose features were averaged.
+        views: the most that any example's features are the mean of.
         seed: of what is held out.
         title: for messages.
 
@@ -61,15 +61,16 @@ def regress_stage(
         UserError: too little of the training set can be read.
     """
     split = splits[number]
-    train, test = read_features(features, manifests_of(splits))[2 * number : 2 * number + 2]
+    train, test = read_features(features, manifests_of(splits), slice(2 * number, 2 * number + 2))
     labels = split.labeled.label_indices(split.classes, str(split.labeled.file))
-    there = ~np.isnan(train).any(axis=1) if train.size else np.zeros(len(train), bool)
+    there, tested = _readable(train), _readable(test)
     if not there.all():
         logger.warning(
             "%s: only %d of %d training examples can be read; the others are left out", title, there.sum(), len(there)
         )
+        train = train[there]  # a copy, which may be of many GB
     regressor = fit_regressor(
-        train[there],
+        train,
         labels[there],
         groups_of(split.labeled, fc_only.group)[there],
         classes=len(split.classes),
@@ -84,7 +85,7 @@ def regress_stage(
     checkpoint.save_weights(folder / WEIGHTS, network, spec, provenance)
     test_labels = split.test.label_indices(split.classes, str(split.labeled.file))
     ranks = {
-        example_id: None if np.isnan(own).any() else rank_of_label(regressor.logits(own), int(label))
+        example_id: rank_of_label(regressor.logits(own), int(label)) if tested[example_id] else None
         for example_id, (own, label) in enumerate(zip(test, test_labels, strict=True))
     }
     result = accuracy(ranks, test_labels)
@@ -97,6 +98,7 @@ def regress_stage(
         **asdict(result),
         "model": spec.model,
         "views": views,
+        "crops": 1,
         "frames": spec.input.frames,
         "gmacs_per_video": cost.gmacs_per_view * views,
         **asdict(cost),
@@ -107,6 +109,11 @@ def regress_stage(
         "held_out_top1": {f"{c:g}": top1 for c, top1 in regressor.held_out_top1.items()},
         "converged": regressor.converged,
     }
+
+
+def _readable(features: np.ndarray) -> np.ndarray:
+    """(N,) bool: whose features are known, of what `read_features` gives."""
+    return ~np.isnan(features[:, 0]) if features.size else np.zeros(len(features), bool)
 
 
 def _with_regressor(weights: Path, classes: list[str], regressor: Regressor) -> tuple[torch.nn.Module, NetworkSpec]:
