@@ -96,7 +96,7 @@ def plot_accuracy(lines: Sequence[Line], axis: Axis, format: str) -> bytes:
     axes.margins(y=0.18)
     axes.set_xlabel(axis.title)
     seeds = "\n(mean ± standard deviation over seeds)" if any(point.line.top1.deviation for point in points) else ""
-    axes.set_ylabel(f"top-1 accuracy of the video, %{seeds}")
+    axes.set_ylabel(f"top-1 accuracy, %{seeds}")
     axes.grid(alpha=0.25)
     _add_legend(figure, axes)
     write_names(figure, axes, curves)
