@@ -69,5 +69,6 @@ def test_a_hint_names_the_test_sets_of_its_own_corpus_only():
     assert "labeled, unlabeled, what the weights were trained on." in warning
     assert hint.endswith("table labeled.csv --exclude-duplicates-of test.csv --output …, and likewise unlabeled.csv")
     assert describe_checks([unknown])[1] == [
-        "NOT checked for duplicates of the test set: what the weights were trained on."
+        "NOT checked for duplicates of the test set: what the weights were trained on.",
+        "A student that has seen the test set proves nothing.",
     ]

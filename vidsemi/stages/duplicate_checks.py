@@ -135,14 +135,18 @@ def describe_checks(checks: Sequence[Check] | None) -> tuple[list[str], list[str
             if check.manifest:
                 todo.setdefault(check.manifest, []).append(check.test_manifest)
     warnings = [f"NOT checked for duplicates of {', '.join(sets)}: {names}." for names, sets in unchecked.items()]
-    if todo:  # one command as an example; another corpus may have other test sets
-        first, *others = todo
-        hint = (
-            f"vidsemi manifest table {first} --exclude-duplicates-of {' '.join(dict.fromkeys(todo[first]))} --output …"
-        )
-        likewise = f", and likewise {', '.join(others)}" if others else ""
-        warnings.append(f"A student that has seen the test set proves nothing: {hint}{likewise}")
+    if unchecked:
+        warnings.append(f"A student that has seen the test set proves nothing{_remedy(todo)}")
     return said, warnings
+
+
+def _remedy(todo: Mapping[str, Sequence[str]]) -> str:
+    """One command as an example, by manifests of corpora and of their test sets, which may be others for each."""
+    if not todo:
+        return "."
+    first, *others = todo
+    hint = f"vidsemi manifest table {first} --exclude-duplicates-of {' '.join(dict.fromkeys(todo[first]))} --output …"
+    return f": {hint}, and likewise {', '.join(others)}" if others else f": {hint}"
 
 
 def _set(test: str) -> str:
