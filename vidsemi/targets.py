@@ -83,7 +83,7 @@ def with_earlier_checks(output: Path, checks: Sequence[Check], rows: Iterable[Ma
     """
     known = {(check.corpus, check.test) for check in checks}
     names = {row["transfer"] for row in rows if is_transfer(row)}
-    earlier = [check for check in read_checks(output) or [] if check.test.split(" ")[0] in names]  # "ucf101 split 2"
+    earlier = [check for check in read_checks(output) or [] if check.test.partition(" split ")[0] in names]
     return [*checks, *(check for check in earlier if (check.corpus, check.test) not in known)]
 
 

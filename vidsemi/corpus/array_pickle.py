@@ -8,13 +8,22 @@ import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from vidsemi.errors import UserError
 
-MOST_BYTES = 2**30  # six times the largest file of CIFAR
+MOST_BYTES = 2**28  # nearly twice the largest file of CIFAR
+SHOWN = 200  # characters of what a file says, in messages
+# What the pickles of CIFAR consist of, in the protocols of Python 2 and 3. Sets, copies of what is on the stack and the
+# like are left out: a few bytes of them can make a value that takes years to look at.
+OPCODES = set(
+    b"\x80\x95.(N\x88\x89JKM\x8a"  # PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1
+    b"}su]ae)t\x85\x86\x87"  # EMPTY_DICT SETITEM SETITEMS EMPTY_LIST APPEND APPENDS EMPTY_TUPLE TUPLE TUPLE1 to 3
+    b"TUX\x8cBC\x8e"  # BINSTRING SHORT_BINSTRING BINUNICODE SHORT_BINUNICODE BINBYTES SHORT_BINBYTES BINBYTES8
+    b"qr\x94hjc\x93Rb"  # BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE BUILD
+)
 
 
 def load_pickle(file: Path) -> dict[str, Any]:
@@ -35,15 +44,15 @@ def load_pickle(file: Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         raise UserError(f"{file}: {error}") from None
     except Exception as error:  # a damaged pickle fails in as many ways as there are values
-        raise UserError(f"{file} is no pickle of arrays, or is damaged: {error}") from None
+        raise UserError(f"{file} is no pickle of arrays, or is damaged: {str(error)[:SHOWN]}") from None
     if not isinstance(content, dict):
         raise UserError(f"{file} holds a {type(content).__name__}, not the dict that CIFAR's files hold")
     return {as_text(key): value.values if isinstance(value, _Array) else value for key, value in content.items()}
 
 
 def as_text(value: Any) -> str:
-    """A text, which Python 2 may have written as bytes; of anything else its representation."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    """A text, which Python 2 may have written as bytes; empty for anything else, which may be too large to look at."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value if isinstance(value, str) else ""
 
 
 class _Array:
@@ -55,9 +64,11 @@ class _Array:
     def __setstate__(self, state: Any) -> None:
         """What a pickle says of an array; its content is not copied, so a file cannot make itself larger."""
         _, shape, kind, by_column, content = state
-        if not isinstance(kind, _Bytes) or by_column or not isinstance(content, bytes):
+        if not isinstance(kind, _Bytes) or not isinstance(content, bytes):
             raise pickle.UnpicklingError("it holds an array of something other than bytes, which no file of CIFAR does")
-        self.values = np.frombuffer(content, np.uint8).reshape([int(size) for size in shape])
+        if not all(type(size) is int and size >= 0 for size in shape):
+            raise pickle.UnpicklingError("it holds an array of no size")
+        self.values = np.frombuffer(content, np.uint8).reshape(shape, order="F" if by_column else "C")
 
 
 class _Bytes:
@@ -94,19 +105,45 @@ NAMES: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): lambda *_: _Array(),
     ("numpy", "dtype"): _byte_type,
 }
+KNOWN = {code: read for code, read in pickle._Unpickler.dispatch.items() if code in OPCODES}
 
 
 class _Reader(pickle._Unpickler):
     """Python's own unpickler in Python: its memo takes as much memory as is in it, whatever numbers a pickle uses."""
 
-    dispatch = {  # noqa: RUF012 (as in the class above)
-        code: read
-        for code, read in pickle._Unpickler.dispatch.items()
-        if code != pickle.BYTEARRAY8[0]  # which takes the memory that it names before it reads
+    stack: Any
+    pop_mark: Any
+
+    def load_setitem(self) -> None:
+        """The item of a dict."""
+        value, key = self.stack.pop(), self.stack.pop()
+        self._set([key, value])
+
+    def load_setitems(self) -> None:
+        """Items of a dict."""
+        self._set(self.pop_mark())
+
+    def refuse(self) -> None:
+        """What CIFAR does not need."""
+        raise pickle.UnpicklingError("it holds something of a kind that no file of CIFAR does")
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **dict.fromkeys(pickle._Unpickler.dispatch, refuse),
+        **KNOWN,
+        **{pickle.SETITEM[0]: load_setitem, pickle.SETITEMS[0]: load_setitems},
     }
+
+    def _set(self, items: list[Any]) -> None:
+        keys, own = items[::2], self.stack[-1]
+        texts = all(isinstance(key, str | bytes) for key in keys)  # tuples in tuples may overflow the stack when hashed
+        if not isinstance(own, dict) or not texts:
+            raise pickle.UnpicklingError("it has a dict with keys that are no texts, which no file of CIFAR does")
+        own.update(zip(keys, items[1::2], strict=True))
 
     def find_class(self, module: str, name: str) -> _Name:
         """The few things that a pickle of arrays may name."""
         if (module, name) not in NAMES:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no file of CIFAR does, so it is not read")
+            raise pickle.UnpicklingError(
+                f"it asks for {module[:SHOWN]}.{name[:SHOWN]}, which no file of CIFAR does, so it is not read"
+            )
         return _Name(NAMES[module, name])

@@ -112,8 +112,8 @@ def regress_stage(
 
 
 def _readable(features: np.ndarray) -> np.ndarray:
-    """(N,) bool: whose features are known, of what `read_features` gives."""
-    return ~np.isnan(features[:, 0]) if features.size else np.zeros(len(features), bool)
+    """(N,) bool: whose features are all numbers, of what `read_features` gives."""
+    return ~np.isnan(features.sum(axis=1)) if features.size else np.zeros(len(features), bool)
 
 
 def _with_regressor(weights: Path, classes: list[str], regressor: Regressor) -> tuple[torch.nn.Module, NetworkSpec]:
