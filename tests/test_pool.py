@@ -192,7 +192,7 @@ def test_an_idle_worker_is_not_late():
 
 
 def test_a_worker_that_no_timer_ends_is_given_up(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("vidsemi.media.pool.GRACE", 0.5)
+    monkeypatch.setattr("vidsemi.media.pool.GRACE", 3)
     assert reasons(read_all(act, rows("a", "stop", "b"), workers=1, seconds=0.5)) == [
         "a",
         "takes longer than 0.5 s to read",
