@@ -7,12 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from vidsemi.config import Machine
 from vidsemi.corpus.manifest import Manifest
 from vidsemi.engine import checkpoint
+from vidsemi.engine.checkpoint import NetworkSpec
 from vidsemi.engine.class_accuracy import accuracy_by_class, write_class_accuracy
 from vidsemi.engine.distributed import done_by_first, first_before_others, gather, processes
-from vidsemi.engine.evaluate import accuracy, ranks_of_labels
+from vidsemi.engine.evaluate import Accuracy, accuracy, ranks_of_labels
 from vidsemi.engine.score import VideoScore, score_rows
 from vidsemi.models.flops import measure_cost
 from vidsemi.progress import progress_bar
@@ -76,13 +79,26 @@ def evaluate_stage(
         logger.warning(
             "%s: only %d of %d examples can be read; the others count as wrong", title, result.read, result.total
         )
+    return figures_of(result, network, spec, views=most, crops=crops)
+
+
+def figures_of(result: Accuracy, network: nn.Module, spec: NetworkSpec, *, views: int, crops: int) -> dict[str, Any]:
+    """What a test came to, beside what the network costs, as it stands in results.json.
+
+    Args:
+        result: of the test.
+        network: that was tested.
+        spec: of the network.
+        views: of an example, crops counted.
+        crops: of each clip.
+    """
     cost = measure_cost(network, frames=spec.input.frames, size=spec.input.crop)
     return {
         **asdict(result),
         "model": spec.model,
-        "views": most,
+        "views": views,
         "crops": crops,
         "frames": spec.input.frames,
-        "gmacs_per_video": cost.gmacs_per_view * most,
+        "gmacs_per_video": cost.gmacs_per_view * views,
         **asdict(cost),
     }

@@ -100,14 +100,14 @@ def features_stage(
             reading=reading_in_processes(reader, machine, most, rows[mine[0][0]]),
             clips_per_forward=most,
         )
-        with closing(results), progress_bar(sum(map(len, mine)), "video", title) as bar:
+        with closing(results), progress_bar(sum(map(len, mine)), "example", title) as bar:
             for part in mine:
                 _write(_file(folder, part.start // PART), rows, _counted(results, len(part), bar))
     gather(None)
     table = _read_table(folder, len(rows), ["error", "views"])
     read, most_views = int(table.column("error").null_count), pc.max(table.column("views")).as_py()
     if own.first and read < len(rows):
-        logger.warning("%s: only %d of %d videos can be read", title, read, len(rows))
+        logger.warning("%s: only %d of %d examples can be read", title, read, len(rows))
     return {"examples": len(rows), "read": read, "views": most_views or views}
 
 

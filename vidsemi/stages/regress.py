@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from vidsemi.engine.evaluate import accuracy, rank_of_label
 from vidsemi.engine.regressor import Regressor, fit_regressor
 from vidsemi.files import fingerprint_file
 from vidsemi.models.create import head_keys
-from vidsemi.models.flops import measure_cost
 from vidsemi.models.headless import head_name, linear_layer
 from vidsemi.stages.corpora import Corpora
+from vidsemi.stages.evaluate import figures_of
 from vidsemi.stages.features import manifests_of, read_features
 from vidsemi.stages.groups import groups_of
 
@@ -93,15 +93,8 @@ def regress_stage(
         logger.warning(
             "%s: only %d of %d test examples can be read; the others count as wrong", title, result.read, result.total
         )
-    cost = measure_cost(network, frames=spec.input.frames, size=spec.input.crop)
     return {
-        **asdict(result),
-        "model": spec.model,
-        "views": views,
-        "crops": 1,
-        "frames": spec.input.frames,
-        "gmacs_per_video": cost.gmacs_per_view * views,
-        **asdict(cost),
+        **figures_of(result, network, spec, views=views, crops=1),
         "train_read": int(there.sum()),
         "train_total": len(there),
         "c": regressor.c,
