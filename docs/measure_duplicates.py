@@ -21,14 +21,14 @@ import av
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from vidsemi.corpus.duplicates import FRAMES, FRAMES_ALIKE
-from vidsemi.corpus.manifest import Row
-from vidsemi.corpus.near import BITS, near_pairs
-from vidsemi.markdown import aligned
-from vidsemi.media.describe import describe
-from vidsemi.media.hashes import SIDE, hash_file, perceptual_hash
-from vidsemi.media.image import open_image, read_image
-from vidsemi.media.reading import read_frames
+from vidsemi.data.dedup.duplicates import FRAMES, FRAMES_ALIKE
+from vidsemi.data.dedup.frame_hashes import SIDE, hash_file, perceptual_hash
+from vidsemi.data.dedup.hamming import BITS, near_pairs
+from vidsemi.data.describe import describe
+from vidsemi.data.image import open_image, read_image
+from vidsemi.data.manifest import Row
+from vidsemi.data.read import read_frames
+from vidsemi.io.tables import aligned
 
 WITHIN = (2, 4, 6, 8, 10)  # bits
 WITHIN_PAIRS = (2, 4, 6, 8, 10, 12, 14)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import write_video
 from PIL import Image
+
+from tests.helpers.videos import write_video
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -79,7 +80,7 @@ def die_in_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
 
     Returns the numbers of the steps that were begun, as they come.
     """
-    from vidsemi.engine.learner import Learner
+    from vidsemi.training.train_step import Learner
 
     def install(*numbers: int) -> list[int]:
         step, begun = Learner.step, []
@@ -134,8 +135,8 @@ def weights(tmp_path: Path) -> Path:
     """An untrained network with running statistics and a head that do not leave all scores alike."""
     import torch
 
-    from vidsemi.engine.checkpoint import NetworkSpec, save_weights
-    from vidsemi.media.transforms import InputSpec
+    from vidsemi.data.transforms import InputSpec
+    from vidsemi.models.checkpoint import NetworkSpec, save_weights
 
     torch.manual_seed(0)
     directions = ["east", "north", "northeast", "northwest", "south", "southeast", "southwest", "west"]

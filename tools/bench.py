@@ -1,11 +1,11 @@
-"""`python tools/bench.py …` is `vidsemi bench …`, from a checkout."""
+"""`python tools/bench.py SUBJECT …`: vidsemi beside its peers and limits."""
 
 import sys
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)  # not this folder, whose select.py would hide Python's own
 
-from vidsemi.cli import main  # noqa: E402
+from tools.bench.command import main  # noqa: E402
 
 if __name__ == "__main__":
-    sys.exit(main(["bench", *sys.argv[1:]]))
+    sys.exit(main())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)  # not this folder, whose select.py would hide Python's own
 
-from vidsemi.cli import main  # noqa: E402
+from vidsemi.cli.main import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main(["report", *sys.argv[1:]]))

@@ -2,6 +2,6 @@
 
 import sys
 
-from vidsemi.cli import main
+from vidsemi.cli.main import main
 
 sys.exit(main())

@@ -5,9 +5,9 @@
 `--labeled` training images of every class are D, the others U, their labels withheld; with `all`, all are D.
 """
 
-from vidsemi.commands.answer import run_script
-from vidsemi.commands.cifar import prepare_cifar
-from vidsemi.corpus.cifar import CIFAR100
+from vidsemi.cli.cifar import prepare_cifar
+from vidsemi.cli.options import run_script
+from vidsemi.data.formats.cifar import CIFAR100
 
 
 def main() -> None:

@@ -10,10 +10,10 @@ import argparse
 import csv
 from pathlib import Path
 
-from vidsemi.commands.answer import run_script
-from vidsemi.corpus.formats import Found, media_files, read_folder
-from vidsemi.corpus.found import need_examples, write_found
-from vidsemi.errors import UserError
+from vidsemi.cli.options import run_script
+from vidsemi.data.formats.readers import Found, media_files, read_folder
+from vidsemi.data.formats.writer import need_examples, write_found
+from vidsemi.io.errors import UserError
 
 
 def main() -> None:

@@ -11,14 +11,14 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from vidsemi.commands.answer import read_class_names, run_script
-from vidsemi.corpus.class_names import match_classes
-from vidsemi.corpus.formats import Found, files_by_stem, read_folder, read_kinetics, read_videos, youtube_id
-from vidsemi.corpus.found import need_examples, write_found
-from vidsemi.corpus.label_space import label_space, read_synonyms
-from vidsemi.corpus.manifest import load_manifest
-from vidsemi.corpus.tag_files import read_table_format
-from vidsemi.errors import UserError
+from vidsemi.cli.options import read_class_names, run_script
+from vidsemi.data.class_names import match_classes
+from vidsemi.data.formats.readers import Found, files_by_stem, read_folder, read_kinetics, read_videos, youtube_id
+from vidsemi.data.formats.writer import need_examples, write_found
+from vidsemi.data.hashtags.tag_files import read_table_format
+from vidsemi.data.hashtags.vocabulary import label_space, read_synonyms
+from vidsemi.data.manifest import load_manifest
+from vidsemi.io.errors import UserError
 
 HERE = Path(__file__).parent
 DATASET = "Kinetics-400"

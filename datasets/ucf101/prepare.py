@@ -10,10 +10,10 @@ import argparse
 import re
 from pathlib import Path
 
-from vidsemi.commands.answer import run_script
-from vidsemi.corpus.formats import portable_paths, read_ucf101
-from vidsemi.corpus.manifest import write_manifest
-from vidsemi.errors import UserError
+from vidsemi.cli.options import run_script
+from vidsemi.data.formats.readers import portable_paths, read_ucf101
+from vidsemi.data.manifest import write_manifest
+from vidsemi.io.errors import UserError
 
 
 def group_of(path: str) -> int:

@@ -1,12 +1,12 @@
 """The config of a run: every key, its default, its meaning and its check. `config_file.py` reads it from YAML."""
 
+from vidsemi.config.base import Section
 from vidsemi.config.data import Data, Source
 from vidsemi.config.hashtags import Hashtags
 from vidsemi.config.input import Input, OwnInput
 from vidsemi.config.log import Log
-from vidsemi.config.networks import TAUGHT, Approach, Network, Student, Teacher
+from vidsemi.config.model import TAUGHT, Approach, Network, Student, Teacher
 from vidsemi.config.run import Config, Evaluate, Machine, Score, Select
-from vidsemi.config.section import Section
 from vidsemi.config.training import Recipe, Train
 from vidsemi.config.transfer import FcOnly, Protocol, Split, Target
 from vidsemi.config.transfer_run import TransferConfig

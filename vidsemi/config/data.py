@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from vidsemi.config.section import Section
+from vidsemi.config.base import Section
 
 
 class Source(Section):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from vidsemi.config.section import Section
+from vidsemi.config.base import Section
 
 
 class Hashtags(Section):

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, PositiveFloat, PositiveInt, model_validator
 
-from vidsemi.config.section import Fraction, Section
+from vidsemi.config.base import Fraction, Section
 
 Triple = tuple[float, float, float]
 Deviations = tuple[PositiveFloat, PositiveFloat, PositiveFloat]

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from vidsemi.config.section import Section
+from vidsemi.config.base import Section
 
 
 class Log(Section):

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from vidsemi.config.base import Fraction, Section
 from vidsemi.config.data import Data
 from vidsemi.config.hashtags import Hashtags
 from vidsemi.config.input import Input
 from vidsemi.config.log import Log
-from vidsemi.config.networks import TAUGHT, Approach, Network, Student, Teacher
-from vidsemi.config.section import Fraction, Section
+from vidsemi.config.model import TAUGHT, Approach, Network, Student, Teacher
 from vidsemi.config.training import Train
 from vidsemi.config.transfer import Target, check_targets
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from vidsemi.config.section import Fraction, Section
+from vidsemi.config.base import Fraction, Section
 
 
 class Recipe(Section):

@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from vidsemi.config.base import Section
 from vidsemi.config.data import Source
-from vidsemi.config.section import Section
 from vidsemi.config.training import Recipe
 
 Protocol = Literal["full_ft", "fc_only"]

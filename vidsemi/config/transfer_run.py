@@ -4,10 +4,10 @@ import re
 
 from pydantic import Field, field_validator, model_validator
 
+from vidsemi.config.base import Fraction, Section
 from vidsemi.config.input import Shares
 from vidsemi.config.log import Log
 from vidsemi.config.run import Machine
-from vidsemi.config.section import Fraction, Section
 from vidsemi.config.transfer import Target, check_targets
 
 

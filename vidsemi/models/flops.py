@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vidsemi.models.create import ADAPTED
+from vidsemi.models.registry import ADAPTED
 
 # Convolutions, linear layers and products of matrices count. For convolutional networks this is the convention of the
 # paper's Table 7; with the products of attention it is also that of torchvision's tables. Of each product of matrices,

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from vidsemi.errors import UserError
-from vidsemi.models.create import ADAPTED, MODELS, R2PLUS1D, outline, wanted_input
+from vidsemi.io.errors import UserError
+from vidsemi.models.registry import ADAPTED, MODELS, R2PLUS1D, outline, wanted_input
 
 PREFIXES = ("module.", "network.", "model.")  # what DistributedDataParallel and other programs put before names
 COUNTERS = "num_batches_tracked"  # of batch norm; older files lack them, and nothing depends on them
@@ -162,7 +162,7 @@ def identify(tensors: Mapping[str, torch.Tensor]) -> str | None:
 
     Those are the paper's, and torchvision's networks for videos and ResNets.
     """
-    from vidsemi.models import zoo_torchvision
+    from vidsemi.models.zoo import torchvision as zoo_torchvision
 
     shapes = {key: tensor.shape for key, tensor in tensors.items() if not key.endswith(COUNTERS)}
     others = [name for name in zoo_torchvision.names() if zoo_torchvision.is_video(name) or "resne" in name]

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from vidsemi.errors import UserError
-from vidsemi.models.create import MODELS, RESNETS, ZOOS, zoo_of
+from vidsemi.io.errors import UserError
+from vidsemi.models.registry import MODELS, RESNETS, ZOOS, zoo_of
 
 
 def list_models(pattern: str | None = None) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from vidsemi.errors import UserError
+from vidsemi.io.errors import UserError
 
 BASE_PLANES = 64
 Block = type[BasicBlock] | type[Bottleneck]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidsemi.engine.training_log import LOG, read_log
 from vidsemi.report.curve_plot import Step, Training, plot_curves
 from vidsemi.report.drawing import Picture, names_of_pictures
+from vidsemi.training.log import LOG, read_log
 
 HEADER = ("training", "seeds", "examples", "loss", "training accuracy %", "waits for data", "clips / s")
 MOST = 40  # trainings that a picture shows

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vidsemi.stages.duplicate_checks import describe_checks, read_checks
+from vidsemi.data.dedup.checks import describe_checks, read_checks
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from vidsemi.engine.class_accuracy import ClassAccuracy, read_class_accuracy
-from vidsemi.errors import UserError
+from vidsemi.inference.class_accuracy import ClassAccuracy, read_class_accuracy
+from vidsemi.io.errors import UserError
 from vidsemi.report.summary import TEACHERS, Spread
 
 BASELINE = "supervised"  # the approach that the others' gain is over

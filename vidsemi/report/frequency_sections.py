@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidsemi.markdown import aligned, printable
+from vidsemi.io.tables import aligned, printable
+from vidsemi.pipeline.results import is_transfer, read_results
 from vidsemi.report.drawing import Picture, names_of_pictures
 from vidsemi.report.frequency import (
     BASELINE,
@@ -19,7 +20,6 @@ from vidsemi.report.frequency import (
 )
 from vidsemi.report.frequency_plot import MOST, plot_frequency, students_of
 from vidsemi.report.summary import Spread
-from vidsemi.results import is_transfer, read_results
 
 TITLE = "Accuracy by class frequency in D"
 FILES = "class_frequency"  # what the names of the pictures begin with, and that of the table

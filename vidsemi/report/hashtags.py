@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidsemi.markdown import aligned
+from vidsemi.io.tables import aligned
 from vidsemi.selection.describe import shortened
 
 HEADER = ("hashtag", "classes", "examples")

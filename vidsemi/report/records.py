@@ -5,8 +5,8 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from vidsemi.io.spreadsheet import plain_cell
 from vidsemi.report.summary import Line
-from vidsemi.spreadsheet import plain_cell
 
 COLUMNS: dict[str, Callable[[Line], Any]] = {
     "run": lambda line: line.run or None,

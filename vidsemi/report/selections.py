@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidsemi.errors import UserError
-from vidsemi.markdown import aligned
+from vidsemi.io.errors import UserError
+from vidsemi.io.tables import aligned
 from vidsemi.report.selection_plot import plot_selection
 from vidsemi.selection.describe import CLASS_HEADER, class_rows, shortened, summary, warnings
 from vidsemi.selection.result import SelectionInfo, read_selection_info

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from vidsemi.cores import processor, usable_cores
-from vidsemi.errors import UserError
-from vidsemi.progress import progress_bar
+from vidsemi.io.errors import UserError
+from vidsemi.io.progress import progress_bar
 from vidsemi.report.summary import Line
+from vidsemi.runtime.cores import processor, usable_cores
 
 if TYPE_CHECKING:
     import torch
 
     from vidsemi.config import Machine
-    from vidsemi.engine.checkpoint import NetworkSpec
+    from vidsemi.models.checkpoint import NetworkSpec
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def measure_speeds(lines: Sequence[Line], machine: "Machine") -> tuple[list[Line
     Raises:
         UserError: the machine has no such device.
     """
-    from vidsemi.engine.inference import fastest_precision
-    from vidsemi.engine.machine import clips_per_forward, pick_device
+    from vidsemi.inference.model import fastest_precision
+    from vidsemi.runtime.device import clips_per_forward, pick_device
 
     device = pick_device(machine)
     clips = clips_per_forward(machine, device)
@@ -96,8 +96,8 @@ def _speed(line: Line, device: "torch.device", clips: int, known: dict[str, floa
     Raises:
         UserError: no weights of the line can be loaded, or the clips do not fit into the device's memory.
     """
-    from vidsemi.engine.inference import Inference, fastest_precision
-    from vidsemi.engine.speed import measure_speed
+    from vidsemi.inference.model import Inference, fastest_precision
+    from vidsemi.inference.speed import measure_speed
 
     network, spec = _any_weights(line)
     key = _identity(spec)
@@ -109,7 +109,7 @@ def _speed(line: Line, device: "torch.device", clips: int, known: dict[str, floa
 
 def _any_weights(line: Line) -> tuple[Any, "NetworkSpec"]:
     """The network of the first seed whose weights can be loaded: all seeds have the same one."""
-    from vidsemi.engine.checkpoint import load_weights
+    from vidsemi.models.checkpoint import load_weights
 
     problem = UserError("results.json does not say where its weights are")
     for file in line.weights:

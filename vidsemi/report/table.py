@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vidsemi.markdown import aligned
+from vidsemi.io.tables import aligned
 from vidsemi.models.flops import CONVENTION
 from vidsemi.report import paper
 from vidsemi.report.speed import Speeds

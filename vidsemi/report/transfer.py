@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidsemi.markdown import aligned
+from vidsemi.io.spreadsheet import plain_cell
+from vidsemi.io.tables import aligned
+from vidsemi.pipeline.results import PROTOCOLS, is_transfer, read_results
 from vidsemi.report.summary import Spread
-from vidsemi.results import PROTOCOLS, is_transfer, read_results
-from vidsemi.spreadsheet import plain_cell
 
 APPROACHES = ("supervised", "weakly_supervised", "semi_supervised", "semi_weakly_supervised")  # in Table 8's order
 PAPER, CUB = "ResNet-50 (paper)", "cub200"

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidsemi.files import prepare_target, write_bytes, write_json, write_text
+from vidsemi.io.files import prepare_target, write_bytes, write_json, write_text
+from vidsemi.pipeline.results import is_transfer, read_results
 from vidsemi.report.accuracy_plot import FLOPS, SPEED, plot_accuracy
 from vidsemi.report.curves import FILES, curve_sections, curves_markdown
 from vidsemi.report.drawing import Picture
@@ -22,7 +23,6 @@ from vidsemi.report.speed import measure_speeds
 from vidsemi.report.summary import Line, mark_fronts, summarize
 from vidsemi.report.table import markdown, notes
 from vidsemi.report.transfer import transfer_csv, transfer_lines, transfer_markdown, transfer_notes, transfer_records
-from vidsemi.results import is_transfer, read_results
 
 if TYPE_CHECKING:
     from vidsemi.config import Machine

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vidsemi.selection.scan import Tally
-from vidsemi.selection.top import Priority, Rows, TopPerClass
+from vidsemi.selection.topk import Priority, Rows, TopPerClass
 
 Scan = Callable[[TopPerClass], Tally]
 Chosen = tuple[TopPerClass, Tally]

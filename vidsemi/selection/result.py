@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vidsemi.errors import UserError
-from vidsemi.files import atomic_path
+from vidsemi.io.errors import UserError
+from vidsemi.io.files import atomic_path
 from vidsemi.selection.keys import MAX_ID, MAX_SCORE
-from vidsemi.selection.scores import ScoresInfo, label_type
-from vidsemi.selection.top import Rows
+from vidsemi.selection.score_files import ScoresInfo, label_type
+from vidsemi.selection.topk import Rows
 
 MOST_PARTS = 10_000_000  # that a file from elsewhere may speak of; each number is held in memory
 FORMAT = 2  # 1 had no policy but one, no candidates and no parts in its metadata

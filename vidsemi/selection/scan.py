@@ -7,12 +7,12 @@ from threading import Lock
 
 import numpy as np
 
-from vidsemi.cores import usable_cores
-from vidsemi.errors import UserError
+from vidsemi.io.errors import UserError
+from vidsemi.runtime.cores import usable_cores
+from vidsemi.selection.kernels import beginning, sift
 from vidsemi.selection.keys import MAX_ID, MAX_SCORE, MAX_SCORE_BITS
-from vidsemi.selection.parts import Part
-from vidsemi.selection.sift import beginning, sift
-from vidsemi.selection.top import Rows, TopPerClass
+from vidsemi.selection.reader import Part
+from vidsemi.selection.topk import Rows, TopPerClass
 
 WINDOW = 1 << 27  # example ids that are compared at once where parts overlap: 128 MiB
 

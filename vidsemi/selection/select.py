@@ -5,14 +5,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from vidsemi.errors import UserError
+from vidsemi.io.errors import UserError
 from vidsemi.selection import policies
 from vidsemi.selection.keys import ID_BITS, MAX_ID
-from vidsemi.selection.parts import Part
+from vidsemi.selection.reader import Part
 from vidsemi.selection.result import Selection, SelectionInfo, as_ranges
 from vidsemi.selection.scan import Rule, Tally, scan
-from vidsemi.selection.scores import ScoresInfo
-from vidsemi.selection.top import Rows, TopPerClass
+from vidsemi.selection.score_files import ScoresInfo
+from vidsemi.selection.topk import Rows, TopPerClass
 
 COUNT_FROM = 100_000_000  # rows that all classes want together: 1.2 GB of room
 

@@ -1,0 +1,301 @@
+"""The command line as a user meets it: exit status, one line for bad input, clean standard output."""
+
+import csv
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.helpers.videos import paths_of
+from vidsemi.cli import main as cli
+from vidsemi.cli import models
+from vidsemi.io.files import atomic_path
+
+WriteConfig = Callable[..., Path]
+Result = subprocess.CompletedProcess
+
+
+def tool(*arguments: object, cwd: Path | None = None) -> Result:
+    """Run `python tools/…` in a process of its own."""
+    script, *rest = map(str, arguments)
+    return subprocess.run(
+        [sys.executable, str(REPOSITORY / "tools" / script), *rest],
+        capture_output=True,
+        text=True,
+        cwd=cwd or REPOSITORY,
+    )
+
+
+def refused(result: Result) -> str:
+    """The one line of a refusal."""
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("vidsemi: error: ")
+    return lines[0]
+
+
+def bad_inputs(config: Path, shapes: Path, tmp_path: Path) -> dict[str, list[str]]:
+    """What each refusal must say, and the overrides that cause it."""
+    (tmp_path / "no_path.csv").write_text("file,label\na,east\n")
+    (tmp_path / "empty.csv").write_text("path,label\n")
+    (tmp_path / "label.csv").write_text(f"path,label\n{shapes}/test/00000.mp4,esat\n")
+    return {
+        "selekt: unknown key; did you mean 'select'?": ["selekt.per_class=3"],
+        "select.per_class: Input should be a valid integer": ["select.per_class=few"],
+        "no_path.csv has no column 'path'": [f"data.labeled={tmp_path}/no_path.csv"],
+        "empty.csv is empty": [f"data.unlabeled={tmp_path}/empty.csv"],
+        "'esat' (line 2) is not one of the 8 classes": [f"data.test={tmp_path}/label.csv"],
+        "the folder that the paths in": [f"data.test={{manifest: {shapes}/test.csv, root: {tmp_path}/nowhere}}"],
+        "there is no manifest": [f"data.test={tmp_path}/nowhere.csv"],
+        "there is no model 'r2plus1d_81'": ["students.0.model=r2plus1d_81"],
+        "machine.device": ["machine.device=tpu"],
+    }
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_bad_input_gets_one_line_and_status_2(tiny_config: WriteConfig, shapes: Path, tmp_path: Path, number: int):
+    config = tiny_config()
+    words, overrides = list(bad_inputs(config, shapes, tmp_path).items())[number]
+    assert words in refused(tool("run.py", "--cfg", config, *overrides))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_directory_of_another_config_is_refused(tiny_config: WriteConfig):
+    config = tiny_config()
+    assert tool("run.py", "--cfg", config, "--until", "teacher").returncode == 0
+    assert "made by another config: input.crop was 16" in refused(tool("run.py", "--cfg", config, "input.crop=8"))
+
+
+def test_kinetics_without_data_says_what_where_and_which_page(tmp_path: Path):
+    line = refused(tool("run.py", "--cfg", "kinetics_student.yaml", cwd=tmp_path))
+    assert "no manifest data/kinetics/labeled.parquet" in line
+    assert str(tmp_path / "data/kinetics/labeled.parquet") in line
+    assert "datasets/kinetics/README.md" in line
+
+
+def test_a_run_prints_its_table_or_one_json_document(tiny_config: WriteConfig, tmp_path: Path):
+    config = tiny_config()
+    first = tool("run.py", "--cfg", config, "--json")
+    assert first.returncode == 0, first.stderr
+    document = json.loads(first.stdout)
+    assert document["results"] == json.loads((tmp_path / "run" / "results.json").read_text())
+    again = tool("run.py", "--cfg", config)
+    assert "| small " in again.stdout
+    assert "done before" in again.stderr
+    for name in ("results.md", "report.html", "accuracy_flops.svg", "accuracy_flops.png"):
+        assert (tmp_path / "run" / name).stat().st_size > 500
+
+
+def test_parts_by_hand_equal_the_run(tiny_config: WriteConfig, shapes: Path, tmp_path: Path):
+    assert tool("run.py", "--cfg", tiny_config()).returncode == 0
+    weights = tmp_path / "run/seed0/teacher/train/weights.pt"
+    scored = tool("score.py", "--weights", weights, "--manifest", shapes / "unlabeled.csv", "--output", tmp_path / "s",
+                  "--per-example", "2", "--views", "2", "--shard-size", "20", "--workers", "0",
+                  "--precision", "float32", "--json")  # fmt: skip
+    assert json.loads(scored.stdout)["scored"] == 52
+    selected = tool("select.py", "--scores", tmp_path / "s", "--per-class", "3", "--per-example", "2",
+                    "--output", tmp_path / "d.parquet")  # fmt: skip
+    assert selected.returncode == 0, selected.stderr
+    ours = (tmp_path / "run/seed0/teacher/select/selection.parquet").read_bytes()
+    assert (tmp_path / "d.parquet").read_bytes() == ours
+    line = refused(tool("select.py", "--scores", tmp_path / "s", "--per-class", "3", "--per-example", "5",
+                        "--output", tmp_path / "e.parquet"))  # fmt: skip
+    assert "hold 2 classes" in line
+    assert not (tmp_path / "e.parquet").exists()
+
+
+def test_evaluate_gives_what_the_run_gave(
+    tiny_config: WriteConfig, shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert cli.main(["run", "--cfg", str(tiny_config()), "approaches=[supervised]", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["results"]
+    weights = str(tmp_path / "run" / row["weights"])
+    command = [
+        "evaluate",
+        "--weights",
+        weights,
+        "--manifest",
+        str(shapes / "test.csv"),
+        "--views",
+        "2",
+        "--workers",
+        "0",
+    ]
+    assert cli.main([*command, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert {key: row[key] for key in figures} == figures
+    assert cli.main(command) == 0
+    assert f"top-1 {row['top1']:.2f}%" in capsys.readouterr().out
+
+
+def test_flops_as_json_and_text(capsys: pytest.CaptureFixture[str]):
+    command = ["flops", "--model", "r2plus1d_18", "--frames", "8", "--size", "112"]
+    assert cli.main([*command, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["parameters"] == 33_370_839
+    assert round(document["gmacs_per_view"], 2) == 20.75
+    assert round(document["gmacs_per_video"], 1) == 207.5
+    assert cli.main(command) == 0
+    assert "33.37M" in capsys.readouterr().out
+
+
+def test_manifest_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "v" / "jump").mkdir(parents=True)
+    (tmp_path / "v" / "jump" / "a.mp4").touch()
+    output = str(tmp_path / "m.csv")
+    assert cli.main(["manifest", "folder", "--root", str(tmp_path / "v"), "--output", output, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"manifest": output, "examples": 1, "missing": 0}
+    with open(output, newline="") as file:
+        assert list(csv.reader(file)) == [["path", "label"], ["v/jump/a.mp4", "jump"]]
+    (tmp_path / "list.txt").write_text("jump/a.mp4 1\njump/b.mp4 1\n")
+    assert (
+        cli.main(["manifest", "ucf101", str(tmp_path / "list.txt"), "--root", str(tmp_path / "v"), "--output", output])
+        == 0
+    )
+    assert "1 listed files are not there" in capsys.readouterr().out
+    assert (tmp_path / "m.missing.txt").read_text() == "jump/b.mp4\n"
+    assert cli.main(["manifest", "kinetics", "--output", output]) == 2
+    assert "needs a file" in capsys.readouterr().err
+
+
+def test_report_over_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    row = {"student": "s", "approach": "supervised", "top5": 90.0, "mean_class_top1": 50.0, "views": 10,
+           "gmacs_per_view": 20.75, "parameters": 33_370_839}  # fmt: skip
+    for name, accuracies in (("a", (50.0, 54.0)), ("b", (60.0,))):
+        (tmp_path / name).mkdir()
+        rows = [{**row, "seed": seed, "top1": top1} for seed, top1 in enumerate(accuracies)]
+        (tmp_path / name / "results.json").write_text(json.dumps(rows))
+    runs = [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert cli.main(["report", *runs]) == 2
+    assert cli.main(["report", *runs, "--output", str(tmp_path / "r")]) == 0
+    table = capsys.readouterr().out
+    assert "| a/s     | supervised | 52.0 ± 2.8 |" in table  # sample deviation of 50 and 54: sqrt(8)
+    assert "| b/s     | supervised | 60.0       |" in table
+    assert cli.main(["report", str(tmp_path)]) == 2
+    (tmp_path / "results.json").write_text('[{"student": 1}]')
+    assert cli.main(["report", str(tmp_path)]) == 2
+
+
+def test_ctrl_c_ends_with_130_and_the_line_that_resumes(tiny_config: WriteConfig):
+    config = tiny_config()
+    command = [sys.executable, str(REPOSITORY / "tools" / "run.py"), "--cfg", str(config), "machine.workers=2",
+               "train.supervised.examples=1000000"]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    log = config.parent / "run/seed0/teacher/train/train.jsonl"
+    while process.poll() is None and not (log.exists() and log.stat().st_size):
+        os.sched_yield()
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr.decode()
+    assert b"Traceback" not in stderr
+    assert stderr.decode().rstrip().endswith(f"goes on from here: {shlex.join(command)}")
+    assert stdout == b""
+    with pytest.raises(ProcessLookupError):  # its decoding processes are gone too
+        os.killpg(process.pid, 0)
+
+
+def test_scoring_that_is_terminated_gives_its_shard_back(tmp_path: Path, shapes: Path, weights: Path):
+    """As Slurm does before a machine is taken away: no claim is left, and the same command goes on."""
+    paths = [f"{shapes}/{path}\n" for path in paths_of(shapes / "unlabeled.csv")]
+    (tmp_path / "m.csv").write_text("path\n" + "".join(paths * 40))
+    command = [sys.executable, str(REPOSITORY / "tools/score.py"), "--weights", str(weights), "--workers", "1"]
+    command += ["--manifest", str(tmp_path / "m.csv"), "--output", str(tmp_path / "s"), "--shard-size", "20"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    while process.poll() is None and not list((tmp_path / "s").glob("part-*")):
+        os.sched_yield()
+    assert list((tmp_path / "s" / "claims").iterdir())
+    process.terminate()
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (143, b""), stderr.decode()
+    assert b"Traceback" not in stderr
+    assert stderr.decode().rstrip().endswith(f"terminated; this goes on from here: {shlex.join(command)}")
+    assert list((tmp_path / "s" / "claims").iterdir()) == []
+    with suppress(ProcessLookupError):  # its decoding processes are gone too, or about to go
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            os.killpg(process.pid, 0)
+        pytest.fail("processes are left behind")
+
+
+def test_a_full_disk_is_said_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def fill(options: object) -> None:
+        with atomic_path(tmp_path / "part.parquet"):
+            raise OSError("Error writing bytes to file. Detail: [errno 28] No space left on device")
+
+    monkeypatch.setattr(models, "flops", fill)
+    assert cli.main(["flops", "--model", "resnet18", "--frames", "1"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"vidsemi: error: {tmp_path}/part.parquet: Error writing bytes") and error.count("\n") == 1
+
+
+def test_a_fault_of_ours_is_status_1(tiny_config: WriteConfig, monkeypatch: pytest.MonkeyPatch):
+    def broken(options: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(models, "flops", broken)
+    with pytest.raises(ZeroDivisionError):  # the interpreter prints the traceback and exits with 1
+        cli.main(["flops", "--model", "r2plus1d_18", "--frames", "8"])
+
+
+def test_settings_may_stand_anywhere():
+    options = cli.parse(["run", "seeds=[0]", "--cfg", "c.yaml", "output=x", "--check", "students.0.frames=4"])
+    assert sorted(options.overrides) == ["output=x", "seeds=[0]", "students.0.frames=4"]
+    assert options.check
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run", "--cfg", "c.yaml", "--unknown"],
+        ["run"],
+        ["walk"],
+        ["flops", "--model", "r2plus1d_10", "--frames", "0"],
+        ["flops", "--model", "r2plus1d_10", "--frames", "8", "--args", "width=0"],
+        ["evaluate", "--weights", "w.pt", "--manifest", "m.csv", "--views", "0"],
+        ["manifest", "folder", "videos", "--output", "m.csv"],
+    ],
+)
+def test_wrong_options_get_one_line(command: list[str], capsys: pytest.CaptureFixture[str]):
+    try:
+        status = cli.main(command)
+    except SystemExit as error:
+        status = error.code
+    assert status == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_an_output_that_is_a_file_gets_one_line(tiny_config: WriteConfig, shapes: Path, tmp_path: Path):
+    (tmp_path / "file").touch()
+    assert "cannot be made" in refused(tool("run.py", "--cfg", tiny_config(), f"output={tmp_path}/file"))
+    (tmp_path / "results.json").write_text("[]")
+    assert "file" in refused(tool("report.py", tmp_path, "--output", tmp_path / "file"))
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import sys; from vidsemi.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'av', 'numpy', 'pyarrow', 'pydantic', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
+    assert result.returncode == 0, result.stderr
+    for name in ("run", "manifest", "score", "select", "evaluate", "report", "models", "flops", "convert"):
+        assert f"\n    {name} " in result.stdout

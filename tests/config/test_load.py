@@ -1,0 +1,117 @@
+"""The config: what is accepted, and what is said of what is not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vidsemi.config.load import find_config, load_config
+from vidsemi.io.errors import UserError
+
+WriteConfig = Callable[..., Path]
+
+
+def test_overrides_reach_nested_keys_and_lists(tiny_config: WriteConfig):
+    config = load_config(
+        str(tiny_config()),
+        ["train.supervised.learning_rate=1e-3", "students.0.args.width=0.5", "seeds=[3, 4]", "select.per_class=7"],
+    )
+    assert config.train.supervised.learning_rate == 0.001
+    assert config.students[0].args == {"width": 0.5}
+    assert config.seeds == (3, 4)
+    assert config.select.per_class == 7
+
+
+def test_base_files_are_inherited(tiny_config: WriteConfig, tmp_path: Path):
+    tiny_config("base.yaml")
+    (tmp_path / "child.yaml").write_text("_BASE_: base.yaml\nselect: {per_class: 9}\n")
+    config = load_config(str(tmp_path / "child.yaml"))
+    assert config.select.per_class == 9
+    assert config.select.per_example == 2
+
+
+def test_defaults_are_the_papers(tiny_config: WriteConfig):
+    config = load_config(str(tiny_config()), ["input={}", "select={}", "score={}", "evaluate={}"])
+    assert (config.select.per_class, config.select.per_example) == (4000, 4)
+    assert (config.score.views, config.evaluate.views) == (10, 10)
+    assert (config.input.resize, config.input.crop, config.input.flip) == ((128, 171), 112, 0.5)
+    assert config.input.mean == (0.43216, 0.394666, 0.37645)
+    assert config.input.std == (0.22803, 0.22145, 0.216989)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("studnets=3", "studnets: unknown key; did you mean 'students'?"),
+        (
+            "train.supervised.learning_rte=3",
+            "train.supervised.learning_rte: unknown key; did you mean 'learning_rate'?",
+        ),
+        ("train.pretrain.batchsize=3", "train.pretrain.batchsize: unknown key; did you mean 'batch_size'?"),
+        ("students.0.frame=3", "students.0.frame: unknown key; did you mean 'frames'?"),
+        ("data.labelled=x", "data.labelled: unknown key; did you mean 'labeled'?"),
+        ("train.supervised.batch_size=many", "train.supervised.batch_size: Input should be a valid integer"),
+        ("select.per_class=0", "select.per_class: Input should be greater than 0 (it is 0)"),
+        ("input.crop=33", "crop 33 is larger than resize [20, 20]"),
+        ("seeds=[]", "seeds"),
+        ("approaches=[magic]", "approaches.0"),
+        ("teacher=null", "the approach semi_supervised needs the key teacher"),
+        ("data.unlabeled=null", "needs the key data.unlabeled"),
+        ("students.0.name=../up", "is no name for a folder"),
+        ("students.0.name=teacher", "taken"),
+        ("seeds=[1, 2, 1]", "seeds names one of its values twice"),
+        ("seeds=[36893488147419103232]", "seeds.0"),
+        ("data.dataset=../../evil", "data.dataset"),
+        ("train.pretrain.examples=25", "train.pretrain: examples 25 leave a last step of one example"),
+        ("score.per_example=1", "must not be below select.per_example"),
+        ("select", "is no setting"),
+        ("students.5.frames=1", "the config has no place students.5.frames"),
+        ("select.per_class=[", "the value is no YAML"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(tiny_config: WriteConfig, override: str, words: str):
+    with pytest.raises(UserError) as caught:
+        load_config(str(tiny_config()), [override])
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_file_is_named(tiny_config: WriteConfig, tmp_path: Path):
+    with pytest.raises(UserError, match=r"tiny\.yaml: extra: unknown key"):
+        load_config(str(tiny_config(text="extra: 1")))
+    (tmp_path / "broken.yaml").write_text("a: [1\n")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    (tmp_path / "evil.yaml").write_text("a: !!python/object/apply:os.getcwd []\n")
+    (tmp_path / "circle.yaml").write_text("_BASE_: circle.yaml\n")
+    (tmp_path / "empty.yaml").write_text("")
+    for name in ("broken", "list", "evil", "circle", "empty"):
+        with pytest.raises(UserError, match=f"{name}.yaml"):
+            load_config(str(tmp_path / f"{name}.yaml"))
+
+
+def test_two_students_need_two_names(tiny_config: WriteConfig):
+    twins = "[{model: r2plus1d_10, frames: 8}, {model: r2plus1d_10, frames: 8}]"
+    with pytest.raises(UserError, match="two students have the name 'r2plus1d_10_8f'"):
+        load_config(str(tiny_config()), [f"students={twins}"])
+
+
+def test_supervised_alone_needs_no_teacher(tiny_config: WriteConfig):
+    config = load_config(str(tiny_config()), ["approaches=[supervised]", "teacher=null", "data.unlabeled=null"])
+    assert not config.taught_by
+
+
+def test_bare_names_are_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_config("demo.yaml").is_file()
+    with pytest.raises(UserError, match=r"no config nowhere\.yaml; looked at"):
+        find_config("nowhere.yaml")
+
+
+def test_the_kinetics_recipe_is_the_papers_setting():
+    config = load_config("kinetics_student.yaml")
+    assert config.teacher is not None
+    assert (config.teacher.model, config.teacher.frames) == ("r2plus1d_34", 32)
+    students = [(student.model, student.frames) for student in config.students]
+    assert students == [("r2plus1d_18", 8), ("r2plus1d_18", 32), ("r2plus1d_34", 8)]
+    assert (config.select.per_class, config.select.per_example) == (4000, 4)
+    assert config.evaluate.views == 10

@@ -1,0 +1,128 @@
+"""The recipes in configs/: each says what it reproduces, loads by every command it names, and its networks build."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from vidsemi.cli import main as cli
+from vidsemi.config import Config, Data
+from vidsemi.config.load import load_config, load_transfer_config
+from vidsemi.data.hashtags.vocabulary import label_space
+from vidsemi.data.run_datasets import load_corpora
+from vidsemi.models.build import check_network, network_spec
+from vidsemi.pipeline.plan import Plan, Planner
+from vidsemi.pipeline.steps import network_key
+from vidsemi.report.paper import paper_lines
+from vidsemi.report.transfer import APPROACHES, TABLE_8
+
+CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
+TRANSFERS = sorted(CONFIGS.glob("transfer_*.yaml"))
+RECIPES = sorted(set(CONFIGS.glob("*.yaml")) - set(TRANSFERS))
+COMMAND = re.compile(r"^# Command: python tools/run\.py --cfg (\S+)([^(\n]*)", re.MULTILINE)
+CASES = [
+    pytest.param(name, shlex.split(overrides), id=f"{name}{overrides.rstrip()}")
+    for recipe in RECIPES
+    for name, overrides in COMMAND.findall(recipe.read_text(encoding="utf-8"))
+]
+
+
+def networks_of(config: Config) -> list:
+    return [*config.students, *([config.teacher] if config.taught_by and config.teacher else [])]
+
+
+@pytest.mark.parametrize(("name", "overrides"), CASES)
+def test_a_recipe_loads_and_builds(name: str, overrides: list[str]):
+    config = load_config(str(CONFIGS / name), overrides)
+    classes = [f"class {number}" for number in range(1000 if config.input.crop == 224 else 400)]
+    for network in networks_of(config):
+        check_network(network_spec(network, config.input, classes))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_a_recipe_opens_with_what_it_is(recipe: Path):
+    head = recipe.read_text(encoding="utf-8").split("\noutput:")[0]
+    for word in ("# Reproduces: ", "# Expect", "# Cost: ", f"# Command: python tools/run.py --cfg {recipe.name}"):
+        assert word in head
+    assert len({config.output for config in loaded(recipe)}) == len(loaded(recipe))  # rows that differ share no folder
+
+
+@pytest.mark.parametrize("recipe", TRANSFERS, ids=lambda recipe: recipe.name)
+def test_a_recipe_of_a_transfer_loads_and_opens_with_what_it_is(recipe: Path):
+    head = recipe.read_text(encoding="utf-8").split("\noutput:")[0]
+    for word in ("# Reproduces: ", "# Expect", "# Cost: ", "# Data: "):
+        assert word in head
+    (command,) = re.findall(r"^# Command: python tools/(.+)$", head, re.MULTILINE)
+    options = cli.parse(shlex.split(command.replace(".py", "", 1)))
+    assert options.cfg == recipe.name
+    config = load_transfer_config(str(recipe), options.overrides)
+    assert (config.student, config.approach) == ("r2plus1d_18_8f", "supervised")
+    assert [(target.name, len(target.splits), target.views) for target in config.transfer] == [
+        ("ucf101", 3, 10),
+        ("hmdb51", 3, 10),
+    ]
+    names = {"ucf101": "v_Punch_g08_c01.avi", "hmdb51": "April_09_brush_hair_u_nm_np1_ba_goo_0.avi"}
+    groups = {"ucf101": "g08", "hmdb51": "April_09_brush_hair"}
+    for target in config.transfer:
+        found = re.search(str(target.fc_only.group), f"data/{names[target.name]}")
+        assert found and found[1] == groups[target.name]
+
+
+def test_table_8_has_a_recipe():
+    config = load_config(str(CONFIGS / "table8.yaml"))
+    assert {(one.name, approach) for one in config.students for approach in config.approaches_of(one)} == {
+        ("resnet50", approach) for approach in APPROACHES
+    }
+    (target,) = config.transfer
+    assert set(target.protocols) == set(TABLE_8)
+    head = (CONFIGS / "table8.yaml").read_text(encoding="utf-8").split("\noutput:")[0]
+    for accuracies in TABLE_8.values():
+        assert " / ".join(map(str, accuracies)) in re.sub(r"\n# +", " ", head)
+
+
+def loaded(recipe: Path) -> list[Config]:
+    text = recipe.read_text(encoding="utf-8")
+    return [load_config(str(CONFIGS / name), shlex.split(overrides)) for name, overrides in COMMAND.findall(text)]
+
+
+def plans_of(names: list[str], shapes: Path) -> list[Plan]:
+    """What recipes would do, with small corpora and weights of some content."""
+    plans = []
+    for name in names:
+        config = load_config(str(CONFIGS / name))
+        assert (config.select.per_class, config.select.per_example, config.evaluate.views) == (4000, 4, 10)
+        sources = {key: f"{shapes}/{key}.csv" for key in ("labeled", "unlabeled", "test")}
+        corpora = load_corpora(Data(**sources, weak=sources["unlabeled"]))
+        found = {
+            network_key(network): {"init_from": network.init_from}
+            for network in networks_of(config)
+            if network.init_from
+        }
+        plans.append(Planner(config, corpora, found, label_space(corpora.classes, {})).plan())
+    return plans
+
+
+TABLE_7 = ["table7_supervised.yaml", "table7_weakly.yaml", "table7_semi_weakly.yaml"]
+
+
+@pytest.mark.parametrize("recipes", [TABLE_7, ["kinetics_student.yaml"]], ids=["published weights", "one run"])
+def test_every_row_of_table_7_has_a_recipe(recipes: list[str], shapes: Path):
+    """The names of students and approaches are those of the paper's rows in a report."""
+    rows = {(row.student, row.approach) for plan in plans_of(recipes, shapes) for row in plan.evaluations}
+    students = ("r2plus1d_18_8f", "r2plus1d_18_32f", "r2plus1d_34_8f")
+    approaches = {line.approach for line in paper_lines() if line.approach}
+    assert approaches == {"supervised", "weakly_supervised", "semi_weakly_supervised"}
+    further = {("teacher", "weakly_supervised_teacher")}
+    if recipes != TABLE_7:  # the paper has no row of semi_supervised
+        further |= {("teacher", "teacher"), *((student, "semi_supervised") for student in students)}
+    assert rows == {(student, approach) for student in students for approach in approaches} | further
+
+
+def test_the_recipes_of_table_7_share_a_directory(shapes: Path):
+    """No folder is made by two recipes that differ."""
+    made: dict[str, str] = {}
+    for plan in plans_of(TABLE_7, shapes):
+        for stage in plan.stages:
+            assert made.setdefault(stage.name, stage.fingerprint) == stage.fingerprint
+    assert "seed0/r2plus1d_18_8f/semi_weakly_supervised/finetune" in made

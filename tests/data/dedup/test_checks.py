@@ -1,0 +1,74 @@
+"""What runs and reports say of the duplicates of test sets."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.helpers.result_rows import row
+from tests.helpers.videos import paths_of
+from vidsemi.cli import main as cli
+from vidsemi.config.load import load_config
+from vidsemi.data.dedup.checks import Check, describe_checks
+from vidsemi.pipeline import run as pipeline
+from vidsemi.report.write import write_report
+
+
+def test_a_run_records_what_was_checked(tiny_config: Callable[..., Path], shapes: Path, tmp_path: Path):
+    clean = tmp_path / "clean" / "unlabeled.csv"
+    command = ["manifest", "table", str(shapes / "unlabeled.csv"), "--output", str(clean), "--workers", "0"]
+    assert cli.main([*command, "--exclude-duplicates-of", str(shapes / "test.csv")]) == 0
+    config = load_config(str(tiny_config()), [f"data.unlabeled={clean}", "train.supervised.examples=8"])
+    document, text = pipeline.check(config)
+    unlabeled, labeled = sorted(document["duplicates"], key=lambda check: check["found"] is None)
+    assert (unlabeled["corpus"], labeled["corpus"]) == ("unlabeled", "labeled")
+    assert "Checked for duplicates of the test set: unlabeled (" in text
+    assert "NOT checked for duplicates of the test set: labeled." in text
+    pipeline.run(config, until="teacher")
+    assert json.loads((Path(config.output) / "duplicates.json").read_text())["checks"][1] == unlabeled
+    with open(clean, "a", encoding="utf-8") as file:  # what was checked is another manifest now
+        file.write(f"{(shapes / 'test.csv').parent / paths_of(shapes / 'test.csv')[0]},\n")
+    document, text = pipeline.check(load_config(str(tiny_config()), [f"data.unlabeled={clean}", "output=elsewhere"]))
+    assert all(check["found"] is None for check in document["duplicates"])
+    assert "NOT checked for duplicates of the test set: labeled, unlabeled." in text
+
+
+def test_every_report_says_it(tmp_path: Path):
+    found = {"distance": 6, "exact": 10, "near": 2, "unread": 0, "flat": 0, "corpus_unread": 3, "corpus_flat": 4}
+    names = {"manifest": "<u>.csv", "test": "test", "test_manifest": "t.csv"}
+    runs = [tmp_path / "old", tmp_path / "new"]
+    for run in runs:
+        run.mkdir()
+        (run / "results.json").write_text(json.dumps([row("a", "supervised", 0, 50.0)]))
+    checks = [{"corpus": "unlabeled", **names, "found": found}, {"corpus": "labeled", **names, "found": None}]
+    (runs[1] / "duplicates.json").write_text(json.dumps({"format": 1, "checks": checks}))
+    written = write_report([runs[1]], runs[1])
+    said = "unlabeled (12 removed: 10 exact, 2 near, up to 6 of 64 bits; 3 of its examples do not decode; "
+    said += "4 of its examples show next to nothing and were compared by their bytes alone)."
+    for text in (written.table, (runs[1] / "results.md").read_text(), (runs[1] / "report.html").read_text()):
+        assert f"Checked for duplicates of the test set: {said}" in text
+        assert "NOT checked for duplicates of the test set: labeled." in text
+    assert '<p class="warning">NOT checked' in (runs[1] / "report.html").read_text()
+    assert "&lt;u&gt;.csv" in (runs[1] / "report.html").read_text()
+    assert json.loads((runs[1] / "report.json").read_text())["duplicates"]["runs"] == {"new": checks}
+    both = write_report(runs, tmp_path / "both")
+    assert "**old: It is not known whether" in both.table
+    assert f"- new: Checked for duplicates of the test set: {said}" in both.table
+    assert both.document["duplicates"]["runs"]["old"] is None
+
+
+def test_a_hint_names_the_test_sets_of_its_own_corpus_only():
+    splits = [Check("its own training set", f"train{n}.csv", f"ucf split {n}", f"test{n}.csv", None) for n in (1, 2)]
+    run = [Check(name, f"{name}.csv", "test", "test.csv", None) for name in ("labeled", "unlabeled")]
+    unknown = Check("what the weights were trained on", "", "test", "test.csv", None)
+    _, (warning, hint) = describe_checks(splits)
+    assert "the test set of ucf split 1, the test set of ucf split 2: its own training set." in warning
+    assert hint.endswith(
+        "manifest table train1.csv --exclude-duplicates-of test1.csv --output …, and likewise train2.csv"
+    )
+    _, (warning, hint) = describe_checks([*run, unknown])
+    assert "labeled, unlabeled, what the weights were trained on." in warning
+    assert hint.endswith("table labeled.csv --exclude-duplicates-of test.csv --output …, and likewise unlabeled.csv")
+    assert describe_checks([unknown])[1] == [
+        "NOT checked for duplicates of the test set: what the weights were trained on.",
+        "A student that has seen the test set proves nothing.",
+    ]

@@ -1,0 +1,192 @@
+"""Near and exact duplicates of hashes, held against comparing all pairs."""
+
+import time
+import tracemalloc
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vidsemi.data.dedup import hamming as near
+from vidsemi.data.dedup.duplicates import FRAMES, FRAMES_ALIKE, Duplicates, Hashes, duplicates_of, duplicates_within
+from vidsemi.data.dedup.hamming import BITS, MOST_BLOCKS, masks, near_pairs
+
+Found = list[tuple[int, int, int, int]]
+
+
+def bits_apart(one: np.ndarray, other: np.ndarray, alike: int) -> int:
+    """The least distance at which enough hashes of two rows are near; 99 if there is none."""
+    known = sorted(int(a ^ b).bit_count() for a, b in zip(one.tolist(), other.tolist(), strict=True) if a and b)
+    return known[alike - 1] if len(known) >= alike else 99
+
+
+def hashes_of(seed: int, count: int) -> Hashes:
+    """Examples of a few contents and looks, with trims, unread files, black frames."""
+    rng = np.random.default_rng(seed)
+    content = np.stack([rng.integers(1, 6, count), rng.integers(0, 2, count)], 1).astype(np.uint64)
+    content[rng.random(count) < 0.1] = 0
+    trim = np.stack([rng.choice([-np.inf, 0, 1, 2.0], count), rng.choice([1.5, 2.5, np.inf], count)], 1)
+    frames = np.random.default_rng(7).integers(1, 2**63, (12, FRAMES), dtype=np.uint64)[rng.integers(0, 12, count)]
+    for _ in range(3):
+        flips = np.uint64(1) << rng.integers(0, BITS, frames.shape, dtype=np.uint64)
+        frames = frames ^ np.where(rng.random(frames.shape) < 0.6, flips, np.uint64(0))
+    frames[rng.random(frames.shape) < 0.25] = 0
+    is_image = rng.random(count) < 0.5
+    frames[is_image, 1:] = 0
+    return Hashes(content, trim, frames, is_image)
+
+
+def relations(one: Hashes, i: int, other: Hashes, j: int, distance: int) -> list[tuple[int, int]]:
+    """(kind, distance) of all that makes two examples duplicates, by the definition."""
+    found = []
+    overlap = max(one.trim[i, 0], other.trim[j, 0]) < min(one.trim[i, 1], other.trim[j, 1])
+    same = (one.content[i] == other.content[j]).all() and one.content[i].any()
+    if same and (overlap or (one.trim[i] == other.trim[j]).all()):
+        found.append((0, 0))
+    bits = bits_apart(one.frames[i], other.frames[j], 1 if one.is_image[i] else FRAMES_ALIKE)
+    if one.is_image[i] == other.is_image[j] and bits <= distance:
+        found.append((1, bits))
+    return found
+
+
+def listed(found: Duplicates) -> Found:
+    columns = (found.example, found.of, found.kind, found.distance)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 50), st.integers(0, 30), st.sampled_from([0, 1, 2, 4]))
+def test_duplicates_of_others_are_those_of_all_pairs(seed: int, count: int, others: int, distance: int):
+    corpus, test = hashes_of(seed, count), hashes_of(seed + 1, others)
+    wanted = []
+    for i in range(count):
+        if found := [(*one, j) for j in range(others) for one in relations(corpus, i, test, j, distance)]:
+            kind, bits, j = min(found)
+            wanted.append((i, j, kind, bits))
+    assert listed(duplicates_of(corpus, test, distance)) == wanted
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 60), st.sampled_from([0, 1, 2, 4]))
+def test_within_a_corpus_each_goes_for_one_that_stays(seed: int, count: int, distance: int):
+    corpus = hashes_of(seed, count)
+    gone: dict[int, tuple[int, int, int, int]] = {}
+    for kind in (0, 1):
+        before = set(gone)
+        for i in sorted(set(range(count)) - before):
+            stay = [j for j in range(i) if j not in gone]
+            found = [(bits, j) for j in stay for how, bits in relations(corpus, j, corpus, i, distance) if how == kind]
+            if found:
+                bits, j = min(found)
+                gone[i] = (i, j, kind, bits)
+    assert listed(duplicates_within(corpus, distance)) == [gone[i] for i in sorted(gone)]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([(1, 1), (5, 3), (3, 3)]),
+    st.integers(0, 12),
+    st.booleans(),
+    st.sampled_from([2, near.LARGE]),
+)
+def test_near_pairs_are_those_of_all_pairs(seed: int, shape: tuple[int, int], distance: int, within: bool, large: int):
+    places, alike = shape
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(1, 2**63, (5, places), dtype=np.uint64)[rng.integers(0, 5, 40)]
+    for _ in range(distance):
+        rows = rows ^ (np.uint64(1) << rng.integers(0, BITS, rows.shape, dtype=np.uint64))
+    rows[rng.random(rows.shape) < 0.1] = 0
+    others = rows if within else rows[::3].copy()
+    wanted = [
+        (i, j, bits)
+        for i in range(len(rows))
+        for j in range(i + 1 if within else 0, len(others))
+        if (bits := bits_apart(rows[i], others[j], alike)) <= distance
+    ]
+    with patch.object(near, "LARGE", large):
+        found = near_pairs(rows, None if within else others, distance=distance, alike=alike)
+    assert list(zip(*(column.tolist() for column in found), strict=True)) == wanted
+
+
+@given(st.integers(0, 8), st.integers(1, 10**10), st.integers(0, 10**6))
+@settings(deadline=None)
+def test_hashes_that_differ_little_agree_in_a_mask(distance: int, rows: int, seed: int):
+    tables = masks(distance, rows * rows / 2, rows)
+    assert len(tables) == len(set(tables))
+    flipped = sum(1 << int(bit) for bit in np.random.default_rng(seed).permutation(BITS)[:distance])
+    assert any(mask & flipped == 0 for mask in tables)
+
+
+def test_larger_corpora_have_finer_masks():
+    fine = [min(mask.bit_count() for mask in masks(6, rows * rows / 2, rows)) for rows in (10**3, 10**6, 10**9)]
+    assert fine == sorted(fine) and fine[0] < fine[-1] <= BITS * MOST_BLOCKS // (MOST_BLOCKS + 6) + 1
+
+
+@pytest.mark.parametrize("image", [True, False])
+def test_very_many_copies_take_no_time(image: bool):
+    """All pairs of them would be 5e9."""
+    count = 100_000
+    frames = np.full((count, FRAMES), 12345, np.uint64)
+    frames[:, 1:] *= not image
+    content = np.arange(1, 2 * count + 1, dtype=np.uint64).reshape(-1, 2)
+    corpus = Hashes(content, np.tile([-np.inf, np.inf], (count, 1)), frames, np.full(count, image))
+    begun = time.process_time()
+    assert len(duplicates_within(corpus, 2)) == len(duplicates_of(corpus, corpus, 2)) - 1 == count - 1
+    corpus.content[:] = 1
+    assert duplicates_within(corpus, 2).count("exact") == count - 1
+    assert time.process_time() - begun < 30
+
+
+def test_very_many_videos_with_one_logo_take_no_time():
+    """All pairs of them would be 2e9, in each of several tables."""
+    count = 60_000
+    frames = np.random.default_rng(0).integers(1, 2**63, (count, FRAMES), dtype=np.uint64)
+    frames[:, 2] = 12345
+    frames[-1, 3:] = frames[7, 3:]
+    begun = time.process_time()
+    first, second, bits = near_pairs(frames, None, distance=2, alike=FRAMES_ALIKE)
+    assert (first.tolist(), second.tolist(), bits.tolist()) == ([7], [count - 1], [0])
+    first, second, _ = near_pairs(frames, frames[:10_000], distance=6, alike=FRAMES_ALIKE)
+    assert len(first) == 10_001
+    assert time.process_time() - begun < 30
+
+
+def test_black_frames_make_nothing_equal():
+    frames = np.zeros((4, FRAMES), np.uint64)
+    frames[2:, :2] = 99  # two informative frames of five are too few
+    content = np.arange(1, 9, dtype=np.uint64).reshape(4, 2)
+    corpus = Hashes(content, np.tile([-np.inf, np.inf], (4, 1)), frames, np.array([True, False, False, False]))
+    assert len(duplicates_within(corpus, 6)) == len(duplicates_of(corpus, corpus, 6)) - 4 == 0
+    assert duplicates_of(corpus, corpus, 6).count("near") == 0
+
+
+def test_parts_of_a_file_that_share_no_moment_are_no_duplicates():
+    def parts(*trims: tuple[float, float]) -> Hashes:
+        count = len(trims)
+        frames = np.zeros((count, FRAMES), np.uint64)
+        return Hashes(np.ones((count, 2), np.uint64), np.array(trims, float), frames, np.zeros(count, bool))
+
+    corpus = parts((0, 5), (5, 10), (9, 12), (20, np.inf), (-np.inf, np.inf))
+    assert [row[:2] for row in listed(duplicates_within(corpus, 2))] == [(2, 1), (4, 0)]
+    assert duplicates_of(corpus, parts((10, 11)), 2).example.tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("seconds", [1, 1e6])  # nothing overlaps, or everything
+def test_parts_of_a_video_are_not_all_held_against_one_another(seconds: float):
+    """All pairs of the parts of one video would be 1.8 million, and take 150 MB."""
+    videos, parts = 5, 600
+    begins = np.tile(np.arange(parts, dtype=float), videos)
+    content = np.repeat(np.arange(1, 2 * videos + 1, dtype=np.uint64).reshape(-1, 2), parts, axis=0)
+    count = len(content)
+    trim = np.stack([begins, begins + seconds], 1)
+    corpus = Hashes(content, trim, np.zeros((count, FRAMES), np.uint64), np.zeros(count, bool))
+    tracemalloc.start()
+    assert len(duplicates_within(corpus, 2)) == (0 if seconds == 1 else count - videos)
+    partners = np.arange(count) if seconds == 1 else np.repeat(np.arange(videos) * parts, parts)
+    assert duplicates_of(corpus, corpus, 2).of.tolist() == partners.tolist()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6

@@ -1,0 +1,290 @@
+"""`vidsemi manifest … --exclude-duplicates-of`: made and real files, killed and resumed, large and odd ones."""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from tests.data.formats.test_tar import write_tar
+from tests.helpers.videos import paths_of
+from vidsemi.cli import main as cli
+from vidsemi.data.dedup import frame_hashes as hashes
+from vidsemi.data.dedup import hash_files as hash_stage
+from vidsemi.data.dedup.checks import check_duplicates, read_checks
+from vidsemi.data.dedup.exclude import _rows
+from vidsemi.data.dedup.frame_hashes import hash_file
+from vidsemi.data.manifest import Row, load_manifest
+
+
+def spots(seed: int, size: int) -> Image.Image:
+    """Large soft spots, others for every seed."""
+    colours = np.random.default_rng(seed).integers(0, 256, (7, 7, 3), np.uint8)
+    return Image.fromarray(colours).resize((size, size), Image.Resampling.BICUBIC)
+
+
+def picture(file: Path, seed: int, size: int = 64, quality: int = 95) -> Path:
+    file.parent.mkdir(exist_ok=True)
+    spots(seed, size).save(file, quality=quality)
+    return file
+
+
+def video(file: Path, first_seed: int, size: int = 96, codec: str = "libx264") -> Path:
+    """20 frames of spots, which change after every fourth."""
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"
+        for number in range(20):
+            container.mux(stream.encode(av.VideoFrame.from_image(spots(first_seed + number // 4, size))))
+        container.mux(stream.encode(None))
+    return file
+
+
+def exclude(folder: Path, *words: str, output: str = "U.csv") -> dict:
+    command = ["manifest", "table", str(folder / "all.csv"), "--output", str(folder / "out" / output), "--json"]
+    assert cli.main([*command, *words]) == 0
+    return json.loads((folder / "out" / output).with_suffix(".duplicates.json").read_text())
+
+
+def went(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "out" / "U.duplicates.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, write_csv: Callable[..., Path]) -> Path:
+    """Pictures and videos, some of them copies of one another or of those of a test set, and files that are neither."""
+    test = [picture(tmp_path / "test" / "0.png", 0), video(tmp_path / "test" / "v.mp4", 100)]
+    copy = tmp_path / "u" / "copy.png"
+    files = [
+        picture(tmp_path / "u" / "new.png", 1),
+        picture(tmp_path / "u" / "again.jpg", 1, quality=70),
+        Path(shutil.copy(test[0], copy)),
+        picture(tmp_path / "u" / "small.jpg", 0, size=48, quality=50),
+        video(tmp_path / "u" / "other.mp4", 200),
+        video(tmp_path / "u" / "coded.avi", 100, 64, "mpeg4"),
+        tmp_path / "u" / "broken.jpg",
+        tmp_path / "u" / "black.png",
+    ]
+    files[-2].write_bytes(b"nothing")
+    Image.new("RGB", (64, 64)).save(files[-1])
+    write_csv("test.csv", ["path"], [[str(file)] for file in test])
+    write_csv("all.csv", ["path", "label"], [[str(file), "a"] for file in files])
+    return tmp_path
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_what_goes_and_what_stays(corpus: Path, workers: str, capsys: pytest.CaptureFixture[str]):
+    words = ["--exclude-duplicates-of", str(corpus / "test.csv"), "--exclude-duplicates", "--workers", workers]
+    record = exclude(corpus, *words)
+    assert [(one["path"].split("/")[-1], one["kind"], one["of_path"].split("/")[-1]) for one in went(corpus)] == [
+        ("copy.png", "exact", "0.png"),
+        ("small.jpg", "near", "0.png"),
+        ("coded.avi", "near", "v.mp4"),
+        ("again.jpg", "near", "new.png"),
+    ]
+    assert [one["of"] for one in went(corpus)] == [*[str(corpus / "test.csv")] * 3, "itself"]
+    kept = ["new.png", "other.mp4", "broken.jpg", "black.png"]
+    assert [path.split("/")[-1] for path in paths_of(corpus / "out" / "U.csv")] == kept
+    assert len(paths_of(corpus / "out" / "U.all.csv")) == 8
+    test, itself = record["checked"]
+    assert (test["exact"], test["near"], itself["exact"], itself["near"]) == (1, 2, 0, 1)
+    assert (record["examples"], record["removed"], record["unread"], record["flat"]) == (4, 4, 1, 1)
+    assert record["manifest"] == load_manifest(corpus / "out" / "U.csv").fingerprint
+    assert "broken.jpg" in (corpus / "out" / "U.unread.txt").read_text()
+    assert json.loads(capsys.readouterr().out)["duplicates"]["checked"][0]["near"] == 2
+
+
+def test_no_near_ones_with_zero_bits_in_a_far_copy(corpus: Path):
+    record = exclude(corpus, "--exclude-duplicates-of", str(corpus / "test.csv"), "--near-test", "0", "--workers", "0")
+    assert record["checked"][0]["exact"] == 1 and len(record["checked"]) == 1
+    assert all(one["distance"] == "0" for one in went(corpus))
+
+
+def test_killed_and_resumed_is_undisturbed(corpus: Path, monkeypatch: pytest.MonkeyPatch):
+    """What is hashed is not hashed again, after a kill or for another test set; a file that has changed is."""
+    words = ["--exclude-duplicates-of", str(corpus / "test.csv"), "--exclude-duplicates", "--workers", "0"]
+    seen: list[str] = []
+
+    def counted(one: Row) -> hashes.FileHashes:
+        seen.append(one.path)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return hash_file(one)
+
+    monkeypatch.setattr(hash_stage, "hash_file", counted)
+    command = ["manifest", "table", str(corpus / "all.csv"), "--output", str(corpus / "out" / "U.csv")]
+    assert cli.main([*command, *words]) == 130
+    assert not (corpus / "out" / "U.csv").exists()
+    resumed = exclude(corpus, *words)
+    assert len(seen) == 4 + 5 + 2  # the fourth again, and the test set
+    monkeypatch.setattr(hash_stage, "hash_file", hash_file)
+    (corpus / "again").mkdir()
+    shutil.copy(corpus / "all.csv", corpus / "again")
+    undisturbed = exclude(corpus / "again", *words)
+    assert {**resumed, "manifest": ""} == {**undisturbed, "manifest": ""}
+    seen[:] = [""] * 10
+    monkeypatch.setattr(hash_stage, "hash_file", counted)
+    picture(corpus / "u" / "new.png", 5)
+    exclude(corpus, *words[2:])
+    assert [Path(path).name for path in seen[10:]] == ["new.png", "broken.jpg"]
+
+
+def test_members_of_tars(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pictures = [picture(tmp_path / f"{seed}.png", seed).read_bytes() for seed in range(3)]
+    write_tar(tmp_path / "u.tar", {"a.png": pictures[0], "b.png": pictures[1], "c.png": pictures[0]})
+    write_tar(tmp_path / "t.tar", {"x.png": pictures[2], "y.png": pictures[1]})
+    test, output = tmp_path / "t.csv", tmp_path / "out" / "U.csv"
+    assert cli.main(["manifest", "tar", str(tmp_path / "t.tar"), "--output", str(test), "--workers", "1"]) == 0
+    words = ["--output", str(output), "--exclude-duplicates-of", str(test), "--exclude-duplicates", "--workers", "1"]
+    assert cli.main(["manifest", "tar", str(tmp_path / "u.tar"), *words]) == 0
+    assert [(one["member"], one["kind"], one["of_member"]) for one in went(tmp_path)] == [
+        ("b.png", "exact", "y.png"),
+        ("c.png", "exact", "a.png"),
+    ]
+    assert load_manifest(output).table["member"].to_pylist() == ["a.png"]
+    assert "U.csv: 1 examples; 2 duplicates are left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--exclude-duplicates-of", "gone.csv"], "there is no manifest gone.csv"),
+        (["--exclude-duplicates-of", "{here}/out/U.csv"], "is read here"),
+        (["--exclude-duplicates", "--near", "17"], "--near is 17; it must be from 0 to 16"),
+        (["--exclude-duplicates-of", "{here}/all.csv"], "nothing would be left"),
+        (["--exclude-duplicates-of", "{here}/lost.csv"], "not one of the 1 files of"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    tmp_path: Path, write_csv: Callable[..., Path], words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+):
+    write_csv("all.csv", ["path"], [[str(picture(tmp_path / "a.png", 0))]])
+    write_csv("lost.csv", ["path"], [["lost.png"]])
+    command = ["manifest", "table", str(tmp_path / "all.csv"), "--output", str(tmp_path / "out" / "U.csv")]
+    assert cli.main([*command, "--workers", "0", *(word.format(here=tmp_path) for word in words)]) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out" / "U.csv").exists()
+
+
+def test_real_files_are_known_when_coded_again(real_data: Path, tmp_path: Path):
+    """A clip at another size, rate and codec; two that have nothing to do with one another are far apart."""
+    clips = [real_data / "clips" / name for name in ("mmaction2_demo.mp4", "v_SoccerJuggling_g23_c01.avi")]
+    with av.open(str(clips[0])) as source, av.open(str(tmp_path / "again.avi"), "w") as target:
+        frames = [frame.to_image().resize((160, 120)) for frame in source.decode(video=0)][::2]
+        stream = target.add_stream("mpeg4", rate=15)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for image in frames:
+            target.mux(stream.encode(av.VideoFrame.from_image(image)))
+        target.mux(stream.encode(None))
+    one, other, again = (hash_file(Row(0, str(file))) for file in (*clips, tmp_path / "again.avi"))
+    assert sum((a ^ b).bit_count() <= 6 for a, b in zip(one.frames, again.frames, strict=True)) >= 3
+    assert all((a ^ b).bit_count() > 12 for a, b in zip(one.frames, other.frames, strict=True))
+    assert len({one.content, other.content, again.content}) == 3
+
+
+@pytest.mark.parametrize("kind", ["one colour", "noise of a coder", "stripes"])
+def test_a_picture_of_nothing_is_no_evidence(kind: str):
+    frame = np.full((3, 32, 32), 90, np.uint8)
+    if kind == "noise of a coder":
+        frame += np.random.default_rng(0).integers(0, 4, frame.shape, np.uint8)
+    if kind == "stripes":
+        frame[..., ::4] = 200
+    assert hashes.perceptual_hash(frame) == 0
+
+
+def test_paths_of_more_than_two_gigabytes():
+    """Which are nothing but zeros that no memory stands behind."""
+    size = 1_200_000_000
+    ends = pa.py_buffer(np.array([0, size, size + 1], np.int32))
+    paths = pa.StringArray.from_buffers(2, ends, pa.py_buffer(np.zeros(size + 1, np.uint8)))
+    left = _rows(pa.table({"path": pa.chunked_array([paths, paths])}), np.array([1, 3]))
+    assert left["path"].to_pylist() == ["\0", "\0"]
+
+
+@pytest.mark.parametrize("role", ["test set", "input"])
+def test_the_manifest_of_all_examples_replaces_no_input(
+    role: str, tmp_path: Path, write_csv: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+):
+    write_csv("corpus.csv", ["path"], [[str(picture(tmp_path / "a.png", 0))]])
+    test = write_csv("U.all.csv", ["path"], [[str(picture(tmp_path / "b.png", 1))]])
+    before = test.read_bytes()
+    words = [tmp_path / "corpus.csv", "--exclude-duplicates-of", test]
+    if role == "input":
+        words = [test, "--exclude-duplicates"]
+    command = ["manifest", "table", *map(str, words), "--output", str(tmp_path / "U.csv"), "--workers", "0"]
+    assert cli.main(command) == 2
+    assert "U.all.csv is read here" in capsys.readouterr().err
+    assert test.read_bytes() == before
+
+
+def test_a_test_set_under_another_root_is_other_files(corpus: Path, write_csv: Callable[..., Path]):
+    test = write_csv("relative.csv", ["path"], [["0.png"], ["v.mp4"]])
+    words = ["--exclude-duplicates-of", str(test), "--test-root", str(corpus / "test"), "--workers", "0"]
+    record = exclude(corpus, *words)
+    assert (record["checked"][0]["exact"], record["checked"][0]["near"]) == (1, 2)
+
+    def known(root: Path | None, own_root: Path | None = None) -> bool:
+        clean = load_manifest(corpus / "out" / "U.csv", own_root)
+        return check_duplicates({"unlabeled": clean}, {"test": load_manifest(test, root)})[0].found is not None
+
+    assert known(corpus / "test") and known(corpus / "u" / ".." / "test", corpus / "out")
+    assert not known(None) and not known(corpus / "u") and not known(corpus / "test", corpus / "u")
+
+
+@pytest.mark.parametrize("wrong", [{"exact": None}, {"near": "2"}, {"flat": True}, {"unread": []}])
+def test_records_of_anybody_are_known_or_not(wrong: dict, corpus: Path, tmp_path: Path):
+    found = {"distance": 6, "exact": 1, "near": 2, "unread": 0, "flat": 0, "corpus_unread": 0, "corpus_flat": 0}
+    check = {"corpus": "u", "manifest": "u.csv", "test": "test", "test_manifest": "t.csv", "found": found}
+    for document, known in (
+        ([check], True),
+        ([{**check, "found": {**found, **wrong}}], False),
+        ([{**check, "found": {"exact": None}}], False),
+        ([{**check, "corpus": 1}], False),
+        ([None], False),
+    ):
+        (tmp_path / "duplicates.json").write_text(json.dumps({"format": 1, "checks": document}))
+        assert (read_checks(tmp_path) is not None) == known
+    record = exclude(corpus, "--exclude-duplicates-of", str(corpus / "test.csv"), "--workers", "0")
+    corpora = {"u": load_manifest(corpus / "out" / "U.csv")}, {"test": load_manifest(corpus / "test.csv")}
+    assert check_duplicates(*corpora)[0].found is not None
+    record["checked"][0].update(wrong)
+    (corpus / "out" / "U.duplicates.json").write_text(json.dumps(record))
+    assert check_duplicates(*corpora)[0].found is None
+
+
+def test_the_bytes_of_a_file_are_read_once_for_all_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    clip = video(tmp_path / "v.mp4", 100)
+    started: list[int] = []
+
+    class Digest:
+        def __init__(self) -> None:
+            started.append(1)
+
+        update = staticmethod(len)
+        digest = staticmethod(lambda: bytes([len(started)]) * 32)
+
+    monkeypatch.setattr(hashes.hashlib, "sha256", Digest)
+    parts = [hash_file(Row(n, str(clip), start=n / 2, end=n / 2 + 0.5)) for n in range(4)]
+    assert len(started) == 1 and len({part.content for part in parts}) == 1
+    assert len({part.frames for part in parts}) == 4
+    video(clip, 300)
+    assert hash_file(Row(0, str(clip))).content != parts[0].content
+
+
+def test_what_another_command_writes_just_now_stays(corpus: Path):
+    folder = corpus / "out" / "hashes"
+    folder.mkdir(parents=True)
+    new, old = folder / ".part-new.tmp", folder / ".part-old.tmp"
+    for file in (new, old):
+        file.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    exclude(corpus, "--exclude-duplicates", "--workers", "0")
+    assert new.exists() and not old.exists()

@@ -1,0 +1,300 @@
+"""Odd images: what is read equals an independent decoder, or what was written; what is not read is refused by name."""
+
+import io
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
+
+from vidsemi.data import image as image_module
+from vidsemi.data.describe import describe
+from vidsemi.data.image import open_image, read_image
+from vidsemi.data.manifest import Row
+from vidsemi.data.read import is_image, read_frames
+from vidsemi.io.errors import DecodeError
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from torchvision.io import ImageReadMode, decode_image
+
+HEIGHT, WIDTH = 24, 40
+ACROSS, DOWN = np.meshgrid(np.linspace(0, 255, WIDTH), np.linspace(0, 255, HEIGHT))
+SMOOTH = np.stack([ACROSS, DOWN, 255 - ACROSS], -1).astype(np.uint8)
+GREY16 = np.linspace(0, 65535, HEIGHT * WIDTH).astype(np.uint16).reshape(HEIGHT, WIDTH)
+
+
+def saved(image: Image.Image, form: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def pixels(data: bytes) -> np.ndarray:
+    """As (H, W, 3)."""
+    (frame,) = read_image("x", data)
+    assert frame.dtype == np.uint8 and frame.shape[0] == 3
+    return frame.transpose(1, 2, 0)
+
+
+def png(depth: int, color: int, rows: np.ndarray, *more: bytes) -> bytes:
+    """A PNG by its specification, of rows (H, W, channels) of unsigned integers."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", rows.shape[1], rows.shape[0], depth, color, 0, 0, 0)
+    lines = b"".join(b"\0" + row.astype(f">u{depth // 8}").tobytes() for row in rows)
+    pieces = [chunk(b"IHDR", header), *more, chunk(b"IDAT", zlib.compress(lines)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(pieces)
+
+
+def torchvision_pixels(data: bytes) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is deprecated, and still the other decoder at hand
+        tensor = decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB)
+    if tensor.dtype == torch.uint16:
+        tensor = (tensor.int() >> 8).to(torch.uint8)
+    return tensor.numpy().transpose(1, 2, 0)
+
+
+RGB16 = np.random.default_rng(0).integers(0, 65536, (HEIGHT, WIDTH, 3))
+CMYK = np.concatenate([SMOOTH, np.full((HEIGHT, WIDTH, 1), 40, np.uint8)], -1)
+
+
+@pytest.mark.parametrize(
+    ("data", "most"),
+    [
+        pytest.param(saved(Image.fromarray(SMOOTH), "JPEG"), 0, id="JPEG"),
+        pytest.param(saved(Image.fromarray(SMOOTH), "JPEG", progressive=True, subsampling=0), 0, id="progressive"),
+        pytest.param(saved(Image.fromarray(SMOOTH[..., 0]), "JPEG"), 0, id="grey JPEG"),
+        pytest.param(saved(Image.fromarray(CMYK, "CMYK"), "JPEG"), 1, id="CMYK JPEG"),
+        pytest.param(saved(Image.fromarray(SMOOTH), "PNG"), 0, id="PNG"),
+        pytest.param(png(16, 2, RGB16), 0, id="16-bit PNG"),
+        pytest.param(png(16, 0, GREY16[..., None]), 0, id="16-bit grey PNG"),
+        pytest.param(saved(Image.fromarray(SMOOTH).quantize(16), "PNG"), 0, id="palette"),
+        pytest.param(saved(Image.fromarray(SMOOTH[..., 0] > 99), "PNG"), 0, id="1-bit"),
+        pytest.param(saved(Image.fromarray(SMOOTH), "WEBP", lossless=True), 0, id="WebP"),
+        pytest.param(saved(Image.fromarray(SMOOTH), "WEBP"), 4, id="lossy WebP"),
+    ],
+)
+def test_pixels_are_those_of_torchvision(data: bytes, most: int):
+    difference = np.abs(pixels(data).astype(int) - torchvision_pixels(data))
+    assert difference.max() <= most
+
+
+def test_cmyk_is_inverted_as_adobe_does():
+    ink = CMYK.astype(float)
+    expected = (255 - ink[..., :3]) * (255 - ink[..., 3:]) / 255
+    read = pixels(saved(Image.fromarray(CMYK, "CMYK"), "JPEG", quality=100, subsampling=0))
+    assert np.abs(read - expected).max() <= 3
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "JPEG2000", "PPM"])
+def test_grey_of_16_bits_keeps_its_upper_eight(form: str):
+    read = pixels(saved(Image.fromarray(GREY16), form))
+    assert np.array_equal(read, np.repeat((GREY16 >> 8)[..., None], 3, -1))
+
+
+def test_white_is_zero_in_some_tiffs():
+    read = pixels(saved(Image.fromarray(GREY16), "TIFF", tiffinfo={262: 0}))
+    assert np.array_equal(read[..., 0], 255 - (GREY16 >> 8))
+
+
+def test_transparency_is_left_out_as_by_convert():
+    alpha = np.concatenate([SMOOTH, np.zeros((HEIGHT, WIDTH, 1), np.uint8)], -1)
+    assert np.array_equal(pixels(saved(Image.fromarray(alpha), "PNG")), SMOOTH)
+    assert np.array_equal(pixels(saved(Image.fromarray(alpha[..., 2:]), "PNG")), np.repeat(SMOOTH[..., 2:], 3, -1))
+
+
+def test_avif_of_10_bits(tmp_path: Path):
+    with av.open(str(tmp_path / "a.avif"), "w", format="avif") as container:
+        stream = container.add_stream("libaom-av1" if "libaom-av1" in av.codecs_available else "libsvtav1", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
+        grey = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64, 1)
+        frame = av.VideoFrame.from_ndarray(np.repeat(grey, 3, -1), format="rgb48le").reformat(format="yuv420p10le")
+        frame.pts = 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    if hasattr(os, "sched_setscheduler"):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # as in making.write_video
+    read = read_frames(Row(0, str(tmp_path / "a.avif")), lambda n: np.arange(n), size=(64, 64))
+    assert np.abs(read[0, 1].astype(int) - (grey[..., 0] >> 8)).max() <= 6
+
+
+def with_orientation(form: str, number: object) -> bytes:
+    exif = Image.Exif()
+    exif[274] = number
+    options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(form, {})
+    return saved(Image.fromarray(SMOOTH), form, exif=exif, **options)
+
+
+TURNED: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF's own words: where the first row and column belong
+    1: lambda p: p,  # top, left
+    2: lambda p: p[:, ::-1],  # top, right
+    3: lambda p: p[::-1, ::-1],  # bottom, right
+    4: lambda p: p[::-1],  # bottom, left
+    5: lambda p: p.transpose(1, 0, 2),  # left, top
+    6: lambda p: p.transpose(1, 0, 2)[:, ::-1],  # right, top
+    7: lambda p: p.transpose(1, 0, 2)[::-1, ::-1],  # right, bottom
+    8: lambda p: p.transpose(1, 0, 2)[::-1],  # left, bottom
+}
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("number", [*TURNED, 0, 9])
+def test_all_orientations(form: str, number: int):
+    read = pixels(with_orientation(form, number)).astype(int)
+    expected = TURNED.get(number, TURNED[1])(SMOOTH)
+    assert read.shape == expected.shape
+    assert np.abs(read - expected).max() <= (8 if form == "JPEG" else 0)
+
+
+@pytest.mark.parametrize("damage", ["Exif\0\0", "Exif\0\0II*\0\xff\xff\xff\x7f", "Exif\0\0garbage of all kinds"])
+def test_a_broken_exif_costs_nothing_else(damage: str):
+    data = saved(Image.fromarray(SMOOTH), "JPEG", exif=damage.encode("latin-1"))
+    assert np.array_equal(pixels(data), pixels(saved(Image.fromarray(SMOOTH), "JPEG")))
+
+
+@pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
+def test_the_first_image_of_several_counts(form: str, tmp_path: Path):
+    first, second = (Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (10, 200))
+    options = {"WEBP": {"lossless": True}}.get(form, {})
+    (tmp_path / "a.png").write_bytes(saved(first, form, save_all=True, append_images=[second], **options))
+    assert np.unique(read_image("x", (tmp_path / "a.png").read_bytes())).tolist() == [10]
+    info = describe(Row(0, str(tmp_path / "a.png")))
+    assert (info.frames, info.announced) == (1, 2)
+
+
+def test_gif_is_a_video_of_its_frames(tmp_path: Path):
+    frames = [Image.fromarray(np.full((16, 16, 3), value, np.uint8)) for value in (10, 200, 90)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
+    row = Row(0, str(tmp_path / "a.gif"))
+    assert not is_image(row)
+    read = read_frames(row, lambda n: np.arange(n), size=(16, 16))
+    assert read.mean(axis=(1, 2, 3)).tolist() == [10, 200, 90]
+    frames[1].save(tmp_path / "b.gif")
+    read = read_frames(Row(0, str(tmp_path / "b.gif")), lambda n: np.zeros(4, int), size=(16, 16))
+    assert read.shape == (4, 3, 16, 16) and np.unique(read).tolist() == [200]  # stands still
+
+
+LARGE = saved(Image.fromarray(np.random.default_rng(1).integers(0, 256, (200, 300, 3), dtype=np.uint8)), "JPEG")
+RANDOM_PNG = saved(Image.open(io.BytesIO(LARGE)), "PNG")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "is empty"),
+        (bytes(5000), "has nothing but zeros in it"),
+        (b"path,label\na.jpg,x\n", "has the name of an image and is a text"),
+        (b"<!DOCTYPE html><p>Not found", "has the name of an image and is a web page"),
+        (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "has the name of an image and is SVG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIF, which is not read: convert it, to PNG say"),
+        (b"\xff\x0a\xfa\x7f", "is JPEG XL, which is not read: convert it, to PNG say"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "is JPEG XL, which is not read: convert it, to PNG say"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "is PostScript, which is not read: convert it, to PNG say"),
+        (b"\0\0\0\x18ftypisom", "has the name of an image and is a video (MP4 or QuickTime)"),
+        (b"\x93NUMPY\x01\0\xff\xfe", "is no image of a known kind"),
+        (LARGE[: len(LARGE) // 2], "is cut off: the JPEG goes on where the file ends"),
+        (LARGE[:-2], "is cut off: the JPEG goes on where the file ends"),
+        (RANDOM_PNG[: len(RANDOM_PNG) // 2], "is cut off: the PNG goes on where the file ends"),
+        (RANDOM_PNG[:20], "is cut off: the PNG goes on where the file ends"),
+        (RANDOM_PNG[:8] + bytes(99), "is a damaged PNG, or of a kind that is not read here"),
+        (saved(Image.fromarray(SMOOTH), "WEBP")[:-30], "is a damaged WebP: could not create decoder object"),
+        (
+            saved(Image.fromarray(GREY16.astype(np.float32)), "TIFF"),
+            "has floating-point pixels, and nothing says which value is white",
+        ),
+        (
+            saved(Image.fromarray(GREY16.astype(np.int32)), "TIFF"),
+            "has pixels of 32 bits, and nothing says which value is white",
+        ),
+        (png(8, 2, np.zeros((1, 1, 3)))[:16] + struct.pack(">II", 40_000, 40_000), "has more than 110000000 pixels"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("lenient", [False, True])
+def test_what_is_refused_and_how(data: bytes, reason: str, lenient: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", lenient)
+    if reason.endswith("pixels"):
+        data += b"\x08\x02\0\0\0" + struct.pack(">I", zlib.crc32(data[12:] + b"\x08\x02\0\0\0"))
+        data += struct.pack(">I", 9) + b"IDAT" + bytes(9)
+    with pytest.raises(DecodeError) as caught:
+        read_image("x", data)
+    assert caught.value.reason == reason
+    assert lenient == ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+def test_a_bomb_is_refused_before_it_goes_off(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(image_module, "MOST_PIXELS", 100)
+    assert read_image("x", saved(Image.new("RGB", (10, 10)), "PNG")).shape == (1, 3, 10, 10)
+    with pytest.raises(DecodeError, match="has 11 × 10 pixels, more than 100"):
+        read_image("x", saved(Image.new("RGB", (11, 10)), "PNG"))
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path):
+    with open(tmp_path / "a.jpg", "wb") as file:
+        file.truncate(2**40)  # a hole
+    with pytest.raises(DecodeError, match="1099511627776 bytes, too many for an image"):
+        read_frames(Row(0, str(tmp_path / "a.jpg")), lambda n: np.arange(n), size=8)
+
+
+def test_a_wrong_name_of_another_image_does_not_matter():
+    """Files are known by their content."""
+    assert np.array_equal(open_image("a.jpg", saved(Image.fromarray(SMOOTH), "PNG")), SMOOTH)
+
+
+@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (1, 1)])
+def test_lines_of_pixels(shape: tuple[int, int]):
+    data = saved(Image.new("RGB", shape[::-1], (1, 2, 3)), "PNG")
+    frames = read_image("x", data, size=16)
+    assert min(frames.shape[2:]) == 16 and max(frames.shape[2:]) <= 128
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_damage_is_a_decode_error_or_an_image_and_never_a_warning(data: st.DataObject):
+    form = data.draw(st.sampled_from(["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "JPEG2000", "AVIF", "PPM"]))
+    content = bytearray(INTACT[form])
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with suppress(DecodeError):
+            assert read_image("x", bytes(content)).shape[:2] == (1, 3)
+
+
+EXIF = Image.Exif()
+EXIF[274], EXIF[271] = 6, "a camera"
+FORMATS = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "JPEG2000", "AVIF", "PPM"]
+INTACT = {
+    form: saved(Image.fromarray(SMOOTH), form, **({"exif": EXIF} if form in ("JPEG", "PNG", "TIFF", "WEBP") else {}))
+    for form in FORMATS
+}
+
+
+def test_real_odd_images():
+    if not (folder := os.environ.get("VIDSEMI_REAL_DATA")):
+        pytest.skip("VIDSEMI_REAL_DATA does not name the folder of real files")
+    images = [file for file in sorted(Path(folder, "odd").rglob("*")) if is_image(Row(0, str(file)))]
+    found = {}
+    for file in images:
+        try:
+            info = describe(Row(0, str(file)))
+            found[file.name] = f"{info.codec} {info.width}×{info.height}"
+        except DecodeError as error:
+            found[file.name] = error.reason
+    assert found["fixture.jpg"] == "jpeg 200×133" and found["fixture-itxt.png"] == "png 200×133"
+    assert found["heif.heif"].startswith("is HEIF") and found["fixture-json.webp"].endswith("is a text")
+    assert found["fixture-corrupt.png"] == "is a damaged PNG, or of a kind that is not read here"

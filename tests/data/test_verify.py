@@ -1,0 +1,111 @@
+"""What the files of a manifest are: `vidsemi manifest … --verify`."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from tests.helpers.videos import turn
+from vidsemi.cli import main as cli
+from vidsemi.data.describe import describe
+from vidsemi.data.manifest import Row
+from vidsemi.io.errors import DecodeError
+
+
+@pytest.fixture
+def corpus(make_video: Callable[..., Path], tmp_path: Path, write_csv: Callable[..., Path]) -> Path:
+    """A manifest of good, bad and odd files."""
+    (tmp_path / "b").mkdir()
+    good = make_video("b/good.mp4", frames=20, rate=10)
+    turned = turn(make_video("b/turned.mp4", frames=5, rate=25), 90)
+    squares = make_video("b/variable.mkv", stamps=[number**2 for number in range(20)])
+    (tmp_path / "b/empty.mp4").write_bytes(b"")
+    (tmp_path / "b/random.mp4").write_bytes(np.random.default_rng(0).bytes(3000))
+    Image.new("RGB", (30, 20)).save(tmp_path / "b/image.png")
+    rows = [
+        [str(good), "", ""],
+        [str(good), "0.5", "1.25"],
+        [str(turned), "", ""],
+        [str(squares), "", ""],
+        [str(tmp_path / "b/empty.mp4"), "", ""],
+        [str(tmp_path / "b/random.mp4"), "", ""],
+        [str(tmp_path / "b/missing.mp4"), "", ""],
+        [str(tmp_path / "b/image.png"), "", ""],
+        [str(good), "7", "9"],
+    ]
+    return write_csv("corpus.csv", ["path", "start", "end"], rows)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_row_for_each_file(corpus: Path, capsys: pytest.CaptureFixture[str], workers: str):
+    assert cli.main(["manifest", "table", str(corpus), "--verify", "--workers", workers, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["readable"], document["unreadable"], document["damaged"]) == (5, 4, 0)
+    assert document["frames"] == 20 + 8 + 5 + 20 + 1
+    assert document["files"] == str(corpus.with_name("corpus.files.csv"))
+    rows = pyarrow.csv.read_csv(document["files"]).to_pylist()
+    assert [row["example_id"] for row in rows] == list(range(9))
+    assert [row["frames"] for row in rows] == [20, 8, 5, 20, None, None, None, 1, None]
+    assert [row["seconds"] for row in rows[:3]] == pytest.approx([2.0, 0.8, 0.2], abs=0.01)
+    assert rows[0]["rate"] == pytest.approx(10)
+    assert (rows[2]["width"], rows[2]["height"], rows[2]["rotation"] % 180) == (48, 64, 90)
+    assert rows[3]["seconds"] >= 36.1
+    assert (rows[7]["codec"], rows[7]["width"], rows[7]["height"]) == ("png", 30, 20)
+    assert [bool(row["error"]) for row in rows] == [False] * 4 + [True] * 3 + [False, True]
+    assert "No such file" in rows[6]["error"]
+    assert rows[8]["error"] == "no frame lies in the trim 7 s to 9 s"
+    assert document["reasons"][rows[8]["error"]] == 1
+
+
+def test_a_manifest_is_made_and_verified_at_once(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    output = tmp_path / "made" / "m.parquet"
+    options = ["manifest", "folder", "--root", str(tmp_path), "--output", str(output), "--verify"]
+    assert cli.main([*options, "--workers", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "m.parquet: 6 examples" in text
+    assert "4 of 6 files can be read: 46 frames" in text
+    assert "| h264 64×48 | 2     |" in text
+    assert "| why not " in text
+    table = pq.read_table(tmp_path / "made" / "m.files.parquet")
+    assert table.num_rows == 6
+    assert table.column("error").null_count == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["folder", "--root", "x", "--verify"], "--output M is needed"),
+        (["table", "missing.csv"], "--output M is needed"),
+        (["table", "missing.csv", "--verify"], "there is no manifest missing.csv"),
+        (["table", "missing.csv", "--verify", "--workers", "-1"], "--workers is -1; it must be from 0 to 1024"),
+        (["table", "missing.csv", "--verify", "--seconds-per-file", "nan"], "--seconds-per-file is nan"),
+        (["table", "missing.csv", "--verify", "--seconds-per-file", "inf"], "--seconds-per-file is inf"),
+    ],
+)
+def test_bad_options(capsys: pytest.CaptureFixture[str], options: list[str], message: str):
+    assert cli.main(["manifest", *options]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_a_damaged_second_page_of_an_image_is_no_matter(tmp_path: Path):
+    """Nor is it to training and scoring, which read the first."""
+    content = io.BytesIO()
+    pages = [Image.new("RGB", (8, 6), color) for color in ("red", "green", "blue")]
+    pages[0].save(content, "TIFF", save_all=True, append_images=pages[1:])
+    (tmp_path / "a.tif").write_bytes(content.getvalue()[: len(content.getvalue()) // 2])
+    info = describe(Row(0, str(tmp_path / "a.tif")))
+    assert (info.frames, info.announced, info.width, info.height) == (1, 1, 8, 6)
+
+
+def test_images_with_pixels_below_zero_are_refused(tmp_path: Path):
+    Image.fromarray(np.arange(48, dtype=np.uint16).reshape(6, 8)).save(tmp_path / "a.tif", tiffinfo={0x0153: 2})
+    with pytest.raises(DecodeError, match="has pixels below zero, and nothing says which value is black"):
+        describe(Row(0, str(tmp_path / "a.tif")))

@@ -1,0 +1,179 @@
+"""Real files, odd files, spoilt files: each is read right or refused, in time, and no process is lost."""
+
+import time
+from collections.abc import Callable
+from itertools import takewhile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.videos import forward_decode, write_video
+from vidsemi.data.clip_sampling import view_indices
+from vidsemi.data.describe import describe
+from vidsemi.data.manifest import Row
+from vidsemi.data.read import is_image, read_frames
+from vidsemi.data.video import decode as video
+from vidsemi.data.video import packets
+from vidsemi.data.video.container import Source
+from vidsemi.data.video.decode import read_video
+from vidsemi.data.worker_pool import read_all
+from vidsemi.io.errors import DecodeError
+
+SIZE = (32, 43)
+SPOILT = 3000
+SECONDS = 90.0  # for all of them
+
+
+def views_and_reference(row: Row) -> str:
+    """What comes of a file, in a word: `equal`, `different`, or why it is refused."""
+    frames = read_frames(row, lambda n: view_indices(n, 8, 1, 10).reshape(-1), size=SIZE)
+    if is_image(row):
+        return "equal" if frames.shape == (80, 3, *SIZE) else "different"
+    expected = forward_decode(Path(row.path), SIZE)
+    return "equal" if np.array_equal(frames, expected[view_indices(len(expected), 8, 1, 10).ravel()]) else "different"
+
+
+def outcomes(folder: Path) -> dict[str, str]:
+    rows = [Row(number, str(file)) for number, file in enumerate(sorted(folder.rglob("*.*")))]
+    results = read_all(views_and_reference, rows, workers=2, seconds=60)
+    return {
+        Path(row.path).name: result.reason if isinstance(result, DecodeError) else result
+        for row, result in zip(rows, results, strict=True)
+    }
+
+
+def test_real_clips_are_those_of_a_forward_decode(real_data: Path):
+    found = outcomes(real_data / "clips")
+    assert len(found) > 10
+    assert set(found.values()) == {"equal"}
+
+
+def test_odd_real_files_are_read_right_or_refused(real_data: Path):
+    found = outcomes(real_data / "odd")
+    reasons = {reason for reason in found.values() if reason != "equal"}
+    assert "different" not in reasons
+    assert not any("the process" in reason or "longer" in reason for reason in reasons)
+    assert list(found.values()).count("equal") >= 40
+    assert found["fixture2.mpg"] == found["corrupted.mp4"] == found["nasa_13013.mp4"] == "equal"
+    assert found["sine_mono_s16.wav"] != "equal"
+
+
+def test_what_real_files_are(real_data: Path):
+    """Figures from the descriptions that came with the files, and from FFmpeg's own tools."""
+    corrupted = describe(Row(0, str(real_data / "odd/decord/corrupted.mp4")))
+    assert (corrupted.frames, corrupted.announced, corrupted.damaged > 0) == (49, 50, True)
+    turned = describe(Row(0, str(real_data / "odd/decord/video_90.mov")))
+    assert (turned.width, turned.height, turned.rotation % 180) == (320, 568, 90)
+    clip = describe(Row(0, str(real_data / "clips/mmaction2_demo.mp4")))
+    assert (clip.frames, clip.width, clip.height, clip.codec, clip.rotation) == (280, 340, 256, "h264", 0)
+    assert clip.seconds == pytest.approx(10, abs=0.7)
+    hidden = describe(Row(0, str(real_data / "odd/filetype/fixture.mov")))
+    assert (hidden.frames, hidden.announced) == (5, 25)
+
+
+@pytest.fixture(scope="module")
+def good_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("good")
+    quiet = {"x265-params": "log-level=error"}
+    return [
+        write_video(folder / "a.mp4", 60, gop=15, size=(96, 128)),
+        write_video(folder / "a.mkv", 60, gop=15),
+        write_video(folder / "a.ts", 60, gop=15),
+        write_video(folder / "hevc.mp4", 40, codec="libx265", gop=10, options=quiet),
+        write_video(folder / "vp9.webm", 60, codec="libvpx-vp9", gop=15),
+        write_video(folder / "mpeg4.avi", 60, codec="mpeg4", bf=0, gop=10),
+        write_video(folder / "av1.mp4", 30, codec="libsvtav1", gop=10, size=(64, 64)),
+    ]
+
+
+def read_spoilt(row: Row) -> str:
+    """Spoil a copy of a good file in the way that its number says, and compare with a forward decode."""
+    rng = np.random.default_rng(row.example_id)
+    content = bytearray(Path(row.path).read_bytes())
+    for place in rng.integers(0, len(content), int(rng.integers(1, 6))):
+        content[place] = rng.integers(256)
+    if rng.random() < 0.2:
+        content = content[: int(rng.integers(1, len(content)))]
+    spoilt = Path(row.path).with_name(f"{row.example_id}{Path(row.path).suffix}")
+    spoilt.write_bytes(content)
+    frames, views = int(rng.integers(1, 5)), int(rng.integers(3, 6))
+    try:
+        return compare(spoilt, lambda n: view_indices(n, frames, 1, views).reshape(-1))
+    finally:
+        spoilt.unlink()
+
+
+def compare(file: Path, choose: video.ChooseFrames) -> str:
+    asked, whole_passes = [], []
+
+    def counted(n: int) -> np.ndarray:
+        asked.append(n)
+        return choose(n)
+
+    def spy(*args: object, **kwargs: object) -> int | None:
+        whole_passes.append(args)
+        return forward(*args, **kwargs)
+
+    forward = video.decode_forward
+    video.decode_forward = spy
+    try:
+        frames = read_video(Source(str(file)), counted, size=SIZE)
+    except DecodeError as error:
+        frames = error
+    finally:
+        video.decode_forward = forward
+    try:
+        expected = forward_decode(file, SIZE)
+    except Exception:  # whatever PyAV raises; np.stack's ValueError where there is no frame
+        return "both refuse" if isinstance(frames, DecodeError) else "only the reference refuses"
+    if isinstance(frames, DecodeError):
+        return f"only we refuse: {frames.reason}"
+    if asked[-1] != len(expected):
+        return "another count"
+    if whole_passes:  # how damage is concealed depends on what was in memory before, even between two equal passes
+        return "read in a whole pass"
+    return "equal without a whole pass" if np.array_equal(frames, expected[choose(len(expected))]) else "different"
+
+
+def test_spoilt_files_are_read_right_or_refused(good_files: list[Path]):
+    end = time.monotonic() + SECONDS
+    todo = (Row(number, str(good_files[number % len(good_files)])) for number in range(SPOILT))
+    rows = list(todo)
+    results = read_all(read_spoilt, takewhile(lambda row: time.monotonic() < end, rows), workers=2, seconds=20)
+    counts: dict[str, int] = {}
+    for result in results:
+        word = str(result) if isinstance(result, DecodeError) else result
+        counts[word] = counts.get(word, 0) + 1
+    assert sum(counts.values()) > SPOILT // 10
+    assert set(counts) == {"both refuse", "read in a whole pass", "equal without a whole pass"}, counts
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def test_opening_many_files_does_not_grow_the_process(make_video: Callable[..., Path]):
+    files = [make_video("a.mp4"), make_video("a.avi", codec="mpeg4"), make_video("a.webm", codec="libvpx-vp9", bf=0)]
+
+    def read(times: int) -> None:
+        for number in range(times):
+            file, exact = files[number % 3], number % 2 == 0
+            read_video(Source(str(file)), lambda n: view_indices(n, 4, 1, 2).reshape(-1), size=(24, 32), exact=exact)
+
+    read(300)
+    before = resident_bytes()
+    read(1500)
+    assert resident_bytes() - before < 4 << 20
+
+
+def test_a_large_file_is_not_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Neither its frames (691 MB here) nor, beyond a bound, its packets, which are read again."""
+    file = write_video(tmp_path / "long.mp4", [number % 256 for number in range(1000)], size=(480, 480), gop=100)
+    expected = read_video(Source(str(file)), lambda n: view_indices(n, 8, 1, 10).reshape(-1), size=SIZE)
+    before = resident_bytes()
+    for bound in (packets.KEEP_BYTES, 10_000):
+        monkeypatch.setattr(packets, "KEEP_BYTES", bound)
+        frames = read_video(Source(str(file)), lambda n: view_indices(n, 8, 1, 10).reshape(-1), size=SIZE)
+        assert np.array_equal(frames, expected)
+    assert resident_bytes() - before < 30 << 20

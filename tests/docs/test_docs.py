@@ -1,0 +1,118 @@
+"""The documents: their commands parse, their links lead somewhere, their figures and keys are those of the code."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import REPOSITORY
+from vidsemi.cli import main as cli
+from vidsemi.data.manifest import write_manifest
+
+PAGES = sorted(page for pattern in ("*.md", "docs/*.md", "datasets/*/README.md") for page in REPOSITORY.glob(pattern))
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(REPOSITORY).as_posix()
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The command lines in a page's code blocks and its indented examples."""
+    found = []
+    for line in page.read_text(encoding="utf-8").splitlines():
+        words = shlex.split(line.strip()) if re.match(r"\s*(vidsemi|python tools/\w+\.py|make) ", line) else []
+        if words and not line.startswith(("vidsemi is", "vidsemi runs")):
+            found.append(words)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_in_documents_are_commands(page: Path):
+    for words in commands(page):
+        if words[0] == "make":
+            assert re.search(rf"^{words[1]}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE), words
+            continue
+        if words[0] == "python":
+            script = REPOSITORY / words[1]
+            assert script.is_file(), words
+            words = [words[0], script.stem, *words[2:]]
+        cli.parse(words[1:])  # exits with 2 if it is no command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_to_files(page: Path):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_pages_and_scripts_named_in_documents_exist(page: Path):
+    for name in re.findall(
+        r"`((?:docs|datasets|configs|tests|tools|vidsemi)/[\w/.]+\.\w+)`", page.read_text(encoding="utf-8")
+    ):
+        if not (page.name == "architecture.md" and "NNN" in name):
+            assert (REPOSITORY / name).exists(), name
+
+
+def test_yaml_examples_are_configs():
+    from vidsemi.config import Data
+
+    (block,) = re.findall(
+        r"```yaml\n(.*?)```", (REPOSITORY / "docs/manifests.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    data = Data.model_validate(yaml.safe_load(block)["data"])
+    assert data.test.root == "/videos/val"
+
+
+def test_the_config_reference_is_that_of_the_code():
+    script = REPOSITORY / "docs" / "make_config_reference.py"
+    made = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert made.stdout == (REPOSITORY / "docs" / "config.md").read_text(encoding="utf-8")
+    assert "| |\n" not in made.stdout  # every key says what it means
+
+
+def test_the_table_of_the_readme_is_that_of_the_results_page():
+    def rows(page: str) -> list[str]:
+        text = (REPOSITORY / page).read_text(encoding="utf-8")
+        return [line for line in text.splitlines() if re.match(r"\| (teacher|r2plus1d|single)", line)]
+
+    assert rows("README.md")
+    assert set(rows("README.md")) <= set(rows("docs/results.md"))
+
+
+def test_the_questions_to_scores_have_answers(
+    tmp_path: Path, shapes: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Every SQL block of docs/scoring.md runs on a scored corpus as it stands, and says something true."""
+    duckdb = pytest.importorskip("duckdb")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    paths = [
+        str(tmp_path / "gone.mp4"),
+        *map(str, sorted((shapes / "test").glob("*.mp4"))),
+        str(tmp_path / "broken.mp4"),
+    ]
+    write_manifest(Path("data/unlabeled.parquet"), {"path": paths})
+    words = ["--weights", str(weights), "--manifest", "data/unlabeled.parquet", "--output", "scores", "--views", "2"]
+    assert cli.main(["score", *words, "--shard-size", "7", "--workers", "0", "--device", "cpu"]) == 0
+    page = (REPOSITORY / "docs/scoring.md").read_text(encoding="utf-8")
+    surest, names, lost, between, whole, sure, again = (
+        duckdb.sql(block) for block in re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    )
+    assert surest.columns == ["path", "score"] and 0 < len(surest) <= 16
+    assert {path for path, _ in surest.fetchall()} <= set(paths[1:-1])
+    counts = names.fetchall()
+    assert len(counts) == 8 and sum(videos for _, videos in counts) == 16
+    assert {example for _, _, example in lost.fetchall()} == {paths[0], paths[-1]}
+    assert between.columns == ["example_id", "best", "second"]
+    assert whole.fetchall() == [(16, 2, 18)]
+    assert all(best >= median >= least > 0 for _, (best, median, least) in sure.fetchall())
+    assert again.fetchall() == [("scores/part-000000.parquet", 1)]
+
+
+def test_no_package_hides_in_datasets():
+    assert not (REPOSITORY / "datasets" / "__init__.py").exists()

@@ -1,0 +1,100 @@
+"""A job of workers that score one corpus and are killed again and again: `python score_jobs.py JSON`.
+
+Everything is imported once; workers are forked, so that one starts in milliseconds. Prints how many were killed.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+
+import torch
+
+from vidsemi.config import Machine
+from vidsemi.data import views
+from vidsemi.data.manifest import load_manifest
+from vidsemi.inference import leases as claims
+from vidsemi.inference import worker as score_worker
+from vidsemi.inference.score import score_stage
+
+EVENTS = {"open", "os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.scandir", "os.listdir"}
+
+
+def work(job: dict, fate: str | None, dice: random.Random) -> None:
+    """Score, and die as fate will have it: at some moment, or at some touch of the directory."""
+    if fate == "moment":
+        signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.01, 0.5))  # whose default is to end the process
+    elif fate == "touch":
+        left = dice.randint(1, 25)
+
+        def touched(event: str, args: tuple) -> None:
+            nonlocal left
+            if event in EVENTS and str(args[0]).startswith(job["folder"]):
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(touched)
+    torch.set_num_threads(1)
+    score_worker.WAIT = 0.02
+    if "deadly" in job:
+        read = views.read_frames
+
+        def read_or_die(row, *args, **options):
+            if row.path.endswith(job["deadly"]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return read(row, *args, **options)
+
+        views.read_frames = read_or_die
+    else:
+        claims.DEATHS = 1000  # who is killed every few files would take some for deadly
+    score_stage(
+        Path(job["folder"]),
+        weights=Path(job["weights"]),
+        manifest=load_manifest(Path(job["manifest"])),
+        views=2,
+        per_example=3,
+        shard_size=job["shard_size"],
+        precision="float32",
+        machine=Machine(device="cpu", workers=0),
+        title="score",
+    )
+
+
+def start(job: dict, fate: str | None, dice: random.Random) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        work(job, fate, dice)
+    except BaseException as error:
+        print(repr(error), file=sys.__stderr__)
+        os._exit(1)
+    os._exit(0)
+
+
+def main(job: dict) -> None:
+    dice = random.Random(job["seed"])
+    killed = done = 0
+    running = set()
+    while done < job["workers"]:
+        while len(running) < job["workers"] - done:
+            fate = job.get("fate") if killed < job["kills"] else None
+            running.add(start(job, fate, random.Random(dice.random())))
+        pid, status = os.wait()
+        running.discard(pid)
+        if os.WIFSIGNALED(status):
+            killed += 1
+        elif os.WEXITSTATUS(status):
+            sys.exit(f"a worker failed with {os.WEXITSTATUS(status)}")
+        elif killed < job["kills"]:  # finished too early to be killed often enough: lose a part and go on
+            random.Random(dice.random()).choice(sorted(Path(job["folder"]).glob("part-*"))).unlink(missing_ok=True)
+        else:
+            done += 1
+    print(json.dumps({"killed": killed}))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

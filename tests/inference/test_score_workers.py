@@ -1,0 +1,226 @@
+"""Scoring by several workers, workers that die, files that kill, full disks: the directory is the same in the end."""
+
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.helpers.videos import paths_of
+from vidsemi.config import Machine
+from vidsemi.data.manifest import Manifest, load_manifest
+from vidsemi.inference.score import score_stage
+from vidsemi.io.errors import UserError
+from vidsemi.selection import score_files as scores_module
+
+SHARD = 4
+
+
+def score(folder: Path, weights: Path, manifest: Path | Manifest, **changes: object) -> dict:
+    options = {
+        "views": 2,
+        "per_example": 3,
+        "shard_size": SHARD,
+        "precision": "float32",
+        "machine": Machine(device="cpu", workers=0),
+        "title": "score",
+    }
+    corpus = load_manifest(manifest) if isinstance(manifest, Path) else manifest
+    return score_stage(folder, weights=weights, manifest=corpus, **{**options, **changes})
+
+
+def run_job(folder: Path, weights: Path, manifest: Path, **job: object) -> dict:
+    script = REPOSITORY / "tests" / "helpers" / "score_jobs.py"
+    paths = {"folder": str(folder), "weights": str(weights), "manifest": str(manifest)}
+    words = json.dumps({"workers": 1, "kills": 0, "seed": 0, "shard_size": SHARD, **paths, **job})
+    done = subprocess.run([sys.executable, script, words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """All that is to be the same, and a check that nothing else was left."""
+    files = {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    assert not [name for name in files if "claims" in name or name.endswith(".tmp")], sorted(files)
+    return files
+
+
+@pytest.fixture
+def corpus(shapes: Path, tmp_path: Path) -> Path:
+    """52 videos and three files that are none."""
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    rows = [f"{shapes}/{path}" for path in paths_of(shapes / "unlabeled.csv")]
+    for place in (0, 21, 40):
+        rows.insert(place, str(tmp_path / "broken.mp4"))
+    (tmp_path / "corpus.csv").write_text("\n".join(["path", *rows]) + "\n")
+    return tmp_path / "corpus.csv"
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path, weights: Path, corpus: Path) -> dict[str, bytes]:
+    run_job(tmp_path / "undisturbed", weights, corpus)
+    files = content(tmp_path / "undisturbed")
+    assert len(files) == 1 + 2 * 14  # the plan, and a part and its failures for each shard
+    examples = pq.read_table(sorted((tmp_path / "undisturbed").glob("part-*"))).column("example_id").to_pylist()
+    failures = pq.read_table(tmp_path / "undisturbed" / "failures").column("example_id").to_pylist()
+    assert sorted([*examples[::3], *failures]) == list(range(55))
+    assert sorted(failures) == [0, 21, 40]
+    return files
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_several_workers_leave_what_one_leaves(
+    tmp_path: Path,
+    weights: Path,
+    corpus: Path,
+    undisturbed: dict[str, bytes],
+    workers: int,
+):
+    run_job(tmp_path / "s", weights, corpus, workers=workers)
+    assert content(tmp_path / "s") == undisturbed
+
+
+@pytest.mark.parametrize(("fate", "workers"), [("moment", 3), ("touch", 1), ("touch", 2)])
+def test_workers_that_are_killed_change_nothing(
+    tmp_path: Path,
+    weights: Path,
+    corpus: Path,
+    undisturbed: dict[str, bytes],
+    fate: str,
+    workers: int,
+):
+    killed = run_job(tmp_path / "s", weights, corpus, workers=workers, kills=24, fate=fate, seed=workers)["killed"]
+    assert killed >= 24
+    assert content(tmp_path / "s") == undisturbed
+
+
+def test_a_file_that_kills_its_workers_is_a_failure_in_the_end(
+    tmp_path: Path,
+    weights: Path,
+    corpus: Path,
+    undisturbed: dict[str, bytes],
+):
+    deadly = load_manifest(corpus).row(30).path
+    job = {"deadly": Path(deadly).name, "kills": 5, "workers": 1}
+    assert run_job(tmp_path / "s", weights, corpus, **job) == {"killed": 5}
+    failures = pq.read_table(tmp_path / "s" / "failures").to_pylist()
+    assert [row["example_id"] for row in failures] == [0, 21, 30, 40]
+    assert failures[2] == {
+        "example_id": 30,
+        "path": deadly,
+        "error": "ends the process that scores it, time after time",
+    }
+    same = [name for name, data in content(tmp_path / "s").items() if undisturbed[name] == data]
+    assert len(same) == len(undisturbed) - 2  # all but its own shard's two files
+    assert 30 not in pq.read_table(sorted((tmp_path / "s").glob("part-*"))).column("example_id").to_pylist()
+
+
+def test_a_part_deleted_by_hand_comes_back(tmp_path: Path, weights: Path, corpus: Path):
+    score(tmp_path / "s", weights, corpus)
+    before = content(tmp_path / "s")
+    (tmp_path / "s" / "part-000003.parquet").unlink()
+    (tmp_path / "s" / "failures" / "part-000005.parquet").unlink()
+    (tmp_path / "s" / "part-000005.parquet").unlink()
+    figures = score(tmp_path / "s", weights, corpus)
+    assert figures == {"scored": 52, "failed": 3, "parts": 14, "precision": "float32"}
+    assert content(tmp_path / "s") == before
+
+
+def test_failures_deleted_by_hand_come_back(tmp_path: Path, weights: Path, corpus: Path):
+    """Without them, nobody could tell what is in neither table."""
+    score(tmp_path / "s", weights, corpus)
+    before = content(tmp_path / "s")
+    for file in (tmp_path / "s" / "failures").iterdir():
+        file.unlink()
+    assert score(tmp_path / "s", weights, corpus)["failed"] == 3
+    assert content(tmp_path / "s") == before
+
+
+def test_a_part_that_lacks_examples_is_made_again(tmp_path: Path, weights: Path, corpus: Path):
+    """As two workers may leave it that do not fail with the same files, or a file from elsewhere, or a damaged disk."""
+    score(tmp_path / "s", weights, corpus)
+    before = content(tmp_path / "s")
+    part = pq.read_table(tmp_path / "s" / "part-000004.parquet")
+    pq.write_table(part.slice(3), tmp_path / "s" / "part-000004.parquet")
+    (tmp_path / "s" / "part-000007.parquet").write_bytes(b"PAR1")
+    assert score(tmp_path / "s", weights, corpus)["scored"] == 52
+    assert content(tmp_path / "s") == before
+
+
+def test_a_worker_without_the_disk_makes_no_failures(tmp_path: Path, weights: Path, corpus: Path, shapes: Path):
+    """It has read nothing, and what others have read it cannot read: it says so and leaves the shards to others."""
+    (tmp_path / "m.csv").write_text("\n".join(["path", *paths_of(shapes / "unlabeled.csv")]) + "\n")
+    here, away = load_manifest(tmp_path / "m.csv", shapes), load_manifest(tmp_path / "m.csv", tmp_path)
+    with pytest.raises(UserError, match=r"not one of the 52 examples tried can be read; the last is .*No such file"):
+        score(tmp_path / "s", weights, away)
+    assert list(content(tmp_path / "s")) == ["plan.json"]
+    score(tmp_path / "s", weights, here)
+    (tmp_path / "s" / "part-000009.parquet").unlink()
+    with pytest.raises(UserError, match="that could be read before; is the disk there, and --root right"):
+        score(tmp_path / "s", weights, away)
+    assert score(tmp_path / "s", weights, here) == {"scored": 52, "failed": 0, "parts": 13, "precision": "float32"}
+
+
+def test_shards_that_are_all_broken_are_failures_once_anything_was_read(
+    tmp_path: Path, weights: Path, corpus: Path, shapes: Path
+):
+    lines = [f"{shapes}/{path}" for path in paths_of(shapes / "unlabeled.csv")]
+    gone = [f"/nowhere/{number}.mp4" for number in range(3 * SHARD)]
+    (tmp_path / "m.csv").write_text("\n".join(["path", *gone[:SHARD], *lines[:SHARD], *gone[SHARD:]]) + "\n")
+    figures = {"scored": SHARD, "failed": 3 * SHARD, "parts": 4, "precision": "float32"}
+    assert score(tmp_path / "s", weights, tmp_path / "m.csv") == figures
+    for number in (2, 3):  # a worker that begins with these finds out by what was read before
+        (tmp_path / "s" / f"part-{number:06d}.parquet").unlink()
+    assert score(tmp_path / "s", weights, tmp_path / "m.csv") == figures
+
+
+@pytest.mark.parametrize("full_at", [1, 2, 3, 8, 15])
+def test_a_full_disk_loses_nothing_that_was_written(
+    tmp_path: Path,
+    weights: Path,
+    corpus: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    full_at: int,
+):
+    score(tmp_path / "whole", weights, corpus)
+    write, written = pq.write_table, 0
+
+    def fill(table: object, file: Path, **options: object) -> None:
+        nonlocal written
+        written += 1
+        write(table, file, **options)
+        if written >= full_at:
+            Path(file).write_bytes(Path(file).read_bytes()[:100])
+            raise OSError(errno.ENOSPC, "No space left on device", str(file))
+
+    monkeypatch.setattr(scores_module.pq, "write_table", fill)
+    with pytest.raises(OSError, match="No space left"):
+        score(tmp_path / "s", weights, corpus)
+    monkeypatch.undo()
+    left = content(tmp_path / "s")
+    assert len(left) == full_at  # the plan, and what was written before
+    score(tmp_path / "s", weights, corpus)
+    assert content(tmp_path / "s") == content(tmp_path / "whole")
+
+
+def test_another_plan_is_refused_in_words(tmp_path: Path, weights: Path, corpus: Path):
+    score(tmp_path / "s", weights, corpus)
+    for change, words in (
+        ({"views": 3}, "views 2, now it is 3"),
+        ({"per_example": 2}, "per_example 3, now it is 2"),
+        ({"shard_size": 5}, "shard_size 4, now it is 5"),
+        ({"precision": "bfloat16"}, "precision float32, now it is bfloat16"),
+    ):
+        with pytest.raises(UserError, match=f"plan.json says that .* was begun with {words}; choose another output"):
+            score(tmp_path / "s", weights, corpus, **change)
+    assert score(tmp_path / "s", weights, corpus, precision="auto")["precision"] == "float32"
+    (tmp_path / "s" / "plan.json").unlink()  # parts tell it, too
+    with pytest.raises(UserError, match=r"part-000000\.parquet says that .* was begun with views 2, now it is 3"):
+        score(tmp_path / "s", weights, corpus, views=3)
+    (tmp_path / "s" / "plan.json").write_text("{")
+    with pytest.raises(UserError, match="is not the plan of a directory of scores"):
+        score(tmp_path / "s", weights, corpus)

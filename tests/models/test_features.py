@@ -1,0 +1,44 @@
+"""Networks without their heads: what they put out is what the head takes in."""
+
+import pytest
+import torch
+
+from tests.helpers.videos import spec_for
+from vidsemi.inference.model import fused
+from vidsemi.io.errors import UserError
+from vidsemi.models.build import check_features
+from vidsemi.models.features import head_name, linear_layer, take_head_off
+from vidsemi.models.registry import head_keys
+
+SMALL = [
+    ("r2plus1d_10", 4, {"width": 0.0625}, 16),
+    ("resnet18", 1, {"stem": "cifar"}, 16),
+    ("torchvision/mobilenet_v3_small", None, {}, 32),
+    ("pytorchvideo/x3d_xs", None, {}, 160),
+    ("timm/resnet10t", None, {}, 32),
+]
+
+
+@pytest.mark.parametrize(("model", "frames", "args", "size"), SMALL, ids=[case[0] for case in SMALL])
+@torch.inference_mode()
+def test_the_head_on_the_features_gives_the_logits(model: str, frames: int | None, args: dict, size: int):
+    if model.startswith("timm"):
+        pytest.importorskip("timm")
+    spec = spec_for(model, 5, frames, **args)
+    torch.manual_seed(0)
+    network = spec.build().eval()
+    clips = torch.randn(2, 3, spec.input.frames, size, size)
+    logits = network(clips)
+    name = head_name(head_keys(model, frames=spec.input.frames, args=args), network, model)
+    head = linear_layer(network, name)
+    take_head_off(network, name)
+    features = fused(network)(clips)
+    assert features.shape == (2, head.in_features)
+    torch.testing.assert_close(head(features), logits, atol=1e-4, rtol=1e-4)
+    check_features(spec)
+
+
+@pytest.mark.parametrize("model", ["torchvision/squeezenet1_1", "torchvision/s3d"])
+def test_a_head_that_is_no_linear_layer_is_refused(model: str):
+    with pytest.raises(UserError, match="its head is not one linear layer"):
+        check_features(spec_for(model, 5))

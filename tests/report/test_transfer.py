@@ -1,0 +1,126 @@
+"""The tables of transfer: approaches beside each other, notes, formats, several runs, no markup of strangers."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.result_rows import row
+from vidsemi.io.errors import UserError
+from vidsemi.pipeline.results import read_results
+from vidsemi.report.transfer import transfer_lines, transfer_markdown, transfer_notes, transfer_table
+from vidsemi.report.write import write_report
+
+
+def moved(student: str, approach: str, seed: int, top1: float, protocol: str = "fc_only", **more: object) -> dict:
+    return row(student, approach, seed, top1, **{"transfer": "cub200", "protocol": protocol, **more})
+
+
+ROWS = [
+    row("a", "supervised", 0, 50.0),
+    moved("a", "semi_supervised", 0, 80.0),
+    moved("a", "semi_supervised", 1, 82.0),
+    moved("a", "supervised", 0, 73.0, splits=[72.0, 74.0]),
+    moved("a", "supervised", 0, 82.0, "full_ft"),
+    moved("c", "weights", 0, 60.0, transfer="birds", splits=[59.0, 61.0], c=[1, 2], converged=False),
+    moved("b", "weights", 0, 60.0, transfer="birds", read=7, total=9, train_read=3, train_total=4, converged=False),
+]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "results.json").write_text(json.dumps(ROWS))
+    return folder
+
+
+def test_approaches_stand_beside_each_other_in_the_papers_order(run: Path):
+    header, rows = transfer_table(transfer_lines({"run": run}))
+    assert header == ("target", "student", "protocol", "supervised %", "semi_supervised %", "weights %", "seeds")
+    assert rows == [
+        ("cub200", "a", "full_ft", "82.0", "", "", "1"),
+        ("cub200", "a", "fc_only", "73.0", "81.0 ± 1.4", "", "1–2"),
+        ("birds", "c", "fc_only", "", "", "60.0", "1"),
+        ("birds", "b", "fc_only", "", "", "60.0", "1"),
+    ]
+
+
+def test_what_has_to_be_said_with_the_numbers_is_said(run: Path):
+    notes = "\n".join(transfer_notes(transfer_lines({"run": run})))
+    for words in (
+        "Mean of the splits: birds (2), cub200 (2)",
+        "standard deviation",
+        "2 test examples could not be read",
+        "1 training examples could not be read",
+        "has not converged: c on birds (weights), b on birds (weights)",
+    ):
+        assert words in notes
+    assert transfer_markdown([]) == ""
+
+
+def test_all_files_of_a_report_hold_the_same_lines(run: Path):
+    written = write_report([run], run, paper=True)
+    document = json.loads((run / "report.json").read_text())
+    assert [line["student"] for line in document["lines"][:1]] == ["a"] and document["lines"][0]["seeds"] == 1
+    own = [line for line in document["transfer"] if line["run"]]
+    assert len(own) == 5 and len(document["transfer"]) == 13  # the paper's Table 8 has eight figures
+    table = list(csv.DictReader(io.StringIO((run / "transfer.csv").read_text())))
+    assert [float(line["top1_mean"]) for line in table] == [line["top1_mean"] for line in document["transfer"]]
+    assert table[0]["run"] == "run" and table[-1]["run"] == ""
+    for text in (written.table, (run / "results.md").read_text(), (run / "report.html").read_text()):
+        assert "ResNet-50 (paper)" in text and "81.0 ± 1.4" in text
+    assert "Table 8" not in write_report([run], run).table
+    (run / "results.json").write_text(json.dumps(ROWS[-1:]))  # birds of another kind
+    assert "Table 8" not in write_report([run], run, paper=True).table
+
+
+def test_a_directory_with_transfers_alone_has_no_other_table(run: Path):
+    write_report([run], run)
+    (run / "results.json").write_text(json.dumps(ROWS[1:]))
+    table = write_report([run], run).table
+    assert "GMAC" not in table and "cub200" in table
+    assert not list(run.glob("accuracy_*"))
+    assert "GMAC" not in (run / "report.html").read_text()
+    (run / "results.json").write_text(json.dumps(ROWS[:1]))
+    write_report([run], run)
+    assert not (run / "transfer.csv").exists()
+    assert "Transfer" not in (run / "report.html").read_text()
+
+
+def test_students_of_several_runs_carry_their_names(run: Path, tmp_path: Path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "results.json").write_text(json.dumps([moved("a", "supervised", 0, 74.0)]))
+    _, rows = transfer_table(transfer_lines({"run": run, "other": other}))
+    assert [cells[1] for cells in rows] == ["run/a", "run/a", "other/a", "run/c", "run/b"]
+    write_report([run, other], tmp_path / "both")
+    assert "other/a" in (tmp_path / "both" / "results.md").read_text()
+
+
+def test_names_are_neither_markup_nor_formulas(run: Path):
+    (run / "results.json").write_text(json.dumps([moved("<b>x</b>", "supervised", 0, 1.0, transfer="=1+1")]))
+    write_report([run], run)
+    page = (run / "report.html").read_text()
+    assert "<b>" not in page and "&lt;b&gt;x" in page
+    assert "'=1+1" in (run / "transfer.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"transfer": 3},
+        {"protocol": None},
+        {"protocol": "linear"},
+        {"splits": 3},
+        {"splits": ["3"]},
+        {"train_read": "3"},
+        {"train_total": None},
+    ],
+)
+def test_rows_that_are_none_are_refused(run: Path, wrong: dict):
+    (run / "results.json").write_text(json.dumps([{**ROWS[1], **wrong}]))
+    with pytest.raises(UserError, match="does not hold results"):
+        read_results(run)

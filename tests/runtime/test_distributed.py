@@ -1,0 +1,190 @@
+"""Several processes under torchrun: they do one job together, give what one alone gives, and speak with one voice."""
+
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from vidsemi.cli import main as cli
+from vidsemi.config.load import load_config
+from vidsemi.io.progress import progress_bar
+from vidsemi.pipeline import run as pipeline
+from vidsemi.pipeline.stage import locked
+
+WriteConfig = Callable[..., Path]
+
+TALK = """
+import json
+from vidsemi.runtime.distributed import any_of, done_by_first, first_before_others, from_first, gather
+from vidsemi.runtime.distributed import process_group, processes
+
+with process_group():
+    rank = processes().rank
+    with first_before_others(), open("order", "a") as file:
+        print(rank, file=file)
+    lengths = [len(text) for text in gather(10_000_000 * rank * "x")]
+    heard = [lengths, from_first(rank), done_by_first(lambda: rank), any_of(rank == 1), any_of(False)]
+    with open(f"{rank}.json", "w") as file:
+        json.dump(heard, file)
+"""
+
+ONE_FAILS = """
+import sys
+from vidsemi.cli import main as cli
+from vidsemi.cli import models
+from vidsemi.runtime.distributed import gather, process_group, processes
+from vidsemi.io.errors import UserError
+
+def flops(options):
+    with process_group():
+        if processes().rank == 1:
+            raise UserError("the disk is away")
+        gather(None)
+
+models.flops = flops
+sys.exit(cli.main(["flops", "--model", "resnet18", "--frames", "1"]))
+"""
+
+
+pytestmark = pytest.mark.usefixtures("one_thread")  # as torchrun has it; several round otherwise
+
+
+def torchrun(processes: int, *arguments: object) -> list[str]:
+    """A command line of torchrun, which takes a port that is free."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
+    return [str(word) for word in (*start, *arguments)]
+
+
+def finished(command: list[str], cwd: Path = REPOSITORY) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
+
+
+def said(stderr: str) -> list[str]:
+    """What vidsemi has said, among torchrun's own messages; a traceback of vidsemi's is none of it."""
+    assert f'File "{REPOSITORY}/vidsemi' not in stderr, stderr
+    assert "terminate called" not in stderr, stderr
+    return [line for line in stderr.splitlines() if line.startswith("vidsemi: ")]
+
+
+def test_what_processes_tell_one_another(tmp_path: Path):
+    (tmp_path / "talk.py").write_text(TALK)
+    result = finished(torchrun(3, "talk.py"), tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "order").read_text().split()[0] == "0"
+    for rank in range(3):
+        assert json.loads((tmp_path / f"{rank}.json").read_text()) == [[0, 10_000_000, 20_000_000], 0, 0, True, False]
+
+
+def test_one_that_fails_says_which_it_is_and_the_others_end(tmp_path: Path):
+    (tmp_path / "fails.py").write_text(ONE_FAILS)
+    result = finished(torchrun(2, "fails.py"), tmp_path)
+    assert result.returncode != 0
+    lines = said(result.stderr)
+    assert "vidsemi: error: rank 1 of 2: the disk is away" in lines
+    assert set(lines[1:]) <= {"vidsemi: terminated; this goes on from here: the same torchrun command"}
+
+
+@pytest.mark.parametrize("examples", [17, 2])
+def test_three_processes_test_a_network_as_one_does(
+    examples: int, weights: Path, shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Of 17 videos, one of which cannot be read, and of fewer than there are processes."""
+    header, *lines = (shapes / "test.csv").read_text().splitlines()
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    rows = [f"{tmp_path}/broken.mp4,drifting east", *(f"{shapes}/{line}" for line in lines)][:examples]
+    (tmp_path / "m.csv").write_text("\n".join([header, *rows]))
+    command = ["evaluate", "--weights", str(weights), "--manifest", str(tmp_path / "m.csv"), "--json"]
+    command += ["--views", "2", "--workers", "0", "--device", "cpu", "--by-class", str(tmp_path / "classes.csv")]
+    assert cli.main(command) == 0
+    alone = json.loads(capsys.readouterr().out)
+    assert (alone["read"], alone["total"]) == (examples - 1, examples)
+    by_class = (tmp_path / "classes.csv").read_bytes()
+    (tmp_path / "classes.csv").unlink()
+    result = finished(torchrun(3, "-m", "vidsemi", *command))
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == alone
+    assert (tmp_path / "classes.csv").read_bytes() == by_class
+    assert result.stderr.count("can be read; the others count as wrong") == 1
+
+
+def test_two_processes_end_a_run_as_one_does(tiny_config: WriteConfig, tmp_path: Path):
+    config, alone, together = tiny_config(), tmp_path / "alone", tmp_path / "together"
+    rows = pipeline.run(load_config(str(config), [f"output={alone}"]))
+    shutil.copytree(alone, together)
+    for name in ("teacher/evaluate", "teacher/score", "teacher/select", "small/semi_supervised/finetune"):
+        shutil.rmtree(together / "seed0" / name)
+    shutil.rmtree(together / "seed0/small/semi_supervised/evaluate")
+    (together / "results.json").unlink()
+
+    result = finished(torchrun(2, "tools/run.py", "--cfg", config, f"output={together}", "--json"))
+    assert result.returncode == 0, result.stderr
+    assert said(result.stderr) == []
+    document = json.loads(result.stdout)
+    assert document["results"] == json.loads((together / "results.json").read_text())
+    assert document["results"][:2] == rows[:2]  # of the same weights
+    assert [row.keys() for row in document["results"]] == [row.keys() for row in rows]
+    assert (together / "report.html").is_file()
+
+    def records(run: Path) -> dict[str, Any]:
+        return {str(file.relative_to(run)): json.loads(file.read_text()) for file in run.rglob("stage.json")}
+
+    done, expected = records(together), records(alone)
+    assert {name: record["status"] for name, record in done.items()} == dict.fromkeys(expected, "done")
+    assert all(done[name]["fingerprint"] == record["fingerprint"] for name, record in expected.items())
+    parts = sorted(file.relative_to(alone) for file in alone.rglob("score/**/*.parquet"))
+    assert len(parts) == 6
+    for file in [*parts, Path("seed0/teacher/select/selection.parquet")]:
+        assert (together / file).read_bytes() == (alone / file).read_bytes(), file
+    assert result.stderr.count("seed0/teacher/train: done before") == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["data.test=nowhere.csv"], "there is no manifest nowhere.csv"),
+        ([], "another process is running in this directory"),
+    ],
+)
+def test_a_wrong_input_is_said_once(overrides: list[str], words: str, tiny_config: WriteConfig, tmp_path: Path):
+    command = torchrun(2, "tools/run.py", "--cfg", tiny_config(), *overrides, "--json")
+    with locked(tmp_path / "run"):
+        result = finished(command)
+    assert result.returncode != 0
+    assert result.stdout == ""
+    (line,) = said(result.stderr)
+    assert line.startswith("vidsemi: error: ")
+    assert words in line
+    assert not list((tmp_path / "run").rglob("stage.json"))
+
+
+def test_all_save_and_end_when_torchrun_is_terminated(tiny_config: WriteConfig):
+    config = tiny_config()
+    command = torchrun(2, "tools/run.py", "--cfg", config, "train.supervised.examples=1000000")
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, cwd=REPOSITORY, start_new_session=True)
+    assert process.stderr
+    assert any(re.search(rb"seed0/teacher/train: [1-9]\d* of", line) for line in process.stderr)  # all are at it
+    process.terminate()
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert said(stderr.decode()) == ["vidsemi: terminated; this goes on from here: the same torchrun command"]
+    assert list(config.parent.glob("run/seed0/teacher/train/checkpoint-*.pt"))
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+
+
+def test_no_bar_where_messages_are_not_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(logging.getLogger("vidsemi"), "level", logging.WARNING)
+    with progress_bar(30, "video", "score") as bar:
+        bar.update(30)
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,240 @@
+"""Score parts that break the contract are refused by name, in one line."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.helpers.videos import write_part
+from tests.selection.test_score_files import PROBABILITIES, info, select_from
+from vidsemi.io.errors import UserError
+from vidsemi.selection import reader as parts_module
+from vidsemi.selection.score_files import read_failures
+
+
+def rewrite(folder: Path, **columns: list) -> None:
+    """part-000001 with the metadata of part-000000 and these columns."""
+    schema = pq.read_schema(folder / "part-000000.parquet")
+    table = pa.table({name: pa.array(values, schema.field(name).type) for name, values in columns.items()})
+    pq.write_table(table.replace_schema_metadata(schema.metadata), folder / "part-000001.parquet")
+
+
+def nan(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[1, 2], score=[0.1, float("nan")])
+
+
+def negative(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[1, 2], score=[0.1, -0.2])
+
+
+def minus_zero(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[1, 2], score=[0.1, -0.0])
+
+
+def above_one(folder: Path) -> None:
+    rewrite(folder, example_id=[9], label=[1], score=[1.5])
+
+
+def truncated(folder: Path) -> None:
+    content = (folder / "part-000000.parquet").read_bytes()
+    (folder / "part-000001.parquet").write_bytes(content[: len(content) // 2])
+
+
+def damaged(folder: Path) -> None:
+    content = bytearray((folder / "part-000000.parquet").read_bytes())
+    content[4:60] = bytes(56)  # the data, not the footer
+    (folder / "part-000001.parquet").write_bytes(content)
+
+
+def empty_file(folder: Path) -> None:
+    (folder / "part-000001.parquet").touch()
+
+
+def foreign(folder: Path) -> None:
+    pq.write_table(pa.table({"a": [1]}), folder / "part-000001.parquet")
+
+
+def other_weights(folder: Path) -> None:
+    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(weights="x" * 64))
+
+
+def other_classes(folder: Path) -> None:
+    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(classes=4))
+
+
+def other_p(folder: Path) -> None:
+    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(per_example=3))
+
+
+def other_format(folder: Path) -> None:
+    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(format=2))
+
+
+def label_too_high(folder: Path) -> None:
+    rewrite(folder, example_id=[9], label=[3], score=[0.5])
+
+
+def label_negative(folder: Path) -> None:
+    rewrite(folder, example_id=[9], label=[-1], score=[0.5])
+
+
+def text_scores(folder: Path) -> None:
+    table = pq.read_table(folder / "part-000000.parquet")
+    texts = pa.array(["high"] * table.num_rows)
+    pq.write_table(table.set_column(2, "score", texts), folder / "part-000001.parquet")
+
+
+def null_scores(folder: Path) -> None:
+    rewrite(folder, example_id=[9], label=[1], score=[None])
+
+
+def missing_column(folder: Path) -> None:
+    rewrite(folder, example_id=[9], label=[1])
+
+
+def part_twice(folder: Path) -> None:
+    shutil.copy(folder / "part-000000.parquet", folder / "part-000001.parquet")
+
+
+def unsorted_ids(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 8], label=[1, 1], score=[0.5, 0.5])
+
+
+def example_twice(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9, 9, 9], label=[1, 2, 1, 2], score=[0.5, 0.3, 0.5, 0.3])
+
+
+def label_twice(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[1, 1], score=[0.5, 0.5])
+
+
+def label_twice_with_two_scores(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[1, 1], score=[0.5, 0.4])
+
+
+def too_many_rows(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9, 9], label=[0, 1, 2], score=[0.5, 0.4, 0.3])
+
+
+def unsorted_scores(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 9], label=[0, 1], score=[0.4, 0.5])
+
+
+def negative_id(folder: Path) -> None:
+    rewrite(folder, example_id=[-1, 9], label=[0, 0], score=[0.4, 0.5])
+
+
+def huge_id(folder: Path) -> None:
+    rewrite(folder, example_id=[9, 2**33], label=[0, 0], score=[0.4, 0.5])
+
+
+def no_number(folder: Path) -> None:
+    shutil.copy(folder / "part-000000.parquet", folder / "part-000001-copy.parquet")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (nan, "example 9 is nan"),
+        (negative, "example 9 is -0.2"),
+        (minus_zero, "example 9 is -0.0"),
+        (above_one, "example 9 is 1.5"),
+        (truncated, "not a part"),
+        (damaged, "not a part"),
+        (empty_file, "not a part"),
+        (foreign, "not a part"),
+        (other_weights, "'weights' differ"),
+        (other_classes, "'classes' differ"),
+        (other_p, "'per_example' differ"),
+        (other_format, "format 2"),
+        (label_too_high, "labels lie in [0, 3)"),
+        (label_negative, "labels lie in [0, 3)"),
+        (text_scores, "the column 'score' must be float"),
+        (null_scores, "the column 'score' has nulls"),
+        (missing_column, "not a part"),
+        (part_twice, "example 0 is in two parts"),
+        (unsorted_ids, "example 8 comes after 9"),
+        (example_twice, "example 9"),
+        (label_twice, "no label may come twice"),
+        (label_twice_with_two_scores, "no label may come twice"),
+        (too_many_rows, "example 9 has more than the 2 rows"),
+        (unsorted_scores, "example 9 must be sorted by score"),
+        (negative_id, "there is an example -1"),
+        (huge_id, "there is an example 8589934592"),
+        (no_number, "part-NNNNNN.parquet"),
+    ],
+)
+def test_bad_parts_are_refused_by_name(tmp_path: Path, spoil: Callable[[Path], None], words: str):
+    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
+    spoil(tmp_path)
+    with pytest.raises(UserError, match="part-000001") as caught:
+        select_from(tmp_path)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"classes": []},
+        {"classes": ["a", "a", "b"]},
+        {"classes": ["a", None, "b"]},
+        {"classes": "abc"},
+        {"classes": ["a", "b", "\ud800"]},
+        {"per_example": 0},
+        {"per_example": "2"},
+        {"per_example": 1.5},
+        {"examples": "60"},
+        {"examples": -5},
+        {"examples": 10**30},
+        {"shard_size": 0},
+        {"manifest": 7},
+        {"views": None},
+    ],
+    ids=ascii,
+)
+def test_impossible_metadata_is_refused(tmp_path: Path, change: dict):
+    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
+    table = pq.read_table(tmp_path / "part-000000.parquet")
+    metadata = {**json.loads(table.schema.metadata[b"vidsemi"]), **change}
+    changed = table.replace_schema_metadata({"vidsemi": json.dumps(metadata)})
+    pq.write_table(changed, tmp_path / "part-000000.parquet")
+    with pytest.raises(UserError, match=r"part-000000.parquet is not a part"):
+        select_from(tmp_path)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_parts_that_share_one_example_at_their_edges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int):
+    monkeypatch.setattr(parts_module, "BATCH_ROWS", batch)
+    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
+    write_part(tmp_path, 1, np.array([1, 2]), PROBABILITIES[2:], info())
+    with pytest.raises(UserError, match=r"example 1 is in two parts: .*part-000000.* and .*part-000001"):
+        select_from(tmp_path)
+    write_part(tmp_path, 1, np.array([0, 7]), PROBABILITIES[2:], info())
+    with pytest.raises(UserError, match="example 0 is in two parts"):
+        select_from(tmp_path)
+
+
+def test_too_many_rows_are_named_across_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
+    too_many_rows(tmp_path)
+    monkeypatch.setattr(parts_module, "BATCH_ROWS", 2)
+    with pytest.raises(UserError, match="example 9 has more than the 2 rows"):
+        select_from(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"PAR1", None])
+def test_bad_failures_are_refused(tmp_path: Path, content: bytes | None):
+    (tmp_path / "failures").mkdir()
+    file = tmp_path / "failures" / "part-000000.parquet"
+    if content is None:
+        pq.write_table(pa.table({"example_id": ["7"]}), file)
+    else:
+        file.write_bytes(content)
+    with pytest.raises(UserError, match="is no list of failures"):
+        read_failures(tmp_path)

@@ -1,0 +1,1 @@
+"""Benchmarks: vidsemi beside its peers and limits, each in a process of its own."""

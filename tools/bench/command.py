@@ -1,0 +1,130 @@
+"""`tools/bench.py`: parts of vidsemi beside their peers and limits."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools.bench.arguments import BENCHMARKS
+from vidsemi.cli.main import Parser, add_command, run_command
+from vidsemi.cli.options import Answer
+from vidsemi.io.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a benchmark; returns the exit status."""
+    parser = Parser(prog="bench.py", description="Time vidsemi beside its peers and limits.")
+    subjects = parser.add_subparsers(dest="subject", metavar="SUBJECT", required=True)
+    for name, (about, add_arguments) in BENCHMARKS.items():
+        add_arguments(add_command(subjects, name, bench, about))
+    return run_command(parser.parse_args(arguments))
+
+
+def bench(options: argparse.Namespace) -> Answer:
+    """Time a part of vidsemi beside its peers and its limit."""
+    counts = ("rows", "classes", "per_class", "per_example", "shard_size", "rounds", "repeats", "videos")
+    for name in (*counts, "frames", "size", "clips", "batch"):
+        value = getattr(options, name, None)
+        if value is not None and not 1 <= value <= 10**12:
+            raise UserError(f"--{name.replace('_', '-')} is {value}; it must lie in [1, 10^12]")
+    subjects = {
+        "select": _bench_select,
+        "decode": _bench_decode,
+        "score": _bench_score,
+        "forward": _bench_forward,
+        "train": _bench_train,
+        "tags": _bench_tags,
+    }
+    return subjects[options.subject](options)
+
+
+def _videos(options: argparse.Namespace) -> list[Path]:
+    """The files that are given, or else those that moving_shapes makes."""
+    from tools.bench.decode import made_files
+    from vidsemi.pipeline.run import dataset_folder
+
+    return options.files or made_files(dataset_folder("moving_shapes") / "prepare.py", options.data)
+
+
+def _bench_decode(options: argparse.Namespace) -> Answer:
+    from tools.bench.decode import bench_decode, text
+
+    document = bench_decode(_videos(options), repeats=options.repeats, rounds=options.rounds, only=options.only)
+    return document, text(document)
+
+
+def _bench_score(options: argparse.Namespace) -> Answer:
+    from tools.bench.score import bench_score, text
+
+    document = bench_score(
+        _videos(options),
+        videos=options.videos,
+        rounds=options.rounds,
+        data=options.data,
+        only=options.only,
+        models=[options.model] if options.model else [],
+    )
+    return document, text(document)
+
+
+def _bench_forward(options: argparse.Namespace) -> Answer:
+    from tools.bench.forward import bench_forward, text
+
+    document = bench_forward(
+        frames=options.frames,
+        size=options.size,
+        clips=options.clips,
+        device=options.device,
+        rounds=options.rounds,
+        only=options.only,
+    )
+    return document, text(document)
+
+
+def _bench_train(options: argparse.Namespace) -> Answer:
+    from tools.bench.train import bench_train, text
+
+    document = bench_train(
+        _videos(options),
+        frames=options.frames,
+        size=options.size,
+        batch=options.batch,
+        videos=options.videos,
+        model=options.model,
+        device=options.device,
+        rounds=options.rounds,
+        only=options.only,
+    )
+    return document, text(document)
+
+
+def _bench_select(options: argparse.Namespace) -> Answer:
+    if options.per_example > options.classes / 2:
+        raise UserError("--per-example must be at most half of --classes")
+    from tools.bench.select import HEADER, bench_select, cells
+    from vidsemi.io.tables import aligned
+
+    document = bench_select(
+        None if options.generate else options.data,
+        rows=int(options.rows),
+        classes=options.classes,
+        per_class=options.per_class,
+        per_example=options.per_example,
+        examples_a_part=options.shard_size,
+        rounds=options.rounds,
+        only=options.only,
+    )
+    versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
+    setting = (
+        f"{document['rows']:,} rows in {document['parts']:,} parts from {document['source']}, "
+        f"{options.classes} classes, K = {options.per_class:,}, P = {options.per_example}\n"
+        f"medians of {options.rounds} runs, each in a fresh process\n"
+        f"{document['cores']} cores of {document['processor']}; {versions}\n"
+    )
+    return document, "\n".join([setting, *aligned(HEADER, cells(document))])
+
+
+def _bench_tags(options: argparse.Namespace) -> Answer:
+    from tools.bench.tags import bench_tags, text
+
+    document = bench_tags(options.data, rows=int(options.rows), rounds=options.rounds, only=options.only)
+    return document, text(document)

@@ -1,0 +1,134 @@
+"""Made-up score rows in any number: skewed class popularity, ties within and across examples."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vidsemi.io.files import atomic_path
+from vidsemi.io.progress import progress_bar
+from vidsemi.runtime.cores import usable_cores
+from vidsemi.selection.reader import Part
+from vidsemi.selection.score_files import ScoresInfo, label_type, part_name
+from vidsemi.selection.topk import Rows
+
+PATTERNS = 4  # blocks of rows that are made in full; every part is one of them with its scores shifted
+
+
+@dataclass(frozen=True)
+class ScoreData:
+    """Score rows of a corpus, part by part.
+
+    Attributes:
+        at_least: rows that are wanted; the last part is filled up.
+        classes: number of classes; class r is about (r + 1)^-0.7 as frequent as class 0.
+        stored: rows an example, P.
+        examples_a_part: examples of each part.
+    """
+
+    at_least: int
+    classes: int
+    stored: int
+    examples_a_part: int
+
+    @property
+    def rows(self) -> int:
+        """Rows in all."""
+        return self.parts * self.rows_a_part
+
+    @property
+    def rows_a_part(self) -> int:
+        """Rows of each part."""
+        return self.examples_a_part * self.stored
+
+    @property
+    def parts(self) -> int:
+        """Number of parts."""
+        return -(-self.at_least // self.rows_a_part)
+
+    @property
+    def info(self) -> ScoresInfo:
+        """The metadata of the parts."""
+        names = [f"class {number}" for number in range(self.classes)]
+        size = self.examples_a_part
+        return ScoresInfo(
+            "made up", "made up", names, self.stored, views=10, shard_size=size, examples=size * self.parts
+        )
+
+    @cached_property
+    def patterns(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Labels and scores (as bits), both (examples, P), and which examples have scores on a coarse grid."""
+        return [self._pattern(np.random.default_rng([0, number])) for number in range(PATTERNS)]
+
+    def _pattern(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        shape = (self.examples_a_part, self.stored)
+        popularity = np.cumsum(np.arange(1, self.classes + 1) ** -0.7)
+        labels = np.searchsorted(popularity, rng.random(shape) * popularity[-1])
+        while True:  # an example has each class once
+            ordered = np.sort(labels, axis=1)
+            again = np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))
+            if len(again) == 0:
+                break
+            labels[again] = np.searchsorted(popularity, rng.random((len(again), self.stored)) * popularity[-1])
+        scores = 0.01 + 0.84 * rng.random(shape) ** 3
+        coarse = rng.random(len(scores)) < 1 / 8
+        scores[coarse] = np.round(scores[coarse] * 64) / 64
+        order = np.lexsort((labels, -scores.astype(np.float32)), axis=1)
+        labels, scores = np.take_along_axis(labels, order, 1), np.take_along_axis(scores, order, 1)
+        return (
+            labels.astype(label_type(self.classes).to_pandas_dtype()),
+            scores.astype(np.float32).view(np.int32),
+            coarse,
+        )
+
+    def part(self, number: int) -> Rows:
+        """The rows of a part. Fine scores are shifted by up to 6%, each example's by the same number of steps."""
+        labels, bits, coarse = self.patterns[number % PATTERNS]
+        shift = np.random.default_rng([1, number]).integers(-(2**19), 2**19, len(bits), np.int32)
+        shift[coarse] = 0
+        first = number * len(bits)
+        return Rows(
+            np.repeat(np.arange(first, first + len(bits)), self.stored),
+            labels.reshape(-1),
+            (bits + shift[:, None]).reshape(-1).view(np.float32),
+        )
+
+    def generated_parts(self) -> list[Part]:
+        """Parts that are made while they are read, for corpora that no disk holds."""
+        made = self.patterns  # now, not by several threads at once
+        assert made
+
+        def batches(number: int) -> Iterator[Rows]:
+            yield self.part(number)
+
+        return [
+            Part(part_name(number), number, partial(batches, number), lambda: self.rows_a_part)
+            for number in range(self.parts)
+        ]
+
+    def write(self, folder: Path) -> None:
+        """Write the parts that are not there yet."""
+        made = self.patterns
+        assert made
+        metadata = {"vidsemi": json.dumps(asdict(self.info))}
+
+        def write(number: int) -> None:
+            rows = self.part(number)
+            columns = {"example_id": rows.example_id, "label": rows.label, "score": rows.score}
+            with atomic_path(folder / part_name(number)) as temporary:
+                table = pa.table(columns).replace_schema_metadata(metadata)
+                pq.write_table(table, temporary, compression="zstd")
+
+        missing = [number for number in range(self.parts) if not (folder / part_name(number)).exists()]
+        with (
+            ThreadPoolExecutor(usable_cores()) as pool,
+            progress_bar(len(missing), "part", str(folder), delay=1) as bar,
+        ):
+            for _ in pool.map(write, missing):
+                bar.update()

@@ -1,0 +1,116 @@
+"""Ways from a tag file to a manifest; `python -m tools.bench.tags_contenders NAME FOLDER OUTPUT` runs one.
+
+A contender imports what it needs, then is timed from the file to the Parquet file that it has written. A limit parses
+every row and writes nothing.
+"""
+
+import csv
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tools.bench.memory import peak_mib
+
+Contender = Callable[[], None]
+NO_TAG = r"[^\p{L}\p{M}\p{N} ]"  # what the peers take out: all but letters, marks, numbers and the spaces between tags
+
+
+def vidsemi(name: str) -> Callable[[Path, Path], Contender]:
+    """This package: a table, or YFCC100M's if it is called so."""
+
+    def contender(folder: Path, output: Path) -> Contender:
+        from vidsemi.data.formats.writer import write_found
+        from vidsemi.data.hashtags.tag_files import read_table_format, read_yfcc100m
+
+        def run() -> None:
+            if name == "yfcc100m.txt":
+                found = read_yfcc100m(folder / name, folder / "files")
+            else:
+                found = read_table_format(folder / name, None)
+            write_found(output, found)
+
+        return run
+
+    return contender
+
+
+def bare_csv(folder: Path, output: Path) -> Contender:
+    """The limit in Python: its parser of CSV, and nothing else."""
+
+    def run() -> None:
+        with open(folder / "tags.csv", encoding="utf-8", newline="") as file:
+            for _ in csv.reader(file):
+                pass
+
+    return run
+
+
+def bare_json(folder: Path, output: Path) -> Contender:
+    """The limit in Python: its parser of JSON, a line at a time, and nothing else."""
+
+    def run() -> None:
+        with open(folder / "tags.jsonl", encoding="utf-8") as file:
+            for line in file:
+                json.loads(line)
+
+    return run
+
+
+def duckdb(folder: Path, output: Path) -> Contender:
+    """A query over whole fields, which is faster than over each tag; the distinct tags stand in any order."""
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute("SET enable_progress_bar = false")
+    source, target = (str(file).replace("'", "''") for file in (folder / "tags.csv", output))
+    words = f"string_split(regexp_replace(lower(hashtags), '{NO_TAG}', '', 'g'), ' ')"
+
+    def run() -> None:
+        connection.execute(
+            f"COPY (SELECT path, '#' || array_to_string(list_distinct({words}), ' #') AS hashtags "
+            f"FROM read_csv('{source}', header = true, delim = ',', all_varchar = true)) "
+            f"TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+        )
+
+    return run
+
+
+def polars(folder: Path, output: Path) -> Contender:
+    """An expression over whole fields, streamed."""
+    import polars
+
+    def run() -> None:
+        words = polars.col("hashtags").str.to_lowercase().str.replace_all(NO_TAG, "").str.split(" ")
+        tags = polars.lit("#") + words.list.unique(maintain_order=True).list.join(" #")
+        table = polars.scan_csv(folder / "tags.csv", infer_schema_length=0)
+        table.select("path", hashtags=tags).sink_parquet(output, compression="zstd")
+
+    return run
+
+
+CONTENDERS: dict[str, Callable[[Path, Path], Contender]] = {
+    "vidsemi, CSV": vidsemi("tags.csv"),
+    "vidsemi, TSV": vidsemi("tags.tsv"),
+    "vidsemi, JSON lines": vidsemi("tags.jsonl"),
+    "vidsemi, YFCC100M": vidsemi("yfcc100m.txt"),
+    "csv.reader alone": bare_csv,
+    "json.loads alone": bare_json,
+    "DuckDB, CSV": duckdb,
+    "polars, CSV": polars,
+}
+
+
+def measure(run: Contender) -> dict[str, Any]:
+    """Seconds from the file to the manifest, by the clock and of all cores; peak memory of the process in MiB."""
+    begin, cpu = time.perf_counter(), time.process_time()
+    run()
+    seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mib": peak_mib()}
+
+
+if __name__ == "__main__":
+    name, folder, output = sys.argv[1:]
+    print(json.dumps(measure(CONTENDERS[name](Path(folder), Path(output)))))

@@ -1,1 +1,0 @@
-"""Benchmarks beside peers and limits: `vidsemi bench`. Needs the extra `bench`."""

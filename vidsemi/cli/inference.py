@@ -1,0 +1,102 @@
+"""Commands that take a trained network: score, predict, evaluate."""
+
+import argparse
+from typing import Any
+
+from vidsemi.cli.options import Answer, check_limits
+
+
+def _machine(options: argparse.Namespace) -> Any:
+    check_limits(options)
+    from vidsemi.config import Machine
+
+    return Machine(
+        device=options.device,
+        workers=options.workers,
+        seconds_per_file=options.seconds_per_file,
+        clips_per_forward=options.clips_per_forward,
+    )
+
+
+def score(options: argparse.Namespace) -> Answer:
+    """Score a corpus."""
+    machine = _machine(options)
+    from vidsemi.data.manifest import load_manifest
+    from vidsemi.inference.score import score_stage
+
+    corpus = load_manifest(options.manifest, options.root)
+    figures = score_stage(
+        options.output,
+        weights=options.weights,
+        manifest=corpus,
+        views=options.views,
+        crops=options.crops,
+        per_example=options.per_example,
+        shard_size=options.shard_size,
+        precision=options.precision,
+        machine=machine,
+        title="score",
+    )
+    text = f"{options.output}: {figures['scored']} of {len(corpus)} examples scored, {figures['failed']} cannot be read"
+    return {"scores": str(options.output), **figures}, text
+
+
+def predict(options: argparse.Namespace) -> Answer:
+    """The best classes of files."""
+    machine = _machine(options)
+    from vidsemi.inference.predict import predict_stage
+    from vidsemi.io.tables import aligned
+
+    predictions = predict_stage(
+        weights=options.weights,
+        paths=options.files,
+        views=options.views,
+        crops=options.crops,
+        top=options.top,
+        machine=machine,
+    )
+    table: list[tuple[str, ...]] = []
+    for found in predictions:
+        rows = [
+            (name, f"{100 * score:.1f}", " ".join(f"{100 * view:.0f}" for view in views))
+            for name, score, views in zip(found.classes, found.scores, found.views.T, strict=True)
+        ]
+        rows = rows or [(f"cannot be read: {found.error}", "", "")]
+        table += [(found.path if row is rows[0] else "", *row) for row in rows]
+    text = "\n".join(aligned(("file", "class", "score %", "each view %"), table))
+    return {"files": [found.document() for found in predictions]}, text
+
+
+def evaluate(options: argparse.Namespace) -> Answer | None:
+    """Test a network; of several processes the first one answers."""
+    from vidsemi.runtime.distributed import first_before_others, process_group, processes
+
+    with process_group():
+        with first_before_others():
+            machine = _machine(options)
+            from vidsemi.data.manifest import load_manifest
+            from vidsemi.io.files import keep_inputs, prepare_target
+
+            corpus = load_manifest(options.manifest, options.root)
+            if options.by_class:
+                keep_inputs(options.by_class, options.weights, options.manifest)
+                prepare_target(options.by_class)
+        from vidsemi.inference.evaluate import evaluate_stage
+
+        figures = evaluate_stage(
+            weights=options.weights,
+            manifest=corpus,
+            views=options.views,
+            crops=options.crops,
+            machine=machine,
+            title="evaluate",
+            by_class=options.by_class,
+        )
+        if not processes().first:
+            return None
+    text = (
+        f"top-1 {figures['top1']:.2f}%  top-5 {figures['top5']:.2f}%  class mean {figures['mean_class_top1']:.2f}%  "
+        f"({figures['read']} of {figures['total']} examples read, {figures['views']} views, "
+        f"{figures['gmacs_per_view']:.4g} GMAC a view)"
+    )
+    return figures, text

@@ -1,0 +1,141 @@
+"""Commands about networks that are not trained here: models, flops, convert."""
+
+import argparse
+import json
+from typing import Any
+
+from vidsemi.cli.options import Answer, check_limits, read_class_names
+from vidsemi.io.errors import UserError
+
+
+def models(options: argparse.Namespace) -> Answer:
+    """The networks that there are, and what they take."""
+    from vidsemi.models.listing import list_models
+
+    entries = list_models(options.pattern)
+    if not entries:
+        raise UserError(f"no network has a name with '{options.pattern}' in it; `vidsemi models` lists them all")
+    from vidsemi.io.tables import aligned
+
+    rows = [
+        tuple("" if entry[key] is None else str(entry[key]) for key in ("name", "frames", "stride", "resize", "crop"))
+        for entry in entries
+    ]
+    lines = aligned(("name", "frames", "stride", "resize", "crop"), rows)
+    if len(entries) == 1:
+        lines += [f"published weights: {address}" for address in entries[0]["weights"]]
+    lines += ["", "What is empty is for you to say in the config (docs/models.md)."]
+    return {"models": entries}, "\n".join(lines)
+
+
+def flops(options: argparse.Namespace) -> Answer:
+    """What a network costs."""
+    check_limits(options)
+    from vidsemi.io.tables import aligned
+    from vidsemi.models.flops import CONVENTION, measure_cost
+
+    names = [f"class {number}" for number in range(options.classes)]
+    spec = _spec(options, names, {"crop": options.size, "resize": options.size})
+    from vidsemi.models.build import check_network
+
+    check_network(spec)
+    takes = spec.input
+    try:
+        cost = measure_cost(spec.build(), frames=takes.frames, size=takes.crop)
+    except (RuntimeError, MemoryError) as error:
+        why = (str(error) or "out of memory").splitlines()[0]
+        raise UserError(f"{spec.model} cannot be run on one view of that length and size: {why}") from None
+    document = {
+        "model": spec.model,
+        "args": dict(spec.args),
+        "frames": takes.frames,
+        "size": takes.crop,
+        "classes": options.classes,
+        "parameters": cost.parameters,
+        "gmacs_per_view": cost.gmacs_per_view,
+        "views": options.views,
+        "gmacs_per_video": cost.gmacs_per_view * options.views,
+        "activations_per_view": cost.activations_per_view,
+        "gmacs_by_group": cost.gmacs_by_group,
+        "uncounted": cost.uncounted,
+        "convention": CONVENTION,
+    }
+    groups = [
+        (name, f"{gmacs:.4g}", f"{100 * gmacs / cost.gmacs_per_view:.1f}")
+        for name, gmacs in cost.gmacs_by_group.items()
+    ]
+    text = "\n".join(
+        [
+            f"{spec.model}, {takes.frames} frame{'s' * (takes.frames > 1)} of {takes.crop}×{takes.crop}, "
+            f"{options.classes} classes",
+            f"parameters      {cost.parameters / 1e6:.2f}M",
+            f"GMAC per view   {cost.gmacs_per_view:.2f}",
+            f"GMAC per video  {cost.gmacs_per_view * options.views:.2f}  ({options.views} views)",
+            f"activations     {cost.activations_per_view / 1e6:.2f}M per view (what the counted operators put out)",
+            f"({CONVENTION})",
+            "",
+            *aligned(("layers", "GMAC per view", "%"), groups),
+            "",
+            "without a count: "
+            + (", ".join(f"{name} ×{times}" for name, times in cost.uncounted.items()) or "nothing"),
+        ]
+    )
+    return document, text
+
+
+def convert(options: argparse.Namespace) -> Answer:
+    """Published weights → a checkpoint of ours."""
+    classes = read_class_names(options.classes)
+    from vidsemi.io.files import prepare_target
+    from vidsemi.models.build import adopt, check_network
+
+    prepare_target(options.output)
+    resize = options.resize[0] if options.resize and len(options.resize) == 1 else options.resize
+    takes = {"crop": options.size, "resize": resize, "stride": options.stride, "mean": options.mean, "std": options.std}
+    spec = _spec(options, classes, takes)
+    check_network(spec)
+    figures = adopt(options.output, spec, options.weights)
+    document = {"weights": str(options.output), "model": spec.model, "classes": len(classes), **figures}
+    return document, f"{options.output}: {spec.model}, {len(classes)} classes, {figures['loaded']} tensors"
+
+
+def _spec(options: argparse.Namespace, classes: list[str], input: dict[str, Any]) -> Any:
+    """The network that the options describe, with the input that it wants but for what `input` says."""
+    from pydantic import ValidationError
+
+    from vidsemi.config import Input, Network, OwnInput
+    from vidsemi.models.build import network_spec, ready_spec
+    from vidsemi.models.pretrained_cfg import IMAGENET
+    from vidsemi.models.registry import RESNETS, check_model
+
+    check_model(options.model)
+    frames, default = options.frames, Input()
+    if options.model in RESNETS:  # published weights of these are ImageNet's
+        frames = frames or IMAGENET.frames
+        default = Input(**{key: getattr(IMAGENET, key) for key in ("resize", "crop", "mean", "std")})
+    try:
+        own = OwnInput(**{key: value for key, value in input.items() if value is not None})
+        network = Network(
+            model=options.model,
+            frames=frames,
+            args=dict(map(_argument, options.args)),
+            input=own,
+            init_from=getattr(options, "weights", None),
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{key}: {message}" if key else message) from None
+    return (ready_spec if network.init_from else network_spec)(network, default, classes)
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    """`width=0.25` → a name and a value as in YAML."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"--args {text}: write NAME=VALUE, as in --args width=0.25")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

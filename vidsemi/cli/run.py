@@ -1,0 +1,96 @@
+"""Commands for a run and what comes out of it: run, select, report."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+from vidsemi.cli.options import Answer, check_limits
+from vidsemi.io.errors import UserError
+
+
+def run(options: argparse.Namespace) -> Answer | None:
+    """Every stage of a config that is not done yet, then the report; of several processes the first one answers."""
+    from vidsemi.config.load import load_config
+    from vidsemi.pipeline import run as pipeline
+    from vidsemi.pipeline.plan import KINDS
+    from vidsemi.runtime.distributed import done_by_first, first_before_others, process_group, processes
+
+    with process_group():
+        with first_before_others():
+            config = load_config(options.cfg, options.overrides)
+            if options.until and options.until not in KINDS:
+                raise UserError(f"--until {options.until}: there is no such stage; they are: {', '.join(KINDS)}")
+        if options.check:
+            answer = done_by_first(lambda: pipeline.check(config))
+        else:
+            rows = pipeline.run(config, options.until)
+            answer = done_by_first(lambda: _reported(config.output, rows, options.until))
+        return answer if processes().first else None
+
+
+def _reported(output: str, rows: list[dict[str, Any]], until: str | None) -> Answer:
+    """What a run answers, once its report is written."""
+    if not rows:
+        return {"output": output, "results": []}, f"{output}: done until {until}"
+    from vidsemi.report.write import write_report
+
+    written = write_report([Path(output)], Path(output))
+    return {"output": output, "results": rows}, f"{written.table}\n{Path(output) / 'report.html'}"
+
+
+def select(options: argparse.Namespace) -> Answer:
+    """Choose D̂ from scores."""
+    numbers = None
+    if options.parts is not None:
+        match = re.fullmatch(r"(\d{1,12})-(\d{1,12})", options.parts) or re.fullmatch(r"((\d{1,12}))", options.parts)
+        if match is None or int(match[2]) < int(match[1]):
+            raise UserError(f"--parts {options.parts}: say which parts as FIRST-LAST, e.g. 0-99")
+        numbers = range(int(match[1]), int(match[2]) + 1)
+    from vidsemi.data.hashtags.vocabulary import read_label_space
+    from vidsemi.data.manifest import load_manifest
+    from vidsemi.io.files import keep_inputs
+    from vidsemi.io.tables import aligned
+    from vidsemi.pipeline.select import select_stage
+    from vidsemi.selection import describe
+    from vidsemi.selection.result import read_selection_info
+
+    keep_inputs(options.output, options.vocabulary)
+    figures = select_stage(
+        options.output,
+        scores=options.scores,
+        per_class=options.per_class,
+        per_example=options.per_example,
+        policy=options.policy,
+        min_score=options.min_score,
+        seed=options.seed,
+        manifest=load_manifest(options.manifest) if options.manifest else None,
+        space=read_label_space(options.vocabulary) if options.vocabulary else None,
+        numbers=numbers,
+        merge=options.merge,
+    )
+    info = read_selection_info(options.output)
+    table = aligned(describe.CLASS_HEADER, describe.shortened(describe.class_rows(info)))
+    text = "\n".join([str(options.output), *describe.summary(info), "", *table])
+    return {"selection": str(options.output), **figures, "classes": describe.classes(info)}, text
+
+
+def report(options: argparse.Namespace) -> Answer:
+    """The report of one or more runs."""
+    if options.output is None and len(options.runs) > 1:
+        raise UserError("a report over several runs needs --output")
+    if len({run.resolve() for run in options.runs}) < len(options.runs):
+        raise UserError("a run is named twice; its seeds would count twice")
+    check_limits(options)
+    from vidsemi.config import Machine
+    from vidsemi.pipeline.results import read_results
+    from vidsemi.report.write import write_report
+
+    output = options.output or options.runs[0]
+    machine = None
+    if options.speed:
+        machine = Machine(device=options.device, clips_per_forward=options.clips_per_forward)
+    written = write_report(options.runs, output, machine=machine, paper=options.paper)
+    rows = [{"run": str(run), **row} for run in options.runs for row in read_results(run)]
+    document = {"output": str(output), "results": rows, **written.document}
+    return document, f"{written.table}\n{output / 'report.html'}"

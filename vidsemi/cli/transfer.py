@@ -1,0 +1,32 @@
+"""`vidsemi transfer`: a trained network goes to other datasets."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from vidsemi.cli.options import Answer
+
+
+def transfer(options: argparse.Namespace) -> Answer | None:
+    """Every stage of a transfer that is not done yet, then the report; of several processes the first one answers."""
+    from vidsemi.config.load import load_transfer_config
+    from vidsemi.pipeline import transfer_weights
+    from vidsemi.runtime.distributed import done_by_first, first_before_others, process_group, processes
+
+    with process_group():
+        with first_before_others():
+            config = load_transfer_config(options.cfg, options.overrides)
+        if options.check:
+            answer = done_by_first(lambda: transfer_weights.check_transfer(options.weights, config))
+        else:
+            rows = transfer_weights.transfer(options.weights, config)
+            answer = done_by_first(lambda: _reported(Path(config.output), rows))
+        return answer if processes().first else None
+
+
+def _reported(output: Path, rows: list[dict[str, Any]]) -> Answer:
+    """What a transfer answers, once its report is written."""
+    from vidsemi.report.write import write_report
+
+    written = write_report([output], output)
+    return {"output": str(output), "results": rows}, f"{written.table}\n{output / 'report.html'}"

@@ -1,0 +1,137 @@
+"""YAML → a checked config.
+
+`_BASE_: other.yaml` inherits from another file, relative to the one that says so (fvcore reads it).
+"""
+
+import difflib
+import types
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from vidsemi.config import Config, Section, TransferConfig
+from vidsemi.io.errors import UserError
+
+C = TypeVar("C", Config, TransferConfig)
+
+
+def find_config(name: str) -> Path:
+    """A config file as given, or in configs/ of the working directory, or among those that come with vidsemi."""
+    package = Path(__file__).parent.parent
+    candidates = [Path(name), Path("configs") / name, package / "configs" / name, package.parent / "configs" / name]
+    for file in candidates:
+        if file.is_file():
+            return file
+    raise UserError(f"there is no config {name}; looked at {', '.join(str(file) for file in candidates)}")
+
+
+def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
+    """Read and check the config of a run.
+
+    Args:
+        name: of the file; see `find_config`.
+        overrides: `key.path=value`, the value as in YAML; list items by number (`students.0.frames=4`).
+
+    Raises:
+        UserError: no such file, no YAML, or a key or value that does not fit; names the file and the key.
+    """
+    file, values = _read(name, overrides)
+    return _checked(Config, values, file)
+
+
+def load_transfer_config(name: str, overrides: Sequence[str] = ()) -> TransferConfig:
+    """Read and check the config of a transfer; arguments and errors as those of `load_config`.
+
+    Of a run's config the targets are taken, how clips are cut and flipped, `machine`, `log` and the first seed; the
+    output is the folder `transfer` in the run's.
+    """
+    file, values = _read(name, overrides)
+    if "students" not in values:
+        return _checked(TransferConfig, values, file)
+    own: dict[str, Any] = {key: values.pop(key) for key in ("student", "approach", "seed") if key in values}
+    run = _checked(Config, values, file)
+    taken: dict[str, Any] = {"transfer": run.transfer, "machine": run.machine, "log": run.log}
+    taken |= {"flip": run.input.flip, "crop_area": run.input.crop_area}
+    values = {"output": str(Path(run.output) / "transfer"), "seed": run.seeds[0], **taken, **own}
+    return _checked(TransferConfig, values, file)
+
+
+def _read(name: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]:
+    """A config's file and its values, the overrides among them."""
+    from fvcore.common.config import CfgNode
+
+    file = find_config(name)
+    try:
+        values = CfgNode.load_yaml_with_base(str(file))
+    except (yaml.YAMLError, OSError, ValueError, AssertionError, RecursionError, TypeError, AttributeError) as error:
+        raise UserError(f"{file} cannot be read as a config: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{file} is no config: it has no keys")
+    for override in overrides:
+        _apply(values, override)
+    return file, values
+
+
+def _checked(kind: type[C], values: dict[str, Any], file: Path) -> C:
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise UserError(_explain(error, str(file), kind)) from None
+
+
+def _apply(values: dict, override: str) -> None:
+    """Set one `key.path=value` in nested dicts and lists."""
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise UserError(f"'{override}' is no setting: write key.path=value")
+    *path, last = key.split(".")
+    try:
+        target: Any = values
+        for part in path:
+            target = target[int(part)] if isinstance(target, list) else target.setdefault(part, {})
+        target[int(last) if isinstance(target, list) else last] = yaml.safe_load(text)
+    except (ValueError, IndexError, TypeError, AttributeError):
+        raise UserError(f"'{override}': the config has no place {key}") from None
+    except yaml.YAMLError:
+        raise UserError(f"'{override}': the value is no YAML") from None
+
+
+def _explain(error: ValidationError, file: str, kind: type[BaseModel]) -> str:
+    """The first complaint as one line: file, key, what is wrong, what was expected."""
+    first, *more = error.errors(include_url=False)
+    key = ".".join(str(part) for part in first["loc"]) or "config"
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(first["loc"][-1]), _keys_beside(first["loc"], kind), n=1)
+        message = "unknown key" + (f"; did you mean '{near[0]}'?" if near else "")
+    elif first["type"] == "missing":
+        message = "this key is missing"
+    else:
+        value = first["input"]
+        shown = f" (it is {value!r})" if not isinstance(value, dict | BaseModel) else ""
+        message = first["msg"].removeprefix("Value error, ") + shown
+    return f"{file}: {key}: {message}" + (f" (and {len(more)} more)" if more else "")
+
+
+def _keys_beside(location: Sequence[int | str], kind: type[BaseModel]) -> list[str]:
+    """The keys that exist where an unknown key was found in a config of some kind."""
+    section = kind
+    for part in location[:-1]:
+        if isinstance(part, str) and part in section.model_fields:
+            section = next(_sections(section.model_fields[part].annotation), section)
+    return list(section.model_fields)
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The config section that a type is, holds or may be: `Recipe | None`, `tuple[Student, ...]`."""
+    if (
+        isinstance(annotation, type)
+        and not isinstance(annotation, types.GenericAlias)
+        and issubclass(annotation, Section)
+    ):
+        yield annotation
+    elif get_origin(annotation) is not None:
+        for inner in get_args(annotation):
+            yield from _sections(inner)

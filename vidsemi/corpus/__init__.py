@@ -1,1 +1,0 @@
-"""Manifests and the formats that users bring. No pixels."""

@@ -1,0 +1,1 @@
+"""Manifests, decoding, transforms and samplers."""

@@ -1,0 +1,198 @@
+"""Manifests: the table of examples that every stage starts from (contract 4.2 in docs/architecture.md)."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from vidsemi.io.errors import UserError
+from vidsemi.io.files import atomic_path, fingerprint_file
+
+COLUMNS = {
+    "path": pa.string(),  # relative to `root` or to the manifest's folder, absolute, or a URI
+    "label": pa.string(),  # class name
+    "hashtags": pa.string(),  # "#a #b"
+    "start": pa.float64(),  # trim, seconds
+    "end": pa.float64(),
+    "member": pa.string(),  # name of the file inside the tar at `path`
+    "offset": pa.int64(),  # where that file begins in the tar, bytes
+    "size": pa.int64(),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One example: what the media layer needs to read it."""
+
+    example_id: int
+    path: str
+    start: float | None = None
+    end: float | None = None
+    member: str | None = None
+    offset: int | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest in memory. The example id is the row number.
+
+    Attributes:
+        file: where it was read from.
+        root: folder that relative paths start from.
+        table: the known columns that the file has.
+        fingerprint: SHA-256 of the file.
+    """
+
+    file: Path
+    root: Path
+    table: pa.Table
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def row(self, example_id: int) -> Row:
+        """What it takes to read an example; its path as it can be opened."""
+        values = {name: self.table.column(name)[example_id].as_py() for name in self._row_columns}
+        values["path"] = resolve(values["path"], self.root)
+        return Row(example_id=example_id, **values)
+
+    @cached_property
+    def _row_columns(self) -> list[str]:
+        return [name for name in self.table.column_names if name not in ("label", "hashtags")]
+
+    def class_names(self) -> list[str]:
+        """The distinct labels in alphabetical order; a row without a label is an error."""
+        if "label" not in self.table.column_names:
+            raise UserError(f"{self.file} has no column 'label', which a manifest of labelled examples needs")
+        labels = self.table.column("label")
+        missing = np.flatnonzero(pc.is_null(labels).to_numpy())
+        if len(missing):
+            raise UserError(
+                f"{self.file}: {_row_name(self.file, missing[0])} has no label; every labelled example needs one"
+            )
+        return sorted(pc.unique(labels).to_pylist())
+
+    def label_counts(self) -> dict[str, int]:
+        """How many examples each label has; a row without a label is an error."""
+        self.class_names()
+        counts = self.table.column("label").value_counts()
+        return {count["values"]: count["counts"] for count in counts.to_pylist()}
+
+    def label_indices(self, classes: list[str], source: str) -> np.ndarray:
+        """Each example's class as its index in `classes`, (N,) int64.
+
+        Args:
+            classes: class names in the order of the network's outputs.
+            source: where the classes come from, for the message when a label is not among them.
+        """
+        self.class_names()
+        labels = self.table.column("label")
+        indices = pc.index_in(labels, value_set=pa.array(classes, pa.string()))
+        unknown = np.flatnonzero(pc.is_null(indices).to_numpy())
+        if len(unknown):
+            label = labels[int(unknown[0])].as_py()
+            near = difflib.get_close_matches(label, classes, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            row = _row_name(self.file, unknown[0])
+            raise UserError(
+                f"{self.file}: the label '{label}' ({row}) is not one of the {len(classes)} classes of {source}{hint}"
+            )
+        return indices.to_numpy().astype(np.int64)
+
+
+def resolve(path: str, root: Path) -> str:
+    """A manifest's `path` as it can be opened: URIs and absolute paths as they are, others under `root`."""
+    return path if "://" in path else str(root / path)
+
+
+def _row_name(file: Path, index: int) -> str:
+    """What an editor or a reader of the table calls row `index`."""
+    return f"line {index + 2}" if file.suffix == ".csv" else f"row {index}"
+
+
+def read_table(file: Path) -> pa.Table:
+    """A CSV with a header or a Parquet file as an Arrow table, CSV columns of ours in their own types."""
+    if not file.is_file():
+        raise UserError(f"there is no manifest {file} (looked for {file.absolute()})")
+    try:
+        if file.suffix == ".parquet":
+            return pq.read_table(file)
+        if file.suffix == ".csv":
+            options = pyarrow.csv.ConvertOptions(column_types=COLUMNS, strings_can_be_null=True, null_values=[""])
+            lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
+            return pyarrow.csv.read_csv(file, parse_options=lines, convert_options=options)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} cannot be read as a manifest: {' '.join(str(error).split())}") from None
+    raise UserError(f"{file}: a manifest is a .csv or a .parquet file")
+
+
+def load_manifest(file: Path, root: Path | None = None) -> Manifest:
+    """Read and check a manifest.
+
+    Args:
+        file: a .csv with a header or a .parquet.
+        root: folder that relative paths start from; the manifest's own folder if None.
+
+    Raises:
+        UserError: there is no such file, it has no `path` column or no rows, or its root does not exist.
+    """
+    table = read_table(file)
+    for name in COLUMNS:
+        if table.column_names.count(name) > 1:
+            raise UserError(f"{file} has {table.column_names.count(name)} columns named '{name}'")
+    if "path" not in table.column_names:
+        raise UserError(f"{file} has no column 'path'; its columns are: {', '.join(table.column_names)}")
+    if table.num_rows == 0:
+        raise UserError(f"{file} is empty: it has a header but no examples")
+    if root is not None and not root.is_dir():
+        raise UserError(f"{root}, the folder that the paths in {file} start from, does not exist")
+    known = [name for name in COLUMNS if name in table.column_names]
+    try:
+        table = table.select(known).cast(pa.schema([(name, COLUMNS[name]) for name in known]))
+    except pa.ArrowException as error:
+        raise UserError(f"{file} has a column of a wrong type: {error}") from None
+    empty = np.flatnonzero(pc.is_null(table.column("path")).to_numpy())
+    if len(empty):
+        raise UserError(f"{file}: {_row_name(file, empty[0])} has no path")
+    return Manifest(file, root or file.parent, table, fingerprint_file(file))
+
+
+def write_manifest(file: Path, columns: dict[str, list]) -> None:
+    """Write a manifest, as CSV or Parquet by the suffix of `file`.
+
+    Args:
+        file: ends in .csv or .parquet.
+        columns: values by column name (names of `COLUMNS`), lists of one length.
+    """
+    table = pa.table({name: pa.array(values, COLUMNS[name]) for name, values in columns.items()})
+    write_tables(file, table.schema, [table])
+
+
+def write_tables(file: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    """Write a manifest that need not be in memory as a whole, as CSV or Parquet by the suffix of `file`."""
+    with atomic_path(file) as temporary, _writer(file, temporary, schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+
+
+def check_suffix(file: Path) -> None:
+    """Refuse what is no manifest by its name."""
+    if file.suffix not in (".csv", ".parquet"):
+        raise UserError(f"{file}: a manifest is a .csv or a .parquet file")
+
+
+def _writer(file: Path, temporary: Path, schema: pa.Schema) -> Any:
+    if file.suffix == ".parquet":
+        return pq.ParquetWriter(temporary, schema, compression="zstd")
+    check_suffix(file)
+    return pyarrow.csv.CSVWriter(temporary, schema, write_options=pyarrow.csv.WriteOptions(quoting_style="needed"))

@@ -1,0 +1,35 @@
+"""How a manifest is cut into the shards that workers claim one at a time."""
+
+import numpy as np
+import pyarrow.compute as pc
+
+from vidsemi.data.manifest import Manifest
+
+
+def cut_into_shards(manifest: Manifest, size: int) -> list[range]:
+    """The example ids of each shard, in order.
+
+    Args:
+        manifest: what is cut.
+        size: examples in a shard. A tar is never cut, so that one worker reads it from its beginning to its end: a
+            shard has as many whole tars as fit, at least one.
+    """
+    ends = _tar_ends(manifest) if "member" in manifest.table.column_names else None
+    shards, first = [], 0
+    while first < len(manifest):
+        stop = min(first + size, len(manifest))
+        if ends is not None:
+            place = int(np.searchsorted(ends, stop, side="right"))  # tars that end there or before
+            stop = int(ends[place - 1]) if place and ends[place - 1] > first else int(ends[place])
+        shards.append(range(first, stop))
+        first = stop
+    return shards
+
+
+def _tar_ends(manifest: Manifest) -> np.ndarray:
+    """Ids that follow the last example of each tar, ascending; files outside of tars are tars of one example."""
+    paths = manifest.table.column("path")
+    codes = pc.dictionary_encode(paths).combine_chunks().indices.to_numpy()
+    inside = pc.is_valid(manifest.table.column("member")).to_numpy()
+    changes = (np.diff(codes) != 0) | ~inside[1:]
+    return np.append(np.flatnonzero(changes) + 1, len(manifest))

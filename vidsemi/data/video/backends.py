@@ -1,0 +1,107 @@
+"""Other decoders than PyAV, for the files that they get right.
+
+decord and torchcodec find frames by the container's index and time stamps. On clips with the frame's number drawn in
+them that goes wrong, silently, in AVI with B-frames (most frames), in MPEG-TS (all, or an error) and for MPEG-4 in MP4
+(decord, a fifth), and for open groups of pictures (decord, most frames after the first group; x265 makes them unless
+told otherwise). They count frames without decoding them, and conceal damage in their own ways. So they get a file only
+if its packets say that it is none of these; `read_video` reads every other with PyAV.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from vidsemi.data.clip_sampling import ChooseFrames
+from vidsemi.data.sources import read_bytes
+from vidsemi.data.transforms import Decoder, Size, scaled_size
+from vidsemi.data.video.container import Source, open_video
+from vidsemi.data.video.packets import inspector, read_table
+from vidsemi.data.video.sequential import decoded_frames
+from vidsemi.io.errors import UserError
+
+CONTAINERS = ("mov", "matroska", "flv")  # first of FFmpeg's names of the format
+MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp")
+CODECS = {"decord": ("h264", "hevc", "vp9"), "torchcodec": ("h264", "hevc", "vp9", "libdav1d")}
+
+
+def check_decoder(decoder: Decoder) -> None:
+    """Refuse a decoder that is not installed.
+
+    Raises:
+        UserError: it is not, with what to do.
+    """
+    try:
+        if decoder == "decord":
+            _decord()
+        elif decoder == "torchcodec":
+            import torchcodec.decoders  # noqa: F401
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"the decoder {decoder} cannot be loaded ({reason}); see docs/decoding.md") from None
+
+
+def read_foreign(decoder: Decoder, source: Source, choose: ChooseFrames, size: Size) -> np.ndarray | None:
+    """The chosen frames by another decoder, (N, 3, height, width) uint8, or None for a file that PyAV has to read."""
+    count = _claimed_frames(decoder, source)
+    if count == 0:
+        return None
+    with open_video(source) as (_, stream):
+        size = scaled_size(size, stream.height, stream.width)
+    numbers, rows = np.unique(choose(count), return_inverse=True)
+    read = _read_decord if decoder == "decord" else _read_torchcodec
+    try:
+        frames = read(source, numbers, count, size)
+    except (RuntimeError, ValueError, IndexError, OSError):  # DECORDError is a RuntimeError
+        return None
+    return None if frames is None else frames[rows]
+
+
+def _begins_as_a_container(source: Source) -> bool:
+    """Whether the first bytes are those of a claimed container. A list of other files may be an MP4 further on."""
+    begin = read_bytes(source, 8)
+    return begin[4:] in MP4_BOXES or begin.startswith((b"\x1a\x45\xdf\xa3", b"FLV"))
+
+
+def _claimed_frames(decoder: Decoder, source: Source) -> int:
+    """Frames of a file that the decoder may read; 0 for any other."""
+    if not _begins_as_a_container(source):
+        return 0
+    with open_video(source) as (container, stream):
+        codec = stream.codec_context.name
+        if container.format.name.split(",")[0] not in CONTAINERS or codec not in CODECS[decoder]:
+            return 0
+        table = read_table(container, stream)
+        inspect = inspector(stream)
+        if not table.regular or table.kept is None or any(inspect(packet) is None for packet in table.kept):
+            return 0
+        if decoder == "decord" and not table.closed:
+            return 0
+    with open_video(source) as (container, stream):
+        first = next(decoded_frames(container, stream), None)
+        upright = first is not None and first.rotation == 0  # they differ in how they turn and scale
+    return len(table.stamps) if upright else 0
+
+
+def _read_decord(source: Source, numbers: np.ndarray, count: int, size: tuple[int, int]) -> np.ndarray | None:
+    reader = _decord().VideoReader(source.url, width=size[1], height=size[0], num_threads=1)
+    if len(reader) != count:
+        return None
+    return reader.get_batch(numbers.tolist()).asnumpy().transpose(0, 3, 1, 2)
+
+
+def _read_torchcodec(source: Source, numbers: np.ndarray, count: int, size: tuple[int, int]) -> np.ndarray | None:
+    from torchcodec.decoders import VideoDecoder
+    from torchcodec.transforms import Resize
+
+    reader = VideoDecoder(source.url, num_ffmpeg_threads=1, transforms=[Resize(size)])
+    if reader.metadata.num_frames != count:
+        return None
+    return reader.get_frames_at(numbers.tolist()).data.numpy()
+
+
+def _decord() -> Any:
+    import decord
+    import torch  # noqa: F401  (decord before torch can hang or crash)
+
+    decord.logging.set_level(decord.logging.QUIET)
+    return decord

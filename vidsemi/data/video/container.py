@@ -1,0 +1,102 @@
+"""Opening a media file safely: that file alone, one decoding thread, every library error as a `DecodeError`."""
+
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import av
+from av.container import InputContainer
+
+from vidsemi.io.errors import DecodeError
+
+# Containers that are read. Playlists and lists of files (hls, concat, dash, …) are not: they name other files.
+FORMATS = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,rm,mxf,gif,apng,h264,hevc,av1,ivf,yuv4mpegpipe,nut,dv,wtv"
+)
+# `subfile` is a stretch of a local file, which is how members of tar shards are read.
+OPTIONS = {"protocol_whitelist": "file,subfile", "format_whitelist": FORMATS}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the bytes of a file are.
+
+    Attributes:
+        path: a local file.
+        offset: where the file begins in it; None if it is the whole of it.
+        size: its bytes from there on.
+    """
+
+    path: str
+    offset: int | None = None
+    size: int | None = None
+
+    @property
+    def url(self) -> str:
+        """The source as FFmpeg names it; `file:` keeps a path such as `concat:a` from being taken for a protocol."""
+        if self.offset is None or self.size is None:
+            return f"file:{self.path}"
+        return f"subfile,,start,{self.offset},end,{self.offset + self.size},,:file:{self.path}"
+
+
+@contextmanager
+def open_video(source: Source) -> Iterator[tuple[InputContainer, av.VideoStream]]:
+    """Open a file and its default video stream, with one decoding thread. Nothing but that file is ever opened.
+
+    Raises:
+        DecodeError: it has no video stream that can be decoded.
+        av.FFmpegError: it cannot be opened (`decode_errors` makes it a `DecodeError`).
+    """
+    with av.open(source.url, "r", metadata_errors="replace", options=OPTIONS) as container:
+        stream = container.streams.best("video")
+        if not isinstance(stream, av.VideoStream) or stream.codec_context is None:
+            reason = "has no video stream" if stream is None else "has a codec that is not known"
+            raise DecodeError(source.path, reason)
+        stream.codec_context.thread_count = 1
+        yield container, stream
+
+
+@contextmanager
+def decode_errors(path: str) -> Iterator[None]:
+    """Failures of the libraries and of the file system as a `DecodeError` of that path."""
+    try:
+        yield
+    except (av.FFmpegError, OSError, ValueError, ArithmeticError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise DecodeError(path, re.sub(r"^\[Errno \d+\] ", "", reason)) from None
+
+
+@dataclass(frozen=True)
+class Trim:
+    """The part of a video that counts, in seconds from its beginning: frames at or after `start`, before `end`."""
+
+    start: float | None = None
+    end: float | None = None
+
+    def __bool__(self) -> bool:
+        return self.start is not None or self.end is not None
+
+    def __str__(self) -> str:
+        return f"{self.start or 0:g} s to {'its end' if self.end is None else f'{self.end:g} s'}"
+
+    def stamps(self, stream: av.VideoStream) -> tuple[float, float]:
+        """The trim in the stream's time stamps: those in [first, last) count; without a bound it is infinite."""
+        return _stamp(self.start, stream, -math.inf), _stamp(self.end, stream, math.inf)
+
+
+WHOLE = Trim()
+FAR = 1e10  # seconds, three centuries; nothing is trimmed there
+
+
+def _stamp(seconds: float | None, stream: av.VideoStream, unbounded: float) -> float:
+    """The smallest time stamp that lies at or after `seconds`."""
+    if seconds is None:
+        return unbounded
+    if stream.time_base is None or not abs(seconds) < FAR:  # also of NaN
+        raise ValueError(f"cannot be trimmed at {seconds} s")
+    stamp = math.floor(seconds / stream.time_base) - 1
+    while float(stamp * stream.time_base) < seconds:  # as floats, so that frame 3 of 30 a second is at 0.1
+        stamp += 1
+    return stamp + (stream.start_time or 0)

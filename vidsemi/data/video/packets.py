@@ -1,0 +1,188 @@
+"""What the packets of a video tell before anything is decoded: how many frames, in which order, where one can begin.
+
+Reading packets without decoding them costs 2% of decoding (1.7 ms of 83 for a 10 s clip), and tells more than headers
+do. Nothing here is believed: `sparse.py` holds what is decoded against it.
+"""
+
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from av.bitstream import BitStreamFilterContext
+from av.container import InputContainer
+
+from vidsemi.data.video.container import Source, open_video
+
+KEEP_BYTES = 64 << 20  # packets of a video up to this size stay in memory; those of a larger one are read again
+PACKET_BYTES = 1000  # that a packet takes beside its content
+REORDER = 16  # pictures that a decoder may hold back to put them in order (H.264, HEVC)
+
+STAMPED = ("mov", "matroska", "mpegts", "flv")  # containers that tell when a picture is shown, not only its place
+
+IDR_UNITS = {"h264": "5", "hevc": "19-20"}  # types of the NAL units after which no picture refers to one before
+PARSERS = {  # FFmpeg's filters that parse packets; that of H.264 also lets nothing pass that is not referred to
+    "h264": "filter_units=discard=nonref",
+    "hevc": "hevc_metadata",
+    "vp9": "vp9_metadata",
+    "libdav1d": "av1_metadata",
+}
+VOP = b"\x00\x00\x01\xb6"  # MPEG-4: where a picture begins
+SMALLEST_VOP = 20  # bytes; smaller packets hold pictures that are not coded, for which no frame comes out
+
+
+@dataclass(frozen=True)
+class Table:
+    """Packets of a video in decoding order.
+
+    Attributes:
+        stamps: (n,) int64, presentation time stamps.
+        sizes: (n,) int64, bytes.
+        restarts: (n,) bool: decoding can begin here, and nothing before is needed by what comes after.
+        closed: whether every key packet is such a point.
+        regular: whether the packets are as those of an intact file: one frame each, every one with its own stamp.
+        frames: how many frames they seem to hold.
+        first_position: byte of the file where the first packet lies; None if the container does not say.
+        kept: the packets, if they are few bytes.
+    """
+
+    stamps: np.ndarray
+    sizes: np.ndarray
+    restarts: np.ndarray
+    closed: bool
+    regular: bool
+    frames: int
+    first_position: int | None
+    kept: list[av.Packet] | None
+
+
+def read_table(container: InputContainer, stream: av.VideoStream, *, before: float = np.inf, count: int = 0) -> Table:
+    """Read packets from where the container stands.
+
+    Args:
+        container: an opened file.
+        stream: its video stream.
+        before: stop where all later packets are shown at or after this time stamp.
+        count: stop after so many packets; 0 reads all.
+    """
+    codec = stream.codec_context.name
+    is_idr = _idr_test(stream)
+    stamps = array("q")
+    keys, idrs = bytearray(), bytearray()
+    sizes = array("q")
+    regular, frames, first_position = True, 0, None
+    kept: list[av.Packet] | None = []
+    kept_bytes = 0
+    for packet in video_packets(container, stream):
+        if packet.dts is not None and packet.dts >= before:
+            break
+        pictures = _vops(packet) if codec == "mpeg4" else 1
+        regular &= pictures == 1 and not (packet.is_corrupt or packet.is_discard)
+        regular &= packet.pts is not None and (packet.dts is None or packet.dts <= packet.pts)
+        frames += 0 if packet.is_discard else pictures
+        if not stamps:
+            first_position = packet.pos
+        stamps.append(packet.pts or 0)
+        keys.append(packet.is_keyframe)
+        idrs.append(packet.is_keyframe and is_idr(packet))
+        sizes.append(packet.size)
+        if kept is not None:
+            kept.append(packet)
+            kept_bytes += packet.size + PACKET_BYTES
+            if kept_bytes > KEEP_BYTES:
+                kept = None
+        if len(stamps) == count:
+            break
+    shown = np.array(stamps, np.int64)
+    restarts = np.frombuffer(bytes(idrs), bool) & _order_restarts(shown)
+    regular &= len(np.unique(shown)) == len(shown) > 0 and bool(restarts[0])
+    if codec == "mpeg4" or container.format.name.split(",")[0] not in STAMPED:
+        regular &= not stream.codec_context.has_b_frames
+    return Table(
+        stamps=shown,
+        sizes=np.array(sizes, np.int64),
+        restarts=restarts,
+        closed=sum(keys) == restarts.sum(),
+        regular=regular,
+        frames=frames,
+        first_position=first_position,
+        kept=kept,
+    )
+
+
+def video_packets(container: InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+    """Packets of the stream that hold something."""
+    try:
+        yield from (packet for packet in container.demux(stream) if packet.size)
+    except IndexError:  # PyAV's, at the end of a file in which more streams turned up than its header names
+        return
+
+
+def packets_again(source: Source, table: Table, start: int | None) -> Iterator[av.Packet]:
+    """The packets of a table once more, from the file if they were not kept.
+
+    Args:
+        source: the file.
+        table: of its packets.
+        start: time stamp that was sought before they were read; None if they are from the beginning.
+    """
+    if table.kept is not None:
+        yield from table.kept
+        return
+    with open_video(source) as (container, stream):
+        if start is not None:
+            container.seek(start, stream=stream)
+        for _, packet in zip(range(len(table.stamps)), video_packets(container, stream), strict=False):
+            yield packet
+
+
+def _order_restarts(stamps: np.ndarray) -> np.ndarray:
+    """Where everything before is shown before and everything after is shown after, (n,) bool."""
+    if len(stamps) == 0:
+        return np.zeros(0, bool)
+    latest_before = np.concatenate([[np.iinfo(np.int64).min], np.maximum.accumulate(stamps)[:-1]])
+    earliest_from = np.minimum.accumulate(stamps[::-1])[::-1]
+    return (latest_before < stamps) & (stamps == earliest_from)
+
+
+def _idr_test(stream: av.VideoStream) -> Callable[[av.Packet], bool]:
+    """A test of key packets for one after which no picture refers to an earlier one (closed groups only)."""
+    codec = stream.codec_context.name
+    if codec not in IDR_UNITS:
+        return lambda packet: True
+    only_idr = _filter(stream, f"filter_units=pass_types={IDR_UNITS[codec]}")
+    return lambda packet: bool(only_idr(packet))
+
+
+def inspector(stream: av.VideoStream) -> Callable[[av.Packet], bool | None]:
+    """A function that takes a packet apart without decoding it (6 µs a packet).
+
+    It returns None for a damaged packet (most are noticed), False for a picture that no other one refers to, as far as
+    that is known, and True for any other.
+    """
+    codec = stream.codec_context.name
+    if codec == "mpeg4":
+        return lambda packet: _vops(packet) == 1 or None
+    return _filter(stream, PARSERS[codec]) if codec in PARSERS else lambda packet: True
+
+
+def _filter(stream: av.VideoStream, description: str) -> Callable[[av.Packet], bool | None]:
+    """Whether one of FFmpeg's bitstream filters leaves anything of a packet; None if it cannot read it."""
+    try:
+        context = BitStreamFilterContext(description, stream)
+    except av.FFmpegError:  # the stream's header is damaged
+        return lambda packet: None
+
+    def left(packet: av.Packet) -> bool | None:
+        try:
+            return bool(context.filter(av.Packet(bytes(packet))))  # a copy: filters take the content away
+        except av.FFmpegError:
+            return None
+
+    return left
+
+
+def _vops(packet: av.Packet) -> int:
+    """Coded pictures in a packet of MPEG-4; AVI files may pack two into one and none into the next."""
+    return bytes(packet).count(VOP) if packet.size >= SMALLEST_VOP else 0

@@ -1,0 +1,1 @@
+"""Trained networks: scores, accuracy, predictions, features, exports."""

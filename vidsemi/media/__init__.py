@@ -1,1 +1,0 @@
-"""A manifest row → uint8 views."""

@@ -1,0 +1,1 @@
+"""A config → stages → results."""

@@ -1,1 +1,0 @@
-"""One file a stage of the method: settings and files in, files and figures out."""

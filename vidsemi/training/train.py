@@ -1,0 +1,157 @@
+"""A training stage: of a teacher or a student, from fresh or other weights, on labels, hashtags or a selection."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vidsemi.config import Input, Log, Machine, Network, Recipe
+from vidsemi.data.datasets import Targets, TrainClips
+from vidsemi.data.hashtags.match import read_carried
+from vidsemi.data.manifest import Manifest
+from vidsemi.data.repeat_factors import replication_factors, whole_copies
+from vidsemi.data.run_datasets import Corpora
+from vidsemi.data.video.backends import check_decoder
+from vidsemi.io.errors import UserError
+from vidsemi.models import checkpoint
+from vidsemi.models.build import begin_with, identity_of, network_spec
+from vidsemi.models.weights import read_weights
+from vidsemi.runtime.distributed import processes
+from vidsemi.selection.result import read_selection
+from vidsemi.training.trainer import train
+
+logger = logging.getLogger("vidsemi")
+
+WEIGHTS = "weights.pt"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a training learns.
+
+    Attributes:
+        manifest: where the examples are.
+        examples: (N,) int64 example ids.
+        targets: what they teach.
+        classes: names of the outputs.
+        copies: (N,) int64, how many times each stands in a pass; once if None.
+        hashtags: whether the classes are hashtags.
+    """
+
+    manifest: Manifest
+    examples: np.ndarray
+    targets: Targets
+    classes: list[str]
+    copies: np.ndarray | None = None
+    hashtags: bool = False
+
+
+def labeled_lesson(corpora: Corpora) -> Lesson:
+    """All of D with its true labels."""
+    classes, labeled = corpora.classes, corpora.labeled
+    labels = labeled.label_indices(classes, str(labeled.file))
+    return Lesson(labeled, np.arange(len(labels)), Targets.single(labels, len(classes)), classes)
+
+
+def hashtag_lesson(corpora: Corpora, found: Path, resampling: str, seed: int) -> Lesson:
+    """The examples of W that carry a label, with target 1/k on each of their k labels (Mahajan et al. 2018).
+
+    Args:
+        corpora: of the run.
+        found: folder of the hashtags stage.
+        resampling: rule by which examples of rare labels are repeated.
+        seed: of the rounding of copies.
+    """
+    assert corpora.weak is not None  # the config asks for it where hashtags are learnt
+    names, example_ids, labels = read_carried(found)
+    examples, first = np.unique(example_ids, return_index=True)
+    targets = Targets(np.append(first, len(labels)), labels, len(names))
+    copies = whole_copies(replication_factors(targets, resampling), seed)
+    logger.info("a pass over %d examples with hashtags shows %d, resampling: %s", len(copies), copies.sum(), resampling)
+    return Lesson(corpora.weak, examples, targets, names, copies, hashtags=True)
+
+
+def selected_lesson(corpora: Corpora, selection_file: Path) -> Lesson:
+    """D̂: each chosen example of U once, with target 1/k on each of the k classes that took it.
+
+    Raises:
+        UserError: the selection was made from another U or other classes, or nothing was chosen.
+    """
+    assert corpora.unlabeled is not None  # the config asks for it where a selection is made
+    selection = read_selection(selection_file)
+    if (selection.info.scores.manifest, selection.info.scores.classes) != (
+        corpora.unlabeled.fingerprint,
+        corpora.classes,
+    ):
+        raise UserError(
+            f"{selection_file} was made from another manifest than {corpora.unlabeled.file}, or other classes"
+        )
+    if len(selection.example_id) == 0:
+        raise UserError(f"{selection_file} holds no examples: there is nothing to learn from")
+    examples, offsets, labels = selection.examples()
+    targets = Targets(offsets, labels, len(corpora.classes))
+    return Lesson(corpora.unlabeled, examples, targets, corpora.classes)
+
+
+def train_stage(
+    folder: Path,
+    lesson: Lesson,
+    *,
+    network: Network,
+    input: Input,
+    recipe: Recipe,
+    seed: int,
+    machine: Machine,
+    log: Log,
+    title: str,
+    init_from: str | None = None,
+) -> dict[str, Any]:
+    """Train a network and leave it in `folder` as weights.pt.
+
+    Args:
+        folder: of the stage; a checkpoint in it is gone on from.
+        lesson: what to learn.
+        network: what learns it.
+        input: what networks take in.
+        recipe: how to train.
+        seed: of the fresh weights, the order and the augmentation.
+        machine: what to run on.
+        log: what is logged beside train.jsonl.
+        title: for the progress bar.
+        init_from: weights to begin with instead of fresh ones.
+
+    Returns:
+        Figures of the training.
+    """
+    spec = network_spec(network, input, lesson.classes)
+    torch.manual_seed(seed)
+    model = spec.build()
+    provenance: dict[str, Any] = {}
+    begun_with, weak = None, False
+    if init_from is not None:
+        provenance["init_from"] = identity_of(init_from)  # not its path, so that a run elsewhere gives the same bytes
+        weights = read_weights(init_from)
+        begun_with = begin_with(model, spec, weights)
+        weak = weights.learnt_hashtags or (network.weakly_pretrained and init_from == network.init_from)
+        logger.info("%s begins with %s: %s", title, init_from, begun_with)
+    check_decoder(spec.input.decoder)
+    clips = TrainClips(
+        lesson.manifest,
+        lesson.examples,
+        lesson.targets,
+        spec.input,
+        flip=input.flip,
+        crop_area=input.crop_area,
+        seed=seed,
+        clips_per_video=recipe.clips_per_video,
+    )
+    figures = train(model, clips, recipe, folder=folder, machine=machine, title=title, copies=lesson.copies, log=log)
+    if weak or lesson.hashtags:
+        provenance["hashtags"] = True
+    provenance |= {"manifest": lesson.manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
+    if processes().first:
+        checkpoint.save_weights(folder / WEIGHTS, model, spec, provenance)
+    return figures if begun_with is None else {**figures, "begun_with": begun_with.document()}
