@@ -42,7 +42,7 @@ def tiny_config(shapes: Path, tmp_path: Path) -> Callable[..., Path]:
             f"""
 output: {tmp_path / "run"}
 data: {{labeled: {shapes}/labeled.csv, unlabeled: {shapes}/unlabeled.csv, test: {shapes}/test.csv}}
-input: {{resize: [20, 20], crop: 16, flip: 0}}
+input: {{resize: [20, 20], crop: 16, hflip_prob: 0}}
 teacher: {{model: r2plus1d_10, frames: 4, args: {{width: 0.0625}}}}
 students:
   - {{name: small, model: r2plus1d_10, frames: 4, args: {{width: 0.0625}}}}
@@ -53,7 +53,7 @@ train:
 score: {{views: 2, shard_size: 20, precision: float32}}
 select: {{per_class: 3, per_example: 2}}
 evaluate: {{views: 2}}
-machine: {{device: cpu, workers: 0}}
+runtime: {{device: cpu, workers: 0}}
 {text}
 """,
             encoding="utf-8",
@@ -68,7 +68,7 @@ def train_arguments(tiny_config: Callable[..., Path]) -> Callable[..., list[str]
     """The command line that trains a teacher in 6 steps, with a checkpoint after every second."""
 
     def write(*more: str) -> list[str]:
-        settings = ["train.supervised.examples=48", "machine.checkpoint_steps=2", "machine.workers=1", *more]
+        settings = ["train.supervised.examples=48", "runtime.checkpoint_steps=2", "runtime.workers=1", *more]
         return ["run", "--cfg", str(tiny_config()), "--until", "teacher", *settings]
 
     return write
@@ -173,7 +173,7 @@ def config_of(tmp_path: Path) -> Callable[..., Path]:
 
     def written(target: str, name: str = "transfer.yaml") -> Path:
         (tmp_path / name).write_text(
-            f"output: {tmp_path / 'moved'}\nmachine: {{device: cpu, workers: 0}}\ntransfer:\n  - {target}\n"
+            f"output: {tmp_path / 'moved'}\nruntime: {{device: cpu, workers: 0}}\ntransfer:\n  - {target}\n"
         )
         return tmp_path / name
 

@@ -60,7 +60,7 @@ def bad_inputs(config: Path, shapes: Path, tmp_path: Path) -> dict[str, list[str
         "the folder that the paths in": [f"data.test={{manifest: {shapes}/test.csv, root: {tmp_path}/nowhere}}"],
         "there is no manifest": [f"data.test={tmp_path}/nowhere.csv"],
         "there is no model 'r2plus1d_81'": ["students.0.model=r2plus1d_81"],
-        "machine.device": ["machine.device=tpu"],
+        "runtime.device": ["runtime.device=tpu"],
     }
 
 
@@ -190,7 +190,7 @@ def test_report_over_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
 
 def test_ctrl_c_ends_with_130_and_the_line_that_resumes(tiny_config: WriteConfig):
     config = tiny_config()
-    command = [sys.executable, str(REPOSITORY / "tools" / "run.py"), "--cfg", str(config), "machine.workers=2",
+    command = [sys.executable, str(REPOSITORY / "tools" / "run.py"), "--cfg", str(config), "runtime.workers=2",
                "train.supervised.examples=1000000"]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     log = config.parent / "run/seed0/teacher/train/train.jsonl"

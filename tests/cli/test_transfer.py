@@ -114,7 +114,7 @@ def test_what_weights_learnt_from_before_is_said_to_be_unknown(
     assert f"NOT checked for duplicates of the test set of t: {words}\n" in text
 
     config = tiny_config(text=f"transfer:\n  - {target}")
-    given = [f"teacher.init_from={weights}", "teacher.trained=true", "approaches=[semi_supervised]"]
+    given = [f"teacher.init_from={weights}", "teacher.frozen=true", "approaches=[semi_supervised]"]
     for overrides in (given, [f"students.0.init_from={weights}"]):
         document, text = pipeline.check(load_config(str(config), overrides))
         lines = [line for line in text.splitlines() if line.startswith("NOT checked") and words in line]

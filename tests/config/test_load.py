@@ -34,7 +34,7 @@ def test_defaults_are_the_papers(tiny_config: WriteConfig):
     config = load_config(str(tiny_config()), ["input={}", "select={}", "score={}", "evaluate={}"])
     assert (config.select.per_class, config.select.per_example) == (4000, 4)
     assert (config.score.views, config.evaluate.views) == (10, 10)
-    assert (config.input.resize, config.input.crop, config.input.flip) == ((128, 171), 112, 0.5)
+    assert (config.input.resize, config.input.crop, config.input.hflip_prob) == ((128, 171), 112, 0.5)
     assert config.input.mean == (0.43216, 0.394666, 0.37645)
     assert config.input.std == (0.22803, 0.22145, 0.216989)
 

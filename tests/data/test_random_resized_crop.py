@@ -76,9 +76,9 @@ def clips_of(folder: Path, *files: str, each: int = 1, seed: int = 0) -> TrainCl
         np.arange(len(files)),
         targets,
         SPEC,
-        flip=0.5,
+        hflip_prob=0.5,
         seed=seed,
-        crop_area=(0.1, 0.5),
+        random_resized_crop_scale=(0.1, 0.5),
         clips_per_video=each,
     )
 
@@ -116,5 +116,5 @@ def test_the_frames_of_a_clip_share_a_box_and_draws_depend_on_pass_example_and_c
 
 @pytest.mark.parametrize("shares", [[0, 1], [0.5, 0.2], [0.5, 1.5], [0.5], "all"])
 def test_shares_that_are_none_are_refused(shares: object):
-    with pytest.raises(ValidationError, match="crop_area"):
-        Input(crop_area=shares)
+    with pytest.raises(ValidationError, match="random_resized_crop_scale"):
+        Input(random_resized_crop_scale=shares)

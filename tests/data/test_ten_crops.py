@@ -14,7 +14,7 @@ from PIL import Image
 from torchvision.transforms import TenCrop
 
 from vidsemi.cli import main as cli
-from vidsemi.config import Machine
+from vidsemi.config import Runtime
 from vidsemi.config.load import load_config
 from vidsemi.data.manifest import Row, load_manifest
 from vidsemi.data.normalize import normalize
@@ -28,7 +28,7 @@ from vidsemi.models import checkpoint
 from vidsemi.pipeline.run import preflight
 from vidsemi.selection.score_files import read_info
 
-CPU = Machine(device="cpu", workers=0, clips_per_forward=7)
+CPU = Runtime(device="cpu", workers=0, clips_per_forward=7)
 
 
 def as_set(crops: np.ndarray) -> list[bytes]:
@@ -96,7 +96,7 @@ def reference(weights: Path, row: Row) -> np.ndarray:
 
 def test_scores_are_the_mean_of_ten_softmaxes(tmp_path: Path, images: Path, weights: Path):
     manifest = load_manifest(images)
-    options = {"views": 10, "per_example": 8, "shard_size": 9, "precision": "float32", "machine": CPU, "title": "score"}
+    options = {"views": 10, "per_example": 8, "shard_size": 9, "precision": "float32", "runtime": CPU, "title": "score"}
     figures = score_stage(tmp_path / "s", weights=weights, manifest=manifest, crops=10, **options)
     assert (figures["scored"], figures["failed"]) == (3, 1)
     table = pq.read_table(tmp_path / "s" / "part-000000.parquet").to_pydict()
@@ -112,7 +112,7 @@ def test_scores_are_the_mean_of_ten_softmaxes(tmp_path: Path, images: Path, weig
 
 def test_directories_of_earlier_versions_have_one_crop(tmp_path: Path, images: Path, weights: Path):
     manifest = load_manifest(images)
-    options = {"views": 2, "per_example": 2, "shard_size": 9, "precision": "float32", "machine": CPU, "title": "score"}
+    options = {"views": 2, "per_example": 2, "shard_size": 9, "precision": "float32", "runtime": CPU, "title": "score"}
     figures = score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options)
     plan = json.loads((tmp_path / "s" / "plan.json").read_text())
     assert plan.pop("crops") == 1
@@ -126,7 +126,7 @@ def test_directories_of_earlier_versions_have_one_crop(tmp_path: Path, images: P
 def test_figures_tell_the_views_that_there_were(crops: int, images: Path, weights: Path):
     """An image has one clip, whatever the config says of videos."""
     manifest = load_manifest(images)
-    figures = evaluate_stage(weights=weights, manifest=manifest, views=5, crops=crops, machine=CPU, title="evaluate")
+    figures = evaluate_stage(weights=weights, manifest=manifest, views=5, crops=crops, runtime=CPU, title="evaluate")
     assert (figures["read"], figures["total"], figures["views"], figures["crops"]) == (3, 4, crops, crops)
     assert figures["gmacs_per_video"] == pytest.approx(crops * figures["gmacs_per_view"])
     if crops == 10:
@@ -137,7 +137,7 @@ def test_figures_tell_the_views_that_there_were(crops: int, images: Path, weight
 
 def test_videos_have_clips_times_crops(shapes: Path, weights: Path):
     manifest = load_manifest(shapes / "test.csv")
-    figures = evaluate_stage(weights=weights, manifest=manifest, views=2, crops=10, machine=CPU, title="evaluate")
+    figures = evaluate_stage(weights=weights, manifest=manifest, views=2, crops=10, runtime=CPU, title="evaluate")
     assert (figures["views"], figures["crops"]) == (20, 10)
 
 
@@ -158,8 +158,8 @@ def test_only_crops_of_random_size_make_another_training(tiny_config: Callable[.
     def taken(*words: str) -> dict:
         return preflight(load_config(str(tiny_config()), list(words))).stages[0].settings["input"]
 
-    assert taken().keys() == {"stride", "resize", "crop", "flip", "mean", "std", "decoder"}
-    assert taken("input.crop_area=[0.5,1]")["crop_area"] == [0.5, 1.0]
+    assert taken().keys() == {"stride", "resize", "crop", "hflip_prob", "mean", "std", "decoder"}
+    assert taken("input.random_resized_crop_scale=[0.5,1]")["random_resized_crop_scale"] == [0.5, 1.0]
 
 
 def test_commands(images: Path, weights: Path, capsys: pytest.CaptureFixture):

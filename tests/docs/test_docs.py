@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.conftest import REPOSITORY
+from tools.bench import command as bench
 from vidsemi.cli import main as cli
 from vidsemi.data.manifest import write_manifest
 
@@ -39,6 +40,9 @@ def test_commands_in_documents_are_commands(page: Path):
         if words[0] == "python":
             script = REPOSITORY / words[1]
             assert script.is_file(), words
+            if script.stem == "bench":
+                bench.build_parser().parse_args(words[2:])
+                continue
             words = [words[0], script.stem, *words[2:]]
         cli.parse(words[1:])  # exits with 2 if it is no command
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from vidsemi.config import Machine, Recipe
+from vidsemi.config import Recipe, Runtime
 from vidsemi.data.datasets import Targets, TrainClips
 from vidsemi.data.manifest import load_manifest
 from vidsemi.data.transforms import InputSpec
@@ -19,7 +19,7 @@ from vidsemi.training import trainer as loop
 from vidsemi.training.train_step import Learner
 
 SPEC = InputSpec(frames=4, stride=1, resize=(24, 24), crop=20, mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2))
-MACHINE = Machine(device="cpu", workers=0, checkpoint_steps=2)
+MACHINE = Runtime(device="cpu", workers=0, checkpoint_steps=2)
 STEPS = 5
 
 
@@ -42,19 +42,19 @@ def without_batch_norm() -> nn.Module:
 RECIPE = Recipe(examples=STEPS * 8, batch_size=8, learning_rate=0.02)
 JOBS: dict[str, tuple[Callable[[], nn.Module], Recipe]] = {
     "without": (without_batch_norm, RECIPE),
-    "without, 4 parts": (without_batch_norm, RECIPE.model_copy(update={"parts": 4})),
+    "without, 4 parts": (without_batch_norm, RECIPE.model_copy(update={"micro_batches": 4})),
     "own": (with_batch_norm, RECIPE),
-    "own, 2 parts": (with_batch_norm, RECIPE.model_copy(update={"parts": 2})),
-    "own, 4 parts": (with_batch_norm, RECIPE.model_copy(update={"parts": 4, "batch_size": 16, "examples": 64})),
+    "own, 2 parts": (with_batch_norm, RECIPE.model_copy(update={"micro_batches": 2})),
+    "own, 4 parts": (with_batch_norm, RECIPE.model_copy(update={"micro_batches": 4, "batch_size": 16, "examples": 64})),
     "synchronized": (with_batch_norm, RECIPE.model_copy(update={"sync_batch_norm": True})),
     "precise, synchronized": (
         with_batch_norm,
         RECIPE.model_copy(update={"precise_batch_norm": 2, "sync_batch_norm": True}),
     ),
     "precise, whole": (with_batch_norm, RECIPE.model_copy(update={"precise_batch_norm": 2})),
-    "precise": (with_batch_norm, RECIPE.model_copy(update={"parts": 2, "precise_batch_norm": 2})),
-    "stopped": (with_batch_norm, RECIPE.model_copy(update={"parts": 2})),
-    "ragged": (with_batch_norm, RECIPE.model_copy(update={"parts": 2, "examples": 36})),
+    "precise": (with_batch_norm, RECIPE.model_copy(update={"micro_batches": 2, "precise_batch_norm": 2})),
+    "stopped": (with_batch_norm, RECIPE.model_copy(update={"micro_batches": 2})),
+    "ragged": (with_batch_norm, RECIPE.model_copy(update={"micro_batches": 2, "examples": 36})),
 }
 
 
@@ -62,7 +62,7 @@ def main(data: Path, output: Path, names: list[str]) -> None:
     manifest = load_manifest(data)
     labels = manifest.label_indices(manifest.class_names(), "D")
     targets = Targets.single(labels, 8)
-    clips = TrainClips(manifest, np.arange(len(manifest)), targets, SPEC, flip=0.5, seed=3)
+    clips = TrainClips(manifest, np.arange(len(manifest)), targets, SPEC, hflip_prob=0.5, seed=3)
     for name in names:
         build, recipe = JOBS[name]
         torch.manual_seed(0)
@@ -72,7 +72,7 @@ def main(data: Path, output: Path, names: list[str]) -> None:
         if name == "stopped" and not (folder / "stopped").exists():
             stop_after(3)
         try:
-            figures = loop.train(network, clips, recipe, folder=folder, machine=MACHINE, title=name)
+            figures = loop.train(network, clips, recipe, folder=folder, runtime=MACHINE, title=name)
         except KeyboardInterrupt:
             gather(None)  # so that the others are stopped, too, before this process leaves
             (folder / "stopped").touch()

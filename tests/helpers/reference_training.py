@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vidsemi.config import Machine, Recipe
+from vidsemi.config import Recipe, Runtime
 from vidsemi.data.batch import Batch, collate
 from vidsemi.data.datasets import TrainItem
 from vidsemi.data.normalize import normalize
@@ -43,10 +43,10 @@ def make_data() -> list[tuple[np.ndarray, torch.Tensor]]:
     return list(zip(clips, torch.from_numpy(targets), strict=True))
 
 
-def learnt(network: nn.Module, data: list, parts: int = 1, machine: Machine | None = None, **settings: object) -> tuple:
+def learnt(network: nn.Module, data: list, parts: int = 1, runtime: Runtime | None = None, **settings: object) -> tuple:
     """A network after some steps, and the figures of the last."""
     settings = {"examples": 24, "batch_size": 8, "learning_rate": 0.1, **settings}
-    learner = Learner(network, Recipe(**settings), SPEC, parts, CPU, machine or Machine())
+    learner = Learner(network, Recipe(**settings), SPEC, parts, CPU, runtime or Runtime())
     for clips, targets in data:
         pieces = zip(np.split(clips, parts), targets.chunk(parts), strict=True)
         outcome = learner.step([batch(*piece) for piece in pieces], [7] * parts, 8, 0.1)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from vidsemi.config import Machine
+from vidsemi.config import Runtime
 from vidsemi.data import views
 from vidsemi.data.manifest import load_manifest
 from vidsemi.inference import leases as claims
@@ -58,7 +58,7 @@ def work(job: dict, fate: str | None, dice: random.Random) -> None:
         per_example=3,
         shard_size=job["shard_size"],
         precision="float32",
-        machine=Machine(device="cpu", workers=0),
+        runtime=Runtime(device="cpu", workers=0),
         title="score",
     )
 

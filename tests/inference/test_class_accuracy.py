@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidsemi.cli import main as cli
-from vidsemi.config import Machine
+from vidsemi.config import Runtime
 from vidsemi.data.manifest import load_manifest
 from vidsemi.inference.accuracy import accuracy
 from vidsemi.inference.class_accuracy import (
@@ -99,7 +99,7 @@ def test_an_evaluation_leaves_all_classes(tmp_path: Path, shapes: Path, weights:
         weights=weights,
         manifest=load_manifest(tmp_path / "test.csv"),
         views=1,
-        machine=Machine(device="cpu", workers=0),
+        runtime=Runtime(device="cpu", workers=0),
         title="evaluate",
         by_class=tmp_path / "evaluate" / "classes.csv",
         labeled=load_manifest(tmp_path / "labeled.csv"),

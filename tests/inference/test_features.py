@@ -49,8 +49,8 @@ def test_features_of_a_split_are_read_from_its_own_parts(
         chosen = [f"{shapes}/{','.join(lines[row].split(',')[:2])}" for row in rows]
         (folder / f"{number}.csv").write_text("\n".join(["path,label", *chosen]))
         manifests.append(load_manifest(folder / f"{number}.csv"))
-    machine = load_transfer_config(str(config_of(shapes_target(shapes)))).machine
-    given = {"weights": weights, "manifests": manifests, "views": 2, "machine": machine, "title": "t"}
+    runtime = load_transfer_config(str(config_of(shapes_target(shapes)))).runtime
+    given = {"weights": weights, "manifests": manifests, "views": 2, "runtime": runtime, "title": "t"}
     (folder / "features").mkdir()
     figures = features_module.features_stage(folder / "features", **given)
     assert figures == {"examples": 27, "read": 27, "views": 2}
@@ -101,7 +101,7 @@ def test_two_processes_transfer_as_one_does(
 ):
     monkeypatch.setattr(features_module, "PART", 16)  # so that there is something to share
     (tmp_path / "job.py").write_text(JOB)
-    more = f"full_ft: {RECIPE[:-1]}, parts: 2}}"
+    more = f"full_ft: {RECIPE[:-1]}, micro_batches: 2}}"
     config = config_of(shapes_target(shapes, more))
     command = ["transfer", "--weights", str(weights), "--cfg", str(config), "--json"]
     assert cli.main([*command, f"output={tmp_path}/alone"]) == 0

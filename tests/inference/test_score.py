@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vidsemi.config import Machine
+from vidsemi.config import Runtime
 from vidsemi.data.manifest import load_manifest
 from vidsemi.data.normalize import normalize
 from vidsemi.data.views import ViewReader, ViewRequest
@@ -27,7 +27,7 @@ from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.models import checkpoint
 from vidsemi.selection.topk import Rows
 
-CPU = Machine(device="cpu", workers=0, clips_per_forward=7)
+CPU = Runtime(device="cpu", workers=0, clips_per_forward=7)
 
 
 def reference(weights: Path, file: str, views: int) -> np.ndarray:
@@ -59,13 +59,13 @@ def read_scores(folder: Path) -> Rows:
 def test_scores_equal_the_plain_reference(tmp_path: Path, shapes: Path, weights: Path):
     manifest = load_manifest(shapes / "test.csv")
     for workers, folder in ((0, tmp_path / "a"), (2, tmp_path / "b")):
-        machine = CPU.model_copy(update={"workers": workers})
+        runtime = CPU.model_copy(update={"workers": workers})
         options = {
             "views": 3,
             "per_example": 8,
             "shard_size": 5,
             "precision": "float32",
-            "machine": machine,
+            "runtime": runtime,
             "title": "score",
         }
         figures = score_stage(folder, weights=weights, manifest=manifest, **options)
@@ -81,7 +81,7 @@ def test_scores_equal_the_plain_reference(tmp_path: Path, shapes: Path, weights:
 
 def test_scoring_goes_on_where_it_stopped(tmp_path: Path, shapes: Path, weights: Path):
     manifest = load_manifest(shapes / "test.csv")
-    options = {"views": 2, "per_example": 3, "shard_size": 5, "precision": "float32", "machine": CPU, "title": "score"}
+    options = {"views": 2, "per_example": 3, "shard_size": 5, "precision": "float32", "runtime": CPU, "title": "score"}
     score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options)
     whole = read_scores(tmp_path / "s")
     kept = (tmp_path / "s" / "part-000000.parquet").stat().st_mtime_ns
@@ -96,7 +96,7 @@ def test_scoring_goes_on_where_it_stopped(tmp_path: Path, shapes: Path, weights:
 
 def test_scores_of_something_else_are_not_mixed(tmp_path: Path, shapes: Path, weights: Path):
     manifest = load_manifest(shapes / "test.csv")
-    options = {"views": 2, "per_example": 3, "shard_size": 5, "precision": "float32", "machine": CPU, "title": "score"}
+    options = {"views": 2, "per_example": 3, "shard_size": 5, "precision": "float32", "runtime": CPU, "title": "score"}
     score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options)
     for change in ({"views": 3}, {"shard_size": 4}, {"per_example": 2}):
         (name,) = change
@@ -123,8 +123,8 @@ def test_real_clips_score_as_the_plain_reference_has_it(tmp_path: Path, weights:
     clips = [file for file in sorted((real_data / "clips").iterdir()) if file.suffix in (".mp4", ".avi")]
     (tmp_path / "real.csv").write_text("path\n" + "".join(f'"{file}"\n' for file in clips))
     manifest = load_manifest(tmp_path / "real.csv")
-    machine = Machine(device="cpu", workers=2)
-    options = {"views": 10, "per_example": 8, "shard_size": 6, "precision": "float32", "machine": machine}
+    runtime = Runtime(device="cpu", workers=2)
+    options = {"views": 10, "per_example": 8, "shard_size": 6, "precision": "float32", "runtime": runtime}
     figures = score_stage(tmp_path / "s", weights=weights, manifest=manifest, title="score", **options)
     assert figures["scored"] == len(clips) == 13
     scores = read_scores(tmp_path / "s")
@@ -180,7 +180,7 @@ def test_images_have_one_view(tmp_path: Path, weights: Path):
     (request,) = reader.requests(manifest.row(0))
     views = reader(request)
     assert views.shape == (1, 4, 3, 16, 16)  # the image standing still
-    options = {"views": 10, "per_example": 8, "shard_size": 1, "precision": "float32", "machine": CPU, "title": "score"}
+    options = {"views": 10, "per_example": 8, "shard_size": 1, "precision": "float32", "runtime": CPU, "title": "score"}
     assert score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options)["scored"] == 1
     with torch.no_grad():
         expected = network.eval()(normalize(torch.from_numpy(views), spec.input)).softmax(dim=1)[0].numpy()
@@ -190,7 +190,7 @@ def test_images_have_one_view(tmp_path: Path, weights: Path):
 
 def test_every_example_is_scored_or_a_failure(tmp_path: Path, shapes: Path, weights: Path):
     manifest = load_manifest(broken_manifest(tmp_path, shapes))
-    options = {"views": 2, "per_example": 3, "shard_size": 2, "precision": "float32", "machine": CPU, "title": "score"}
+    options = {"views": 2, "per_example": 3, "shard_size": 2, "precision": "float32", "runtime": CPU, "title": "score"}
     figures = score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options)
     assert figures == {"scored": 2, "failed": 2, "parts": 2, "precision": "float32"}
     failures = pq.read_table(tmp_path / "s" / "failures").to_pylist()
@@ -201,14 +201,14 @@ def test_every_example_is_scored_or_a_failure(tmp_path: Path, shapes: Path, weig
 
 def test_a_corpus_of_which_nothing_can_be_read_is_an_error(tmp_path: Path, shapes: Path, weights: Path):
     (tmp_path / "none.csv").write_text("path\n/nowhere/a.mp4\n/nowhere/b.mp4\n")
-    options = {"views": 2, "per_example": 3, "shard_size": 1, "precision": "float32", "machine": CPU, "title": "score"}
+    options = {"views": 2, "per_example": 3, "shard_size": 1, "precision": "float32", "runtime": CPU, "title": "score"}
     with pytest.raises(UserError, match="not one of the 2 examples tried"):
         score_stage(tmp_path / "s", weights=weights, manifest=load_manifest(tmp_path / "none.csv"), **options)
 
 
 def test_a_video_that_cannot_be_read_counts_as_wrong(tmp_path: Path, shapes: Path, weights: Path):
     manifest = load_manifest(broken_manifest(tmp_path, shapes))
-    figures = evaluate_stage(weights=weights, manifest=manifest, views=3, machine=CPU, title="evaluate")
+    figures = evaluate_stage(weights=weights, manifest=manifest, views=3, runtime=CPU, title="evaluate")
     ranks = []
     for example, label in ((0, 0), (2, 1)):
         probabilities = reference(weights, manifest.row(example).path, 3)
@@ -235,7 +235,7 @@ def test_a_network_that_gives_nan_is_refused(tmp_path: Path, shapes: Path, weigh
     checkpoint.save_weights(tmp_path / "nan.pt", network, spec, {})
     manifest = load_manifest(shapes / "test.csv")
     with pytest.raises(UserError, match="not finite"):
-        evaluate_stage(weights=tmp_path / "nan.pt", manifest=manifest, views=2, machine=CPU, title="evaluate")
+        evaluate_stage(weights=tmp_path / "nan.pt", manifest=manifest, views=2, runtime=CPU, title="evaluate")
 
 
 def test_mean_class_accuracy_weighs_classes_alike():
@@ -272,8 +272,8 @@ def test_processes_change_nothing_but_what_hangs(weights: Path, shapes: Path, tm
         "title": "test",
     }
     for workers in (0, 2):
-        machine = CPU.model_copy(update={"workers": workers})
-        figures = score_stage(tmp_path / str(workers), machine=machine, **settings)
+        runtime = CPU.model_copy(update={"workers": workers})
+        figures = score_stage(tmp_path / str(workers), runtime=runtime, **settings)
         assert figures == {"scored": 9, "failed": 1, "parts": 3, "precision": "float32"}
     files = sorted(file.relative_to(tmp_path / "0") for file in (tmp_path / "0").rglob("*.parquet"))
     assert len(files) == 6

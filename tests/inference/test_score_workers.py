@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.helpers.videos import paths_of
-from vidsemi.config import Machine
+from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest, load_manifest
 from vidsemi.inference.score import score_stage
 from vidsemi.io.errors import UserError
@@ -26,7 +26,7 @@ def score(folder: Path, weights: Path, manifest: Path | Manifest, **changes: obj
         "per_example": 3,
         "shard_size": SHARD,
         "precision": "float32",
-        "machine": Machine(device="cpu", workers=0),
+        "runtime": Runtime(device="cpu", workers=0),
         "title": "score",
     }
     corpus = load_manifest(manifest) if isinstance(manifest, Path) else manifest

@@ -79,7 +79,7 @@ def test_other_weights_in_the_same_place_are_another_run(
 def test_a_teacher_that_needs_no_training(tiny_config: Callable[..., Path], tmp_path: Path, weights: Path):
     """The fixture's network knows the eight classes of moving_shapes; three seeds share it, its scores and D̂."""
     config = tiny_config()
-    overrides = [f"teacher.init_from={weights}", "teacher.trained=true", "seeds=[0,1]"]
+    overrides = [f"teacher.init_from={weights}", "teacher.frozen=true", "seeds=[0,1]"]
     assert cli.main(["run", "--cfg", str(config), *overrides, "--until", "select"]) == 0
     run = tmp_path / "run"
     assert (run / "teacher/weights/weights.pt").is_file()
@@ -94,7 +94,7 @@ WEAKLY = ["teacher.weakly_pretrained=true", "approaches=[semi_weakly_supervised]
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["teacher.trained=true"], "the key init_from is missing"),
+        (["teacher.frozen=true"], "the key init_from is missing"),
         (["teacher.init_from=nowhere.pth"], "there are no weights at nowhere.pth"),
         (["teacher.init_from={weights}", "teacher.args.width=0.125"], "does not fit r2plus1d_10"),
         (
@@ -102,11 +102,11 @@ WEAKLY = ["teacher.weakly_pretrained=true", "approaches=[semi_weakly_supervised]
             "student small are weakly_pretrained",
         ),
         (["teacher.init_from={weights}", "teacher.weakly_pretrained=true"], "the teacher are weakly_pretrained"),
-        (["teacher.init_from={weights}", "teacher.trained=true", WEAKLY[1]], "by the approach semi_supervised alone"),
+        (["teacher.init_from={weights}", "teacher.frozen=true", WEAKLY[1]], "by the approach semi_supervised alone"),
         (
             [
                 "teacher.init_from={weights}",
-                "teacher.trained=true",
+                "teacher.frozen=true",
                 WEAKLY[0],
                 "approaches=[semi_supervised,semi_weakly_supervised]",
             ],
@@ -153,7 +153,7 @@ def test_weights_that_hashtags_taught_are_used_by_the_weak_approaches_alone(
 ):
     """And a teacher that is the same for all seeds is one row, without a spread."""
     config = str(tiny_config())
-    teacher = [f"teacher.init_from={weights}", "teacher.trained=true", "teacher.weakly_pretrained=true", "seeds=[0,1]"]
+    teacher = [f"teacher.init_from={weights}", "teacher.frozen=true", "teacher.weakly_pretrained=true", "seeds=[0,1]"]
     student = [f"students.0.init_from={weights}", "students.0.weakly_pretrained=true"]
     approaches = "approaches=[supervised,weakly_supervised,semi_weakly_supervised]"
     assert cli.main(["run", "--cfg", config, *teacher, *student, approaches]) == 0
@@ -182,7 +182,7 @@ def test_an_approach_that_is_called_otherwise_leaves_no_second_row(
     tiny_config: Callable[..., Path], tmp_path: Path, weights: Path
 ):
     config = str(tiny_config())
-    command = ["run", "--cfg", config, f"teacher.init_from={weights}", "teacher.trained=true"]
+    command = ["run", "--cfg", config, f"teacher.init_from={weights}", "teacher.frozen=true"]
     assert cli.main([*command, "approaches=[semi_supervised]"]) == 0
     assert cli.main([*command, *WEAKLY, "seeds=[1,0]"]) == 0
     rows = json.loads((tmp_path / "run/results.json").read_text())

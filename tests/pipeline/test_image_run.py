@@ -66,7 +66,7 @@ train:
 score: {{views: 2, shard_size: 4, precision: float32}}
 select: {{per_class: 3, per_example: 2}}
 evaluate: {{crops: 10}}
-machine: {{device: cpu, workers: 0}}
+runtime: {{device: cpu, workers: 0}}
 """,
         encoding="utf-8",
     )

@@ -32,7 +32,7 @@ def test_students_are_tested_before_they_are_fine_tuned_if_asked(load: Callable[
         weights=Path(config.output) / added["weights"],
         manifest=load_manifest(Path(config.data.test.manifest)),
         views=2,
-        machine=config.machine,
+        runtime=config.runtime,
         title="alone",
     )
     assert alone["top1"] == added["top1"]

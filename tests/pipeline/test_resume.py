@@ -91,7 +91,7 @@ def test_stopped_and_gone_on_with(
     if number != signal.SIGKILL:
         assert "this goes on from here" in done.stderr
     assert Checkpoints(tmp_path / "run" / STAGE).files()[0].name == checkpoint_name
-    assert cli.main(train_arguments("machine.workers=2")) == 0
+    assert cli.main(train_arguments("runtime.workers=2")) == 0
     assert weights(tmp_path) == straight
     assert Checkpoints(tmp_path / "run" / STAGE).files() == []
     assert steps_of_log(tmp_path) == [1, 2, 3, 4, 5, 6]
@@ -193,7 +193,7 @@ def test_checkpoints_by_time(
     train_arguments: Callable[..., list[str]], tmp_path: Path, die_in_steps: Callable[..., list[int]]
 ):
     die_in_steps(2)
-    assert cli.main(train_arguments("machine.checkpoint_steps=null", "machine.checkpoint_seconds=0.000001")) == 130
+    assert cli.main(train_arguments("runtime.checkpoint_steps=null", "runtime.checkpoint_seconds=0.000001")) == 130
     assert len(Checkpoints(tmp_path / "run" / STAGE).files()) == 1
 
 

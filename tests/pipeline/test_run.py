@@ -84,7 +84,7 @@ def test_the_machine_is_no_part_of_the_outcome(load: Callable[..., Config]):
     config = load()
     pipeline.run(config)
     before = snapshot(Path(config.output))
-    pipeline.run(load("machine.workers=1", "machine.clips_per_forward=3", "machine.checkpoint_seconds=1"))
+    pipeline.run(load("runtime.workers=1", "runtime.clips_per_forward=3", "runtime.checkpoint_seconds=1"))
     results = str(Path(config.output) / "results.json")
     assert {f: t for f, t in snapshot(Path(config.output)).items() if f != results} == {
         f: t for f, t in before.items() if f != results
@@ -117,7 +117,7 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(
     load: Callable[..., Config], tmp_path: Path, die_in_steps: Callable[..., list[int]]
 ):
     straight = pipeline.run(load(f"output={tmp_path / 'straight'}"))
-    config = load("machine.checkpoint_seconds=0.000001")
+    config = load("runtime.checkpoint_seconds=0.000001")
     die_in_steps(2, 5, 9)
     stops = 0
     while True:

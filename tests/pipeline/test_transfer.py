@@ -85,7 +85,7 @@ def test_of_an_image_the_network_says_what_the_regressor_says(weights: Path, col
         weights=folder / "weights.pt",
         manifest=load_manifest(colors / "test.csv"),
         views=10,
-        machine=config.machine,
+        runtime=config.runtime,
         title="t",
     )
     for key in ("top1", "mean_class_top1", "parameters", "gmacs_per_view", "views", "crops", "gmacs_per_video"):
@@ -222,7 +222,7 @@ def test_full_ft_that_was_killed_ends_like_one_that_was_not(
     weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path, die_in_steps: Callable[..., list[int]]
 ):
     target = shapes_target(shapes, f"protocols: [full_ft], full_ft: {RECIPE}")
-    overrides = ["machine.checkpoint_steps=1"]
+    overrides = ["runtime.checkpoint_steps=1"]
     straight = transfer(
         weights, load_transfer_config(str(config_of(target)), [f"output={tmp_path}/straight", *overrides])
     )

@@ -116,7 +116,7 @@ def test_four_approaches_in_one_run_share_what_they_have_in_common(tiny_config: 
 def test_a_killed_weak_pretraining_ends_with_the_same_weights(
     tiny_config: Callable[..., Path], die_in_steps: Callable[..., list[int]]
 ):
-    overrides = [*WEAK, "approaches=[weakly_supervised]", "machine.checkpoint_seconds=0.000001"]
+    overrides = [*WEAK, "approaches=[weakly_supervised]", "runtime.checkpoint_seconds=0.000001"]
 
     def weights(output: str) -> bytes:
         config = load_config(str(tiny_config()), [*overrides, f"output={output}"])
@@ -150,7 +150,7 @@ def test_w_may_be_a_corpus_of_its_own(tiny_config: Callable[..., Path], shapes: 
     [
         (["data.unlabeled={shapes}/labeled.csv"], "has no column 'hashtags', which the weak pre-training"),
         (["hashtags.synonyms={shapes}/labeled.csv"], "expected a class and a tag"),
-        (["hashtags.resampling=cubic"], "resampling"),
+        (["hashtags.repeat_factor=cubic"], "repeat_factor"),
         (["train.weak_pretrain=null"], "the approach weakly_supervised needs the key train.weak_pretrain"),
         (["data.weak=nowhere.csv"], "there is no manifest nowhere.csv"),
         (

@@ -10,12 +10,12 @@ import pytest
 
 from tests.helpers.result_rows import row
 from vidsemi.cli import main as cli
-from vidsemi.config import Machine
+from vidsemi.config import Runtime
 from vidsemi.report.records import csv_text
 from vidsemi.report.summary import summarize
 from vidsemi.report.write import run_names, write_report
 
-CPU = Machine(device="cpu", clips_per_forward=2)
+CPU = Runtime(device="cpu", clips_per_forward=2)
 
 
 def make_run(folder: Path, rows: list[dict]) -> Path:
@@ -99,7 +99,7 @@ def test_speed_is_measured_for_those_whose_weights_are_there(weights: Path, tmp_
     )
     shutil.copy(weights, folder / "tiny.pt")
     (folder / "broken.pt").write_bytes(b"no checkpoint")
-    written = write_report([folder], folder, machine=CPU)
+    written = write_report([folder], folder, runtime=CPU)
     lines = {line["student"]: line for line in read_csv(folder / "results.csv")}
     assert float(lines["tiny"]["clips_per_second"]) > 0
     assert lines["tiny"]["clips_per_second"] == lines["again"]["clips_per_second"]  # the same network, measured once
@@ -123,7 +123,7 @@ def test_a_report_without_speed_leaves_nothing_of_an_earlier_one(weights: Path, 
     folder = make_run(weights.parent, [row("tiny", "supervised", 0, 50.0, weights=weights.name)])
     before = write_report([folder], folder).table
     content = {name: (folder / name).read_bytes() for name in ("results.md", "results.csv", "report.html")}
-    write_report([folder], folder, machine=CPU)
+    write_report([folder], folder, runtime=CPU)
     assert write_report([folder], folder).table == before
     assert content == {name: (folder / name).read_bytes() for name in content}
     assert not list(folder.glob("accuracy_speed*"))

@@ -85,7 +85,7 @@ def test_a_reader_that_is_killed_is_a_line(
     """Of three; the others are ended with the training."""
     before = multiprocessing.active_children()
     monkeypatch.setattr(TrainClips, "_read", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    assert cli.main(train_arguments("machine.workers=3")) == 2
+    assert cli.main(train_arguments("runtime.workers=3")) == 2
     assert "a process that reads was killed" in capsys.readouterr().err.splitlines()[-1]
     assert multiprocessing.active_children() == before
 
@@ -104,8 +104,11 @@ def test_a_fault_in_a_reader_is_not_taken_for_its_end(
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        (["parts=5"], "batch_size 8 is too few for 5 parts of 2 videos or more"),
-        (["parts=4", "examples=50"], "examples 50 leave a last step of 2, too few for 4 parts of 2 videos or more"),
+        (["micro_batches=5"], "batch_size 8 is too few for 5 parts of 2 videos or more"),
+        (
+            ["micro_batches=4", "examples=50"],
+            "examples 50 leave a last step of 2, too few for 4 parts of 2 videos or more",
+        ),
     ],
 )
 def test_parts_that_cannot_be_are_said_at_once(

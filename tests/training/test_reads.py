@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from tests.helpers.videos import read_barcode, write_video
-from vidsemi.config import Machine, Recipe
+from vidsemi.config import Recipe, Runtime
 from vidsemi.data.datasets import Targets, TrainClips
 from vidsemi.data.manifest import load_manifest
 from vidsemi.data.transforms import InputSpec
@@ -81,7 +81,7 @@ def clips_of(shapes: Path, each: int) -> TrainClips:
     manifest = load_manifest(shapes / "labeled.csv")
     labels = manifest.label_indices(manifest.class_names(), "D")
     targets = Targets.single(labels, 8)
-    return TrainClips(manifest, np.arange(len(manifest)), targets, SPEC, flip=0.5, seed=3, clips_per_video=each)
+    return TrainClips(manifest, np.arange(len(manifest)), targets, SPEC, hflip_prob=0.5, seed=3, clips_per_video=each)
 
 
 def test_several_clips_come_from_one_read(shapes: Path, monkeypatch: pytest.MonkeyPatch):
@@ -104,8 +104,8 @@ def train_three_a_video(shapes: Path, folder: Path, checkpoint_seconds: float = 
     torch.manual_seed(0)
     network = create_model("r2plus1d_10", num_classes=8, frames=4, args={"width": 0.0625})
     recipe = Recipe(examples=48, batch_size=12, learning_rate=0.05, clips_per_video=3)
-    machine = Machine(device="cpu", workers=0, checkpoint_seconds=checkpoint_seconds)
-    figures = loop.train(network, clips_of(shapes, 3), recipe, folder=folder, machine=machine, title="test")
+    runtime = Runtime(device="cpu", workers=0, checkpoint_seconds=checkpoint_seconds)
+    figures = loop.train(network, clips_of(shapes, 3), recipe, folder=folder, runtime=runtime, title="test")
     assert (figures["examples"], figures["steps"]) == (48, 4)
     return network.state_dict()
 

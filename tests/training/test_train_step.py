@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from tests.helpers.reference_training import CLASSES, CPU, SPEC, STEPS, assert_close, by_hand, learnt, make_data, small
-from vidsemi.config import Machine, Recipe
+from vidsemi.config import Recipe, Runtime
 from vidsemi.data.normalize import normalize
 from vidsemi.io.errors import UserError
 from vidsemi.training.train_step import Learner, mixed
@@ -22,7 +22,7 @@ def data() -> list:
 
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_a_step_is_plain_sgd_on_soft_targets(data: list, channels_last: bool):
-    ours, figures, slope = learnt(small(), data, machine=Machine(channels_last=channels_last))
+    ours, figures, slope = learnt(small(), data, runtime=Runtime(channels_last=channels_last))
     plain = by_hand(small(), data)
     assert_close(ours, plain)
     before_last = by_hand(small(), data[:-1])
@@ -103,13 +103,13 @@ def test_long_gradients_are_shortened(data: list):
             parameter.grad *= 0.05 / norm
 
     by_hand(plain, data, after=shorten)
-    ours, _, slope = learnt(small(), data, clip_norm=0.05)
+    ours, _, slope = learnt(small(), data, max_grad_norm=0.05)
     assert_close(ours, plain, rtol=1e-3)
     assert slope.item() > 0.05  # as it was before
 
 
 def test_decay_may_spare_biases_and_norms(data: list):
-    plain, ours = small(), learnt(small(), data, weight_decay=0.5, weight_decay_on="kernels")[0]
+    plain, ours = small(), learnt(small(), data, weight_decay=0.5, no_decay_norm_and_bias=True)[0]
     kernels = [plain[0].weight, plain[5].weight]
 
     def decay() -> None:
@@ -164,7 +164,7 @@ def test_another_number_of_classes_is_said(data: list):
 def test_precise_batch_norm_averages_over_the_network_as_it_is(data: list):
     """Against means and variances of the inputs of batch norm, over all clips at once."""
     recipe = Recipe(examples=24, batch_size=8, learning_rate=0.1)
-    learner = Learner(small(), recipe, SPEC, 1, CPU, Machine())
+    learner = Learner(small(), recipe, SPEC, 1, CPU, Runtime())
     clips = [normalize(torch.from_numpy(own), SPEC) for own, _ in data]
     weights = {name: value.clone() for name, value in learner.network.named_parameters()}
     learner.finish(iter(clips), STEPS)
@@ -177,5 +177,5 @@ def test_precise_batch_norm_averages_over_the_network_as_it_is(data: list):
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on CPUs")
 def test_a_compiled_network_learns_the_same(data: list):
     assert_close(
-        learnt(small(), data, machine=Machine(compile=True))[0], learnt(small(), data)[0], rtol=1e-3, atol=1e-5
+        learnt(small(), data, runtime=Runtime(compile=True))[0], learnt(small(), data)[0], rtol=1e-3, atol=1e-5
     )

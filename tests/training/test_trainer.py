@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from vidsemi.config import Machine, Recipe
+from vidsemi.config import Recipe, Runtime
 from vidsemi.data.batch import collate
 from vidsemi.data.datasets import ExampleOrder, Targets, TrainClips
 from vidsemi.data.manifest import Manifest, load_manifest
@@ -28,14 +28,14 @@ from vidsemi.training.train_step import Learner
 
 SPEC = InputSpec(frames=4, stride=1, resize=(20, 20), crop=16, mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2))
 RECIPE = Recipe(examples=60, batch_size=8, learning_rate=0.05, warmup_examples=16)
-CPU = Machine(device="cpu", workers=0)
+CPU = Runtime(device="cpu", workers=0)
 
 
 @pytest.fixture
 def clips(shapes: Path) -> TrainClips:
     manifest = load_manifest(shapes / "labeled.csv")
     labels = manifest.label_indices(manifest.class_names(), "D")
-    return TrainClips(manifest, np.arange(len(manifest)), Targets.single(labels, 8), SPEC, flip=0.5, seed=3)
+    return TrainClips(manifest, np.arange(len(manifest)), Targets.single(labels, 8), SPEC, hflip_prob=0.5, seed=3)
 
 
 def fresh() -> nn.Module:
@@ -44,11 +44,11 @@ def fresh() -> nn.Module:
 
 
 def run(
-    folder: Path, clips: TrainClips, machine: Machine = CPU, recipe: Recipe = RECIPE, network: nn.Module | None = None
+    folder: Path, clips: TrainClips, runtime: Runtime = CPU, recipe: Recipe = RECIPE, network: nn.Module | None = None
 ) -> tuple[nn.Module, dict]:
     folder.mkdir(exist_ok=True)
     network = network or fresh()
-    return network, loop.train(network, clips, recipe, folder=folder, machine=machine, title="test")
+    return network, loop.train(network, clips, recipe, folder=folder, runtime=runtime, title="test")
 
 
 def equal(a: nn.Module, b: nn.Module) -> bool:
@@ -95,14 +95,14 @@ def test_a_training_with_all_that_there_is_goes_on_exactly(
     tmp_path: Path, clips: TrainClips, die_in_steps: Callable[..., list[int]], stop_at: int
 ):
     """The last step is a ragged one, which alone a training that goes on from the fourth has."""
-    extras = {"ema": 0.9, "mixup": 0.3, "precision": "bfloat16", "precise_batch_norm": 2, "clip_norm": 1.0}
-    recipe = Recipe(examples=36, batch_size=8, parts=2, learning_rate=0.05, label_smoothing=0.1, **extras)
-    machine = CPU.model_copy(update={"checkpoint_steps": 1})
+    extras = {"ema": 0.9, "mixup": 0.3, "precision": "bfloat16", "precise_batch_norm": 2, "max_grad_norm": 1.0}
+    recipe = Recipe(examples=36, batch_size=8, micro_batches=2, learning_rate=0.05, label_smoothing=0.1, **extras)
+    runtime = CPU.model_copy(update={"checkpoint_steps": 1})
     straight, _ = run(tmp_path / "a", clips, recipe=recipe)
     die_in_steps(stop_at)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "b", clips, machine, recipe)
-    assert equal(straight, run(tmp_path / "b", clips, machine, recipe)[0])
+        run(tmp_path / "b", clips, runtime, recipe)
+    assert equal(straight, run(tmp_path / "b", clips, runtime, recipe)[0])
     plain = recipe.model_copy(update={"precise_batch_norm": 0})
     assert not equal(straight, run(tmp_path / "c", clips, recipe=plain)[0])  # it has an effect
 
@@ -120,7 +120,7 @@ def test_what_is_resumed_has_to_match(tmp_path: Path, clips: TrainClips):
 
 
 def test_the_number_of_workers_changes_nothing(tmp_path: Path, clips: TrainClips):
-    networks = [run(tmp_path / str(n), clips, Machine(device="cpu", workers=n))[0] for n in (0, 1, 3)]
+    networks = [run(tmp_path / str(n), clips, Runtime(device="cpu", workers=n))[0] for n in (0, 1, 3)]
     assert equal(networks[0], networks[1])
     assert equal(networks[0], networks[2])
     assert not equal(networks[0], fresh())
@@ -136,7 +136,7 @@ def test_the_log_is_json_lines(tmp_path: Path, clips: TrainClips):
 
 def test_it_learns(tmp_path: Path, clips: TrainClips):
     torch.manual_seed(0)
-    few = TrainClips(clips.manifest, clips.examples[:4], clips.targets, SPEC, flip=0.0, seed=0)
+    few = TrainClips(clips.manifest, clips.examples[:4], clips.targets, SPEC, hflip_prob=0.0, seed=0)
     _, figures = run(tmp_path / "a", few, recipe=RECIPE.model_copy(update={"examples": 800}))
     assert figures["loss"] < 0.5  # chance is log 8 = 2.08
 
@@ -156,7 +156,13 @@ def test_a_loss_that_is_not_finite_stops_before_it_is_saved(tmp_path: Path, clip
 
 def test_schedules_by_hand():
     steps = Recipe(
-        examples=1400, batch_size=1, learning_rate=0.6, warmup_examples=100, warmup_from=0.1, drops=13, drop_factor=0.5
+        examples=1400,
+        batch_size=1,
+        learning_rate=0.6,
+        warmup_examples=100,
+        warmup_start_lr=0.1,
+        lr_steps=13,
+        lr_gamma=0.5,
     )
     assert learning_rate(steps, 0) == pytest.approx(0.1)
     assert learning_rate(steps, 50) == pytest.approx(0.35)
@@ -197,7 +203,7 @@ def test_the_loss_is_the_cross_entropy_of_soft_targets(tmp_path: Path, clips: Tr
 
     network = Fixed()
     pairs = Targets(np.arange(0, 2 * len(clips) + 1, 2), np.tile([1, 6], len(clips)), 8)
-    soft = TrainClips(clips.manifest, clips.examples, pairs, SPEC, flip=0.0, seed=0)
+    soft = TrainClips(clips.manifest, clips.examples, pairs, SPEC, hflip_prob=0.0, seed=0)
     batch = collate([soft[(0, 0, 0)], soft[(0, 1, 0)]])
     learner = Learner(network, RECIPE, SPEC, 1, torch.device("cpu"), CPU)
     value = learner.step([batch], [0], 2, 0.0)[0].item()
@@ -219,23 +225,23 @@ def corpus(tmp_path: Path, shapes: Path, good: list[bool]) -> Manifest:
 def test_a_file_that_does_not_decode_is_replaced_by_the_next_and_counted(tmp_path: Path, shapes: Path):
     manifest = corpus(tmp_path, shapes, [True, False, False, True])
     targets = Targets.single(np.array([0, 1, 2, 3]), 8)
-    clips = TrainClips(manifest, np.arange(4), targets, SPEC, flip=0.0, seed=0)
+    clips = TrainClips(manifest, np.arange(4), targets, SPEC, hflip_prob=0.0, seed=0)
     item = clips[(0, 1, 0)]
     assert item.example_id == 3
     assert item.unreadable == [1, 2]
     assert item.target.argmax() == 3  # the label goes with the file
     assert torch.equal(item.frames, clips[(0, 3, 0)].frames)
-    _, figures = run(tmp_path / "a", clips, Machine(device="cpu", workers=2))
+    _, figures = run(tmp_path / "a", clips, Runtime(device="cpu", workers=2))
     assert figures["unreadable"] == [1, 2]
     assert figures["examples"] == 60
 
 
 def test_a_corpus_of_broken_files_stops_the_training_in_a_line(tmp_path: Path, shapes: Path):
     manifest = corpus(tmp_path, shapes, [False] * 5)
-    clips = TrainClips(manifest, np.arange(5), Targets.single(np.zeros(5, int), 8), SPEC, flip=0.0, seed=0)
+    clips = TrainClips(manifest, np.arange(5), Targets.single(np.zeros(5, int), 8), SPEC, hflip_prob=0.0, seed=0)
     for workers in (0, 2):
         with pytest.raises(UserError, match=r"cannot be read; the last is .*broken"):
-            run(tmp_path / "a", clips, Machine(device="cpu", workers=workers))
+            run(tmp_path / "a", clips, Runtime(device="cpu", workers=workers))
 
 
 def test_augmentation_depends_on_seed_pass_and_example_only(clips: TrainClips):
@@ -244,7 +250,7 @@ def test_augmentation_depends_on_seed_pass_and_example_only(clips: TrainClips):
     assert once.windows == again.windows
     assert not all(torch.equal(once.frames, item.frames) for item in later)
     assert not all(once.windows == item.windows for item in later)
-    reordered = TrainClips(clips.manifest, clips.examples[::-1], clips.targets, SPEC, flip=0.5, seed=3)
+    reordered = TrainClips(clips.manifest, clips.examples[::-1], clips.targets, SPEC, hflip_prob=0.5, seed=3)
     last = len(clips) - 1
     assert torch.equal(reordered[(2, last - 5, 0)].frames, once.frames)
     assert reordered[(2, last - 5, 0)].windows == once.windows

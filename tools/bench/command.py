@@ -12,11 +12,16 @@ from vidsemi.io.errors import UserError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a benchmark; returns the exit status."""
+    return run_command(build_parser().parse_args(arguments))
+
+
+def build_parser() -> Parser:
+    """The options of every benchmark."""
     parser = Parser(prog="bench.py", description="Time vidsemi beside its peers and limits.")
     subjects = parser.add_subparsers(dest="subject", metavar="SUBJECT", required=True)
     for name, (about, add_arguments) in BENCHMARKS.items():
         add_arguments(add_command(subjects, name, bench, about))
-    return run_command(parser.parse_args(arguments))
+    return parser
 
 
 def bench(options: argparse.Namespace) -> Answer:

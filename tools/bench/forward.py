@@ -41,14 +41,14 @@ def bench_forward(
     """
     import torch
 
-    from vidsemi.config import Machine
+    from vidsemi.config import Runtime
     from vidsemi.models.flops import measure_cost
     from vidsemi.runtime.device import clips_per_forward, pick_device
 
     names = chosen(list(CONTENDERS), only)
-    machine = Machine(device=device, clips_per_forward=clips)
-    where = pick_device(machine)
-    many = clips_per_forward(machine, where)
+    runtime = Runtime(device=device, clips_per_forward=clips)
+    where = pick_device(runtime)
+    many = clips_per_forward(runtime, where)
     gmacs = {
         network: measure_cost(build(frames), frames=frames, size=size).gmacs_per_view
         for network, build in NETWORKS.items()

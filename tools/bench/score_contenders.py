@@ -31,7 +31,7 @@ Run = Callable[[], int]  # does it all; returns the number of clips that went th
 
 def vidsemi(weights: Path, files: list[str], precision: str) -> Run:
     """`vidsemi score`, from the manifest to the parts."""
-    from vidsemi.config import Machine
+    from vidsemi.config import Runtime
     from vidsemi.data.manifest import load_manifest, write_manifest
     from vidsemi.inference.score import score_stage
 
@@ -48,7 +48,7 @@ def vidsemi(weights: Path, files: list[str], precision: str) -> Run:
             per_example=10,
             shard_size=1000,
             precision=precision,  # type: ignore[arg-type]
-            machine=Machine(),
+            runtime=Runtime(),
             title=precision,
         )
         return figures["scored"] * VIEWS
@@ -75,14 +75,14 @@ def decode_alone(weights: Path, files: list[str]) -> Run:
 
 def network_alone(weights: Path, files: list[str], precision: str) -> Run:
     """The other limit: the same network on clips that are in memory."""
-    from vidsemi.config import Machine
+    from vidsemi.config import Runtime
     from vidsemi.inference.model import Inference
     from vidsemi.runtime.device import clips_per_forward, pick_device
 
     network, spec = _load(weights)
-    device = pick_device(Machine())
+    device = pick_device(Runtime())
     infer = Inference(network, spec.input, device, precision)  # type: ignore[arg-type]
-    most = clips_per_forward(Machine(), device)
+    most = clips_per_forward(Runtime(), device)
     shape = (most, spec.input.frames, 3, spec.input.crop, spec.input.crop)
     clips = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     passes = max(len(files) * VIEWS // most, 1)
@@ -179,11 +179,11 @@ def _mean_by_video(network: torch.nn.Module, spec: NetworkSpec, batches: Iterato
     """What a user of a peer writes: softmax of each clip, mean over those of a video."""
     import torch
 
-    from vidsemi.config import Machine
+    from vidsemi.config import Runtime
     from vidsemi.data.normalize import normalize
     from vidsemi.runtime.device import pick_device
 
-    device = pick_device(Machine())
+    device = pick_device(Runtime())
     network.to(device).eval()
     sums: dict[int, Any] = {}
     clips = 0

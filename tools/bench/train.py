@@ -8,7 +8,7 @@ import torch
 
 from tools.bench.measure import chosen, failure, median, paths_of, rounded, run_in_turn, versions
 from tools.bench.train_contenders import CLASSES, Setting
-from vidsemi.config import Machine
+from vidsemi.config import Runtime
 from vidsemi.models.flops import measure_cost
 from vidsemi.runtime.cores import processor, usable_cores
 from vidsemi.runtime.device import pick_device
@@ -86,7 +86,7 @@ def bench_train(
     Returns:
         A JSON object: the setting, the machine, and two tables, `memory` and `files`, of medians, a row a contender.
     """
-    where = pick_device(Machine(device=device))
+    where = pick_device(Runtime(device=device))
     treatments = treatments_on(where.type)
     names = chosen([*treatments, *READERS], only)
     batch = batch or (8 if where.type == "cpu" else 24)

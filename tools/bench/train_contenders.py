@@ -22,7 +22,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from tools.bench.memory import PeakMemory
-from vidsemi.config import Input, Log, Machine, Recipe
+from vidsemi.config import Input, Log, Recipe, Runtime
 from vidsemi.data.datasets import Targets, TrainItem
 from vidsemi.data.normalize import normalize
 from vidsemi.data.transforms import InputSpec, Size, Window
@@ -75,7 +75,7 @@ class Setting:
             examples=clips,
             batch_size=self.batch,
             learning_rate=LEARNING_RATE,
-            drops=0,
+            lr_steps=0,
             momentum=MOMENTUM,
             weight_decay=WEIGHT_DECAY,
             precision=precision,
@@ -221,17 +221,17 @@ def plain(setting: Setting, precision: Precision, clock: Clock, keep_memory: boo
     return network
 
 
-def vidsemi(setting: Setting, precision: Precision, clock: Clock, **machine: bool) -> nn.Module:
+def vidsemi(setting: Setting, precision: Precision, clock: Clock, **runtime: bool) -> nn.Module:
     """The training loop of every stage, handed uint8 clips as its readers hand them over."""
     network = setting.network()
     clips = MemoryClips(setting.spec((setting.size, setting.size)), setting.batch, clock)
     with suppress(Enough):
-        learn(network, clips, setting.recipe(precision, clips=NO_END * setting.batch), setting.device, 0, **machine)
+        learn(network, clips, setting.recipe(precision, clips=NO_END * setting.batch), setting.device, 0, **runtime)
     return network
 
 
 def learn(
-    network: nn.Module, clips: Any, recipe: Recipe, device: str, workers: int | None = None, **machine: bool
+    network: nn.Module, clips: Any, recipe: Recipe, device: str, workers: int | None = None, **runtime: bool
 ) -> int:
     """`train`, without the checkpoints that a longer training makes now and then; returns the number of clips."""
     with tempfile.TemporaryDirectory() as folder:
@@ -240,7 +240,7 @@ def learn(
             clips,
             recipe,
             folder=Path(folder),
-            machine=Machine(device=device, workers=workers, checkpoint_seconds=1e9, **machine),
+            runtime=Runtime(device=device, workers=workers, checkpoint_seconds=1e9, **runtime),
             title="bench train",
             log=Log(tensorboard=False),
         )

@@ -19,7 +19,7 @@ import torch
 
 from tools.bench.memory import PeakMemory
 from tools.bench.train_contenders import CLASSES, MemoryClips, Setting, learn, plain_loop
-from vidsemi.config import Input, Machine
+from vidsemi.config import Input, Runtime
 from vidsemi.data.batch import collate
 from vidsemi.data.datasets import ExampleOrder, PartOrder, Targets, TrainClips
 from vidsemi.data.loader import Feed, make_loader
@@ -44,7 +44,7 @@ def train_clips(setting: Setting, files: list[str], each: int) -> TrainClips:
         manifest = load_manifest(Path(folder, "m.parquet"))
     targets = Targets.single(np.arange(len(files)) % CLASSES, CLASSES)
     examples = np.arange(len(files))
-    return TrainClips(manifest, examples, targets, spec_of(setting), flip=0.5, seed=0, clips_per_video=each)
+    return TrainClips(manifest, examples, targets, spec_of(setting), hflip_prob=0.5, seed=0, clips_per_video=each)
 
 
 def vidsemi(setting: Setting, each: int, files: list[str], clips: int) -> int:
@@ -59,7 +59,7 @@ def reading_alone(setting: Setting, each: int, files: list[str], clips: int) -> 
     batches = PartOrder(order, step=setting.batch // each, parts=1, own=range(1))
     pin_memory = torch.device(setting.device).type == "cuda"
     dataset = train_clips(setting, files, each)
-    with Feed(make_loader(dataset, batches, Machine(), pin_memory=pin_memory, collate=collate)) as feed:
+    with Feed(make_loader(dataset, batches, Runtime(), pin_memory=pin_memory, collate=collate)) as feed:
         return sum(map(len, feed.take(len(batches))))
 
 

@@ -8,9 +8,9 @@ from vidsemi.cli.options import Answer, check_limits
 
 def _machine(options: argparse.Namespace) -> Any:
     check_limits(options)
-    from vidsemi.config import Machine
+    from vidsemi.config import Runtime
 
-    return Machine(
+    return Runtime(
         device=options.device,
         workers=options.workers,
         seconds_per_file=options.seconds_per_file,
@@ -20,7 +20,7 @@ def _machine(options: argparse.Namespace) -> Any:
 
 def score(options: argparse.Namespace) -> Answer:
     """Score a corpus."""
-    machine = _machine(options)
+    runtime = _machine(options)
     from vidsemi.data.manifest import load_manifest
     from vidsemi.inference.score import score_stage
 
@@ -34,7 +34,7 @@ def score(options: argparse.Namespace) -> Answer:
         per_example=options.per_example,
         shard_size=options.shard_size,
         precision=options.precision,
-        machine=machine,
+        runtime=runtime,
         title="score",
     )
     text = f"{options.output}: {figures['scored']} of {len(corpus)} examples scored, {figures['failed']} cannot be read"
@@ -43,7 +43,7 @@ def score(options: argparse.Namespace) -> Answer:
 
 def predict(options: argparse.Namespace) -> Answer:
     """The best classes of files."""
-    machine = _machine(options)
+    runtime = _machine(options)
     from vidsemi.inference.predict import predict_stage
     from vidsemi.io.tables import aligned
 
@@ -53,7 +53,7 @@ def predict(options: argparse.Namespace) -> Answer:
         views=options.views,
         crops=options.crops,
         top=options.top,
-        machine=machine,
+        runtime=runtime,
     )
     table: list[tuple[str, ...]] = []
     for found in predictions:
@@ -73,7 +73,7 @@ def evaluate(options: argparse.Namespace) -> Answer | None:
 
     with process_group():
         with first_before_others():
-            machine = _machine(options)
+            runtime = _machine(options)
             from vidsemi.data.manifest import load_manifest
             from vidsemi.io.files import keep_inputs, prepare_target
 
@@ -88,7 +88,7 @@ def evaluate(options: argparse.Namespace) -> Answer | None:
             manifest=corpus,
             views=options.views,
             crops=options.crops,
-            machine=machine,
+            runtime=runtime,
             title="evaluate",
             by_class=options.by_class,
         )

@@ -82,15 +82,15 @@ def report(options: argparse.Namespace) -> Answer:
     if len({run.resolve() for run in options.runs}) < len(options.runs):
         raise UserError("a run is named twice; its seeds would count twice")
     check_limits(options)
-    from vidsemi.config import Machine
+    from vidsemi.config import Runtime
     from vidsemi.pipeline.results import read_results
     from vidsemi.report.write import write_report
 
     output = options.output or options.runs[0]
-    machine = None
+    runtime = None
     if options.speed:
-        machine = Machine(device=options.device, clips_per_forward=options.clips_per_forward)
-    written = write_report(options.runs, output, machine=machine, paper=options.paper)
+        runtime = Runtime(device=options.device, clips_per_forward=options.clips_per_forward)
+    written = write_report(options.runs, output, runtime=runtime, paper=options.paper)
     rows = [{"run": str(run), **row} for run in options.runs for row in read_results(run)]
     document = {"output": str(output), "results": rows, **written.document}
     return document, f"{written.table}\n{output / 'report.html'}"

@@ -6,7 +6,7 @@ from vidsemi.config.hashtags import Hashtags
 from vidsemi.config.input import Input, OwnInput
 from vidsemi.config.log import Log
 from vidsemi.config.model import TAUGHT, Approach, Network, Student, Teacher
-from vidsemi.config.run import Config, Evaluate, Machine, Score, Select
+from vidsemi.config.run import Config, Evaluate, Runtime, Score, Select
 from vidsemi.config.training import Recipe, Train
 from vidsemi.config.transfer import FcOnly, Protocol, Split, Target
 from vidsemi.config.transfer_run import TransferConfig
@@ -21,11 +21,11 @@ __all__ = [
     "Hashtags",
     "Input",
     "Log",
-    "Machine",
     "Network",
     "OwnInput",
     "Protocol",
     "Recipe",
+    "Runtime",
     "Score",
     "Section",
     "Select",

@@ -18,7 +18,7 @@ class Hashtags(Section):
     `data.dataset`, where there is one."""
     min_examples: PositiveInt = 50
     """Labels that fewer examples of W carry are dropped."""
-    resampling: Literal["natural", "square_root", "uniform"] = "square_root"
+    repeat_factor: Literal["natural", "square_root", "uniform"] = "square_root"
     """How often examples of rare tags are repeated: not at all, by the square root of how much rarer a tag is than the
     most frequent one, or as much as it is rarer."""
 

@@ -39,10 +39,10 @@ class Input(Section):
     """Height and width that frames are scaled to, or the length of the shorter side."""
     crop: PositiveInt = 112
     """Side of the square cut from them: the centre at test, anywhere in training."""
-    crop_area: Shares | None = None
+    random_resized_crop_scale: Shares | None = None
     """Instead of that square, train on rectangles of 3:4 to 4:3 that cover from the first to the second share of the
     frame, such as [0.08, 1], scaled to `crop` × `crop`; of images, before they are scaled to anything else."""
-    flip: Fraction = 0.5
+    hflip_prob: Fraction = 0.5
     """Probability of a horizontal flip in training; 0 where left and right are different classes."""
     mean: Triple = (0.43216, 0.394666, 0.37645)
     """Mean of red, green and blue after division by 255; subtracted."""

@@ -45,7 +45,7 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
 def load_transfer_config(name: str, overrides: Sequence[str] = ()) -> TransferConfig:
     """Read and check the config of a transfer; arguments and errors as those of `load_config`.
 
-    Of a run's config the targets are taken, how clips are cut and flipped, `machine`, `log` and the first seed; the
+    Of a run's config the targets are taken, how clips are cut and flipped, `runtime`, `log` and the first seed; the
     output is the folder `transfer` in the run's.
     """
     file, values = _read(name, overrides)
@@ -53,8 +53,8 @@ def load_transfer_config(name: str, overrides: Sequence[str] = ()) -> TransferCo
         return _checked(TransferConfig, values, file)
     own: dict[str, Any] = {key: values.pop(key) for key in ("student", "approach", "seed") if key in values}
     run = _checked(Config, values, file)
-    taken: dict[str, Any] = {"transfer": run.transfer, "machine": run.machine, "log": run.log}
-    taken |= {"flip": run.input.flip, "crop_area": run.input.crop_area}
+    taken: dict[str, Any] = {"transfer": run.transfer, "runtime": run.runtime, "log": run.log}
+    taken |= {"hflip_prob": run.input.hflip_prob, "random_resized_crop_scale": run.input.random_resized_crop_scale}
     values = {"output": str(Path(run.output) / "transfer"), "seed": run.seeds[0], **taken, **own}
     return _checked(TransferConfig, values, file)
 

@@ -62,15 +62,15 @@ class Teacher(Network):
 
     train: Recipe | None = None
     """How it is trained on D alone, for `semi_supervised`; default: `train.supervised`."""
-    trained: bool = False
+    frozen: bool = False
     """Whether `init_from` is the teacher already, and is not trained any more. Its classes have to be those of D in
     alphabetical order."""
 
     @model_validator(mode="after")
     def _is_there(self) -> "Teacher":
-        if self.trained and not self.init_from:
-            raise ValueError("trained means that init_from holds the teacher: the key init_from is missing")
-        if self.trained and self.train:
+        if self.frozen and not self.init_from:
+            raise ValueError("frozen needs init_from: the weights of the trained teacher")
+        if self.frozen and self.train:
             raise ValueError("a teacher that is trained already takes no recipe `train`")
         return self
 

@@ -58,7 +58,7 @@ class Evaluate(Section):
     """Of each clip, or image: its centre; or its corners and centre, and their mirror images."""
 
 
-class Machine(Section):
+class Runtime(Section):
     """What the run uses of the machine. Nothing here changes results but by rounding (see docs/results.md)."""
 
     device: str = "auto"
@@ -109,8 +109,8 @@ class Config(Section):
     """Section Evaluate."""
     transfer: tuple[Target, ...] = ()
     """Section Target: datasets that every student is transferred to in the end."""
-    machine: Machine = Machine()
-    """Section Machine."""
+    runtime: Runtime = Runtime()
+    """Section Runtime."""
     log: Log = Log()
     """Section Log."""
 
@@ -196,7 +196,7 @@ class Config(Section):
                 "semi_weakly_supervised, is not among the approaches"
             )
         wanted = "semi_weakly_supervised" if teacher.weakly_pretrained else "semi_supervised"
-        if teacher.trained and self.taught_by != (wanted,):
+        if teacher.frozen and self.taught_by != (wanted,):
             raise ValueError(
                 f"a teacher that is trained already and {'' if teacher.weakly_pretrained else 'not '}weakly_pretrained "
                 f"teaches by the approach {wanted} alone, not by {' and '.join(self.taught_by)}"

@@ -14,23 +14,23 @@ class Recipe(Section):
     """Length: examples processed in all, as the paper counts."""
     batch_size: PositiveInt
     """Examples a step, of all processes together."""
-    parts: PositiveInt | None = None
-    """Parts that a step's batch is cut into; batch norm sees one at a time, as on so many GPUs (the paper: 64 parts of
-    24). Each process takes its share of them, one after another. Default: one a process."""
+    micro_batches: PositiveInt | None = None
+    """Gradient accumulation: micro-batches that a step's batch is split into. Batch norm sees one at a time, as on so
+    many GPUs (the paper: 64 of 24). Each process takes its share of them, one after another. Default: one a process."""
     learning_rate: PositiveFloat
-    """Highest rate, for this batch size, or the one that `learning_rate_for` says."""
-    learning_rate_for: PositiveInt | None = None
+    """Highest rate, for this batch size, or the one that `base_batch_size` says."""
+    base_batch_size: PositiveInt | None = None
     """Batch size that `learning_rate` is meant for; it grows with `batch_size` in proportion (0.1 for 256 is 0.6 for
     1,536)."""
     warmup_examples: int = Field(0, ge=0)
     """Examples over which the rate grows linearly to `learning_rate`."""
-    warmup_from: NonNegativeFloat = 0.0
+    warmup_start_lr: NonNegativeFloat = 0.0
     """Rate at the very beginning of the warm-up, whatever the batch size."""
     schedule: Literal["steps", "cosine"] = "steps"
-    """After the warm-up: `drops` equal steps down, or half a cosine to 0."""
-    drops: int = Field(3, ge=0)
+    """After the warm-up: `lr_steps` equal steps down, or half a cosine to 0."""
+    lr_steps: int = Field(3, ge=0)
     """Times the rate drops, at equal distances over the whole length (for `steps`)."""
-    drop_factor: Fraction = 0.1
+    lr_gamma: Fraction = 0.1
     """What it is multiplied with at each drop."""
     momentum: Fraction = 0.9
     """Of SGD."""
@@ -38,9 +38,9 @@ class Recipe(Section):
     """Nesterov's momentum."""
     weight_decay: NonNegativeFloat = 1e-4
     """Of SGD."""
-    weight_decay_on: Literal["all", "kernels"] = "all"
-    """kernels spares biases and the parameters of normalisation."""
-    clip_norm: PositiveFloat | None = None
+    no_decay_norm_and_bias: bool = False
+    """No weight decay on biases and normalisation parameters."""
+    max_grad_norm: PositiveFloat | None = None
     """Longest gradient; longer ones are shortened to it."""
     label_smoothing: Fraction = 0.0
     """Share of a target that is spread over all classes."""
@@ -61,27 +61,30 @@ class Recipe(Section):
     @property
     def peak_rate(self) -> float:
         """The highest rate, for the batch size that there is."""
-        return self.learning_rate * self.batch_size / (self.learning_rate_for or self.batch_size)
+        return self.learning_rate * self.batch_size / (self.base_batch_size or self.batch_size)
 
-    def parts_for(self, processes: int) -> int:
-        """How many parts a step has where so many processes take part.
+    def micro_batches_for(self, processes: int) -> int:
+        """Micro-batches of a step on so many processes.
 
         Raises:
-            ValueError: they cannot be dealt out, or have too little for batch norm.
+            ValueError: the processes do not divide them, or one of them is too small for batch norm.
         """
-        parts = self.parts or processes
-        if parts % processes:
-            raise ValueError(f"parts {parts} cannot be dealt out to {processes} processes")
+        count = self.micro_batches or processes
+        if count % processes:
+            raise ValueError(f"micro_batches {count} is not a multiple of the {processes} processes")
         last = self.examples % self.batch_size or self.batch_size
-        least = 1 if self.sync_batch_norm and processes > 1 else 2  # videos; batch norm cannot take one value alone
-        if parts > 1 and self.batch_size < least * parts * self.clips_per_video:
-            raise ValueError(f"batch_size {self.batch_size} is too few for {parts} parts of {least} videos or more")
-        if parts > 1 and last < least * parts * self.clips_per_video:
+        least = 1 if self.sync_batch_norm and processes > 1 else 2  # videos; batch norm cannot normalise a single value
+        needed = least * count * self.clips_per_video
+        if count > 1 and self.batch_size < needed:
             raise ValueError(
-                f"examples {self.examples} leave a last step of {last}, too few for {parts} parts of {least} videos "
-                "or more"
+                f"batch_size {self.batch_size} is too small for {count} micro-batches of at least {least} videos"
             )
-        return parts
+        if count > 1 and last < needed:
+            raise ValueError(
+                f"examples {self.examples} leave a last step of {last}, too few for {count} micro-batches of at least "
+                f"{least} videos"
+            )
+        return count
 
     @model_validator(mode="after")
     def _steps_are_whole(self) -> "Recipe":
@@ -93,7 +96,7 @@ class Recipe(Section):
                 f"examples {self.examples} leave a last step of one example at batch_size {self.batch_size}, "
                 "which batch normalisation cannot take: add or drop one"
             )
-        self.parts_for(self.parts or 1)
+        self.micro_batches_for(self.micro_batches or 1)
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum")
         return self

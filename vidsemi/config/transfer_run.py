@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from vidsemi.config.base import Fraction, Section
 from vidsemi.config.input import Shares
 from vidsemi.config.log import Log
-from vidsemi.config.run import Machine
+from vidsemi.config.run import Runtime
 from vidsemi.config.transfer import Target, check_targets
 
 
@@ -24,12 +24,12 @@ class TransferConfig(Section):
     """How it was trained, for the results: supervised, weakly_supervised, semi_supervised, semi_weakly_supervised."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Of the new head, the order, the augmentation and what is held out; and in the results."""
-    crop_area: Shares | None = None
+    random_resized_crop_scale: Shares | None = None
     """Shares of a frame that a training crop covers, as in Input; default: squares of the network's crop."""
-    flip: Fraction = 0.5
+    hflip_prob: Fraction = 0.5
     """Probability of a horizontal flip in training; 0 where left and right are different classes."""
-    machine: Machine = Machine()
-    """Section Machine."""
+    runtime: Runtime = Runtime()
+    """Section Runtime."""
     log: Log = Log()
     """Section Log."""
 

@@ -79,8 +79,8 @@ class TrainClips(Dataset):
         examples: (N,) int64 example ids, the ones to train on.
         targets: their N targets.
         spec: what the network takes.
-        flip: probability of a horizontal flip.
-        crop_area: smallest and largest share of a frame that a clip shows; None for a square of the spec's crop.
+        hflip_prob: probability of a horizontal flip.
+        random_resized_crop_scale: smallest and largest share of a frame in a clip; None: a square crop.
         seed: of all randomness.
         clips_per_video: clips drawn from a video at a time, in one pass over it.
     """
@@ -92,13 +92,13 @@ class TrainClips(Dataset):
         targets: Targets,
         spec: InputSpec,
         *,
-        flip: float,
+        hflip_prob: float,
         seed: int,
-        crop_area: tuple[float, float] | None = None,
+        random_resized_crop_scale: tuple[float, float] | None = None,
         clips_per_video: int = 1,
     ):
         self.manifest, self.examples, self.targets = manifest, examples, targets
-        self.spec, self.flip, self.crop_area = spec, flip, crop_area
+        self.spec, self.hflip_prob, self.random_resized_crop_scale = spec, hflip_prob, random_resized_crop_scale
         self.seed, self.clips_per_video = seed, clips_per_video
 
     def __len__(self) -> int:
@@ -128,17 +128,17 @@ class TrainClips(Dataset):
 
         row = self.manifest.row(example_id)
         rng = np.random.default_rng((*key, 2 * copy + 1))
-        if self.crop_area is not None:
+        if self.random_resized_crop_scale is not None:
             frames = self._cut(row, choose, rng)
         else:
             frames = read_frames(row, choose, size=spec.resize, exact=False, decoder=spec.decoder)
         height, width = frames.shape[-2:]
-        windows = [random_window(height, width, spec.crop, self.flip, rng) for _ in range(self.clips_per_video)]
+        windows = [random_window(height, width, spec.crop, self.hflip_prob, rng) for _ in range(self.clips_per_video)]
         return torch.from_numpy(frames).view(self.clips_per_video, spec.frames, *frames.shape[1:]), windows
 
     def _cut(self, row: Row, choose: ChooseFrames, rng: np.random.Generator) -> np.ndarray:
         """A box of its own from each clip, (clips × T, 3, crop, crop); from all the pixels of an image."""
-        spec, many, area = self.spec, self.clips_per_video, self.crop_area
+        spec, many, area = self.spec, self.clips_per_video, self.random_resized_crop_scale
         assert area is not None
         if is_image(row):
             clips = [read_whole_image(row)] * many

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from vidsemi.config import Machine
+from vidsemi.config import Runtime
 from vidsemi.data.batch import Batch
 from vidsemi.data.datasets import MAX_SUBSTITUTES
 from vidsemi.data.worker_pool import NICENESS
@@ -26,10 +26,10 @@ ENDED = re.compile(r"DataLoader worker \(pid|Pin memory thread exited|shared mem
 
 
 def make_loader(
-    dataset: Dataset, batches: Sampler, machine: Machine, *, pin_memory: bool, collate: Callable[[Any], Any]
+    dataset: Dataset, batches: Sampler, runtime: Runtime, *, pin_memory: bool, collate: Callable[[Any], Any]
 ) -> DataLoader:
     """A DataLoader over a sampler's lists of keys, in their order."""
-    workers = worker_count(machine)
+    workers = worker_count(runtime)
     return DataLoader(
         dataset,
         batch_sampler=batches,
@@ -116,7 +116,7 @@ class Feed:
                     raise
                 raise UserError(
                     "training stopped: a process that reads was killed, or has too little memory or shared memory "
-                    "(/dev/shm); lower machine.workers; the same command goes on from the last checkpoint"
+                    "(/dev/shm); lower runtime.workers; the same command goes on from the last checkpoint"
                 ) from None
             self.waited += time.monotonic() - before
             if batch.error is not None:

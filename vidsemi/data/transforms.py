@@ -128,8 +128,8 @@ class Window:
     mirrored: bool
 
 
-def random_window(height: int, width: int, crop: int, flip: float, rng: np.random.Generator) -> Window:
-    """A square of `crop` pixels anywhere in frames of a size, mirrored with probability `flip`."""
+def random_window(height: int, width: int, crop: int, hflip_prob: float, rng: np.random.Generator) -> Window:
+    """A square of `crop` pixels anywhere in frames of a size, mirrored with probability `hflip_prob`."""
     top = int(rng.integers(height - crop + 1))
     left = int(rng.integers(width - crop + 1))
-    return Window(height, width, top, left, bool(rng.random() < flip))
+    return Window(height, width, top, left, bool(rng.random() < hflip_prob))

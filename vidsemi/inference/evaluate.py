@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from vidsemi.config import Machine
+from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest
 from vidsemi.inference.accuracy import Accuracy, accuracy, ranks_of_labels
 from vidsemi.inference.class_accuracy import accuracy_by_class, write_class_accuracy
@@ -29,7 +29,7 @@ def evaluate_stage(
     manifest: Manifest,
     views: int,
     crops: int = 1,
-    machine: Machine,
+    runtime: Runtime,
     title: str,
     by_class: Path | None = None,
     labeled: Manifest | None = None,
@@ -41,7 +41,7 @@ def evaluate_stage(
         manifest: labelled examples; their labels must be among the network's classes.
         views: clips a video; an image has one.
         crops: of each clip: 1, the centre, or 10.
-        machine: what to run on.
+        runtime: what to run on.
         title: for the progress bar.
         by_class: gets the accuracy of each class, as `write_class_accuracy` writes it.
         labeled: D, whose examples of each class stand in that file.
@@ -55,7 +55,7 @@ def evaluate_stage(
         labels = manifest.label_indices(spec.classes, str(weights))
     own = processes()
     share = range(own.rank, len(manifest), own.size)
-    results = score_rows(network, spec.input, share, manifest.row, views=views, crops=crops, machine=machine)
+    results = score_rows(network, spec.input, share, manifest.row, views=views, crops=crops, runtime=runtime)
     most = 0
     with closing(results) as scores, progress_bar(len(share), "example", title) as bar:
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vidsemi.config import Machine
+from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest, Row
 from vidsemi.data.run_datasets import Corpora
 from vidsemi.data.views import ViewReader
@@ -59,7 +59,7 @@ def distinct_rows(manifests: Sequence[Manifest]) -> tuple[list[Row], list[np.nda
 
 
 def features_stage(
-    folder: Path, *, weights: Path, manifests: Sequence[Manifest], views: int, machine: Machine, title: str
+    folder: Path, *, weights: Path, manifests: Sequence[Manifest], views: int, runtime: Runtime, title: str
 ) -> dict[str, Any]:
     """Extract features in float32; of several processes each makes its share of the parts.
 
@@ -70,7 +70,7 @@ def features_stage(
         weights: of the network.
         manifests: of the examples; one that stands in several is read once.
         views: clips a video; an image has one view.
-        machine: what to run on.
+        runtime: what to run on.
         title: for the progress bar.
 
     Returns:
@@ -90,14 +90,14 @@ def features_stage(
     gather(None)  # all have looked before anyone writes
     mine = [range(part * PART, min((part + 1) * PART, len(rows))) for part in todo[own.rank :: own.size]]
     if mine:
-        reader, device = ViewReader(spec.input, views), pick_device(machine)
-        most = clips_per_forward(machine, device)
+        reader, device = ViewReader(spec.input, views), pick_device(runtime)
+        most = clips_per_forward(runtime, device)
         results = score_videos(
             Inference(network, spec.input, device, softmax=False),
             mine,
             rows.__getitem__,
             reader,
-            reading=reading_in_processes(reader, machine, most, rows[mine[0][0]]),
+            reading=reading_in_processes(reader, runtime, most, rows[mine[0][0]]),
             clips_per_forward=most,
         )
         with closing(results), progress_bar(sum(map(len, mine)), "example", title) as bar:

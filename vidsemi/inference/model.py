@@ -87,7 +87,7 @@ class Inference:
         except torch.OutOfMemoryError:
             raise UserError(
                 f"{len(batch)} clips at once are too many for the memory of {self.device}; "
-                "lower --clips-per-forward (in a config machine.clips_per_forward)"
+                "lower --clips-per-forward (in a config runtime.clips_per_forward)"
             ) from None
         return outputs.float().softmax(dim=1) if self._softmax else outputs.float()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vidsemi.config import Machine
+from vidsemi.config import Runtime
 from vidsemi.data.formats.readers import media_files
 from vidsemi.data.manifest import Row
 from vidsemi.inference.score_views import VideoScore, score_rows
@@ -48,7 +48,7 @@ class Prediction:
 
 
 def predict_stage(
-    *, weights: Path, paths: list[str], views: int, crops: int = 1, top: int, machine: Machine
+    *, weights: Path, paths: list[str], views: int, crops: int = 1, top: int, runtime: Runtime
 ) -> list[Prediction]:
     """Predict the classes of files.
 
@@ -58,7 +58,7 @@ def predict_stage(
         views: clips a video; an image has one.
         crops: of each clip: 1, the centre, or 10.
         top: classes wanted of each.
-        machine: what to run on.
+        runtime: what to run on.
 
     Returns:
         One a file, in the order of the paths; those of a folder in alphabetical order.
@@ -68,9 +68,9 @@ def predict_stage(
     """
     network, spec = checkpoint.load_weights(weights)
     rows = [Row(number, file) for number, file in enumerate(_files(paths))]
-    machine = machine.model_copy(update={"workers": min(worker_count(machine), len(rows))})
+    runtime = runtime.model_copy(update={"workers": min(worker_count(runtime), len(rows))})
     results = score_rows(
-        network, spec.input, range(len(rows)), rows.__getitem__, views=views, crops=crops, machine=machine
+        network, spec.input, range(len(rows)), rows.__getitem__, views=views, crops=crops, runtime=runtime
     )
     found = []
     with closing(results) as scores, progress_bar(len(rows), "file", "predict", delay=2) as bar:

@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 from typing import Any, Literal
 
-from vidsemi.config import Machine
+from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.shards import cut_into_shards
 from vidsemi.data.views import ViewReader
@@ -35,7 +35,7 @@ def score_stage(
     per_example: int,
     shard_size: int,
     precision: Literal["auto", "float32", "bfloat16"],
-    machine: Machine,
+    runtime: Runtime,
     title: str,
 ) -> dict[str, Any]:
     """Score every example of a manifest into `folder` (contract 4.3), together with whoever else does the same.
@@ -49,7 +49,7 @@ def score_stage(
         per_example: classes stored an example, P; all of them where the network has fewer.
         shard_size: examples a part; of tars, as many whole ones as fit.
         precision: of the network; auto takes what the directory was begun with, else the fastest of the device.
-        machine: what to run on.
+        runtime: what to run on.
         title: for the progress bar.
 
     Returns:
@@ -60,7 +60,7 @@ def score_stage(
     """
     network, spec = checkpoint.load_weights(weights)
     reader = ViewReader(spec.input, views, crops=crops)
-    device = pick_device(machine)
+    device = pick_device(runtime)
     shards = cut_into_shards(manifest, shard_size)
     info = ScoresInfo(
         manifest=manifest.fingerprint,
@@ -81,8 +81,8 @@ def score_stage(
     )
     info = agree_on_plan(folder, info, any_precision=precision == "auto")
     infer = Inference(network, spec.input, device, "bfloat16" if info.precision == "bfloat16" else "float32")
-    with Claims(folder / "claims", 2 * machine.seconds_per_file + 600) as claims:
-        ScoreWorker(folder, manifest, shards, info, infer, reader, machine, claims, title).work()
+    with Claims(folder / "claims", 2 * runtime.seconds_per_file + 600) as claims:
+        ScoreWorker(folder, manifest, shards, info, infer, reader, runtime, claims, title).work()
     failed = count_failures(folder)
     if failed and processes().first:
         logger.warning(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from vidsemi.config import Machine
+from vidsemi.config import Runtime
 from vidsemi.data.manifest import Row
 from vidsemi.data.transforms import InputSpec
 from vidsemi.data.views import ViewReader, ViewRequest
@@ -57,22 +57,22 @@ class Clock:
         return self.waited / max(time.monotonic() - self.began, 1e-9)
 
 
-def reading_in_processes(reader: ViewReader, machine: Machine, most: int, sample: Row) -> Reading:
+def reading_in_processes(reader: ViewReader, runtime: Runtime, most: int, sample: Row) -> Reading:
     """Decoding in worker processes, ahead of the network by four files a worker, or two passes of it.
 
     Args:
         reader: how views are read.
-        machine: what to run on.
+        runtime: what to run on.
         most: clips in a pass.
         sample: an example like most others, by which it is known how many make a pass.
     """
-    workers = worker_count(machine)
+    workers = worker_count(runtime)
     videos = -(-most // min(next(reader.requests(sample)).of, reader.most))
     return partial(
         read_all,
         reader,
         workers=workers,
-        seconds=machine.seconds_per_file,
+        seconds=runtime.seconds_per_file,
         ahead=max(AHEAD * workers, 2 * videos),
     )
 
@@ -141,7 +141,7 @@ def score_rows(
     *,
     views: int,
     crops: int = 1,
-    machine: Machine,
+    runtime: Runtime,
 ) -> Generator[VideoScore, None, None]:
     """Score examples in float32, in their order, for evaluation and prediction.
 
@@ -152,13 +152,13 @@ def score_rows(
         row: what it takes to read one.
         views: clips a video; an image has one.
         crops: of each clip: 1, the centre, or 10.
-        machine: what to run on.
+        runtime: what to run on.
     """
     if not examples:
         return
-    reader, device = ViewReader(spec, views, crops=crops), pick_device(machine)
-    most = clips_per_forward(machine, device)
-    reading = reading_in_processes(reader, machine, most, row(examples[0]))
+    reader, device = ViewReader(spec, views, crops=crops), pick_device(runtime)
+    most = clips_per_forward(runtime, device)
+    reading = reading_in_processes(reader, runtime, most, row(examples[0]))
     infer = Inference(network, spec, device)
     yield from score_videos(infer, [examples], row, reader, reading=reading, clips_per_forward=most)
 

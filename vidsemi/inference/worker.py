@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidsemi.config import Machine
+from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.views import ViewReader, ViewRequest
 from vidsemi.data.worker_pool import read_all
@@ -43,13 +43,13 @@ class ScoreWorker:
         info: ScoresInfo,
         infer: Inference,
         reader: ViewReader,
-        machine: Machine,
+        runtime: Runtime,
         claims: Claims,
         title: str,
     ):
         self._folder, self._manifest, self._shards, self._info = folder, manifest, shards, info
-        self._infer, self._reader, self._machine, self._claims = infer, reader, machine, claims
-        self._clips_per_forward = clips_per_forward(machine, infer.device)
+        self._infer, self._reader, self._machine, self._claims = infer, reader, runtime, claims
+        self._clips_per_forward = clips_per_forward(runtime, infer.device)
         self._clock = Clock()
         self._read = self._failed = 0
         self._waits, self._reason = False, ""

@@ -105,7 +105,7 @@ class Planner:
                     self.learnt.append(
                         Learnt(student.name, approach, seed, folder, student, config.input, weights, last)
                     )
-        steps_of = Transfers(Path(config.output), self.targets, config.machine, config.log, self._add)
+        steps_of = Transfers(Path(config.output), self.targets, config.runtime, config.log, self._add)
         transfers = [transfer for learnt in self.learnt for transfer in steps_of.plan(learnt)]
         return Plan(self.corpora, self.stages, self.evaluations, transfers, self.targets)
 
@@ -137,13 +137,13 @@ class Planner:
         assert teacher is not None
         name = TEACHERS[approach]
         folder = f"seed{seed}/{name}"
-        if teacher.trained:
+        if teacher.frozen:
             trained = self._add(self.steps.adopt("teacher/weights"))
         elif approach == "semi_supervised":
             trained = self._learn_labels(folder, "teacher", teacher, teacher.train or config.train.supervised, seed)
         else:
             trained = self._learn_hashtags(folder, ("teacher", "teacher"), teacher, seed)
-        if not teacher.trained or seed == config.seeds[0]:  # one that is the same for all seeds has no spread
+        if not teacher.frozen or seed == config.seeds[0]:  # one that is the same for all seeds has no spread
             self._evaluate(folder, trained, "teacher", name, seed)
         scored = self._add(self.steps.score(f"{folder}/score", trained))
         return self._add(self.steps.select(f"{folder}/select", scored, seed))

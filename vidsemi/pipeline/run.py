@@ -70,7 +70,7 @@ def preflight(config: Config) -> Plan:
     from vidsemi.runtime.device import pick_device
 
     found = _look_at_networks(config, corpora)
-    pick_device(config.machine)
+    pick_device(config.runtime)
     above = _nearest(Path(config.output))
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise UserError(f"output: {config.output} cannot be made or written to, because of {above}")
@@ -144,7 +144,7 @@ def _look_at_networks(config: Config, corpora: Corpora) -> dict[str, dict[str, A
 
     found: dict[str, dict[str, Any]] = {}
     for network in [*config.students, *([config.teacher] if config.taught_by and config.teacher else [])]:
-        ready = network is config.teacher and config.teacher.trained
+        ready = network is config.teacher and config.teacher.frozen
         if network_key(network) in found and not ready:
             continue
         spec = (ready_spec if ready else network_spec)(network, config.input, corpora.classes)
@@ -166,7 +166,7 @@ def _look_at_recipe(stage: Stage) -> None:
     recipe = stage.settings.get("recipe")
     try:
         if recipe:
-            Recipe(**recipe).parts_for(started_processes())
+            Recipe(**recipe).micro_batches_for(started_processes())
     except ValueError as error:
         raise UserError(f"{stage.name}: {error}") from None
 

@@ -93,7 +93,7 @@ class Steps:
         """
         config, corpora = self.config, self.corpora
         on_hashtags = learnt_from is not None and learnt_from.kind == "hashtags"
-        resampling = config.hashtags.resampling
+        resampling = config.hashtags.repeat_factor
 
         def run(folder: Path) -> dict[str, Any]:
             from vidsemi.training.train import hashtag_lesson, labeled_lesson, selected_lesson, train_stage
@@ -111,7 +111,7 @@ class Steps:
                 input=config.input,
                 recipe=recipe,
                 seed=seed,
-                machine=config.machine,
+                runtime=config.runtime,
                 log=config.log,
                 title=name,
                 init_from=str(self.output / begin.name / WEIGHTS) if isinstance(begin, Stage) else begin,
@@ -157,7 +157,7 @@ class Steps:
 
             weights = self.output / trained.name / WEIGHTS
             return score_stage(
-                folder, weights=weights, manifest=unlabeled, machine=config.machine, title=name, **settings
+                folder, weights=weights, manifest=unlabeled, runtime=config.runtime, title=name, **settings
             )
 
         return Stage(
@@ -196,7 +196,7 @@ class Steps:
                 manifest=manifest,
                 views=config.evaluate.views,
                 crops=config.evaluate.crops,
-                machine=config.machine,
+                runtime=config.runtime,
                 title=name,
                 by_class=folder / CLASSES,
                 labeled=self.corpora.labeled,
@@ -210,7 +210,9 @@ class Steps:
         takes = self.config.input
         settings: dict[str, Any] = {
             "network": network.model_dump(include={"model", "frames", "args"}),
-            "input": takes.model_dump(mode="json", exclude=set() if takes.crop_area else {"crop_area"}),  # as `_crops`
+            "input": takes.model_dump(
+                mode="json", exclude=set() if takes.random_resized_crop_scale else {"random_resized_crop_scale"}
+            ),  # as `_crops`
         }
         if own := network.input.model_dump(mode="json", exclude_none=True):
             settings["own_input"] = own

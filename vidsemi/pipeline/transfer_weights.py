@@ -79,7 +79,7 @@ def _plan(weights: Path, config: TransferConfig) -> tuple[list[LoadedTarget], li
     from vidsemi.models.checkpoint import load, spec_of
     from vidsemi.runtime.device import pick_device
 
-    pick_device(config.machine)
+    pick_device(config.runtime)
     spec = spec_of(load(weights), str(weights))
     if any("fc_only" in target.protocols for target in config.transfer):
         check_features(spec)
@@ -92,7 +92,11 @@ def _plan(weights: Path, config: TransferConfig) -> tuple[list[LoadedTarget], li
         seed=config.seed,
         folder=f"seed{config.seed}/{student}/{config.approach}",
         network=network,
-        input=Input(flip=config.flip, crop_area=config.crop_area, decoder=spec.input.decoder),
+        input=Input(
+            hflip_prob=config.hflip_prob,
+            random_resized_crop_scale=config.random_resized_crop_scale,
+            decoder=spec.input.decoder,
+        ),
         weights=str(weights.resolve()),
         identity={"weights": fingerprint_file(weights)},
     )
@@ -103,11 +107,11 @@ def _plan(weights: Path, config: TransferConfig) -> tuple[list[LoadedTarget], li
         return stage
 
     output = Path(config.output)
-    transfers = Transfers(output, targets, config.machine, config.log, add).plan(learnt)
+    transfers = Transfers(output, targets, config.runtime, config.log, add).plan(learnt)
     for stage in stages:
         if not is_done(output, stage) and (recipe := stage.settings.get("recipe")):
             try:
-                Recipe(**recipe).parts_for(started_processes())
+                Recipe(**recipe).micro_batches_for(started_processes())
             except ValueError as error:
                 raise UserError(f"{stage.name}: {error}") from None
     return targets, stages, transfers

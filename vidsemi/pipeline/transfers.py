@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vidsemi.config import Input, Log, Machine, Network
+from vidsemi.config import Input, Log, Network, Runtime
 from vidsemi.config.transfer import Protocol
 from vidsemi.pipeline.results import is_transfer
 from vidsemi.pipeline.stage import Stage, figures_of
@@ -78,7 +78,7 @@ class Transfers:
     Args:
         output: directory of the run.
         targets: to transfer to.
-        machine: what to run on.
+        runtime: what to run on.
         log: what trainings are logged to.
         add: puts a stage into the plan; returns it, or the one that does the same already.
     """
@@ -87,11 +87,11 @@ class Transfers:
         self,
         output: Path,
         targets: Sequence[LoadedTarget],
-        machine: Machine,
+        runtime: Runtime,
         log: Log,
         add: Callable[[Stage], Stage],
     ):
-        self.output, self.targets, self.machine, self.log, self.add = output, targets, machine, log, add
+        self.output, self.targets, self.runtime, self.log, self.add = output, targets, runtime, log, add
 
     def plan(self, learnt: Learnt) -> list[Transfer]:
         """All that happens to one network: every target by each of its protocols."""
@@ -121,7 +121,7 @@ class Transfers:
                 input=learnt.input,
                 recipe=recipe,
                 seed=learnt.seed,
-                machine=self.machine,
+                runtime=self.runtime,
                 log=self.log,
                 title=f"{folder}/train",
                 init_from=str(self.output / learnt.weights),
@@ -131,8 +131,8 @@ class Transfers:
             **learnt.identity,
             "labeled": identity["train"],
             "recipe": recipe.model_dump(),
-            "flip": learnt.input.flip,
-            "crop_area": learnt.input.crop_area,
+            "hflip_prob": learnt.input.hflip_prob,
+            "random_resized_crop_scale": learnt.input.random_resized_crop_scale,
             "seed": learnt.seed,
         }
         trained = self.add(
@@ -146,7 +146,7 @@ class Transfers:
                 weights=self.output / trained.name / WEIGHTS,
                 manifest=split.test,
                 views=target.views,
-                machine=self.machine,
+                runtime=self.runtime,
                 title=f"{folder}/evaluate",
             )
 
@@ -166,7 +166,7 @@ class Transfers:
                 weights=weights,
                 manifests=manifests_of(loaded.splits),
                 views=target.views,
-                machine=self.machine,
+                runtime=self.runtime,
                 title=name,
             )
 

@@ -12,7 +12,7 @@ from vidsemi.runtime.cores import processor, usable_cores
 if TYPE_CHECKING:
     import torch
 
-    from vidsemi.config import Machine
+    from vidsemi.config import Runtime
     from vidsemi.models.checkpoint import NetworkSpec
 
 
@@ -59,12 +59,12 @@ class Speeds:
     missing: list[str]
 
 
-def measure_speeds(lines: Sequence[Line], machine: "Machine") -> tuple[list[Line], Speeds]:
+def measure_speeds(lines: Sequence[Line], runtime: "Runtime") -> tuple[list[Line], Speeds]:
     """Measure each network once, however many lines it stands behind.
 
     Args:
         lines: of students and teachers.
-        machine: what to run on.
+        runtime: what to run on.
 
     Returns:
         The lines with their `clips_per_second`, and what to say of it.
@@ -75,8 +75,8 @@ def measure_speeds(lines: Sequence[Line], machine: "Machine") -> tuple[list[Line
     from vidsemi.inference.model import fastest_precision
     from vidsemi.runtime.device import clips_per_forward, pick_device
 
-    device = pick_device(machine)
-    clips = clips_per_forward(machine, device)
+    device = pick_device(runtime)
+    clips = clips_per_forward(runtime, device)
     known: dict[str, float] = {}
     measured, missing = [], []
     with progress_bar(len(lines), "row", "measure speed") as bar:

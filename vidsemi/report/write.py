@@ -25,7 +25,9 @@ from vidsemi.report.table import markdown, notes
 from vidsemi.report.transfer import transfer_csv, transfer_lines, transfer_markdown, transfer_notes, transfer_records
 
 if TYPE_CHECKING:
-    from vidsemi.config import Machine
+    from vidsemi.config import Runtime
+
+    pass
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,14 @@ class Written:
 
 
 def write_report(
-    runs: Sequence[Path], output: Path, *, machine: "Machine | None" = None, paper: bool = False
+    runs: Sequence[Path], output: Path, *, runtime: "Runtime | None" = None, paper: bool = False
 ) -> Written:
     """Write a report into a directory.
 
     Args:
         runs: run directories, none twice; with more than one, students carry the name of their run.
         output: where the files go.
-        machine: measure how fast the networks are on it; nothing is measured without.
+        runtime: measure how fast the networks are on it; nothing is measured without.
         paper: put the rows of the paper's Table 7 beside the runs', and of Table 8 beside their transfers.
 
     Raises:
@@ -58,7 +60,7 @@ def write_report(
     named = dict(zip(run_names(runs), runs, strict=True))
     lines = _lines(named)
     prepare_target(output / "results.md")
-    lines, speeds = measure_speeds(lines, machine) if machine else (lines, None)
+    lines, speeds = measure_speeds(lines, runtime) if runtime else (lines, None)
     lines = mark_fronts([*lines, *(paper_lines() if paper else [])])
     measured, transfers = speeds is not None, transfer_lines(named, paper=paper)
     duplicates = duplicate_notes(named)

@@ -5,7 +5,7 @@ import ctypes
 import torch
 from torch import nn
 
-from vidsemi.config import Machine
+from vidsemi.config import Runtime
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.cores import usable_cores
 from vidsemi.runtime.launch import local_rank, processes_here
@@ -32,9 +32,9 @@ def put_channels_last(network: nn.Module) -> None:
             layer.to(memory_format=torch.channels_last_3d if isinstance(layer, nn.Conv3d) else torch.channels_last)
 
 
-def pick_device(machine: Machine) -> torch.device:
+def pick_device(runtime: Runtime) -> torch.device:
     """The device to run on; `auto` is a GPU where there is one, and each worker's own where there are several."""
-    name = machine.device
+    name = runtime.device
     if name == "auto":
         name = f"cuda:{local_rank() % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
     try:
@@ -43,21 +43,21 @@ def pick_device(machine: Machine) -> torch.device:
             raise RuntimeError("it computes nothing")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"machine.device: '{name}' cannot be used here: {str(error).splitlines()[0]}") from None
+        raise UserError(f"runtime.device: '{name}' cannot be used here: {str(error).splitlines()[0]}") from None
     return device
 
 
-def clips_per_forward(machine: Machine, device: torch.device) -> int:
+def clips_per_forward(runtime: Runtime, device: torch.device) -> int:
     """Clips in a pass of scoring and evaluation.
 
     Few on a CPU, whose caches they should fit: in float32 an R(2+1)D-10 of 8 base planes scored 471 clips/s ten at a
     time, 276 with 64; an R(2+1)D-18 10.2 and 8.8.
     """
-    return machine.clips_per_forward or (10 if device.type == "cpu" else 64)
+    return runtime.clips_per_forward or (10 if device.type == "cpu" else 64)
 
 
-def worker_count(machine: Machine) -> int:
+def worker_count(runtime: Runtime) -> int:
     """Processes that decode: one a core, the cores shared out among the workers that torchrun starts."""
-    if machine.workers is not None:
-        return machine.workers
+    if runtime.workers is not None:
+        return runtime.workers
     return max(usable_cores() // processes_here(), 1)

@@ -132,7 +132,7 @@ class Meter:
             raise NotFiniteError(
                 f"training stopped: loss {loss}, gradient norm {slope} in step {step.number}, after {step.begin} "
                 f"examples, at a learning rate of {step.rate:g} (example ids {ids}); lower the learning rate or set "
-                "clip_norm, in another output or after deleting this stage's folder, whose last checkpoint is from "
+                "max_grad_norm, in another output or after deleting this stage's folder, whose last checkpoint is from "
                 "before it",
                 step,
             )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vidsemi.config import Input, Log, Machine, Network, Recipe
+from vidsemi.config import Input, Log, Network, Recipe, Runtime
 from vidsemi.data.datasets import Targets, TrainClips
 from vidsemi.data.hashtags.match import read_carried
 from vidsemi.data.manifest import Manifest
@@ -104,7 +104,7 @@ def train_stage(
     input: Input,
     recipe: Recipe,
     seed: int,
-    machine: Machine,
+    runtime: Runtime,
     log: Log,
     title: str,
     init_from: str | None = None,
@@ -118,7 +118,7 @@ def train_stage(
         input: what networks take in.
         recipe: how to train.
         seed: of the fresh weights, the order and the augmentation.
-        machine: what to run on.
+        runtime: what to run on.
         log: what is logged beside train.jsonl.
         title: for the progress bar.
         init_from: weights to begin with instead of fresh ones.
@@ -143,12 +143,12 @@ def train_stage(
         lesson.examples,
         lesson.targets,
         spec.input,
-        flip=input.flip,
-        crop_area=input.crop_area,
+        hflip_prob=input.hflip_prob,
+        random_resized_crop_scale=input.random_resized_crop_scale,
         seed=seed,
         clips_per_video=recipe.clips_per_video,
     )
-    figures = train(model, clips, recipe, folder=folder, machine=machine, title=title, copies=lesson.copies, log=log)
+    figures = train(model, clips, recipe, folder=folder, runtime=runtime, title=title, copies=lesson.copies, log=log)
     if weak or lesson.hashtags:
         provenance["hashtags"] = True
     provenance |= {"manifest": lesson.manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed}

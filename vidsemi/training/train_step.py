@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vidsemi.config import Machine, Recipe
+from vidsemi.config import Recipe, Runtime
 from vidsemi.data.batch import Batch
 from vidsemi.data.transforms import InputSpec
 from vidsemi.inference.model import fastest_precision
@@ -34,14 +34,14 @@ class Learner:
         spec: what it takes in.
         parts: of a step's batch.
         device: to run on.
-        machine: how to run.
+        runtime: how to run.
     """
 
     def __init__(
-        self, network: nn.Module, recipe: Recipe, spec: InputSpec, parts: int, device: torch.device, machine: Machine
+        self, network: nn.Module, recipe: Recipe, spec: InputSpec, parts: int, device: torch.device, runtime: Runtime
     ):
-        self.recipe, self.spec, self.parts, self.device, self._machine = recipe, spec, parts, device, machine
-        last = machine.channels_last if machine.channels_last is not None else device.type == "cpu"
+        self.recipe, self.spec, self.parts, self.device, self._machine = recipe, spec, parts, device, runtime
+        last = runtime.channels_last if runtime.channels_last is not None else device.type == "cpu"
         self.layout = torch.channels_last_3d if last else torch.preserve_format
         if device.type == "cpu":
             keep_freed_memory()
@@ -90,8 +90,8 @@ class Learner:
             figures = self._statistics.end_step(self.parts, figures)
         slopes = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
         slope = torch.nn.utils.get_total_norm(slopes)
-        if self.recipe.clip_norm is not None:
-            torch.nn.utils.clip_grads_with_norm_(self.network.parameters(), self.recipe.clip_norm, slope)
+        if self.recipe.max_grad_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.network.parameters(), self.recipe.max_grad_norm, slope)
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
@@ -189,7 +189,7 @@ def mixed(clips: torch.Tensor, targets: torch.Tensor, alpha: float) -> tuple[tor
 def _groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     """The parameters with the weight decay of each."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if recipe.weight_decay_on == "all":
+    if not recipe.no_decay_norm_and_bias:
         return [{"params": parameters, "weight_decay": recipe.weight_decay}]
     kernels = [parameter for parameter in parameters if parameter.ndim > 1]
     others = [parameter for parameter in parameters if parameter.ndim <= 1]  # biases, scales of normalisation

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from vidsemi.config import Log, Machine, Recipe
+from vidsemi.config import Log, Recipe, Runtime
 from vidsemi.data.batch import collate
 from vidsemi.data.datasets import ExampleOrder, PartOrder, TrainClips, part_start
 from vidsemi.data.loader import Feed, make_loader
@@ -38,7 +38,7 @@ def train(
     recipe: Recipe,
     *,
     folder: Path,
-    machine: Machine,
+    runtime: Runtime,
     title: str,
     copies: np.ndarray | None = None,
     log: Log | None = None,
@@ -54,7 +54,7 @@ def train(
         clips: what to train it on.
         recipe: how.
         folder: for checkpoints and the log.
-        machine: what to run on.
+        runtime: what to run on.
         title: for the progress bar.
         copies: (N,) int64, how many times each of the clips' examples stands in a pass; once if None.
         log: what is logged beside train.jsonl.
@@ -67,7 +67,7 @@ def train(
         UserError: the loss is not finite, memory or disk are too small, labels are not those of the network, or the
             corpus cannot be read.
     """
-    group, device, each = processes(), pick_device(machine), clips.clips_per_video
+    group, device, each = processes(), pick_device(runtime), clips.clips_per_video
     _check_labels(clips, title)
     checkpoints = Checkpoints(folder)
     newest, state = (checkpoints.newest() if group.first else None) or (None, {})
@@ -77,7 +77,7 @@ def train(
         state = checkpoint.load(newest)
     parts = _parts(recipe, state, group, folder)
     own = range(parts // group.size * group.rank, parts // group.size * (group.rank + 1))
-    learner = Learner(network, recipe, clips.spec, parts, device, machine)
+    learner = Learner(network, recipe, clips.spec, parts, device, runtime)
     done, unreadable, losses = _take_over(learner, state, newest)
     del state
     copies = np.ones(len(clips), np.int64) if copies is None else copies
@@ -86,7 +86,7 @@ def train(
         """The parts of the steps from one number of clips to another."""
         order = ExampleOrder(copies, seed=clips.seed, start=start // each, stop=stop // each)
         batches = PartOrder(order, step=recipe.batch_size // each, parts=parts, own=own)
-        return Feed(make_loader(clips, batches, machine, pin_memory=device.type == "cuda", collate=collate))
+        return Feed(make_loader(clips, batches, runtime, pin_memory=device.type == "cuda", collate=collate))
 
     def save() -> Path | None:
         """A checkpoint of where the training is, by the first process; all take part."""
@@ -119,8 +119,8 @@ def train(
             bar.set_postfix_str(f"loss {meter.loss:.3f}, lr {rate:.2g}, waits for data {share:.0%}", refresh=False)
             if done // every > (done - size) // every or done == recipe.examples:
                 tell("step", examples=done, step=number, learning_rate=rate, **meter.window(feed.waited))
-            due = group.first and time.monotonic() - last_save > machine.checkpoint_seconds
-            steps = machine.checkpoint_steps
+            due = group.first and time.monotonic() - last_save > runtime.checkpoint_seconds
+            steps = runtime.checkpoint_steps
             if any_of(due or stop.caught is not None) or (steps and number % steps == 0):
                 if file := save():
                     tell("checkpoint", examples=done, file=file.name)
@@ -159,7 +159,7 @@ def _parts(recipe: Recipe, state: dict[str, Any], group: Processes, folder: Path
             f"{begun}, which {group.size} does not; or delete that folder to begin it anew"
         )
     try:
-        return begun or recipe.parts_for(group.size)
+        return begun or recipe.micro_batches_for(group.size)
     except ValueError as error:
         raise UserError(f"{folder}: {error}") from None
 
