@@ -47,7 +47,8 @@ def run_command(options: argparse.Namespace) -> int:
         with _terminated_by_signal():
             answer = options.command(options)
     except UserError as error:
-        print(f"vidsemi: error: {' '.join(str(error).split())}", file=sys.stderr)
+        code = f" [{error.code}]" if error.code else ""
+        print(f"vidsemi: error: {' '.join(str(error).split())}{code}", file=sys.stderr)
         return 2
     except OSError as error:  # a full disk, a folder that cannot be written to, a file where a folder should be
         why = error.strerror or " ".join(map(str, error.args))

@@ -1,8 +1,22 @@
-"""The errors that the doors (cli.py) turn into an exit status."""
+"""The errors that the command line turns into exit status 2."""
 
 
 class UserError(Exception):
-    """The user's input is wrong: exit status 2 and this message, one line that says what, where, and what to do."""
+    """The user's input is wrong: the command line prints the message as one line and exits with status 2.
+
+    Args:
+        code: stable name, `subject.problem`, such as `config.unknown_key`; the message's wording may change.
+        message: what is wrong, where, and what to do.
+    """
+
+    def __init__(self, code: str, message: str | None = None):
+        # a single argument is a message without a code: until every call names one
+        super().__init__(*([code] if message is None else [code, message]))  # `args`, so that it survives pickling
+        self.code = "" if message is None else code
+        self.message = code if message is None else message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class DecodeError(Exception):
