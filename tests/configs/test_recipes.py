@@ -10,7 +10,7 @@ from vidsemi.cli import main as cli
 from vidsemi.config import Config, Data
 from vidsemi.config.load import load_config, load_transfer_config
 from vidsemi.data.hashtags.vocabulary import label_space
-from vidsemi.data.run_datasets import load_corpora
+from vidsemi.data.run_datasets import load_datasets
 from vidsemi.models.build import check_network, network_spec
 from vidsemi.pipeline.plan import Plan, Planner
 from vidsemi.pipeline.steps import network_key
@@ -93,7 +93,7 @@ def plans_of(names: list[str], shapes: Path) -> list[Plan]:
         config = load_config(str(CONFIGS / name))
         assert (config.select.per_class, config.select.per_example, config.evaluate.views) == (4000, 4, 10)
         sources = {key: f"{shapes}/{key}.csv" for key in ("labeled", "unlabeled", "test")}
-        corpora = load_corpora(Data(**sources, weak=sources["unlabeled"]))
+        corpora = load_datasets(Data(**sources, weak=sources["unlabeled"]))
         found = {
             network_key(network): {"init_from": network.init_from}
             for network in networks_of(config)

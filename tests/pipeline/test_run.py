@@ -208,7 +208,7 @@ def test_missing_data_names_the_page_that_helps(load: Callable[..., Config]):
 
 def test_missing_files_are_found_before_hours_are_spent(load: Callable[..., Config], tmp_path: Path):
     (tmp_path / "u.csv").write_text("path\nnot/there.mp4\nnor/there.mp4\n")
-    with pytest.raises(UserError, match=r"none of 2 files of .*u\.csv.*not/there\.mp4"):
+    with pytest.raises(UserError, match=r"none of the 2 files .*u\.csv.*not/there\.mp4"):
         pipeline.run(load(f"data.unlabeled={tmp_path / 'u.csv'}"))
 
 

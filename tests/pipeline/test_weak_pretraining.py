@@ -12,7 +12,7 @@ from vidsemi.config.load import load_config
 from vidsemi.data.hashtags.match import hashtags_stage, read_carried
 from vidsemi.data.hashtags.vocabulary import label_space, read_label_space
 from vidsemi.data.manifest import load_manifest
-from vidsemi.data.run_datasets import Corpora
+from vidsemi.data.run_datasets import Datasets
 from vidsemi.io.errors import UserError
 from vidsemi.models import checkpoint
 from vidsemi.pipeline import run as pipeline
@@ -58,7 +58,7 @@ def test_the_stage_finds_who_carries_which_label(weak: Path, tmp_path: Path, cap
     with pytest.raises(UserError, match="1 labels have hashtags on at least 4 examples"):
         hashtags_stage(tmp_path, min_examples=4, **options)
 
-    lesson = hashtag_lesson(Corpora(manifest, manifest, None, [], manifest), tmp_path, "uniform", seed=0)
+    lesson = hashtag_lesson(Datasets(manifest, manifest, None, [], manifest), tmp_path, "uniform", seed=0)
     assert lesson.examples.tolist() == [0, 1, 2, 3, 4]
     assert [lesson.targets.dense(i).tolist() for i in (0, 2, 3)] == [[0, 1], [0.5, 0.5], [1, 0]]  # 1/k on each of k
     assert lesson.copies is not None

@@ -45,7 +45,7 @@ def bench(options: argparse.Namespace) -> Answer:
 def _videos(options: argparse.Namespace) -> list[Path]:
     """The files that are given, or else those that moving_shapes makes."""
     from tools.bench.decode import made_files
-    from vidsemi.pipeline.run import dataset_folder
+    from vidsemi.io.files import dataset_folder
 
     return options.files or made_files(dataset_folder("moving_shapes") / "prepare.py", options.data)
 

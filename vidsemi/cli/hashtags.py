@@ -53,7 +53,7 @@ def _classes(source: str) -> tuple[list[str], Path | None]:
         return load_manifest(file).class_names(), None
     if file.exists() or file.name != source:
         return read_class_names(file), None
-    from vidsemi.pipeline.run import dataset_folder
+    from vidsemi.io.files import dataset_folder
 
     try:
         folder = dataset_folder(source)

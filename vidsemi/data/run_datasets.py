@@ -1,4 +1,4 @@
-"""The corpora of a run, read and checked against one another."""
+"""The datasets of a run: read once, and checked against one another."""
 
 import os
 from dataclasses import dataclass
@@ -10,12 +10,20 @@ from vidsemi.config import Data, Source
 from vidsemi.data.manifest import Manifest, load_manifest
 from vidsemi.io.errors import UserError
 
-FILES_LOOKED_FOR = 20
+SAMPLED_FILES = 20
 
 
 @dataclass(frozen=True)
-class Corpora:
-    """D, the test set, U, W, and the classes of D in alphabetical order."""
+class Datasets:
+    """The manifests of a run.
+
+    Attributes:
+        labeled: trained on; its labels are the classes.
+        test: never trained on.
+        unlabeled: scored by teachers.
+        classes: names, in alphabetical order: the order of a network's outputs.
+        weak: examples with hashtags.
+    """
 
     labeled: Manifest
     test: Manifest
@@ -24,42 +32,46 @@ class Corpora:
     weak: Manifest | None = None
 
     def by_name(self) -> dict[str, Manifest | None]:
-        """The manifests under their names in a config."""
+        """The manifests by their names in a config."""
         return {"labeled": self.labeled, "unlabeled": self.unlabeled, "weak": self.weak, "test": self.test}
 
 
-def load_corpora(data: Data) -> Corpora:
-    """Read the manifests; labels of the test set must be labels of D, and some files of each must be there.
+def load_datasets(data: Data) -> Datasets:
+    """Read the manifests, check that the test set has no other labels, and look for some of the files of each.
 
     Raises:
-        UserError: one that says what is missing or wrong, and which page tells how to lay out the data.
+        UserError: a manifest or its files are missing or wrong; names the page that describes how to lay out the data.
     """
-    page = f"; datasets/{data.dataset}/README.md tells how to lay out this data" if data.dataset else ""
+    page = f"; datasets/{data.dataset}/README.md describes how to lay out this data" if data.dataset else ""
     try:
         labeled, test = _load(data.labeled), _load(data.test)
         unlabeled = _load(data.unlabeled) if data.unlabeled else None
         weak = unlabeled if data.weak == data.unlabeled else _load(data.weak) if data.weak else None
     except UserError as error:
-        raise UserError(f"{error}{page}") from None
+        raise UserError(error.code, f"{error}{page}") from None
     classes = labeled.class_names()
     if len(classes) < 2:
-        raise UserError(f"{labeled.file} has a single class, '{classes[0]}'; there is nothing to tell apart")
+        raise UserError(
+            "manifest.single_class",
+            f"{labeled.file} has only one class, '{classes[0]}'; training a classifier needs at least two",
+        )
     test.label_indices(classes, str(labeled.file))
     for manifest in (labeled, test, unlabeled, weak):
         if manifest is not None:
-            _look_for_files(manifest, page)
-    return Corpora(labeled, test, unlabeled, classes, weak)
+            _check_some_files(manifest, page)
+    return Datasets(labeled, test, unlabeled, classes, weak)
 
 
 def _load(source: Source) -> Manifest:
     return load_manifest(Path(source.manifest), Path(source.root) if source.root else None)
 
 
-def _look_for_files(manifest: Manifest, page: str) -> None:
-    """Refuse a manifest of which not one of a few files, evenly spread, is there."""
-    rows = np.linspace(0, len(manifest) - 1, min(FILES_LOOKED_FOR, len(manifest))).astype(int)
+def _check_some_files(manifest: Manifest, page: str) -> None:
+    """Refuse a manifest if none of a few files, evenly spread over it, exists."""
+    rows = np.linspace(0, len(manifest) - 1, min(SAMPLED_FILES, len(manifest))).astype(int)
     paths = [manifest.row(int(row)).path for row in rows]
     if not any("://" in path or os.path.exists(path) for path in paths):
         raise UserError(
-            f"none of {len(paths)} files of {manifest.file} that were looked for is there, such as {paths[0]}{page}"
+            "manifest.missing_files",
+            f"none of the {len(paths)} files sampled from {manifest.file} exists, e.g. {paths[0]}{page}",
         )

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest, Row
-from vidsemi.data.run_datasets import Corpora
+from vidsemi.data.run_datasets import Datasets
 from vidsemi.data.views import ViewReader
 from vidsemi.inference.model import Inference
 from vidsemi.inference.score_views import VideoScore, reading_in_processes, score_videos
@@ -39,7 +39,7 @@ SCHEMA = pa.schema(
 )
 
 
-def manifests_of(splits: Sequence[Corpora]) -> list[Manifest]:
+def manifests_of(splits: Sequence[Datasets]) -> list[Manifest]:
     """The training and the test set of each split, in turn."""
     return [manifest for split in splits for manifest in (split.labeled, split.test)]
 

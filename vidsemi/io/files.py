@@ -16,6 +16,19 @@ from vidsemi.io.errors import UserError
 NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL}  # says `os.link`
 
 
+def dataset_folder(name: str) -> Path:
+    """The folder `datasets/NAME` of a checkout, or of the datasets that an installed vidsemi contains.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    package = Path(__file__).parent.parent
+    for folder in (package / "datasets" / name, package.parent / "datasets" / name):
+        if folder.is_dir():
+            return folder
+    raise UserError("data.unknown_dataset", f"data.dataset: there is no folder datasets/{name}")
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; synced and renamed to it if the block ends well, else removed."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vidsemi.config import Approach, Config, Network, Recipe
 from vidsemi.data.hashtags.vocabulary import LabelSpace
-from vidsemi.data.run_datasets import Corpora
+from vidsemi.data.run_datasets import Datasets
 from vidsemi.pipeline.stage import Stage, begun_stages
 from vidsemi.pipeline.steps import WEIGHTS, Steps
 from vidsemi.pipeline.targets import LoadedTarget
@@ -41,7 +41,7 @@ class Evaluation:
 class Plan:
     """The corpora of a run, all its stages in an order in which they can be run, and the results among them."""
 
-    corpora: Corpora
+    corpora: Datasets
     stages: list[Stage]
     evaluations: list[Evaluation]
     transfers: list[Transfer] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Planner:
     def __init__(
         self,
         config: Config,
-        corpora: Corpora,
+        corpora: Datasets,
         found: Mapping[str, dict],
         space: LabelSpace | None,
         targets: Sequence[LoadedTarget] = (),

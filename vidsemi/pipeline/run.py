@@ -14,9 +14,9 @@ from vidsemi.data.dedup.checks import Check, check_duplicates, describe_checks, 
 from vidsemi.data.hashtags.normalize import need_hashtags
 from vidsemi.data.hashtags.vocabulary import LabelSpace, label_space, read_label_space, read_synonyms
 from vidsemi.data.manifest import Manifest
-from vidsemi.data.run_datasets import Corpora, load_corpora
+from vidsemi.data.run_datasets import Datasets, load_datasets
 from vidsemi.io.errors import UserError
-from vidsemi.io.files import write_json
+from vidsemi.io.files import dataset_folder, write_json
 from vidsemi.pipeline.plan import KINDS, Plan, Planner
 from vidsemi.pipeline.results import is_transfer, read_results
 from vidsemi.pipeline.stage import Stage, figures_of, is_done, locked, run_stage
@@ -28,15 +28,6 @@ from vidsemi.runtime.launch import started_processes
 from vidsemi.training.log import check_log
 
 logger = logging.getLogger("vidsemi")
-
-
-def dataset_folder(name: str) -> Path:
-    """The folder under datasets/ of a checkout, or of those that come with an installed vidsemi."""
-    package = Path(__file__).parent.parent
-    for folder in (package / "datasets" / name, package.parent / "datasets" / name):
-        if folder.is_dir():
-            return folder
-    raise UserError(f"data.dataset: there is no datasets/{name}")
 
 
 def prepare_data(config: Config) -> None:
@@ -65,7 +56,7 @@ def preflight(config: Config) -> Plan:
         "unlabeled": config.data.unlabeled if config.taught_by else None,
         "weak": config.data.hashtags if config.learns_hashtags else None,
     }
-    corpora = load_corpora(config.data.model_copy(update=used))  # first: it needs no torch, and most runs fail here
+    corpora = load_datasets(config.data.model_copy(update=used))  # first: it needs no torch, and most runs fail here
     space, targets = _label_space(config, corpora), load_targets(config.transfer)
     from vidsemi.runtime.device import pick_device
 
@@ -81,7 +72,7 @@ def preflight(config: Config) -> Plan:
     return plan
 
 
-def _label_space(config: Config, corpora: Corpora) -> LabelSpace | None:
+def _label_space(config: Config, corpora: Datasets) -> LabelSpace | None:
     """The labels of hashtags: those of the config's vocabulary, else of the classes' names and synonyms."""
     looks_at_tags = corpora.unlabeled is not None and config.select.policy == "balanced_with_tags"
     for manifest, who in (
@@ -127,7 +118,7 @@ def _need_hashtags(manifest: Manifest, who: str, config: Config) -> None:
         raise UserError(f"{error}; docs/hashtags.md tells where they come from") from None
 
 
-def _look_at_networks(config: Config, corpora: Corpora) -> dict[str, dict[str, Any]]:
+def _look_at_networks(config: Config, corpora: Datasets) -> dict[str, dict[str, Any]]:
     """Refuse networks that do not exist, clips that they do not take, weights that are not theirs.
 
     Returns:

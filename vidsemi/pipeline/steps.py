@@ -7,7 +7,7 @@ from typing import Any
 from vidsemi.config import Config, Network, Recipe, Source
 from vidsemi.data.hashtags.vocabulary import LabelSpace
 from vidsemi.data.manifest import Manifest
-from vidsemi.data.run_datasets import Corpora
+from vidsemi.data.run_datasets import Datasets
 from vidsemi.pipeline.stage import Stage
 
 SELECTION = "selection.parquet"
@@ -50,7 +50,7 @@ class Steps:
         space: the labels of hashtags, where any are looked for.
     """
 
-    def __init__(self, config: Config, corpora: Corpora, found: Mapping[str, dict], space: LabelSpace | None):
+    def __init__(self, config: Config, corpora: Datasets, found: Mapping[str, dict], space: LabelSpace | None):
         self.config, self.corpora, self.output = config, corpora, Path(config.output)
         self.found, self.space = found, space
 

@@ -9,7 +9,7 @@ from vidsemi.config import Data, Target
 from vidsemi.data.dedup.checks import Check, check_duplicates, read_checks, unknown_checks
 from vidsemi.data.groups import groups_of
 from vidsemi.data.manifest import Manifest
-from vidsemi.data.run_datasets import Corpora, load_corpora
+from vidsemi.data.run_datasets import Datasets, load_datasets
 from vidsemi.pipeline.results import is_transfer
 from vidsemi.pipeline.steps import corpus_identity
 
@@ -21,7 +21,7 @@ class LoadedTarget:
     """A target of the config and its splits, read and checked."""
 
     target: Target
-    splits: list[Corpora]
+    splits: list[Datasets]
 
     @property
     def identities(self) -> list[dict[str, str]]:
@@ -39,12 +39,12 @@ def load_targets(targets: Iterable[Target]) -> list[LoadedTarget]:
     """Read the manifests of targets, as those of a run are read.
 
     Raises:
-        UserError: as `load_corpora` does; or a path names no group.
+        UserError: as `load_datasets` does; or a path names no group.
     """
     loaded = []
     for target in targets:
         splits = [
-            load_corpora(Data(labeled=split.train, test=split.test, dataset=target.dataset))
+            load_datasets(Data(labeled=split.train, test=split.test, dataset=target.dataset))
             for split in target.all_splits
         ]
         if "fc_only" in target.protocols:

@@ -11,7 +11,7 @@ import torch
 
 from vidsemi.config import FcOnly
 from vidsemi.data.groups import groups_of
-from vidsemi.data.run_datasets import Corpora
+from vidsemi.data.run_datasets import Datasets
 from vidsemi.inference.accuracy import accuracy, rank_of_label
 from vidsemi.inference.evaluate import figures_of
 from vidsemi.inference.features import manifests_of, read_features
@@ -32,7 +32,7 @@ def regress_stage(
     *,
     weights: Path,
     features: Path,
-    splits: Sequence[Corpora],
+    splits: Sequence[Datasets],
     number: int,
     fc_only: FcOnly,
     views: int,

@@ -13,7 +13,7 @@ from vidsemi.data.datasets import Targets, TrainClips
 from vidsemi.data.hashtags.match import read_carried
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.repeat_factors import replication_factors, whole_copies
-from vidsemi.data.run_datasets import Corpora
+from vidsemi.data.run_datasets import Datasets
 from vidsemi.data.video.backends import check_decoder
 from vidsemi.io.errors import UserError
 from vidsemi.models import checkpoint
@@ -49,14 +49,14 @@ class Lesson:
     hashtags: bool = False
 
 
-def labeled_lesson(corpora: Corpora) -> Lesson:
+def labeled_lesson(corpora: Datasets) -> Lesson:
     """All of D with its true labels."""
     classes, labeled = corpora.classes, corpora.labeled
     labels = labeled.label_indices(classes, str(labeled.file))
     return Lesson(labeled, np.arange(len(labels)), Targets.single(labels, len(classes)), classes)
 
 
-def hashtag_lesson(corpora: Corpora, found: Path, resampling: str, seed: int) -> Lesson:
+def hashtag_lesson(corpora: Datasets, found: Path, resampling: str, seed: int) -> Lesson:
     """The examples of W that carry a label, with target 1/k on each of their k labels (Mahajan et al. 2018).
 
     Args:
@@ -74,7 +74,7 @@ def hashtag_lesson(corpora: Corpora, found: Path, resampling: str, seed: int) ->
     return Lesson(corpora.weak, examples, targets, names, copies, hashtags=True)
 
 
-def selected_lesson(corpora: Corpora, selection_file: Path) -> Lesson:
+def selected_lesson(corpora: Datasets, selection_file: Path) -> Lesson:
     """D̂: each chosen example of U once, with target 1/k on each of the k classes that took it.
 
     Raises:
