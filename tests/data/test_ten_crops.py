@@ -21,8 +21,8 @@ from vidsemi.data.normalize import normalize
 from vidsemi.data.read import read_frames
 from vidsemi.data.transforms import InputSpec, center_crop, ten_crops
 from vidsemi.data.views import ViewReader
-from vidsemi.inference.evaluate import evaluate_stage
-from vidsemi.inference.score import score_stage
+from vidsemi.inference.evaluate import evaluate_weights
+from vidsemi.inference.score import score_manifest
 from vidsemi.io.errors import UserError
 from vidsemi.models import checkpoint
 from vidsemi.pipeline.run import preflight
@@ -97,7 +97,7 @@ def reference(weights: Path, row: Row) -> np.ndarray:
 def test_scores_are_the_mean_of_ten_softmaxes(tmp_path: Path, images: Path, weights: Path):
     manifest = load_manifest(images)
     options = {"views": 10, "per_example": 8, "shard_size": 9, "precision": "float32", "runtime": CPU, "title": "score"}
-    figures = score_stage(tmp_path / "s", weights=weights, manifest=manifest, crops=10, **options)
+    figures = score_manifest(tmp_path / "s", weights=weights, manifest=manifest, crops=10, **options)
     assert (figures["scored"], figures["failed"]) == (3, 1)
     table = pq.read_table(tmp_path / "s" / "part-000000.parquet").to_pydict()
     for example in range(3):
@@ -107,26 +107,26 @@ def test_scores_are_the_mean_of_ten_softmaxes(tmp_path: Path, images: Path, weig
     info = read_info(tmp_path / "s" / "part-000000.parquet")
     assert (info.views, info.crops) == (10, 10)
     with pytest.raises(UserError, match="begun with crops 10, now it is 1"):
-        score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options)
+        score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **options)
 
 
 def test_directories_of_earlier_versions_have_one_crop(tmp_path: Path, images: Path, weights: Path):
     manifest = load_manifest(images)
     options = {"views": 2, "per_example": 2, "shard_size": 9, "precision": "float32", "runtime": CPU, "title": "score"}
-    figures = score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options)
+    figures = score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **options)
     plan = json.loads((tmp_path / "s" / "plan.json").read_text())
     assert plan.pop("crops") == 1
     (tmp_path / "s" / "plan.json").write_text(json.dumps(plan))
-    assert score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options) == figures
+    assert score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **options) == figures
     with pytest.raises(UserError, match="begun with crops 1, now it is 10"):
-        score_stage(tmp_path / "s", weights=weights, manifest=manifest, crops=10, **options)
+        score_manifest(tmp_path / "s", weights=weights, manifest=manifest, crops=10, **options)
 
 
 @pytest.mark.parametrize("crops", [1, 10])
 def test_figures_tell_the_views_that_there_were(crops: int, images: Path, weights: Path):
     """An image has one clip, whatever the config says of videos."""
     manifest = load_manifest(images)
-    figures = evaluate_stage(weights=weights, manifest=manifest, views=5, crops=crops, runtime=CPU, title="evaluate")
+    figures = evaluate_weights(weights=weights, manifest=manifest, views=5, crops=crops, runtime=CPU, title="evaluate")
     assert (figures["read"], figures["total"], figures["views"], figures["crops"]) == (3, 4, crops, crops)
     assert figures["gmacs_per_video"] == pytest.approx(crops * figures["gmacs_per_view"])
     if crops == 10:
@@ -137,7 +137,7 @@ def test_figures_tell_the_views_that_there_were(crops: int, images: Path, weight
 
 def test_videos_have_clips_times_crops(shapes: Path, weights: Path):
     manifest = load_manifest(shapes / "test.csv")
-    figures = evaluate_stage(weights=weights, manifest=manifest, views=2, crops=10, runtime=CPU, title="evaluate")
+    figures = evaluate_weights(weights=weights, manifest=manifest, views=2, crops=10, runtime=CPU, title="evaluate")
     assert (figures["views"], figures["crops"]) == (20, 10)
 
 

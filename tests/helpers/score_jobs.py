@@ -17,7 +17,7 @@ from vidsemi.data import views
 from vidsemi.data.manifest import load_manifest
 from vidsemi.inference import leases as claims
 from vidsemi.inference import worker as score_worker
-from vidsemi.inference.score import score_stage
+from vidsemi.inference.score import score_manifest
 
 EVENTS = {"open", "os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.scandir", "os.listdir"}
 
@@ -50,7 +50,7 @@ def work(job: dict, fate: str | None, dice: random.Random) -> None:
         views.read_frames = read_or_die
     else:
         claims.DEATHS = 1000  # who is killed every few files would take some for deadly
-    score_stage(
+    score_manifest(
         Path(job["folder"]),
         weights=Path(job["weights"]),
         manifest=load_manifest(Path(job["manifest"])),

@@ -19,9 +19,9 @@ from vidsemi.data.normalize import normalize
 from vidsemi.data.views import ViewReader, ViewRequest
 from vidsemi.data.worker_pool import read_all
 from vidsemi.inference.accuracy import accuracy, rank_of_label, ranks_of_labels
-from vidsemi.inference.evaluate import evaluate_stage
+from vidsemi.inference.evaluate import evaluate_weights
 from vidsemi.inference.model import Inference
-from vidsemi.inference.score import score_stage
+from vidsemi.inference.score import score_manifest
 from vidsemi.inference.score_views import VideoScore, Views, score_videos
 from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.models import checkpoint
@@ -68,8 +68,8 @@ def test_scores_equal_the_plain_reference(tmp_path: Path, shapes: Path, weights:
             "runtime": runtime,
             "title": "score",
         }
-        figures = score_stage(folder, weights=weights, manifest=manifest, **options)
-        assert figures == {"scored": 16, "failed": 0, "parts": 4, "precision": "float32"}
+        figures = score_manifest(folder, weights=weights, manifest=manifest, **options)
+        assert figures == {"scored": 16, "failed": 0, "shards": 4, "precision": "float32"}
         scores = read_scores(folder)
         assert scores.example_id.reshape(-1, 8)[:, 0].tolist() == list(range(16))
         for example in range(16):
@@ -82,11 +82,11 @@ def test_scores_equal_the_plain_reference(tmp_path: Path, shapes: Path, weights:
 def test_scoring_goes_on_where_it_stopped(tmp_path: Path, shapes: Path, weights: Path):
     manifest = load_manifest(shapes / "test.csv")
     options = {"views": 2, "per_example": 3, "shard_size": 5, "precision": "float32", "runtime": CPU, "title": "score"}
-    score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options)
+    score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **options)
     whole = read_scores(tmp_path / "s")
     kept = (tmp_path / "s" / "part-000000.parquet").stat().st_mtime_ns
     (tmp_path / "s" / "part-000002.parquet").unlink()
-    score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options)
+    score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **options)
     again = read_scores(tmp_path / "s")
     assert np.array_equal(again.example_id, whole.example_id)
     assert np.array_equal(again.label, whole.label)
@@ -97,13 +97,13 @@ def test_scoring_goes_on_where_it_stopped(tmp_path: Path, shapes: Path, weights:
 def test_scores_of_something_else_are_not_mixed(tmp_path: Path, shapes: Path, weights: Path):
     manifest = load_manifest(shapes / "test.csv")
     options = {"views": 2, "per_example": 3, "shard_size": 5, "precision": "float32", "runtime": CPU, "title": "score"}
-    score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options)
+    score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **options)
     for change in ({"views": 3}, {"shard_size": 4}, {"per_example": 2}):
         (name,) = change
         with pytest.raises(UserError, match=f"begun with {name} "):
-            score_stage(tmp_path / "s", weights=weights, manifest=manifest, **{**options, **change})
+            score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **{**options, **change})
     with pytest.raises(UserError, match="begun with other manifest"):
-        score_stage(tmp_path / "s", weights=weights, manifest=load_manifest(shapes / "labeled.csv"), **options)
+        score_manifest(tmp_path / "s", weights=weights, manifest=load_manifest(shapes / "labeled.csv"), **options)
 
 
 def broken_manifest(tmp_path: Path, shapes: Path) -> Path:
@@ -125,7 +125,7 @@ def test_real_clips_score_as_the_plain_reference_has_it(tmp_path: Path, weights:
     manifest = load_manifest(tmp_path / "real.csv")
     runtime = Runtime(device="cpu", workers=2)
     options = {"views": 10, "per_example": 8, "shard_size": 6, "precision": "float32", "runtime": runtime}
-    figures = score_stage(tmp_path / "s", weights=weights, manifest=manifest, title="score", **options)
+    figures = score_manifest(tmp_path / "s", weights=weights, manifest=manifest, title="score", **options)
     assert figures["scored"] == len(clips) == 13
     scores = read_scores(tmp_path / "s")
     for example, file in enumerate(clips):
@@ -181,7 +181,7 @@ def test_images_have_one_view(tmp_path: Path, weights: Path):
     views = reader(request)
     assert views.shape == (1, 4, 3, 16, 16)  # the image standing still
     options = {"views": 10, "per_example": 8, "shard_size": 1, "precision": "float32", "runtime": CPU, "title": "score"}
-    assert score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options)["scored"] == 1
+    assert score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **options)["scored"] == 1
     with torch.no_grad():
         expected = network.eval()(normalize(torch.from_numpy(views), spec.input)).softmax(dim=1)[0].numpy()
     scores = read_scores(tmp_path / "s")
@@ -191,8 +191,8 @@ def test_images_have_one_view(tmp_path: Path, weights: Path):
 def test_every_example_is_scored_or_a_failure(tmp_path: Path, shapes: Path, weights: Path):
     manifest = load_manifest(broken_manifest(tmp_path, shapes))
     options = {"views": 2, "per_example": 3, "shard_size": 2, "precision": "float32", "runtime": CPU, "title": "score"}
-    figures = score_stage(tmp_path / "s", weights=weights, manifest=manifest, **options)
-    assert figures == {"scored": 2, "failed": 2, "parts": 2, "precision": "float32"}
+    figures = score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **options)
+    assert figures == {"scored": 2, "failed": 2, "shards": 2, "precision": "float32"}
     failures = pq.read_table(tmp_path / "s" / "failures").to_pylist()
     assert [(row["example_id"], Path(row["path"]).name) for row in failures] == [(1, "broken.mp4"), (3, "gone.mp4")]
     assert all(row["error"] for row in failures)
@@ -203,12 +203,12 @@ def test_a_corpus_of_which_nothing_can_be_read_is_an_error(tmp_path: Path, shape
     (tmp_path / "none.csv").write_text("path\n/nowhere/a.mp4\n/nowhere/b.mp4\n")
     options = {"views": 2, "per_example": 3, "shard_size": 1, "precision": "float32", "runtime": CPU, "title": "score"}
     with pytest.raises(UserError, match="not one of the 2 examples tried"):
-        score_stage(tmp_path / "s", weights=weights, manifest=load_manifest(tmp_path / "none.csv"), **options)
+        score_manifest(tmp_path / "s", weights=weights, manifest=load_manifest(tmp_path / "none.csv"), **options)
 
 
 def test_a_video_that_cannot_be_read_counts_as_wrong(tmp_path: Path, shapes: Path, weights: Path):
     manifest = load_manifest(broken_manifest(tmp_path, shapes))
-    figures = evaluate_stage(weights=weights, manifest=manifest, views=3, runtime=CPU, title="evaluate")
+    figures = evaluate_weights(weights=weights, manifest=manifest, views=3, runtime=CPU, title="evaluate")
     ranks = []
     for example, label in ((0, 0), (2, 1)):
         probabilities = reference(weights, manifest.row(example).path, 3)
@@ -235,7 +235,7 @@ def test_a_network_that_gives_nan_is_refused(tmp_path: Path, shapes: Path, weigh
     checkpoint.save_weights(tmp_path / "nan.pt", network, spec, {})
     manifest = load_manifest(shapes / "test.csv")
     with pytest.raises(UserError, match="not finite"):
-        evaluate_stage(weights=tmp_path / "nan.pt", manifest=manifest, views=2, runtime=CPU, title="evaluate")
+        evaluate_weights(weights=tmp_path / "nan.pt", manifest=manifest, views=2, runtime=CPU, title="evaluate")
 
 
 def test_mean_class_accuracy_weighs_classes_alike():
@@ -273,8 +273,8 @@ def test_processes_change_nothing_but_what_hangs(weights: Path, shapes: Path, tm
     }
     for workers in (0, 2):
         runtime = CPU.model_copy(update={"workers": workers})
-        figures = score_stage(tmp_path / str(workers), runtime=runtime, **settings)
-        assert figures == {"scored": 9, "failed": 1, "parts": 3, "precision": "float32"}
+        figures = score_manifest(tmp_path / str(workers), runtime=runtime, **settings)
+        assert figures == {"scored": 9, "failed": 1, "shards": 3, "precision": "float32"}
     files = sorted(file.relative_to(tmp_path / "0") for file in (tmp_path / "0").rglob("*.parquet"))
     assert len(files) == 6
     for file in files:

@@ -13,7 +13,7 @@ from tests.conftest import REPOSITORY
 from tests.helpers.videos import paths_of
 from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest, load_manifest
-from vidsemi.inference.score import score_stage
+from vidsemi.inference.score import score_manifest
 from vidsemi.io.errors import UserError
 from vidsemi.selection import score_files as scores_module
 
@@ -30,7 +30,7 @@ def score(folder: Path, weights: Path, manifest: Path | Manifest, **changes: obj
         "title": "score",
     }
     corpus = load_manifest(manifest) if isinstance(manifest, Path) else manifest
-    return score_stage(folder, weights=weights, manifest=corpus, **{**options, **changes})
+    return score_manifest(folder, weights=weights, manifest=corpus, **{**options, **changes})
 
 
 def run_job(folder: Path, weights: Path, manifest: Path, **job: object) -> dict:
@@ -126,7 +126,7 @@ def test_a_part_deleted_by_hand_comes_back(tmp_path: Path, weights: Path, corpus
     (tmp_path / "s" / "failures" / "part-000005.parquet").unlink()
     (tmp_path / "s" / "part-000005.parquet").unlink()
     figures = score(tmp_path / "s", weights, corpus)
-    assert figures == {"scored": 52, "failed": 3, "parts": 14, "precision": "float32"}
+    assert figures == {"scored": 52, "failed": 3, "shards": 14, "precision": "float32"}
     assert content(tmp_path / "s") == before
 
 
@@ -162,7 +162,7 @@ def test_a_worker_without_the_disk_makes_no_failures(tmp_path: Path, weights: Pa
     (tmp_path / "s" / "part-000009.parquet").unlink()
     with pytest.raises(UserError, match="that could be read before; is the disk there, and --root right"):
         score(tmp_path / "s", weights, away)
-    assert score(tmp_path / "s", weights, here) == {"scored": 52, "failed": 0, "parts": 13, "precision": "float32"}
+    assert score(tmp_path / "s", weights, here) == {"scored": 52, "failed": 0, "shards": 13, "precision": "float32"}
 
 
 def test_shards_that_are_all_broken_are_failures_once_anything_was_read(
@@ -171,7 +171,7 @@ def test_shards_that_are_all_broken_are_failures_once_anything_was_read(
     lines = [f"{shapes}/{path}" for path in paths_of(shapes / "unlabeled.csv")]
     gone = [f"/nowhere/{number}.mp4" for number in range(3 * SHARD)]
     (tmp_path / "m.csv").write_text("\n".join(["path", *gone[:SHARD], *lines[:SHARD], *gone[SHARD:]]) + "\n")
-    figures = {"scored": SHARD, "failed": 3 * SHARD, "parts": 4, "precision": "float32"}
+    figures = {"scored": SHARD, "failed": 3 * SHARD, "shards": 4, "precision": "float32"}
     assert score(tmp_path / "s", weights, tmp_path / "m.csv") == figures
     for number in (2, 3):  # a worker that begins with these finds out by what was read before
         (tmp_path / "s" / f"part-{number:06d}.parquet").unlink()

@@ -9,7 +9,7 @@ import pytest
 from vidsemi.config import Config
 from vidsemi.config.load import load_config
 from vidsemi.data.manifest import load_manifest
-from vidsemi.inference.evaluate import evaluate_stage
+from vidsemi.inference.evaluate import evaluate_weights
 from vidsemi.pipeline import run as pipeline
 
 
@@ -28,7 +28,7 @@ def test_students_are_tested_before_they_are_fine_tuned_if_asked(load: Callable[
     assert [row for row in more if row is not added] == rows
     assert added["weights"] == "seed0/small/semi_supervised/pretrain/weights.pt"
     assert all(file.stat().st_mtime_ns == time for file, time in before.items())
-    alone = evaluate_stage(
+    alone = evaluate_weights(
         weights=Path(config.output) / added["weights"],
         manifest=load_manifest(Path(config.data.test.manifest)),
         views=2,

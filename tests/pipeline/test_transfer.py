@@ -17,7 +17,7 @@ from vidsemi.config.load import load_config, load_transfer_config
 from vidsemi.data.clip_sampling import view_indices
 from vidsemi.data.manifest import load_manifest
 from vidsemi.data.read import read_frames
-from vidsemi.inference.evaluate import evaluate_stage
+from vidsemi.inference.evaluate import evaluate_weights
 from vidsemi.inference.features import read_features
 from vidsemi.models.checkpoint import load_weights
 from vidsemi.pipeline import run as pipeline
@@ -81,7 +81,7 @@ def test_of_an_image_the_network_says_what_the_regressor_says(weights: Path, col
     (row,) = transfer(weights, config)
     assert row["top1"] > 60  # of three classes, by a network that nobody has trained
     folder = Path(config.output) / "seed0/r2plus1d_10_4f/weights/transfer/colors/fc_only/regress"
-    figures = evaluate_stage(
+    figures = evaluate_weights(
         weights=folder / "weights.pt",
         manifest=load_manifest(colors / "test.csv"),
         views=10,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.helpers.result_rows import row
 from vidsemi.config.load import load_config
-from vidsemi.inference.class_accuracy import ClassAccuracy, read_class_accuracy, write_class_accuracy
+from vidsemi.inference.accuracy import ClassAccuracy, read_class_accuracy, write_class_accuracy
 from vidsemi.pipeline import run as pipeline
 from vidsemi.report.frequency import frequency_groups, split_by_frequency
 from vidsemi.report.frequency_sections import frequency_markdown, frequency_sections
@@ -180,7 +180,7 @@ def test_what_is_not_known_is_named_and_costs_nothing_else(run: Path):
     assert said.startswith("no accuracy by class of teacher (teacher, seed 0): ")
     for text in (
         "classes.csv cannot be read: No such file",
-        "classes.csv is no table of classes",
+        "classes.csv is not a table of class accuracies",
         "<b> (supervised, seed 1): tested by a version that did not write it",
         "other (supervised, seed 0): of another D or test set than the first student",
         "none (supervised, seed 0): seed0/none/supervised/evaluate/classes.csv does not tell the examples in D",

@@ -33,14 +33,14 @@ def vidsemi(weights: Path, files: list[str], precision: str) -> Run:
     """`vidsemi score`, from the manifest to the parts."""
     from vidsemi.config import Runtime
     from vidsemi.data.manifest import load_manifest, write_manifest
-    from vidsemi.inference.score import score_stage
+    from vidsemi.inference.score import score_manifest
 
     folder = tempfile.mkdtemp()
     write_manifest(Path(folder, "m.parquet"), {"path": files})
     manifest = load_manifest(Path(folder, "m.parquet"))
 
     def run() -> int:
-        figures = score_stage(
+        figures = score_manifest(
             Path(tempfile.mkdtemp(dir=folder)),
             weights=weights,
             manifest=manifest,

@@ -16,9 +16,9 @@ def export(options: argparse.Namespace) -> Answer:
         raise UserError(f"--output {output}: the name must end with .pt2 or .onnx")
     if options.format not in (None, suffix):  # the programs that load the file go by its name
         raise UserError(f"--output {output} is no name for --format {options.format}; end it with that")
-    from vidsemi.inference.export import export_stage
+    from vidsemi.inference.export import export_weights
 
-    figures = export_stage(weights=options.weights, output=output, format=suffix)
+    figures = export_weights(weights=options.weights, output=output, format=suffix)
     text = "\n".join(
         [
             f"{figures['file']}: {figures['bytes']:,} bytes",

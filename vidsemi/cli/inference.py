@@ -22,10 +22,10 @@ def score(options: argparse.Namespace) -> Answer:
     """Score a corpus."""
     runtime = _machine(options)
     from vidsemi.data.manifest import load_manifest
-    from vidsemi.inference.score import score_stage
+    from vidsemi.inference.score import score_manifest
 
     corpus = load_manifest(options.manifest, options.root)
-    figures = score_stage(
+    figures = score_manifest(
         options.output,
         weights=options.weights,
         manifest=corpus,
@@ -44,10 +44,10 @@ def score(options: argparse.Namespace) -> Answer:
 def predict(options: argparse.Namespace) -> Answer:
     """The best classes of files."""
     runtime = _machine(options)
-    from vidsemi.inference.predict import predict_stage
+    from vidsemi.inference.predict import predict_files
     from vidsemi.io.tables import aligned
 
-    predictions = predict_stage(
+    predictions = predict_files(
         weights=options.weights,
         paths=options.files,
         views=options.views,
@@ -81,9 +81,9 @@ def evaluate(options: argparse.Namespace) -> Answer | None:
             if options.by_class:
                 keep_inputs(options.by_class, options.weights, options.manifest)
                 prepare_target(options.by_class)
-        from vidsemi.inference.evaluate import evaluate_stage
+        from vidsemi.inference.evaluate import evaluate_weights
 
-        figures = evaluate_stage(
+        figures = evaluate_weights(
             weights=options.weights,
             manifest=corpus,
             views=options.views,

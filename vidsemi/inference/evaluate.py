@@ -1,4 +1,4 @@
-"""The evaluation stage: weights → video-level accuracy beside what the network costs."""
+"""Evaluation: weights and a labeled manifest → video-level accuracy, next to the cost of the network."""
 
 import logging
 from collections.abc import Iterator
@@ -11,8 +11,7 @@ from torch import nn
 
 from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest
-from vidsemi.inference.accuracy import Accuracy, accuracy, ranks_of_labels
-from vidsemi.inference.class_accuracy import accuracy_by_class, write_class_accuracy
+from vidsemi.inference.accuracy import Accuracy, accuracy, accuracy_by_class, ranks_of_labels, write_class_accuracy
 from vidsemi.inference.score_views import VideoScore, score_rows
 from vidsemi.io.progress import progress_bar
 from vidsemi.models import checkpoint
@@ -23,7 +22,7 @@ from vidsemi.runtime.distributed import done_by_first, first_before_others, gath
 logger = logging.getLogger("vidsemi")
 
 
-def evaluate_stage(
+def evaluate_weights(
     *,
     weights: Path,
     manifest: Manifest,
@@ -34,21 +33,21 @@ def evaluate_stage(
     by_class: Path | None = None,
     labeled: Manifest | None = None,
 ) -> dict[str, Any]:
-    """Test a network; of several processes each scores its share of the examples, and all get the figures of all.
+    """Evaluate a network in float32; several processes share the examples and all return the metrics of the whole.
 
     Args:
-        weights: of the network.
-        manifest: labelled examples; their labels must be among the network's classes.
-        views: clips a video; an image has one.
-        crops: of each clip: 1, the centre, or 10.
-        runtime: what to run on.
+        weights: file of the network.
+        manifest: labeled examples; their labels must be among the network's classes.
+        views: clips per video; an image has one.
+        crops: crops per clip: 1 (center) or 10.
+        runtime: device and workers.
         title: for the progress bar.
-        by_class: gets the accuracy of each class, as `write_class_accuracy` writes it.
-        labeled: D, whose examples of each class stand in that file.
+        by_class: file to write by `write_class_accuracy`.
+        labeled: labeled set whose class counts go into that file.
 
     Returns:
-        top1, top5, mean_class_top1 (percent), read, total, model, views (of an example: its clips times the crops; the
-        most that any has), crops, frames, gmacs_per_video and all of `Cost`.
+        top1, top5, mean_class_top1 (percent), read, total, model, views (most of any example, clips × crops), crops,
+        frames, gmacs_per_video and all fields of `Cost`.
     """
     with first_before_others():
         network, spec = checkpoint.load_weights(weights)
@@ -60,7 +59,6 @@ def evaluate_stage(
     with closing(results) as scores, progress_bar(len(share), "example", title) as bar:
 
         def counted() -> Iterator[VideoScore]:
-            """The scores, while the bar moves on."""
             nonlocal most
             for score in scores:
                 bar.update()
@@ -74,23 +72,25 @@ def evaluate_stage(
         counts = None if labeled is None else labeled.label_counts()
         rows = accuracy_by_class(ranks, labels.tolist(), spec.classes, counts)
         done_by_first(lambda: write_class_accuracy(by_class, rows))
-    most = max(gather(most)) or views * crops  # of all processes; if nothing could be read, what was asked for
+    most = max(gather(most)) or views * crops  # as requested if no example is readable
     if own.first and result.read < result.total:
         logger.warning(
             "%s: only %d of %d examples can be read; the others count as wrong", title, result.read, result.total
         )
-    return figures_of(result, network, spec, views=most, crops=crops)
+    return evaluation_metrics(result, network, spec, views=most, crops=crops)
 
 
-def figures_of(result: Accuracy, network: nn.Module, spec: NetworkSpec, *, views: int, crops: int) -> dict[str, Any]:
-    """What a test came to, beside what the network costs, as it stands in results.json.
+def evaluation_metrics(
+    result: Accuracy, network: nn.Module, spec: NetworkSpec, *, views: int, crops: int
+) -> dict[str, Any]:
+    """Return accuracy and cost of a network as results.json stores them.
 
     Args:
-        result: of the test.
-        network: that was tested.
+        result: accuracy of the network.
+        network: evaluated network.
         spec: of the network.
-        views: of an example, crops counted.
-        crops: of each clip.
+        views: per example, clips × crops.
+        crops: per clip.
     """
     cost = measure_cost(network, frames=spec.input.frames, size=spec.input.crop)
     return {

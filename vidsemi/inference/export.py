@@ -24,7 +24,7 @@ BATCHES = (1, 3)  # clips of the passes that are compared; the graph was made wi
 LEAST = 1e-30  # scores below are alike
 
 
-def export_stage(*, weights: Path, output: Path, format: str) -> dict[str, Any]:
+def export_weights(*, weights: Path, output: Path, format: str) -> dict[str, Any]:
     """Export a network, run the file that was written, and compare its scores with the network's.
 
     Args:

@@ -58,7 +58,7 @@ def distinct_rows(manifests: Sequence[Manifest]) -> tuple[list[Row], list[np.nda
     return [replace(row, example_id=place) for row, place in places.items()], of_manifest
 
 
-def features_stage(
+def extract_features(
     folder: Path, *, weights: Path, manifests: Sequence[Manifest], views: int, runtime: Runtime, title: str
 ) -> dict[str, Any]:
     """Extract features in float32; of several processes each makes its share of the parts.
@@ -112,7 +112,7 @@ def features_stage(
 
 
 def read_features(folder: Path, manifests: Sequence[Manifest], wanted: slice = slice(None)) -> list[np.ndarray]:
-    """What `features_stage` has left. Parts are read one by one, and only those that hold an example that is wanted.
+    """What `extract_features` has left. Parts are read one by one, and only those that hold an example that is wanted.
 
     Args:
         folder: of the stage.

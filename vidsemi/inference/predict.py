@@ -47,7 +47,7 @@ class Prediction:
         return {"path": self.path, "top": top}
 
 
-def predict_stage(
+def predict_files(
     *, weights: Path, paths: list[str], views: int, crops: int = 1, top: int, runtime: Runtime
 ) -> list[Prediction]:
     """Predict the classes of files.

@@ -25,7 +25,7 @@ from vidsemi.selection.score_files import ScoresInfo, count_failures
 logger = logging.getLogger("vidsemi")
 
 
-def score_stage(
+def score_manifest(
     folder: Path,
     *,
     weights: Path,
@@ -88,4 +88,4 @@ def score_stage(
         logger.warning(
             "%s: %d of %d examples cannot be read; see %s", title, failed, len(manifest), folder / "failures"
         )
-    return {"scored": len(manifest) - failed, "failed": failed, "parts": len(shards), "precision": info.precision}
+    return {"scored": len(manifest) - failed, "failed": failed, "shards": len(shards), "precision": info.precision}

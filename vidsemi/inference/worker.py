@@ -33,7 +33,7 @@ DEADLY = "ends the process that scores it, time after time"
 
 
 class ScoreWorker:
-    """Scores shards of a manifest into a directory. Arguments as in `score_stage`, and what it makes of them."""
+    """Scores shards of a manifest into a directory. Arguments as in `score_manifest`, and what it makes of them."""
 
     def __init__(
         self,

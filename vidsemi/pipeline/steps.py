@@ -153,10 +153,10 @@ class Steps:
         }
 
         def run(folder: Path) -> dict[str, Any]:
-            from vidsemi.inference.score import score_stage
+            from vidsemi.inference.score import score_manifest
 
             weights = self.output / trained.name / WEIGHTS
-            return score_stage(
+            return score_manifest(
                 folder, weights=weights, manifest=unlabeled, runtime=config.runtime, title=name, **settings
             )
 
@@ -189,9 +189,9 @@ class Steps:
         config, manifest = self.config, self.corpora.test
 
         def run(folder: Path) -> dict[str, Any]:
-            from vidsemi.inference.evaluate import evaluate_stage
+            from vidsemi.inference.evaluate import evaluate_weights
 
-            return evaluate_stage(
+            return evaluate_weights(
                 weights=self.output / trained.name / WEIGHTS,
                 manifest=manifest,
                 views=config.evaluate.views,

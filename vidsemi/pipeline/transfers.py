@@ -140,9 +140,9 @@ class Transfers:
         )
 
         def evaluate(_: Path) -> dict[str, Any]:
-            from vidsemi.inference.evaluate import evaluate_stage
+            from vidsemi.inference.evaluate import evaluate_weights
 
-            return evaluate_stage(
+            return evaluate_weights(
                 weights=self.output / trained.name / WEIGHTS,
                 manifest=split.test,
                 views=target.views,
@@ -159,9 +159,9 @@ class Transfers:
         name = f"{_folder(learnt, loaded, 'fc_only')}/features"
 
         def extract(folder: Path) -> dict[str, Any]:
-            from vidsemi.inference.features import features_stage, manifests_of
+            from vidsemi.inference.features import extract_features, manifests_of
 
-            return features_stage(
+            return extract_features(
                 folder,
                 weights=weights,
                 manifests=manifests_of(loaded.splits),

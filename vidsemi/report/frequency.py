@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from vidsemi.inference.class_accuracy import ClassAccuracy, read_class_accuracy
+from vidsemi.inference.accuracy import ClassAccuracy, read_class_accuracy
 from vidsemi.io.errors import UserError
 from vidsemi.report.summary import TEACHERS, Spread
 

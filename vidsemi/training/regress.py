@@ -13,7 +13,7 @@ from vidsemi.config import FcOnly
 from vidsemi.data.groups import groups_of
 from vidsemi.data.run_datasets import Datasets
 from vidsemi.inference.accuracy import accuracy, rank_of_label
-from vidsemi.inference.evaluate import figures_of
+from vidsemi.inference.evaluate import evaluation_metrics
 from vidsemi.inference.features import manifests_of, read_features
 from vidsemi.io.files import fingerprint_file
 from vidsemi.models import checkpoint
@@ -55,7 +55,7 @@ def regress_stage(
         title: for messages.
 
     Returns:
-        The figures of `evaluate_stage`, and train_read, train_total, c, held_out, held_out_top1, converged.
+        The figures of `evaluate_weights`, and train_read, train_total, c, held_out, held_out_top1, converged.
 
     Raises:
         UserError: too little of the training set can be read.
@@ -94,7 +94,7 @@ def regress_stage(
             "%s: only %d of %d test examples can be read; the others count as wrong", title, result.read, result.total
         )
     return {
-        **figures_of(result, network, spec, views=views, crops=1),
+        **evaluation_metrics(result, network, spec, views=views, crops=1),
         "train_read": int(there.sum()),
         "train_total": len(there),
         "c": regressor.c,

@@ -1,4 +1,4 @@
-"""Accuracy by class: against counting in plain Python, as a file for other programs, and as an evaluation leaves it."""
+"""Accuracy overall and per class: against counting in plain Python, as a CSV file, and as an evaluation writes it."""
 
 import csv
 from collections import Counter
@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from vidsemi.cli import main as cli
 from vidsemi.config import Runtime
 from vidsemi.data.manifest import load_manifest
-from vidsemi.inference.accuracy import accuracy
-from vidsemi.inference.class_accuracy import (
+from vidsemi.inference.accuracy import (
     ClassAccuracy,
+    accuracy,
     accuracy_by_class,
     read_class_accuracy,
     write_class_accuracy,
 )
-from vidsemi.inference.evaluate import evaluate_stage
+from vidsemi.inference.evaluate import evaluate_weights
 from vidsemi.io.errors import UserError
 
 NAMES = ["=1+1", '-a, "b"', "@c", "plain", "ü\tü", "'quoted"]
@@ -76,10 +76,10 @@ def test_the_file_holds_what_was_written_and_no_formula(tmp_path: Path):
 def test_what_is_no_such_file_is_said_in_a_line(text: str, tmp_path: Path):
     file = tmp_path / "classes.csv"
     file.write_text(text)
-    with pytest.raises(UserError, match="is no table of classes"):
-        read_class_accuracy(file)
-    with pytest.raises(UserError, match="cannot be read"):
-        read_class_accuracy(tmp_path / "none.csv")
+    for code, path in (("wrong_format", file), ("unreadable", tmp_path / "none.csv")):
+        with pytest.raises(UserError, match=path.name) as error:
+            read_class_accuracy(path)
+        assert error.value.code == f"class_accuracy.{code}"
 
 
 def test_an_evaluation_leaves_all_classes(tmp_path: Path, shapes: Path, weights: Path):
@@ -95,7 +95,7 @@ def test_an_evaluation_leaves_all_classes(tmp_path: Path, shapes: Path, weights:
         labels = [row["label"] for row in csv.DictReader(stream)][4:]  # the first class has fewer, or none
     (tmp_path / "labeled.csv").write_text("path,label\n" + "".join(f"x.mp4,{label}\n" for label in labels))
 
-    figures = evaluate_stage(
+    figures = evaluate_weights(
         weights=weights,
         manifest=load_manifest(tmp_path / "test.csv"),
         views=1,
