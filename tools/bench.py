@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parent.parent)  # not this folder, whose select.py would hide Python's own
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # this checkout; in this folder select.py hides Python's own
 
 from tools.bench.command import main  # noqa: E402
 

@@ -200,7 +200,7 @@ def test_ctrl_c_ends_with_130_and_the_line_that_resumes(tiny_config: WriteConfig
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr.decode()
     assert b"Traceback" not in stderr
-    assert stderr.decode().rstrip().endswith(f"goes on from here: {shlex.join(command)}")
+    assert stderr.decode().rstrip().endswith(f"resume with: {shlex.join(command)}")
     assert stdout == b""
     with pytest.raises(ProcessLookupError):  # its decoding processes are gone too
         os.killpg(process.pid, 0)
@@ -220,7 +220,7 @@ def test_scoring_that_is_terminated_gives_its_shard_back(tmp_path: Path, shapes:
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (143, b""), stderr.decode()
     assert b"Traceback" not in stderr
-    assert stderr.decode().rstrip().endswith(f"terminated; this goes on from here: {shlex.join(command)}")
+    assert stderr.decode().rstrip().endswith(f"terminated; resume with: {shlex.join(command)}")
     assert list((tmp_path / "s" / "claims").iterdir()) == []
     with suppress(ProcessLookupError):  # its decoding processes are gone too, or about to go
         end = time.monotonic() + 30
@@ -252,7 +252,9 @@ def test_a_fault_of_ours_is_status_1(tiny_config: WriteConfig, monkeypatch: pyte
 
 
 def test_settings_may_stand_anywhere():
-    options = cli.parse(["run", "seeds=[0]", "--cfg", "c.yaml", "output=x", "--check", "students.0.frames=4"])
+    options = cli.parse(
+        cli.build_parser(), ["run", "seeds=[0]", "--cfg", "c.yaml", "output=x", "--check", "students.0.frames=4"]
+    )
     assert sorted(options.overrides) == ["output=x", "seeds=[0]", "students.0.frames=4"]
     assert options.check
 

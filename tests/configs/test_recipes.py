@@ -54,7 +54,7 @@ def test_a_recipe_of_a_transfer_loads_and_opens_with_what_it_is(recipe: Path):
     for word in ("# Reproduces: ", "# Expect", "# Cost: ", "# Data: "):
         assert word in head
     (command,) = re.findall(r"^# Command: python tools/(.+)$", head, re.MULTILINE)
-    options = cli.parse(shlex.split(command.replace(".py", "", 1)))
+    options = cli.parse(cli.build_parser(), shlex.split(command.replace(".py", "", 1)))
     assert options.cfg == recipe.name
     config = load_transfer_config(str(recipe), options.overrides)
     assert (config.student, config.approach) == ("r2plus1d_18_8f", "supervised")

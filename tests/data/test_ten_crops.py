@@ -169,5 +169,4 @@ def test_commands(images: Path, weights: Path, capsys: pytest.CaptureFixture):
     assert cli.main(["predict", str(images.parent / "0.png"), "--crops", "10", *words]) == 0
     top = json.loads(capsys.readouterr().out)["files"][0]["top"]
     assert len(top[0]["views"]) == 10
-    with pytest.raises(SystemExit, match="2"):
-        cli.main(["evaluate", "--manifest", str(images), "--crops", "5", *words])
+    assert cli.main(["evaluate", "--manifest", str(images), "--crops", "5", *words]) == 2

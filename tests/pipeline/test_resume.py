@@ -89,7 +89,7 @@ def test_stopped_and_gone_on_with(
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
     if number != signal.SIGKILL:
-        assert "this goes on from here" in done.stderr
+        assert "resume with" in done.stderr
     assert Checkpoints(tmp_path / "run" / STAGE).files()[0].name == checkpoint_name
     assert cli.main(train_arguments("runtime.workers=2")) == 0
     assert weights(tmp_path) == straight

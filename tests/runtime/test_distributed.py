@@ -92,7 +92,7 @@ def test_one_that_fails_says_which_it_is_and_the_others_end(tmp_path: Path):
     assert result.returncode != 0
     lines = said(result.stderr)
     assert "vidsemi: error: rank 1 of 2: the disk is away" in lines
-    assert set(lines[1:]) <= {"vidsemi: terminated; this goes on from here: the same torchrun command"}
+    assert set(lines[1:]) <= {"vidsemi: terminated; resume with: the same torchrun command"}
 
 
 @pytest.mark.parametrize("examples", [17, 2])
@@ -177,7 +177,7 @@ def test_all_save_and_end_when_torchrun_is_terminated(tiny_config: WriteConfig):
     process.terminate()
     _, stderr = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert said(stderr.decode()) == ["vidsemi: terminated; this goes on from here: the same torchrun command"]
+    assert said(stderr.decode()) == ["vidsemi: terminated; resume with: the same torchrun command"]
     assert list(config.parent.glob("run/seed0/teacher/train/checkpoint-*.pt"))
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)

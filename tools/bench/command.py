@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.bench.arguments import BENCHMARKS
-from vidsemi.cli.main import Parser, add_command, run_command
-from vidsemi.cli.options import Answer
+from vidsemi.cli.main import run_command
+from vidsemi.cli.options import Answer, Parser, add_command
 from vidsemi.io.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a benchmark; returns the exit status."""
-    return run_command(build_parser().parse_args(arguments))
+    return run_command(build_parser(), arguments)
 
 
 def build_parser() -> Parser:

@@ -1,9 +1,19 @@
 """`vidsemi export`: a network for programs that do without vidsemi."""
 
 import argparse
+from pathlib import Path
+from typing import Any
 
-from vidsemi.cli.options import Answer
+from vidsemi.cli.options import Answer, add_command
 from vidsemi.io.errors import UserError
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Add `export`."""
+    parser = add_command(subparsers, "export", export, "write a network as a file that runs without vidsemi")
+    parser.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
+    parser.add_argument("--format", choices=["pt2", "onnx"], help="default: the suffix of the output")
+    parser.add_argument("--output", type=Path, help="file to write, .pt2 or .onnx; default: beside the weights")
 
 
 def export(options: argparse.Namespace) -> Answer:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidsemi.cli.options import Answer, check_limits, read_class_names
+from vidsemi.cli.options import Answer, add_command, integer, read_class_names
 from vidsemi.io.errors import UserError
 from vidsemi.io.tables import aligned
 
@@ -14,9 +14,26 @@ if TYPE_CHECKING:
 SHOWN = 4  # spellings of a label in the text
 
 
+def add_parsers(subparsers: Any) -> None:
+    """Add `hashtags`."""
+    parser = add_command(subparsers, "hashtags", hashtags, "make a vocabulary of hashtags from class names")
+    parser.add_argument(
+        "--classes", required=True, metavar="FILE", help="names, one a line; a manifest with labels; or kinetics"
+    )
+    parser.add_argument("--synonyms", type=Path, metavar="CSV", help="further hashtags of classes: class,tag")
+    parser.add_argument("--manifest", type=Path, help="examples with hashtags, to count")
+    parser.add_argument(
+        "--min-examples",
+        type=integer(0, 10**12),
+        default=50,
+        metavar="N",
+        help="drop labels with fewer examples (default: %(default)s)",
+    )
+    parser.add_argument("--output", type=Path, metavar="CSV", help="vocabulary to write")
+
+
 def hashtags(options: argparse.Namespace) -> Answer:
     """The tags that mean each class and, of a manifest with hashtags, the labels that enough examples carry."""
-    check_limits(options)
     from vidsemi.data.hashtags.vocabulary import label_space, read_synonyms, write_label_space
     from vidsemi.io.files import keep_inputs, prepare_target
 

@@ -1,13 +1,56 @@
 """Commands that take a trained network: score, predict, evaluate."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from vidsemi.cli.options import Answer, check_limits
+from vidsemi.cli.options import (
+    Answer,
+    add_command,
+    add_manifest_arguments,
+    add_network_arguments,
+    integer,
+    positive_int,
+)
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Add `score`, `predict` and `evaluate`."""
+    parser = add_command(subparsers, "score", score, "score a dataset with a network")
+    add_network_arguments(parser)
+    add_manifest_arguments(parser)
+    parser.add_argument("--output", type=Path, required=True, help="directory for the scores")
+    parser.add_argument(
+        "--per-example",
+        type=positive_int,
+        default=10,
+        metavar="P",
+        help="highest-scoring classes stored per example (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--shard-size",
+        type=integer(1, 10**9),
+        default=1000,
+        help="examples per shard; with tars, as many as fit (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of the network (default: auto)"
+    )
+
+    parser = add_command(subparsers, "predict", predict, "predict the classes of videos and images")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="videos, images, or folders of them")
+    parser.add_argument(
+        "--top", type=positive_int, default=5, metavar="N", help="classes shown per file (default: %(default)s)"
+    )
+    add_network_arguments(parser)
+
+    parser = add_command(subparsers, "evaluate", evaluate, "measure the video-level accuracy of a network")
+    add_network_arguments(parser)
+    add_manifest_arguments(parser)
+    parser.add_argument("--by-class", type=Path, metavar="CSV", help="write the accuracy of each class")
 
 
 def _machine(options: argparse.Namespace) -> Any:
-    check_limits(options)
     from vidsemi.config import Runtime
 
     return Runtime(

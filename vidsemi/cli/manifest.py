@@ -2,9 +2,9 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from vidsemi.cli.options import Answer, check_limits, reader_count
+from vidsemi.cli.options import Answer, add_command, add_decoding_arguments, integer, reader_count
 from vidsemi.io.errors import UserError
 
 if TYPE_CHECKING:
@@ -14,9 +14,60 @@ WITH_HASHTAGS = ("table", "yfcc100m")
 WITH_SUBSETS = ("hmdb51", "cub200")
 
 
+def add_parsers(subparsers: Any) -> None:
+    """Add `manifest`."""
+    parser = add_command(subparsers, "manifest", manifest, "write a manifest from a format that you have")
+    parser.add_argument(
+        "format", choices=["table", "folder", "files", "kinetics", "ucf101", "hmdb51", "cub200", "yfcc100m", "tar"]
+    )
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="table or split file; tars or folders of them, with {0..9} or *"
+    )
+    parser.add_argument("--root", type=Path, help="folder of the videos or images")
+    parser.add_argument("--output", type=Path, help="manifest to write, .parquet or .csv")
+    parser.add_argument("--path-column", default="path", help="name of the path column (`table`)")
+    parser.add_argument("--label-column", default="label", help="name of the label column (`table`)")
+    parser.add_argument("--hashtags-column", default="hashtags", help="name of the hashtags column (`table`)")
+    parser.add_argument(
+        "--id-column",
+        default="id",
+        help="without a path column: name of the column that names files in --root (`table`)",
+    )
+    parser.add_argument("--subset", choices=["train", "test"], help="training or test set (`hmdb51`, `cub200`)")
+    parser.add_argument("--split", type=int, choices=[1, 2, 3], default=1, help="number of the split (`hmdb51`)")
+    parser.add_argument(
+        "--vocabulary", type=Path, metavar="FILE", help="keep only examples that carry one of its hashtags"
+    )
+    parser.add_argument(
+        "--exclude-duplicates-of",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="TEST",
+        help="leave out duplicates of examples in these test sets",
+    )
+    parser.add_argument("--test-root", type=Path, metavar="FOLDER", help="folder of the test sets' videos or images")
+    parser.add_argument("--exclude-duplicates", action="store_true", help="leave out duplicates within the dataset")
+    parser.add_argument(
+        "--near-test",
+        type=integer(0, 16),
+        default=6,
+        metavar="BITS",
+        help="maximum Hamming distance (of 64 bits) to a test example (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--near",
+        type=integer(0, 16),
+        default=2,
+        metavar="BITS",
+        help="maximum Hamming distance (of 64 bits) within the dataset (default: %(default)s)",
+    )
+    parser.add_argument("--verify", action="store_true", help="decode every file and write a table of the results")
+    add_decoding_arguments(parser)
+
+
 def manifest(options: argparse.Namespace) -> Answer:
     """Write a manifest from a format that users bring, or read all its files to see what they are, or both."""
-    check_limits(options)
     if options.output is None and not (options.verify and options.format == "table" and options.files):
         raise UserError("--output M is needed; only `manifest table FILE --verify` can do without")
     excludes = options.exclude_duplicates or options.exclude_duplicates_of

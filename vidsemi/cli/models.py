@@ -2,10 +2,62 @@
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
-from vidsemi.cli.options import Answer, check_limits, read_class_names
+from vidsemi.cli.options import Answer, add_command, integer, positive_int, read_class_names
 from vidsemi.io.errors import UserError
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Add `models`, `flops` and `convert`."""
+    parser = add_command(subparsers, "models", models, "list the networks and the input they expect")
+    parser.add_argument("pattern", nargs="?", metavar="TEXT", help="only names that contain this")
+
+    parser = add_command(subparsers, "flops", flops, "count the parameters, multiply-adds and activations of a network")
+    _add_model_arguments(parser)
+    parser.add_argument(
+        "--classes", type=positive_int, default=400, help="outputs of the classifier (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--views", type=integer(1, 10_000), default=10, metavar="V", help="views per video (default: %(default)s)"
+    )
+
+    parser = add_command(subparsers, "convert", convert, "convert published weights to a file that all commands read")
+    parser.add_argument("--weights", required=True, metavar="FILE", help="file or https:// address")
+    parser.add_argument("--classes", type=Path, required=True, metavar="TXT", help="class names, one a line, in order")
+    parser.add_argument("--output", type=Path, required=True, help="weights.pt to write")
+    _add_model_arguments(parser)
+    parser.add_argument("--stride", type=integer(1, 10_000), help="step between a clip's frames")
+    parser.add_argument(
+        "--resize",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="height and width that frames are resized to, or shorter side",
+    )
+    parser.add_argument("--mean", type=float, nargs=3, metavar="X", help="of red, green and blue, from 0 to 1")
+    parser.add_argument("--std", type=float, nargs=3, metavar="X", help="of red, green and blue, from 0 to 1")
+
+
+def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, metavar="NAME", help="`vidsemi models` lists them")
+    parser.add_argument(
+        "--frames", type=integer(1, 10_000), metavar="T", help="clip length; default: the pretrained config's"
+    )
+    parser.add_argument(
+        "--size",
+        type=integer(1, 10_000),
+        metavar="S",
+        help="side of the crop; default: the pretrained config's, or 112",
+    )
+    parser.add_argument(
+        "--args",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="arguments of the network, e.g. width=0.25 stem=cifar",
+    )
 
 
 def models(options: argparse.Namespace) -> Answer:
@@ -30,7 +82,6 @@ def models(options: argparse.Namespace) -> Answer:
 
 def flops(options: argparse.Namespace) -> Answer:
     """What a network costs."""
-    check_limits(options)
     from vidsemi.io.tables import aligned
     from vidsemi.models.flops import CONVENTION, measure_cost
 

@@ -1,6 +1,7 @@
-"""What commands share."""
+"""Shared by the commands: the parser class, argument types with their limits, and groups of arguments."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,63 +9,146 @@ from typing import Any, NoReturn
 
 from vidsemi.io.errors import UserError
 
-Answer = tuple[Any, str]  # the JSON document, and the text for people
+Answer = tuple[Any, str]  # what a command returns: the JSON document, and the text for people
 
 
-def run_script(main: Callable[[], None]) -> NoReturn:
-    """Run a dataset's script as commands are run: what is wrong with the input is one line, and exit status 2."""
-    try:
-        main()
-    except UserError as error:
-        why = " ".join(str(error).split())
-    except OSError as error:  # a full disk, a folder that cannot be written to, a file where a folder should be
-        why = f"{error.filename or 'a file'}: {error.strerror or ' '.join(map(str, error.args))}"
-    except KeyboardInterrupt:
-        sys.exit(130)
-    else:
-        sys.exit(0)
-    print(f"{Path(sys.argv[0]).name}: error: {why}", file=sys.stderr)
-    sys.exit(2)
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises `UserError` instead of printing its usage and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse has to say about an argument."""
+        message = re.sub(r"^argument (\S+): is ", r"\1 is ", message)  # of the types below
+        raise UserError("options.invalid", f"{message} (see {self.prog} --help)")
 
 
-def check_limits(options: argparse.Namespace) -> None:
-    """Refuse numbers that nothing can be done with."""
-    limits = {
-        "views": (1, 10_000),
-        "workers": (0, 1024),
-        "per_example": (1, 1e6),
-        "shard_size": (1, 1e9),
-        "seconds_per_file": (0.001, 1e7),
-        "clips_per_forward": (1, 1e6),
-        "top": (1, 1e6),
-        "classes": (1, 1e6),
-        "frames": (1, 1e4),
-        "size": (1, 1e4),
-        "stride": (1, 1e4),
-        "min_examples": (0, 1e12),
-        "near_test": (0, 16),
-        "near": (0, 16),
-    }
-    for name, (least, most) in limits.items():
-        value = getattr(options, name, None)
-        if isinstance(value, int | float) and not least <= value <= most:
-            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be from {least} to {most:g}")
+def add_command(
+    subparsers: Any, name: str, function: Callable[[argparse.Namespace], Answer | None], summary: str
+) -> argparse.ArgumentParser:
+    """Add a command and the function that it calls."""
+    parser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    parser.set_defaults(command=function)
+    return parser
+
+
+def integer(least: int, most: int) -> Callable[[str], int]:
+    """An argument type: a whole number between two limits."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[+-]?\d{1,18}", text) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"is {text}; must be a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """An argument type: a number between two limits."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"is {text}; must be a number from {least:g} to {most:g}")
+        return value
+
+    return parse
+
+
+positive_int = integer(1, 1_000_000)
+fraction = number(0, 1)
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the config of a run or transfer, and settings that replace its own."""
+    parser.add_argument(
+        "--cfg", required=True, metavar="FILE", help="config; a bare name is also looked up in configs/"
+    )
+    parser.add_argument("--check", action="store_true", help="dry run: check config, data and output, run nothing")
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="settings that replace the config's")
+
+
+def add_manifest_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the manifest that a command reads."""
+    parser.add_argument("--manifest", type=Path, required=True, help="examples, .parquet or .csv")
+    parser.add_argument("--root", type=Path, help="folder that the manifest's paths are relative to")
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add a trained network, and how it sees an example."""
+    parser.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
+    parser.add_argument(
+        "--views", type=integer(1, 10_000), default=10, metavar="V", help="clips per video (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--crops",
+        type=int,
+        choices=[1, 10],
+        default=1,
+        help="crops per clip: the center, or ten (default: %(default)s)",
+    )
+    add_device_arguments(parser)
+    add_decoding_arguments(parser)
+
+
+def add_device_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add where a network runs."""
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, … (default: %(default)s)")
+    parser.add_argument(
+        "--clips-per-forward", type=positive_int, metavar="N", help="batch size; default: 10 on a CPU, else 64"
+    )
+
+
+def add_decoding_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add how files are decoded."""
+    parser.add_argument("--workers", type=integer(0, 1024), help="processes that decode; default: one per core")
+    parser.add_argument(
+        "--seconds-per-file",
+        type=number(0.001, 1e7),
+        default=600,
+        metavar="S",
+        help="time limit for decoding a file (default: %(default)s)",
+    )
 
 
 def reader_count(options: argparse.Namespace) -> int:
-    """Processes that read."""
+    """Number of processes that decode."""
     from vidsemi.runtime.cores import usable_cores
 
     return options.workers if options.workers is not None else usable_cores()
 
 
 def read_class_names(file: Path) -> list[str]:
-    """The names of classes in a text file, one a line; empty lines do not count."""
+    """Read class names from a text file, one a line; empty lines are skipped."""
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError:
-        raise UserError(f"{file} is not UTF-8 text") from None
+        raise UserError("classes.not_utf8", f"{file} is not UTF-8 text") from None
     names = [line for line in lines if line]
-    if not names or len(set(names)) < len(names):
-        raise UserError(f"{file} must name each class on a line of its own, and none twice")
+    if not names:
+        raise UserError("classes.empty", f"{file} has no class names; write one a line")
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError("classes.repeated", f"{file} names class '{repeated[0]}' more than once")
     return names
+
+
+def error_line(error: UserError | OSError) -> str:
+    """What the command line prints for an error of the user's or of the file system."""
+    if isinstance(error, UserError):
+        code = f" [{error.code}]" if error.code else ""
+        return " ".join(str(error).split()) + code
+    return f"{error.filename or 'a file'}: {error.strerror or ' '.join(map(str, error.args))}"
+
+
+def run_script(main: Callable[[], None]) -> NoReturn:
+    """Run a dataset's prepare.py with the exit statuses and one-line errors of the command line."""
+    try:
+        main()
+    except (UserError, OSError) as error:
+        print(f"{Path(sys.argv[0]).name}: error: {error_line(error)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)

@@ -5,8 +5,35 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vidsemi.cli.options import Answer, check_limits
+from vidsemi.cli.options import Answer, add_command, add_config_arguments, add_device_arguments
 from vidsemi.io.errors import UserError
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Add `run`, `select` and `report`."""
+    parser = add_command(subparsers, "run", run, "run every stage of a config that is not done yet")
+    add_config_arguments(parser)
+    parser.add_argument("--until", metavar="STAGE", help="stop after this kind of stage, e.g. select")
+
+    parser = add_command(subparsers, "select", select, "select pseudo-labeled training examples from scores")
+    parser.add_argument("--scores", type=Path, metavar="DIR", help="directory of scores")
+    parser.add_argument("--per-class", type=int, metavar="K", help="examples per class")
+    parser.add_argument("--per-example", type=int, metavar="P", help="highest-scoring classes of an example that count")
+    parser.add_argument("--policy", metavar="NAME", help="balanced_ranked, or a control (docs/selecting.md)")
+    parser.add_argument("--min-score", type=float, metavar="X", help="lowest score of a candidate")
+    parser.add_argument("--seed", type=int, help="for policies that choose at random")
+    parser.add_argument("--manifest", type=Path, help="examples with hashtags, for balanced_with_tags")
+    parser.add_argument("--vocabulary", type=Path, metavar="CSV", help="of `vidsemi hashtags`, for balanced_with_tags")
+    parser.add_argument("--parts", metavar="FIRST-LAST", help="read these shards only, e.g. 0-99")
+    parser.add_argument("--merge", type=Path, nargs="+", default=[], metavar="S", help="selections of other shards")
+    parser.add_argument("--output", type=Path, required=True, help="selection to write, .parquet")
+
+    parser = add_command(subparsers, "report", report, "report accuracy beside FLOPs and speed of one or more runs")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="output directory of a run")
+    parser.add_argument("--output", type=Path, help="where the report goes; default: the run's own directory")
+    parser.add_argument("--paper", action="store_true", help="with the rows of the paper's Table 7, on Kinetics-400")
+    parser.add_argument("--no-speed", dest="speed", action="store_false", help="do not time the networks here")
+    add_device_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> Answer | None:
@@ -81,7 +108,6 @@ def report(options: argparse.Namespace) -> Answer:
         raise UserError("a report over several runs needs --output")
     if len({run.resolve() for run in options.runs}) < len(options.runs):
         raise UserError("a run is named twice; its seeds would count twice")
-    check_limits(options)
     from vidsemi.config import Runtime
     from vidsemi.pipeline.results import read_results
     from vidsemi.report.write import write_report

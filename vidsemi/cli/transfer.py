@@ -4,7 +4,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vidsemi.cli.options import Answer
+from vidsemi.cli.options import Answer, add_command, add_config_arguments
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Add `transfer`."""
+    parser = add_command(subparsers, "transfer", transfer, "measure the accuracy of a network on other datasets")
+    parser.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
+    add_config_arguments(parser)
 
 
 def transfer(options: argparse.Namespace) -> Answer | None:
