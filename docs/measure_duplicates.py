@@ -28,7 +28,7 @@ from vidsemi.data.describe import describe
 from vidsemi.data.image import open_image, read_image
 from vidsemi.data.manifest import Row
 from vidsemi.data.read import read_frames
-from vidsemi.io.tables import aligned
+from vidsemi.io.tables import markdown_table
 
 WITHIN = (2, 4, 6, 8, 10)  # bits
 WITHIN_PAIRS = (2, 4, 6, 8, 10, 12, 14)
@@ -119,7 +119,7 @@ def slashed(numbers: Iterable[object]) -> str:
 
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table and what is in it."""
-    print(f"{title}:\n", *aligned(header, list(rows)), "", sep="\n", flush=True)
+    print(f"{title}:\n", *markdown_table(header, list(rows)), "", sep="\n", flush=True)
 
 
 def hash_image(image: Image.Image, quality: int | None = None) -> int:

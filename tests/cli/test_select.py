@@ -16,6 +16,7 @@ import pytest
 from tests.helpers.videos import write_part
 from vidsemi.cli import main as cli
 from vidsemi.io.files import fingerprint_file
+from vidsemi.io.tables import shorten_rows
 from vidsemi.selection import describe
 from vidsemi.selection.result import as_ranges, read_selection_info
 from vidsemi.selection.score_files import ScoresInfo, write_failures
@@ -251,7 +252,7 @@ def test_warnings(scores: Path, select: Select, tmp_path: Path):
 def test_a_long_table_leaves_out_its_middle(scores: Path, select: Select, tmp_path: Path):
     select("s.parquet", "--scores", scores, *KP)
     made = read_selection_info(tmp_path / "s.parquet")
-    rows = describe.shortened(describe.class_rows(made), most=2)
+    rows = shorten_rows(describe.class_rows(made), most=2)
     assert [row[0] for row in rows][1:] == ["… 2 more", "rare"]
 
 

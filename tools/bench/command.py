@@ -106,7 +106,7 @@ def _bench_select(options: argparse.Namespace) -> Answer:
     if options.per_example > options.classes / 2:
         raise UserError("--per-example must be at most half of --classes")
     from tools.bench.select import HEADER, bench_select, cells
-    from vidsemi.io.tables import aligned
+    from vidsemi.io.tables import markdown_table
 
     document = bench_select(
         None if options.generate else options.data,
@@ -125,7 +125,7 @@ def _bench_select(options: argparse.Namespace) -> Answer:
         f"medians of {options.rounds} runs, each in a fresh process\n"
         f"{document['cores']} cores of {document['processor']}; {versions}\n"
     )
-    return document, "\n".join([setting, *aligned(HEADER, cells(document))])
+    return document, "\n".join([setting, *markdown_table(HEADER, cells(document))])
 
 
 def _bench_tags(options: argparse.Namespace) -> Answer:

@@ -63,7 +63,7 @@ def bench_decode(files: list[Path], *, repeats: int, rounds: int, only: list[str
 
 def text(document: dict[str, Any]) -> str:
     """The table for people."""
-    from vidsemi.io.tables import aligned
+    from vidsemi.io.tables import markdown_table
 
     header = (
         "contender",
@@ -83,7 +83,7 @@ def text(document: dict[str, Any]) -> str:
         "`differs`: mean difference from vidsemi's pixels (of 255)\n"
         f"{document['cores']} cores of {document['processor']}; {used}\n"
     )
-    return "\n".join([setting, *aligned(header, rows)])
+    return "\n".join([setting, *markdown_table(header, rows)])
 
 
 def made_files(script: Path, folder: Path) -> list[Path]:

@@ -100,7 +100,7 @@ def _compile_seconds(runs: list[dict[str, Any]]) -> float | None:
 
 def text(document: dict[str, Any]) -> str:
     """The table for people."""
-    from vidsemi.io.tables import aligned
+    from vidsemi.io.tables import markdown_table
 
     header = ("contender", "clips/s", "GMAC/s", "per multiply-add, of torchvision eager", "peak MiB", "compile s")
     used = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
@@ -123,6 +123,6 @@ def text(document: dict[str, Any]) -> str:
             f"medians of {document['rounds']} runs, each in a fresh process",
             f"on {document['device']}; {document['cores']} cores of {document['processor']}; {used}",
             "",
-            *aligned(header, cells),
+            *markdown_table(header, cells),
         ]
     )

@@ -90,7 +90,7 @@ def _rows(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 def text(document: dict[str, Any]) -> str:
     """The tables for people."""
-    from vidsemi.io.tables import aligned
+    from vidsemi.io.tables import markdown_table
 
     over = [f"over {peer}" for peer in PEERS]
     header = ("contender", "videos/s", "of lower limit", "of shared limit", *over, "peak MiB")
@@ -112,7 +112,7 @@ def text(document: dict[str, Any]) -> str:
             )
             for row in rows
         ]
-        lines += ["", f"{network}, {document['videos'][network]} videos", "", *aligned(header, cells)]
+        lines += ["", f"{network}, {document['videos'][network]} videos", "", *markdown_table(header, cells)]
     return "\n".join(lines)
 
 

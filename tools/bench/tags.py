@@ -65,7 +65,7 @@ def bench_tags(folder: Path, *, rows: int, rounds: int, only: list[str]) -> dict
 
 def text(document: dict[str, Any]) -> str:
     """The table for people."""
-    from vidsemi.io.tables import aligned
+    from vidsemi.io.tables import markdown_table
 
     rows = [
         (
@@ -87,7 +87,7 @@ def text(document: dict[str, Any]) -> str:
         f"medians of {document['rounds']} runs, each in a fresh process; `core s`: seconds of all cores together\n"
         f"{document['cores']} cores of {document['processor']}; {used}\n"
     )
-    return "\n".join([setting, *aligned(HEADER, rows), "", LESS])
+    return "\n".join([setting, *markdown_table(HEADER, rows), "", LESS])
 
 
 def _medians(name: str, runs: list[dict[str, Any]], rows: int) -> dict[str, Any]:

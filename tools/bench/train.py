@@ -198,7 +198,7 @@ def _compile_seconds(runs: list[dict[str, Any]]) -> float | None:
 
 def text(document: dict[str, Any]) -> str:
     """The tables for people; one of which no contender was wanted is left out."""
-    from vidsemi.io.tables import aligned
+    from vidsemi.io.tables import markdown_table
 
     memory, files = document["memory"], document["files"]
     used = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
@@ -210,11 +210,11 @@ def text(document: dict[str, Any]) -> str:
     if memory["contenders"]:
         given = f"{memory['gmacs_per_clip']:.2f} GMAC a clip forward, {document['batch']} clips a step, in memory"
         lines += ["", f"{memory['network']}, {given}", ""]
-        lines += aligned(MEMORY_HEADER, list(map(_memory_cells, memory["contenders"])))
+        lines += markdown_table(MEMORY_HEADER, list(map(_memory_cells, memory["contenders"])))
     if files["contenders"]:
         given = f"{files['clips']} clips, {files['batch']} a step, from {len(files['files'])} files"
         lines += ["", f"{files['network']}, {given}", ""]
-        lines += aligned(FILES_HEADER, list(map(_file_cells, files["contenders"])))
+        lines += markdown_table(FILES_HEADER, list(map(_file_cells, files["contenders"])))
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidsemi.cli.options import Answer, add_command, integer, read_class_names
 from vidsemi.io.errors import UserError
-from vidsemi.io.tables import aligned
+from vidsemi.io.tables import markdown_table
 
 if TYPE_CHECKING:
     from vidsemi.data.hashtags.vocabulary import Label, LabelSpace
@@ -90,7 +90,7 @@ def _spellings(space: "LabelSpace") -> tuple[dict[str, Any], list[str]]:
         more = f" and {len(further) - SHOWN} more" if len(further) > SHOWN else ""
         rows.append((f"#{label.tag}", "; ".join(label.classes), " ".join(further[:SHOWN]) + more))
     labels = [{**_document(label), "spellings": label.spellings} for label in space.labels]
-    return {"labels": labels}, ["", *aligned(("tag", "classes", "further spellings"), rows)]
+    return {"labels": labels}, ["", *markdown_table(("tag", "classes", "further spellings"), rows)]
 
 
 def _frequent(
@@ -135,7 +135,7 @@ def _frequent(
 
 def _table(counted: "list[tuple[Label, int]]") -> list[str]:
     rows = [(f"#{label.tag}", "; ".join(label.classes), str(count)) for label, count in counted]
-    return aligned(("tag", "classes", "examples"), rows)
+    return markdown_table(("tag", "classes", "examples"), rows)
 
 
 def _document(label: "Label") -> dict[str, Any]:

@@ -88,7 +88,7 @@ def predict(options: argparse.Namespace) -> Answer:
     """The best classes of files."""
     runtime = _machine(options)
     from vidsemi.inference.predict import predict_files
-    from vidsemi.io.tables import aligned
+    from vidsemi.io.tables import markdown_table
 
     predictions = predict_files(
         weights=options.weights,
@@ -106,7 +106,7 @@ def predict(options: argparse.Namespace) -> Answer:
         ]
         rows = rows or [(f"cannot be read: {found.error}", "", "")]
         table += [(found.path if row is rows[0] else "", *row) for row in rows]
-    text = "\n".join(aligned(("file", "class", "score %", "each view %"), table))
+    text = "\n".join(markdown_table(("file", "class", "score %", "each view %"), table))
     return {"files": [found.document() for found in predictions]}, text
 
 

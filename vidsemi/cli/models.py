@@ -67,13 +67,13 @@ def models(options: argparse.Namespace) -> Answer:
     entries = list_models(options.pattern)
     if not entries:
         raise UserError(f"no network has a name with '{options.pattern}' in it; `vidsemi models` lists them all")
-    from vidsemi.io.tables import aligned
+    from vidsemi.io.tables import markdown_table
 
     rows = [
         tuple("" if entry[key] is None else str(entry[key]) for key in ("name", "frames", "stride", "resize", "crop"))
         for entry in entries
     ]
-    lines = aligned(("name", "frames", "stride", "resize", "crop"), rows)
+    lines = markdown_table(("name", "frames", "stride", "resize", "crop"), rows)
     if len(entries) == 1:
         lines += [f"published weights: {address}" for address in entries[0]["weights"]]
     lines += ["", "What is empty is for you to say in the config (docs/models.md)."]
@@ -82,7 +82,7 @@ def models(options: argparse.Namespace) -> Answer:
 
 def flops(options: argparse.Namespace) -> Answer:
     """What a network costs."""
-    from vidsemi.io.tables import aligned
+    from vidsemi.io.tables import markdown_table
     from vidsemi.models.flops import CONVENTION, measure_cost
 
     names = [f"class {number}" for number in range(options.classes)]
@@ -125,7 +125,7 @@ def flops(options: argparse.Namespace) -> Answer:
             f"activations     {cost.activations_per_view / 1e6:.2f}M per view (what the counted operators put out)",
             f"({CONVENTION})",
             "",
-            *aligned(("layers", "GMAC per view", "%"), groups),
+            *markdown_table(("layers", "GMAC per view", "%"), groups),
             "",
             "without a count: "
             + (", ".join(f"{name} ×{times}" for name, times in cost.uncounted.items()) or "nothing"),

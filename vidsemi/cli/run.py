@@ -77,7 +77,7 @@ def select(options: argparse.Namespace) -> Answer:
     from vidsemi.data.hashtags.vocabulary import read_label_space
     from vidsemi.data.manifest import load_manifest
     from vidsemi.io.files import keep_inputs
-    from vidsemi.io.tables import aligned
+    from vidsemi.io.tables import markdown_table, shorten_rows
     from vidsemi.pipeline.select import select_stage
     from vidsemi.selection import describe
     from vidsemi.selection.result import read_selection_info
@@ -97,7 +97,7 @@ def select(options: argparse.Namespace) -> Answer:
         merge=options.merge,
     )
     info = read_selection_info(options.output)
-    table = aligned(describe.CLASS_HEADER, describe.shortened(describe.class_rows(info)))
+    table = markdown_table(describe.CLASS_HEADER, shorten_rows(describe.class_rows(info)))
     text = "\n".join([str(options.output), *describe.summary(info), "", *table])
     return {"selection": str(options.output), **figures, "classes": describe.classes(info)}, text
 

@@ -16,7 +16,7 @@ from vidsemi.data.worker_pool import read_all
 from vidsemi.io.errors import DecodeError
 from vidsemi.io.files import atomic_path
 from vidsemi.io.progress import progress_bar
-from vidsemi.io.tables import aligned
+from vidsemi.io.tables import markdown_table
 
 ROWS_AT_ONCE = 1000  # written to the table
 REASONS_SHOWN = 20
@@ -82,11 +82,11 @@ class Summary:
             f"{self.damaged} of these are damaged in part; the header of {self.miscounted} announces another number of "
             "frames than there are",
             "",
-            *aligned(("kind", "files"), [(kind, str(n)) for kind, n in self.kinds.most_common(REASONS_SHOWN)]),
+            *markdown_table(("kind", "files"), [(kind, str(n)) for kind, n in self.kinds.most_common(REASONS_SHOWN)]),
         ]
         if self.reasons:
             rows = [(reason, str(n), self.examples[reason]) for reason, n in self.reasons.most_common(REASONS_SHOWN)]
-            lines += ["", *aligned(("why not", "files", "such as"), rows)]
+            lines += ["", *markdown_table(("why not", "files", "such as"), rows)]
         return lines
 
     def document(self) -> dict[str, Any]:

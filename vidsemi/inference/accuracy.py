@@ -11,7 +11,7 @@ import numpy as np
 from vidsemi.inference.score_views import VideoScore
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import write_text
-from vidsemi.io.spreadsheet import original, plain_cell
+from vidsemi.io.tables import csv_cell, from_csv_cell
 
 UNREADABLE = np.iinfo(np.int64).max  # a rank that is wrong, however many classes there are
 
@@ -146,7 +146,7 @@ def write_class_accuracy(file: Path, rows: Sequence[ClassAccuracy]) -> None:
     writer.writerow(COLUMNS)
     for row in rows:
         name, *numbers = astuple(row)
-        writer.writerow([plain_cell(name), *numbers])
+        writer.writerow([csv_cell(name), *numbers])
     write_text(file, text.getvalue())
 
 
@@ -163,7 +163,7 @@ def read_class_accuracy(file: Path) -> list[ClassAccuracy]:
                 raise ValueError("other columns")
             return [
                 ClassAccuracy(
-                    label=original(row["label"]),
+                    label=from_csv_cell(row["label"]),
                     labeled=int(row["labeled"]) if row["labeled"] else None,
                     test=int(row["test"]),
                     read=int(row["read"]),

@@ -1,27 +1,88 @@
-"""Markdown tables that also read well on a terminal."""
+"""Tables as text: aligned Markdown for files and terminals, and CSV cells that spreadsheets do not execute."""
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-JOINERS = "\u200c\u200d"  # which scripts and emoji need
+JOINERS = "\u200c\u200d"  # not printable, but some scripts and emoji need them
+FORMULA_STARTS = ("=", "+", "-", "@")
 
 
-def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table whose columns are padded to one width."""
-    table = [[_cell(text) for text in row] for row in (header, *rows)]
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int | None = None) -> list[str]:
+    """Format a Markdown table that also reads well on a terminal.
+
+    Args:
+        header: column names.
+        rows: cells; line breaks and control characters in them are replaced.
+        text_columns: number of left-aligned columns at the start; the columns after them are numbers and are
+            right-aligned. None aligns all columns left.
+
+    Returns:
+        The lines of the table, all of one width.
+    """
+    table = [[_markdown_cell(text) for text in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    texts = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table
-    ]
-    return [texts[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *texts[1:]]
+    left = len(header) if text_columns is None else text_columns
+    lines = []
+    for row in table:
+        cells = [
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    rules = ["-" * (width + 2) if column < left else "-" * (width + 1) + ":" for column, width in enumerate(widths)]
+    return [lines[0], f"|{'|'.join(rules)}|", *lines[1:]]
 
 
-def _cell(text: str) -> str:
-    """Text that neither ends its cell nor its line, and says nothing to a terminal."""
+def _markdown_cell(text: str) -> str:
     return printable(" ".join(text.split())).replace("|", "\\|")
 
 
 def printable(text: str) -> str:
-    """Text from strangers as it can be shown: control characters, which terminals obey, as escapes."""
+    """Escape control characters, which a terminal would obey."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in JOINERS else ascii(c)[1:-1] for c in text)
+
+
+def shorten_rows(rows: Sequence[tuple[str, ...]], most: int = 20) -> list[tuple[str, ...]]:
+    """Replace the middle rows of a long table by one row that says how many were left out."""
+    if len(rows) <= most:
+        return list(rows)
+    head = most // 2
+    left_out = (f"… {len(rows) - most} more", *[""] * (len(rows[0]) - 1))
+    return [*rows[:head], left_out, *rows[len(rows) - (most - head) :]]
+
+
+def csv_cell(text: str) -> str:
+    """Make a text one line that no spreadsheet executes: an apostrophe goes before what looks like a formula.
+
+    Leading white space is removed, since some spreadsheets skip tabs and carriage returns before a formula.
+    """
+    text = " ".join(text.split())
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def from_csv_cell(cell: str) -> str:
+    """Undo `csv_cell`."""
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA_STARTS) else cell
+
+
+def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """Format records with the same keys as CSV with a header; None becomes an empty cell.
+
+    Args:
+        records: one or more rows, column → value.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(records[0])
+    writer.writerows([_csv_value(value) for value in record.values()] for record in records)
+    return text.getvalue()
+
+
+def _csv_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return csv_cell(value) if isinstance(value, str) else value

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidsemi.io.tables import aligned, printable
+from vidsemi.io.tables import markdown_table, printable
 from vidsemi.pipeline.results import is_transfer, read_results
 from vidsemi.report.drawing import Picture, names_of_pictures
 from vidsemi.report.frequency import (
@@ -149,7 +149,7 @@ def frequency_markdown(sections: Sequence[FrequencySection]) -> str:
     for section in sections:
         parts = ["\n".join(f"- {printable(line)}" for line in section.lines)]
         if section.rows:
-            parts.append("\n".join(aligned(section.header, section.rows)))
+            parts.append("\n".join(markdown_table(section.header, section.rows)))
         if section.picture:
             parts.append(f"![{section.picture.title}]({section.picture.name}.svg)")
         texts.append(f"\n## {section.title}\n\n" + "\n\n".join(parts) + "\n")

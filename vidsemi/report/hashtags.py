@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidsemi.io.tables import aligned
-from vidsemi.selection.describe import shortened
+from vidsemi.io.tables import markdown_table, shorten_rows
 
 HEADER = ("hashtag", "classes", "examples")
 
@@ -59,5 +58,7 @@ def hashtags_markdown(sections: Sequence[HashtagSection]) -> str:
     texts = []
     for section in sections:
         lines = [f"- {line}" for line in section.lines]
-        texts.append("\n".join([f"\n## {section.title}\n", *lines, "", *aligned(HEADER, shortened(section.rows)), ""]))
+        texts.append(
+            "\n".join([f"\n## {section.title}\n", *lines, "", *markdown_table(HEADER, shorten_rows(section.rows)), ""])
+        )
     return "".join(texts)

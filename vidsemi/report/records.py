@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from vidsemi.io.spreadsheet import plain_cell
+from vidsemi.io.tables import csv_cell
 from vidsemi.report.summary import Line
 
 COLUMNS: dict[str, Callable[[Line], Any]] = {
@@ -72,4 +72,4 @@ def _columns(speed: bool) -> dict[str, Callable[[Line], Any]]:
 def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
-    return plain_cell(value) if isinstance(value, str) else value
+    return csv_cell(value) if isinstance(value, str) else value

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidsemi.io.errors import UserError
-from vidsemi.io.tables import aligned
+from vidsemi.io.tables import markdown_table, shorten_rows
 from vidsemi.report.selection_plot import plot_selection
-from vidsemi.selection.describe import CLASS_HEADER, class_rows, shortened, summary, warnings
+from vidsemi.selection.describe import CLASS_HEADER, class_rows, summary, warnings
 from vidsemi.selection.result import SelectionInfo, read_selection_info
 
 
@@ -55,6 +55,6 @@ def selections_markdown(sections: Sequence[SelectionSection]) -> str:
     texts = []
     for section in sections:
         lines = [f"- {line}" for line in [*section.lines, *(f"**{text}**" for text in section.warnings)]]
-        table = ["", *aligned(CLASS_HEADER, shortened(section.rows))] if section.rows else []
+        table = ["", *markdown_table(CLASS_HEADER, shorten_rows(section.rows))] if section.rows else []
         texts.append("\n".join([f"\n## {section.title}\n", *lines, *table, ""]))
     return "".join(texts)

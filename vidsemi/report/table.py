@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vidsemi.io.tables import aligned
+from vidsemi.io.tables import markdown_table
 from vidsemi.models.flops import CONVENTION
 from vidsemi.report import paper
 from vidsemi.report.speed import Speeds
@@ -75,7 +75,11 @@ def markdown(lines: Sequence[Line], speeds: Speeds | None = None) -> str:
     """The table with its notes."""
     return (
         "\n".join(
-            [*aligned(*table(lines, speed=speeds is not None)), "", *(f"- {note}" for note in notes(lines, speeds))]
+            [
+                *markdown_table(*table(lines, speed=speeds is not None)),
+                "",
+                *(f"- {note}" for note in notes(lines, speeds)),
+            ]
         )
         + "\n"
     )

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidsemi.io.spreadsheet import plain_cell
-from vidsemi.io.tables import aligned
+from vidsemi.io.tables import csv_cell, markdown_table
 from vidsemi.pipeline.results import PROTOCOLS, is_transfer, read_results
 from vidsemi.report.summary import Spread
 
@@ -151,7 +150,7 @@ def transfer_markdown(lines: Sequence[TransferLine]) -> str:
     if not lines:
         return ""
     notes = [f"- {note}" for note in transfer_notes(lines)]
-    return "\n".join(["\n## Transfer\n", *aligned(*transfer_table(lines)), "", *notes, ""])
+    return "\n".join(["\n## Transfer\n", *markdown_table(*transfer_table(lines)), "", *notes, ""])
 
 
 def transfer_records(lines: Sequence[TransferLine]) -> list[dict[str, Any]]:
@@ -187,5 +186,5 @@ def transfer_csv(lines: Sequence[TransferLine]) -> str:
     records = transfer_records(lines)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(records[0])
-    writer.writerows([plain_cell(cell) if isinstance(cell, str) else cell for cell in own.values()] for own in records)
+    writer.writerows([csv_cell(cell) if isinstance(cell, str) else cell for cell in own.values()] for own in records)
     return text.getvalue()

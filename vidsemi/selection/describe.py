@@ -70,15 +70,6 @@ def class_rows(info: SelectionInfo) -> list[tuple[str, ...]]:
     ]
 
 
-def shortened(rows: list[tuple[str, ...]], most: int = 20) -> list[tuple[str, ...]]:
-    """The rows; where they are more than `most`, those in the middle are left out, and a row says how many."""
-    if len(rows) <= most:
-        return rows
-    head = most // 2
-    left_out = (f"… {len(rows) - most} more", *[""] * (len(rows[0]) - 1))
-    return [*rows[:head], left_out, *rows[len(rows) - (most - head) :]]
-
-
 def warnings(info: SelectionInfo) -> list[str]:
     """What suggests that K, P or the teacher do not suit this U; one line each."""
     names, wanted, candidates = info.scores.classes, info.wanted_per_class, info.candidates_per_class

@@ -16,7 +16,7 @@ from vidsemi.data.dedup.hash_files import Hashed, hash_corpus
 from vidsemi.data.manifest import Manifest, write_tables
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path, fingerprint_file, write_json, write_text
-from vidsemi.io.spreadsheet import plain_cell
+from vidsemi.io.tables import csv_cell
 
 ITSELF = "itself"
 HEADER = ("example_id", "path", "member", "kind", "distance", "of_example_id", "of_path", "of_member", "of")
@@ -186,9 +186,9 @@ def _write_list(file: Path, corpus: Manifest, found: Sequence[tuple[str, Manifes
             columns = (duplicates.example, duplicates.of, duplicates.kind, duplicates.distance)
             for example, of, kind, bits in zip(*(column.tolist() for column in columns), strict=True):
                 one, other = corpus.row(example), others.row(of)
-                texts = (example, *_name(one), KINDS[kind], bits, of, *_name(other), plain_cell(where))
+                texts = (example, *_name(one), KINDS[kind], bits, of, *_name(other), csv_cell(where))
                 writer.writerow(texts)
 
 
 def _name(row: Any) -> tuple[str, str]:
-    return plain_cell(row.path), plain_cell(row.member or "")
+    return csv_cell(row.path), csv_cell(row.member or "")

@@ -20,8 +20,7 @@ from vidsemi.data.hashtags.variants import spellings
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import fingerprint_json, write_text
-from vidsemi.io.spreadsheet import original, plain_cell
-from vidsemi.io.tables import printable
+from vidsemi.io.tables import csv_cell, from_csv_cell, printable
 
 COLUMNS = ["tag", "classes", "examples", "spellings"]  # of a label space's file
 
@@ -236,7 +235,7 @@ def _fields(manifest: Manifest) -> Iterator[tuple[int, str]]:
 def write_label_space(file: Path, space: LabelSpace, examples: Sequence[int] | None = None) -> None:
     """Write a label space as CSV, a row a label, `examples` being how many carry it.
 
-    No cell is a formula to a spreadsheet: tags begin with `#`, and classes are written as `plain_cell` has it.
+    No cell is a formula to a spreadsheet: tags begin with `#`, and classes are written as `csv_cell` has it.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -244,7 +243,7 @@ def write_label_space(file: Path, space: LabelSpace, examples: Sequence[int] | N
     counts = examples if examples is not None else [""] * len(space.labels)
     for label, count in zip(space.labels, counts, strict=True):
         writer.writerow(
-            [f"#{label.tag}", plain_cell("; ".join(map(_in_file, label.classes))), count, join_tags(label.spellings)]
+            [f"#{label.tag}", csv_cell("; ".join(map(_in_file, label.classes))), count, join_tags(label.spellings)]
         )
     write_text(file, text.getvalue())
 
@@ -261,7 +260,7 @@ def read_label_space(file: Path) -> LabelSpace:
         tags = split_tags(row.get("tag")) + split_tags(row.get("spellings"))
         if not tags or None in row:
             raise UserError(f"{file}: line {number} is no label: a line has {', '.join(COLUMNS)}")
-        classes = tuple(filter(None, map(str.strip, original(row.get("classes") or "").split(";"))))
+        classes = tuple(filter(None, map(str.strip, from_csv_cell(row.get("classes") or "").split(";"))))
         label = Label(tags[0], classes, tuple(dict.fromkeys(tags)))
         for tag in label.spellings:
             if tag in owner:
