@@ -1,4 +1,4 @@
-"""Writes docs/config.md from vidsemi/config/, which is where keys are documented.
+"""Generate docs/config.md from the docstrings in vidsemi/config/.
 
 python docs/make_config_reference.py > docs/config.md
 """
@@ -10,16 +10,20 @@ from pydantic.fields import FieldInfo
 
 from vidsemi import config
 
-HEAD = """# Every key of a config
+HEAD = """# Config reference: every key
 
-A config is a YAML file. `_BASE_: other.yaml` inherits from another one, relative to the file that says so; keys given
-again replace the inherited ones. Keys can be set on the command line too: `select.per_class=500`. An unknown key is an
-error that names its nearest neighbour. Made from the files of `vidsemi/config` by `docs/make_config_reference.py`.
+A config is a YAML file. `_BASE_: other.yaml` inherits from another config, relative to the file with this key; keys
+that are set again override the inherited ones. Keys can also be set on the command line, as in
+`vidsemi run --cfg demo.yaml select.per_class=500`; list items go by number: `students.0.frames=4`. An unknown key is an
+error that suggests the closest known key.
+
+Lengths are in examples processed, not in steps or epochs: `examples` = epochs × size of the dataset. This page is
+generated from `vidsemi/config` by `docs/make_config_reference.py`.
 """
 
 
 def sections() -> Iterator[type[BaseModel]]:
-    """The run first, then its sections in the order in which it names them."""
+    """Yield the run, then its sections in the order of its keys."""
     yield config.Config
     for name in (
         "Data",
@@ -41,13 +45,15 @@ def sections() -> Iterator[type[BaseModel]]:
 
 
 def default(field: FieldInfo) -> str:
-    """The default, or that there is none."""
+    """The default value as Markdown."""
     if field.is_required():
-        return "**needed**"
+        return "**required**"
     value = field.default
     if isinstance(value, BaseModel):
-        return "its defaults"
-    return f"`{list(value) if isinstance(value, tuple) else value}`"
+        return "see section"
+    if value is None:
+        return "–"
+    return f"`{list(value) if isinstance(value, tuple) else value}`" if value != "" else "–"
 
 
 def main() -> None:

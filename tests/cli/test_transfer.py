@@ -47,15 +47,18 @@ def test_the_config_of_a_run_is_taken_too(
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("{name: a, train: T, test: E}", "the protocol full_ft needs a recipe"),
+        ("{name: a, train: T, test: E}", "full_ft requires a training recipe"),
         ("{name: a, train: T, protocols: [fc_only]}", "train and test are missing"),
         ("{name: a, train: T, test: E, splits: [{train: T, test: E}], protocols: [fc_only]}", "give either train and"),
         ("{name: ../a, train: T, test: E, protocols: [fc_only]}", "transfer.0.name"),
-        ("{name: a, train: T, test: E, protocols: [fc_only, fc_only]}", "protocols names one of its values twice"),
+        ("{name: a, train: T, test: E, protocols: [fc_only, fc_only]}", "protocols lists the same value twice"),
         ("{name: a, train: T, test: E, protocol: [fc_only]}", "unknown key; did you mean 'protocols'?"),
-        ("{name: a, train: T, test: E, protocols: [fc_only], fc_only: {group: g}}", "group needs exactly one pair"),
-        ("{name: a, train: T, test: E, protocols: [fc_only], fc_only: {group: '('}}", "is no regular expression"),
-        ("{name: a, train: T, test: E, protocols: [fc_only], fc_only: {c_values: [1, 1]}}", "names one of its values"),
+        ("{name: a, train: T, test: E, protocols: [fc_only], fc_only: {group: g}}", "exactly one capture group"),
+        ("{name: a, train: T, test: E, protocols: [fc_only], fc_only: {group: '('}}", "not a valid regular expression"),
+        (
+            "{name: a, train: T, test: E, protocols: [fc_only], fc_only: {c_values: [1, 1]}}",
+            "lists the same value twice",
+        ),
         ("{name: a, train: T, test: E, protocols: [fc_only], fc_only: {group: '_g(\\d+)'}}", "finds nothing in"),
         ("{name: a, train: T, test: nowhere.csv, protocols: [fc_only]}", "there is no manifest nowhere.csv"),
         ("{name: a, train: T, test: OTHER, protocols: [fc_only]}", "is not one of the 8 classes"),

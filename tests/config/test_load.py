@@ -1,4 +1,4 @@
-"""The config: what is accepted, and what is said of what is not."""
+"""The config: what is accepted, and how errors are reported."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -55,18 +55,18 @@ def test_defaults_are_the_papers(tiny_config: WriteConfig):
         ("input.crop=33", "crop 33 is larger than resize [20, 20]"),
         ("seeds=[]", "seeds"),
         ("approaches=[magic]", "approaches.0"),
-        ("teacher=null", "the approach semi_supervised needs the key teacher"),
-        ("data.unlabeled=null", "needs the key data.unlabeled"),
-        ("students.0.name=../up", "is no name for a folder"),
-        ("students.0.name=teacher", "taken"),
-        ("seeds=[1, 2, 1]", "seeds names one of its values twice"),
+        ("teacher=null", "semi_supervised requires the key teacher"),
+        ("data.unlabeled=null", "requires the key data.unlabeled"),
+        ("students.0.name=../up", "not a valid folder name"),
+        ("students.0.name=teacher", "reserved"),
+        ("seeds=[1, 2, 1]", "seeds lists the same value twice"),
         ("seeds=[36893488147419103232]", "seeds.0"),
         ("data.dataset=../../evil", "data.dataset"),
         ("train.pretrain.examples=25", "train.pretrain: examples 25 leave a last step of one example"),
         ("score.per_example=1", "must not be below select.per_example"),
-        ("select", "is no setting"),
-        ("students.5.frames=1", "the config has no place students.5.frames"),
-        ("select.per_class=[", "the value is no YAML"),
+        ("select", "key.path=value"),
+        ("students.5.frames=1", "students.5.frames does not exist"),
+        ("select.per_class=[", "not valid YAML"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(tiny_config: WriteConfig, override: str, words: str):
@@ -103,7 +103,7 @@ def test_supervised_alone_needs_no_teacher(tiny_config: WriteConfig):
 def test_bare_names_are_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     assert find_config("demo.yaml").is_file()
-    with pytest.raises(UserError, match=r"no config nowhere\.yaml; looked at"):
+    with pytest.raises(UserError, match=r"nowhere\.yaml not found"):
         find_config("nowhere.yaml")
 
 

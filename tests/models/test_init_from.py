@@ -94,15 +94,18 @@ WEAKLY = ["teacher.weakly_pretrained=true", "approaches=[semi_weakly_supervised]
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["teacher.frozen=true"], "the key init_from is missing"),
+        (["teacher.frozen=true"], "frozen requires init_from"),
         (["teacher.init_from=nowhere.pth"], "there are no weights at nowhere.pth"),
         (["teacher.init_from={weights}", "teacher.args.width=0.125"], "does not fit r2plus1d_10"),
         (
             ["students.0.weakly_pretrained=true", "students.0.init_from={weights}"],
-            "student small are weakly_pretrained",
+            "student small has weakly_pretrained",
         ),
-        (["teacher.init_from={weights}", "teacher.weakly_pretrained=true"], "the teacher are weakly_pretrained"),
-        (["teacher.init_from={weights}", "teacher.frozen=true", WEAKLY[1]], "by the approach semi_supervised alone"),
+        (["teacher.init_from={weights}", "teacher.weakly_pretrained=true"], "the teacher has weakly_pretrained"),
+        (
+            ["teacher.init_from={weights}", "teacher.frozen=true", WEAKLY[1]],
+            "can only teach the approach semi_supervised",
+        ),
         (
             [
                 "teacher.init_from={weights}",
@@ -110,7 +113,7 @@ WEAKLY = ["teacher.weakly_pretrained=true", "approaches=[semi_weakly_supervised]
                 WEAKLY[0],
                 "approaches=[semi_supervised,semi_weakly_supervised]",
             ],
-            "by the approach semi_weakly_supervised alone",
+            "can only teach the approach semi_weakly_supervised",
         ),
     ],
 )

@@ -151,7 +151,7 @@ def test_w_may_be_a_corpus_of_its_own(tiny_config: Callable[..., Path], shapes: 
         (["data.unlabeled={shapes}/labeled.csv"], "has no column 'hashtags', which the weak pre-training"),
         (["hashtags.synonyms={shapes}/labeled.csv"], "expected a class and a tag"),
         (["hashtags.repeat_factor=cubic"], "repeat_factor"),
-        (["train.weak_pretrain=null"], "the approach weakly_supervised needs the key train.weak_pretrain"),
+        (["train.weak_pretrain=null"], "the approach weakly_supervised requires the key train.weak_pretrain"),
         (["data.weak=nowhere.csv"], "there is no manifest nowhere.csv"),
         (
             ["data.unlabeled={shapes}/labeled.csv", "data.dataset=moving_shapes", "data.prepare=true"],
@@ -161,13 +161,13 @@ def test_w_may_be_a_corpus_of_its_own(tiny_config: Callable[..., Path], shapes: 
             ["data.weak={shapes}/../other/w.csv", "data.dataset=moving_shapes", "data.prepare=true"],
             "w.csv has no column 'hashtags', which the weak pre-training needs; docs/hashtags.md",
         ),
-        (["students.0.approaches=[supervised,supervised]"], "the approaches of student small names one of its values"),
+        (["students.0.approaches=[supervised,supervised]"], "the approaches of student small lists the same value"),
         (["students.0.approaches=[]"], "students.0.approaches"),
         (
             ["teacher.train={{examples: 8, batch_size: 8, learning_rate: 1}}", "approaches=[semi_weakly_supervised]"],
-            "it is train.weak_finetune",
+            "train.weak_finetune",
         ),
-        (["hashtags={{vocabulary: v.csv, synonyms: s.csv}}"], "leave out one of the keys vocabulary and synonyms"),
+        (["hashtags={{vocabulary: v.csv, synonyms: s.csv}}"], "either vocabulary or synonyms"),
     ],
 )
 def test_what_is_missing_is_said_in_a_line(

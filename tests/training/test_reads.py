@@ -124,5 +124,5 @@ def test_training_with_several_clips_goes_on_where_it_stopped(
 @pytest.mark.parametrize(("key", "value"), [("batch_size", 8), ("examples", 50)])
 def test_steps_must_hold_whole_videos(key: str, value: int):
     settings = {"examples": 60, "batch_size": 12, "learning_rate": 0.1, "clips_per_video": 3, key: value}
-    with pytest.raises(ValidationError, match=f"{key} {value} is no multiple of clips_per_video 3"):
+    with pytest.raises(ValidationError, match=f"{key} {value} is not a multiple of clips_per_video 3"):
         Recipe(**settings)

@@ -1,4 +1,4 @@
-"""The config of a run: every key, its default, its meaning and its check. `config_file.py` reads it from YAML."""
+"""The config of a run: every key, its default, description and validation. `load.py` reads it from YAML."""
 
 from vidsemi.config.base import Section
 from vidsemi.config.data import Data, Source

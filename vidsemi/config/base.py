@@ -1,4 +1,4 @@
-"""What all sections of the config share."""
+"""The base class of all config sections."""
 
 from typing import Annotated
 
@@ -8,6 +8,6 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """A part of the config: unknown keys are errors, values do not change after the check."""
+    """A section of the config: unknown keys are errors, values are frozen after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

@@ -1,4 +1,4 @@
-"""The corpora of a run."""
+"""The datasets of a run."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from vidsemi.config.base import Section
 
 
 class Source(Section):
-    """A manifest and where its files lie. In a config a plain string is the manifest alone."""
+    """A manifest and the folder its paths start from. A plain string is a manifest alone."""
 
     manifest: str
-    """A .csv with a header or a .parquet (docs/manifests.md)."""
+    """Manifest file: .csv with a header, or .parquet (docs/manifests.md)."""
     root: str | None = None
-    """Folder that the manifest's relative paths start from; default: the manifest's own folder."""
+    """Folder that relative paths in the manifest start from. Default: the manifest's own folder."""
 
     @model_validator(mode="before")
     @classmethod
@@ -22,22 +22,25 @@ class Source(Section):
 
 
 class Data(Section):
-    """The corpora."""
+    """The datasets."""
 
     labeled: Source
-    """D: examples with labels. Its labels are the classes, in alphabetical order."""
+    """Labeled examples (D in the paper). Their labels, sorted alphabetically, are the classes."""
     test: Source
-    """Labelled examples that nothing is trained on."""
+    """Labeled test examples. Never trained on."""
     unlabeled: Source | None = None
-    """U: examples that a teacher scores. Needed by `semi_supervised` and `semi_weakly_supervised`."""
+    """Unlabeled examples for the teacher to score (U in the paper). Required by `semi_supervised` and
+    `semi_weakly_supervised`."""
     weak: Source | None = None
-    """W: examples with hashtags, for the weak pre-training; default: `unlabeled`, as in the paper."""
+    """Examples with hashtags for weakly supervised pre-training (W in the paper). Default: `unlabeled`, as in the
+    paper."""
     dataset: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]+$")
-    """Folder under datasets/ whose README tells how to lay out these files; named when one is missing."""
+    """Folder under datasets/ whose README describes the layout of these files. Error messages refer to it when a file
+    is missing."""
     prepare: bool = False
-    """Run that folder's prepare.py when the manifests are missing. For data that is made, not downloaded."""
+    """Run that folder's prepare.py if the manifests are missing. For generated data such as the demo's."""
 
     @property
     def hashtags(self) -> Source | None:
-        """W, wherever it is."""
+        """The source of hashtags: `weak`, or `unlabeled` if it is not set."""
         return self.weak or self.unlabeled

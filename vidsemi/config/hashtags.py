@@ -1,4 +1,4 @@
-"""What is learnt from the hashtags of W."""
+"""The labels of weakly supervised pre-training."""
 
 from typing import Literal
 
@@ -8,22 +8,24 @@ from vidsemi.config.base import Section
 
 
 class Hashtags(Section):
-    """The labels of the weak pre-training: hashtags that mean classes of D (docs/hashtags.md)."""
+    """Labels for weakly supervised pre-training: hashtags that match class names (docs/hashtags.md)."""
 
     vocabulary: str | None = Field(None, min_length=1)
-    """The labels and their tags, as `vidsemi hashtags --output` writes them; default: made of the names of the classes
-    and their synonyms."""
+    """Vocabulary file (labels and their tag variants) as written by `vidsemi hashtags --output`. Default: generated
+    from the class names and synonyms."""
     synonyms: str | None = Field(None, min_length=1)
-    """CSV with the columns `class` and `tag`: further tags of the classes; default: synonyms.csv in the folder of
-    `data.dataset`, where there is one."""
+    """CSV with the columns `class` and `tag`: extra tags for each class. Default: synonyms.csv in the folder of
+    `data.dataset`, if it exists."""
     min_examples: PositiveInt = 50
-    """Labels that fewer examples of W carry are dropped."""
+    """Drop labels with fewer examples than this."""
     repeat_factor: Literal["natural", "square_root", "uniform"] = "square_root"
-    """How often examples of rare tags are repeated: not at all, by the square root of how much rarer a tag is than the
-    most frequent one, or as much as it is rarer."""
+    """Oversampling of rare labels per epoch. `natural`: none. `uniform`: n times, if the most frequent label has n
+    times as many examples. `square_root`: the square root of that."""
 
     @model_validator(mode="after")
     def _has_one_source(self) -> "Hashtags":
         if self.vocabulary and self.synonyms:
-            raise ValueError("a vocabulary has the synonyms in it: leave out one of the keys vocabulary and synonyms")
+            raise ValueError(
+                "set either vocabulary or synonyms, not both: a vocabulary file already contains its synonyms"
+            )
         return self

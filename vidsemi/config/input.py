@@ -1,4 +1,4 @@
-"""What networks take in."""
+"""Clip sampling, resizing, cropping and normalization."""
 
 from typing import Annotated, Any, Literal
 
@@ -31,25 +31,26 @@ Shares = Annotated[tuple[float, float], AfterValidator(_check_shares)]
 
 
 class Input(Section):
-    """What the paper's networks take in, but for the clip length; networks of a zoo take what they were made for."""
+    """Clip sampling and preprocessing. Networks from a model library default to their own pretrained config instead."""
 
     stride: PositiveInt = 1
-    """Step between the frames of a clip."""
+    """Step between sampled frames: 2 takes every second frame."""
     resize: Resize = (128, 171)
-    """Height and width that frames are scaled to, or the length of the shorter side."""
+    """Resize frames to [height, width], or to this length of the shorter side."""
     crop: PositiveInt = 112
-    """Side of the square cut from them: the centre at test, anywhere in training."""
+    """Side of the square crop: center crop at test, random crop in training."""
     random_resized_crop_scale: Shares | None = None
-    """Instead of that square, train on rectangles of 3:4 to 4:3 that cover from the first to the second share of the
-    frame, such as [0.08, 1], scaled to `crop` × `crop`; of images, before they are scaled to anything else."""
+    """Use RandomResizedCrop in training: crop a random share of the frame's area between these two values, e.g. [0.08,
+    1], with an aspect ratio of 3:4 to 4:3, and resize it to `crop` × `crop`. Images are cropped at full resolution."""
     hflip_prob: Fraction = 0.5
-    """Probability of a horizontal flip in training; 0 where left and right are different classes."""
+    """Probability of a horizontal flip in training. Set to 0 if classes differ by left and right."""
     mean: Triple = (0.43216, 0.394666, 0.37645)
-    """Mean of red, green and blue after division by 255; subtracted."""
+    """RGB mean to subtract, for pixel values in [0, 1]."""
     std: Deviations = (0.22803, 0.22145, 0.216989)
-    """Standard deviation of the same; divided by."""
+    """RGB standard deviation to divide by, for pixel values in [0, 1]."""
     decoder: Literal["pyav", "decord", "torchcodec"] = "pyav"
-    """Library that decodes the files it gets right; PyAV decodes all others (docs/decoding.md)."""
+    """Video decoder. decord and torchcodec read only files they decode correctly; PyAV reads the others
+    (docs/decoding.md)."""
 
     @model_validator(mode="after")
     def _crop_fits(self) -> "Input":
@@ -60,15 +61,15 @@ class Input(Section):
 
 
 class OwnInput(Section):
-    """What one network takes in, where that is not what the others do. Keys as in Input."""
+    """One network's overrides of Input."""
 
     stride: PositiveInt | None = None
-    """Step between the frames of a clip."""
+    """Step between sampled frames: 2 takes every second frame."""
     resize: Resize | None = None
-    """Height and width that frames are scaled to, or the length of the shorter side."""
+    """Resize frames to [height, width], or to this length of the shorter side."""
     crop: PositiveInt | None = None
-    """Side of the square."""
+    """Side of the square crop."""
     mean: Triple | None = None
-    """Mean of red, green and blue after division by 255."""
+    """RGB mean, for pixel values in [0, 1]."""
     std: Deviations | None = None
-    """Standard deviation of the same."""
+    """RGB standard deviation, for pixel values in [0, 1]."""

@@ -1,6 +1,6 @@
-"""YAML → a checked config.
+"""Load a YAML config and validate it.
 
-`_BASE_: other.yaml` inherits from another file, relative to the one that says so (fvcore reads it).
+`_BASE_: other.yaml` inherits from another file, relative to the file with this key (read by fvcore).
 """
 
 import difflib
@@ -19,34 +19,36 @@ C = TypeVar("C", Config, TransferConfig)
 
 
 def find_config(name: str) -> Path:
-    """A config file as given, or in configs/ of the working directory, or among those that come with vidsemi."""
+    """Find a config file: as given, in configs/ of the working directory, or among the recipes of vidsemi."""
     package = Path(__file__).parent.parent
     candidates = [Path(name), Path("configs") / name, package / "configs" / name, package.parent / "configs" / name]
     for file in candidates:
         if file.is_file():
             return file
-    raise UserError(f"there is no config {name}; looked at {', '.join(str(file) for file in candidates)}")
+    raise UserError(
+        "config.not_found", f"config {name} not found; looked in {', '.join(str(file) for file in candidates)}"
+    )
 
 
 def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
-    """Read and check the config of a run.
+    """Read and validate the config of a run.
 
     Args:
-        name: of the file; see `find_config`.
-        overrides: `key.path=value`, the value as in YAML; list items by number (`students.0.frames=4`).
+        name: file name, see `find_config`.
+        overrides: `key.path=value` with a YAML value; list items by number (`students.0.frames=4`).
 
     Raises:
-        UserError: no such file, no YAML, or a key or value that does not fit; names the file and the key.
+        UserError: the file is missing, not valid YAML, or has an unknown key or invalid value.
     """
     file, values = _read(name, overrides)
     return _checked(Config, values, file)
 
 
 def load_transfer_config(name: str, overrides: Sequence[str] = ()) -> TransferConfig:
-    """Read and check the config of a transfer; arguments and errors as those of `load_config`.
+    """Read and validate the config of a transfer. Arguments and errors as in `load_config`.
 
-    Of a run's config the targets are taken, how clips are cut and flipped, `runtime`, `log` and the first seed; the
-    output is the folder `transfer` in the run's.
+    A run's config works too: its targets, training augmentation, `runtime`, `log` and first seed are used, and the
+    output is the folder `transfer` in the output of the run.
     """
     file, values = _read(name, overrides)
     if "students" not in values:
@@ -60,16 +62,18 @@ def load_transfer_config(name: str, overrides: Sequence[str] = ()) -> TransferCo
 
 
 def _read(name: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]:
-    """A config's file and its values, the overrides among them."""
+    """Find and read a config; returns its file, and its values with the overrides applied."""
     from fvcore.common.config import CfgNode
 
     file = find_config(name)
     try:
         values = CfgNode.load_yaml_with_base(str(file))
     except (yaml.YAMLError, OSError, ValueError, AssertionError, RecursionError, TypeError, AttributeError) as error:
-        raise UserError(f"{file} cannot be read as a config: {' '.join(str(error).split())}") from None
+        raise UserError(
+            "config.unreadable", f"{file} cannot be read as a config: {' '.join(str(error).split())}"
+        ) from None
     if not isinstance(values, dict):
-        raise UserError(f"{file} is no config: it has no keys")
+        raise UserError("config.unreadable", f"{file} is not a config: it contains no keys")
     for override in overrides:
         _apply(values, override)
     return file, values
@@ -79,14 +83,14 @@ def _checked(kind: type[C], values: dict[str, Any], file: Path) -> C:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise UserError(_explain(error, str(file), kind)) from None
+        raise UserError(*_explain(error, str(file), kind)) from None
 
 
 def _apply(values: dict, override: str) -> None:
     """Set one `key.path=value` in nested dicts and lists."""
     key, equals, text = override.partition("=")
     if not equals:
-        raise UserError(f"'{override}' is no setting: write key.path=value")
+        raise UserError("config.invalid_override", f"'{override}' is not an override; expected key.path=value")
     *path, last = key.split(".")
     try:
         target: Any = values
@@ -94,25 +98,25 @@ def _apply(values: dict, override: str) -> None:
             target = target[int(part)] if isinstance(target, list) else target.setdefault(part, {})
         target[int(last) if isinstance(target, list) else last] = yaml.safe_load(text)
     except (ValueError, IndexError, TypeError, AttributeError):
-        raise UserError(f"'{override}': the config has no place {key}") from None
+        raise UserError("config.invalid_override", f"'{override}': {key} does not exist in the config") from None
     except yaml.YAMLError:
-        raise UserError(f"'{override}': the value is no YAML") from None
+        raise UserError("config.invalid_override", f"'{override}': the value is not valid YAML") from None
 
 
-def _explain(error: ValidationError, file: str, kind: type[BaseModel]) -> str:
-    """The first complaint as one line: file, key, what is wrong, what was expected."""
+def _explain(error: ValidationError, file: str, kind: type[BaseModel]) -> tuple[str, str]:
+    """Describe the first problem: its code, and file, key and what was expected in one line."""
     first, *more = error.errors(include_url=False)
     key = ".".join(str(part) for part in first["loc"]) or "config"
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(first["loc"][-1]), _keys_beside(first["loc"], kind), n=1)
-        message = "unknown key" + (f"; did you mean '{near[0]}'?" if near else "")
+        code, message = "config.unknown_key", "unknown key" + (f"; did you mean '{near[0]}'?" if near else "")
     elif first["type"] == "missing":
-        message = "this key is missing"
+        code, message = "config.missing_key", "this key is missing"
     else:
         value = first["input"]
         shown = f" (it is {value!r})" if not isinstance(value, dict | BaseModel) else ""
-        message = first["msg"].removeprefix("Value error, ") + shown
-    return f"{file}: {key}: {message}" + (f" (and {len(more)} more)" if more else "")
+        code, message = "config.invalid_value", first["msg"].removeprefix("Value error, ") + shown
+    return code, f"{file}: {key}: {message}" + (f" (and {len(more)} more)" if more else "")
 
 
 def _keys_beside(location: Sequence[int | str], kind: type[BaseModel]) -> list[str]:
@@ -125,7 +129,7 @@ def _keys_beside(location: Sequence[int | str], kind: type[BaseModel]) -> list[s
 
 
 def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The config section that a type is, holds or may be: `Recipe | None`, `tuple[Student, ...]`."""
+    """Yield the config sections in a type annotation such as `Recipe | None` or `tuple[Student, ...]`."""
     if (
         isinstance(annotation, type)
         and not isinstance(annotation, types.GenericAlias)

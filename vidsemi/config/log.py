@@ -1,4 +1,4 @@
-"""Where trainings tell how they go, apart from the log that each of them writes in any case."""
+"""Logging of training metrics to TensorBoard and Weights & Biases."""
 
 from pydantic import Field
 
@@ -6,9 +6,9 @@ from vidsemi.config.base import Section
 
 
 class Log(Section):
-    """What shows how trainings go (docs/reporting.md). Nothing here changes the results."""
+    """Training metrics in TensorBoard and Weights & Biases (docs/reporting.md). Does not change results."""
 
     tensorboard: bool | None = None
-    """Event files for TensorBoard in each training's folder; default: where tensorboard is installed."""
+    """Write TensorBoard event files. Default: yes, if tensorboard is installed."""
     wandb: str | None = Field(None, min_length=1)
-    """Weights & Biases project that trainings are logged to; nothing is sent without it."""
+    """Weights & Biases project to log to. Default: nothing is sent."""

@@ -1,6 +1,6 @@
 """The config of a run: its sections, and what has to fit together between them.
 
-Functions below the stages take the values they need, never the whole of it.
+Functions below the pipeline take the values they need, never the whole config.
 """
 
 from typing import Annotated, Literal
@@ -18,83 +18,84 @@ from vidsemi.config.transfer import Target, check_targets
 
 
 class Score(Section):
-    """How the teacher scores U."""
+    """How the teacher scores the unlabeled set."""
 
     views: PositiveInt = 10
-    """Clips a video, V, whose softmax is averaged."""
+    """Clips per video. Their softmax scores are averaged."""
     crops: Literal[1, 10] = 1
-    """Of each clip, or image: its centre; or its corners and centre, and their mirror images."""
+    """Crops per clip or image. 1: center crop. 10: four corners and center, each also flipped."""
     per_example: PositiveInt | None = None
-    """Classes stored an example; default: `select.per_example`."""
+    """Top classes to store per example. Default: `select.per_example`."""
     shard_size: PositiveInt = 1000
-    """Examples a part file, or the whole tars that fit into it: what a worker that is killed loses at most."""
+    """Examples per shard (or as many whole tars as fit): the most work a killed worker loses."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the network; auto is bfloat16 on devices that compute with it (docs/scoring.md: what that changes)."""
+    """Inference precision. auto: bfloat16 if the device supports it natively (effect on scores: docs/scoring.md)."""
 
 
 class Select(Section):
-    """How D̂ is chosen from the scores."""
+    """How the pseudo-labeled set is selected from the scores."""
 
     policy: Literal["balanced_ranked", "unbalanced_ranked", "balanced_with_tags", "random"] = "balanced_ranked"
-    """balanced_ranked is the method; the others are what the paper's Table 5 holds against it (docs/selecting.md)."""
+    """Selection policy. balanced_ranked is the method; the others are baselines, as in the paper's Table 5
+    (docs/selecting.md)."""
 
     per_class: PositiveInt = 4000
-    """K: examples a class takes."""
+    """Examples to select per class (K in the paper)."""
     per_example: PositiveInt = 4
-    """P: classes an example may be taken by."""
+    """Classes that may select the same example: its highest-scoring ones (P in the paper)."""
     min_score: Fraction = 0.0
-    """Lowest score with which an example may be taken."""
+    """Minimum score of a selected example."""
 
 
 class Evaluate(Section):
-    """The test."""
+    """Evaluation on the test set."""
 
     views: PositiveInt = 10
-    """Clips a video whose softmax is averaged."""
+    """Clips per video. Their softmax scores are averaged."""
     pretrained: bool = False
-    """Test students that learn from a teacher before they are fine-tuned, too, as the paper's Table 2 does. In the
-    results their approach ends in `_pretrained`."""
+    """Also evaluate students before fine-tuning, as in the paper's Table 2. The results list them with `_pretrained`
+    appended to the approach."""
     crops: Literal[1, 10] = 1
-    """Of each clip, or image: its centre; or its corners and centre, and their mirror images."""
+    """Crops per clip or image. 1: center crop. 10: four corners and center, each also flipped."""
 
 
 class Runtime(Section):
-    """What the run uses of the machine. Nothing here changes results but by rounding (see docs/results.md)."""
+    """Device, data loader workers and checkpoints. Changes results by rounding only (docs/results.md)."""
 
     device: str = "auto"
-    """cpu, cuda, cuda:1, …; auto takes a GPU where there is one."""
+    """cpu, cuda, cuda:1, …; auto uses a GPU if there is one."""
     workers: int | None = Field(None, ge=0, le=1024)
-    """Processes that decode; default: the number of cores. 0 decodes in the main process. In training each has up to
-    four parts of a step ready, in shared memory."""
+    """Data loader workers (decoding processes). Default: one per core. 0 decodes in the main process. In training each
+    worker prefetches up to four micro-batches into shared memory."""
     seconds_per_file: float = Field(600, gt=0, le=1e7)
-    """Scoring, evaluation, `manifest --verify`: limit for a file; one that takes longer cannot be read."""
+    """Decoding timeout per file in scoring, evaluation and `manifest --verify`. Slower files count as unreadable."""
     clips_per_forward: PositiveInt | None = None
-    """Clips that go through the network at once when scoring and evaluating; default: 10 on a CPU, 64 elsewhere."""
+    """Inference batch size in clips (scoring and evaluation). Default: 10 on a CPU, 64 on other devices."""
     checkpoint_seconds: PositiveFloat = 300
-    """Time between the checkpoints that a killed training goes on from."""
+    """Seconds between training checkpoints, from which a killed run resumes."""
     checkpoint_steps: PositiveInt | None = None
-    """Steps between them, too."""
+    """Also write a checkpoint every so many steps."""
     channels_last: bool | None = None
-    """Layout of tensors in training; default: on CPUs, where it is faster (docs/performance.md)."""
+    """Channels-last memory format in training. Default: on CPUs only, where it is faster (docs/performance.md)."""
     compile: bool = False
-    """Train a network that `torch.compile` has made faster, which takes it a minute or so at every start."""
+    """Use torch.compile in training. Compiling takes about a minute at every start."""
 
 
 class Config(Section):
-    """A run."""
+    """The config of a run."""
 
     output: str
-    """Directory of the run."""
+    """Output directory of the run."""
     data: Data
     """Section Data."""
     teacher: Teacher | None = None
-    """Needed by `semi_supervised` and `semi_weakly_supervised`."""
+    """Section Teacher. Required by `semi_supervised` and `semi_weakly_supervised`."""
     students: tuple[Student, ...] = Field(min_length=1)
-    """One or more: accuracy against FLOPs needs several."""
+    """Section Student: one or more."""
     approaches: tuple[Approach, ...] = Field(("supervised", "semi_supervised"), min_length=1)
-    """By which of these every student is trained."""
+    """Approaches to train every student by."""
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field((0,), min_length=1)
-    """The run is repeated for each."""
+    """Random seeds. Everything is trained once per seed."""
     input: Input = Input()
     """Section Input."""
     hashtags: Hashtags = Hashtags()
@@ -108,7 +109,7 @@ class Config(Section):
     evaluate: Evaluate = Evaluate()
     """Section Evaluate."""
     transfer: tuple[Target, ...] = ()
-    """Section Target: datasets that every student is transferred to in the end."""
+    """Section Target: datasets to transfer every student to."""
     runtime: Runtime = Runtime()
     """Section Runtime."""
     log: Log = Log()
@@ -138,11 +139,11 @@ class Config(Section):
         lists |= {f"the approaches of student {student.name}": student.approaches or () for student in self.students}
         for key, values in lists.items():
             if len(set(values)) < len(values):
-                raise ValueError(f"{key} names one of its values twice, which would count it twice")
+                raise ValueError(f"{key} lists the same value twice")
         names = [student.name for student in self.students]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"two students have the name '{name}'; give one another `name`")
+                raise ValueError(f"two students have the name '{name}'; set a different `name` for one")
         check_targets(self.transfer)
         self._has_a_use_for_its_weights()
         self._has_what_its_approaches_need()
@@ -172,32 +173,32 @@ class Config(Section):
         for approach, keys in needed.items():
             for key, value in keys.items():
                 if approach in used and value is None:
-                    raise ValueError(f"the approach {approach} needs the key {key}")
+                    raise ValueError(f"the approach {approach} requires the key {key}")
 
     def _has_a_use_for_its_weights(self) -> None:
-        """What is said of weights has to be what they are used for, or results would be called what they are not."""
+        """Refuse weights or recipes that no approach uses: results would be reported under the wrong approach."""
         for student in self.students:
             if student.weakly_pretrained and "weakly_supervised" not in self.approaches_of(student):
                 raise ValueError(
-                    f"the weights of student {student.name} are weakly_pretrained, which only the approach "
-                    "weakly_supervised begins with; it is none of its approaches"
+                    f"student {student.name} has weakly_pretrained weights, which only the approach weakly_supervised "
+                    "starts from; add it to its approaches"
                 )
         teacher = self.teacher
         if teacher is None or not self.taught_by:
             return
         if teacher.train and "semi_supervised" not in self.taught_by:
             raise ValueError(
-                "teacher.train is how a teacher is trained on D alone, for semi_supervised, which is not among the "
-                "approaches; after hashtags it is train.weak_finetune"
+                "teacher.train is the recipe of the semi_supervised teacher, and semi_supervised is not among the "
+                "approaches; after pre-training on hashtags the recipe is train.weak_finetune"
             )
         if teacher.weakly_pretrained and "semi_weakly_supervised" not in self.taught_by:
             raise ValueError(
-                "the weights of the teacher are weakly_pretrained, and the approach that begins with such, "
-                "semi_weakly_supervised, is not among the approaches"
+                "the teacher has weakly_pretrained weights, which only the approach semi_weakly_supervised starts "
+                "from; add it to the approaches"
             )
         wanted = "semi_weakly_supervised" if teacher.weakly_pretrained else "semi_supervised"
         if teacher.frozen and self.taught_by != (wanted,):
             raise ValueError(
-                f"a teacher that is trained already and {'' if teacher.weakly_pretrained else 'not '}weakly_pretrained "
-                f"teaches by the approach {wanted} alone, not by {' and '.join(self.taught_by)}"
+                f"a frozen teacher that is {'' if teacher.weakly_pretrained else 'not '}weakly_pretrained "
+                f"can only teach the approach {wanted}, not {' and '.join(self.taught_by)}"
             )

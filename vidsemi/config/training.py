@@ -1,4 +1,4 @@
-"""How networks are trained."""
+"""Training recipes."""
 
 from typing import Literal
 
@@ -8,59 +8,58 @@ from vidsemi.config.base import Fraction, Section
 
 
 class Recipe(Section):
-    """One training: SGD with momentum on the softmax cross-entropy."""
+    """A training recipe: SGD with momentum on softmax cross-entropy."""
 
     examples: PositiveInt
-    """Length: examples processed in all, as the paper counts."""
+    """Training length in examples processed: epochs × dataset size."""
     batch_size: PositiveInt
-    """Examples a step, of all processes together."""
+    """Examples per optimizer step, over all processes (global batch size)."""
     micro_batches: PositiveInt | None = None
-    """Gradient accumulation: micro-batches that a step's batch is split into. Batch norm sees one at a time, as on so
-    many GPUs (the paper: 64 of 24). Each process takes its share of them, one after another. Default: one a process."""
+    """Gradient accumulation: number of micro-batches per step. Batch norm sees one micro-batch at a time, as on that
+    many GPUs (the paper: 64 of 24). Each process computes its share of them in turn. Default: one per process."""
     learning_rate: PositiveFloat
-    """Highest rate, for this batch size, or the one that `base_batch_size` says."""
+    """Peak learning rate, for `batch_size`, or for `base_batch_size` if that is set."""
     base_batch_size: PositiveInt | None = None
-    """Batch size that `learning_rate` is meant for; it grows with `batch_size` in proportion (0.1 for 256 is 0.6 for
-    1,536)."""
+    """Linear scaling rule: batch size that `learning_rate` is given for (0.1 at 256 becomes 0.6 at 1,536)."""
     warmup_examples: int = Field(0, ge=0)
-    """Examples over which the rate grows linearly to `learning_rate`."""
+    """Length of the linear warm-up, in examples."""
     warmup_start_lr: NonNegativeFloat = 0.0
-    """Rate at the very beginning of the warm-up, whatever the batch size."""
+    """Learning rate at the start of the warm-up; not scaled by the batch size."""
     schedule: Literal["steps", "cosine"] = "steps"
-    """After the warm-up: `lr_steps` equal steps down, or half a cosine to 0."""
+    """Learning rate schedule after the warm-up: `steps` (step decay) or `cosine` (half a cosine down to 0)."""
     lr_steps: int = Field(3, ge=0)
-    """Times the rate drops, at equal distances over the whole length (for `steps`)."""
+    """Number of learning rate drops for `steps`, equally spaced over the whole length."""
     lr_gamma: Fraction = 0.1
-    """What it is multiplied with at each drop."""
+    """Factor of each learning rate drop."""
     momentum: Fraction = 0.9
-    """Of SGD."""
+    """SGD momentum."""
     nesterov: bool = False
-    """Nesterov's momentum."""
+    """Nesterov momentum."""
     weight_decay: NonNegativeFloat = 1e-4
-    """Of SGD."""
+    """SGD weight decay (L2)."""
     no_decay_norm_and_bias: bool = False
-    """No weight decay on biases and normalisation parameters."""
+    """Exclude biases and normalization parameters from weight decay."""
     max_grad_norm: PositiveFloat | None = None
-    """Longest gradient; longer ones are shortened to it."""
+    """Maximum gradient norm (gradient clipping). Default: no clipping."""
     label_smoothing: Fraction = 0.0
-    """Share of a target that is spread over all classes."""
+    """Label smoothing: share of the target spread evenly over all classes."""
     mixup: NonNegativeFloat = 0.0
-    """α of the Beta distribution by which clips and their targets are mixed in pairs; 0 mixes nothing."""
+    """Mixup α: parameter of the Beta distribution. 0: no mixup."""
     ema: Fraction | None = None
-    """Decay, a step, of a moving average of the weights, which is then what the training gives."""
+    """Decay per step of an exponential moving average (EMA) of the weights, saved as the result. Default: no EMA."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of convolutions and linear layers; weights, batch norm and the loss are float32 in any case."""
+    """Precision of convolutions and linear layers (mixed precision). Weights, batch norm and loss stay float32."""
     sync_batch_norm: bool = False
-    """Batch norm sees the parts that all processes have at a time as one, and not each its own."""
+    """Synchronized batch norm: statistics over the current micro-batches of all processes."""
     precise_batch_norm: int = Field(0, ge=0)
-    """Steps after the last that learn nothing, over which the statistics of batch norm are averaged anew (0: none);
-    every process goes through all of them."""
+    """Precise batch norm: re-estimate batch norm statistics over this many forward steps after training (0: off). Every
+    process computes all of them."""
     clips_per_video: PositiveInt = 1
-    """Clips drawn from a video each time it is opened, all in one batch; more make training wait less for decoding."""
+    """Clips per video each time it is opened, all in the same batch. More clips reduce the time spent on decoding."""
 
     @property
     def peak_rate(self) -> float:
-        """The highest rate, for the batch size that there is."""
+        """The peak learning rate, scaled to `batch_size`."""
         return self.learning_rate * self.batch_size / (self.base_batch_size or self.batch_size)
 
     def micro_batches_for(self, processes: int) -> int:
@@ -90,34 +89,36 @@ class Recipe(Section):
     def _steps_are_whole(self) -> "Recipe":
         for key in ("batch_size", "examples"):
             if getattr(self, key) % self.clips_per_video:
-                raise ValueError(f"{key} {getattr(self, key)} is no multiple of clips_per_video {self.clips_per_video}")
+                raise ValueError(
+                    f"{key} {getattr(self, key)} is not a multiple of clips_per_video {self.clips_per_video}"
+                )
         if self.batch_size > 1 and self.examples % self.batch_size == 1:
             raise ValueError(
                 f"examples {self.examples} leave a last step of one example at batch_size {self.batch_size}, "
-                "which batch normalisation cannot take: add or drop one"
+                "which batch norm cannot normalize: add or remove one"
             )
         self.micro_batches_for(self.micro_batches or 1)
         if self.nesterov and not self.momentum:
-            raise ValueError("nesterov needs a momentum")
+            raise ValueError("nesterov requires a momentum")
         return self
 
 
 class Train(Section):
-    """The trainings of the students."""
+    """Training recipes of the students."""
 
     supervised: Recipe
-    """On D alone, from fresh weights or `init_from`: the baseline (and the teacher, unless it has its own)."""
+    """On the labeled set, from random weights or `init_from`: the baseline, and the default for the teacher."""
     weak_pretrain: Recipe | None = None
-    """On the hashtags of W. Needed by `weakly_supervised` and `semi_weakly_supervised`, unless there are weights that
-    are `weakly_pretrained`."""
+    """Weakly supervised pre-training on hashtags. Required by `weakly_supervised` and `semi_weakly_supervised`, unless
+    the networks have `weakly_pretrained` weights."""
     weak_finetune: Recipe | None = None
-    """On D, from weights that hashtags taught; the head is new. Default: `finetune`."""
+    """Fine-tuning on the labeled set after pre-training on hashtags, with a new head. Default: `finetune`."""
     pretrain: Recipe | None = None
-    """On the selection D̂. Needed by `semi_supervised` and `semi_weakly_supervised`."""
+    """Pre-training on the pseudo-labeled set. Required by `semi_supervised` and `semi_weakly_supervised`."""
     finetune: Recipe | None = None
-    """On D, from the weights that D̂ taught. Needed by `semi_supervised` and `semi_weakly_supervised`."""
+    """Fine-tuning on the labeled set after `pretrain`. Required by `semi_supervised` and `semi_weakly_supervised`."""
 
     @property
     def after_hashtags(self) -> Recipe | None:
-        """On D, from weights that hashtags taught."""
+        """The fine-tuning recipe after pre-training on hashtags."""
         return self.weak_finetune or self.finetune

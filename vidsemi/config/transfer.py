@@ -1,4 +1,4 @@
-"""What students are transferred to after they were trained, and how."""
+"""Transfer targets: datasets and protocols."""
 
 import re
 from typing import Literal
@@ -13,69 +13,69 @@ Protocol = Literal["full_ft", "fc_only"]
 
 
 class Split(Section):
-    """A training set and its test set."""
+    """A train/test split."""
 
     train: Source
-    """Examples with labels. Its labels are the classes, in alphabetical order."""
+    """Labeled training examples. Their labels, sorted alphabetically, are the classes."""
     test: Source
-    """Labelled examples that nothing is trained on and nothing is chosen by."""
+    """Labeled test examples. Never used for training or for choosing hyperparameters."""
 
 
 class FcOnly(Section):
-    """The logistic regressor on features of the layer before the head."""
+    """Linear probe: logistic regression on the features before the head."""
 
     c_values: tuple[PositiveFloat, ...] = Field((1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0), min_length=1)
-    """C, the inverse strength of its L2 penalty: the value is taken that is best on the part of the training data that
-    is held out for this, the smaller one of equals. A single value is taken as it is."""
+    """Candidates for C, the inverse L2 regularization strength. The value with the best accuracy on the validation
+    split is used (ties: the smaller). A single value is used as it is."""
     held_out: float = Field(0.2, gt=0, lt=1)
-    """Share of each class's training examples that is held out."""
+    """Validation split: share of each class's training examples held out to choose C."""
     group: str | None = None
-    """Regular expression with one group in brackets, found in the paths of training examples: those of a class with the
-    same text there are held out together or not at all, e.g. `_(g\\d+)_c\\d+` for clips of one video in UCF101."""
+    """Regular expression with one capture group, searched in the paths of training examples. Examples of a class with
+    the same captured text stay on the same side of the validation split, e.g. `_(g\\d+)_c\\d+` for the clips of one
+    video in UCF101."""
     max_iterations: PositiveInt = 1000
-    """Most iterations of the solver (L-BFGS); where it does not converge in these, a warning says so."""
+    """Iteration limit of the solver (L-BFGS). A warning tells if it did not converge."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "FcOnly":
         if len(set(self.c_values)) < len(self.c_values):
-            raise ValueError("c_values names one of its values twice")
+            raise ValueError("c_values lists the same value twice")
         if self.group is not None:
             try:
                 groups = re.compile(self.group).groups
             except re.error as error:
-                raise ValueError(f"group is no regular expression: {error}") from None
+                raise ValueError(f"group is not a valid regular expression: {error}") from None
             if groups != 1:
-                raise ValueError(
-                    f"group needs exactly one pair of brackets, around what names a group; it has {groups}"
-                )
+                raise ValueError(f"group must have exactly one capture group; it has {groups}")
         return self
 
 
 class Target(Section):
-    """A dataset that students are transferred to: training and test set, or several splits of them."""
+    """A dataset to transfer students to."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_+-][A-Za-z0-9_+.-]{0,99}$")
-    """In the results and as a folder: up to 100 letters, digits and _ - + ."""
+    """Name in results and folders: up to 100 letters, digits and _ - + ."""
     train: Source | None = None
-    """Examples with labels. Its labels are the classes, in alphabetical order."""
+    """Labeled training examples. Their labels, sorted alphabetically, are the classes."""
     test: Source | None = None
-    """Labelled examples that nothing is trained on and nothing is chosen by."""
+    """Labeled test examples. Never used for training or for choosing hyperparameters."""
     splits: tuple[Split, ...] = ()
-    """Instead of `train` and `test`: several of both; the accuracy is the mean over them."""
+    """Several train/test splits, instead of `train` and `test`. The reported accuracy is their mean."""
     dataset: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]+$")
-    """Folder under datasets/ whose README tells how to lay out these files; named when one is missing."""
+    """Folder under datasets/ whose README describes the layout of these files. Error messages refer to it when a file
+    is missing."""
     protocols: tuple[Protocol, ...] = Field(("full_ft", "fc_only"), min_length=1)
-    """full_ft trains the whole network on, with a new head; fc_only a logistic regressor on features."""
+    """full_ft: full fine-tuning of the whole network with a new head. fc_only: linear probe on frozen features."""
     full_ft: Recipe | None = None
-    """How the whole network is trained. Needed by the protocol full_ft."""
+    """Training recipe of full fine-tuning. Required by the protocol full_ft."""
     fc_only: FcOnly = FcOnly()
     """Section FcOnly."""
     views: PositiveInt = 10
-    """Clips a video: at test their softmax is averaged, for fc_only their features. An image has one."""
+    """Clips per video. full_ft averages their softmax scores at test, fc_only their features. Images have one."""
 
     @property
     def all_splits(self) -> tuple[Split, ...]:
-        """The splits, also where there is one."""
+        """The splits; `train` and `test` are one split."""
         return self.splits or ((Split(train=self.train, test=self.test),) if self.train and self.test else ())
 
     @model_validator(mode="after")
@@ -85,14 +85,16 @@ class Target(Section):
         if not self.all_splits:
             raise ValueError("train and test are missing, or splits of them")
         if len(set(self.protocols)) < len(self.protocols):
-            raise ValueError("protocols names one of its values twice")
+            raise ValueError("protocols lists the same value twice")
         if "full_ft" in self.protocols and self.full_ft is None:
-            raise ValueError("the protocol full_ft needs a recipe: the key full_ft (or set protocols: [fc_only])")
+            raise ValueError(
+                "the protocol full_ft requires a training recipe under the key full_ft (or set protocols: [fc_only])"
+            )
         return self
 
 
 def check_targets(targets: tuple[Target, ...]) -> None:
-    """Refuse two targets of one name, whose results could not be told apart."""
+    """Refuse two targets with the same name: their results would be ambiguous."""
     names = [target.name for target in targets]
     for name in names:
         if names.count(name) > 1:

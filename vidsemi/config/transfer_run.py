@@ -1,4 +1,4 @@
-"""The config of `vidsemi transfer`: one trained network, and what it is transferred to."""
+"""The config of `vidsemi transfer`: transfer of one trained network."""
 
 import re
 
@@ -12,22 +12,23 @@ from vidsemi.config.transfer import Target, check_targets
 
 
 class TransferConfig(Section):
-    """A transfer of weights that are there already. `vidsemi transfer` takes the config of a run, too."""
+    """The config of `vidsemi transfer`, which also accepts the config of a run."""
 
     output: str
-    """Directory of the results; several weights may share it."""
+    """Output directory. Several networks may share it."""
     transfer: tuple[Target, ...] = Field(min_length=1)
     """Section Target: one or more."""
     student: str | None = None
-    """What the network is called in the results; default: MODEL_FRAMESf, without the zoo."""
+    """Name of the network in the results. Default: MODEL_FRAMESf, without the library."""
     approach: str = "weights"
-    """How it was trained, for the results: supervised, weakly_supervised, semi_supervised, semi_weakly_supervised."""
+    """Approach by which the network was trained, for the results: supervised, weakly_supervised, semi_supervised or
+    semi_weakly_supervised."""
     seed: int = Field(0, ge=0, lt=2**63)
-    """Of the new head, the order, the augmentation and what is held out; and in the results."""
+    """Random seed of the new head, data order, augmentation and validation split."""
     random_resized_crop_scale: Shares | None = None
-    """Shares of a frame that a training crop covers, as in Input; default: squares of the network's crop."""
+    """RandomResizedCrop in training, as in Input. Default: random square crops of the network's size."""
     hflip_prob: Fraction = 0.5
-    """Probability of a horizontal flip in training; 0 where left and right are different classes."""
+    """Probability of a horizontal flip in training. Set to 0 if classes differ by left and right."""
     runtime: Runtime = Runtime()
     """Section Runtime."""
     log: Log = Log()
@@ -37,7 +38,7 @@ class TransferConfig(Section):
     @classmethod
     def _is_a_folder(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9_+.-]{0,99}", value):
-            raise ValueError("is no name for a folder: use up to 100 letters, digits and _ - + .")
+            raise ValueError("is not a valid folder name: use up to 100 letters, digits and _ - + .")
         return value
 
     @model_validator(mode="after")
