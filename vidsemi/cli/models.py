@@ -84,6 +84,7 @@ def flops(options: argparse.Namespace) -> Answer:
     """What a network costs."""
     from vidsemi.io.tables import markdown_table
     from vidsemi.models.flops import CONVENTION, measure_cost
+    from vidsemi.runtime.library_errors import first_line
 
     names = [f"class {number}" for number in range(options.classes)]
     spec = _spec(options, names, {"crop": options.size, "resize": options.size})
@@ -94,8 +95,9 @@ def flops(options: argparse.Namespace) -> Answer:
     try:
         cost = measure_cost(spec.build(), frames=takes.frames, size=takes.crop)
     except (RuntimeError, MemoryError) as error:
-        why = (str(error) or "out of memory").splitlines()[0]
-        raise UserError(f"{spec.model} cannot be run on one view of that length and size: {why}") from None
+        raise UserError(
+            f"{spec.model} cannot be run on one view of that length and size: {first_line(error)}"
+        ) from None
     document = {
         "model": spec.model,
         "args": dict(spec.args),

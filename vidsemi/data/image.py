@@ -12,6 +12,7 @@ import numpy as np
 from vidsemi.data.file_types import kind_of, what_it_is
 from vidsemi.data.transforms import Size, scaled_size
 from vidsemi.io.errors import DecodeError
+from vidsemi.runtime.library_errors import is_truncated_image
 
 # What is read, as Pillow calls it. Not everything that Pillow knows: EPS, for one, would start another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -91,9 +92,11 @@ def loaded(path: str, data: bytes) -> Iterator[Any]:
         Exception
     ) as error:  # of files that are damaged Pillow raises a dozen kinds, struct.error and SyntaxError too
         kind = kind_of(data) or "image"
-        if re.search("(?i)truncated|EOF", text := str(error)):
+        if is_truncated_image(error):
             raise DecodeError(path, f"is cut off: the {kind} goes on where the file ends") from None
-        detail = re.sub(r"\s*\([^)]*\)", "", text) or type(error).__name__  # numbers would make each file's its own
+        detail = (
+            re.sub(r"\s*\([^)]*\)", "", str(error)) or type(error).__name__
+        )  # numbers would make each file's its own
         raise DecodeError(path, f"is a damaged {kind}: {detail}") from None
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = keeps_truncated

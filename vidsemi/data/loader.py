@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import re
 import signal
 import sys
 import threading
@@ -19,10 +18,10 @@ from vidsemi.data.datasets import MAX_SUBSTITUTES
 from vidsemi.data.worker_pool import NICENESS
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.device import worker_count
+from vidsemi.runtime.library_errors import is_dead_loader_worker
 
 PREFETCH = 4  # batches that a worker has ready
 SECONDS = 5.0  # that killed readers may take to be gone
-ENDED = re.compile(r"DataLoader worker \(pid|Pin memory thread exited|shared memory\(shm\)|DefaultCPUAllocator")
 
 
 def make_loader(
@@ -112,7 +111,7 @@ class Feed:
             try:
                 batch = next(self._batches)
             except (RuntimeError, MemoryError) as error:
-                if not (self._readers and (isinstance(error, MemoryError) or ENDED.search(str(error)))):
+                if not (self._readers and is_dead_loader_worker(error)):
                     raise
                 raise UserError(
                     "training stopped: a process that reads was killed, or has too little memory or shared memory "

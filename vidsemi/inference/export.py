@@ -14,11 +14,12 @@ from torch import nn
 
 from vidsemi import __version__
 from vidsemi.data.normalize import normalize
-from vidsemi.inference.export_formats import FORMATS, MANY, Run, check_onnx, first_line, trace
+from vidsemi.inference.export_formats import FORMATS, MANY, Run, check_onnx, trace
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path, prepare_target
 from vidsemi.models import checkpoint
 from vidsemi.models.checkpoint import NetworkSpec
+from vidsemi.runtime.library_errors import first_line
 
 BATCHES = (1, 3)  # clips of the passes that are compared; the graph was made with two
 LEAST = 1e-30  # scores below are alike

@@ -12,6 +12,7 @@ from vidsemi.data.normalize import normalize
 from vidsemi.data.transforms import InputSpec
 from vidsemi.inference.model import fused
 from vidsemi.io.errors import UserError
+from vidsemi.runtime.library_errors import first_line
 
 KEY = "vidsemi"  # of the JSON document inside the file
 INPUT, OUTPUT, MANY = "clips", "scores", "N"  # names inside an ONNX file
@@ -52,11 +53,6 @@ def trace(network: nn.Module, spec: InputSpec) -> ExportedProgram:
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # paths of this machine, which would stand in the file
     return program
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what an error says."""
-    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 def _save_pt2(program: ExportedProgram, file: Path, metadata: str) -> None:

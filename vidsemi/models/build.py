@@ -17,6 +17,7 @@ from vidsemi.models.checkpoint import NetworkSpec, save_weights
 from vidsemi.models.initialize import Loaded, initialize
 from vidsemi.models.registry import ADAPTED, head_keys, outline, wanted_input
 from vidsemi.models.weights import Weights, local_copy, read_weights
+from vidsemi.runtime.library_errors import first_line, needs_tensor_values
 
 FOR_TRAINING = ("aux", "criterion", "loss")  # heads and losses, no part of what scores
 
@@ -78,11 +79,11 @@ def check_network(spec: NetworkSpec) -> None:
         except UserError:
             raise
         except Exception as error:  # networks of others say it in their own ways
-            why = (str(error) or type(error).__name__).splitlines()[0]
-            if "meta" in why:  # it looks at numbers; whether it works, the first batch will tell
+            if needs_tensor_values(error):  # whether it works, the first batch will tell
                 return
             raise UserError(
-                f"{spec.model} does not take clips of {takes.frames} frames of {takes.crop} × {takes.crop}: {why}"
+                f"{spec.model} does not take clips of {takes.frames} frames of {takes.crop} × {takes.crop}: "
+                f"{first_line(error)}"
             ) from None
         if not isinstance(logits, torch.Tensor) or logits.shape != (many, len(spec.classes)):
             what = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__

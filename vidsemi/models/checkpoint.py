@@ -4,7 +4,6 @@ Both are plain tensors, numbers and strings, and load with `weights_only=True`: 
 """
 
 import pickle
-import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from vidsemi.data.transforms import InputSpec
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path
 from vidsemi.models.registry import create_model
+from vidsemi.runtime.library_errors import first_line, is_refused_format, is_torchscript, unpicklable_global
 
 FORMAT = 1
 
@@ -50,11 +50,7 @@ def save(path: Path, content: dict[str, Any]) -> None:
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             torch.save({"format": FORMAT, **content}, file)  # into a file: a path's name would be written too
     except RuntimeError as error:  # what torch makes of a full disk
-        raise UserError(f"{path} cannot be written (is the disk full?): {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path} cannot be written (is the disk full?): {first_line(error)}") from None
 
 
 def read(path: Path, name: str) -> Any:
@@ -76,17 +72,17 @@ def read(path: Path, name: str) -> Any:
     except (MemoryError, OSError):  # a disk that is away says nothing of the file
         raise
     except pickle.UnpicklingError as error:
-        needs = re.search(r"GLOBAL ([\w.]+)", str(error))
-        more = f" (it needs {needs[1]})" if needs else ""
+        needs = unpicklable_global(error)
+        more = f" (it needs {needs})" if needs else ""
         raise UserError(
             f"{name} is no checkpoint, or holds more than tensors and plain values{more}, and is not loaded: "
             "that would execute what is in it"
         ) from None
     except Exception as error:  # whatever the bytes of a file that is none make torch do
-        why = _first_line(error)
-        if "TorchScript" in why:
+        why = first_line(error)
+        if is_torchscript(error):
             why = "it is a program, as TorchScript saves it, and is not loaded"
-        elif "weights_only" in why:  # torch's advice is to load it unsafely
+        elif is_refused_format(error):  # torch's advice is to load it unsafely
             why = "it is in a format that cannot be read without executing what is in it"
         raise UserError(f"{name} cannot be loaded as weights: {why}") from None
 
@@ -136,7 +132,7 @@ def spec_of(content: Mapping[str, Any], name: str) -> NetworkSpec:
         if not all(isinstance(entry, str) for entry in spec.classes):
             raise TypeError("a class has no name")
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{name} does not say what its weights are of: {_first_line(error)}") from None
+        raise UserError(f"{name} does not say what its weights are of: {first_line(error)}") from None
     return spec
 
 
@@ -161,5 +157,5 @@ def load_weights(path: Path) -> tuple[nn.Module, NetworkSpec]:
     try:
         network.load_state_dict(content["state_dict"])
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise UserError(f"{path} does not hold the weights it names: {_first_line(error)}") from None
+        raise UserError(f"{path} does not hold the weights it names: {first_line(error)}") from None
     return network, spec

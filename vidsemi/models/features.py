@@ -8,6 +8,7 @@ from torch import nn
 
 from vidsemi.io.errors import UserError
 from vidsemi.models.registry import head_keys, outline
+from vidsemi.runtime.library_errors import first_line, needs_tensor_values
 
 
 def head_name(keys: Collection[str], network: nn.Module, name: str) -> str:
@@ -63,9 +64,10 @@ def check_features(name: str, *, frames: int, size: int, args: Mapping[str, Any]
     try:
         features = network(torch.zeros(2, 3, frames, size, size, device="meta"))
     except Exception as error:  # networks of others say it in their own ways
-        why = (str(error) or type(error).__name__).splitlines()[0]
-        if "meta" in why:  # it looks at numbers; the first pass will tell
+        if needs_tensor_values(error):  # whether it works, the first batch will tell
             return
-        raise UserError(f"{name} does not work without its head, so it gives no features for fc_only: {why}") from None
+        raise UserError(
+            f"{name} does not work without its head, so it gives no features for fc_only: {first_line(error)}"
+        ) from None
     if not isinstance(features, torch.Tensor) or features.shape != (2, width):
         raise UserError(f"{name} puts out no features of {width} numbers without its head, as fc_only needs them")

@@ -11,6 +11,7 @@ from torch import nn
 
 from vidsemi.io.errors import UserError
 from vidsemi.models.pretrained_cfg import WantedInput
+from vidsemi.runtime.library_errors import first_line
 
 R2PLUS1D = [f"r2plus1d_{depth}" for depth in (10, 18, 34, 50, 101, 152)]
 RESNETS = [
@@ -64,8 +65,7 @@ def create_model(name: str, *, num_classes: int, frames: int, args: Mapping[str,
 
         return ImageResNet(name, num_classes, frames, **args)
     except (TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, LookupError) as error:
-        why = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"the model '{name}' does not take these args: {args} ({why})") from None
+        raise UserError(f"the model '{name}' does not take these args: {args} ({first_line(error)})") from None
 
 
 def outline(name: str, *, num_classes: int, frames: int, args: Mapping[str, Any] | None = None) -> nn.Module:

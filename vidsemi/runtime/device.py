@@ -9,6 +9,7 @@ from vidsemi.config import Runtime
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.cores import usable_cores
 from vidsemi.runtime.launch import local_rank, processes_here
+from vidsemi.runtime.library_errors import first_line
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 KEPT, KEPT_BY_OLD = 1 << 30, 32 << 20  # bytes; versions of glibc before 2.35 or so take no more than the second
@@ -43,7 +44,7 @@ def pick_device(runtime: Runtime) -> torch.device:
             raise RuntimeError("it computes nothing")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"runtime.device: '{name}' cannot be used here: {str(error).splitlines()[0]}") from None
+        raise UserError(f"runtime.device: '{name}' cannot be used here: {first_line(error)}") from None
     return device
 
 

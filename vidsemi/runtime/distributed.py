@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.launch import local_rank, started_processes
+from vidsemi.runtime.library_errors import is_lost_peer
 
 logger = logging.getLogger("vidsemi")
 
@@ -72,7 +73,7 @@ def process_group() -> Iterator[None]:
     except UserError as error:
         raise UserError(f"{whose}{error}") from None
     except RuntimeError as error:
-        if "by peer" not in str(error):  # gloo's "connection closed" or "reset by peer"
+        if not is_lost_peer(error):
             raise
         raise UserError(f"{whose}another process has ended, and torchrun says how") from None
     finally:

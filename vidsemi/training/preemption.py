@@ -5,6 +5,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from vidsemi.runtime.library_errors import is_lost_peer
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; a scheduler that needs the machine, or torchrun
 
 
@@ -31,7 +33,7 @@ class StopSignals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._restore()
-        if self.caught is not None and (kind is None or "by peer" in str(error)):
+        if self.caught is not None and (kind is None or is_lost_peer(error)):
             # It came when nothing was left to be done; or another process, which got it too, was quicker to leave.
             signal.raise_signal(self.caught)
 

@@ -1,6 +1,5 @@
 """The training loop: one for every stage, for any number of processes, stopped and gone on with anywhere."""
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -20,6 +19,7 @@ from vidsemi.io.progress import progress_bar
 from vidsemi.models import checkpoint
 from vidsemi.runtime.device import pick_device
 from vidsemi.runtime.distributed import Processes, any_of, from_first, gather, processes
+from vidsemi.runtime.library_errors import is_out_of_memory
 from vidsemi.training.checkpoint import Checkpoints
 from vidsemi.training.log import TrainingLog
 from vidsemi.training.metrics import Meter, NotFiniteError, Step
@@ -27,7 +27,6 @@ from vidsemi.training.preemption import StopSignals
 from vidsemi.training.schedule import learning_rate
 from vidsemi.training.train_step import Learner
 
-WANT = re.compile("allocate memory|out of memory|ALLOC_FAILED")  # as torch, CUDA, cuDNN and cuBLAS say it
 LOGGED = 200  # times that a training tells how it goes; more of them if it is long, since
 LOGGED_EXAMPLES = 50_000  # it tells after so many clips at the latest
 
@@ -215,7 +214,7 @@ def _enough_memory(what: str, device: torch.device, title: str) -> Iterator[None
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is one; CPUs and libraries raise plain ones
-        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and not WANT.search(str(error)):
+        if not is_out_of_memory(error):
             raise
         raise UserError(
             f"{title}: {what} needs more memory than {device} has; lower batch_size in its recipe, or raise parts, of "

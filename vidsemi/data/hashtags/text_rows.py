@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import SECONDS, progress_bar
+from vidsemi.runtime.library_errors import is_field_too_long
 
 COMPRESSED = {".gz", ".bz2"}
 MEGABYTE = 1_000_000
@@ -43,9 +44,9 @@ def csv_rows(file: Path, delimiter: str, broken: Broken) -> Iterator[tuple[int, 
             return
         except csv.Error as error:
             wrong = (
-                f"is no row: {error}"
-                if "larger" not in str(error)
-                else "has a field that is too long, or a quote that does not end"
+                "has a field that is too long, or a quote that does not end"
+                if is_field_too_long(error)
+                else f"is no row: {error}"
             )
         columns = columns or len(row)
         if row and len(row) != columns:

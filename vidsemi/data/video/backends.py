@@ -18,6 +18,7 @@ from vidsemi.data.video.container import Source, open_video
 from vidsemi.data.video.packets import inspector, read_table
 from vidsemi.data.video.sequential import decoded_frames
 from vidsemi.io.errors import UserError
+from vidsemi.runtime.library_errors import first_line
 
 CONTAINERS = ("mov", "matroska", "flv")  # first of FFmpeg's names of the format
 MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp")
@@ -36,8 +37,7 @@ def check_decoder(decoder: Decoder) -> None:
         elif decoder == "torchcodec":
             import torchcodec.decoders  # noqa: F401
     except (ImportError, OSError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"the decoder {decoder} cannot be loaded ({reason}); see docs/decoding.md") from None
+        raise UserError(f"the decoder {decoder} cannot be loaded ({first_line(error)}); see docs/decoding.md") from None
 
 
 def read_foreign(decoder: Decoder, source: Source, choose: ChooseFrames, size: Size) -> np.ndarray | None:

@@ -1,0 +1,72 @@
+"""What exceptions of other libraries mean, where only their wording tells.
+
+The next release of a library may word an error differently, so every such decision is made here, and
+`tests/runtime/test_library_errors.py` provokes the library's real error for each of them.
+"""
+
+import re
+
+OUT_OF_MEMORY = re.compile("allocate memory|out of memory|ALLOC_FAILED")  # torch on CPUs; CUDA; cuDNN and cuBLAS
+DEAD_LOADER_WORKER = re.compile(
+    r"DataLoader worker \(pid|Pin memory thread exited|shared memory\(shm\)|DefaultCPUAllocator"
+)
+UNPICKLABLE_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+TRUNCATED_IMAGE = re.compile("truncated|EOF", re.IGNORECASE)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or the name of its type if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a computation ran out of memory on its device: torch, CUDA, cuDNN, cuBLAS, NumPy.
+
+    Only torch on GPUs has a type for it, a RuntimeError; torch on CPUs and the CUDA libraries raise a plain one.
+    """
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error)) is not None
+    )
+
+
+def is_lost_peer(error: BaseException | None) -> bool:
+    """Whether another process of a gloo group has ended: "Connection closed by peer" or "reset by peer"."""
+    return isinstance(error, RuntimeError) and "by peer" in str(error)
+
+
+def is_dead_loader_worker(error: BaseException) -> bool:
+    """Whether a worker of a torch DataLoader was killed, or has too little memory or shared memory."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and DEAD_LOADER_WORKER.search(str(error)) is not None
+    )
+
+
+def needs_tensor_values(error: BaseException) -> bool:
+    """Whether a network failed on torch's meta device because it reads the values of a tensor, not only its shape."""
+    return "meta" in first_line(error)
+
+
+def unpicklable_global(error: BaseException) -> str | None:
+    """The class or function that `torch.load(weights_only=True)` refused to load, None if the error names none."""
+    name = UNPICKLABLE_GLOBAL.search(str(error))
+    return name[1] if name else None
+
+
+def is_torchscript(error: BaseException) -> bool:
+    """Whether `torch.load(weights_only=True)` refused a file because it is a TorchScript archive."""
+    return "TorchScript" in first_line(error)
+
+
+def is_refused_format(error: BaseException) -> bool:
+    """Whether `torch.load(weights_only=True)` refused a file because its old format can execute code."""
+    return "weights_only" in first_line(error)
+
+
+def is_field_too_long(error: BaseException) -> bool:
+    """Whether the csv module gave up on a field longer than its limit, such as one whose quote is never closed."""
+    return "larger than field limit" in str(error)
+
+
+def is_truncated_image(error: BaseException) -> bool:
+    """Whether Pillow found that an image file ends early."""
+    return TRUNCATED_IMAGE.search(str(error)) is not None
