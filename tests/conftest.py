@@ -136,7 +136,7 @@ def weights(tmp_path: Path) -> Path:
     import torch
 
     from vidsemi.data.transforms import InputSpec
-    from vidsemi.models.checkpoint import NetworkSpec, save_weights
+    from vidsemi.models.weights_file import NetworkSpec, save_weights
 
     torch.manual_seed(0)
     directions = ["east", "north", "northeast", "northwest", "south", "southeast", "southwest", "west"]

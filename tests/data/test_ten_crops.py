@@ -24,7 +24,7 @@ from vidsemi.data.views import ViewReader
 from vidsemi.inference.evaluate import evaluate_weights
 from vidsemi.inference.score import score_manifest
 from vidsemi.io.errors import UserError
-from vidsemi.models import checkpoint
+from vidsemi.models import weights_file
 from vidsemi.pipeline.run import preflight
 from vidsemi.selection.score_files import read_info
 
@@ -87,7 +87,7 @@ def images(tmp_path: Path) -> Path:
 
 def reference(weights: Path, row: Row) -> np.ndarray:
     """Softmax of each of torchvision's crops, then the mean."""
-    network, spec = checkpoint.load_weights(weights)
+    network, spec = weights_file.load_weights(weights)
     frames = torch.from_numpy(read_frames(row, lambda n: np.zeros(4, int), size=spec.input.resize))
     crops = torch.stack(TenCrop(16)(frames))
     with torch.no_grad():
@@ -131,7 +131,7 @@ def test_figures_tell_the_views_that_there_were(crops: int, images: Path, weight
     assert figures["gmacs_per_video"] == pytest.approx(crops * figures["gmacs_per_view"])
     if crops == 10:
         best = [reference(weights, manifest.row(example)).argmax() for example in range(3)]
-        labels = manifest.label_indices(checkpoint.load_weights(weights)[1].classes, "")
+        labels = manifest.label_indices(weights_file.load_weights(weights)[1].classes, "")
         assert figures["top1"] == pytest.approx(100 * sum(best == labels[:3]) / 4)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from vidsemi.selection import score_files as scores
 
 if TYPE_CHECKING:
-    from vidsemi.models.checkpoint import NetworkSpec
+    from vidsemi.models.weights_file import NetworkSpec
 
 BITS = 8  # of the barcode
 

@@ -20,8 +20,8 @@ from vidsemi.data.transforms import InputSpec
 from vidsemi.inference import export as stage
 from vidsemi.inference import export_formats as engine_export
 from vidsemi.inference.model import Inference
-from vidsemi.models import checkpoint
-from vidsemi.models.checkpoint import NetworkSpec, load_weights, save_weights
+from vidsemi.models import weights_file
+from vidsemi.models.weights_file import NetworkSpec, load_weights, save_weights
 
 FORMATS = ["pt2", "onnx"]
 
@@ -66,7 +66,7 @@ def test_an_exported_network_scores_like_scoring(
     document = json.loads(printed.out)
     assert printed.err == ""
     assert [file.name for file in output.parent.iterdir()] == [output.name]
-    trained, spec = checkpoint.load_weights(weights)
+    trained, spec = weights_file.load_weights(weights)
     run, about = load(output)
     infer = Inference(trained, spec.input, torch.device("cpu"))
     shape = (spec.input.frames, 3, spec.input.crop, spec.input.crop)
@@ -170,8 +170,8 @@ class Moody(torch.nn.Module):
 def test_a_network_that_torch_cannot_trace_is_said_in_a_line(
     format: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    _, spec = checkpoint.load_weights(weights)
-    monkeypatch.setattr(checkpoint, "load_weights", lambda file: (Moody(), spec))
+    _, spec = weights_file.load_weights(weights)
+    monkeypatch.setattr(weights_file, "load_weights", lambda file: (Moody(), spec))
     output = tmp_path / "out" / f"network.{format}"
     assert cli.main(["export", "--weights", str(weights), "--output", str(output)]) == 2
     printed = capfd.readouterr()

@@ -12,14 +12,14 @@ from vidsemi.data.transforms import InputSpec
 from vidsemi.data.views import ViewReader
 from vidsemi.inference.model import Inference, Precision
 from vidsemi.io.errors import UserError
-from vidsemi.models import checkpoint
+from vidsemi.models import weights_file
 from vidsemi.models.registry import create_model
 
 
 def test_bfloat16_stays_near_float32(shapes: Path, weights: Path):
     """An untrained network with a large head: differences of a few thousandths, and not none."""
     manifest = load_manifest(shapes / "test.csv")
-    network, spec = checkpoint.load_weights(weights)
+    network, spec = weights_file.load_weights(weights)
     reader = ViewReader(spec.input, 4)
     clips = [reader(request) for example in range(16) for request in reader.requests(manifest.row(example))]
     exact, rough = (
@@ -31,7 +31,7 @@ def test_bfloat16_stays_near_float32(shapes: Path, weights: Path):
 
 
 def test_batch_norm_in_the_convolutions_changes_nothing_but_rounding(weights: Path):
-    network, spec = checkpoint.load_weights(weights)
+    network, spec = weights_file.load_weights(weights)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     infer = Inference(network, spec.input, torch.device("cpu"))
     clips = np.random.default_rng(0).integers(0, 256, (9, 4, 3, 16, 16), dtype=np.uint8)

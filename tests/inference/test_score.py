@@ -24,7 +24,7 @@ from vidsemi.inference.model import Inference
 from vidsemi.inference.score import score_manifest
 from vidsemi.inference.score_views import VideoScore, Views, score_videos
 from vidsemi.io.errors import DecodeError, UserError
-from vidsemi.models import checkpoint
+from vidsemi.models import weights_file
 from vidsemi.selection.topk import Rows
 
 CPU = Runtime(device="cpu", workers=0, clips_per_forward=7)
@@ -32,7 +32,7 @@ CPU = Runtime(device="cpu", workers=0, clips_per_forward=7)
 
 def reference(weights: Path, file: str, views: int) -> np.ndarray:
     """The definition, written out: forward decode, explicit indices, softmax(...).mean(0)."""
-    network, _ = checkpoint.load_weights(weights)
+    network, _ = weights_file.load_weights(weights)
     with av.open(file, metadata_errors="replace") as container:
         frames = np.stack(
             [
@@ -139,7 +139,7 @@ def test_views_beyond_what_is_read_at_once_take_more_passes_and_change_nothing(
     shapes: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, most: int
 ):
     manifest = load_manifest(shapes / "test.csv")
-    network, spec = checkpoint.load_weights(weights)
+    network, spec = weights_file.load_weights(weights)
     infer = Inference(network, spec.input, torch.device("cpu"))
     results = []
     for reader, clips in ((ViewReader(spec.input, 8), 64), (ViewReader(spec.input, 8, most=most), 5)):
@@ -157,7 +157,7 @@ def test_views_beyond_what_is_read_at_once_take_more_passes_and_change_nothing(
 def test_a_video_that_breaks_off_between_passes_is_a_failure(shapes: Path, weights: Path):
     """Of three requests the second fails: the video has no scores, and its neighbours have theirs."""
     manifest = load_manifest(shapes / "test.csv")
-    network, spec = checkpoint.load_weights(weights)
+    network, spec = weights_file.load_weights(weights)
     reader = ViewReader(spec.input, 6, most=2)
 
     def reading(requests: Iterable[ViewRequest]) -> Generator[Views, None, None]:
@@ -175,7 +175,7 @@ def test_images_have_one_view(tmp_path: Path, weights: Path):
     Image.new("RGB", (30, 24), (9, 200, 9)).save(tmp_path / "a.png")
     (tmp_path / "m.csv").write_text("path\na.png\n")
     manifest = load_manifest(tmp_path / "m.csv")
-    network, spec = checkpoint.load_weights(weights)
+    network, spec = weights_file.load_weights(weights)
     reader = ViewReader(spec.input, 10)
     (request,) = reader.requests(manifest.row(0))
     views = reader(request)
@@ -230,9 +230,9 @@ def test_rank_of_a_label_with_ties(values: list[float], data: st.DataObject):
 
 
 def test_a_network_that_gives_nan_is_refused(tmp_path: Path, shapes: Path, weights: Path):
-    network, spec = checkpoint.load_weights(weights)
+    network, spec = weights_file.load_weights(weights)
     torch.nn.init.constant_(network.fc.weight, float("nan"))
-    checkpoint.save_weights(tmp_path / "nan.pt", network, spec, {})
+    weights_file.save_weights(tmp_path / "nan.pt", network, spec, {})
     manifest = load_manifest(shapes / "test.csv")
     with pytest.raises(UserError, match="not finite"):
         evaluate_weights(weights=tmp_path / "nan.pt", manifest=manifest, views=2, runtime=CPU, title="evaluate")

@@ -9,7 +9,7 @@ import torch
 from vidsemi.inference import speed
 from vidsemi.inference.model import Inference
 from vidsemi.inference.speed import measure_speed
-from vidsemi.models.checkpoint import load_weights
+from vidsemi.models.weights_file import load_weights
 
 
 @pytest.mark.parametrize(

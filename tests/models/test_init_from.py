@@ -10,7 +10,7 @@ import torch
 from torchvision import models
 
 from vidsemi.cli import main as cli
-from vidsemi.models import checkpoint
+from vidsemi.models import weights_file
 from vidsemi.models.registry import create_model
 
 
@@ -27,7 +27,7 @@ def test_published_weights_become_a_checkpoint(tmp_path: Path, capsys: pytest.Ca
     command += ["--weights", str(tmp_path / "theirs.pth"), "--output", str(tmp_path / "ours.pt")]
     assert cli.main([*command, "--classes", str(names(tmp_path / "names.txt")), "--stride", "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["loaded"] == len(theirs.state_dict())
-    network, spec = checkpoint.load_weights(tmp_path / "ours.pt")
+    network, spec = weights_file.load_weights(tmp_path / "ours.pt")
     assert spec.classes == [f"class {number}" for number in range(5)]
     assert (spec.input.frames, spec.input.stride, spec.input.resize, spec.input.crop) == (4, 2, (128, 171), 96)
     assert torch.equal(network.fc.weight, theirs.fc.weight)
@@ -41,7 +41,7 @@ def test_resnets_are_converted_with_the_input_of_imagenet(tmp_path: Path):
     torch.save(models.resnet18(num_classes=5).state_dict(), tmp_path / "theirs.pth")
     command = ["convert", "--model", "resnet18", "--weights", str(tmp_path / "theirs.pth")]
     assert cli.main([*command, "--classes", str(names(tmp_path / "n.txt")), "--output", str(tmp_path / "o.pt")]) == 0
-    takes = checkpoint.load_weights(tmp_path / "o.pt")[1].input
+    takes = weights_file.load_weights(tmp_path / "o.pt")[1].input
     assert (takes.frames, takes.resize, takes.crop, takes.mean) == (1, 256, 224, (0.485, 0.456, 0.406))
 
 
@@ -84,8 +84,8 @@ def test_a_teacher_that_needs_no_training(tiny_config: Callable[..., Path], tmp_
     run = tmp_path / "run"
     assert (run / "teacher/weights/weights.pt").is_file()
     assert [folder.parent.parent.name for folder in run.glob("*/teacher/score")] == ["seed0"]
-    network, _ = checkpoint.load_weights(run / "teacher/weights/weights.pt")
-    assert torch.equal(network.fc.weight, checkpoint.load_weights(weights)[0].fc.weight)
+    network, _ = weights_file.load_weights(run / "teacher/weights/weights.pt")
+    assert torch.equal(network.fc.weight, weights_file.load_weights(weights)[0].fc.weight)
 
 
 WEAKLY = ["teacher.weakly_pretrained=true", "approaches=[semi_weakly_supervised]"]

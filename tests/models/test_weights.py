@@ -15,7 +15,7 @@ from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dSte
 from tests.helpers.videos import spec_for
 from vidsemi.io import download as addresses
 from vidsemi.io.errors import UserError
-from vidsemi.models import checkpoint
+from vidsemi.models import weights_file
 from vidsemi.models.build import begin_with
 from vidsemi.models.registry import create_model, head_keys
 from vidsemi.models.weights import read_weights
@@ -174,11 +174,11 @@ def test_another_number_of_classes_gets_a_fresh_head(tmp_path: Path):
 
 
 def test_the_head_of_our_own_file_is_kept_for_the_same_classes_only(weights: Path):
-    network, spec = checkpoint.load_weights(weights)
+    network, spec = weights_file.load_weights(weights)
     ours = spec.build()
     assert begin_with(ours, spec, read_weights(str(weights))).replaced == []
     assert torch.equal(ours.fc.weight, network.fc.weight)
-    renamed = checkpoint.NetworkSpec(spec.model, spec.args, [*spec.classes[1:], "up"], spec.input)
+    renamed = weights_file.NetworkSpec(spec.model, spec.args, [*spec.classes[1:], "up"], spec.input)
     assert begin_with(renamed.build(), renamed, read_weights(str(weights))).replaced == ["fc.weight", "fc.bias"]
 
 

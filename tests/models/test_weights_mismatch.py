@@ -17,7 +17,7 @@ from tests.helpers.videos import spec_for
 from vidsemi.cli import main as cli
 from vidsemi.config import Input, Network, OwnInput
 from vidsemi.io.errors import UserError
-from vidsemi.models import checkpoint
+from vidsemi.models import weights_file
 from vidsemi.models.build import adopt, begin_with, ready_spec
 from vidsemi.models.initialize import identify, initialize
 from vidsemi.models.registry import create_model, head_keys, outline, wanted_input
@@ -193,11 +193,11 @@ def test_files_of_ours_that_somebody_changed(weights: Path, spoilt: dict):
     content["spec"] |= spoilt
     torch.save(content, weights)
     with pytest.raises(UserError, match="does not say what its weights are of"):
-        checkpoint.load_weights(weights)
+        weights_file.load_weights(weights)
 
 
 def test_what_is_taken_as_it_is_has_to_be_so(weights: Path, tmp_path: Path):
-    _, spec = checkpoint.load_weights(weights)
+    _, spec = weights_file.load_weights(weights)
     swapped = [spec.classes[1], spec.classes[0], *spec.classes[2:]]
     for other, words in [
         (replace(spec, classes=swapped), "has other classes: number 0 is 'drifting east', wanted 'drifting north'"),
@@ -212,7 +212,7 @@ def test_what_is_taken_as_it_is_has_to_be_so(weights: Path, tmp_path: Path):
 
 def test_ready_weights_of_ours_are_fed_as_they_were_trained(weights: Path):
     """But for what the network's own `input` says."""
-    _, spec = checkpoint.load_weights(weights)
+    _, spec = weights_file.load_weights(weights)
     network = Network(model=spec.model, frames=4, args=dict(spec.args), init_from=str(weights))
     assert ready_spec(network, Input(decoder="decord"), spec.classes) == replace(
         spec, input=replace(spec.input, decoder="decord")

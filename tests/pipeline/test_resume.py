@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from vidsemi.cli import main as cli
-from vidsemi.models import checkpoint
+from vidsemi.models import weights_file
 from vidsemi.training.checkpoint import Checkpoints
 from vidsemi.training.log import read_log
 from vidsemi.training.preemption import StopSignals
@@ -157,7 +157,7 @@ def test_a_full_disk_costs_no_checkpoint(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):
-    save = checkpoint.save
+    save = weights_file.save
 
     def full(path: Path, content: dict) -> None:
         if content.get("examples") == 32:
@@ -166,7 +166,7 @@ def test_a_full_disk_costs_no_checkpoint(
         save(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save", full)
+        patch.setattr(weights_file, "save", full)
         assert cli.main(train_arguments()) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert "No space left on device" in last

@@ -19,7 +19,7 @@ from vidsemi.data.manifest import load_manifest
 from vidsemi.data.read import read_frames
 from vidsemi.inference.evaluate import evaluate_weights
 from vidsemi.inference.features import read_features
-from vidsemi.models.checkpoint import load_weights
+from vidsemi.models.weights_file import load_weights
 from vidsemi.pipeline import run as pipeline
 from vidsemi.pipeline.transfer_weights import transfer
 from vidsemi.pipeline.transfers import over_splits

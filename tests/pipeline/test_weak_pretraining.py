@@ -14,7 +14,7 @@ from vidsemi.data.hashtags.vocabulary import label_space, read_label_space
 from vidsemi.data.manifest import load_manifest
 from vidsemi.data.run_datasets import Datasets
 from vidsemi.io.errors import UserError
-from vidsemi.models import checkpoint
+from vidsemi.models import weights_file
 from vidsemi.pipeline import run as pipeline
 from vidsemi.report.hashtags import hashtag_sections, hashtags_markdown
 from vidsemi.report.page import html_page
@@ -101,7 +101,7 @@ def test_four_approaches_in_one_run_share_what_they_have_in_common(tiny_config: 
     )
     by_approach = {row["approach"]: row["weights"] for row in rows if row["student"] == "small"}
     assert by_approach["weakly_supervised"] == rows[1]["weights"]
-    network, spec = checkpoint.load_weights(folder / "seed0/weakly_supervised_teacher/pretrain/weights.pt")
+    network, spec = weights_file.load_weights(folder / "seed0/weakly_supervised_teacher/pretrain/weights.pt")
     assert spec.classes[0] == "#driftingeast"
     assert network.fc.out_features == len(spec.classes) == len(stages["hashtags"]["figures"]["labels"])
     fresh = stages["seed0/weakly_supervised_teacher/finetune"]["figures"]["begun_with"]

@@ -17,9 +17,9 @@ from vidsemi.data.datasets import ExampleOrder, Targets, TrainClips
 from vidsemi.data.manifest import Manifest, load_manifest
 from vidsemi.data.transforms import InputSpec
 from vidsemi.io.errors import UserError
-from vidsemi.models import checkpoint
-from vidsemi.models.checkpoint import NetworkSpec
+from vidsemi.models import weights_file
 from vidsemi.models.registry import create_model
+from vidsemi.models.weights_file import NetworkSpec
 from vidsemi.training import trainer as loop
 from vidsemi.training.checkpoint import Checkpoints
 from vidsemi.training.log import read_log
@@ -149,7 +149,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_is_saved(tmp_path: Path, clip
     assert read_log(tmp_path / "a" / "train.jsonl")[-1]["event"] == "not_finite"
     assert len(read_log(tmp_path / "a" / "train.jsonl")[-1]["example_ids"]) == 8
     for file in Checkpoints(tmp_path / "a").files():
-        state = checkpoint.load(file)
+        state = weights_file.load(file)
         assert all(tensor.isfinite().all() for tensor in state["network"].values())
         assert state["examples"] < 60
 
@@ -274,8 +274,8 @@ def test_datasets_travel_to_other_processes(clips: TrainClips, method: str):
 def test_weights_come_back_with_all_that_is_needed(tmp_path: Path):
     spec = NetworkSpec("r2plus1d_10", {"width": 0.0625}, [f"c{i}" for i in range(8)], SPEC)
     network = fresh().eval()
-    checkpoint.save_weights(tmp_path / "w.pt", network, spec, {"seed": 1})
-    again, spec_again = checkpoint.load_weights(tmp_path / "w.pt")
+    weights_file.save_weights(tmp_path / "w.pt", network, spec, {"seed": 1})
+    again, spec_again = weights_file.load_weights(tmp_path / "w.pt")
     assert spec_again == spec
     x = torch.randn(2, 3, 4, 16, 16)
     assert torch.equal(again.eval()(x), network(x))
@@ -292,5 +292,5 @@ def test_weights_that_would_execute_something_are_refused(tmp_path: Path):
     torch.save({"state": 1}, tmp_path / "foreign.pt")
     for name in ("evil.pt", "text.pt", "foreign.pt", "missing.pt"):
         with pytest.raises(UserError, match=name):
-            checkpoint.load_weights(tmp_path / name)
+            weights_file.load_weights(tmp_path / name)
     assert not (tmp_path / "executed").exists()

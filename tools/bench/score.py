@@ -122,7 +122,7 @@ def _weights(network: str, folder: Path) -> Path:
 
     from vidsemi.config import Input
     from vidsemi.data.transforms import InputSpec
-    from vidsemi.models.checkpoint import NetworkSpec, save_weights
+    from vidsemi.models.weights_file import NetworkSpec, save_weights
 
     model, args, _ = NETWORKS[network]
     file = folder / "networks" / f"{model}_{args.get('width', 1)}.pt"

@@ -22,7 +22,7 @@ from tools.bench.memory import PeakMemory
 if TYPE_CHECKING:
     import torch
 
-    from vidsemi.models.checkpoint import NetworkSpec
+    from vidsemi.models.weights_file import NetworkSpec
 
 VIEWS = 10
 
@@ -197,9 +197,9 @@ def _mean_by_video(network: torch.nn.Module, spec: NetworkSpec, batches: Iterato
 
 
 def _load(weights: Path) -> tuple[torch.nn.Module, NetworkSpec]:
-    from vidsemi.models import checkpoint
+    from vidsemi.models import weights_file
 
-    return checkpoint.load_weights(weights)
+    return weights_file.load_weights(weights)
 
 
 def _center(frames: torch.Tensor, crop: int) -> torch.Tensor:

@@ -14,9 +14,9 @@ from vidsemi.data.manifest import Manifest
 from vidsemi.inference.accuracy import Accuracy, accuracy, accuracy_by_class, ranks_of_labels, write_class_accuracy
 from vidsemi.inference.score_views import VideoScore, score_rows
 from vidsemi.io.progress import progress_bar
-from vidsemi.models import checkpoint
-from vidsemi.models.checkpoint import NetworkSpec
+from vidsemi.models import weights_file
 from vidsemi.models.flops import measure_cost
+from vidsemi.models.weights_file import NetworkSpec
 from vidsemi.runtime.distributed import done_by_first, first_before_others, gather, processes
 
 logger = logging.getLogger("vidsemi")
@@ -50,7 +50,7 @@ def evaluate_weights(
         frames, gmacs_per_video and all fields of `Cost`.
     """
     with first_before_others():
-        network, spec = checkpoint.load_weights(weights)
+        network, spec = weights_file.load_weights(weights)
         labels = manifest.label_indices(spec.classes, str(weights))
     own = processes()
     share = range(own.rank, len(manifest), own.size)

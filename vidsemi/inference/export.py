@@ -17,8 +17,8 @@ from vidsemi.data.normalize import normalize
 from vidsemi.inference.export_formats import FORMATS, MANY, Run, check_onnx, trace
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path, prepare_target
-from vidsemi.models import checkpoint
-from vidsemi.models.checkpoint import NetworkSpec
+from vidsemi.models import weights_file
+from vidsemi.models.weights_file import NetworkSpec
 from vidsemi.runtime.library_errors import first_line
 
 BATCHES = (1, 3)  # clips of the passes that are compared; the graph was made with two
@@ -39,7 +39,7 @@ def export_weights(*, weights: Path, output: Path, format: str) -> dict[str, Any
     Raises:
         UserError: packages are missing, torch cannot export the network, or what it made of it scores differently.
     """
-    network, spec = checkpoint.load_weights(weights)
+    network, spec = weights_file.load_weights(weights)
     if format == "onnx":
         check_onnx(network)
     prepare_target(output)

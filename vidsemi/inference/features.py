@@ -25,7 +25,7 @@ from vidsemi.inference.model import Inference
 from vidsemi.inference.score_views import VideoScore, reading_in_processes, score_videos
 from vidsemi.io.files import atomic_path, remove_temporary
 from vidsemi.io.progress import progress_bar
-from vidsemi.models import checkpoint
+from vidsemi.models import weights_file
 from vidsemi.models.features import head_name, take_head_off
 from vidsemi.models.registry import head_keys
 from vidsemi.runtime.device import clips_per_forward, pick_device
@@ -80,7 +80,7 @@ def extract_features(
         UserError: the network's head is not one linear layer.
     """
     with first_before_others():
-        network, spec = checkpoint.load_weights(weights)
+        network, spec = weights_file.load_weights(weights)
     keys = head_keys(spec.model, frames=spec.input.frames, args=spec.args)
     take_head_off(network, head_name(keys, network, spec.model))
     rows, _ = distinct_rows(manifests)

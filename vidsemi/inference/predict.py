@@ -13,7 +13,7 @@ from vidsemi.data.manifest import Row
 from vidsemi.inference.score_views import VideoScore, score_rows
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import progress_bar
-from vidsemi.models import checkpoint
+from vidsemi.models import weights_file
 from vidsemi.runtime.device import worker_count
 from vidsemi.selection.score_files import top_classes
 
@@ -66,7 +66,7 @@ def predict_files(
     Raises:
         UserError: a path is not there, or not one file can be read.
     """
-    network, spec = checkpoint.load_weights(weights)
+    network, spec = weights_file.load_weights(weights)
     rows = [Row(number, file) for number, file in enumerate(_files(paths))]
     runtime = runtime.model_copy(update={"workers": min(worker_count(runtime), len(rows))})
     results = score_rows(

@@ -17,7 +17,7 @@ from vidsemi.inference.model import Inference, fastest_precision
 from vidsemi.inference.score_plan import agree_on_plan
 from vidsemi.inference.worker import ScoreWorker
 from vidsemi.io.files import fingerprint_file
-from vidsemi.models import checkpoint
+from vidsemi.models import weights_file
 from vidsemi.runtime.device import pick_device
 from vidsemi.runtime.distributed import processes
 from vidsemi.selection.score_files import ScoresInfo, count_failures
@@ -58,7 +58,7 @@ def score_manifest(
     Raises:
         UserError: the folder holds parts that were made from something else, or no example can be read.
     """
-    network, spec = checkpoint.load_weights(weights)
+    network, spec = weights_file.load_weights(weights)
     reader = ViewReader(spec.input, views, crops=crops)
     device = pick_device(runtime)
     shards = cut_into_shards(manifest, shard_size)

@@ -13,10 +13,10 @@ from vidsemi.config import Input, Network
 from vidsemi.data.transforms import InputSpec
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import fingerprint_file
-from vidsemi.models.checkpoint import NetworkSpec, save_weights
 from vidsemi.models.initialize import Loaded, initialize
 from vidsemi.models.registry import ADAPTED, head_keys, outline, wanted_input
 from vidsemi.models.weights import Weights, local_copy, read_weights
+from vidsemi.models.weights_file import NetworkSpec, save_weights
 from vidsemi.runtime.library_errors import first_line, needs_tensor_values
 
 FOR_TRAINING = ("aux", "criterion", "loss")  # heads and losses, no part of what scores

@@ -16,8 +16,8 @@ import torch
 
 from vidsemi.io.download import AddressError, fetch, is_address
 from vidsemi.io.errors import UserError
-from vidsemi.models import checkpoint
-from vidsemi.models.checkpoint import NetworkSpec
+from vidsemi.models import weights_file
+from vidsemi.models.weights_file import NetworkSpec
 
 # The hub's custom: the first digits of a file's SHA-256 end its name.
 CHECKSUM = re.compile(r"-([0-9a-f]{8,64})\.[a-z.]+$")
@@ -58,11 +58,11 @@ def read_weights(source: str) -> Weights:
     _verify_checksum(source, path)
     if path.suffix == ".safetensors":
         return Weights(source, _read_safetensors(source, path))
-    content = checkpoint.read(path, name=source)
-    if isinstance(content, dict) and checkpoint.is_weights(content):
+    content = weights_file.read(path, name=source)
+    if isinstance(content, dict) and weights_file.is_weights(content):
         provenance = content.get("provenance")
         hashtags = isinstance(provenance, dict) and provenance.get("hashtags") is True
-        return Weights(source, content["state_dict"], checkpoint.spec_of(content, source), hashtags)
+        return Weights(source, content["state_dict"], weights_file.spec_of(content, source), hashtags)
     return Weights(source, _state_dict(content, source))
 
 

@@ -76,7 +76,7 @@ def _plan(weights: Path, config: TransferConfig) -> tuple[list[LoadedTarget], li
     check_log(config.log)
     targets = load_targets(config.transfer)
     from vidsemi.models.build import check_features
-    from vidsemi.models.checkpoint import load, spec_of
+    from vidsemi.models.weights_file import load, spec_of
     from vidsemi.runtime.device import pick_device
 
     pick_device(config.runtime)

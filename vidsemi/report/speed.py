@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from vidsemi.config import Runtime
-    from vidsemi.models.checkpoint import NetworkSpec
+    from vidsemi.models.weights_file import NetworkSpec
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _speed(line: Line, device: "torch.device", clips: int, known: dict[str, floa
 
 def _any_weights(line: Line) -> tuple[Any, "NetworkSpec"]:
     """The network of the first seed whose weights can be loaded: all seeds have the same one."""
-    from vidsemi.models.checkpoint import load_weights
+    from vidsemi.models.weights_file import load_weights
 
     problem = UserError("results.json does not say where its weights are")
     for file in line.weights:

@@ -6,7 +6,7 @@ from typing import Any
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import remove_temporary
-from vidsemi.models import checkpoint
+from vidsemi.models import weights_file
 
 logger = logging.getLogger("vidsemi")
 
@@ -35,7 +35,7 @@ class Checkpoints:
         """
         file = self.folder / f"checkpoint-{examples:012d}.pt"
         try:
-            checkpoint.save(file, {"examples": examples, **state})
+            weights_file.save(file, {"examples": examples, **state})
         except (OSError, UserError) as error:
             kept = self.files()
             what = f"{kept[0].name} is kept, and the same command goes on from it" if kept else "none was made before"
@@ -56,7 +56,7 @@ class Checkpoints:
         damaged: list[Path] = []
         for file in self.files():
             try:
-                state = checkpoint.load(file)
+                state = weights_file.load(file)
             except UserError as error:
                 logger.warning("%s", error)
                 damaged.append(file)

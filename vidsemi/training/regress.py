@@ -16,10 +16,10 @@ from vidsemi.inference.accuracy import accuracy, rank_of_label
 from vidsemi.inference.evaluate import evaluation_metrics
 from vidsemi.inference.features import manifests_of, read_features
 from vidsemi.io.files import fingerprint_file
-from vidsemi.models import checkpoint
-from vidsemi.models.checkpoint import NetworkSpec
+from vidsemi.models import weights_file
 from vidsemi.models.features import head_name, linear_layer
 from vidsemi.models.registry import head_keys
+from vidsemi.models.weights_file import NetworkSpec
 from vidsemi.training.linear_probe import Regressor, fit_regressor
 
 logger = logging.getLogger("vidsemi")
@@ -82,7 +82,7 @@ def regress_stage(
     )
     network, spec = _with_regressor(weights, split.classes, regressor)
     provenance = {"init_from": fingerprint_file(weights), "manifest": split.labeled.fingerprint, "c": regressor.c}
-    checkpoint.save_weights(folder / WEIGHTS, network, spec, provenance)
+    weights_file.save_weights(folder / WEIGHTS, network, spec, provenance)
     test_labels = split.test.label_indices(split.classes, str(split.labeled.file))
     ranks = {
         example_id: rank_of_label(regressor.logits(own), int(label)) if tested[example_id] else None
@@ -111,7 +111,7 @@ def _readable(features: np.ndarray) -> np.ndarray:
 
 def _with_regressor(weights: Path, classes: list[str], regressor: Regressor) -> tuple[torch.nn.Module, NetworkSpec]:
     """The network whose head the regressor is. Of an image it says what the regressor says of its features."""
-    before, spec = checkpoint.load_weights(weights)
+    before, spec = weights_file.load_weights(weights)
     keys = head_keys(spec.model, frames=spec.input.frames, args=spec.args)
     spec = replace(spec, classes=classes)
     network = spec.build()

@@ -16,7 +16,7 @@ from vidsemi.data.repeat_factors import replication_factors, whole_copies
 from vidsemi.data.run_datasets import Datasets
 from vidsemi.data.video.backends import check_decoder
 from vidsemi.io.errors import UserError
-from vidsemi.models import checkpoint
+from vidsemi.models import weights_file
 from vidsemi.models.build import begin_with, identity_of, network_spec
 from vidsemi.models.weights import read_weights
 from vidsemi.runtime.distributed import processes
@@ -153,5 +153,5 @@ def train_stage(
         provenance["hashtags"] = True
     provenance |= {"manifest": lesson.manifest.fingerprint, "recipe": recipe.model_dump(), "seed": seed}
     if processes().first:
-        checkpoint.save_weights(folder / WEIGHTS, model, spec, provenance)
+        weights_file.save_weights(folder / WEIGHTS, model, spec, provenance)
     return figures if begun_with is None else {**figures, "begun_with": begun_with.document()}

@@ -16,7 +16,7 @@ from vidsemi.data.datasets import ExampleOrder, PartOrder, TrainClips, part_star
 from vidsemi.data.loader import Feed, make_loader
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import progress_bar
-from vidsemi.models import checkpoint
+from vidsemi.models import weights_file
 from vidsemi.runtime.device import pick_device
 from vidsemi.runtime.distributed import Processes, any_of, from_first, gather, processes
 from vidsemi.runtime.library_errors import is_out_of_memory
@@ -73,7 +73,7 @@ def train(
     name = from_first(newest.name if newest else None)
     if name and not group.first:
         newest = folder / name
-        state = checkpoint.load(newest)
+        state = weights_file.load(newest)
     parts = _parts(recipe, state, group, folder)
     own = range(parts // group.size * group.rank, parts // group.size * (group.rank + 1))
     learner = Learner(network, recipe, clips.spec, parts, device, runtime)
