@@ -135,7 +135,7 @@ def weights(tmp_path: Path) -> Path:
     """An untrained network with running statistics and a head that do not leave all scores alike."""
     import torch
 
-    from vidsemi.data.transforms import InputSpec
+    from vidsemi.data.input_spec import InputSpec
     from vidsemi.models.weights_file import NetworkSpec, save_weights
 
     torch.manual_seed(0)

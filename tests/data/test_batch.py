@@ -8,8 +8,9 @@ import torch
 
 from vidsemi.data.batch import collate
 from vidsemi.data.datasets import TrainItem
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
-from vidsemi.data.transforms import InputSpec, center_crop, random_window
+from vidsemi.data.transforms import center_crop, random_window
 
 
 def test_crops_and_normalisation_by_hand():

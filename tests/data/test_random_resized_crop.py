@@ -15,9 +15,11 @@ from torchvision.transforms.v2 import RandomResizedCrop
 
 from tests.helpers.videos import write_video
 from vidsemi.config import Input
-from vidsemi.data.datasets import Targets, TrainClips
+from vidsemi.data.datasets import TrainDataset
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import load_manifest
-from vidsemi.data.transforms import Box, InputSpec, cut_and_scale, random_box
+from vidsemi.data.targets import Targets
+from vidsemi.data.transforms import Box, crop_and_resize, random_box
 
 SPEC = InputSpec(frames=4, stride=1, resize=(20, 30), crop=16, mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2))
 NOISE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
@@ -65,13 +67,13 @@ def test_boxes_are_spread_as_those_of_torchvision():
 @pytest.mark.parametrize("box", [Box(0, 0, 60, 90), Box(7, 11, 30, 23), Box(59, 89, 1, 1), Box(3, 5, 8, 9)])
 def test_a_box_is_cut_and_scaled_as_torchvision_does_with_images(box: Box):
     wanted = functional.resized_crop(Image.fromarray(NOISE), box.top, box.left, box.height, box.width, [16, 16])
-    assert np.array_equal(cut_and_scale(NOISE.transpose(2, 0, 1)[None], box, 16)[0].transpose(1, 2, 0), wanted)
+    assert np.array_equal(crop_and_resize(NOISE.transpose(2, 0, 1)[None], box, 16)[0].transpose(1, 2, 0), wanted)
 
 
-def clips_of(folder: Path, *files: str, each: int = 1, seed: int = 0) -> TrainClips:
+def clips_of(folder: Path, *files: str, each: int = 1, seed: int = 0) -> TrainDataset:
     (folder / "m.csv").write_text("path\n" + "".join(f"{file}\n" for file in files))
     targets = Targets.single(np.zeros(len(files), int), 2)
-    return TrainClips(
+    return TrainDataset(
         load_manifest(folder / "m.csv"),
         np.arange(len(files)),
         targets,

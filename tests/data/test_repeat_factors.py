@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidsemi.data.datasets import ExampleOrder, Targets
-from vidsemi.data.repeat_factors import RULES, replication_factors, whole_copies
+from vidsemi.data.samplers import REPEAT_RULES, EpochSampler, draw_repeats, repeat_factors
+from vidsemi.data.targets import Targets
 
 labelings = st.lists(st.sets(st.integers(0, 5), min_size=1, max_size=3), min_size=1, max_size=40)
 
@@ -16,19 +16,19 @@ def targets_of(labeling: list[set[int]], classes: int = 6) -> Targets:
     return Targets(offsets, np.array([label for one in labeling for label in sorted(one)]), classes)
 
 
-@given(labelings, st.sampled_from(sorted(RULES)))
+@given(labelings, st.sampled_from(sorted(REPEAT_RULES)))
 def test_factors_are_those_of_the_definition(labeling: list[set[int]], rule: str):
     frequency = {label: sum(label in one for one in labeling) / len(labeling) for label in range(6)}
     most = max(frequency.values())
     phi = {"natural": lambda x: 1.0, "square_root": lambda x: x**0.5, "uniform": lambda x: x}[rule]
     expected = [max(max(1.0, phi(most / frequency[label])) for label in one) for one in labeling]
-    assert replication_factors(targets_of(labeling), rule) == pytest.approx(expected)
+    assert repeat_factors(targets_of(labeling), rule) == pytest.approx(expected)
 
 
 def test_uniform_makes_all_labels_equally_frequent_and_the_square_root_half_as_unequal():
     labels = np.repeat(np.arange(3), [100, 25, 4])
     targets = Targets.single(labels, 3)
-    mass = {rule: np.bincount(labels, weights=replication_factors(targets, rule)) for rule in RULES}
+    mass = {rule: np.bincount(labels, weights=repeat_factors(targets, rule)) for rule in REPEAT_RULES}
     assert mass["uniform"] == pytest.approx([100, 100, 100])
     assert mass["square_root"] == pytest.approx([100, 50, 20])
     assert mass["natural"] == pytest.approx([100, 25, 4])
@@ -36,18 +36,18 @@ def test_uniform_makes_all_labels_equally_frequent_and_the_square_root_half_as_u
 
 @given(st.floats(1, 50), st.integers(0, 2**63))
 def test_copies_are_the_factor_on_average(factor: float, seed: int):
-    copies = whole_copies(np.full(20_000, factor), seed)
+    copies = draw_repeats(np.full(20_000, factor), seed)
     assert set(copies) <= {int(factor), int(factor) + 1}
     assert copies.mean() == pytest.approx(factor, abs=0.025)  # 7 standard deviations of a coin
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=12).filter(any), st.integers(0, 60))
 def test_a_pass_holds_every_copy_once_from_any_position(copies: list[int], start: int):
-    order = {"copies": np.array(copies), "seed": 3, "stop": 80}
-    whole = list(ExampleOrder(start=0, **order))
+    order = {"repeats": np.array(copies), "seed": 3, "stop": 80}
+    whole = list(EpochSampler(start=0, **order))
     keys = [(index, copy) for index, times in enumerate(copies) for copy in range(times)]
     for pass_number in range(80 // len(keys)):
         one = whole[pass_number * len(keys) : (pass_number + 1) * len(keys)]
         assert sorted(one) == [(pass_number, *key) for key in keys]
-    assert list(ExampleOrder(start=start, **order)) == whole[start:]
+    assert list(EpochSampler(start=start, **order)) == whole[start:]
     assert all(isinstance(number, int) for key in whole for number in key)  # what a worker gets is small

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms.functional import _compute_resized_output_size
 
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Row
 from vidsemi.data.read import read_frames
-from vidsemi.data.transforms import InputSpec, scaled_size
+from vidsemi.data.transforms import scaled_size
 from vidsemi.data.views import ViewReader
 
 

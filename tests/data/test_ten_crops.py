@@ -16,10 +16,11 @@ from torchvision.transforms import TenCrop
 from vidsemi.cli import main as cli
 from vidsemi.config import Runtime
 from vidsemi.config.load import load_config
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Row, load_manifest
 from vidsemi.data.normalize import normalize
 from vidsemi.data.read import read_frames
-from vidsemi.data.transforms import InputSpec, center_crop, ten_crops
+from vidsemi.data.transforms import center_crop, ten_crops
 from vidsemi.data.views import ViewReader
 from vidsemi.inference.evaluate import evaluate_weights
 from vidsemi.inference.score import score_manifest

@@ -15,8 +15,8 @@ import torch
 from tests.conftest import REPOSITORY
 from vidsemi import __version__
 from vidsemi.cli import main as cli
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
-from vidsemi.data.transforms import InputSpec
 from vidsemi.inference import export as stage
 from vidsemi.inference import export_formats as engine_export
 from vidsemi.inference.model import Inference

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import load_manifest
 from vidsemi.data.normalize import normalize
-from vidsemi.data.transforms import InputSpec
 from vidsemi.data.views import ViewReader
 from vidsemi.inference.model import Inference, Precision
 from vidsemi.io.errors import UserError

@@ -11,7 +11,7 @@ import torch
 
 from vidsemi.cli import main as cli
 from vidsemi.config.load import load_config
-from vidsemi.data.datasets import TrainClips
+from vidsemi.data.datasets import TrainDataset
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
 from vidsemi.pipeline import run as pipeline
@@ -84,7 +84,7 @@ def test_a_reader_that_is_killed_is_a_line(
 ):
     """Of three; the others are ended with the training."""
     before = multiprocessing.active_children()
-    monkeypatch.setattr(TrainClips, "_read", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(TrainDataset, "_read", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     assert cli.main(train_arguments("runtime.workers=3")) == 2
     assert "a process that reads was killed" in capsys.readouterr().err.splitlines()[-1]
     assert multiprocessing.active_children() == before
@@ -96,7 +96,7 @@ def test_a_fault_in_a_reader_is_not_taken_for_its_end(
     def fails(*_: object) -> None:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(TrainClips, "_read", fails)
+    monkeypatch.setattr(TrainDataset, "_read", fails)
     with pytest.raises(RuntimeError, match="a fault of ours"):
         cli.main(train_arguments())
 

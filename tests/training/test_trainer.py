@@ -13,9 +13,11 @@ from torch import nn
 
 from vidsemi.config import Recipe, Runtime
 from vidsemi.data.batch import collate
-from vidsemi.data.datasets import ExampleOrder, Targets, TrainClips
+from vidsemi.data.datasets import TrainDataset
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Manifest, load_manifest
-from vidsemi.data.transforms import InputSpec
+from vidsemi.data.samplers import EpochSampler
+from vidsemi.data.targets import Targets
 from vidsemi.io.errors import UserError
 from vidsemi.models import weights_file
 from vidsemi.models.registry import create_model
@@ -32,10 +34,10 @@ CPU = Runtime(device="cpu", workers=0)
 
 
 @pytest.fixture
-def clips(shapes: Path) -> TrainClips:
+def clips(shapes: Path) -> TrainDataset:
     manifest = load_manifest(shapes / "labeled.csv")
     labels = manifest.label_indices(manifest.class_names(), "D")
-    return TrainClips(manifest, np.arange(len(manifest)), Targets.single(labels, 8), SPEC, hflip_prob=0.5, seed=3)
+    return TrainDataset(manifest, np.arange(len(manifest)), Targets.single(labels, 8), SPEC, hflip_prob=0.5, seed=3)
 
 
 def fresh() -> nn.Module:
@@ -44,7 +46,7 @@ def fresh() -> nn.Module:
 
 
 def run(
-    folder: Path, clips: TrainClips, runtime: Runtime = CPU, recipe: Recipe = RECIPE, network: nn.Module | None = None
+    folder: Path, clips: TrainDataset, runtime: Runtime = CPU, recipe: Recipe = RECIPE, network: nn.Module | None = None
 ) -> tuple[nn.Module, dict]:
     folder.mkdir(exist_ok=True)
     network = network or fresh()
@@ -57,7 +59,7 @@ def equal(a: nn.Module, b: nn.Module) -> bool:
 
 @pytest.mark.parametrize("stop_at", [1, 4, 7])
 def test_a_killed_training_that_goes_on_equals_one_that_was_not(
-    tmp_path: Path, clips: TrainClips, die_in_steps: Callable[..., list[int]], stop_at: int
+    tmp_path: Path, clips: TrainDataset, die_in_steps: Callable[..., list[int]], stop_at: int
 ):
     straight, figures = run(tmp_path / "a", clips)
     every_step = CPU.model_copy(update={"checkpoint_steps": 1})
@@ -72,7 +74,7 @@ def test_a_killed_training_that_goes_on_equals_one_that_was_not(
 
 
 def test_a_training_with_dropout_goes_on_as_if_it_had_not_stopped(
-    tmp_path: Path, clips: TrainClips, die_in_steps: Callable[..., list[int]]
+    tmp_path: Path, clips: TrainDataset, die_in_steps: Callable[..., list[int]]
 ):
     straight, _ = run(tmp_path / "a", clips, network=nn.Sequential(fresh(), nn.Dropout(0.5)))
     die_in_steps(5)
@@ -92,7 +94,7 @@ def test_a_training_with_dropout_goes_on_as_if_it_had_not_stopped(
 
 @pytest.mark.parametrize("stop_at", [2, 5])
 def test_a_training_with_all_that_there_is_goes_on_exactly(
-    tmp_path: Path, clips: TrainClips, die_in_steps: Callable[..., list[int]], stop_at: int
+    tmp_path: Path, clips: TrainDataset, die_in_steps: Callable[..., list[int]], stop_at: int
 ):
     """The last step is a ragged one, which alone a training that goes on from the fourth has."""
     extras = {"ema": 0.9, "mixup": 0.3, "precision": "bfloat16", "precise_batch_norm": 2, "max_grad_norm": 1.0}
@@ -107,7 +109,7 @@ def test_a_training_with_all_that_there_is_goes_on_exactly(
     assert not equal(straight, run(tmp_path / "c", clips, recipe=plain)[0])  # it has an effect
 
 
-def test_what_is_resumed_has_to_match(tmp_path: Path, clips: TrainClips):
+def test_what_is_resumed_has_to_match(tmp_path: Path, clips: TrainDataset):
     """All of it: weights of another network, or no state of the optimizer, are no beginning."""
     (tmp_path / "a").mkdir()
     wider = create_model("r2plus1d_10", num_classes=8, frames=4, args={"width": 0.125})
@@ -119,14 +121,14 @@ def test_what_is_resumed_has_to_match(tmp_path: Path, clips: TrainClips):
             run(tmp_path / "a", clips)
 
 
-def test_the_number_of_workers_changes_nothing(tmp_path: Path, clips: TrainClips):
+def test_the_number_of_workers_changes_nothing(tmp_path: Path, clips: TrainDataset):
     networks = [run(tmp_path / str(n), clips, Runtime(device="cpu", workers=n))[0] for n in (0, 1, 3)]
     assert equal(networks[0], networks[1])
     assert equal(networks[0], networks[2])
     assert not equal(networks[0], fresh())
 
 
-def test_the_log_is_json_lines(tmp_path: Path, clips: TrainClips):
+def test_the_log_is_json_lines(tmp_path: Path, clips: TrainDataset):
     run(tmp_path / "a", clips)
     events = [json.loads(line) for line in (tmp_path / "a" / "train.jsonl").read_text().splitlines()]
     assert [event["event"] for event in events] == ["begin"] + ["step"] * 8 + ["end"]
@@ -134,14 +136,14 @@ def test_the_log_is_json_lines(tmp_path: Path, clips: TrainClips):
     assert {"loss", "accuracy", "learning_rate", "gradient_norm", "waited", "clips_per_second"} <= events[-2].keys()
 
 
-def test_it_learns(tmp_path: Path, clips: TrainClips):
+def test_it_learns(tmp_path: Path, clips: TrainDataset):
     torch.manual_seed(0)
-    few = TrainClips(clips.manifest, clips.examples[:4], clips.targets, SPEC, hflip_prob=0.0, seed=0)
+    few = TrainDataset(clips.manifest, clips.examples[:4], clips.targets, SPEC, hflip_prob=0.0, seed=0)
     _, figures = run(tmp_path / "a", few, recipe=RECIPE.model_copy(update={"examples": 800}))
     assert figures["loss"] < 0.5  # chance is log 8 = 2.08
 
 
-def test_a_loss_that_is_not_finite_stops_before_it_is_saved(tmp_path: Path, clips: TrainClips):
+def test_a_loss_that_is_not_finite_stops_before_it_is_saved(tmp_path: Path, clips: TrainDataset):
     wild = RECIPE.model_copy(update={"learning_rate": 1e20, "warmup_examples": 16})
     with pytest.raises(UserError, match=r"loss .* in step \d, after \d+ examples.*example ids \d"):
         run(tmp_path / "a", clips, CPU.model_copy(update={"checkpoint_seconds": 1e-9}), wild)
@@ -175,13 +177,13 @@ def test_schedules_by_hand():
 
 
 def test_order_is_a_permutation_of_each_pass_from_any_position():
-    whole = list(ExampleOrder(np.ones(7, int), seed=5, start=0, stop=30))
+    whole = list(EpochSampler(np.ones(7, int), seed=5, start=0, stop=30))
     for pass_number in range(4):
         assert sorted(whole[7 * pass_number : 7 * pass_number + 7]) == [(pass_number, index, 0) for index in range(7)]
     assert len({tuple(index for _, index, _ in whole[7 * p : 7 * p + 7]) for p in range(4)}) > 1
     for start in range(30):
-        assert list(ExampleOrder(np.ones(7, int), seed=5, start=start, stop=30)) == whole[start:]
-    assert list(ExampleOrder(np.ones(7, int), seed=6, start=0, stop=30)) != whole
+        assert list(EpochSampler(np.ones(7, int), seed=5, start=start, stop=30)) == whole[start:]
+    assert list(EpochSampler(np.ones(7, int), seed=6, start=0, stop=30)) != whole
 
 
 def test_targets_share_one_between_the_classes_that_took_an_example():
@@ -190,7 +192,7 @@ def test_targets_share_one_between_the_classes_that_took_an_example():
     assert targets.dense(1) == pytest.approx([1 / 3, 1 / 3, 0, 1 / 3])
 
 
-def test_the_loss_is_the_cross_entropy_of_soft_targets(tmp_path: Path, clips: TrainClips):
+def test_the_loss_is_the_cross_entropy_of_soft_targets(tmp_path: Path, clips: TrainDataset):
     """Against the sum written out, on a network that gives fixed logits."""
 
     class Fixed(nn.Module):
@@ -203,7 +205,7 @@ def test_the_loss_is_the_cross_entropy_of_soft_targets(tmp_path: Path, clips: Tr
 
     network = Fixed()
     pairs = Targets(np.arange(0, 2 * len(clips) + 1, 2), np.tile([1, 6], len(clips)), 8)
-    soft = TrainClips(clips.manifest, clips.examples, pairs, SPEC, hflip_prob=0.0, seed=0)
+    soft = TrainDataset(clips.manifest, clips.examples, pairs, SPEC, hflip_prob=0.0, seed=0)
     batch = collate([soft[(0, 0, 0)], soft[(0, 1, 0)]])
     learner = Learner(network, RECIPE, SPEC, 1, torch.device("cpu"), CPU)
     value = learner.step([batch], [0], 2, 0.0)[0].item()
@@ -225,7 +227,7 @@ def corpus(tmp_path: Path, shapes: Path, good: list[bool]) -> Manifest:
 def test_a_file_that_does_not_decode_is_replaced_by_the_next_and_counted(tmp_path: Path, shapes: Path):
     manifest = corpus(tmp_path, shapes, [True, False, False, True])
     targets = Targets.single(np.array([0, 1, 2, 3]), 8)
-    clips = TrainClips(manifest, np.arange(4), targets, SPEC, hflip_prob=0.0, seed=0)
+    clips = TrainDataset(manifest, np.arange(4), targets, SPEC, hflip_prob=0.0, seed=0)
     item = clips[(0, 1, 0)]
     assert item.example_id == 3
     assert item.unreadable == [1, 2]
@@ -238,30 +240,30 @@ def test_a_file_that_does_not_decode_is_replaced_by_the_next_and_counted(tmp_pat
 
 def test_a_corpus_of_broken_files_stops_the_training_in_a_line(tmp_path: Path, shapes: Path):
     manifest = corpus(tmp_path, shapes, [False] * 5)
-    clips = TrainClips(manifest, np.arange(5), Targets.single(np.zeros(5, int), 8), SPEC, hflip_prob=0.0, seed=0)
+    clips = TrainDataset(manifest, np.arange(5), Targets.single(np.zeros(5, int), 8), SPEC, hflip_prob=0.0, seed=0)
     for workers in (0, 2):
         with pytest.raises(UserError, match=r"cannot be read; the last is .*broken"):
             run(tmp_path / "a", clips, Runtime(device="cpu", workers=workers))
 
 
-def test_augmentation_depends_on_seed_pass_and_example_only(clips: TrainClips):
+def test_augmentation_depends_on_seed_pass_and_example_only(clips: TrainDataset):
     once, again, later = clips[(2, 5, 0)], clips[(2, 5, 0)], [clips[(number, 5, 0)] for number in range(3, 9)]
     assert torch.equal(once.frames, again.frames)
     assert once.windows == again.windows
     assert not all(torch.equal(once.frames, item.frames) for item in later)
     assert not all(once.windows == item.windows for item in later)
-    reordered = TrainClips(clips.manifest, clips.examples[::-1], clips.targets, SPEC, hflip_prob=0.5, seed=3)
+    reordered = TrainDataset(clips.manifest, clips.examples[::-1], clips.targets, SPEC, hflip_prob=0.5, seed=3)
     last = len(clips) - 1
     assert torch.equal(reordered[(2, last - 5, 0)].frames, once.frames)
     assert reordered[(2, last - 5, 0)].windows == once.windows
 
 
-def first_item(dataset: TrainClips, queue: multiprocessing.Queue) -> None:
+def first_item(dataset: TrainDataset, queue: multiprocessing.Queue) -> None:
     queue.put(dataset[(0, 0, 0)].frames.numpy())
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_datasets_travel_to_other_processes(clips: TrainClips, method: str):
+def test_datasets_travel_to_other_processes(clips: TrainDataset, method: str):
     assert torch.equal(pickle.loads(pickle.dumps(clips))[(0, 0, 0)].frames, clips[(0, 0, 0)].frames)
     context = multiprocessing.get_context(method)
     queue = context.Queue()

@@ -190,8 +190,8 @@ def measure(name: str, frames: int, repeats: int, files: list[str]) -> dict[str,
 
 def measure_pool(workers: int, frames: int, repeats: int, files: list[str]) -> dict[str, Any]:
     """Videos a second of the pool that scoring reads with, from the first ones that are done on."""
+    from vidsemi.data.input_spec import InputSpec
     from vidsemi.data.manifest import Row
-    from vidsemi.data.transforms import InputSpec
     from vidsemi.data.views import ViewReader, ViewRequest
     from vidsemi.data.worker_pool import AHEAD, read_all
 

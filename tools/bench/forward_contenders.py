@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from vidsemi.data.transforms import InputSpec
+    from vidsemi.data.input_spec import InputSpec
     from vidsemi.inference.model import Precision
 
 CLASSES = 400
@@ -133,7 +133,7 @@ if __name__ == "__main__":
     import torch
 
     from vidsemi.config import Input
-    from vidsemi.data.transforms import InputSpec
+    from vidsemi.data.input_spec import InputSpec
 
     network, treatment, precision, *sizes, name, seconds = sys.argv[1:]
     frames, size, many = map(int, sizes)

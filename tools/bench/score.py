@@ -121,7 +121,7 @@ def _weights(network: str, folder: Path) -> Path:
     import torch
 
     from vidsemi.config import Input
-    from vidsemi.data.transforms import InputSpec
+    from vidsemi.data.input_spec import InputSpec
     from vidsemi.models.weights_file import NetworkSpec, save_weights
 
     model, args, _ = NETWORKS[network]

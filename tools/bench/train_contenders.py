@@ -23,9 +23,11 @@ from torch.utils.data import Dataset
 
 from tools.bench.memory import PeakMemory
 from vidsemi.config import Input, Log, Recipe, Runtime
-from vidsemi.data.datasets import Targets, TrainItem
+from vidsemi.data.datasets import TrainItem
+from vidsemi.data.input_spec import InputSpec, Size
 from vidsemi.data.normalize import normalize
-from vidsemi.data.transforms import InputSpec, Size, Window
+from vidsemi.data.targets import Targets
+from vidsemi.data.transforms import Window
 from vidsemi.models.registry import create_model
 from vidsemi.runtime.device import keep_freed_memory
 from vidsemi.training.trainer import train
@@ -133,7 +135,7 @@ class Clock:
 
 
 class MemoryClips(Dataset):
-    """What `train` takes for `TrainClips`: one batch of random clips, each pass another order of them.
+    """What `train` takes for `TrainDataset`: one batch of random clips, each pass another order of them.
 
     Args:
         spec: what the network takes; frames are of the size of its crop.

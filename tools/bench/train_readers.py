@@ -21,10 +21,12 @@ from tools.bench.memory import PeakMemory
 from tools.bench.train_contenders import CLASSES, MemoryClips, Setting, learn, plain_loop
 from vidsemi.config import Input, Runtime
 from vidsemi.data.batch import collate
-from vidsemi.data.datasets import ExampleOrder, PartOrder, Targets, TrainClips
+from vidsemi.data.datasets import TrainDataset
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.loader import Feed, make_loader
 from vidsemi.data.manifest import load_manifest, write_manifest
-from vidsemi.data.transforms import InputSpec
+from vidsemi.data.samplers import EpochSampler, MicroBatchSampler
+from vidsemi.data.targets import Targets
 from vidsemi.runtime.cores import usable_cores
 
 SHORT = 2  # steps of the training that does not count
@@ -37,14 +39,14 @@ def spec_of(setting: Setting) -> InputSpec:
     return setting.spec((height, width))
 
 
-def train_clips(setting: Setting, files: list[str], each: int) -> TrainClips:
+def train_clips(setting: Setting, files: list[str], each: int) -> TrainDataset:
     """What `vidsemi run` reads in training, labels made up."""
     with tempfile.TemporaryDirectory() as folder:
         write_manifest(Path(folder, "m.parquet"), {"path": files})
         manifest = load_manifest(Path(folder, "m.parquet"))
     targets = Targets.single(np.arange(len(files)) % CLASSES, CLASSES)
     examples = np.arange(len(files))
-    return TrainClips(manifest, examples, targets, spec_of(setting), hflip_prob=0.5, seed=0, clips_per_video=each)
+    return TrainDataset(manifest, examples, targets, spec_of(setting), hflip_prob=0.5, seed=0, clips_per_video=each)
 
 
 def vidsemi(setting: Setting, each: int, files: list[str], clips: int) -> int:
@@ -55,8 +57,8 @@ def vidsemi(setting: Setting, each: int, files: list[str], clips: int) -> int:
 
 def reading_alone(setting: Setting, each: int, files: list[str], clips: int) -> int:
     """A limit: the same batches, read by as many processes, and thrown away."""
-    order = ExampleOrder(np.ones(len(files), np.int64), seed=0, start=0, stop=clips // each)
-    batches = PartOrder(order, step=setting.batch // each, parts=1, own=range(1))
+    order = EpochSampler(np.ones(len(files), np.int64), seed=0, start=0, stop=clips // each)
+    batches = MicroBatchSampler(order, step_size=setting.batch // each, micro_batches=1, own=range(1))
     pin_memory = torch.device(setting.device).type == "cuda"
     dataset = train_clips(setting, files, each)
     with Feed(make_loader(dataset, batches, Runtime(), pin_memory=pin_memory, collate=collate)) as feed:

@@ -6,8 +6,9 @@ import torch
 from torch.utils.data import get_worker_info
 
 from vidsemi.data.datasets import TrainItem
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
-from vidsemi.data.transforms import InputSpec, Window
+from vidsemi.data.transforms import Window
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ from typing import Any
 
 from vidsemi.data.image import loaded, orientation, upright
 from vidsemi.data.manifest import Row
-from vidsemi.data.read import is_image
-from vidsemi.data.sources import locate, read_bytes
-from vidsemi.data.video.container import Source, Trim, decode_errors, open_video
+from vidsemi.data.read import is_image, locate
+from vidsemi.data.video.container import Source, Trim, decode_errors, open_video, read_bytes
 from vidsemi.data.video.sequential import decoded_frames
 from vidsemi.io.errors import DecodeError
 

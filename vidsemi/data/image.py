@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from vidsemi.data.file_types import kind_of, what_it_is
-from vidsemi.data.transforms import Size, scaled_size
+from vidsemi.data.input_spec import Size
+from vidsemi.data.transforms import scaled_size
 from vidsemi.io.errors import DecodeError
 from vidsemi.runtime.library_errors import is_truncated_image
 

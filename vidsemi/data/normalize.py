@@ -2,7 +2,7 @@
 
 import torch
 
-from vidsemi.data.transforms import InputSpec
+from vidsemi.data.input_spec import InputSpec
 
 
 def normalize(

@@ -1,5 +1,6 @@
-"""A manifest row → frames. The only place that asks whether an example is a video or an image."""
+"""A manifest row → frames: where its bytes are, and whether they are a video or an image."""
 
+import os
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -7,42 +8,56 @@ import numpy as np
 from vidsemi.data.clip_sampling import ChooseFrames
 from vidsemi.data.formats.readers import IMAGE_SUFFIXES
 from vidsemi.data.image import read_image
+from vidsemi.data.input_spec import Decoder, Size
 from vidsemi.data.manifest import Row
-from vidsemi.data.sources import locate, read_bytes
-from vidsemi.data.transforms import Decoder, Size
 from vidsemi.data.video.backends import read_foreign
-from vidsemi.data.video.container import Trim, decode_errors
+from vidsemi.data.video.container import Source, Trim, decode_errors, read_bytes
 from vidsemi.data.video.decode import read_video
+from vidsemi.io.download import AddressError, fetch, is_address
+from vidsemi.io.errors import DecodeError
 
 
 def is_image(row: Row) -> bool:
-    """Whether an example is an image, by its name."""
+    """Whether an example is an image, by its file name."""
     return PurePosixPath(row.member or row.path).suffix.lower() in IMAGE_SUFFIXES
 
 
-def read_whole_image(row: Row) -> np.ndarray:
-    """All pixels of an image, (1, 3, height, width) uint8, RGB, not to be written to.
+def locate(row: Row) -> Source:
+    """The local bytes of an example; a URI is first fetched into iopath's cache.
 
     Raises:
-        DecodeError: it cannot be read.
+        DecodeError: it cannot be fetched, or its tar does not reach as far as the manifest says.
     """
-    source = locate(row)
-    return read_image(source.path, read_bytes(source))
+    try:
+        path = fetch(row.path) if is_address(row.path) else row.path
+    except AddressError as error:
+        raise DecodeError(row.path, str(error)) from None
+    if row.member is None:
+        return Source(path)
+    if row.offset is None or row.size is None:
+        raise DecodeError(path, f"the manifest gives no offset and size for the member {row.member}")
+    try:
+        inside = row.offset >= 0 and row.size > 0 and row.offset + row.size <= os.path.getsize(path)
+    except OSError as error:
+        raise DecodeError(path, error.strerror or str(error)) from None
+    if not inside:
+        raise DecodeError(path, f"ends before byte {row.offset} + {row.size}, where the member {row.member} should")
+    return Source(path, row.offset, row.size)
 
 
 def read_frames(
     row: Row, choose: ChooseFrames, *, size: Size, exact: bool = True, decoder: Decoder = "pyav"
 ) -> np.ndarray:
-    """The chosen frames of an example; arguments as in `read_video`.
+    """Read the chosen frames of an example.
 
-    An image has n = 1 frame, so a clip of it is the image standing still.
+    An image is a video of one frame, so that a clip of it is a still.
 
     Args:
         row: the example.
-        choose: frame count → frame numbers wanted.
+        choose: frame count → frame numbers; called as by `read_video`.
         size: (height, width) or shorter side to scale to.
-        exact: confirm the frame count by decoding.
-        decoder: reads the files that it is known to get right; PyAV reads the others.
+        exact: confirm the frame count by decoding, as in `read_video`.
+        decoder: library for the files that it is known to decode correctly; PyAV decodes the others.
 
     Returns:
         (len(choose(n)), 3, height, width) uint8, RGB.
@@ -60,3 +75,13 @@ def read_frames(
         if frames is not None:
             return frames
     return read_video(source, choose, size=size, trim=trim, exact=exact)
+
+
+def read_whole_image(row: Row) -> np.ndarray:
+    """All pixels of an image, (1, 3, height, width) uint8, RGB, read-only.
+
+    Raises:
+        DecodeError: it cannot be read.
+    """
+    source = locate(row)
+    return read_image(source.path, read_bytes(source))

@@ -1,38 +1,13 @@
-"""What happens to frames between the decoder and the network. They stay uint8; the device normalises them."""
+"""Resize, crop and flip arithmetic of frames, which stay uint8 until the device normalizes them (`normalize.py`)."""
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-Decoder = Literal["pyav", "decord", "torchcodec"]
-MOST_ASPECT = 8
-Size = int | tuple[int, int]  # pixels of the shorter side, or (height, width)
+from vidsemi.data.input_spec import Size
 
-
-@dataclass(frozen=True)
-class InputSpec:
-    """What a network takes in; stored with its weights.
-
-    Attributes:
-        frames: clip length T.
-        stride: step between the frames of a clip.
-        resize: (height, width) that frames are scaled to, whatever their aspect; or the length of their shorter side,
-            which keeps it.
-        crop: side of the square cut from them: the centre at test, anywhere in training.
-        mean: of red, green and blue after division by 255.
-        std: likewise.
-        decoder: the library that decodes the files it gets right; PyAV decodes the others.
-    """
-
-    frames: int
-    stride: int
-    resize: Size
-    crop: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    decoder: Decoder = "pyav"
+MAX_ASPECT = 8
 
 
 def scaled_size(size: Size, height: int, width: int) -> tuple[int, int]:
@@ -46,7 +21,7 @@ def scaled_size(size: Size, height: int, width: int) -> tuple[int, int]:
     """
     if not isinstance(size, int):
         return size
-    longer = min(size * max(height, width) // min(height, width), MOST_ASPECT * size)
+    longer = min(size * max(height, width) // min(height, width), MAX_ASPECT * size)
     return (longer, size) if height > width else (size, longer)
 
 
@@ -99,7 +74,7 @@ def random_box(height: int, width: int, area: tuple[float, float], rng: np.rando
     return Box((height - box[0]) // 2, (width - box[1]) // 2, *box)
 
 
-def cut_and_scale(frames: np.ndarray, box: Box, size: int) -> np.ndarray:
+def crop_and_resize(frames: np.ndarray, box: Box, size: int) -> np.ndarray:
     """The box of each frame as a square: (T, 3, H, W) → (T, 3, size, size) uint8, as Pillow scales (antialiased)."""
     from PIL import Image
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidsemi.data.clip_sampling import view_indices
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Row
 from vidsemi.data.read import is_image, read_frames
-from vidsemi.data.transforms import InputSpec, center_crop, ten_crops
+from vidsemi.data.transforms import center_crop, ten_crops
 from vidsemi.data.video.backends import check_decoder
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
-from vidsemi.data.transforms import InputSpec
 from vidsemi.inference.model import fused
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.library_errors import first_line

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
-from vidsemi.data.transforms import InputSpec
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.device import keep_freed_memory, put_channels_last
 

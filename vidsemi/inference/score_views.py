@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from vidsemi.config import Runtime
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Row
-from vidsemi.data.transforms import InputSpec
 from vidsemi.data.views import ViewReader, ViewRequest
 from vidsemi.data.worker_pool import AHEAD, read_all
 from vidsemi.inference.model import Inference

@@ -6,7 +6,7 @@ from time import perf_counter
 
 import numpy as np
 
-from vidsemi.data.transforms import InputSpec
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.inference.model import Inference
 
 PASSES, SECONDS = 3, 1.0  # at least, after one to warm up

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from vidsemi.config import Input, Network
-from vidsemi.data.transforms import InputSpec
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import fingerprint_file
 from vidsemi.models.initialize import Loaded, initialize

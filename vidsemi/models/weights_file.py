@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vidsemi.data.transforms import InputSpec
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path
 from vidsemi.models.registry import create_model

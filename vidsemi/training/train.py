@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from vidsemi.config import Input, Log, Network, Recipe, Runtime
-from vidsemi.data.datasets import Targets, TrainClips
+from vidsemi.data.datasets import TrainDataset
 from vidsemi.data.hashtags.match import read_carried
 from vidsemi.data.manifest import Manifest
-from vidsemi.data.repeat_factors import replication_factors, whole_copies
 from vidsemi.data.run_datasets import Datasets
+from vidsemi.data.samplers import draw_repeats, repeat_factors
+from vidsemi.data.targets import Targets
 from vidsemi.data.video.backends import check_decoder
 from vidsemi.io.errors import UserError
 from vidsemi.models import weights_file
@@ -69,7 +70,7 @@ def hashtag_lesson(corpora: Datasets, found: Path, resampling: str, seed: int) -
     names, example_ids, labels = read_carried(found)
     examples, first = np.unique(example_ids, return_index=True)
     targets = Targets(np.append(first, len(labels)), labels, len(names))
-    copies = whole_copies(replication_factors(targets, resampling), seed)
+    copies = draw_repeats(repeat_factors(targets, resampling), seed)
     logger.info("a pass over %d examples with hashtags shows %d, resampling: %s", len(copies), copies.sum(), resampling)
     return Lesson(corpora.weak, examples, targets, names, copies, hashtags=True)
 
@@ -138,7 +139,7 @@ def train_stage(
         weak = weights.learnt_hashtags or (network.weakly_pretrained and init_from == network.init_from)
         logger.info("%s begins with %s: %s", title, init_from, begun_with)
     check_decoder(spec.input.decoder)
-    clips = TrainClips(
+    clips = TrainDataset(
         lesson.manifest,
         lesson.examples,
         lesson.targets,

@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vidsemi.config import Recipe, Runtime
 from vidsemi.data.batch import Batch
-from vidsemi.data.transforms import InputSpec
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.inference.model import fastest_precision
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.device import keep_freed_memory, put_channels_last

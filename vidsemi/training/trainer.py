@@ -12,8 +12,9 @@ from torch import nn
 
 from vidsemi.config import Log, Recipe, Runtime
 from vidsemi.data.batch import collate
-from vidsemi.data.datasets import ExampleOrder, PartOrder, TrainClips, part_start
+from vidsemi.data.datasets import TrainDataset
 from vidsemi.data.loader import Feed, make_loader
+from vidsemi.data.samplers import EpochSampler, MicroBatchSampler, micro_batch_start
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import progress_bar
 from vidsemi.models import weights_file
@@ -33,7 +34,7 @@ LOGGED_EXAMPLES = 50_000  # it tells after so many clips at the latest
 
 def train(
     network: nn.Module,
-    clips: TrainClips,
+    clips: TrainDataset,
     recipe: Recipe,
     *,
     folder: Path,
@@ -83,8 +84,8 @@ def train(
 
     def feed_of(start: int, stop: int, own: range) -> Feed:
         """The parts of the steps from one number of clips to another."""
-        order = ExampleOrder(copies, seed=clips.seed, start=start // each, stop=stop // each)
-        batches = PartOrder(order, step=recipe.batch_size // each, parts=parts, own=own)
+        order = EpochSampler(copies, seed=clips.seed, start=start // each, stop=stop // each)
+        batches = MicroBatchSampler(order, step_size=recipe.batch_size // each, micro_batches=parts, own=own)
         return Feed(make_loader(clips, batches, runtime, pin_memory=device.type == "cuda", collate=collate))
 
     def save() -> Path | None:
@@ -107,7 +108,7 @@ def train(
         tell("begin", examples=done, processes=group.size, parts=parts, device=str(device), precision=recipe.precision)
         while done < recipe.examples:
             size, rate = min(recipe.batch_size, recipe.examples - done), learning_rate(recipe, done)
-            seeds = [_seed(clips.seed, done + each * part_start(size // each, part, parts)) for part in own]
+            seeds = [_seed(clips.seed, done + each * micro_batch_start(size // each, part, parts)) for part in own]
             with _enough_memory(f"a step of {size} clips in {parts} parts", device, title):
                 outcome = learner.step(feed.take(len(own)), seeds, size, rate)
             done += size
@@ -174,7 +175,7 @@ def _take_over(learner: Learner, state: dict[str, Any], file: Path | None) -> tu
         raise UserError(f"{file} is not of this training; delete it to begin anew") from None
 
 
-def _check_labels(clips: TrainClips, title: str) -> None:
+def _check_labels(clips: TrainDataset, title: str) -> None:
     labels, classes = clips.targets.labels, clips.targets.classes
     if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
         raise UserError(f"{title}: labels go from {labels.min()} to {labels.max()}, but there are {classes} classes")

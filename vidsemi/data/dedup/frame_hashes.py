@@ -15,8 +15,7 @@ from PIL import Image
 
 from vidsemi.data.dedup.duplicates import FRAMES
 from vidsemi.data.manifest import Row
-from vidsemi.data.read import is_image, read_frames
-from vidsemi.data.sources import locate
+from vidsemi.data.read import is_image, locate, read_frames
 from vidsemi.data.video.container import Source
 from vidsemi.io.errors import DecodeError
 

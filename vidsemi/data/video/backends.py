@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from vidsemi.data.clip_sampling import ChooseFrames
-from vidsemi.data.sources import read_bytes
-from vidsemi.data.transforms import Decoder, Size, scaled_size
-from vidsemi.data.video.container import Source, open_video
+from vidsemi.data.input_spec import Decoder, Size
+from vidsemi.data.transforms import scaled_size
+from vidsemi.data.video.container import Source, open_video, read_bytes
 from vidsemi.data.video.packets import inspector, read_table
 from vidsemi.data.video.sequential import decoded_frames
 from vidsemi.io.errors import UserError

@@ -1,6 +1,7 @@
 """Opening a media file safely: that file alone, one decoding thread, every library error as a `DecodeError`."""
 
 import math
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ FORMATS = (
 )
 # `subfile` is a stretch of a local file, which is how members of tar shards are read.
 OPTIONS = {"protocol_whitelist": "file,subfile", "format_whitelist": FORMATS}
+MAX_BYTES = 2**29  # 512 MiB, of a file that is read as a whole, as images are
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,24 @@ class Source:
         if self.offset is None or self.size is None:
             return f"file:{self.path}"
         return f"subfile,,start,{self.offset},end,{self.offset + self.size},,:file:{self.path}"
+
+
+def read_bytes(source: Source, first: int | None = None) -> bytes:
+    """The first bytes of a source, or all of them, for small files.
+
+    Raises:
+        DecodeError: it cannot be read, or is too large.
+    """
+    try:
+        with open(source.path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size if source.size is None else source.size
+            wanted = size if first is None else min(first, size)
+            if wanted > MAX_BYTES:
+                raise DecodeError(source.path, f"has {wanted} bytes, too many for an image")
+            file.seek(source.offset or 0)
+            return file.read(wanted)
+    except OSError as error:
+        raise DecodeError(source.path, error.strerror or str(error)) from None
 
 
 @contextmanager

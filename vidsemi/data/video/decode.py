@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from vidsemi.data.clip_sampling import ChooseFrames
-from vidsemi.data.transforms import Size
+from vidsemi.data.input_spec import Size
 from vidsemi.data.video.container import WHOLE, Source, Trim, decode_errors, open_video
 from vidsemi.data.video.frame_buffer import Canvas
 from vidsemi.data.video.packets import read_table

@@ -4,7 +4,8 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from vidsemi.data.transforms import Size, scaled_size
+from vidsemi.data.input_spec import Size
+from vidsemi.data.transforms import scaled_size
 
 GBR = (1, 2, 0)  # channels of the planes of FFmpeg's `gbrp`
 

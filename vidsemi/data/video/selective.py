@@ -17,7 +17,7 @@ import numpy as np
 from av.container import InputContainer
 
 from vidsemi.data.clip_sampling import ChooseFrames
-from vidsemi.data.transforms import Size
+from vidsemi.data.input_spec import Size
 from vidsemi.data.video.container import Source, Trim
 from vidsemi.data.video.frame_buffer import Canvas
 from vidsemi.data.video.packets import REORDER, Table, inspector, packets_again, read_table
