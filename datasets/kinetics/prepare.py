@@ -16,7 +16,7 @@ from vidsemi.data.class_names import match_classes
 from vidsemi.data.formats.readers import Found, files_by_stem, read_folder, read_kinetics, read_videos, youtube_id
 from vidsemi.data.formats.writer import need_examples, write_found
 from vidsemi.data.hashtags.tag_files import read_table_format
-from vidsemi.data.hashtags.vocabulary import label_space, read_synonyms
+from vidsemi.data.hashtags.vocabulary import build_vocabulary, read_synonyms
 from vidsemi.data.manifest import load_manifest
 from vidsemi.io.errors import UserError
 
@@ -146,8 +146,8 @@ def read_own(options: argparse.Namespace, classes: list[str]) -> Found:
         return read_videos(options.videos)
     if not options.videos.is_dir():
         raise UserError(f"there is no folder {options.videos}")
-    space = label_space(classes, read_synonyms(HERE / "synonyms.csv", classes))
-    vocabulary = None if options.keep_all else space.numbers.keys()
+    space = build_vocabulary(classes, read_synonyms(HERE / "synonyms.csv", classes))
+    vocabulary = None if options.keep_all else space.label_by_tag.keys()
     found = read_table_format(options.hashtags, options.videos, vocabulary=vocabulary)
     if "hashtags" not in found.columns:
         raise UserError(f"{options.hashtags} has no column 'hashtags'; without --hashtags all videos are taken")

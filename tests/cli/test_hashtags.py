@@ -1,4 +1,4 @@
-"""`vidsemi hashtags`: from names of classes to a label space that examples carry."""
+"""`vidsemi hashtags`: from names of classes to a vocabulary that examples carry."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vidsemi.cli import main as cli
-from vidsemi.data.hashtags.vocabulary import read_label_space
+from vidsemi.data.hashtags.vocabulary import read_vocabulary
 
 Hashtags = Callable[..., tuple[int, str, str]]
 
@@ -38,11 +38,11 @@ def manifest(write_csv: Callable[..., Path]) -> Path:
 
 def test_the_table_of_a_text_file(hashtags: Hashtags, classes: Path):
     status, text, _ = hashtags("--classes", classes)
-    assert status == 0 and "3 labels of 4 classes" in text and "could be a tag: ???" in text
+    assert status == 0 and "3 labels of 4 classes" in text and "for a tag: ???" in text
     assert "| #catchingfish  | catching fish  | #catchingfishes #catchfish" in text
     document = json.loads(hashtags("--classes", classes, "--json")[1])
     assert document["classes_without_tag"] == ["???"]
-    assert "fishcatching" in document["labels"][0]["spellings"]
+    assert "fishcatching" in document["labels"][0]["variants"]
 
 
 def test_frequent_labels_are_written_and_the_others_named(
@@ -57,8 +57,8 @@ def test_frequent_labels_are_written_and_the_others_named(
     kept, dropped = text.split("dropped, with fewer than 2 examples:")
     assert "| #yoga         | yoga          | 3        |" in kept and "#playingtennis" not in kept
     assert "| #playingtennis | playing tennis | 0        |" in dropped and "#yoga" not in dropped
-    space = read_label_space(tmp_path / "v.csv")
-    assert space.names == ["#catchingfish", "#yoga"] and "asana" in space.labels[1].spellings
+    vocabulary = read_vocabulary(tmp_path / "v.csv")
+    assert vocabulary.names == ["#catchingfish", "#yoga"] and "asana" in vocabulary.labels[1].variants
     document = json.loads(hashtags(*words, "--json")[1])
     assert [(label["tag"], label["examples"]) for label in document["labels"]] == [("catchingfish", 2), ("yoga", 3)]
     assert document["dropped"] == [{"tag": "playingtennis", "classes": ["playing tennis"], "examples": 0}]
@@ -67,11 +67,11 @@ def test_frequent_labels_are_written_and_the_others_named(
 
 def test_classes_of_a_dataset_come_with_its_synonyms(hashtags: Hashtags, write_csv: Callable[..., Path]):
     document = json.loads(hashtags("--classes", "kinetics", "--json")[1])
-    labels = {label["tag"]: label["spellings"] for label in document["labels"]}
+    labels = {label["tag"]: label["variants"] for label in document["labels"]}
     assert len(labels) == 399 and "tennis" in labels["playingtennis"]
     own = write_csv("s.csv", ["class", "tag"], [["yoga", "asana"]])
     document = json.loads(hashtags("--classes", "kinetics", "--synonyms", own, "--json")[1])
-    labels = {label["tag"]: label["spellings"] for label in document["labels"]}
+    labels = {label["tag"]: label["variants"] for label in document["labels"]}
     assert "tennis" not in labels["playingtennis"] and labels["yoga"] == ["yoga", "asana"]
 
 
@@ -81,16 +81,16 @@ def test_classes_of_a_manifest(hashtags: Hashtags, write_csv: Callable[..., Path
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("words", "code", "mentioned"),
     [
-        (["--classes", "kinetic"], "neither such a file nor a folder datasets/kinetic"),
-        (["--classes", "ucf101"], "has no classes.txt"),
-        (["--classes", "gone/classes.txt"], "No such file"),
-        (["--classes", "kinetics", "--synonyms", "s.csv"], "'playing tenis' is none of the 400 classes; did you mean"),
-        (["--classes", "kinetics", "--manifest", "m.csv"], "no label has 50 examples, the most frequent has 2"),
-        (["--classes", "kinetics", "--manifest", "bare.csv"], "has no column 'hashtags'"),
-        (["--classes", "kinetics", "--min-examples", "-1"], "--min-examples is -1"),
-        (["--classes", "twice.txt"], "none twice"),
+        (["--classes", "kinetic"], "classes.missing", "datasets/kinetic"),
+        (["--classes", "ucf101"], "classes.missing", "classes.txt"),
+        (["--classes", "gone/classes.txt"], "", "gone/classes.txt"),
+        (["--classes", "kinetics", "--synonyms", "s.csv"], "synonyms.unknown_class", "did you mean 'playing tennis'"),
+        (["--classes", "kinetics", "--manifest", "m.csv"], "hashtags.too_few_examples", "--min-examples"),
+        (["--classes", "kinetics", "--manifest", "bare.csv"], "manifest.missing_hashtags", "bare.csv"),
+        (["--classes", "kinetics", "--min-examples", "-1"], "", "--min-examples is -1"),
+        (["--classes", "twice.txt"], "", "twice.txt"),
     ],
 )
 def test_complaints_are_one_line(
@@ -99,7 +99,8 @@ def test_complaints_are_one_line(
     write_csv: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
     words: list[str],
-    complaint: str,
+    code: str,
+    mentioned: str,
 ):
     monkeypatch.chdir(manifest.parent)
     write_csv("s.csv", ["class", "tag"], [["playing tenis", "tennis"]])
@@ -107,4 +108,5 @@ def test_complaints_are_one_line(
     Path("twice.txt").write_text("yoga\nyoga\n")
     status, text, errors = hashtags(*words)
     assert status == 2 and not text
-    assert complaint in errors and errors.count("\n") == 1
+    assert f"[{code}" in errors or not code
+    assert mentioned in errors and errors.count("\n") == 1

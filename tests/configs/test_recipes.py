@@ -9,7 +9,7 @@ import pytest
 from vidsemi.cli import main as cli
 from vidsemi.config import Config, Data
 from vidsemi.config.load import load_config, load_transfer_config
-from vidsemi.data.hashtags.vocabulary import label_space
+from vidsemi.data.hashtags.vocabulary import build_vocabulary
 from vidsemi.data.run_datasets import load_datasets
 from vidsemi.models.build import check_network, network_spec
 from vidsemi.pipeline.plan import Plan, Planner
@@ -99,7 +99,7 @@ def plans_of(names: list[str], shapes: Path) -> list[Plan]:
             for network in networks_of(config)
             if network.init_from
         }
-        plans.append(Planner(config, corpora, found, label_space(corpora.classes, {})).plan())
+        plans.append(Planner(config, corpora, found, build_vocabulary(corpora.classes, {})).plan())
     return plans
 
 

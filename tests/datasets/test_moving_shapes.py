@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import REPOSITORY
-from vidsemi.data.hashtags.vocabulary import label_space
+from vidsemi.data.hashtags.vocabulary import build_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -95,12 +95,12 @@ def test_the_same_key_draws_the_same_clip(prepare: ModuleType):
 
 
 def test_hashtags_are_frequent_for_some_classes_and_sometimes_wrong_or_missing(prepare: ModuleType):
-    """Drawn for 2,000 clips a motion; what a class's tags are is up to the label space of the class names."""
-    space = label_space([f"drifting {name}" for name in prepare.DIRECTIONS], {})
+    """Drawn for 2,000 clips a motion; what a class's tags are is up to the vocabulary of the class names."""
+    vocabulary = build_vocabulary([f"drifting {name}" for name in prepare.DIRECTIONS], {})
     shares = {}
     for number, motion in enumerate([*prepare.DIRECTIONS, "still"]):
         texts = [prepare.hashtags((0, number, clip), motion) for clip in range(2000)]
-        found = [space.of(text) for text in texts]
+        found = [vocabulary.labels_of(text) for text in texts]
         shares[motion] = np.mean([bool(labels) for labels in found])
         pairs = list(zip(texts, found, strict=True))
         assert ("", []) in pairs and any(text and not labels for text, labels in pairs)

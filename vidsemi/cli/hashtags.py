@@ -1,6 +1,7 @@
-"""`vidsemi hashtags`: names of classes become a label space of hashtags."""
+"""`vidsemi hashtags`: build a vocabulary from class names and count its labels in a manifest."""
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,9 @@ from vidsemi.io.errors import UserError
 from vidsemi.io.tables import markdown_table
 
 if TYPE_CHECKING:
-    from vidsemi.data.hashtags.vocabulary import Label, LabelSpace
+    from vidsemi.data.hashtags.vocabulary import Label, Vocabulary
 
-SHOWN = 4  # spellings of a label in the text
+MOST_VARIANTS = 4  # of a label that the text shows
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -33,36 +34,35 @@ def add_parsers(subparsers: Any) -> None:
 
 
 def hashtags(options: argparse.Namespace) -> Answer:
-    """The tags that mean each class and, of a manifest with hashtags, the labels that enough examples carry."""
-    from vidsemi.data.hashtags.vocabulary import label_space, read_synonyms, write_label_space
+    """List the hashtags of each class and, given a manifest, the labels with enough examples."""
+    from vidsemi.data.hashtags.vocabulary import build_vocabulary, read_synonyms, write_vocabulary
     from vidsemi.io.files import keep_inputs, prepare_target
 
     if options.output is not None:
         keep_inputs(options.output, Path(options.classes), options.synonyms, options.manifest)
         prepare_target(options.output)
-    classes, synonyms = _classes(options.classes)
-    synonyms = options.synonyms or synonyms
-    space = label_space(classes, read_synonyms(synonyms, classes) if synonyms else {})
-    named = {name for label in space.labels for name in label.classes}
-    no_tag = [name for name in classes if name not in named]
-    document: dict[str, Any] = {"classes": len(classes), "classes_without_tag": no_tag}
-    lines = [f"{len(space.labels)} labels of {len(classes)} classes"]
-    if no_tag:
-        lines.append(f"without letters that could be a tag: {', '.join(' '.join(name.split()) for name in no_tag)}")
+    classes, default_synonyms = _read_classes(options.classes)
+    synonyms = options.synonyms or default_synonyms
+    vocabulary = build_vocabulary(classes, read_synonyms(synonyms, classes) if synonyms else {})
+    missing = vocabulary.missing_classes(classes)
+    document: dict[str, Any] = {"classes": len(classes), "classes_without_tag": missing}
+    lines = [f"{len(vocabulary.labels)} labels of {len(classes)} classes"]
+    if missing:
+        lines.append(f"classes without letters for a tag: {', '.join(' '.join(name.split()) for name in missing)}")
     counts = None
     if options.manifest is None:
-        figures, more = _spellings(space)
+        details, more = _list_variants(vocabulary)
     else:
-        space, counts, figures, more = _frequent(space, options)
+        vocabulary, counts, details, more = _count_labels(vocabulary, options.manifest, options.min_examples)
     if options.output is not None:
-        write_label_space(options.output, space, counts)
+        write_vocabulary(options.output, vocabulary, counts)
         document["output"] = str(options.output)
-        more += ["", f"{options.output}: {len(space.labels)} labels"]
-    return {**document, **figures}, "\n".join([*lines, *more])
+        more += ["", f"{options.output}: {len(vocabulary.labels)} labels"]
+    return {**document, **details}, "\n".join([*lines, *more])
 
 
-def _classes(source: str) -> tuple[list[str], Path | None]:
-    """The names that `--classes` means, and the synonyms that come with them."""
+def _read_classes(source: str) -> tuple[list[str], Path | None]:
+    """The class names that `--classes` refers to, and the synonyms that come with a dataset."""
     file = Path(source)
     if file.suffix in (".csv", ".parquet"):
         from vidsemi.data.manifest import load_manifest
@@ -75,68 +75,66 @@ def _classes(source: str) -> tuple[list[str], Path | None]:
     try:
         folder = dataset_folder(source)
     except UserError:
-        raise UserError(f"--classes {source}: there is neither such a file nor a folder datasets/{source}") from None
+        raise UserError(
+            "classes.missing", f"--classes {source}: neither a file {source} nor a folder datasets/{source} exists"
+        ) from None
     if not (folder / "classes.txt").is_file():
-        raise UserError(f"--classes {source}: {folder} has no classes.txt; name a manifest with labels, or a text file")
+        raise UserError(
+            "classes.missing",
+            f"--classes {source}: {folder} has no classes.txt; give a manifest with labels or a text file",
+        )
     synonyms = folder / "synonyms.csv"
     return read_class_names(folder / "classes.txt"), synonyms if synonyms.is_file() else None
 
 
-def _spellings(space: "LabelSpace") -> tuple[dict[str, Any], list[str]]:
-    """The document and the lines about labels that nobody has counted."""
+def _list_variants(vocabulary: "Vocabulary") -> tuple[dict[str, Any], list[str]]:
+    """JSON and text for labels that were not counted."""
     rows = []
-    for label in space.labels:
-        further = [f"#{tag}" for tag in label.spellings[1:]]
-        more = f" and {len(further) - SHOWN} more" if len(further) > SHOWN else ""
-        rows.append((f"#{label.tag}", "; ".join(label.classes), " ".join(further[:SHOWN]) + more))
-    labels = [{**_document(label), "spellings": label.spellings} for label in space.labels]
-    return {"labels": labels}, ["", *markdown_table(("tag", "classes", "further spellings"), rows)]
+    for label in vocabulary.labels:
+        others = [f"#{tag}" for tag in label.variants[1:]]
+        more = f" and {len(others) - MOST_VARIANTS} more" if len(others) > MOST_VARIANTS else ""
+        rows.append((f"#{label.tag}", "; ".join(label.classes), " ".join(others[:MOST_VARIANTS]) + more))
+    labels = [{**label.document(), "variants": label.variants} for label in vocabulary.labels]
+    return {"labels": labels}, ["", *markdown_table(("tag", "classes", "other variants"), rows)]
 
 
-def _frequent(
-    space: "LabelSpace", options: argparse.Namespace
-) -> tuple["LabelSpace", list[int], dict[str, Any], list[str]]:
-    """The labels that stay, their examples, and the document and the lines about all."""
-    import numpy as np
-
-    from vidsemi.data.hashtags.vocabulary import count_examples, frequent_examples
+def _count_labels(
+    vocabulary: "Vocabulary", file: Path, min_examples: int
+) -> tuple["Vocabulary", list[int], dict[str, Any], list[str]]:
+    """The frequent labels, their numbers of examples, and JSON and text for all labels."""
+    from vidsemi.data.hashtags.match import match_frequent
     from vidsemi.data.manifest import load_manifest
 
-    manifest = load_manifest(options.manifest)
-    kept, examples, labels, dropped = frequent_examples(manifest, space, options.min_examples, "a count of its labels")
-    if not kept.labels:
-        most = max((count for _, count in dropped), default=0)
+    manifest = load_manifest(file)
+    matches = match_frequent(manifest, vocabulary, min_examples, "the count of labels")
+    if not matches.vocabulary.labels:
+        most = max((count for _, count in matches.dropped), default=0)
         raise UserError(
-            f"{options.manifest}: no label has {options.min_examples} examples, the most frequent has {most}; "
-            "fewer are enough with --min-examples"
+            "hashtags.too_few_examples",
+            f"{file}: no label has {min_examples} examples (the most frequent label has {most}); lower --min-examples",
         )
-    kept_counts = count_examples(kept, labels).tolist()
-    tagged = len(np.unique(examples))
-    pairs = list(zip(kept.labels, kept_counts, strict=True))
+    counted = list(zip(matches.vocabulary.labels, matches.counts, strict=True))
+    untagged = len(manifest) - matches.matched
     document = {
-        "manifest": str(options.manifest),
-        "min_examples": options.min_examples,
+        "manifest": str(file),
+        "min_examples": min_examples,
         "examples": len(manifest),
-        "tagged": tagged,
-        "untagged": len(manifest) - tagged,
-        "labels": [{**_document(label), "examples": count, "spellings": label.spellings} for label, count in pairs],
-        "dropped": [{**_document(label), "examples": count} for label, count in dropped],
+        "tagged": matches.matched,
+        "untagged": untagged,
+        "labels": [{**label.document(count), "variants": label.variants} for label, count in counted],
+        "dropped": [label.document(count) for label, count in matches.dropped],
     }
     lines = [
-        f"{len(kept.labels)} labels have at least {options.min_examples} examples",
-        f"{tagged} of {len(manifest)} examples carry at least one of their tags, {len(manifest) - tagged} none",
+        f"{len(counted)} labels have at least {min_examples} examples",
+        f"{matches.matched} of {len(manifest)} examples carry at least one of their tags, {untagged} none",
         "",
-        *_table(pairs),
+        *_count_table(counted),
     ]
-    if dropped:
-        lines += ["", f"dropped, with fewer than {options.min_examples} examples:", "", *_table(dropped)]
-    return kept, kept_counts, document, lines
+    if matches.dropped:
+        lines += ["", f"dropped, with fewer than {min_examples} examples:", "", *_count_table(matches.dropped)]
+    return matches.vocabulary, matches.counts, document, lines
 
 
-def _table(counted: "list[tuple[Label, int]]") -> list[str]:
+def _count_table(counted: "Iterable[tuple[Label, int]]") -> list[str]:
     rows = [(f"#{label.tag}", "; ".join(label.classes), str(count)) for label, count in counted]
     return markdown_table(("tag", "classes", "examples"), rows)
-
-
-def _document(label: "Label") -> dict[str, Any]:
-    return {"tag": label.tag, "classes": label.classes}

@@ -190,9 +190,9 @@ def _read_subset(options: argparse.Namespace, file: Path | None) -> "Found":
 def _read_tags(options: argparse.Namespace, file: Path) -> "Found":
     """Read a format with hashtags; of examples with tags of a vocabulary, if there is one."""
     from vidsemi.data.hashtags.tag_files import read_table_format, read_yfcc100m
-    from vidsemi.data.hashtags.vocabulary import read_label_space
+    from vidsemi.data.hashtags.vocabulary import read_vocabulary
 
-    vocabulary = None if options.vocabulary is None else read_label_space(options.vocabulary).numbers.keys()
+    vocabulary = None if options.vocabulary is None else read_vocabulary(options.vocabulary).label_by_tag.keys()
     if options.format == "yfcc100m":
         return read_yfcc100m(file, options.root, vocabulary)
     names = ("path_column", "label_column", "hashtags_column", "id_column")

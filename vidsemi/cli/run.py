@@ -74,7 +74,7 @@ def select(options: argparse.Namespace) -> Answer:
         if match is None or int(match[2]) < int(match[1]):
             raise UserError(f"--parts {options.parts}: say which parts as FIRST-LAST, e.g. 0-99")
         numbers = range(int(match[1]), int(match[2]) + 1)
-    from vidsemi.data.hashtags.vocabulary import read_label_space
+    from vidsemi.data.hashtags.vocabulary import read_vocabulary
     from vidsemi.data.manifest import load_manifest
     from vidsemi.io.files import keep_inputs
     from vidsemi.io.tables import markdown_table, shorten_rows
@@ -92,7 +92,7 @@ def select(options: argparse.Namespace) -> Answer:
         min_score=options.min_score,
         seed=options.seed,
         manifest=load_manifest(options.manifest) if options.manifest else None,
-        space=read_label_space(options.vocabulary) if options.vocabulary else None,
+        space=read_vocabulary(options.vocabulary) if options.vocabulary else None,
         numbers=numbers,
         merge=options.merge,
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vidsemi.config import Approach, Config, Network, Recipe
-from vidsemi.data.hashtags.vocabulary import LabelSpace
+from vidsemi.data.hashtags.vocabulary import Vocabulary
 from vidsemi.data.run_datasets import Datasets
 from vidsemi.pipeline.stage import Stage, begun_stages
 from vidsemi.pipeline.steps import WEIGHTS, Steps
@@ -64,7 +64,7 @@ class Planner:
         config: Config,
         corpora: Datasets,
         found: Mapping[str, dict],
-        space: LabelSpace | None,
+        space: Vocabulary | None,
         targets: Sequence[LoadedTarget] = (),
     ):
         self.config, self.corpora = config, corpora

@@ -11,9 +11,7 @@ from typing import Any
 
 from vidsemi.config import Config, Recipe
 from vidsemi.data.dedup.checks import Check, check_duplicates, describe_checks, unknown_checks, write_checks
-from vidsemi.data.hashtags.normalize import need_hashtags
-from vidsemi.data.hashtags.vocabulary import LabelSpace, label_space, read_label_space, read_synonyms
-from vidsemi.data.manifest import Manifest
+from vidsemi.data.hashtags.vocabulary import Vocabulary, vocabulary_for
 from vidsemi.data.run_datasets import Datasets, load_datasets
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import dataset_folder, write_json
@@ -57,7 +55,7 @@ def preflight(config: Config) -> Plan:
         "weak": config.data.hashtags if config.learns_hashtags else None,
     }
     corpora = load_datasets(config.data.model_copy(update=used))  # first: it needs no torch, and most runs fail here
-    space, targets = _label_space(config, corpora), load_targets(config.transfer)
+    space, targets = _vocabulary(config, corpora), load_targets(config.transfer)
     from vidsemi.runtime.device import pick_device
 
     found = _look_at_networks(config, corpora)
@@ -72,50 +70,16 @@ def preflight(config: Config) -> Plan:
     return plan
 
 
-def _label_space(config: Config, corpora: Datasets) -> LabelSpace | None:
-    """The labels of hashtags: those of the config's vocabulary, else of the classes' names and synonyms."""
-    looks_at_tags = corpora.unlabeled is not None and config.select.policy == "balanced_with_tags"
-    for manifest, who in (
-        (corpora.unlabeled if looks_at_tags else None, "the policy balanced_with_tags"),
-        (corpora.weak, "the weak pre-training"),
-    ):
-        if manifest is not None:
-            _need_hashtags(manifest, who, config)
-    if not (looks_at_tags or corpora.weak):
-        return None
-    if config.hashtags.vocabulary:
-        file = Path(config.hashtags.vocabulary)
-        space = read_label_space(file).of_classes(corpora.classes, file)
-    else:
-        space = label_space(corpora.classes, _synonyms(config, corpora.classes))
-    if corpora.weak and len(space.labels) < 2:
-        raise UserError(f"hashtags mean {len(space.labels)} labels, and the weak pre-training needs two")
-    named = {name for label in space.labels for name in label.classes}
-    without = [name for name in corpora.classes if name not in named]
-    if looks_at_tags and without:
-        logger.warning("no hashtag means %d of the classes, such as %s", len(without), without[0])
-        if not named:
-            raise UserError("no hashtag means a class, so balanced_with_tags would select nothing")
-    return space
-
-
-def _synonyms(config: Config, classes: list[str]) -> dict[str, list[str]]:
-    """Further hashtags of the classes: those that the config names, else those that come with the dataset."""
-    if config.hashtags.synonyms:
-        return read_synonyms(Path(config.hashtags.synonyms), classes)
-    if config.data.dataset and (ours := dataset_folder(config.data.dataset) / "synonyms.csv").exists():
-        return read_synonyms(ours, classes, skip_others=True)  # D may have a part of the dataset's classes
-    return {}
-
-
-def _need_hashtags(manifest: Manifest, who: str, config: Config) -> None:
-    try:
-        need_hashtags(manifest, who)
-    except UserError as error:
-        made_in = Path(config.data.labeled.manifest).parent
-        if config.data.prepare and manifest.file.parent == made_in:  # by an earlier version of the dataset's script
-            raise UserError(f"{error}; delete {made_in} to have the data made again") from None
-        raise UserError(f"{error}; docs/hashtags.md tells where they come from") from None
+def _vocabulary(config: Config, corpora: Datasets) -> Vocabulary | None:
+    """The vocabulary of the hashtags that the run uses, if any."""
+    synonyms = dataset_folder(config.data.dataset) / "synonyms.csv" if config.data.dataset else None
+    return vocabulary_for(
+        corpora.classes,
+        config.hashtags,
+        weak=corpora.weak,
+        tagged=corpora.unlabeled if config.select.policy == "balanced_with_tags" else None,
+        default_synonyms=synonyms if synonyms and synonyms.exists() else None,
+    )
 
 
 def _look_at_networks(config: Config, corpora: Datasets) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from vidsemi.data.hashtags.vocabulary import LabelSpace, label_space, tagged_examples
+from vidsemi.data.hashtags.match import match_examples
+from vidsemi.data.hashtags.vocabulary import Vocabulary, build_vocabulary
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import prepare_target
@@ -32,7 +33,7 @@ def select_stage(
     min_score: float | None = None,
     seed: int | None = None,
     manifest: Manifest | None = None,
-    space: LabelSpace | None = None,
+    space: Vocabulary | None = None,
     numbers: range | None = None,
     merge: Sequence[Path] = (),
     title: str = "select",
@@ -157,7 +158,7 @@ def _refuse_unlike(path: Path, one: Selection, scores: ScoresInfo, per_class: in
 
 def _tags(
     manifest: Manifest | None,
-    space: LabelSpace | None,
+    space: Vocabulary | None,
     info: ScoresInfo,
     scores: Path | None,
     numbers: range | None,
@@ -169,8 +170,8 @@ def _tags(
         raise UserError("balanced_with_tags needs --scores, and --manifest with the hashtags of the same examples")
     if manifest.fingerprint != info.manifest:
         raise UserError(f"{manifest.file} is not the manifest that {scores} was made from")
-    space = space.of_classes(info.classes, "the vocabulary") if space else label_space(info.classes, {})
-    tagged, labels = tagged_examples(manifest, space, "the policy balanced_with_tags")
+    space = space.for_classes(info.classes, "the vocabulary") if space else build_vocabulary(info.classes, {})
+    tagged, labels = match_examples(manifest, space, "the policy balanced_with_tags")
     readable = ~np.isin(tagged, read_failures(scores))
     numbers_of = {name: number for number, name in enumerate(info.classes)}
     pieces = [

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vidsemi.config import Config, Network, Recipe, Source
-from vidsemi.data.hashtags.vocabulary import LabelSpace
+from vidsemi.data.hashtags.vocabulary import Vocabulary
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.run_datasets import Datasets
 from vidsemi.pipeline.stage import Stage
@@ -50,7 +50,7 @@ class Steps:
         space: the labels of hashtags, where any are looked for.
     """
 
-    def __init__(self, config: Config, corpora: Datasets, found: Mapping[str, dict], space: LabelSpace | None):
+    def __init__(self, config: Config, corpora: Datasets, found: Mapping[str, dict], space: Vocabulary | None):
         self.config, self.corpora, self.output = config, corpora, Path(config.output)
         self.found, self.space = found, space
 
@@ -65,7 +65,7 @@ class Steps:
             return hashtags_stage(
                 folder,
                 weak=weak,
-                space=space,
+                vocabulary=space,
                 min_examples=min_examples,
                 title="hashtags",
             )

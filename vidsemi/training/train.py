@@ -10,7 +10,7 @@ import torch
 
 from vidsemi.config import Input, Log, Network, Recipe, Runtime
 from vidsemi.data.datasets import TrainDataset
-from vidsemi.data.hashtags.match import read_carried
+from vidsemi.data.hashtags.match import read_matches
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.run_datasets import Datasets
 from vidsemi.data.samplers import draw_repeats, repeat_factors
@@ -67,7 +67,7 @@ def hashtag_lesson(corpora: Datasets, found: Path, resampling: str, seed: int) -
         seed: of the rounding of copies.
     """
     assert corpora.weak is not None  # the config asks for it where hashtags are learnt
-    names, example_ids, labels = read_carried(found)
+    names, example_ids, labels = read_matches(found)
     examples, first = np.unique(example_ids, return_index=True)
     targets = Targets(np.append(first, len(labels)), labels, len(names))
     copies = draw_repeats(repeat_factors(targets, resampling), seed)

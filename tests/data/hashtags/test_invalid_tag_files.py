@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from vidsemi.cli import main as cli
 from vidsemi.data.hashtags.tag_files import read_table_format, read_yfcc100m
-from vidsemi.data.hashtags.vocabulary import label_space, write_label_space
+from vidsemi.data.hashtags.vocabulary import build_vocabulary, write_vocabulary
 from vidsemi.data.manifest import write_manifest
 from vidsemi.io.errors import UserError
 
@@ -155,7 +155,7 @@ def test_what_is_asked_for_and_not_there(tmp_path: Path, videos: Path, capsys: p
 
 
 def test_a_vocabulary_without_tags_to_look_for(tmp_path: Path, videos: Path, capsys: pytest.CaptureFixture[str]):
-    write_label_space(tmp_path / "v.csv", label_space(["yoga"], {}))
+    write_vocabulary(tmp_path / "v.csv", build_vocabulary(["yoga"], {}))
     vocabulary = ["--vocabulary", tmp_path / "v.csv", "--output", tmp_path / "n.csv"]
     assert "folder has no hashtags" in refused(capsys, "folder", "--root", videos, *vocabulary)
     assert "tar has no hashtags" in refused(capsys, "tar", "x.tar", *vocabulary)

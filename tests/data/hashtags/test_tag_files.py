@@ -20,7 +20,7 @@ from vidsemi.cli import main as cli
 from vidsemi.data.formats.readers import Found
 from vidsemi.data.hashtags.normalize import join_tags, split_tags
 from vidsemi.data.hashtags.tag_files import read_table_format
-from vidsemi.data.hashtags.vocabulary import label_space, write_label_space
+from vidsemi.data.hashtags.vocabulary import build_vocabulary, write_vocabulary
 from vidsemi.data.manifest import load_manifest, write_manifest
 from vidsemi.io.errors import UserError
 
@@ -178,7 +178,7 @@ def test_yfcc100m(videos: Path, tmp_path: Path, run: Run, form: int, suffix: str
 
 
 def test_examples_without_a_tag_of_a_vocabulary_are_left_out(tmp_path: Path, videos: Path, run: Run):
-    write_label_space(tmp_path / "v.csv", label_space(["yoga", "catching fish"], {"yoga": ["asana"]}))
+    write_vocabulary(tmp_path / "v.csv", build_vocabulary(["yoga", "catching fish"], {"yoga": ["asana"]}))
     columns = {"path": ["a", "b", "c", "d"], "hashtags": ["#x #Asana", "#x", "#catching_fish", None]}
     write_manifest(tmp_path / "old.parquet", {**columns, "label": ["k", "l", None, "m"], "end": [1.0, 2.0, None, 4.0]})
     answer = run("table", tmp_path / "old.parquet", "--vocabulary", tmp_path / "v.csv", output="new.parquet")

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import REPOSITORY
 from vidsemi.data.hashtags.normalize import canonical
-from vidsemi.data.hashtags.variants import spellings
-from vidsemi.data.hashtags.vocabulary import LabelSpace, label_space, read_synonyms
+from vidsemi.data.hashtags.variants import tag_variants
+from vidsemi.data.hashtags.vocabulary import Vocabulary, build_vocabulary, read_synonyms
 
 KINETICS = REPOSITORY / "datasets" / "kinetics"
 FOOTBALL = ("passing American football (in game)", "passing American football (not in game)")
@@ -46,7 +46,7 @@ FOOTBALL = ("passing American football (in game)", "passing American football (n
     ],
 )  # fmt: skip
 def test_candidates(name: str, among: str, not_among: str):
-    found = set(spellings(name))
+    found = set(tag_variants(name))
     assert set(among.split()) <= found
     assert not found & set(not_among.split())
 
@@ -58,8 +58,8 @@ def test_candidates(name: str, among: str, not_among: str):
     ).map(" ".join)
 )
 def test_candidates_are_canonical_and_begin_with_the_name(name: str):
-    found = spellings(name)
-    assert found == spellings(name) and len(set(found)) == len(found)
+    found = tag_variants(name)
+    assert found == tag_variants(name) and len(set(found)) == len(found)
     assert [canonical(tag) for tag in found] == found and "" not in found
     if "(" in name or "%" in name:
         assert canonical(name) in [*found, ""]
@@ -68,21 +68,23 @@ def test_candidates_are_canonical_and_begin_with_the_name(name: str):
 
 
 def test_long_names_of_many_alternatives_end():
-    assert spellings(" or ".join(["a b"] * 1000)) == [canonical(" or ".join(["a b"] * 1000))]
+    assert tag_variants(" or ".join(["a b"] * 1000)) == [canonical(" or ".join(["a b"] * 1000))]
 
 
-def kinetics(with_synonyms: bool) -> tuple[list[str], LabelSpace]:
+def kinetics(with_synonyms: bool) -> tuple[list[str], Vocabulary]:
     classes = (KINETICS / "classes.txt").read_text(encoding="utf-8").splitlines()
-    return classes, label_space(classes, read_synonyms(KINETICS / "synonyms.csv", classes) if with_synonyms else {})
+    return classes, build_vocabulary(
+        classes, read_synonyms(KINETICS / "synonyms.csv", classes) if with_synonyms else {}
+    )
 
 
 @pytest.mark.parametrize("with_synonyms", [False, True])
 def test_of_kinetics_only_those_classes_share_a_label_that_tags_cannot_tell_apart(with_synonyms: bool):
-    classes, space = kinetics(with_synonyms)
+    classes, vocabulary = kinetics(with_synonyms)
     assert len(classes) == len(set(classes)) == 400 and classes == sorted(classes)
-    assert sorted(name for label in space.labels for name in label.classes) == classes
-    assert [label.classes for label in space.labels if len(label.classes) > 1] == [FOOTBALL]
-    assert len(space.labels) == 399
+    assert sorted(name for label in vocabulary.labels for name in label.classes) == classes
+    assert [label.classes for label in vocabulary.labels if len(label.classes) > 1] == [FOOTBALL]
+    assert len(vocabulary.labels) == 399
 
 
 def test_synonyms_say_what_the_rule_does_not():
@@ -90,4 +92,4 @@ def test_synonyms_say_what_the_rule_does_not():
     synonyms = read_synonyms(KINETICS / "synonyms.csv", classes)
     assert list(synonyms) == sorted(synonyms)
     for name, tags in synonyms.items():
-        assert len(set(tags)) == len(tags) and not set(tags) & set(spellings(name)), name
+        assert len(set(tags)) == len(tags) and not set(tags) & set(tag_variants(name)), name

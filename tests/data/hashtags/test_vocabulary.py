@@ -7,16 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vidsemi.data.hashtags.match import match_examples, match_frequent
 from vidsemi.data.hashtags.normalize import canonical, join_tags, split_tags
-from vidsemi.data.hashtags.vocabulary import (
-    count_examples,
-    frequent,
-    label_space,
-    read_label_space,
-    read_synonyms,
-    tagged_examples,
-    write_label_space,
-)
+from vidsemi.data.hashtags.vocabulary import build_vocabulary, read_synonyms, read_vocabulary, write_vocabulary
 from vidsemi.data.manifest import Manifest, load_manifest
 from vidsemi.io.errors import UserError
 
@@ -88,66 +81,70 @@ def test_fields(field: str | list[str] | None, tags: list[str]):
 
 def test_examples_of_labels(write_csv: Callable[..., Path]):
     manifest = load_manifest(write_csv("m.csv", ["path", "hashtags"], [["a", "#yoga #Yoga #x"], ["b", ""], ["c", ""]]))
-    space = label_space(CLASSES, {})
-    assert [(label.tag, label.classes) for label in space.labels] == [
+    vocabulary = build_vocabulary(CLASSES, {})
+    assert [(label.tag, label.classes) for label in vocabulary.labels] == [
         ("yoga", ("yoga", "Yoga!")),  # two classes of one name are one label
         ("catchingfish", ("catching fish",)),
     ]
-    ids, labels = tagged_examples(manifest, space, "this test")
+    ids, labels = match_examples(manifest, vocabulary, "this test")
     assert (ids.tolist(), labels.tolist()) == ([0], [0])
 
 
 @given(st.lists(st.text() | st.sampled_from(["new york，catching fish", "catching fish、yoga", "['catching fish']"])))
 def test_examples_are_found_as_their_tags_are_read(fields: list[str]):
     table = pa.table({"path": ["a"] * len(fields), "hashtags": pa.array(fields, pa.string())})
-    space = label_space(CLASSES, {"yoga": ["a", "0", "é"]})
-    ids, labels = tagged_examples(Manifest(Path(), Path(), table, ""), space, "this test")
+    vocabulary = build_vocabulary(CLASSES, {"yoga": ["a", "0", "é"]})
+    ids, labels = match_examples(Manifest(Path(), Path(), table, ""), vocabulary, "this test")
     assert list(zip(ids.tolist(), labels.tolist(), strict=True)) == [
-        (number, label) for number, field in enumerate(fields) for label in space.of(field)
+        (number, label) for number, field in enumerate(fields) for label in vocabulary.labels_of(field)
     ]
 
 
 def test_a_name_need_not_give_all_its_tags(write_csv: Callable[..., Path]):
     file = write_csv("s.csv", ["class", "tag"], [["catching fish", "#fishing"], ["catching fish", "!#catchafish"]])
-    (label,) = label_space(["catching fish"], read_synonyms(file, ["catching fish"])).labels
-    assert "fishing" in label.spellings
-    assert "catchafish" not in label.spellings
+    (label,) = build_vocabulary(["catching fish"], read_synonyms(file, ["catching fish"])).labels
+    assert "fishing" in label.variants
+    assert "catchafish" not in label.variants
     file = write_csv("s.csv", ["class", "tag"], [["catching fish", "!fishing"]])
-    with pytest.raises(UserError, match="line 2: the name 'catching fish' does not give #fishing"):
+    with pytest.raises(UserError, match=r"line 2: .*#fishing.*catching fish") as error:
         read_synonyms(file, ["catching fish"])
+    assert error.value.code == "synonyms.not_a_variant"
 
 
 def test_classes_of_a_file_are_those_of_d_whatever_its_white_space(tmp_path: Path):
     names = ["a; b", "foo  bar", "=x", " y"]
-    write_label_space(tmp_path / "v.csv", label_space(names, {}))
-    back = read_label_space(tmp_path / "v.csv").of_classes(names, "v.csv")
+    write_vocabulary(tmp_path / "v.csv", build_vocabulary(names, {}))
+    back = read_vocabulary(tmp_path / "v.csv").for_classes(names, "v.csv")
     assert [label.classes for label in back.labels] == [(name,) for name in names]
 
 
 def test_classes_that_share_a_tag_are_one_label_by_way_of_others_too():
-    space = label_space(["a", "b", "c", "d"], {"a": ["x"], "b": ["y"], "d": ["#X", "y"]})
-    assert [(label.tag, label.classes) for label in space.labels] == [("a", ("a", "b", "d")), ("c", ("c",))]
-    assert space.labels[0].spellings == ("a", "x", "b", "y", "d")
+    vocabulary = build_vocabulary(["a", "b", "c", "d"], {"a": ["x"], "b": ["y"], "d": ["#X", "y"]})
+    assert [(label.tag, label.classes) for label in vocabulary.labels] == [("a", ("a", "b", "d")), ("c", ("c",))]
+    assert vocabulary.labels[0].variants == ("a", "x", "b", "y", "d")
 
 
-def test_a_label_space_is_read_as_it_was_written(tmp_path: Path):
-    space = label_space(["yoga", "=cmd()", "योग"], {"yoga": ["asana"]})
-    write_label_space(tmp_path / "v.csv", space, [3, 2, 1])
-    assert read_label_space(tmp_path / "v.csv") == space
+def test_a_vocabulary_is_read_as_it_was_written(tmp_path: Path):
+    vocabulary = build_vocabulary(["yoga", "=cmd()", "योग"], {"yoga": ["asana"]})
+    write_vocabulary(tmp_path / "v.csv", vocabulary, [3, 2, 1])
+    assert read_vocabulary(tmp_path / "v.csv") == vocabulary
     assert "\n#cmd,'=cmd()," in (tmp_path / "v.csv").read_text()  # no formula to a spreadsheet
-    (tmp_path / "v.csv").write_text("tag,classes,examples,spellings\n#a,,,#b\n#b,,,\n")
-    with pytest.raises(UserError, match="line 3: #b is a spelling of #a too"):
-        read_label_space(tmp_path / "v.csv")
+    (tmp_path / "v.csv").write_text("tag,classes,examples,variants\n#a,,,#b\n#b,,,\n")
+    with pytest.raises(UserError, match=r"line 3: #b .*#a") as error:
+        read_vocabulary(tmp_path / "v.csv")
+    assert error.value.code == "vocabulary.duplicate_tag"
 
 
 def test_labels_of_too_few_examples_go_and_their_tags_with_them(write_csv: Callable[..., Path]):
     rows = [[str(number), tags] for number, tags in enumerate(["#a #b", "#b", "#c #b #B", "#x", ""])]
     manifest = load_manifest(write_csv("m.csv", ["path", "hashtags"], rows))
-    space = label_space(["a", "b", "c", "d"], {})
-    counts = count_examples(space, tagged_examples(manifest, space, "this test")[1])
-    assert counts.tolist() == [1, 3, 1, 0]
-    kept, dropped = frequent(space, counts, 1)
-    assert kept.names == ["#a", "#b", "#c"] and [(label.tag, count) for label, count in dropped] == [("d", 0)]
-    kept, dropped = frequent(space, counts, 3)
-    assert kept.numbers == {"b": 0} and [count for _, count in dropped] == [1, 1, 0]
-    assert tagged_examples(manifest, kept, "this test")[0].tolist() == [0, 1, 2]
+    vocabulary = build_vocabulary(["a", "b", "c", "d"], {})
+    everything = match_frequent(manifest, vocabulary, 0, "this test")
+    assert everything.counts == [1, 3, 1, 0] and everything.matched == 3 and not everything.dropped
+    matches = match_frequent(manifest, vocabulary, 1, "this test")
+    assert matches.vocabulary.names == ["#a", "#b", "#c"]
+    assert [(label.tag, count) for label, count in matches.dropped] == [("d", 0)]
+    matches = match_frequent(manifest, vocabulary, 3, "this test")
+    assert matches.vocabulary.label_by_tag == {"b": 0} and [count for _, count in matches.dropped] == [1, 1, 0]
+    assert matches.example_ids.tolist() == match_examples(manifest, matches.vocabulary, "this test")[0].tolist()
+    assert (matches.example_ids.tolist(), matches.labels.tolist(), matches.counts) == ([0, 1, 2], [0, 0, 0], [3])

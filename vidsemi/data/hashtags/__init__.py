@@ -1,1 +1,1 @@
-"""Hashtags → labels."""
+"""Hashtags as weak labels: normalize tags, derive them from class names, match them to examples."""

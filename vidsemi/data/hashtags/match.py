@@ -1,6 +1,10 @@
-"""The hashtags stage: W and a label space → the labels that can be learnt, and who carries them."""
+"""Match a vocabulary to examples: which examples carry which label, and which labels are frequent enough."""
 
 import logging
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -8,75 +12,150 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vidsemi.data.hashtags.vocabulary import (
-    Label,
-    LabelSpace,
-    count_examples,
-    frequent_examples,
-    read_label_space,
-    write_label_space,
-)
+from vidsemi.data.hashtags.normalize import canonical, raw_tags, require_hashtags
+from vidsemi.data.hashtags.vocabulary import Label, Vocabulary, read_vocabulary, write_vocabulary
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path
 
 logger = logging.getLogger("vidsemi")
 
-LABEL_SPACE = "labels.csv"
-CARRIED = "carried.parquet"  # example_id int64, label int64: by example id, then label
+VOCABULARY = "vocabulary.csv"
+MATCHES = "matches.parquet"  # example_id int64, label int64; sorted by both
 
 
-def hashtags_stage(folder: Path, *, weak: Manifest, space: LabelSpace, min_examples: int, title: str) -> dict[str, Any]:
-    """Choose the labels and find the examples that carry them.
+def match_examples(manifest: Manifest, vocabulary: Vocabulary, needed_by: str) -> tuple[np.ndarray, np.ndarray]:
+    """Find the examples that carry a tag of the vocabulary.
 
     Args:
-        folder: gets `LABEL_SPACE` and `CARRIED`.
-        weak: W.
-        space: the labels to look for.
-        min_examples: labels with fewer are dropped.
+        manifest: needs a column `hashtags`.
+        vocabulary: labels to look for.
+        needed_by: what needs the hashtags, for the error message.
+
+    Returns:
+        Example ids (N,) int64 ascending, and label indices (N,) int64. An example has one entry per label.
+    """
+    require_hashtags(manifest, needed_by)
+
+    @lru_cache(1 << 20)  # most tags occur in many examples
+    def label_of(tag: str) -> int | None:
+        return vocabulary.label_by_tag.get(canonical(tag))
+
+    examples, labels = array("q"), array("q")
+    for example_id, field in _hashtag_fields(manifest):
+        matched = {label for tag in raw_tags(field) if (label := label_of(tag)) is not None}
+        for label in sorted(matched):
+            examples.append(example_id)
+            labels.append(label)
+    return np.array(examples, np.int64), np.array(labels, np.int64)
+
+
+def _hashtag_fields(manifest: Manifest) -> Iterator[tuple[int, str]]:
+    """Example ids and their non-empty hashtag fields, converted in batches to bound the memory."""
+    first = 0
+    for batch in manifest.table.select(["hashtags"]).to_batches(max_chunksize=100_000):
+        yield from ((first + row, field) for row, field in enumerate(batch.column(0).to_pylist()) if field)
+        first += batch.num_rows
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The frequent labels and the examples that carry them.
+
+    Attributes:
+        vocabulary: the labels with enough examples, in their original order.
+        example_ids: (N,) int64, ascending.
+        labels: (N,) int64, indices into `vocabulary`; an example has one entry per label.
+        dropped: labels with too few examples, and how many they have. Their tags are ignored.
+    """
+
+    vocabulary: Vocabulary
+    example_ids: np.ndarray
+    labels: np.ndarray
+    dropped: list[tuple[Label, int]]
+
+    @property
+    def counts(self) -> list[int]:
+        """Number of examples of each label."""
+        return np.bincount(self.labels, minlength=len(self.vocabulary.labels)).tolist()
+
+    @property
+    def matched(self) -> int:
+        """Number of examples that carry at least one label."""
+        return len(np.unique(self.example_ids))
+
+
+def match_frequent(manifest: Manifest, vocabulary: Vocabulary, min_examples: int, needed_by: str) -> Matches:
+    """Match a vocabulary to the examples and drop labels with fewer than `min_examples`.
+
+    Args:
+        manifest: needs a column `hashtags`.
+        vocabulary: labels to look for.
+        min_examples: fewest examples of a label that is kept.
+        needed_by: what needs the hashtags, for the error message.
+    """
+    examples, labels = match_examples(manifest, vocabulary, needed_by)
+    counts = np.bincount(labels, minlength=len(vocabulary.labels))
+    enough = counts >= min_examples
+    pairs = list(zip(vocabulary.labels, counts.tolist(), strict=True))
+    kept = Vocabulary(tuple(label for label, count in pairs if count >= min_examples))
+    dropped = [(label, count) for label, count in pairs if count < min_examples]
+    is_kept = enough[labels]
+    new_index = np.cumsum(enough) - 1
+    return Matches(kept, examples[is_kept], new_index[labels[is_kept]], dropped)
+
+
+def hashtags_stage(
+    folder: Path, *, weak: Manifest, vocabulary: Vocabulary, min_examples: int, title: str
+) -> dict[str, Any]:
+    """Write the labels for weak pre-training, and the examples that carry them.
+
+    Args:
+        folder: receives `VOCABULARY` and `MATCHES`.
+        weak: the weakly labeled set.
+        vocabulary: labels to look for.
+        min_examples: labels with fewer examples are dropped.
         title: for the log.
 
     Returns:
-        Figures: examples with and without a label, and the labels that were kept and dropped with their examples.
+        Counts: examples with and without a label, and the kept and dropped labels with their examples.
 
     Raises:
-        UserError: W has no hashtags, or fewer than two labels are left.
+        UserError: the manifest has no hashtags, or fewer than two labels are left.
     """
-    learnt, example_ids, labels, dropped = frequent_examples(weak, space, min_examples, "the weak pre-training")
-    sizes = count_examples(learnt, labels).tolist()
-    if len(learnt.labels) < 2:
-        best = max([*sizes, *(count for _, count in dropped)], default=0)
+    matches = match_frequent(weak, vocabulary, min_examples, "the weak pre-training")
+    labels, counts = matches.vocabulary.labels, matches.counts
+    if len(labels) < 2:
+        most = max([*counts, *(count for _, count in matches.dropped)], default=0)
         raise UserError(
-            f"{weak.file}: {len(learnt.labels)} labels have hashtags on at least {min_examples} examples (the most "
-            f"frequent one on {best}), and two are needed; `vidsemi hashtags` tells more"
+            "hashtags.too_few_labels",
+            f"{weak.file}: {len(labels)} labels have hashtags on at least {min_examples} examples (the most frequent "
+            f"label has {most}), but training needs two; `vidsemi hashtags` lists the counts",
         )
-    write_label_space(folder / LABEL_SPACE, learnt, sizes)
-    with atomic_path(folder / CARRIED) as temporary:
-        pq.write_table(pa.table({"example_id": example_ids, "label": labels}), temporary, compression="zstd")
-    examples = len(np.unique(example_ids))
+    write_vocabulary(folder / VOCABULARY, matches.vocabulary, counts)
+    with atomic_path(folder / MATCHES) as temporary:
+        table = pa.table({"example_id": matches.example_ids, "label": matches.labels})
+        pq.write_table(table, temporary, compression="zstd")
     logger.info(
         "%s: %d of %d examples carry one of %d labels; dropped for fewer than %d examples: %s",
         title,
-        examples,
+        matches.matched,
         len(weak),
-        len(learnt.labels),
+        len(labels),
         min_examples,
-        ", ".join(f"#{label.tag} ({count})" for label, count in dropped) or "none",
+        ", ".join(f"#{label.tag} ({count})" for label, count in matches.dropped) or "none",
     )
     return {
-        "examples": examples,
-        "without": len(weak) - examples,
+        "examples": matches.matched,
+        "without": len(weak) - matches.matched,
         "min_examples": min_examples,
-        "labels": [_figures(label, count) for label, count in zip(learnt.labels, sizes, strict=True)],
-        "dropped": [_figures(label, count) for label, count in dropped],
+        "labels": [label.document(count) for label, count in zip(labels, counts, strict=True)],
+        "dropped": [label.document(count) for label, count in matches.dropped],
     }
 
 
-def _figures(label: Label, examples: int) -> dict[str, Any]:
-    return {"tag": label.tag, "classes": label.classes, "examples": examples}
-
-
-def read_carried(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """What the stage found: names of the labels, example ids (N,) and labels (N,), an example once for each label."""
-    table = pq.read_table(folder / CARRIED)
-    return read_label_space(folder / LABEL_SPACE).names, *(table.column(name).to_numpy() for name in table.column_names)
+def read_matches(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Read what `hashtags_stage` wrote: label names, example ids (N,) and label indices (N,)."""
+    table = pq.read_table(folder / MATCHES)
+    names = read_vocabulary(folder / VOCABULARY).names
+    return names, table.column("example_id").to_numpy(), table.column("label").to_numpy()

@@ -1,30 +1,35 @@
-"""Hashtags as people write them → one canonical form a tag. They are text from strangers, and only ever compared."""
+"""Normalize hashtags, so that all ways to write a tag compare equal. Tags are untrusted text and only ever compared."""
 
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
-from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
 
-# Marks and letters that nobody sees or types on purpose: what makes an emoji of a sign, fillers, the Arabic stretching
-# dash, signs around a digit; and the dot that lower case leaves above a Turkish İ.
+if TYPE_CHECKING:
+    from vidsemi.data.manifest import Manifest
+
+# Marks and letters that are invisible or not typed on purpose: variation selectors, fillers, the Arabic tatweel,
+# enclosing marks; and the dot that lower-casing leaves above a Turkish İ.
 UNSEEN = re.compile(
     "[\u0640\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u20dd-\u20e4\ufe00-\ufe0f\U000e0100-\U000e01ef]"
 )
 DOTS = re.compile("(?<=i)\u0307+")
-REMEMBERED = 1 << 20  # spellings
-SEPARATORS = str.maketrans("＃，、،；؛", "#,,,,,")  # the same in wider type and in other scripts
+CACHE_SIZE = 1 << 20  # tags
+SEPARATORS = str.maketrans("＃，、،；؛", "#,,,,,")  # full-width forms and those of other scripts
 
 
 def canonical(tag: str) -> str:
-    """One form for all spellings of a tag; empty where nothing is left.
+    """The canonical form of a tag; empty if nothing is left.
 
-    URL encoding is undone (`canon+powershot`, `%23caf%C3%A9`), compatibility forms and cases are folded (NFKC), and of
-    what remains only letters, marks and numbers of any script are kept: so `#`, spaces, `_`, `-`, other punctuation,
-    emoji with all that belongs to them, and invisible joiners go, while the vowel signs that Devanagari or Thai are not
-    readable without stay.
+    Decodes URL encoding (`canon+powershot`, `%23caf%C3%A9`), folds compatibility forms and case (NFKC), and keeps only
+    letters, marks and numbers of any script. That removes `#`, spaces, `_`, `-`, other punctuation, emoji with their
+    modifiers, and invisible joiners, but keeps the vowel signs that Devanagari and Thai need.
+
+    >>> canonical("#Catching_a Fish!")
+    'catchingafish'
     """
     if tag.isascii() and tag.isalnum():  # most tags are plain words: a tenth of the time
         return tag.lower()
@@ -37,29 +42,29 @@ def _nfkc(text: str) -> str:
     return unicodedata.normalize("NFKC", text)
 
 
-class _Forms(dict[str, str]):
-    """Canonical forms by spelling, worked out where they are asked for the first time.
+class _CanonicalCache(dict[str, str]):
+    """Raw tag → canonical form, computed on first access.
 
-    A dict that is emptied when full costs less than an lru_cache, which keeps an order: a million rows of five tags
-    were read in 6.9 s instead of 8.5.
+    A dict that is cleared when full is faster than an lru_cache, which maintains an order: a million rows of five tags
+    took 6.9 s instead of 8.5.
     """
 
     def __missing__(self, tag: str) -> str:
-        if len(self) >= REMEMBERED:
+        if len(self) >= CACHE_SIZE:
             self.clear()
         form = self[tag] = canonical(tag)
         return form
 
 
-_FORMS = _Forms()
+_CANONICAL = _CanonicalCache()
 
 
 def raw_tags(field: str | Iterable[str] | None) -> list[str]:
-    """The tags of an example as they were written, perhaps with empty texts among them.
+    """Split a field into tags as they were written; some may be empty.
 
     Args:
-        field: a list of tags, or text: `#a #b`, `#a#b`, `a b`, or where it has commas or semicolons, parts between
-            these, which may have spaces (`new york, catching fish`). None for no tags.
+        field: a list of tags, or text: `#a #b`, `#a#b`, `a b`. If the text has commas or semicolons, they separate the
+            tags, which may then contain spaces (`new york, catching fish`). None means no tags.
     """
     if field is None:
         return []
@@ -74,16 +79,19 @@ def raw_tags(field: str | Iterable[str] | None) -> list[str]:
 
 
 def split_tags(field: str | Iterable[str] | None) -> list[str]:
-    """The distinct tags of an example in canonical form, in the order in which they first stand; see `raw_tags`."""
-    return list(dict.fromkeys(filter(None, map(_FORMS.__getitem__, filter(None, raw_tags(field))))))
+    """The distinct canonical tags of a field, in order of first appearance; see `raw_tags`."""
+    return list(dict.fromkeys(filter(None, map(_CANONICAL.__getitem__, filter(None, raw_tags(field))))))
 
 
 def join_tags(tags: Iterable[str]) -> str:
-    """Canonical tags as a manifest's column `hashtags` holds them: `#a #b`."""
+    """Canonical tags as the manifest's column `hashtags` stores them: `#a #b`."""
     return " #".join(["", *tags])[1:]
 
 
-def need_hashtags(manifest: Manifest, what: str) -> None:
-    """Refuse a manifest without hashtags; `what` says who needs them."""
+def require_hashtags(manifest: "Manifest", needed_by: str) -> None:
+    """Raise a UserError if the manifest has no column `hashtags`; `needed_by` names what needs it."""
     if "hashtags" not in manifest.table.column_names:
-        raise UserError(f"{manifest.file} has no column 'hashtags', which {what} needs")
+        raise UserError(
+            "manifest.missing_hashtags",
+            f"{manifest.file} has no column 'hashtags', which {needed_by} needs (see docs/hashtags.md)",
+        )

@@ -42,7 +42,7 @@ NOUNS_AT_END = {  # apple peel, bird feed, cow milk, gas pump, snow shovel, …
 }
 
 
-def spellings(name: str) -> list[str]:
+def tag_variants(name: str) -> list[str]:
     """Candidate tags of a class name in canonical form, its words joined first; none where it has no letters."""
     words = _words(re.sub(r"\([^()]*\)", " ", name))
     found = ["".join(words)]
