@@ -24,10 +24,10 @@ from PIL import Image, ImageEnhance, ImageOps
 from vidsemi.data.dedup.duplicates import FRAMES, FRAMES_ALIKE
 from vidsemi.data.dedup.frame_hashes import SIDE, hash_file, perceptual_hash
 from vidsemi.data.dedup.hamming import BITS, near_pairs
-from vidsemi.data.describe import describe
 from vidsemi.data.image import open_image, read_image
 from vidsemi.data.manifest import Row
 from vidsemi.data.read import read_frames
+from vidsemi.data.verify import describe
 from vidsemi.io.tables import markdown_table
 
 WITHIN = (2, 4, 6, 8, 10)  # bits

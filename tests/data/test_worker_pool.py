@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from vidsemi.data.manifest import Row
-from vidsemi.data.worker_pool import FILES_A_WORKER, read_all
+from vidsemi.data.worker_pool import FILES_PER_WORKER, read_all
 from vidsemi.io.errors import DecodeError
 
 
@@ -34,7 +35,7 @@ def act(row: Row) -> str:
     elif row.path == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif row.path == "refuse":
-        raise DecodeError(row.path, "is not to be read")
+        raise DecodeError("image.damaged", row.path, "damaged")
     return f"{row.path} by {os.getpid()}"
 
 
@@ -42,17 +43,25 @@ def rows(*paths: str) -> list[Row]:
     return [Row(number, path) for number, path in enumerate(paths)]
 
 
-def reasons(results: Iterator[str | DecodeError]) -> list[str]:
-    return [result.reason if isinstance(result, DecodeError) else result.split(" by ")[0] for result in results]
+def outcomes(results: Iterator[str | DecodeError]) -> list[str]:
+    """What was read, or the error's code; of a crash its cause."""
+
+    def outcome(result: str | DecodeError) -> str:
+        if isinstance(result, str):
+            return result.split(" by ")[0]
+        cause = re.search(r"\((.*)\)", result.reason)
+        return f"{result.code} {cause[1]}" if cause else result.code
+
+    return [outcome(result) for result in results]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_results_come_in_order(workers: int):
     names = [f"file{number}" for number in range(40)]
     paths = [*names[:20], "refuse", *names[20:]]
-    assert reasons(read_all(act, rows(*paths), workers=workers, seconds=60)) == [
+    assert outcomes(read_all(act, rows(*paths), workers=workers, seconds=60)) == [
         *names[:20],
-        "is not to be read",
+        "image.damaged",
         *names[20:],
     ]
 
@@ -60,16 +69,16 @@ def test_results_come_in_order(workers: int):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_hang_or_a_crash_costs_one_file(workers: int):
     paths = ["a", "crash", "b", "hang", "exit", "c", "crash", "d", "hang"]
-    assert reasons(read_all(act, rows(*paths), workers=workers, seconds=1)) == [
+    assert outcomes(read_all(act, rows(*paths), workers=workers, seconds=1)) == [
         "a",
-        "ends the process that reads it (SIGSEGV)",
+        "worker.crash SIGSEGV",
         "b",
-        "takes longer than 1 s to read",
-        "ends the process that reads it (exit status 7)",
+        "worker.timeout",
+        "worker.crash exit status 7",
         "c",
-        "ends the process that reads it (SIGSEGV)",
+        "worker.crash SIGSEGV",
         "d",
-        "takes longer than 1 s to read",
+        "worker.timeout",
     ]
 
 
@@ -87,8 +96,8 @@ def test_only_a_few_files_are_read_ahead():
 
 
 def test_workers_are_replaced_in_the_course_of_time(monkeypatch: pytest.MonkeyPatch):
-    assert FILES_A_WORKER > 100
-    monkeypatch.setattr("vidsemi.data.worker_pool.FILES_A_WORKER", 3)
+    assert FILES_PER_WORKER > 100
+    monkeypatch.setattr("vidsemi.data.worker_pool.FILES_PER_WORKER", 3)
     results = list(read_all(act, rows(*["file"] * 10), workers=1, seconds=60))
     assert len({str(result).split(" by ")[1] for result in results}) == 4
 
@@ -104,18 +113,18 @@ def test_a_worker_that_is_killed_from_outside_costs_no_file():
 
 
 def test_an_exception_that_nobody_foresaw_costs_one_file():
-    assert reasons(read_all(act, rows("a", "stumble", "b"), workers=1, seconds=60)) == [
+    assert outcomes(read_all(act, rows("a", "stumble", "b"), workers=1, seconds=60)) == [
         "a",
-        "ZeroDivisionError: division by zero",
+        "worker.exception",
         "b",
     ]
 
 
 def test_a_file_whose_worker_is_killed_every_time_is_a_failure():
     paths = ["a", "kill", "b"]
-    assert reasons(read_all(act, rows(*paths), workers=1, seconds=60)) == [
+    assert outcomes(read_all(act, rows(*paths), workers=1, seconds=60)) == [
         "a",
-        "ends the process that reads it (SIGKILL)",
+        "worker.crash SIGKILL",
         "b",
     ]
 
@@ -194,9 +203,9 @@ def test_an_idle_worker_is_not_late():
 
 def test_a_worker_that_no_timer_ends_is_given_up(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("vidsemi.data.worker_pool.GRACE", 3)
-    assert reasons(read_all(act, rows("a", "stop", "b"), workers=1, seconds=0.5)) == [
+    assert outcomes(read_all(act, rows("a", "stop", "b"), workers=1, seconds=0.5)) == [
         "a",
-        "takes longer than 0.5 s to read",
+        "worker.timeout",
         "b",
     ]
 

@@ -163,7 +163,7 @@ def test_a_video_that_breaks_off_between_passes_is_a_failure(shapes: Path, weigh
     def reading(requests: Iterable[ViewRequest]) -> Generator[Views, None, None]:
         for request in requests:
             broken = request.row.example_id == 1 and request.first == 2
-            yield DecodeError(request.path, "torn") if broken else reader(request)
+            yield DecodeError("image.damaged", request.path, "torn") if broken else reader(request)
 
     infer = Inference(network, spec.input, torch.device("cpu"))
     scores = list(score_videos(infer, [range(3)], manifest.row, reader, reading=reading, clips_per_forward=4))

@@ -193,10 +193,10 @@ def measure_pool(workers: int, frames: int, repeats: int, files: list[str]) -> d
     from vidsemi.data.input_spec import InputSpec
     from vidsemi.data.manifest import Row
     from vidsemi.data.views import ViewReader, ViewRequest
-    from vidsemi.data.worker_pool import AHEAD, read_all
+    from vidsemi.data.worker_pool import PREFETCH, read_all
 
     reader = ViewReader(InputSpec(frames, 1, SIZE, 112, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), VIEWS, VIEWS)
-    warm = AHEAD * workers
+    warm = PREFETCH * workers
     names = (files * (repeats * workers + warm))[: warm + workers * repeats * len(files)]
     requests = [ViewRequest(Row(number, file), 0, VIEWS, VIEWS) for number, file in enumerate(names)]
     results = read_all(reader, requests, workers=workers, seconds=600)

@@ -96,12 +96,12 @@ def manifest(options: argparse.Namespace) -> Answer:
     if not options.verify:
         return document, text
     from vidsemi.data.manifest import load_manifest
-    from vidsemi.data.verify import verify_stage
+    from vidsemi.data.verify import verify_files
 
     root = None if options.output else options.root
     corpus = load_manifest(options.output or Path(options.files[0]), root)
     table = corpus.file.with_name(f"{corpus.file.stem}.files{corpus.file.suffix}")
-    summary = verify_stage(corpus, table, workers=reader_count(options), seconds=options.seconds_per_file)
+    summary = verify_files(corpus, table, workers=reader_count(options), seconds=options.seconds_per_file)
     text = "\n".join([*([text] if text else []), *summary.lines(), "", f"{table}: a row for each file"])
     return {**document, "files": str(table), **summary.document()}, text
 

@@ -1,4 +1,4 @@
-"""An image as a video of one frame: RGB, eight bits, upright, whatever the file holds."""
+"""Image decoding: upright RGB of 8 bits, whatever the file holds, or a plain reason why it is refused."""
 
 import io
 import re
@@ -9,32 +9,55 @@ from typing import Any
 
 import numpy as np
 
-from vidsemi.data.file_types import kind_of, what_it_is
 from vidsemi.data.input_spec import Size
 from vidsemi.data.transforms import scaled_size
 from vidsemi.io.errors import DecodeError
-from vidsemi.runtime.library_errors import is_truncated_image
 
-# What is read, as Pillow calls it. Not everything that Pillow knows: EPS, for one, would start another program.
+# Formats to read, by Pillow's names. Not all that Pillow knows: EPS, for one, would start another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
-MOST_PIXELS = 110_000_000  # at 4 bytes each in Pillow, and again for a turned copy, 880 MB; telephones take up to 108
+MAX_PIXELS = 110_000_000  # 880 MB: 4 bytes each in Pillow, and again for a rotated copy; phones take up to 108 million
 ORIENTATION, BITS, PHOTOMETRIC, SAMPLE_FORMAT = 0x0112, 0x0102, 0x0106, 0x0153  # tags of EXIF and TIFF
 WHITE_IS_ZERO, SIGNED = 0, 2
+
+SIGNATURES = {  # how files begin
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG": "PNG",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"8BPS": "Photoshop",
+    b"%PDF": "PDF",
+    b"%!PS": "PostScript",
+    b"\x1a\x45\xdf\xa3": "Matroska or WebM",
+    b"FLV": "Flash video",
+}
+BRANDS = {b"avif": "AVIF", b"avis": "AVIF"}  # of ISO media files, at byte 8
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+RIFF = {b"WEBP": "WebP", b"AVI ": "AVI"}
+SUPPORTED = {"JPEG", "PNG", "GIF", "BMP", "TIFF", "JPEG 2000", "AVIF", "WebP"}
+VIDEO = {"Matroska or WebM", "Flash video", "AVI", "MP4 or QuickTime"}
+TEXTS = ((b"<svg", "SVG"), (b"<!doctype html", "a web page"), (b"<html", "a web page"))
+HEAD = 1024  # bytes that are searched for TEXTS
 
 
 def read_image(path: str, data: bytes, *, size: Size | None = None) -> np.ndarray:
     """Decode an image.
 
     Args:
-        path: a name for messages.
-        data: the file's content.
+        path: of the file, for messages.
+        data: its content.
         size: (height, width) or shorter side to scale to; None keeps the file's own.
 
     Returns:
         (1, 3, height, width) uint8, RGB, the EXIF orientation applied.
 
     Raises:
-        DecodeError: the file is damaged or no image.
+        DecodeError: the file is damaged, not an image or not supported.
     """
     from PIL import Image
 
@@ -46,20 +69,13 @@ def read_image(path: str, data: bytes, *, size: Size | None = None) -> np.ndarra
 
 
 def open_image(path: str, data: bytes) -> Any:
-    """An image as RGB of 8 bits, upright; the first one of a file with several.
+    """Decode the first image of a file as an upright `PIL.Image.Image`, RGB of 8 bits.
 
-    The colours are those of Pillow's `convert("RGB")`: transparency and colour profiles are left out, and CMYK becomes
-    (255 - C)(255 - K) / 255, and so on. Grey of more than 8 bits keeps its upper eight, as colour does.
-
-    Args:
-        path: a name for messages.
-        data: the file's content.
-
-    Returns:
-        A `PIL.Image.Image`.
+    Colors are those of Pillow's `convert("RGB")`: transparency and color profiles are ignored, CMYK becomes
+    (255 - C)(255 - K) / 255, and so on. Gray of more than 8 bits keeps its upper eight, as color does.
 
     Raises:
-        DecodeError: the file is damaged or no image that is read; says in plain words which.
+        DecodeError: the file is damaged, not an image or not supported.
     """
     with loaded(path, data) as image:
         return upright(path, image)
@@ -67,58 +83,83 @@ def open_image(path: str, data: bytes) -> Any:
 
 @contextmanager
 def loaded(path: str, data: bytes) -> Iterator[Any]:
-    """The first image of a file, decoded, as it is there; whatever goes wrong in this block is a `DecodeError`."""
+    """Decode the first image of a file as it is stored. Whatever fails in this block is a `DecodeError`."""
     from PIL import Image, ImageFile, UnidentifiedImageError
 
-    keeps_truncated = ImageFile.LOAD_TRUNCATED_IMAGES
+    keep = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a line for every odd file would bury the log of a job over millions
             ImageFile.LOAD_TRUNCATED_IMAGES = False  # whatever else this process does with Pillow
             Image.init()
             with Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN]) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise DecodeError(path, f"has {image.width} × {image.height} pixels, more than {MOST_PIXELS}")
+                if image.width * image.height > MAX_PIXELS:
+                    size = f"{image.width} × {image.height} pixels"
+                    raise DecodeError("image.too_large", path, f"image of {size}; the limit is {MAX_PIXELS}")
                 image.load()
                 yield image
     except DecodeError:
         raise
     except UnidentifiedImageError:
-        raise DecodeError(path, what_it_is(data)) from None
+        raise _not_an_image(path, data) from None
     except Image.DecompressionBombError:
-        raise DecodeError(path, f"has more than {MOST_PIXELS} pixels") from None
+        raise DecodeError("image.too_large", path, f"image of more than {MAX_PIXELS} pixels") from None
     except MemoryError:
-        raise DecodeError(path, "needs more memory than there is") from None
-    except (
-        Exception
-    ) as error:  # of files that are damaged Pillow raises a dozen kinds, struct.error and SyntaxError too
+        raise DecodeError("image.out_of_memory", path, "decoding needs more memory than is available") from None
+    except Exception as error:  # Pillow raises a dozen kinds for damaged files, struct.error and SyntaxError too
         kind = kind_of(data) or "image"
-        if is_truncated_image(error):
-            raise DecodeError(path, f"is cut off: the {kind} goes on where the file ends") from None
-        detail = (
-            re.sub(r"\s*\([^)]*\)", "", str(error)) or type(error).__name__
-        )  # numbers would make each file's its own
-        raise DecodeError(path, f"is a damaged {kind}: {detail}") from None
+        if re.search("(?i)truncated|EOF", text := str(error)):
+            raise DecodeError("image.truncated", path, f"truncated {kind}") from None
+        detail = re.sub(r"\s*\([^)]*\)", "", text) or type(error).__name__  # with numbers no two files would be alike
+        raise DecodeError("image.damaged", path, f"damaged {kind}: {detail}") from None
     finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = keeps_truncated
+        ImageFile.LOAD_TRUNCATED_IMAGES = keep
+
+
+def kind_of(data: bytes) -> str | None:
+    """The file format by its first bytes; None if they are not known.
+
+    >>> kind_of(b"RIFF1234WEBPVP8 "), kind_of(b"....ftypheic"), kind_of(b"....ftypisom"), kind_of(b"path,label")
+    ('WebP', 'HEIF', 'MP4 or QuickTime', None)
+    """
+    if data[4:8] == b"ftyp":
+        return "HEIF" if data[8:12] in HEIF_BRANDS else BRANDS.get(data[8:12], "MP4 or QuickTime")
+    if data[:4] == b"RIFF":
+        return RIFF.get(data[8:12])
+    return next((kind for begin, kind in SIGNATURES.items() if data.startswith(begin)), None)
+
+
+def _not_an_image(path: str, data: bytes) -> DecodeError:
+    """Why Pillow does not recognize a content."""
+    if not data:
+        return DecodeError("image.empty", path, "empty file")
+    kind = kind_of(data)
+    if kind in SUPPORTED:
+        return DecodeError("image.damaged", path, f"damaged {kind}, or a variant of it that is not supported")
+    if kind in VIDEO:
+        return DecodeError("image.wrong_type", path, f"not an image: the file contains a video ({kind})")
+    if kind:
+        return DecodeError("image.unsupported_format", path, f"{kind} is not supported; convert it, for example to PNG")
+    if data.count(0) == len(data):
+        return DecodeError("image.wrong_type", path, "not an image: the file contains only zeros")
+    head = data[:HEAD].lower()
+    text = next((name for word, name in TEXTS if word in head), None)
+    if text is None and all(byte >= 32 or byte in b"\t\n\r" for byte in head):
+        text = "text"
+    return DecodeError("image.wrong_type", path, f"not an image: the file contains {text or 'unknown data'}")
 
 
 def orientation(image: Any) -> int:
-    """EXIF's number of a decoded image, from 1 (upright) to 8; a broken EXIF costs nothing but itself."""
+    """EXIF's orientation of a decoded image, from 1 (upright) to 8; 1 if the EXIF is damaged."""
     try:
         number = image.getexif().get(ORIENTATION)
-    except Exception:  # of as many kinds as above
+    except Exception:  # as many kinds as above
         return 1
     return number if isinstance(number, int) and 1 <= number <= 8 else 1
 
 
 def upright(path: str, image: Any) -> Any:
-    """A decoded image as RGB of 8 bits, turned as its EXIF says; to be called inside `loaded`."""
-    return _turned(_as_rgb(path, image), orientation(image))
-
-
-def _turned(image: Any, number: int) -> Any:
-    """The upright image."""
+    """Convert a decoded image to RGB of 8 bits and apply its EXIF orientation; to be called inside `loaded`."""
     from PIL.Image import Transpose
 
     turns = {
@@ -130,21 +171,22 @@ def _turned(image: Any, number: int) -> Any:
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }
-    return image.transpose(turns[number]) if number in turns else image
+    rgb, number = _to_rgb(path, image), orientation(image)
+    return rgb.transpose(turns[number]) if number in turns else rgb
 
 
-def _as_rgb(path: str, image: Any) -> Any:
+def _to_rgb(path: str, image: Any) -> Any:
     from PIL import Image
 
     if image.mode == "F":
-        raise DecodeError(path, "has floating-point pixels, and nothing says which value is white")
-    if image.mode.startswith("I"):  # integers of more than 8 bits, which Pillow would cut off at 255
-        tags = getattr(image, "tag_v2", {})  # of a TIFF; other formats are made to fill 16 bits
+        raise DecodeError("image.unsupported_pixels", path, "floating-point pixels, and the value of white is unknown")
+    if image.mode.startswith("I"):  # integers of more than 8 bits, which Pillow would clip at 255
+        tags = getattr(image, "tag_v2", {})  # of a TIFF; Pillow scales other formats to 16 bits
         bits = max(tags.get(BITS, (16,)))
         if bits > 16:
-            raise DecodeError(path, f"has pixels of {bits} bits, and nothing says which value is white")
+            raise DecodeError("image.unsupported_pixels", path, f"{bits}-bit pixels, and the value of white is unknown")
         if SIGNED in tags.get(SAMPLE_FORMAT, ()):
-            raise DecodeError(path, "has pixels below zero, and nothing says which value is black")
+            raise DecodeError("image.unsupported_pixels", path, "signed pixels, and the value of black is unknown")
         values = np.clip(np.asarray(image) >> (bits - 8), 0, 255).astype(np.uint8)
         image = Image.fromarray(255 - values if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else values)
     return image if image.mode == "RGB" else image.convert("RGB")

@@ -31,17 +31,19 @@ def locate(row: Row) -> Source:
     try:
         path = fetch(row.path) if is_address(row.path) else row.path
     except AddressError as error:
-        raise DecodeError(row.path, str(error)) from None
+        raise DecodeError("file.not_downloaded", row.path, str(error)) from None
     if row.member is None:
         return Source(path)
     if row.offset is None or row.size is None:
-        raise DecodeError(path, f"the manifest gives no offset and size for the member {row.member}")
+        reason = f"the manifest has no offset or size for the member {row.member}"
+        raise DecodeError("member.no_offset", path, reason)
     try:
         inside = row.offset >= 0 and row.size > 0 and row.offset + row.size <= os.path.getsize(path)
     except OSError as error:
-        raise DecodeError(path, error.strerror or str(error)) from None
+        raise DecodeError.from_os_error(path, error) from None
     if not inside:
-        raise DecodeError(path, f"ends before byte {row.offset} + {row.size}, where the member {row.member} should")
+        reason = f"the file ends before byte {row.offset} + {row.size}, the end of the member {row.member}"
+        raise DecodeError("member.truncated", path, reason)
     return Source(path, row.offset, row.size)
 
 

@@ -1,4 +1,4 @@
-"""What the files of a manifest really are, before anybody pays for a run over them."""
+"""Decode every file of a manifest and report what it is, before anybody pays for a run over them."""
 
 from collections import Counter
 from contextlib import closing
@@ -10,8 +10,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from vidsemi.data.describe import FileInfo, describe
+from vidsemi.data.image import loaded, orientation, upright
 from vidsemi.data.manifest import Manifest, Row
+from vidsemi.data.read import is_image, locate
+from vidsemi.data.video.container import Source, Trim, decode_errors, no_frames, open_video, read_bytes
+from vidsemi.data.video.sequential import decoded_frames
 from vidsemi.data.worker_pool import read_all
 from vidsemi.io.errors import DecodeError
 from vidsemi.io.files import atomic_path
@@ -41,13 +44,91 @@ SCHEMA = pa.schema(
 )
 
 
-def _duration(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
+@dataclass(frozen=True)
+class FileInfo:
+    """A video, or an image as a video of one frame.
+
+    Attributes:
+        frames: number that decodes, within the trim.
+        damaged: packets that the decoder refuses and frames that it marks as corrupt, in the whole file.
+        seconds: from the first frame to the end of the last; 0 without time stamps.
+        rate: frames per second over that time; None for a single frame, or without time stamps.
+        width: of the upright picture.
+        height: of the upright picture.
+        rotation: counterclockwise degrees by which the container, or an image's EXIF, has the frames rotated.
+        codec: FFmpeg's name of the codec, or Pillow's of the image format, and of the pixel mode if it is not RGB.
+        container: FFmpeg's name of the container, or image.
+        announced: frames by the container's header, 0 if it does not say; for an image file, the images in it.
+    """
+
+    frames: int
+    damaged: int
+    seconds: float
+    rate: float | None
+    width: int
+    height: int
+    rotation: int
+    codec: str
+    container: str
+    announced: int
+
+
+def describe(row: Row) -> FileInfo:
+    """Decode the whole file of a manifest row.
+
+    Raises:
+        DecodeError: it cannot be read.
+    """
+    source = locate(row)
+    return _describe_image(source) if is_image(row) else _describe_video(source, Trim(row.start, row.end))
+
+
+def _describe_video(source: Source, trim: Trim) -> FileInfo:
+    damage: Counter[str] = Counter()
+    frames = 0
+    first = last = None
+    with decode_errors(source.path), open_video(source) as (container, stream):
+        for last in decoded_frames(container, stream, trim, damage):
+            first = first or last
+            frames += 1
+        if first is None or last is None:
+            raise no_frames(source, trim)
+        seconds = 0.0
+        if first.pts is not None and last.pts is not None and stream.time_base is not None:
+            seconds = float((last.pts + (last.duration or 0) - first.pts) * stream.time_base)
+        turned = round(first.rotation / 90) % 2
+        return FileInfo(
+            frames=frames,
+            damaged=damage.total(),
+            seconds=seconds,
+            rate=frames / seconds if frames > 1 and seconds > 0 else None,
+            width=first.height if turned else first.width,
+            height=first.width if turned else first.height,
+            rotation=first.rotation % 360,
+            codec=stream.codec_context.name,
+            container=container.format.name,
+            announced=stream.frames,
+        )
+
+
+def _describe_image(source: Source) -> FileInfo:
+    with loaded(source.path, read_bytes(source)) as image:
+        width, height = upright(source.path, image).size
+        name = image.format.lower() if image.mode == "RGB" else f"{image.format} {image.mode}".lower()
+        rotation = {3: 180, 6: 270, 8: 90}.get(orientation(image), 0)
+        return FileInfo(1, 0, 0.0, None, width, height, rotation, name, "image", _image_count(image))
+
+
+def _image_count(image: Any) -> int:
+    try:
+        return getattr(image, "n_frames", 1)
+    except Exception:  # of many kinds, where a later image is damaged; only the first one is ever read
+        return 1
 
 
 @dataclass
-class Summary:
-    """What a corpus is made of."""
+class VerifySummary:
+    """Counts over the files of a manifest."""
 
     readable: int = 0
     unreadable: int = 0
@@ -59,63 +140,54 @@ class Summary:
     reasons: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
 
-    def add(self, row: Row, found: FileInfo | DecodeError) -> None:
-        """Count a file in."""
-        if isinstance(found, DecodeError):
+    def add(self, row: Row, result: FileInfo | DecodeError) -> None:
+        """Count one file."""
+        if isinstance(result, DecodeError):
             self.unreadable += 1
-            self.reasons[found.reason] += 1
-            self.examples.setdefault(found.reason, row.path)
+            self.reasons[result.reason] += 1
+            self.examples.setdefault(result.reason, row.path)
             return
         self.readable += 1
-        self.damaged += found.damaged > 0
+        self.damaged += result.damaged > 0
         whole = row.start is None and row.end is None
-        self.miscounted += whole and found.announced not in (0, found.frames)
-        self.frames += found.frames
-        self.seconds += found.seconds
-        self.kinds[f"{found.codec} {found.width}×{found.height}"] += 1
+        self.miscounted += whole and result.announced not in (0, result.frames)
+        self.frames += result.frames
+        self.seconds += result.seconds
+        self.kinds[f"{result.codec} {result.width}×{result.height}"] += 1
 
     def lines(self) -> list[str]:
-        """The summary for people."""
+        """The summary as text."""
         total = self.readable + self.unreadable
+        hours = self.seconds / 3600
+        duration = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
         lines = [
-            f"{self.readable} of {total} files can be read: {self.frames} frames, {_duration(self.seconds)}",
-            f"{self.damaged} of these are damaged in part; the header of {self.miscounted} announces another number of "
-            "frames than there are",
+            f"{self.readable} of {total} files can be read: {self.frames} frames, {duration}",
+            f"{self.damaged} of these are partly damaged; {self.miscounted} have another number of frames than their "
+            "header announces",
             "",
             *markdown_table(("kind", "files"), [(kind, str(n)) for kind, n in self.kinds.most_common(REASONS_SHOWN)]),
         ]
         if self.reasons:
             rows = [(reason, str(n), self.examples[reason]) for reason, n in self.reasons.most_common(REASONS_SHOWN)]
-            lines += ["", *markdown_table(("why not", "files", "such as"), rows)]
+            lines += ["", *markdown_table(("error", "files", "example"), rows)]
         return lines
 
     def document(self) -> dict[str, Any]:
         """The summary as JSON."""
-        return {
-            "readable": self.readable,
-            "unreadable": self.unreadable,
-            "damaged": self.damaged,
-            "miscounted": self.miscounted,
-            "frames": self.frames,
-            "seconds": self.seconds,
-            "kinds": dict(self.kinds.most_common()),
-            "reasons": dict(self.reasons.most_common()),
-        }
+        counts = {name: value for name, value in vars(self).items() if isinstance(value, int | float)}
+        return counts | {"kinds": dict(self.kinds.most_common()), "reasons": dict(self.reasons.most_common())}
 
 
-def verify_stage(manifest: Manifest, output: Path, *, workers: int, seconds: float) -> Summary:
-    """Decode every file of a manifest and write what it is.
+def verify_files(manifest: Manifest, output: Path, *, workers: int, seconds: float) -> VerifySummary:
+    """Decode every file of a manifest and write a table of the results.
 
     Args:
-        manifest: whose files are read.
-        output: table to write, .csv or .parquet: a row an example, with `error` where it cannot be read.
+        manifest: names the files.
+        output: .csv or .parquet to write: one row per example, with `error` if it cannot be read.
         workers: processes that decode.
-        seconds: limit for a file.
-
-    Returns:
-        The summary.
+        seconds: limit per file.
     """
-    summary = Summary()
+    summary = VerifySummary()
     rows = (manifest.row(example_id) for example_id in range(len(manifest)))
     batch: list[dict[str, Any]] = []
     with (
@@ -124,11 +196,11 @@ def verify_stage(manifest: Manifest, output: Path, *, workers: int, seconds: flo
         closing(read_all(describe, rows, workers=workers, seconds=seconds)) as results,
         progress_bar(len(manifest), "file", "verify") as bar,
     ):
-        for example_id, found in enumerate(results):
+        for example_id, result in enumerate(results):
             row = manifest.row(example_id)
-            what = {"error": found.reason} if isinstance(found, DecodeError) else asdict(found)
-            batch.append({"example_id": example_id, "path": row.path, "member": row.member, **what})
-            summary.add(row, found)
+            fields = {"error": result.reason} if isinstance(result, DecodeError) else asdict(result)
+            batch.append({"example_id": example_id, "path": row.path, "member": row.member, **fields})
+            summary.add(row, result)
             bar.set_postfix_str(f"{summary.unreadable} cannot be read", refresh=False)
             bar.update()
             if len(batch) == ROWS_AT_ONCE or example_id == len(manifest) - 1:

@@ -1,8 +1,8 @@
-"""Reading in worker processes that may hang or die: that costs the one file, not the job.
+"""Read files in worker processes that may hang or crash: that costs the one file, not the job.
 
-Why not a library's pool: one that ends tasks that hang (pebble) has all its workers share a pipe and its lock. A worker
-that is killed from outside in the midst of sending its frames leaves both unusable: in our tests the job then stood
-still for minutes. Here each worker has a pipe of its own.
+Why not a library's pool: in pebble, which ends tasks that hang, all workers share a pipe and its lock. A worker that is
+killed from outside while it sends its frames leaves both unusable; in our tests the job then stalled for minutes. Here
+each worker has a pipe of its own.
 """
 
 import multiprocessing
@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from threading import Thread
@@ -25,48 +25,48 @@ import numpy as np
 from vidsemi.io.errors import DecodeError
 
 
-class Named(Protocol):
-    """What is asked of the pool: a file, or a part of one, with its `path` for messages; it can be pickled."""
+class HasPath(Protocol):
+    """A file to read, or a part of one, with its `path` for messages; it can be pickled."""
 
     @property
     def path(self) -> str: ...  # noqa: D102
 
 
-Asked = TypeVar("Asked", bound=Named)
-Read = TypeVar("Read")
+File = TypeVar("File", bound=HasPath)
+Result = TypeVar("Result")
 
-AHEAD = 4  # files a worker that are being read or wait to be taken; it bounds the memory, whatever the corpus
-FILES_A_WORKER = 1000  # then it is replaced, so that what native libraries lose never adds up
+PREFETCH = 4  # files per worker that are read or queued ahead of the consumer; bounds the memory
+FILES_PER_WORKER = 1000  # then it is replaced, so that leaks of native libraries never add up
 GRACE = 30.0  # seconds beyond a file's limit in which the kernel's timer should have ended its worker
-READY = "ready"  # a worker's first word
+READY = "ready"  # a worker's first message
 SIGNALS = {int(number): number.name for number in signal.Signals}
-ATTEMPTS = 3  # of a file whose worker is killed from outside, by the kernel for want of memory, say
+MAX_ATTEMPTS = 3  # for a file whose worker is killed from outside, for example by the kernel when memory is short
 
-# Decoders yield the cores to the network's threads and take what those leave; when the network waits for data they have
-# them all. Training on 2 cores from small files: 308 clips/s at 0, 353 at 10, 403 at 19.
+# Decoders yield the cores to the network's threads, and get all of them while the network waits for data. Training on
+# 2 cores from small files: 308 clips/s at 0, 353 at 10, 403 at 19.
 NICENESS = 19
 
 
 def read_all(
-    read: Callable[[Asked], Read],
-    files: Iterable[Asked],
+    read: Callable[[File], Result],
+    files: Iterable[File],
     *,
     workers: int,
     seconds: float,
-    ahead: int | None = None,
-) -> Generator[Read | DecodeError, None, None]:
-    """Read files, in their order; close the iterator to end the workers before it is through.
+    prefetch: int | None = None,
+) -> Generator[Result | DecodeError, None, None]:
+    """Read files in worker processes and yield the results in order. Closing the iterator ends the workers.
 
     Args:
-        read: file → whatever; both can be pickled.
-        files: a `Row` each, or what else has a path. The next one is asked for when there is room for it.
-        workers: processes that read; 0 reads in this one, where a hang or a crash is not survived.
-        seconds: limit for a file.
-        ahead: files that are being read or wait to be taken; default: four a worker.
+        read: the function to call with each file; it and its results can be pickled.
+        files: for example `Row`s. The next one is taken when there is room for it.
+        workers: processes; 0 reads in this one, which does not survive a hang or a crash.
+        seconds: limit per file.
+        prefetch: files that are read or queued ahead; default: four per worker.
 
     Yields:
-        For every file what `read` gives, or why there is none: it does not decode, takes longer than `seconds`, or
-        ends its process.
+        For every file the result of `read`, or the error: it does not decode, takes longer than `seconds`, or crashes
+        its process.
 
     Raises:
         RuntimeError: no process can be started.
@@ -76,178 +76,178 @@ def read_all(
             yield _attempt(read, file)
         return
     todo = iter(files)
-    first = list(islice(todo, 1))
-    if not first:
-        return  # before any process is started
-    todo = chain(first, todo)
-    most = AHEAD * workers if ahead is None else ahead
-    waiting: deque[Future[Read | DecodeError]] = deque()
-    pool = _Pool(read, workers, seconds)
+    limit = PREFETCH * workers if prefetch is None else prefetch
+    queued: deque[Future[Result | DecodeError]] = deque()
+    pool: _Pool[Result] | None = None  # without a file no process is started
     try:
         while True:
-            waiting.extend(pool.submit(file) for file in islice(todo, most - len(waiting)))
-            if not waiting:
+            for file in islice(todo, limit - len(queued)):
+                pool = pool or _Pool(read, workers, seconds)
+                queued.append(pool.submit(file))
+            if not queued:
                 return
-            yield waiting.popleft().result()
+            yield queued.popleft().result()
     finally:
-        pool.close()
+        if pool is not None:
+            pool.close()
 
 
-def _attempt(read: Callable[[Asked], Read], file: Asked) -> Read | DecodeError:
+def _attempt(read: Callable[[File], Result], file: File) -> Result | DecodeError:
     try:
         return read(file)
     except DecodeError as error:
         return error
-    except Exception as error:  # of a library, with a file that nobody foresaw: a failure to report, not the job's end
-        return DecodeError(file.path, f"{type(error).__name__}: {error}")
+    except Exception as error:  # a library's, for a file that nobody foresaw
+        return DecodeError("worker.exception", file.path, f"{type(error).__name__}: {error}")
 
 
 @dataclass
-class _Task(Generic[Read]):
-    file: Named
-    future: "Future[Read | DecodeError]"
+class _Task(Generic[Result]):
+    file: HasPath
+    future: "Future[Result | DecodeError]"
     attempts: int = 0
 
 
-class _Worker(Generic[Read]):
+class _Worker(Generic[Result]):
     """A process that reads one file at a time."""
 
-    def __init__(self, read: Callable[[Any], Read], seconds: float):
-        # Not fork: this process has threads (torch's, ours), and a forked child may wait for ever for a lock of theirs.
-        # The server that workers are forked from instead has everything imported and no threads.
+    def __init__(self, read: Callable[[Any], Result], seconds: float):
+        # Not fork: this process has threads (torch's, ours), and a forked child may wait forever for their locks. The
+        # server that workers are forked from instead has everything imported and no threads.
         methods = multiprocessing.get_all_start_methods()
         context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         context.set_forkserver_preload(["vidsemi.data.views"])
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, read, seconds), daemon=True)
-        with _without_interrupts():  # Ctrl-C is for the job, which then kills its workers
+        with _sigint_blocked():  # Ctrl-C is for the job, which then kills its workers
             self.process.start()
         theirs.close()
         self.ready = False
-        self.task: _Task[Read] | None = None
-        self.since = time.monotonic()  # it was given something to do, first to start
+        self.task: _Task[Result] | None = None
+        self.since = time.monotonic()  # when its current work began; the first is to start
         self.files = 0
 
+    @property
+    def busy(self) -> bool:
+        """Whether a message from it is due."""
+        return self.task is not None or not self.ready
+
     def end(self) -> str:
-        """Kill the process; how it had ended if it had."""
+        """Kill the process; returns how it ended."""
         self.connection.close()
         self.process.join(0.1)
         self.process.kill()
-        self.process.join(GRACE)  # not for ever: a dead disk holds processes beyond any signal
-        code = self.process.exitcode
-        if code is None:
+        self.process.join(GRACE)  # not forever: a dead disk holds processes beyond any signal
+        if (code := self.process.exitcode) is None:
             return "it does not end"
         return SIGNALS.get(-code, f"signal {-code}") if code < 0 else f"exit status {code}"
 
 
-class _Pool(Generic[Read]):
-    """Workers, and a thread that gives them files and takes what they read."""
+class _Pool(Generic[Result]):
+    """Workers, and a thread that assigns files to them and collects the results."""
 
-    def __init__(self, read: Callable[[Any], Read], workers: int, seconds: float):
+    def __init__(self, read: Callable[[Any], Result], workers: int, seconds: float):
         self._read, self._seconds = read, seconds
         self._workers = [_Worker(read, seconds) for _ in range(workers)]
-        self._todo: deque[_Task[Read]] = deque()
+        self._todo: deque[_Task[Result]] = deque()
         self._closed = False
-        self._broken: BaseException | None = None
-        self._bell, self._ring = multiprocessing.Pipe(duplex=False)
+        self._error: BaseException | None = None
+        self._wakeup, self._wake = multiprocessing.Pipe(duplex=False)
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def submit(self, file: Named) -> "Future[Read | DecodeError]":
-        """Have a file read."""
-        if self._broken is not None:
-            raise self._broken
-        future: Future[Read | DecodeError] = Future()
+    def submit(self, file: HasPath) -> "Future[Result | DecodeError]":
+        if self._error is not None:
+            raise self._error
+        future: Future[Result | DecodeError] = Future()
         self._todo.append(_Task(file, future))
-        self._ring.send_bytes(b"!")
+        self._wake.send_bytes(b"!")
         return future
 
     def close(self) -> None:
-        """End all workers, whatever they do."""
+        """End all workers, whatever they are doing."""
         self._closed = True
-        self._ring.send_bytes(b"!")
+        self._wake.send_bytes(b"!")
         self._thread.join()
         for worker in self._workers:
             worker.process.kill()
         for worker in self._workers:
             worker.end()
-        self._bell.close()
-        self._ring.close()
+        self._wakeup.close()
+        self._wake.close()
 
     def _run(self) -> None:
         try:
             while not self._closed:
-                self._give()
+                self._assign()
                 self._listen()
-        except BaseException as error:  # nobody may wait for a file that nobody reads
-            self._broken = error
+        except BaseException as error:  # or somebody would wait forever for a file that nobody reads
+            self._error = error
             for task in [*(worker.task for worker in self._workers), *self._todo]:
                 if task is not None and not task.future.done():
                     task.future.set_exception(error)
 
-    def _give(self) -> None:
-        """Files for the idle workers."""
+    def _assign(self) -> None:
+        """Give files to the idle workers."""
         for place, worker in enumerate(self._workers):
-            if worker.ready and worker.task is None and self._todo:
-                if worker.files >= FILES_A_WORKER or not worker.process.is_alive():
+            if self._todo and not worker.busy:
+                if worker.files >= FILES_PER_WORKER or not worker.process.is_alive():
                     worker.end()
                     self._workers[place] = _Worker(self._read, self._seconds)
                     continue
                 worker.task, worker.since = self._todo.popleft(), time.monotonic()
                 worker.files += 1
-                with suppress(OSError):  # it dies at this very moment: `_take` will see that
+                with suppress(OSError):  # it dies at this very moment: `_collect` will see that
                     worker.connection.send(worker.task.file)
 
     def _listen(self) -> None:
-        """Wait until a worker has something to say, or is long overdue, or there is something to give."""
-        busy = {worker.connection: worker for worker in self._workers if worker.task is not None or not worker.ready}
-        for heard in wait([self._bell, *busy], GRACE):
-            if heard is self._bell:
-                self._bell.recv_bytes()
+        """Wait for a message of a worker, for one that is long overdue, or for something to assign."""
+        busy = {worker.connection: worker for worker in self._workers if worker.busy}
+        for connection in wait([self._wakeup, *busy], GRACE):
+            if connection is self._wakeup:
+                self._wakeup.recv_bytes()
             else:
-                self._take(busy[heard])
+                self._collect(busy[connection])
         now = time.monotonic()
         for worker in busy.values():
-            if (worker.task is not None or not worker.ready) and now - worker.since > self._seconds + GRACE:
+            if worker.busy and now - worker.since > self._seconds + GRACE:
                 worker.process.kill()
-                self._bury(worker, late=True)
+                self._replace(worker, late=True)
 
-    def _take(self, worker: _Worker[Read]) -> None:
-        """What a worker has read, or its end."""
+    def _collect(self, worker: _Worker[Result]) -> None:
+        """Take a worker's result, or replace it if it has ended."""
         try:
             result = _receive(worker.connection)
         except (EOFError, OSError):
-            self._bury(worker)
+            self._replace(worker)
             return
         if worker.task is not None:
             worker.task.future.set_result(result)
         worker.ready, worker.task = True, None
 
-    def _bury(self, worker: _Worker[Read], late: bool = False) -> None:
-        """Put a new worker in the place of one that is dead; the file it read is a failure, or tried again."""
+    def _replace(self, worker: _Worker[Result], late: bool = False) -> None:
+        """Start a new worker for one that died; its file is a failure, or is tried again."""
         cause = worker.end()
         task, worker.task = worker.task, None
         if task is None:
-            raise RuntimeError(
-                f"processes that read files cannot start ({cause}); a script that uses them needs "
-                'if __name__ == "__main__":'
-            )
+            hint = 'a script that uses them needs if __name__ == "__main__":'
+            raise RuntimeError(f"worker processes that read files cannot start ({cause}); {hint}")
         self._workers[self._workers.index(worker)] = _Worker(self._read, self._seconds)
         task.attempts += 1
+        path = task.file.path
         if late or cause == "SIGALRM":
-            reason = f"takes longer than {self._seconds:g} s to read"
-        elif cause == "SIGKILL" and task.attempts < ATTEMPTS:
+            reason = f"reading takes longer than {self._seconds:g} s"
+            task.future.set_result(DecodeError("worker.timeout", path, reason))
+        elif cause == "SIGKILL" and task.attempts < MAX_ATTEMPTS:
             self._todo.appendleft(task)
-            return
         else:
-            reason = f"ends the process that reads it ({cause})"
-        task.future.set_result(DecodeError(task.file.path, reason))
+            task.future.set_result(DecodeError("worker.crash", path, f"reading crashes its process ({cause})"))
 
 
 @contextmanager
-def _without_interrupts() -> Iterator[None]:
+def _sigint_blocked() -> Iterator[None]:
     """Processes that are started in this block never see Ctrl-C."""
-    resource_tracker.ensure_running()  # which would unblock them if it were started in the block
+    resource_tracker.ensure_running()  # which would unblock the signal if it were started in the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -256,7 +256,7 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _work(connection: Connection, read: Callable[[Any], Any], seconds: float) -> None:
-    """What a worker process does."""
+    """The main function of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to every process of a job, it would look like a file's fault
     os.nice(NICENESS)
@@ -275,7 +275,7 @@ def _work(connection: Connection, read: Callable[[Any], Any], seconds: float) ->
 
 
 def _send(connection: Connection, result: Any) -> None:
-    """Hand a result over; arrays as they are in memory, which for 12 MB takes 2 ms where pickling takes 10."""
+    """Send a result; arrays as raw memory, which takes 2 ms for 12 MB where pickling takes 10."""
     if isinstance(result, np.ndarray) and result.flags.c_contiguous and result.size:
         connection.send((result.dtype.str, result.shape))
         connection.send_bytes(result.data.cast("B"))
@@ -293,7 +293,7 @@ def _receive(connection: Connection) -> Any:
 
 
 def _end_with_the_job() -> None:
-    """End this process when the one that started it is gone, even if a file hangs."""
+    """End this process when the one that started it is gone, even while a file hangs."""
     job = multiprocessing.parent_process()
     assert job is not None
     job.join()

@@ -15,7 +15,7 @@ from vidsemi.config import Runtime
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Row
 from vidsemi.data.views import ViewReader, ViewRequest
-from vidsemi.data.worker_pool import AHEAD, read_all
+from vidsemi.data.worker_pool import PREFETCH, read_all
 from vidsemi.inference.model import Inference
 from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.runtime.device import clips_per_forward, pick_device, worker_count
@@ -73,7 +73,7 @@ def reading_in_processes(reader: ViewReader, runtime: Runtime, most: int, sample
         reader,
         workers=workers,
         seconds=runtime.seconds_per_file,
-        ahead=max(AHEAD * workers, 2 * videos),
+        prefetch=max(PREFETCH * workers, 2 * videos),
     )
 
 

@@ -193,7 +193,7 @@ class ScoreWorker:
 
             workers = min(worker_count(self._machine), 1)
             seconds = self._machine.seconds_per_file
-            with closing(read_all(self._reader, noted(), workers=workers, seconds=seconds, ahead=1)) as ready:
+            with closing(read_all(self._reader, noted(), workers=workers, seconds=seconds, prefetch=1)) as ready:
                 for views in ready:
                     claim.note(None)
                     yield views

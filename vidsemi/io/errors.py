@@ -23,14 +23,20 @@ class DecodeError(Exception):
     """A file cannot be read as video or image. Every decoder's own failures become this one.
 
     Args:
+        code: stable name of the reason, `subject.problem`, such as `image.truncated`.
         path: the file, as the manifest names it.
         reason: one line on what went wrong.
     """
 
-    def __init__(self, path: str, reason: str):
-        super().__init__(path, reason)  # both go to `args`, so that the error survives pickling between processes
-        self.path = path
+    def __init__(self, code: str, path: str, reason: str):
+        super().__init__(code, path, reason)  # to `args`, so that the error survives pickling between processes
+        self.code, self.path = code, path
         self.reason = " ".join(reason.split())
+
+    @classmethod
+    def from_os_error(cls, path: str, error: OSError) -> "DecodeError":
+        """The operating system's reason, such as "No such file or directory"."""
+        return cls("file.unreadable", path, error.strerror or str(error))
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"

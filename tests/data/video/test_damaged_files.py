@@ -10,9 +10,9 @@ import pytest
 
 from tests.helpers.videos import forward_decode, write_video
 from vidsemi.data.clip_sampling import view_indices
-from vidsemi.data.describe import describe
 from vidsemi.data.manifest import Row
 from vidsemi.data.read import is_image, read_frames
+from vidsemi.data.verify import describe
 from vidsemi.data.video import decode as video
 from vidsemi.data.video import packets
 from vidsemi.data.video.container import Source

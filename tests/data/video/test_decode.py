@@ -60,7 +60,7 @@ def test_trim_counts_frames_from_its_start(make_video: Callable[..., Path]):
     assert codes(frames) == list(range(10, 25))
     row = Row(0, str(file), start=3.5)
     assert codes(read_frames(row, all_frames, size=(24, 32))) == list(range(35, 40))
-    with pytest.raises(DecodeError, match="no frame lies in the trim"):
+    with pytest.raises(DecodeError, match="trim 10 s to 12 s"):
         read_video(Source(str(file)), all_frames, trim=Trim(10.0, 12.0))
 
 
@@ -70,7 +70,7 @@ def test_tar_members_are_read_by_offset(make_video: Callable[..., Path], tmp_pat
     (tmp_path / "shard.tar").write_bytes(b"x" * 512 + content + b"y" * 100)
     row = Row(0, str(tmp_path / "shard.tar"), member="a.mp4", offset=512, size=len(content))
     assert codes(read_frames(row, all_frames, size=(24, 32))) == list(range(9))
-    with pytest.raises(DecodeError, match="ends before byte"):
+    with pytest.raises(DecodeError, match=r"byte 512 \+ 1000000.*a\.mp4"):
         read_frames(Row(0, row.path, member="a.mp4", offset=512, size=10**6), all_frames, size=(24, 32))
 
 

@@ -14,9 +14,9 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.helpers.videos import cut_by_edit_list, forward_decode, link_ffmpeg, read_barcode, turn, write_video
 from vidsemi.data.clip_sampling import random_clip_indices, view_indices
-from vidsemi.data.describe import describe
 from vidsemi.data.manifest import Row
 from vidsemi.data.read import read_frames
+from vidsemi.data.verify import describe
 from vidsemi.data.video import decode as video
 from vidsemi.data.video.backends import read_foreign
 from vidsemi.data.video.container import Source, Trim
@@ -149,7 +149,7 @@ def test_trims(file: Path):
         inside = [i for i, t in enumerate(times) if (start is None or t >= start) and (end is None or t < end)]
         for choose in (lambda n: np.arange(n), lambda n: np.array([n - 1, 0])):
             if not inside:
-                with pytest.raises(DecodeError, match="no frame lies in the trim"):
+                with pytest.raises(DecodeError, match="no frame in the trim"):
                     read_video(Source(str(file)), choose, size=SIZE, trim=Trim(start, end))
                 continue
             frames = read_video(Source(str(file)), choose, size=SIZE, trim=Trim(start, end))

@@ -52,7 +52,7 @@ def hash_file(row: Row) -> FileHashes:
     try:
         state = os.stat(source.path)
     except OSError as error:
-        raise DecodeError(source.path, error.strerror or str(error)) from None
+        raise DecodeError.from_os_error(source.path, error) from None
     content = _content(source, state.st_size, state.st_mtime_ns)
     try:
         frames = read_frames(row, _only if is_image(row) else _spread, size=(SIDE, SIDE))
@@ -98,5 +98,5 @@ def _content(source: Source, size: int, time: int) -> bytes:
                 digest.update(chunk)
                 left = None if left is None else left - len(chunk)
     except OSError as error:
-        raise DecodeError(source.path, error.strerror or str(error)) from None
+        raise DecodeError.from_os_error(source.path, error) from None
     return digest.digest()[:CONTENT_BYTES]

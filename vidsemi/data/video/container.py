@@ -54,11 +54,12 @@ def read_bytes(source: Source, first: int | None = None) -> bytes:
             size = os.fstat(file.fileno()).st_size if source.size is None else source.size
             wanted = size if first is None else min(first, size)
             if wanted > MAX_BYTES:
-                raise DecodeError(source.path, f"has {wanted} bytes, too many for an image")
+                reason = f"file of {wanted} bytes; the limit for images is {MAX_BYTES}"
+                raise DecodeError("image.too_large", source.path, reason)
             file.seek(source.offset or 0)
             return file.read(wanted)
     except OSError as error:
-        raise DecodeError(source.path, error.strerror or str(error)) from None
+        raise DecodeError.from_os_error(source.path, error) from None
 
 
 @contextmanager
@@ -71,9 +72,10 @@ def open_video(source: Source) -> Iterator[tuple[InputContainer, av.VideoStream]
     """
     with av.open(source.url, "r", metadata_errors="replace", options=OPTIONS) as container:
         stream = container.streams.best("video")
+        if stream is None:
+            raise DecodeError("video.no_stream", source.path, "no video stream")
         if not isinstance(stream, av.VideoStream) or stream.codec_context is None:
-            reason = "has no video stream" if stream is None else "has a codec that is not known"
-            raise DecodeError(source.path, reason)
+            raise DecodeError("video.unknown_codec", source.path, "unknown video codec")
         stream.codec_context.thread_count = 1
         yield container, stream
 
@@ -85,7 +87,7 @@ def decode_errors(path: str) -> Iterator[None]:
         yield
     except (av.FFmpegError, OSError, ValueError, ArithmeticError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DecodeError(path, re.sub(r"^\[Errno \d+\] ", "", reason)) from None
+        raise DecodeError("video.unreadable", path, re.sub(r"^\[Errno \d+\] ", "", reason)) from None
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,13 @@ class Trim:
     def stamps(self, stream: av.VideoStream) -> tuple[float, float]:
         """The trim in the stream's time stamps: those in [first, last) count; without a bound it is infinite."""
         return _stamp(self.start, stream, -math.inf), _stamp(self.end, stream, math.inf)
+
+
+def no_frames(source: Source, trim: Trim) -> DecodeError:
+    """The error for a video without a frame that counts."""
+    if trim:
+        return DecodeError("video.empty_trim", source.path, f"no frame in the trim {trim}")
+    return DecodeError("video.no_frames", source.path, "no frame can be decoded")
 
 
 WHOLE = Trim()

@@ -9,7 +9,7 @@ import numpy as np
 
 from vidsemi.data.clip_sampling import ChooseFrames
 from vidsemi.data.input_spec import Size
-from vidsemi.data.video.container import WHOLE, Source, Trim, decode_errors, open_video
+from vidsemi.data.video.container import WHOLE, Source, Trim, decode_errors, no_frames, open_video
 from vidsemi.data.video.frame_buffer import Canvas
 from vidsemi.data.video.packets import read_table
 from vidsemi.data.video.selective import CODECS, decode_stretch, stretch_around_clip, stretch_around_trim, whole_stretch
@@ -80,9 +80,9 @@ def _read_whole(source: Source, choose: ChooseFrames, size: Size | None, trim: T
         canvas = Canvas(wanted, size)
         count = decode_forward(source, trim, canvas, stop_early=not exact)
         if count == 0:
-            raise DecodeError(source.path, f"no frame lies in the trim {trim}" if trim else "no frame decodes")
+            raise no_frames(source, trim)
         if canvas.complete and count in (None, guess):
             return canvas.array()
         assert count is not None  # a pass that ends early is complete
         guess = count
-    raise DecodeError(source.path, f"does not decode to the same frames twice ({count} the second time)")
+    raise DecodeError("video.unstable", source.path, f"decodes to another number of frames each time ({guess})")
