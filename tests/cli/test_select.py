@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.helpers.videos import write_part
+from tests.helpers.videos import write_shard
 from vidsemi.cli import main as cli
 from vidsemi.io.files import fingerprint_file
 from vidsemi.io.tables import shorten_rows
 from vidsemi.selection import describe
 from vidsemi.selection.result import as_ranges, read_selection_info
-from vidsemi.selection.score_files import ScoresInfo, write_failures
+from vidsemi.selection.score_format import ScoresInfo
+from vidsemi.selection.score_writer import write_failures
 
 CLASSES = ["catching a fish", "yoga", "Zumba", "rare"]
 Select = Callable[..., tuple[int, str, str]]
@@ -37,7 +38,7 @@ def scores(tmp_path: Path) -> Path:
         probabilities = rng.dirichlet(np.ones(4), 10).astype(np.float32)
         probabilities[:, 3] = 0
         write_failures(folder, number, [])
-        write_part(folder, number, np.arange(10) + 10 * number, probabilities, info(shard_size=10, examples=60))
+        write_shard(folder, number, np.arange(10) + 10 * number, probabilities, info(shard_size=10, examples=60))
     return folder
 
 
@@ -73,7 +74,7 @@ def test_new_parts_are_folded_in_without_reading_the_old(scores: Path, select: S
     for number in (4, 5):
         (scores / f"part-00000{number}.parquet").rename(tmp_path / "later" / f"part-00000{number}.parquet")
     _, _, said = select("s.parquet", "--scores", scores, *KP)
-    assert "score parts 4-5 are not in it" in said
+    assert "score shards 4-5 are not included" in said
     for number in range(4):  # the old parts cannot be read any more
         (scores / f"part-00000{number}.parquet").write_bytes(b"gone")
     for number in (4, 5):
@@ -102,7 +103,9 @@ def test_selections_that_do_not_fit_are_not_merged(
     other = tmp_path / "other"
     for number in (3, 4, 5):
         probabilities = np.full((1, 4), 0.25, np.float32)
-        write_part(other, number, np.array([10 * number]), probabilities, replace(info(), weights="of another teacher"))
+        write_shard(
+            other, number, np.array([10 * number]), probabilities, replace(info(), weights="of another teacher")
+        )
     options_of = [[str(other) if word == "OTHER" else word for word in words] for words in (first, second)]
     select("a.parquet", "--scores", scores, *KP, "--parts", "0-2", *options_of[0])
     select("b.parquet", "--scores", scores, *KP, "--parts", "3-5", *options_of[1])
@@ -119,7 +122,7 @@ def test_the_scores_are_looked_at_even_where_nothing_is_new(scores: Path, select
     assert status == 0
     assert "all parts have been read already" in said
     assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "s.parquet").read_bytes()
-    write_part(tmp_path / "other", 0, np.array([0]), np.full((1, 4), 0.25, np.float32), replace(info(), weights="x"))
+    write_shard(tmp_path / "other", 0, np.array([0]), np.full((1, 4), 0.25, np.float32), replace(info(), weights="x"))
     status, _, said = select("bad.parquet", "--scores", tmp_path / "other", "--merge", tmp_path / "s.parquet")
     assert status == 2
     assert "'weights' differ" in said
@@ -131,7 +134,7 @@ def test_parts_that_no_partial_selection_has_read_are_named(scores: Path, select
     select("b.parquet", "--scores", scores, *KP, "--parts", "3-5")
     status, out, _ = select("c.parquet", "--merge", tmp_path / "a.parquet", tmp_path / "b.parquet", "--json")
     assert status == 0
-    assert "score parts 1 are not in it" in json.loads(out)["warnings"]
+    assert "score shards 1 are not included" in json.loads(out)["warnings"]
 
 
 def test_the_smallest_k_of_a_merge_counts(scores: Path, select: Select, tmp_path: Path):
@@ -212,14 +215,14 @@ def test_what_is_said_of_a_selection(scores: Path, select: Select):
     assert "balanced_ranked, K = 7, P = 2" in out
     assert "180 rows of 60 examples read, 120 candidates" in out
     assert "| rare            | 7      | 0          | 0      |            |" in out
-    assert "1 of 4 classes have no candidate at all: rare" in said
+    assert "1 of 4 classes have no candidates: rare" in said
     document = json.loads(select("s.parquet", "--scores", scores, *KP, "--json")[1])
     assert document["rows_read"] == 180
     assert document["rows"] == 21
     assert document["short_classes"] == ["rare"]
     assert document["classes"][3] == {"class": "rare", "wanted": 7, "candidates": 0, "chosen": 0, "last_score": None}
     assert sum(k * count for k, count in enumerate(document["taken_by"], start=1)) == 21
-    assert document["share_of_u"] == document["chosen"] / 60
+    assert document["share_of_unlabeled"] == document["chosen"] / 60
 
 
 def test_selecting_needs_no_torch(scores: Path, tmp_path: Path):
@@ -245,7 +248,7 @@ def test_warnings(scores: Path, select: Select, tmp_path: Path):
     assert found("'catching a fish' has 97% of all candidates", [900, 10, 10, 10])
     assert found("has 51% of", [51, 20, 19, 10])
     assert not found("of all candidates", [50, 20, 20, 10])
-    assert found("for only 99% of the rows", [999, 999, 999, 1000], wanted=1000)
+    assert found("for only 99% of its rows", [999, 999, 999, 1000], wanted=1000)
     assert not found("the median class", [10, 10, 10, 9])
 
 
@@ -265,7 +268,7 @@ def test_tags_that_name_a_class(scores: Path, select: Select, tmp_path: Path):
         failed = [(3, "3.mp4", "gone")] if number == 0 else []
         write_failures(scores, number, failed)
         ids = np.setdiff1d(np.arange(10) + 10 * number, [3])
-        write_part(scores, number, ids, np.full((len(ids), 4), 0.25, np.float32), info(fingerprint_file(manifest)))
+        write_shard(scores, number, ids, np.full((len(ids), 4), 0.25, np.float32), info(fingerprint_file(manifest)))
     options = ("--scores", scores, "--per-class", 100, "--per-example", 1, "--policy", "balanced_with_tags")
     status, _, said = select("s.parquet", *options, "--manifest", manifest)
     assert status == 0, said
@@ -278,7 +281,7 @@ def test_tags_that_name_a_class(scores: Path, select: Select, tmp_path: Path):
     assert sorted(by_label[2]) == list(range(4, 60, 5))
     assert by_label[3] == []
     assert set(table["score"]) == {None}
-    assert read_selection_info(tmp_path / "s.parquet").parts == []  # none was read
+    assert read_selection_info(tmp_path / "s.parquet").shard_ranges == []  # none was read
     status, _, said = select("t.parquet", *options, "--manifest", manifest, "--parts", "0-1")
     assert status == 2
     assert "cannot be had of some --parts" in said

@@ -27,7 +27,7 @@ from vidsemi.inference.score import score_manifest
 from vidsemi.io.errors import UserError
 from vidsemi.models import weights_file
 from vidsemi.pipeline.run import preflight
-from vidsemi.selection.score_files import read_info
+from vidsemi.selection.score_reader import read_info
 
 CPU = Runtime(device="cpu", workers=0, clips_per_forward=7)
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 
-from vidsemi.selection import score_files as scores
+from vidsemi.selection import score_writer
+from vidsemi.selection.score_format import ScoresInfo
 
 if TYPE_CHECKING:
     from vidsemi.models.weights_file import NetworkSpec
@@ -140,11 +141,9 @@ def link_ffmpeg(folder: Path) -> str:
     return f"{folder}:{libraries}"
 
 
-def write_part(
-    folder: Path, number: int, examples: np.ndarray, probabilities: np.ndarray, info: scores.ScoresInfo
-) -> None:
-    """Write a part of scores from all probabilities, (N, classes)."""
-    scores.write_part(folder, number, examples, *scores.top_classes(probabilities, info.per_example), info)
+def write_shard(folder: Path, number: int, examples: np.ndarray, probabilities: np.ndarray, info: ScoresInfo) -> None:
+    """Write a shard of scores from all probabilities, (N, classes)."""
+    score_writer.write_shard(folder, number, examples, *score_writer.top_classes(probabilities, info.per_example), info)
 
 
 def paths_of(manifest: Path) -> list[str]:

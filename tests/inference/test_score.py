@@ -25,7 +25,7 @@ from vidsemi.inference.score import score_manifest
 from vidsemi.inference.score_views import VideoScore, Views, score_videos
 from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.models import weights_file
-from vidsemi.selection.topk import Rows
+from vidsemi.selection.score_format import ScoreRows
 
 CPU = Runtime(device="cpu", workers=0, clips_per_forward=7)
 
@@ -51,9 +51,9 @@ def reference(weights: Path, file: str, views: int) -> np.ndarray:
         return network.eval()(x).softmax(1).mean(0).numpy()
 
 
-def read_scores(folder: Path) -> Rows:
+def read_scores(folder: Path) -> ScoreRows:
     table = pq.read_table(sorted(folder.glob("part-*.parquet")))
-    return Rows(*(table.column(name).to_numpy() for name in ("example_id", "label", "score")))
+    return ScoreRows(*(table.column(name).to_numpy() for name in ("example_id", "label", "score")))
 
 
 def test_scores_equal_the_plain_reference(tmp_path: Path, shapes: Path, weights: Path):

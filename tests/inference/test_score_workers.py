@@ -15,7 +15,7 @@ from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest, load_manifest
 from vidsemi.inference.score import score_manifest
 from vidsemi.io.errors import UserError
-from vidsemi.selection import score_files as scores_module
+from vidsemi.selection import score_writer
 
 SHARD = 4
 
@@ -197,7 +197,7 @@ def test_a_full_disk_loses_nothing_that_was_written(
             Path(file).write_bytes(Path(file).read_bytes()[:100])
             raise OSError(errno.ENOSPC, "No space left on device", str(file))
 
-    monkeypatch.setattr(scores_module.pq, "write_table", fill)
+    monkeypatch.setattr(score_writer.pq, "write_table", fill)
     with pytest.raises(OSError, match="No space left"):
         score(tmp_path / "s", weights, corpus)
     monkeypatch.undo()

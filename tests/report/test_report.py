@@ -16,11 +16,10 @@ from vidsemi.report.selection_plot import plot_selection
 from vidsemi.report.selections import selection_sections, selections_markdown
 from vidsemi.report.summary import Spread, summarize
 from vidsemi.report.table import markdown
-from vidsemi.selection.reader import Part
 from vidsemi.selection.result import Selection, write_selection
-from vidsemi.selection.score_files import ScoresInfo
+from vidsemi.selection.score_format import ScoreRows, ScoresInfo
+from vidsemi.selection.score_reader import ScoreShard
 from vidsemi.selection.select import select
-from vidsemi.selection.topk import Rows
 
 
 def test_spread_is_the_sample_deviation():
@@ -67,8 +66,8 @@ def test_the_page_escapes_names_and_asks_for_nothing_outside():
 
 def selection(names: list[str]) -> Selection:
     """Ten examples, all of the first class; the others have none."""
-    rows = Rows(np.arange(10), np.zeros(10, np.int16), np.linspace(0.1, 0.9, 10, dtype=np.float32))
-    parts = [Part("part 0", 0, lambda: [rows], lambda: 10)]
+    rows = ScoreRows(np.arange(10), np.zeros(10, np.int16), np.linspace(0.1, 0.9, 10, dtype=np.float32))
+    parts = [ScoreShard("part 0", 0, lambda: [rows], lambda: 10)]
     return select(parts, ScoresInfo("m", "w", names, 1, views=10, examples=20), per_class=3, per_example=1)
 
 
@@ -82,8 +81,8 @@ def test_selections_are_a_section_with_table_plot_and_warnings(tmp_path: Path):
         f"Selection of the teacher, {run} seed3" for run in ("x/run", "y/run")
     ]
     text = selections_markdown([section])
-    assert "- 3 rows chosen: 3 examples, 15.0% of 20 in U" in text
-    assert "**2 of 3 classes have no candidate at all: nobody's, $\\foo$|**" in text
+    assert "- 3 rows selected: 3 examples, 15.0% of 20 unlabeled" in text
+    assert "**2 of 3 classes have no candidates: nobody's, $\\foo$|**" in text
     assert "| <b>bold</b> | 3      | 10         | 3      | 0.7222     |" in text
     assert "| $\\foo$\\|    |" in text
     page = html_page("run", summarize([row("a", "supervised", 0, 50)]), [], [section])

@@ -1,4 +1,4 @@
-"""Score parts that break the contract are refused by name, in one line."""
+"""Invalid score shards are refused by name, in one line."""
 
 import json
 import shutil
@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.helpers.videos import write_part
+from tests.helpers.videos import write_shard
 from tests.selection.test_score_files import PROBABILITIES, info, select_from
 from vidsemi.io.errors import UserError
-from vidsemi.selection import reader as parts_module
-from vidsemi.selection.score_files import read_failures
+from vidsemi.selection import score_reader
+from vidsemi.selection.score_format import MAX_ID
+from vidsemi.selection.score_reader import read_failures
 
 
 def rewrite(folder: Path, **columns: list) -> None:
@@ -60,19 +61,19 @@ def foreign(folder: Path) -> None:
 
 
 def other_weights(folder: Path) -> None:
-    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(weights="x" * 64))
+    write_shard(folder, 1, np.array([9]), PROBABILITIES[:1], info(weights="x" * 64))
 
 
 def other_classes(folder: Path) -> None:
-    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(classes=4))
+    write_shard(folder, 1, np.array([9]), PROBABILITIES[:1], info(classes=4))
 
 
 def other_p(folder: Path) -> None:
-    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(per_example=3))
+    write_shard(folder, 1, np.array([9]), PROBABILITIES[:1], info(per_example=3))
 
 
 def other_format(folder: Path) -> None:
-    write_part(folder, 1, np.array([9]), PROBABILITIES[:1], info(format=2))
+    write_shard(folder, 1, np.array([9]), PROBABILITIES[:1], info(format=2))
 
 
 def label_too_high(folder: Path) -> None:
@@ -97,7 +98,7 @@ def missing_column(folder: Path) -> None:
     rewrite(folder, example_id=[9], label=[1])
 
 
-def part_twice(folder: Path) -> None:
+def shard_twice(folder: Path) -> None:
     shutil.copy(folder / "part-000000.parquet", folder / "part-000001.parquet")
 
 
@@ -138,44 +139,46 @@ def no_number(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("spoil", "code", "mentions"),
     [
-        (nan, "example 9 is nan"),
-        (negative, "example 9 is -0.2"),
-        (minus_zero, "example 9 is -0.0"),
-        (above_one, "example 9 is 1.5"),
-        (truncated, "not a part"),
-        (damaged, "not a part"),
-        (empty_file, "not a part"),
-        (foreign, "not a part"),
-        (other_weights, "'weights' differ"),
-        (other_classes, "'classes' differ"),
-        (other_p, "'per_example' differ"),
-        (other_format, "format 2"),
-        (label_too_high, "labels lie in [0, 3)"),
-        (label_negative, "labels lie in [0, 3)"),
-        (text_scores, "the column 'score' must be float"),
-        (null_scores, "the column 'score' has nulls"),
-        (missing_column, "not a part"),
-        (part_twice, "example 0 is in two parts"),
-        (unsorted_ids, "example 8 comes after 9"),
-        (example_twice, "example 9"),
-        (label_twice, "no label may come twice"),
-        (label_twice_with_two_scores, "no label may come twice"),
-        (too_many_rows, "example 9 has more than the 2 rows"),
-        (unsorted_scores, "example 9 must be sorted by score"),
-        (negative_id, "there is an example -1"),
-        (huge_id, "there is an example 8589934592"),
-        (no_number, "part-NNNNNN.parquet"),
+        (nan, "invalid_row", ["9", "nan"]),
+        (negative, "invalid_row", ["9", "-0.2"]),
+        (minus_zero, "invalid_row", ["9", "-0.0"]),
+        (above_one, "invalid_row", ["9", "1.5"]),
+        (truncated, "invalid_shard", []),
+        (damaged, "invalid_shard", []),
+        (empty_file, "invalid_shard", []),
+        (foreign, "invalid_shard", []),
+        (other_weights, "mismatch", ["'weights'"]),
+        (other_classes, "mismatch", ["'classes'"]),
+        (other_p, "mismatch", ["'per_example'"]),
+        (other_format, "wrong_format", ["2"]),
+        (label_too_high, "invalid_row", ["9", "3", "[0, 3)"]),
+        (label_negative, "invalid_row", ["9", "-1", "[0, 3)"]),
+        (text_scores, "invalid_shard", ["'score'", "float"]),
+        (null_scores, "invalid_shard", ["'score'", "nulls"]),
+        (missing_column, "invalid_shard", []),
+        (shard_twice, "example_twice", ["example 0", "part-000000"]),
+        (unsorted_ids, "invalid_row", ["example 8", "9"]),
+        (example_twice, "invalid_row", ["example 9"]),
+        (label_twice, "invalid_row", ["example 9", "twice"]),
+        (label_twice_with_two_scores, "invalid_row", ["example 9", "twice"]),
+        (too_many_rows, "invalid_row", ["example 9", "2 rows"]),
+        (unsorted_scores, "invalid_row", ["example 9", "sorted by score"]),
+        (negative_id, "invalid_row", ["-1", str(MAX_ID)]),
+        (huge_id, "invalid_row", ["8589934592", str(MAX_ID)]),
+        (no_number, "invalid_file_name", ["part-NNNNNN.parquet"]),
     ],
 )
-def test_bad_parts_are_refused_by_name(tmp_path: Path, spoil: Callable[[Path], None], words: str):
-    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
+def test_bad_shards_are_refused_by_name(tmp_path: Path, spoil: Callable[[Path], None], code: str, mentions: list[str]):
+    write_shard(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
     spoil(tmp_path)
-    with pytest.raises(UserError, match="part-000001") as caught:
+    with pytest.raises(UserError, match="part-000001") as error:
         select_from(tmp_path)
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert error.value.code == f"scores.{code}"
+    for text in mentions:
+        assert text in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -199,31 +202,33 @@ def test_bad_parts_are_refused_by_name(tmp_path: Path, spoil: Callable[[Path], N
     ids=ascii,
 )
 def test_impossible_metadata_is_refused(tmp_path: Path, change: dict):
-    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
+    write_shard(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
     table = pq.read_table(tmp_path / "part-000000.parquet")
     metadata = {**json.loads(table.schema.metadata[b"vidsemi"]), **change}
     changed = table.replace_schema_metadata({"vidsemi": json.dumps(metadata)})
     pq.write_table(changed, tmp_path / "part-000000.parquet")
-    with pytest.raises(UserError, match=r"part-000000.parquet is not a part"):
+    with pytest.raises(UserError, match=r"part-000000\.parquet") as error:
         select_from(tmp_path)
+    assert error.value.code == "scores.invalid_shard"
 
 
 @pytest.mark.parametrize("batch", [1, 2, 100])
-def test_parts_that_share_one_example_at_their_edges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int):
-    monkeypatch.setattr(parts_module, "BATCH_ROWS", batch)
-    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
-    write_part(tmp_path, 1, np.array([1, 2]), PROBABILITIES[2:], info())
-    with pytest.raises(UserError, match=r"example 1 is in two parts: .*part-000000.* and .*part-000001"):
+def test_shards_that_share_one_example_at_their_edges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int):
+    monkeypatch.setattr(score_reader, "BATCH_ROWS", batch)
+    write_shard(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
+    write_shard(tmp_path, 1, np.array([1, 2]), PROBABILITIES[2:], info())
+    with pytest.raises(UserError, match=r"example 1 .*part-000000.* and .*part-000001") as error:
         select_from(tmp_path)
-    write_part(tmp_path, 1, np.array([0, 7]), PROBABILITIES[2:], info())
-    with pytest.raises(UserError, match="example 0 is in two parts"):
+    assert error.value.code == "scores.example_twice"
+    write_shard(tmp_path, 1, np.array([0, 7]), PROBABILITIES[2:], info())
+    with pytest.raises(UserError, match="example 0 "):
         select_from(tmp_path)
 
 
 def test_too_many_rows_are_named_across_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    write_part(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
+    write_shard(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
     too_many_rows(tmp_path)
-    monkeypatch.setattr(parts_module, "BATCH_ROWS", 2)
+    monkeypatch.setattr(score_reader, "BATCH_ROWS", 2)
     with pytest.raises(UserError, match="example 9 has more than the 2 rows"):
         select_from(tmp_path)
 
@@ -236,5 +241,6 @@ def test_bad_failures_are_refused(tmp_path: Path, content: bytes | None):
         pq.write_table(pa.table({"example_id": ["7"]}), file)
     else:
         file.write_bytes(content)
-    with pytest.raises(UserError, match="is no list of failures"):
+    with pytest.raises(UserError, match="failures/part-000000.parquet") as error:
         read_failures(tmp_path)
+    assert error.value.code == "scores.invalid_failures"

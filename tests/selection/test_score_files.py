@@ -1,4 +1,4 @@
-"""The contracts of score parts and selections as files."""
+"""The file formats of score shards and selections."""
 
 import json
 from dataclasses import replace
@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.helpers.videos import write_part
+from tests.helpers.videos import write_shard
 from vidsemi.io.errors import UserError
-from vidsemi.selection import reader as parts_module
-from vidsemi.selection.reader import numbered_files, open_parts
+from vidsemi.selection import score_reader
 from vidsemi.selection.result import Selection, read_selection, write_selection
-from vidsemi.selection.score_files import ScoresInfo, count_failures, read_failures, top_classes, write_failures
+from vidsemi.selection.score_format import ScoresInfo
+from vidsemi.selection.score_reader import count_failures, open_shards, read_failures, shard_files
+from vidsemi.selection.score_writer import top_classes, write_failures
 from vidsemi.selection.select import select
 
 PROBABILITIES = np.array([[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0.1, 0.2, 0.7], [0.25, 0.5, 0.25]], np.float32)
@@ -26,20 +27,20 @@ def info(classes: int = 3, per_example: int = 2, **changes: object) -> ScoresInf
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def write_two_parts(folder: Path) -> None:
+def write_two_shards(folder: Path) -> None:
     write_failures(folder, 0, [(2, "c.mp4", "no frame decodes")])
-    write_part(folder, 0, np.array([0, 1]), PROBABILITIES[:2], info())
+    write_shard(folder, 0, np.array([0, 1]), PROBABILITIES[:2], info())
     write_failures(folder, 1, [])
-    write_part(folder, 1, np.array([3, 4]), PROBABILITIES[2:], info())
+    write_shard(folder, 1, np.array([3, 4]), PROBABILITIES[2:], info())
 
 
 def select_from(folder: Path, per_class: int = 2, per_example: int = 2) -> Selection:
-    parts, scores = open_parts(numbered_files(folder))
+    parts, scores = open_shards(shard_files(folder))
     return select(parts, scores, per_class=per_class, per_example=per_example)
 
 
-def test_parts_keep_the_contract(tmp_path: Path):
-    write_two_parts(tmp_path)
+def test_shards_keep_the_format(tmp_path: Path):
+    write_two_shards(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "failures",
         "part-000000.parquet",
@@ -69,14 +70,14 @@ def test_labels_grow_to_int32_where_int16_ends(tmp_path: Path):
     for classes, expected in ((32_767, pa.int16()), (32_768, pa.int32())):
         probabilities = np.zeros((1, classes), np.float32)
         probabilities[0, -1] = 1
-        write_part(tmp_path, 0, np.array([0]), probabilities, info(classes, per_example=1))
+        write_shard(tmp_path, 0, np.array([0]), probabilities, info(classes, per_example=1))
         table = pq.read_table(tmp_path / "part-000000.parquet")
         assert table.schema.field("label").type == expected
         assert select_from(tmp_path, per_example=1).label.tolist() == [classes - 1]
 
 
-def test_selection_file_keeps_the_contract(tmp_path: Path):
-    write_two_parts(tmp_path)
+def test_selection_file_keeps_the_format(tmp_path: Path):
+    write_two_shards(tmp_path)
     selection = select_from(tmp_path)
     write_selection(tmp_path / "selection.parquet", selection)
     table = pq.read_table(tmp_path / "selection.parquet")
@@ -109,55 +110,58 @@ def test_selection_file_keeps_the_contract(tmp_path: Path):
     ],
 )
 def test_selections_with_impossible_rows_are_refused(tmp_path: Path, name: str, values: list, words: str):
-    write_two_parts(tmp_path)
+    write_two_shards(tmp_path)
     file = tmp_path / "s.parquet"
     write_selection(file, select_from(tmp_path))
     table = pq.read_table(file)
     kind = pa.float64() if isinstance(values[0], float) and name == "rank" else table.schema.field(name).type
     changed = table.set_column(table.column_names.index(name), name, pa.array(values, kind))
     pq.write_table(changed, file)
-    with pytest.raises(UserError, match=r"s.parquet is not a selection") as caught:
+    with pytest.raises(UserError, match=r"s\.parquet") as error:
         read_selection(file)
-    assert words in str(caught.value)
+    assert error.value.code == "selection.invalid_file"
+    assert words in str(error.value)
 
 
 def test_selections_of_another_format_are_refused(tmp_path: Path):
-    write_two_parts(tmp_path)
+    write_two_shards(tmp_path)
     write_selection(tmp_path / "s.parquet", select_from(tmp_path))
     table = pq.read_table(tmp_path / "s.parquet")
     old = table.replace_schema_metadata({"vidsemi": json.dumps({"format": 1, "policy": "balanced_ranked"})})
     pq.write_table(old, tmp_path / "s.parquet")
-    with pytest.raises(UserError, match="format 1; this version of vidsemi reads format 2: select again"):
+    with pytest.raises(UserError, match=r"s.parquet .* 1;") as error:
         read_selection(tmp_path / "s.parquet")
+    assert error.value.code == "selection.wrong_format"
 
 
 def test_batches_that_cut_examples_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rng = np.random.default_rng(0)
-    write_part(tmp_path, 0, np.arange(200), rng.random((200, 5)).astype(np.float32), info(5, per_example=3))
+    write_shard(tmp_path, 0, np.arange(200), rng.random((200, 5)).astype(np.float32), info(5, per_example=3))
     whole = select_from(tmp_path, 9)
     for rows in (1, 2, 7, 64):
-        monkeypatch.setattr(parts_module, "BATCH_ROWS", rows)
+        monkeypatch.setattr(score_reader, "BATCH_ROWS", rows)
         again = select_from(tmp_path, 9)
         assert again.example_id.tolist() == whole.example_id.tolist()
         assert again.info == whole.info
 
 
-def test_overlapping_parts_are_fine_as_long_as_no_example_is_in_two(tmp_path: Path):
+def test_overlapping_shards_are_fine_as_long_as_no_example_is_in_two(tmp_path: Path):
     rng = np.random.default_rng(0)
     probabilities = rng.integers(0, 9, (60, 3)).astype(np.float32) / 9
     ids = np.arange(60) * 1_000_000  # further apart than a window of the comparison
-    write_part(tmp_path / "plain", 0, ids, probabilities, info())
+    write_shard(tmp_path / "plain", 0, ids, probabilities, info())
     for number in range(3):
-        write_part(tmp_path / "woven", number, ids[number::3], probabilities[number::3], info())
+        write_shard(tmp_path / "woven", number, ids[number::3], probabilities[number::3], info())
     plain, woven = select_from(tmp_path / "plain", 7), select_from(tmp_path / "woven", 7)
     assert plain.example_id.tolist() == woven.example_id.tolist()
 
-    write_part(tmp_path / "woven", 3, ids[57:58], probabilities[57:58], info())
-    with pytest.raises(UserError, match=r"example 57000000 is in two parts: .*part-000000.* and .*part-000003"):
+    write_shard(tmp_path / "woven", 3, ids[57:58], probabilities[57:58], info())
+    with pytest.raises(UserError, match=r"57000000 .*part-000000.* and .*part-000003") as error:
         select_from(tmp_path / "woven")
+    assert error.value.code == "scores.example_twice"
 
 
-def test_parts_of_other_programs_need_the_core_only(tmp_path: Path):
+def test_shards_of_other_programs_need_the_core_only(tmp_path: Path):
     core = {"format": 1, "manifest": "m", "weights": "w", "classes": ["a", "b"], "per_example": 1, "views": 1}
     table = pa.table(
         {"example_id": [0, 1], "label": pa.array([1, 0], pa.int16()), "score": pa.array([0.9, 0.8], pa.float32())}
@@ -173,8 +177,8 @@ def write_as_others_do(file: Path, table: pa.Table) -> None:
         writer.add_key_value_metadata({"vidsemi": table.schema.metadata[b"vidsemi"].decode()})
 
 
-def test_parts_without_arrows_own_schema(tmp_path: Path):
-    write_two_parts(tmp_path)
+def test_shards_without_arrows_own_schema(tmp_path: Path):
+    write_two_shards(tmp_path)
     expected = select_from(tmp_path).example_id.tolist()
     for file in tmp_path.glob("part-*.parquet"):
         write_as_others_do(file, pq.read_table(file))
@@ -182,18 +186,19 @@ def test_parts_without_arrows_own_schema(tmp_path: Path):
     table = pq.read_table(tmp_path / "part-000001.parquet")
     wide = table.set_column(1, "label", table.column("label").cast(pa.int32()))
     write_as_others_do(tmp_path / "part-000001.parquet", wide)
-    with pytest.raises(UserError, match=r"part-000001.parquet is not a part .*'label' must be int16"):
+    with pytest.raises(UserError, match=r"part-000001.parquet .*'label' must be int16") as error:
         select_from(tmp_path)
+    assert error.value.code == "scores.invalid_shard"
 
 
-def test_parts_that_are_not_there_are_noticed(tmp_path: Path):
+def test_missing_shards_are_noticed(tmp_path: Path):
     for number in (0, 2):
-        write_part(tmp_path, number, np.array([number]), PROBABILITIES[:1], info())
+        write_shard(tmp_path, number, np.array([number]), PROBABILITIES[:1], info())
     made = select_from(tmp_path).info
-    assert made.missing_parts == [[1, 1]]
-    assert replace(made, scores=info(examples=450, shard_size=100)).missing_parts == [[1, 1], [3, 4]]
-    assert replace(made, parts=[[0, 4]], scores=info(examples=450, shard_size=100)).missing_parts == []
-    assert replace(made, parts=[]).missing_parts == []
+    assert made.missing_shards == [[1, 1]]
+    assert replace(made, scores=info(examples=450, shard_size=100)).missing_shards == [[1, 1], [3, 4]]
+    assert replace(made, shard_ranges=[[0, 4]], scores=info(examples=450, shard_size=100)).missing_shards == []
+    assert replace(made, shard_ranges=[]).missing_shards == []
 
 
 @pytest.mark.parametrize(
@@ -214,19 +219,21 @@ def test_parts_that_are_not_there_are_noticed(tmp_path: Path):
     ids=str,
 )
 def test_selections_with_impossible_metadata_are_refused(tmp_path: Path, change: dict):
-    write_two_parts(tmp_path)
+    write_two_shards(tmp_path)
     file = tmp_path / "s.parquet"
     write_selection(file, select_from(tmp_path))
     table = pq.read_table(file)
     metadata = {**json.loads(table.schema.metadata[b"vidsemi"]), **change}
     pq.write_table(table.replace_schema_metadata({"vidsemi": json.dumps(metadata)}), file)
-    with pytest.raises(UserError, match=r"s.parquet is not a selection"):
+    with pytest.raises(UserError, match=r"s\.parquet") as error:
         read_selection(file)
+    assert error.value.code == "selection.invalid_file"
 
 
-def test_no_parts_is_an_error(tmp_path: Path):
-    with pytest.raises(UserError, match="no scores"):
-        numbered_files(tmp_path)
+def test_no_shards_is_an_error(tmp_path: Path):
+    with pytest.raises(UserError, match=str(tmp_path)) as error:
+        shard_files(tmp_path)
+    assert error.value.code == "scores.missing"
 
 
 def test_top_classes():

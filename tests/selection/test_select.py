@@ -1,4 +1,4 @@
-"""The selection against a brute-force reading of its rules: any split into parts and batches, any order, any merge."""
+"""Selection against a brute-force reading of its rules: any split into shards and batches, any order, any merge."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,13 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidsemi.io.errors import UserError
-from vidsemi.selection import topk as top_module
+from vidsemi.selection import topk
 from vidsemi.selection.policies import random_priority, zipf_counts
-from vidsemi.selection.reader import Part
 from vidsemi.selection.result import Selection
-from vidsemi.selection.score_files import ScoresInfo
+from vidsemi.selection.score_format import ScoreRows, ScoresInfo
+from vidsemi.selection.score_reader import ScoreShard
 from vidsemi.selection.select import select
-from vidsemi.selection.topk import Rows
 
 Triple = tuple[int, int, float]  # example id, label, score
 SCORES = [0.0, 0.125, 0.25, 0.5, 0.75, 1.0]  # few, so that ties abound
@@ -53,47 +52,47 @@ def oracle(
 
 @dataclass
 class Case:
-    """Score rows, and how they lie in parts and batches."""
+    """Score rows, and how they are divided into shards and batches."""
 
     rows: list[Triple]
-    parts: list[Part]
+    shards: list[ScoreShard]
     info: ScoresInfo
     per_class: int
     per_example: int
     min_score: float
     threads: int
 
-    def select(self, parts: list[Part] | None = None, **more: object) -> Selection:
+    def select(self, shards: list[ScoreShard] | None = None, **more: object) -> Selection:
         chosen = {"per_class": self.per_class, "per_example": self.per_example, "min_score": self.min_score}
-        return select(self.parts if parts is None else parts, self.info, threads=self.threads, **{**chosen, **more})
+        return select(self.shards if shards is None else shards, self.info, threads=self.threads, **{**chosen, **more})
 
 
-def make_part(number: int, rows: list[Triple], cuts: list[int]) -> Part:
-    """A part in memory whose batches end at `cuts`."""
+def make_shard(number: int, rows: list[Triple], cuts: list[int]) -> ScoreShard:
+    """A shard in memory whose batches end at `cuts`."""
     ids, labels, scores = (np.array([row[i] for row in rows]) for i in range(3))
     ends = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
     batches = [
-        Rows(ids[a:b].astype(np.int64), labels[a:b].astype(np.int16), scores[a:b].astype(np.float32))
+        ScoreRows(ids[a:b].astype(np.int64), labels[a:b].astype(np.int16), scores[a:b].astype(np.float32))
         for a, b in pairwise(ends)
     ]
-    return Part(f"part {number}", number, lambda: batches, lambda: len(rows))
+    return ScoreShard(f"shard {number}", number, lambda: batches, lambda: len(rows))
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     classes = draw(st.integers(1, 5))
     stored = draw(st.integers(1, classes))
-    by_part: list[list[Triple]] = [[] for _ in range(draw(st.integers(1, 4)))]
+    by_shard: list[list[Triple]] = [[] for _ in range(draw(st.integers(1, 4)))]
     for example in sorted(draw(st.lists(st.integers(0, 40), max_size=14, unique=True))):
         scores = draw(st.lists(st.sampled_from(SCORES), min_size=classes, max_size=classes))
         best = sorted(range(classes), key=lambda label: (-scores[label], label))[:stored]
-        draw(st.sampled_from(by_part)).extend((example, label, scores[label]) for label in best)
+        draw(st.sampled_from(by_shard)).extend((example, label, scores[label]) for label in best)
     cuts = st.lists(st.integers(0, 30), max_size=4)
-    parts = [make_part(number, rows, draw(cuts)) for number, rows in enumerate(by_part)]
+    shards = [make_shard(number, rows, draw(cuts)) for number, rows in enumerate(by_shard)]
     examples = draw(st.sampled_from([None, 14, 41]))
     return Case(
-        rows=[row for rows in by_part for row in rows],
-        parts=draw(st.permutations(parts)),
+        rows=[row for rows in by_shard for row in rows],
+        shards=draw(st.permutations(shards)),
         info=ScoresInfo("m", "w", [f"c{i}" for i in range(classes)], stored, views=10, examples=examples),
         per_class=draw(st.integers(1, 7)),
         per_example=draw(st.integers(1, stored)),
@@ -111,7 +110,7 @@ def rows_of(selection: Selection) -> list[tuple[int, int, int, float]]:
 def _little_room():
     """Classes are cut to their best after a few rows, as they are after many in a large corpus."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(top_module, "LEAST_SPARE", 2)
+        patch.setattr(topk, "MIN_SPARE", 2)
         yield
 
 
@@ -145,12 +144,12 @@ def test_balanced_ranked_is_the_rules_word_by_word(case: Case):
 def test_any_split_merged_in_any_way_is_one_pass(case: Case, data: st.DataObject):
     policy = data.draw(st.sampled_from(["balanced_ranked", "random"]))
     whole = case.select(policy=policy, seed=3)
-    group = [data.draw(st.integers(0, 2)) for _ in case.parts]
+    group = [data.draw(st.integers(0, 2)) for _ in case.shards]
     larger = data.draw(st.integers(0, 2))  # a partial selection may keep more than is wanted in the end
 
     def of(number: int, **more: object) -> Selection:
-        parts = [part for part, own in zip(case.parts, group, strict=True) if own == number]
-        return case.select(parts, policy=policy, seed=3, **more)
+        shards = [part for part, own in zip(case.shards, group, strict=True) if own == number]
+        return case.select(shards, policy=policy, seed=3, **more)
 
     first, second = of(0, per_class=case.per_class + larger), of(1)
     merged = case.select([], policy=policy, seed=3, earlier=[of(2), first, second])
@@ -193,7 +192,7 @@ def test_zipf_counts_by_hand():
 def test_balanced_with_tags_takes_matches_at_random(pairs: list[tuple[int, int]], per_class: int, seed: int):
     ids, labels = (np.array([pair[i] for pair in pairs], dtype) for i, dtype in ((0, np.int64), (1, np.int16)))
     info = ScoresInfo("m", "w", list("abcd"), 2, views=10)
-    tags = Rows(ids, labels, np.zeros(len(pairs), np.float32))
+    tags = ScoreRows(ids, labels, np.zeros(len(pairs), np.float32))
     selection = select([], info, per_class=per_class, per_example=2, policy="balanced_with_tags", seed=seed, tags=tags)
     value = lambda example, label, score: splitmix(seed, example, label)  # noqa: E731
     expected = oracle([(*pair, 0.0) for pair in pairs], [per_class] * 4, 4, 0.0, value)
@@ -214,16 +213,16 @@ def test_many_rows_against_a_sort_of_all_of_them():
     scores = (rng.random((examples, classes)) * rng.random(classes)).astype(np.float32)
     scores[::7] = np.round(scores[::7] * 16) / 16
     label = np.argsort(-scores, axis=1, kind="stable")[:, :stored]
-    rows = Rows(
+    rows = ScoreRows(
         np.repeat(np.arange(examples) * 200_000, stored),  # ids up to 8 billion
         label.astype(np.int16).ravel(),
         np.take_along_axis(scores, label, 1).ravel(),
     )
-    parts = []
+    shards = []
     for number, begin in enumerate(range(0, examples, 5000)):
         own = slice(begin * stored, (begin + 5000) * stored)
-        batch = Rows(rows.example_id[own], rows.label[own], rows.score[own])
-        parts.append(Part(str(number), number, lambda batch=batch: [batch], lambda: 5000 * stored))
+        batch = ScoreRows(rows.example_id[own], rows.label[own], rows.score[own])
+        shards.append(ScoreShard(str(number), number, lambda batch=batch: [batch], lambda: 5000 * stored))
     for per_example, per_class in ((6, 700), (2, 100), (1, 2000)):
         kept = np.flatnonzero(np.tile(np.arange(stored) < per_example, examples))
         order = kept[np.lexsort((rows.example_id[kept], -rows.score[kept], rows.label[kept]))]
@@ -231,79 +230,86 @@ def test_many_rows_against_a_sort_of_all_of_them():
         rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
         expected = order[rank < per_class]
         info = ScoresInfo("m", "w", [str(i) for i in range(classes)], stored, views=10)
-        selection = select(parts[::-1], info, per_class=per_class, per_example=per_example)
+        selection = select(shards[::-1], info, per_class=per_class, per_example=per_example)
         np.testing.assert_array_equal(selection.example_id, rows.example_id[expected])
         np.testing.assert_array_equal(selection.label, rows.label[expected])
         np.testing.assert_array_equal(selection.score, rows.score[expected])
 
 
-def small_case(rows: list[Triple], classes: int = 3, stored: int = 2) -> tuple[list[Part], ScoresInfo]:
-    return [make_part(0, rows, [])], ScoresInfo("m", "w", [f"c{i}" for i in range(classes)], stored, views=10)
+def small_case(rows: list[Triple], classes: int = 3, stored: int = 2) -> tuple[list[ScoreShard], ScoresInfo]:
+    return [make_shard(0, rows, [])], ScoresInfo("m", "w", [f"c{i}" for i in range(classes)], stored, views=10)
 
 
 def test_each_example_once_with_all_classes_that_took_it():
-    parts, info = small_case([(5, 0, 0.8), (5, 1, 0.1), (7, 2, 0.6), (7, 0, 0.3), (9, 2, 0.9)])
-    examples, offsets, labels = select(parts, info, per_class=5, per_example=2).examples()
+    shards, info = small_case([(5, 0, 0.8), (5, 1, 0.1), (7, 2, 0.6), (7, 0, 0.3), (9, 2, 0.9)])
+    examples, offsets, labels = select(shards, info, per_class=5, per_example=2).examples()
     assert examples.tolist() == [5, 7, 9]
     assert [labels[a:b].tolist() for a, b in pairwise(offsets)] == [[0, 1], [0, 2], [2]]
 
 
 def test_k_beyond_all_rows_takes_them_all():
-    parts, info = small_case([(0, 0, 0.5), (1, 0, 0.5)])
+    shards, info = small_case([(0, 0, 0.5), (1, 0, 0.5)])
     for scores in (info, replace(info, examples=2)):
-        assert select(parts, scores, per_class=2**33 - 1, per_example=2).example_id.tolist() == [0, 1]
+        assert select(shards, scores, per_class=2**33 - 1, per_example=2).example_id.tolist() == [0, 1]
 
 
 def test_p_beyond_the_classes_keeps_them_all():
-    parts, info = small_case([(0, 1, 0.5), (0, 0, 0.3), (0, 2, 0.2)], stored=3)
-    assert select(parts, info, per_class=2, per_example=9).info.chosen_per_class == [1, 1, 1]
+    shards, info = small_case([(0, 1, 0.5), (0, 0, 0.3), (0, 2, 0.2)], stored=3)
+    assert select(shards, info, per_class=2, per_example=9).info.chosen_per_class == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "code", "words"),
     [
-        ({"per_class": 0}, "K"),
-        ({"per_example": 0}, "P"),
-        ({"per_example": 3}, "hold 2 classes"),
-        ({"min_score": 1.5}, "min_score"),
-        ({"policy": "best"}, "balanced_ranked, unbalanced_ranked"),
+        ({"per_class": 0}, "select.invalid_count", "K"),
+        ({"per_example": 0}, "select.invalid_count", "P"),
+        ({"per_example": 3}, "select.per_example_too_large", "2 classes"),
+        ({"min_score": 1.5}, "select.invalid_min_score", "min_score"),
+        ({"policy": "best"}, "policy.unknown", "balanced_ranked, unbalanced_ranked"),
+        ({"policy": "balanced_with_tags"}, "policy.missing_tags", "hashtags"),
     ],
 )
-def test_bad_k_p_and_policies_are_refused(changes: dict[str, object], words: str):
-    parts, info = small_case([(0, 0, 0.5)])
-    with pytest.raises(UserError, match=words):
-        select(parts, info, **{"per_class": 1, "per_example": 1, **changes})  # type: ignore[arg-type]
+def test_bad_k_p_and_policies_are_refused(changes: dict[str, object], code: str, words: str):
+    shards, info = small_case([(0, 0, 0.5)])
+    with pytest.raises(UserError, match=words) as error:
+        select(shards, info, **{"per_class": 1, "per_example": 1, **changes})  # type: ignore[arg-type]
+    assert error.value.code == code
 
 
 def test_more_examples_than_there_are_is_an_error():
     rows = [(example, 0, 0.5) for example in range(50)]
-    parts, info = small_case(rows)
-    with pytest.raises(UserError, match="more than the 9 examples"):
-        select(parts, replace(info, examples=9), per_class=20, per_example=1)
-    with pytest.raises(UserError, match="49 examples in all, but hold 50"):
-        select(parts, replace(info, examples=49), per_class=3, per_example=1)
-    assert len(select(parts, replace(info, examples=50), per_class=3, per_example=1).label) == 3
+    shards, info = small_case(rows)
+    with pytest.raises(UserError, match="9 examples") as error:
+        select(shards, replace(info, examples=9), per_class=20, per_example=1)
+    assert error.value.code == "scores.too_many_examples"
+    with pytest.raises(UserError, match=r"49 .* 50") as error:
+        select(shards, replace(info, examples=49), per_class=3, per_example=1)
+    assert error.value.code == "scores.too_many_examples"
+    assert len(select(shards, replace(info, examples=50), per_class=3, per_example=1).label) == 3
 
 
 def test_an_example_of_two_selections_is_noticed():
     info = ScoresInfo("m", "w", ["a", "b"], 1, views=10)
-    first = select([make_part(0, [(7, 0, 0.5)], [])], info, per_class=2, per_example=1)
-    again = select([make_part(1, [(7, 0, 0.4)], [])], info, per_class=2, per_example=1)
-    other = select([make_part(1, [(7, 1, 0.5)], [])], info, per_class=2, per_example=1)
-    with pytest.raises(UserError, match="example 7 comes twice for class 'a'"):
+    first = select([make_shard(0, [(7, 0, 0.5)], [])], info, per_class=2, per_example=1)
+    again = select([make_shard(1, [(7, 0, 0.4)], [])], info, per_class=2, per_example=1)
+    other = select([make_shard(1, [(7, 1, 0.5)], [])], info, per_class=2, per_example=1)
+    with pytest.raises(UserError, match=r"example 7 .*'a'") as error:
         select([], info, per_class=2, per_example=1, earlier=[first, again])
-    with pytest.raises(UserError, match="taken by 2 classes, but keeps 1"):
+    assert error.value.code == "selection.example_twice"
+    with pytest.raises(UserError, match="2 classes, but keeps 1") as error:
         select([], info, per_class=2, per_example=1, earlier=[first, other])
+    assert error.value.code == "selection.example_twice"
 
 
 def test_k_that_no_memory_holds_is_one_line(monkeypatch: pytest.MonkeyPatch):
-    parts, info = small_case([(0, 0, 0.5), (1, 0, 0.5)])
+    shards, info = small_case([(0, 0, 0.5), (1, 0, 0.5)])
     huge = replace(info, examples=8 * 10**9)
-    assert len(select(parts, huge, per_class=8 * 10**9, per_example=1).label) == 2  # there are only two rows
+    assert len(select(shards, huge, per_class=8 * 10**9, per_example=1).label) == 2  # there are only two rows
 
     def no_memory(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(top_module.np, "empty", no_memory)
-    with pytest.raises(UserError, match="GiB; choose less"):
-        top_module.TopPerClass(np.full(400, 10**9), most=10**9)
+    monkeypatch.setattr(topk.np, "empty", no_memory)
+    with pytest.raises(UserError, match=r"400 classes .* GiB") as error:
+        topk.TopPerClass(np.full(400, 10**9), most=10**9)
+    assert error.value.code == "select.out_of_memory"

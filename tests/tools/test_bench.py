@@ -12,14 +12,14 @@ from tools.bench.decode import bench_decode, text
 from tools.bench.score import text as score_text
 from tools.bench.score_data import ScoreData
 from tools.bench.select_contenders import digests
-from vidsemi.selection.reader import numbered_files, open_parts
+from vidsemi.selection.score_reader import open_shards, shard_files
 from vidsemi.selection.select import select
 
 
 def test_files_and_generator_hold_the_same_rows(tmp_path: Path):
     data = ScoreData(at_least=11_001, classes=40, stored=4, examples_a_part=500)
     data.write(tmp_path)
-    parts, info = open_parts(numbered_files(tmp_path))
+    parts, info = open_shards(shard_files(tmp_path))
     assert info == data.info
     assert len(parts) == 6
     from_files = select(parts, info, per_class=50, per_example=4)

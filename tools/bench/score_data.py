@@ -14,9 +14,8 @@ import pyarrow.parquet as pq
 from vidsemi.io.files import atomic_path
 from vidsemi.io.progress import progress_bar
 from vidsemi.runtime.cores import usable_cores
-from vidsemi.selection.reader import Part
-from vidsemi.selection.score_files import ScoresInfo, label_type, part_name
-from vidsemi.selection.topk import Rows
+from vidsemi.selection.score_format import ScoreRows, ScoresInfo, label_type, shard_name
+from vidsemi.selection.score_reader import ScoreShard
 
 PATTERNS = 4  # blocks of rows that are made in full; every part is one of them with its scores shifted
 
@@ -87,28 +86,28 @@ class ScoreData:
             coarse,
         )
 
-    def part(self, number: int) -> Rows:
+    def part(self, number: int) -> ScoreRows:
         """The rows of a part. Fine scores are shifted by up to 6%, each example's by the same number of steps."""
         labels, bits, coarse = self.patterns[number % PATTERNS]
         shift = np.random.default_rng([1, number]).integers(-(2**19), 2**19, len(bits), np.int32)
         shift[coarse] = 0
         first = number * len(bits)
-        return Rows(
+        return ScoreRows(
             np.repeat(np.arange(first, first + len(bits)), self.stored),
             labels.reshape(-1),
             (bits + shift[:, None]).reshape(-1).view(np.float32),
         )
 
-    def generated_parts(self) -> list[Part]:
+    def generated_parts(self) -> list[ScoreShard]:
         """Parts that are made while they are read, for corpora that no disk holds."""
         made = self.patterns  # now, not by several threads at once
         assert made
 
-        def batches(number: int) -> Iterator[Rows]:
+        def batches(number: int) -> Iterator[ScoreRows]:
             yield self.part(number)
 
         return [
-            Part(part_name(number), number, partial(batches, number), lambda: self.rows_a_part)
+            ScoreShard(shard_name(number), number, partial(batches, number), lambda: self.rows_a_part)
             for number in range(self.parts)
         ]
 
@@ -121,11 +120,11 @@ class ScoreData:
         def write(number: int) -> None:
             rows = self.part(number)
             columns = {"example_id": rows.example_id, "label": rows.label, "score": rows.score}
-            with atomic_path(folder / part_name(number)) as temporary:
+            with atomic_path(folder / shard_name(number)) as temporary:
                 table = pa.table(columns).replace_schema_metadata(metadata)
                 pq.write_table(table, temporary, compression="zstd")
 
-        missing = [number for number in range(self.parts) if not (folder / part_name(number)).exists()]
+        missing = [number for number in range(self.parts) if not (folder / shard_name(number)).exists()]
         with (
             ThreadPoolExecutor(usable_cores()) as pool,
             progress_bar(len(missing), "part", str(folder), delay=1) as bar,

@@ -21,11 +21,11 @@ Contender = Callable[[], Columns | None]
 
 def vidsemi(folder: Path, per_class: int) -> Contender:
     """This package."""
-    from vidsemi.selection.reader import numbered_files, open_parts
+    from vidsemi.selection.score_reader import open_shards, shard_files
     from vidsemi.selection.select import select
 
     def run() -> Columns:
-        parts, info = open_parts(numbered_files(folder))
+        parts, info = open_shards(shard_files(folder))
         chosen = select(parts, info, per_class=per_class, per_example=info.per_example)
         return chosen.label, chosen.example_id, chosen.score
 

@@ -15,7 +15,7 @@ from vidsemi.io.errors import UserError
 from vidsemi.io.progress import progress_bar
 from vidsemi.models import weights_file
 from vidsemi.runtime.device import worker_count
-from vidsemi.selection.score_files import top_classes
+from vidsemi.selection.score_writer import top_classes
 
 
 @dataclass(frozen=True)

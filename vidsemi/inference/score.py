@@ -20,7 +20,8 @@ from vidsemi.io.files import fingerprint_file
 from vidsemi.models import weights_file
 from vidsemi.runtime.device import pick_device
 from vidsemi.runtime.distributed import processes
-from vidsemi.selection.score_files import ScoresInfo, count_failures
+from vidsemi.selection.score_format import ScoresInfo
+from vidsemi.selection.score_reader import count_failures
 
 logger = logging.getLogger("vidsemi")
 

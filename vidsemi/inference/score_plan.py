@@ -8,7 +8,8 @@ from typing import get_args
 from vidsemi.inference.model import Precision
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import create_exclusive
-from vidsemi.selection.score_files import ScoresInfo, parse_plan, read_info
+from vidsemi.selection.score_format import ScoresInfo, read_plan
+from vidsemi.selection.score_reader import read_info
 
 PLAN = "plan.json"
 
@@ -31,7 +32,7 @@ def agree_on_plan(folder: Path, ours: ScoresInfo, *, any_precision: bool) -> Sco
             ours = _matching(part, read_info(part), ours, any_precision)
         if create_exclusive(file, json.dumps(asdict(ours), indent=2, ensure_ascii=False) + "\n"):
             return ours
-    return _matching(file, parse_plan(file), ours, any_precision)
+    return _matching(file, read_plan(file), ours, any_precision)
 
 
 def _matching(file: Path, theirs: ScoresInfo, ours: ScoresInfo, any_precision: bool) -> ScoresInfo:

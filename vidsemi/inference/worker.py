@@ -23,7 +23,8 @@ from vidsemi.io.files import remove_temporary
 from vidsemi.io.progress import progress_bar
 from vidsemi.runtime.device import clips_per_forward, worker_count
 from vidsemi.runtime.launch import local_rank
-from vidsemi.selection.score_files import ScoresInfo, part_name, top_classes, write_failures, write_part
+from vidsemi.selection.score_format import ScoresInfo, shard_name
+from vidsemi.selection.score_writer import top_classes, write_failures, write_shard
 
 logger = logging.getLogger("vidsemi")
 
@@ -101,7 +102,7 @@ class ScoreWorker:
                 continue
             if claim := self._claims.take(number) or self._claims.take_over(number):
                 if not self._is_whole(number):  # still, now that nobody else is at it
-                    (self._folder / part_name(number)).unlink(missing_ok=True)
+                    (self._folder / shard_name(number)).unlink(missing_ok=True)
                     self._done.discard(number)
                     self._bar.update(-len(self._shards[number]))
                     wrong.append(number)
@@ -217,7 +218,7 @@ class ScoreWorker:
             self._folder, number, [(example, self._manifest.row(example).path, why) for example, why in sorted(bad)]
         )
         width = self._info.per_example
-        write_part(
+        write_shard(
             self._folder,
             number,
             np.array([example for example, _, _ in good], np.int64),

@@ -13,12 +13,12 @@ from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import prepare_target
 from vidsemi.io.progress import progress_bar
-from vidsemi.selection.describe import figures, ranges_in_words
-from vidsemi.selection.reader import Part, numbered_files, open_parts
+from vidsemi.selection.describe import format_ranges, metrics
+from vidsemi.selection.policies import get_policy
 from vidsemi.selection.result import Selection, as_ranges, read_selection, write_selection
-from vidsemi.selection.score_files import ScoresInfo, label_type, read_failures
+from vidsemi.selection.score_format import ScoreRows, ScoresInfo, label_type
+from vidsemi.selection.score_reader import ScoreShard, open_shards, read_failures, shard_files
 from vidsemi.selection.select import select
-from vidsemi.selection.topk import Rows
 
 logger = logging.getLogger("vidsemi")
 
@@ -70,18 +70,19 @@ def select_stage(
         "min_score": _known(min_score, first and first.min_score, 0.0),
         "seed": _known(seed, first and first.seed, 0),
     }
+    chosen_by = get_policy(rule["policy"])
     per_class = _known(per_class, min((one.info.per_class for one in earlier), default=None))
     if per_class is None or rule["per_example"] is None:
         raise UserError("a selection needs --per-class (K) and --per-example (P)")
     for path, one in zip(merge, earlier, strict=True):
         _refuse_unlike(path, one, info, per_class, rule)
-    if space is not None and rule["policy"] != "balanced_with_tags":
+    if space is not None and not chosen_by.needs_tags:
         raise UserError(f"hashtags are of no use to {rule['policy']}: a vocabulary goes with balanced_with_tags")
     tags = None
-    if rule["policy"] == "balanced_with_tags":
+    if chosen_by.needs_tags:
         tags, parts = _tags(manifest, space, info, scores, numbers), []
-    passes = 2 if rule["policy"] == "unbalanced_ranked" else 1
-    with progress_bar(passes * len(parts), "part", title, delay=1) as bar:
+    passes = 2 if chosen_by.needs_counts else 1
+    with progress_bar(passes * len(parts), "shard", title, delay=1) as bar:
         selection = select(
             parts,
             info,
@@ -92,7 +93,7 @@ def select_stage(
             progress=bar.update,
         )
     write_selection(file, selection)
-    found = figures(selection.info)
+    found = metrics(selection.info)
     for warning in found["warnings"]:
         logger.warning("%s: %s", title, warning)
     return found
@@ -114,11 +115,11 @@ def _known(*values: Any) -> Any:
 
 def _sources(
     scores: Path | None, earlier: Sequence[Selection], merge: Sequence[Path], numbers: range | None
-) -> tuple[list[Part], ScoresInfo]:
+) -> tuple[list[ScoreShard], ScoresInfo]:
     """The parts to read, and what all scores agree on."""
     read: dict[int, Path] = {}
     for path, one in zip(merge, earlier, strict=True):
-        for number in one.info.part_numbers():
+        for number in one.info.shard_numbers():
             if number in read:
                 raise UserError(
                     f"{read[number]} and {path} have both read part {number}; merge selections of different parts"
@@ -130,21 +131,21 @@ def _sources(
         if numbers is not None:
             raise UserError("--parts says which parts of --scores to read; there are no --scores")
         return [], earlier[0].info.scores
-    files = numbered_files(scores)
+    files = shard_files(scores)
     asked = {number: file for number, file in files.items() if numbers is None or number in numbers}
     if not asked:
-        has = ranges_in_words(as_ranges(files))
+        has = format_ranges(as_ranges(files))
         raise UserError(f"{scores} has none of the parts that were asked for; it has {has}")
     new = {number: file for number, file in asked.items() if number not in read}
     if not new:
         logger.warning("%s: all parts have been read already", scores)
-    parts, info = open_parts(new or asked)
+    parts, info = open_shards(new or asked)
     return (parts if new else []), info
 
 
 def _refuse_unlike(path: Path, one: Selection, scores: ScoresInfo, per_class: int, rule: dict[str, Any]) -> None:
     """What was made by the same rule from scores of the same kind, with a K at least as large, can be merged."""
-    if rule["policy"] not in ("balanced_ranked", "random"):
+    if not get_policy(rule["policy"]).mergeable:
         raise UserError(f"{rule['policy']} selections cannot be merged: what a class takes depends on all of U")
     if name := one.info.scores.difference(scores):
         raise UserError(f"{path} was made from other scores: their '{name}' differ")
@@ -162,7 +163,7 @@ def _tags(
     info: ScoresInfo,
     scores: Path | None,
     numbers: range | None,
-) -> Rows:
+) -> ScoreRows:
     """(example, class) pairs whose hashtags match, of the examples that could be read."""
     if numbers is not None:
         raise UserError("balanced_with_tags looks at hashtags, not at scores: it cannot be had of some --parts")
@@ -183,4 +184,4 @@ def _tags(
     if not pieces:
         raise UserError(f"no example of {manifest.file} that could be read carries a hashtag of a class")
     example_id, label = map(np.concatenate, zip(*pieces, strict=True))
-    return Rows(example_id, label, np.zeros(len(label), np.float32))
+    return ScoreRows(example_id, label, np.zeros(len(label), np.float32))

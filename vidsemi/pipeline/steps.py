@@ -9,6 +9,7 @@ from vidsemi.data.hashtags.vocabulary import Vocabulary
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.run_datasets import Datasets
 from vidsemi.pipeline.stage import Stage
+from vidsemi.selection.policies import get_policy
 
 SELECTION = "selection.parquet"
 WEIGHTS = "weights.pt"
@@ -168,10 +169,11 @@ class Steps:
         """D̂ from scores."""
         unlabeled = self.corpora.unlabeled
         settings: dict[str, Any] = self.config.select.model_dump()
-        if settings["policy"] in ("random", "balanced_with_tags"):
+        policy = get_policy(settings["policy"])
+        if policy.needs_seed:
             settings["seed"] = seed
 
-        space = self.space if settings["policy"] == "balanced_with_tags" else None
+        space = self.space if policy.needs_tags else None
         known_by = {LABELS: space.fingerprint[:16]} if space else {}
 
         def run(folder: Path) -> dict[str, Any]:

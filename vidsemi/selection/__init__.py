@@ -1,1 +1,1 @@
-"""Scores in, D̂ out. numpy, numba and pyarrow only: no torch, no pixels."""
+"""Scores → pseudo-labeled set. numpy, numba and pyarrow only: no torch, no video."""

@@ -1,30 +1,31 @@
-"""What a person wants to know of a selection: figures, a table of its classes, and what looks wrong."""
+"""A selection described for people and programs: metrics, a table of its classes, and warnings."""
 
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from vidsemi.selection.policies import POLICIES
 from vidsemi.selection.result import SelectionInfo
 
 CLASS_HEADER = ("class", "wanted", "candidates", "chosen", "last score")
 
 
-def figures(info: SelectionInfo) -> dict[str, Any]:
-    """The figures of a selection as a JSON object."""
+def metrics(info: SelectionInfo) -> dict[str, Any]:
+    """Return the metrics of a selection as a JSON object."""
     return {
         "policy": info.policy,
         "per_class": info.per_class,
         "per_example": info.per_example,
         "min_score": info.min_score,
         "seed": info.seed,
-        "parts": info.parts,
+        "shards": info.shard_ranges,
         "examples": info.scores.examples,
         "scored": info.scored,
         "rows_read": info.rows_read,
         "candidates": sum(info.candidates_per_class),
         "rows": sum(info.chosen_per_class),
         "chosen": info.chosen,
-        "share_of_u": info.share_of_u,
+        "share_of_unlabeled": info.share_of_unlabeled,
         "taken_by": info.taken_by,
         "short_classes": info.short_classes,
         "warnings": warnings(info),
@@ -32,7 +33,7 @@ def figures(info: SelectionInfo) -> dict[str, Any]:
 
 
 def classes(info: SelectionInfo) -> list[dict[str, Any]]:
-    """A JSON object a class, in class order."""
+    """Return a JSON object per class, in class order."""
     columns = (info.wanted_per_class, info.candidates_per_class, info.chosen_per_class, info.last_score_per_class)
     return [
         dict(zip(("class", "wanted", "candidates", "chosen", "last_score"), row, strict=True))
@@ -41,14 +42,15 @@ def classes(info: SelectionInfo) -> list[dict[str, Any]]:
 
 
 def summary(info: SelectionInfo) -> list[str]:
-    """The figures in a few lines of text."""
-    of = info.scores.examples or info.scored
+    """Return the metrics as a few lines of text."""
+    total = info.scores.examples or info.scored
     lines = [
         f"{info.policy}, K = {info.per_class:,}, P = {info.per_example}"
         + (f", scores from {info.min_score:g}" if info.min_score else "")
         + (f", seed {info.seed}" if info.seed is not None else ""),
         f"{info.rows_read:,} rows of {info.scored:,} examples read, {sum(info.candidates_per_class):,} candidates",
-        f"{sum(info.chosen_per_class):,} rows chosen: {info.chosen:,} examples, {info.share_of_u:.1%} of {of:,} in U",
+        f"{sum(info.chosen_per_class):,} rows selected: {info.chosen:,} examples, "
+        f"{info.share_of_unlabeled:.1%} of {total:,} unlabeled",
     ]
     times = [f"{count:,} by {k}" for k, count in enumerate(info.taken_by, start=1) if count]
     if times:
@@ -57,7 +59,7 @@ def summary(info: SelectionInfo) -> list[str]:
 
 
 def class_rows(info: SelectionInfo) -> list[tuple[str, ...]]:
-    """The table under `CLASS_HEADER`, most candidates first."""
+    """Return the table under `CLASS_HEADER`, most candidates first."""
     return [
         (
             row["class"],
@@ -71,34 +73,34 @@ def class_rows(info: SelectionInfo) -> list[tuple[str, ...]]:
 
 
 def warnings(info: SelectionInfo) -> list[str]:
-    """What suggests that K, P or the teacher do not suit this U; one line each."""
+    """Return what suggests that K, P or the teacher do not suit this unlabeled set, one line each."""
     names, wanted, candidates = info.scores.classes, info.wanted_per_class, info.candidates_per_class
-    total, found = sum(candidates), []
-    if info.missing_parts:
-        found.append(f"score parts {ranges_in_words(info.missing_parts)} are not in it")
+    total, lines = sum(candidates), []
+    if info.missing_shards:
+        lines.append(f"score shards {format_ranges(info.missing_shards)} are not included")
     empty = [name for name, count in zip(names, candidates, strict=True) if count == 0]
     if empty:
-        found.append(f"{len(empty)} of {len(names)} classes have no candidate at all: {_some(empty)}")
-    few = f"P = {info.per_example} too small, for this U"
-    if info.policy == "balanced_with_tags":
+        lines.append(f"{len(empty)} of {len(names)} classes have no candidates: {_some(empty)}")
+    few = f"P = {info.per_example} is too small for this unlabeled set"
+    if (policy := POLICIES.get(info.policy)) and policy.needs_tags:
         few = "too few examples have its hashtags"
     filled = statistics.median(min(c / w, 1) if w else 1 for c, w in zip(candidates, wanted, strict=True))
     if filled < 1:
-        found.append(
-            f"the median class has candidates for only {int(100 * filled)}% of the rows that it wants: "
+        lines.append(
+            f"the median class has candidates for only {int(100 * filled)}% of its rows: "
             f"K = {info.per_class} is too large, or {few}"
         )
     elif info.short_classes:
         short = info.short_classes
-        found.append(f"{len(short)} of {len(names)} classes are short of candidates: {_some(short)}")
+        lines.append(f"{len(short)} of {len(names)} classes have fewer than K candidates: {_some(short)}")
     largest = max(range(len(names)), key=lambda index: candidates[index])
     if len(names) > 2 and candidates[largest] > total / 2:
-        found.append(f"the class '{names[largest]}' has {candidates[largest] / total:.0%} of all candidates")
-    return found
+        lines.append(f"the class '{names[largest]}' has {candidates[largest] / total:.0%} of all candidates")
+    return lines
 
 
-def ranges_in_words(ranges: Sequence[Sequence[int]]) -> str:
-    """[[0, 2], [5, 5]] → "0-2, 5"; the first five."""
+def format_ranges(ranges: Sequence[Sequence[int]]) -> str:
+    """Return the first five ranges as text: [[0, 2], [5, 5]] → "0-2, 5"."""
     texts = [str(first) if first == last else f"{first}-{last}" for first, last in ranges]
     return ", ".join(texts[:5]) + (", …" if len(texts) > 5 else "")
 

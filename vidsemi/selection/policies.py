@@ -1,57 +1,128 @@
-"""By which rule D̂ is chosen: the paper's method and what its Table 5 holds against it, one function each.
+"""Selection policies: how many candidates each class takes, and which of them it prefers.
 
-A policy is given `scan`, which offers every candidate of U to a `TopPerClass`, the rows that each class is to take, and
-the most rows that a class can have.
+A candidate is a score row that `scan` leaves after P (`per_example`) and `min_score`. K (`per_class`) comes in here:
+`Policy.quotas` turns it into rows per class, and `TopPerClass` keeps that many. `balanced_ranked` is the paper's method;
+the others are controls, two of them of its Table 5. Register another with `register_policy`.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from vidsemi.selection.scan import Tally
-from vidsemi.selection.topk import Priority, Rows, TopPerClass
+from vidsemi.io.errors import UserError
 
-Scan = Callable[[TopPerClass], Tally]
-Chosen = tuple[TopPerClass, Tally]
-POLICIES = ("balanced_ranked", "unbalanced_ranked", "balanced_with_tags", "random")
+if TYPE_CHECKING:  # names can be checked without compiling anything
+    from vidsemi.selection.topk import Priority
 
 
-def balanced_ranked(scan: Scan, wanted: np.ndarray, most: int) -> Chosen:
-    """The method: each class takes the K candidates with the highest scores."""
-    top = TopPerClass(wanted, most)
-    return top, scan(top)
+class Policy:
+    """Base class: each class takes K candidates, the highest-scoring first.
 
-
-def unbalanced_ranked(scan: Scan, wanted: np.ndarray, most: int) -> Chosen:
-    """Ranked alike, but classes take as many rows as a Zipf law gives them, of the same total.
-
-    Two passes: the first counts the candidates, which say how frequent a class is.
+    Attributes:
+        needs_counts: `quotas` needs the candidates of each class, which takes another pass over the scores.
+        needs_seed: `priority` depends on the seed.
+        needs_tags: candidates are the examples whose hashtags match a class, not score rows.
+        mergeable: selections from different shards can be merged. False if a quota depends on all candidates.
     """
-    counted = scan(TopPerClass(np.zeros_like(wanted), most))
-    top = TopPerClass(zipf_counts(counted.candidates, int(wanted.sum())), most)
-    return top, scan(top)
+
+    needs_counts = False
+    needs_seed = False
+    needs_tags = False
+    mergeable = True
+
+    def quotas(self, per_class: int, candidates: np.ndarray) -> np.ndarray:
+        """Return how many rows each class takes, (classes,) int64.
+
+        Args:
+            per_class: K.
+            candidates: (classes,) int64, number of candidates; all 0 unless `needs_counts`.
+        """
+        return np.full_like(candidates, per_class)
+
+    def priority(self, seed: int) -> "Priority | None":
+        """Return what a class ranks its candidates by; None for the score."""
+        return None
 
 
-def random(scan: Scan, wanted: np.ndarray, most: int, seed: int) -> Chosen:
-    """Control: each class takes K of its candidates at random. What the ranking alone is worth."""
-    top = TopPerClass(wanted, most, random_priority(seed))
-    return top, scan(top)
+POLICIES: dict[str, Policy] = {}
+P = TypeVar("P", bound=type[Policy])
 
 
-def balanced_with_tags(tags: Rows, wanted: np.ndarray, most: int, seed: int) -> Chosen:
-    """Each class takes K at random of the examples whose hashtags match it, with no regard to the teacher's scores."""
-    top = TopPerClass(wanted, most, random_priority(seed))
-    top.add(tags)
-    counts = np.bincount(tags.label, minlength=len(wanted))
-    return top, Tally(counts, rows_read=len(tags), scored=len(np.unique(tags.example_id)))
+def register_policy(name: str) -> Callable[[P], P]:
+    """Decorate a `Policy` to make it available under a name, in configs and on the command line.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+
+    def register(policy: P) -> P:
+        if name in POLICIES:
+            raise ValueError(f"there is a policy '{name}' already")
+        POLICIES[name] = policy()
+        return policy
+
+    return register
+
+
+def get_policy(name: str) -> Policy:
+    """Return a registered policy.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if name not in POLICIES:
+        raise UserError("policy.unknown", f"unknown policy '{name}'; choose one of {', '.join(POLICIES)}")
+    return POLICIES[name]
+
+
+@register_policy("balanced_ranked")
+class BalancedRanked(Policy):
+    """The paper's method: each class takes its K highest-scoring candidates."""
+
+
+@register_policy("unbalanced_ranked")
+class UnbalancedRanked(Policy):
+    """Ranked by score, but K × classes rows are divided by Zipf's law: the more candidates, the larger the share."""
+
+    needs_counts = True
+    mergeable = False
+
+    def quotas(self, per_class: int, candidates: np.ndarray) -> np.ndarray:
+        """Divide K × classes rows by Zipf's law."""
+        return zipf_counts(candidates, per_class * len(candidates))
+
+
+@register_policy("balanced_with_tags")
+class BalancedWithTags(Policy):
+    """Each class takes K random examples whose hashtags match it; the scores are ignored."""
+
+    needs_seed = True
+    needs_tags = True
+    mergeable = False
+
+    def priority(self, seed: int) -> "Priority":
+        """Rank at random."""
+        return random_priority(seed)
+
+
+@register_policy("random")
+class Random(Policy):
+    """Each class takes K random candidates, which shows what the ranking alone is worth."""
+
+    needs_seed = True
+
+    def priority(self, seed: int) -> "Priority":
+        """Rank at random."""
+        return random_priority(seed)
 
 
 def zipf_counts(candidates: np.ndarray, total: int) -> np.ndarray:
-    """Rows a class by Zipf's law: the class that is r-th in frequency takes a share proportional to 1/r.
+    """Divide rows among classes by Zipf's law: the r-th most frequent class gets a share proportional to 1/r.
 
     Args:
-        candidates: (classes,) frequency of each class; ties fall to the smaller class index.
-        total: what the counts add up to. Fractions are rounded down, and what is left goes to the largest of them.
+        candidates: (classes,) frequency of each class; ties go to the smaller class index.
+        total: sum of the result. Shares are rounded down, and the rest goes to the largest fractions.
 
     Returns:
         (classes,) int64.
@@ -65,10 +136,10 @@ def zipf_counts(candidates: np.ndarray, total: int) -> np.ndarray:
     return by_class
 
 
-def random_priority(seed: int) -> Priority:
-    """Priorities that are a fixed function of seed, example and class, so that no order of rows changes a choice.
+def random_priority(seed: int) -> "Priority":
+    """Return priorities that are a fixed function of seed, example and class, whatever the order of rows.
 
-    They are the upper 24 bits of SplitMix64's finaliser, as a float32 in [0, 1).
+    They are the upper 24 bits of SplitMix64's finalizer, as a float32 in [0, 1).
     """
     start = np.array([seed * 0xD1342543DE82EF95 % 2**64], np.uint64)
 

@@ -1,10 +1,12 @@
-"""The selection D̂ on disk, and what is known of it."""
+"""A selection, its metadata, and its file: the pseudo-labeled set of a class, best first."""
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,35 +14,35 @@ import pyarrow.parquet as pq
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path
-from vidsemi.selection.keys import MAX_ID, MAX_SCORE
-from vidsemi.selection.score_files import ScoresInfo, label_type
-from vidsemi.selection.topk import Rows
+from vidsemi.selection.policies import POLICIES
+from vidsemi.selection.score_format import KEY, MAX_ID, MAX_SCORE, ScoreRows, ScoresInfo, label_type
 
-MOST_PARTS = 10_000_000  # that a file from elsewhere may speak of; each number is held in memory
-FORMAT = 2  # 1 had no policy but one, no candidates and no parts in its metadata
+MAX_SHARDS = 10_000_000  # that a file by another program may list; each number is held in memory
+FORMAT = 2
+STORED_NAMES = {"shard_ranges": "parts"}  # attributes with another name in the file
 
 
 @dataclass(frozen=True)
 class SelectionInfo:
-    """How a selection was made and what it holds; stored under the metadata key `vidsemi`.
+    """How a selection was made and what it holds; stored as JSON in the metadata of its file.
 
     Attributes:
-        scores: what the score parts agree on: manifest, weights, classes and more.
-        policy: name of the rule.
+        scores: metadata of the scores.
+        policy: name.
         per_class: K.
         per_example: P.
         min_score: lowest score of a candidate.
         seed: of a policy that chooses at random, else None.
-        parts: numbers of the score parts that were read, as ranges [first, last].
-        scored: examples that had scores (or matching hashtags, for `balanced_with_tags`).
+        shard_ranges: numbers of the shards that were read, as ranges [first, last].
+        scored: examples with scores (or matching hashtags, where the policy needs those).
         rows_read: score rows (or matches) before any was dropped.
-        chosen: distinct examples chosen.
-        taken_by: how many examples were chosen by 1, 2, … classes.
-        wanted_per_class: rows that each class was to take, in class order.
-        candidates_per_class: rows of each class that could be taken.
-        chosen_per_class: rows that each class took.
-        last_score_per_class: score of each class's last row; None for a class that has none.
-        format: version of this layout.
+        chosen: distinct selected examples.
+        taken_by: how many examples were selected by 1, 2, … classes.
+        wanted_per_class: rows each class was to take, in class order.
+        candidates_per_class: rows each class could take.
+        chosen_per_class: rows each class took.
+        last_score_per_class: score of each class's last row; None without rows.
+        format: version of this format.
     """
 
     scores: ScoresInfo
@@ -49,7 +51,7 @@ class SelectionInfo:
     per_example: int
     min_score: float
     seed: int | None
-    parts: list[list[int]]
+    shard_ranges: list[list[int]]
     scored: int
     rows_read: int
     chosen: int
@@ -60,53 +62,53 @@ class SelectionInfo:
     last_score_per_class: list[float | None]
     format: int = FORMAT
 
-    def part_numbers(self) -> set[int]:
-        """Numbers of the score parts that were read."""
-        return {number for first, last in self.parts for number in range(first, last + 1)}
-
     def __post_init__(self) -> None:
-        """Refuse what a file from elsewhere may say but nobody can work with."""
+        """Reject values that a file by another program may hold but that make no sense."""
         numbers = [self.per_class, self.per_example, self.scored, self.rows_read, self.chosen, *self.taken_by]
-        numbers += [bound for ends in self.parts for bound in ends]
+        numbers += [bound for ends in self.shard_ranges for bound in ends]
         by_class: list[list[int]] = [self.wanted_per_class, self.candidates_per_class, self.chosen_per_class]
         if not all(isinstance(number, int) and number >= 0 for number in sum(by_class, numbers)):
-            raise ValueError("a count is no whole number")
+            raise ValueError("a count is not an integer from 0 on")
         if {len(self.scores.classes)} != {len(self.last_score_per_class), *map(len, by_class)}:
             raise ValueError("it does not count all classes")
-        if not all(len(ends) == 2 and ends[0] <= ends[1] for ends in self.parts):
+        if not all(len(ends) == 2 and ends[0] <= ends[1] for ends in self.shard_ranges):
             raise ValueError("'parts' must be ranges [first, last]")
-        if sum(last - first + 1 for first, last in self.parts) > MOST_PARTS:
-            raise ValueError(f"it speaks of more than {MOST_PARTS} parts")
+        if sum(last - first + 1 for first, last in self.shard_ranges) > MAX_SHARDS:
+            raise ValueError(f"it lists more than {MAX_SHARDS} shards")
         if not (isinstance(self.policy, str) and isinstance(self.min_score, int | float)):
-            raise ValueError("'policy' must be a text and 'min_score' a number")
+            raise ValueError("'policy' must be a string and 'min_score' a number")
         if not (self.seed is None or isinstance(self.seed, int)):
-            raise ValueError("'seed' must be a whole number")
+            raise ValueError("'seed' must be an integer")
+
+    def shard_numbers(self) -> set[int]:
+        """Return the numbers of the shards that were read."""
+        return {number for first, last in self.shard_ranges for number in range(first, last + 1)}
 
     @property
     def short_classes(self) -> list[str]:
-        """Names of the classes that took fewer rows than they wanted."""
+        """Names of the classes that took fewer rows than they were to take."""
         counts = zip(self.scores.classes, self.chosen_per_class, self.wanted_per_class, strict=True)
         return [name for name, chosen, wanted in counts if chosen < wanted]
 
     @property
-    def missing_parts(self) -> list[list[int]]:
-        """Ranges of the score parts that were not read, as far as the scores tell how many there are."""
-        end = max((last + 1 for _, last in self.parts), default=0)
-        if self.parts and self.scores.shards is not None:
+    def missing_shards(self) -> list[list[int]]:
+        """Ranges of the shards that were not read, as far as the scores tell how many there are."""
+        end = max((last + 1 for _, last in self.shard_ranges), default=0)
+        if self.shard_ranges and self.scores.shards is not None:
             end = max(end, self.scores.shards)
-        elif self.parts and self.scores.examples and self.scores.shard_size:
-            end = max(end, -(-self.scores.examples // self.scores.shard_size))
-        gaps = pairwise([[-1, -1], *self.parts, [end, end]])
+        elif self.shard_ranges and self.scores.examples and self.scores.shard_size:
+            end = max(end, math.ceil(self.scores.examples / self.scores.shard_size))
+        gaps = pairwise([[-1, -1], *self.shard_ranges, [end, end]])
         return [[before[1] + 1, after[0] - 1] for before, after in gaps if after[0] - before[1] > 1]
 
     @property
-    def share_of_u(self) -> float:
-        """Share of the examples of U that were chosen (of those with scores, where the size of U is not known)."""
+    def share_of_unlabeled(self) -> float:
+        """Share of the unlabeled examples that were selected; of the scored ones if the total is unknown."""
         return self.chosen / max(self.scores.examples or self.scored, 1)
 
 
 def as_ranges(numbers: Iterable[int]) -> list[list[int]]:
-    """Numbers as ranges that include both ends: {0, 1, 2, 5} → [[0, 2], [5, 5]]."""
+    """Return numbers as inclusive ranges: {0, 1, 2, 5} → [[0, 2], [5, 5]]."""
     ranges: list[list[int]] = []
     for number in sorted(numbers):
         if ranges and ranges[-1][1] == number - 1:
@@ -118,7 +120,7 @@ def as_ranges(numbers: Iterable[int]) -> list[list[int]]:
 
 @dataclass(frozen=True)
 class Selection:
-    """D̂: rows sorted by label, then rank. Scores are NaN where a policy does not look at them."""
+    """Selected rows, sorted by label, then rank; scores are NaN where the policy ignores them."""
 
     label: np.ndarray
     rank: np.ndarray
@@ -126,12 +128,12 @@ class Selection:
     score: np.ndarray
     info: SelectionInfo
 
-    def rows(self) -> Rows:
-        """The chosen rows, as they were in the scores."""
-        return Rows(self.example_id, self.label, self.score)
+    def rows(self) -> ScoreRows:
+        """Return the selected score rows."""
+        return ScoreRows(self.example_id, self.label, self.score)
 
     def examples(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The chosen examples, each once, with the classes that took it.
+        """Return each selected example once, with the classes that took it.
 
         Returns:
             Example ids (N,) ascending; offsets (N + 1,) and labels, where example i was taken by the classes
@@ -144,6 +146,7 @@ class Selection:
 
 def write_selection(file: Path, selection: Selection) -> None:
     """Write a selection atomically as Parquet."""
+    stored = {STORED_NAMES.get(name, name): value for name, value in asdict(selection.info).items()}
     table = pa.table(
         {
             "label": pa.array(selection.label, label_type(len(selection.info.scores.classes))),
@@ -151,7 +154,7 @@ def write_selection(file: Path, selection: Selection) -> None:
             "example_id": pa.array(selection.example_id, pa.int64()),
             "score": pa.array(selection.score, pa.float32(), from_pandas=True),  # NaN becomes null
         }
-    ).replace_schema_metadata({"vidsemi": json.dumps(asdict(selection.info))})
+    ).replace_schema_metadata({KEY: json.dumps(stored)})
     with atomic_path(file) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
@@ -160,18 +163,30 @@ def read_selection(file: Path) -> Selection:
     """Read a selection.
 
     Raises:
-        UserError: the file is missing, damaged or no selection.
+        UserError: the file is missing, damaged or not a selection.
     """
     try:
         with pq.ParquetFile(file) as parquet:
             info = _parse_info(file, parquet.schema_arrow)
             return _checked(parquet.read(), info)
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise _not_a_selection(file, error) from None
+        raise _invalid_file(file, error) from None
+
+
+def read_selection_info(file: Path) -> SelectionInfo:
+    """Read the metadata of a selection, not its rows.
+
+    Raises:
+        UserError: the file is missing, damaged or not a selection.
+    """
+    try:
+        return _parse_info(file, pq.read_schema(file))
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise _invalid_file(file, error) from None
 
 
 def _checked(table: pa.Table, info: SelectionInfo) -> Selection:
-    """The columns of a selection, whose numbers are indices elsewhere and so must lie where they should."""
+    """Check the columns, whose numbers others use as indices."""
     classes = len(info.scores.classes)
     types = {"label": label_type(classes), "rank": pa.int64(), "example_id": pa.int64(), "score": pa.float32()}
     for name, expected in types.items():
@@ -184,7 +199,8 @@ def _checked(table: pa.Table, info: SelectionInfo) -> Selection:
         if not 0 <= example_id.min() <= example_id.max() <= MAX_ID:
             raise ValueError(f"example ids must lie in [0, {MAX_ID}]")
         known = score[~np.isnan(score)]
-        if len(known) < len(score) and info.policy != "balanced_with_tags":
+        policy = POLICIES.get(info.policy)
+        if len(known) < len(score) and not (policy and policy.needs_tags):
             raise ValueError("a score is missing")
         if (known < 0).any() or (known > MAX_SCORE).any() or np.signbit(known).any():
             raise ValueError("scores must lie in [0, 1]")
@@ -193,27 +209,20 @@ def _checked(table: pa.Table, info: SelectionInfo) -> Selection:
     return Selection(label, rank, example_id, score, info)
 
 
-def read_selection_info(file: Path) -> SelectionInfo:
-    """What a selection says of itself; its rows are not read."""
-    try:
-        return _parse_info(file, pq.read_schema(file))
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise _not_a_selection(file, error) from None
-
-
 def _parse_info(file: Path, schema: pa.Schema) -> SelectionInfo:
-    metadata = json.loads((schema.metadata or {}).get(b"vidsemi", b"{}"))
+    metadata: dict[str, Any] = json.loads((schema.metadata or {}).get(KEY.encode(), b"{}"))
     if "policy" not in metadata:
-        raise ValueError("its metadata has no policy; is it a part of scores?")
+        raise ValueError("its metadata has no policy; is it a shard of scores?")
     if metadata["format"] != FORMAT:
         raise UserError(
-            f"{file} has format {metadata['format']}; this version of vidsemi reads format {FORMAT}: select again"
+            "selection.wrong_format",
+            f"{file} has format {metadata['format']}; this version of vidsemi reads format {FORMAT}: select again",
         )
-    own = {name: metadata[name] for name in SelectionInfo.__dataclass_fields__}
+    own = {name: metadata[STORED_NAMES.get(name, name)] for name in SelectionInfo.__dataclass_fields__}
     return SelectionInfo(**{**own, "scores": ScoresInfo(**own["scores"])})
 
 
-def _not_a_selection(file: Path, error: Exception) -> UserError:
+def _invalid_file(file: Path, error: Exception) -> UserError:
     if not file.is_file():
-        return UserError(f"there is no selection {file}")
-    return UserError(f"{file} is not a selection of vidsemi: {' '.join(str(error).split())}")
+        return UserError("selection.not_found", f"there is no selection {file}")
+    return UserError("selection.invalid_file", f"{file} is not a selection of vidsemi: {' '.join(str(error).split())}")

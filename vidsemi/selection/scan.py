@@ -1,4 +1,4 @@
-"""One pass over all parts: rows are read, checked, cut to P an example, counted, and offered to a `TopPerClass`."""
+"""One pass over all shards: read, check, keep P rows per example, count, offer the candidates to a `TopPerClass`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,37 +9,22 @@ import numpy as np
 
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.cores import usable_cores
-from vidsemi.selection.kernels import beginning, sift
-from vidsemi.selection.keys import MAX_ID, MAX_SCORE, MAX_SCORE_BITS
-from vidsemi.selection.reader import Part
-from vidsemi.selection.topk import Rows, TopPerClass
+from vidsemi.selection.kernels import Batch, Limits, ShardState, filter_rows, shard_state
+from vidsemi.selection.score_format import MAX_ID, MAX_SCORE, ScoreRows
+from vidsemi.selection.score_reader import ScoreShard
+from vidsemi.selection.topk import TopPerClass
 
-WINDOW = 1 << 27  # example ids that are compared at once where parts overlap: 128 MiB
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Which rows are candidates.
-
-    Attributes:
-        per_example: P, classes that an example keeps.
-        stored: classes an example in the parts, at least P.
-        min_score: lowest score of a candidate, to the precision of float32.
-    """
-
-    per_example: int
-    stored: int
-    min_score: float = 0.0
+WINDOW = 1 << 27  # example ids that are compared at once where shards overlap: 128 MiB
 
 
 @dataclass
 class Tally:
-    """What a pass has seen.
+    """Counts of a pass.
 
     Attributes:
-        candidates: (classes,) rows a class that were left after P and the lowest score.
+        candidates: (classes,) rows per class after P and the lowest score.
         rows_read: rows before anything was dropped.
-        scored: examples that had rows.
+        scored: examples that have rows.
     """
 
     candidates: np.ndarray
@@ -49,99 +34,106 @@ class Tally:
 
 @dataclass(frozen=True)
 class Span:
-    """First and last example id of a part that has rows."""
+    """First and last example id of a shard that has rows."""
 
-    part: Part
+    shard: ScoreShard
     first: int
     last: int
 
 
+def row_limits(per_example: int, stored: int, min_score: float) -> Limits:
+    """Return which rows are valid and which of them are candidates.
+
+    Args:
+        per_example: P, classes that an example keeps.
+        stored: classes per example in the shards, at least P.
+        min_score: lowest score of a candidate, to the precision of float32.
+    """
+    least, most = (int(np.float32(score).view(np.int32)) for score in (min_score, MAX_SCORE))
+    return Limits(max_id=MAX_ID, max_score=most, stored=stored, per_example=per_example, min_score=least)
+
+
 def scan(
-    parts: Sequence[Part],
-    rule: Rule,
+    shards: Sequence[ScoreShard],
+    limits: Limits,
     top: TopPerClass,
     *,
     threads: int | None = None,
     progress: Callable[[], object] = lambda: None,
 ) -> Tally:
-    """Offer every candidate of the parts to `top`.
+    """Offer every candidate of the shards to `top`.
 
     Args:
-        parts: in any order.
-        rule: which rows are candidates.
-        top: takes the best.
-        threads: parts that are read at once; default: the cores that this process may use.
-        progress: called after each part.
+        shards: in any order.
+        limits: from `row_limits`.
+        top: keeps the highest-ranked rows.
+        threads: shards that are read at once; default: the cores that this process may use.
+        progress: called after each shard.
 
     Raises:
-        UserError: a part breaks the contract, or an example is in two parts.
+        UserError: a shard has an invalid row, or an example is in two shards.
     """
-    tally = Tally(np.zeros(len(top.capacity), np.int64))
-    lock = Lock()
-
-    def read(part: Part) -> Span | None:
-        before, first = beginning(), None
-        last_example = np.full(len(tally.candidates), -1)
-        for rows in part.batches():
-            if len(rows) == 0:
-                continue
-            value = top.value(rows)
-            candidates, near = np.zeros_like(tally.candidates), np.empty(len(rows), np.int32)
-            left, examples, bad = sift(
-                rows.example_id,
-                rows.label,
-                rows.score.view(np.int32),
-                value.view(np.int32),
-                before,
-                last_example,
-                rule.stored,
-                rule.per_example,
-                int(np.float32(rule.min_score).view(np.int32)),
-                MAX_SCORE_BITS,
-                top.least_value.view(np.int32),  # another thread may raise it meanwhile, which changes no result
-                candidates,
-                near,
-            )
-            if bad < 0 and not 0 <= rows.example_id[0] <= rows.example_id[-1] <= MAX_ID:
-                bad = 0 if rows.example_id[0] < 0 else len(rows) - 1
-            if bad >= 0:
-                raise UserError(f"{part.name}: {_complaint(rows, bad, before, rule, len(candidates))}")
-            with lock:
-                tally.rows_read += len(rows)
-                tally.scored += examples
-                tally.candidates += candidates
-                top.add(rows, value, near[:left])
-            first = int(rows.example_id[0]) if first is None else first
-        return None if first is None else Span(part, first, int(before[0]))
-
+    one_pass = _Pass(limits, top)
     executor = ThreadPoolExecutor(threads or usable_cores())
     try:
         spans = []
-        for span in executor.map(read, parts):
+        for span in executor.map(one_pass.read, shards):
             if span is not None:
                 spans.append(span)
             progress()
     finally:
         executor.shutdown(cancel_futures=True)
     _refuse_shared_examples(spans)
-    return tally
+    return one_pass.tally
 
 
-def _complaint(rows: Rows, bad: int, before: np.ndarray, rule: Rule, classes: int) -> str:
-    """What is wrong with a row that `sift` has refused."""
+class _Pass:
+    """What the threads of a pass share."""
+
+    def __init__(self, limits: Limits, top: TopPerClass):
+        self._limits, self._top, self._lock = limits, top, Lock()
+        self.tally = Tally(np.zeros(len(top.capacity), np.int64))
+
+    def read(self, shard: ScoreShard) -> Span | None:
+        state, first = shard_state(len(self.tally.candidates)), None
+        for rows in shard.batches():
+            if len(rows):
+                self._offer(shard, rows, state)
+                first = int(rows.example_id[0]) if first is None else first
+        return None if first is None else Span(shard, first, int(state.last[0]))
+
+    def _offer(self, shard: ScoreShard, rows: ScoreRows, state: ShardState) -> None:
+        top, tally = self._top, self.tally
+        value = top.value(rows)
+        batch = Batch(rows.example_id, rows.label, rows.score.view(np.int32), value.view(np.int32))
+        least_value = top.least_value.view(np.int32)  # another thread may raise it meanwhile, which changes no result
+        candidates, kept = np.zeros_like(tally.candidates), np.empty(len(rows), np.int32)
+        num_kept, examples, bad = filter_rows(batch, self._limits, state, least_value, candidates, kept)
+        if bad >= 0:
+            why = _complaint(rows, bad, state, self._limits, len(candidates))
+            raise UserError("scores.invalid_row", f"{shard.name}: {why}")
+        with self._lock:
+            tally.rows_read += len(rows)
+            tally.scored += examples
+            tally.candidates += candidates
+            top.add(rows, value, kept[:num_kept])
+
+
+def _complaint(rows: ScoreRows, bad: int, state: ShardState, limits: Limits, classes: int) -> str:
+    """Say what is wrong with a row that `filter_rows` rejects."""
     example, label, score = rows.example_id[bad], rows.label[bad], rows.score[bad]
-    last = rows.example_id[bad - 1] if bad else before[0]
+    last = rows.example_id[bad - 1] if bad else state.last[0]
     if not 0 <= score <= MAX_SCORE or np.signbit(score):
         return f"the score of example {example} is {score}; scores lie in [0, 1] and have no sign"
     if not 0 <= label < classes:
         return f"the label of example {example} is {label}; labels lie in [0, {classes})"
     if not 0 <= example <= MAX_ID:
-        return f"there is an example {example}; ids lie in [0, {MAX_ID}]"
+        return f"it has an example {example}; ids lie in [0, {MAX_ID}]"
     if example < last:
         return f"rows must be sorted by example id, but example {example} comes after {last}"
-    earlier = before[2] + 1 if example == before[0] else 0  # rows that the batch before has of it
-    if earlier + np.count_nonzero(rows.example_id[: bad + 1] == example) > rule.stored:
-        return f"example {example} has more than the {rule.stored} rows that the metadata speaks of"
+    earlier = state.last[2] + 1 if example == state.last[0] else 0  # its rows in the batch before
+    if earlier + np.count_nonzero(rows.example_id[: bad + 1] == example) > limits.stored:
+        return f"example {example} has more than the {limits.stored} rows that the metadata allows"
     return (
         f"the rows of example {example} must be sorted by score, highest first, and where scores are equal by label; "
         "no label may come twice"
@@ -149,7 +141,7 @@ def _complaint(rows: Rows, bad: int, before: np.ndarray, rule: Rule, classes: in
 
 
 def _refuse_shared_examples(spans: list[Span]) -> None:
-    """An example in two parts is an error. Parts whose ranges of ids do not overlap, the usual case, cost nothing."""
+    """Refuse an example in two shards. Shards whose ranges of ids do not overlap, the usual case, cost nothing."""
     group: list[Span] = []
     last = -1
     for span in sorted(spans, key=lambda span: span.first):
@@ -162,7 +154,7 @@ def _refuse_shared_examples(spans: list[Span]) -> None:
 
 
 def _compare(group: list[Span]) -> None:
-    """Read the ids of parts whose ranges overlap again, a window at a time, and look for one that two of them have."""
+    """Read the ids of shards whose ranges overlap again, a window at a time, and look for one that two of them have."""
     if len(group) < 2:
         return
     for low in range(group[0].first, max(span.last for span in group) + 1, WINDOW):
@@ -170,16 +162,18 @@ def _compare(group: list[Span]) -> None:
         for span in group:
             if span.last < low or span.first >= low + WINDOW:
                 continue
-            ids = [ids[(ids >= low) & (ids < low + WINDOW)] - low for ids in _example_ids(span.part)]
+            ids = [ids[(ids >= low) & (ids < low + WINDOW)] - low for ids in _example_ids(span.shard)]
             own = np.concatenate([np.zeros(0, np.int64), *ids])
             if len(twice := np.flatnonzero(seen[own])):
                 example = own[twice[0]] + low
-                other = next(span for span in group if any(example in ids for ids in _example_ids(span.part)))
-                raise UserError(f"example {example} is in two parts: {other.part.name} and {span.part.name}")
+                other = next(span for span in group if any(example in ids for ids in _example_ids(span.shard)))
+                raise UserError(
+                    "scores.example_twice",
+                    f"example {example} is in two shards: {other.shard.name} and {span.shard.name}",
+                )
             seen[own] = True
 
 
-def _example_ids(part: Part) -> Iterator[np.ndarray]:
-    """The ids of a part's examples, a batch at a time."""
-    for rows in part.batches():
+def _example_ids(shard: ScoreShard) -> Iterator[np.ndarray]:
+    for rows in shard.batches():
         yield rows.example_id[np.flatnonzero(np.diff(rows.example_id, prepend=-1))]

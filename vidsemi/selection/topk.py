@@ -1,121 +1,136 @@
-"""The best rows of every class out of a stream of any length, in memory that depends on K and the classes alone."""
+"""The highest-ranked rows of every class of a stream of any length, in memory that depends only on K and the classes.
+
+This is where K applies: a policy sets how many rows each class takes, `TopPerClass` keeps that many. P and the lowest
+score apply before, in `scan`.
+
+A score and its example id are packed into one int64, so that "higher score, then smaller id" is integer order:
+non-negative floats are ordered like their bits, those of [0, 1] fit 30 bits, and 33 bits remain for the id. numpy
+partitions and sorts int64 faster than anything else, and a kept row costs 8 bytes.
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from vidsemi.io.errors import UserError
-from vidsemi.selection.kernels import store
-from vidsemi.selection.keys import ID_BITS, pack, unpack_id, unpack_score
-from vidsemi.selection.score_files import WIDE_LABELS_FROM
+from vidsemi.selection.kernels import Batch, Buffers, insert_rows
+from vidsemi.selection.score_format import MAX_ID, WIDE_LABELS_FROM, ScoreRows
 
 Priority = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (example ids, labels) → float32 in [0, 1]
-LEAST_SPARE = 256  # rows; a class that takes few would be cut again and again
+
+ID_BITS = MAX_ID.bit_length()
+MIN_SPARE = 256  # rows of spare room per class; with less, a class of small K would be cut again and again
 NEVER = np.iinfo(np.int64).max
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Score rows as columns of one length: example ids int64, class indices int16 or int32, scores float32."""
+def pack(score: np.ndarray, example_id: np.ndarray) -> np.ndarray:
+    """Pack scores and ids into int64 keys ordered by score descending, then id ascending, when sorted descending.
 
-    example_id: np.ndarray
-    label: np.ndarray
-    score: np.ndarray
+    Args:
+        score: float32 in [0, `MAX_SCORE`], not -0.0.
+        example_id: int64 in [0, `MAX_ID`].
+    """
+    return (score.view(np.int32).astype(np.int64) << ID_BITS) | (MAX_ID - example_id)
 
-    def __len__(self) -> int:
-        return len(self.score)
+
+def unpack_score(key: np.ndarray) -> np.ndarray:
+    """Return the float32 scores of keys."""
+    return (key >> ID_BITS).astype(np.int32).view(np.float32)
+
+
+def unpack_id(key: np.ndarray) -> np.ndarray:
+    """Return the int64 example ids of keys."""
+    return MAX_ID - (key & MAX_ID)
 
 
 class TopPerClass:
-    """Keeps the `capacity[c]` best rows of class c.
+    """Keeps the `capacity[c]` highest-ranked rows of class c.
 
-    A class has room for half as many again. When that is full, it is cut to its best, the worst of which becomes its
-    threshold: what cannot be better is dropped from then on, which in a long stream is nearly everything. What is left
-    at the end is a function of the set of rows; neither their order nor the moment of a cut changes it.
+    Each class has a buffer of 1.5 × its capacity. A full buffer is cut to the capacity, and the lowest row that stays
+    becomes the threshold of its class: lower rows are dropped from then on, which in a long stream is nearly all of
+    them. The result is a function of the set of rows; neither their order nor the moment of a cut changes it.
 
     Args:
         capacity: (classes,) rows that each class takes.
-        most: rows that a class can have in the whole stream; no room is made for more.
-        priority: by what a class prefers one row to another; the score if None. Ties fall to the smaller example id.
+        most: most rows a class can have in the whole stream; no buffer is larger.
+        priority: ranks the rows of a class; None ranks by score. Ties go to the smaller example id.
+
+    Raises:
+        UserError: there is not enough memory.
     """
 
     def __init__(self, capacity: np.ndarray, most: int, priority: Priority | None = None):
         self.capacity, self.most, self.priority = capacity, most, priority
-        widths = np.minimum(capacity + np.maximum(capacity // 2, LEAST_SPARE), most + 1)
+        widths = np.minimum(capacity + np.maximum(capacity // 2, MIN_SPARE), most + 1)
         widths[capacity == 0] = 0
-        self._ends = np.cumsum(widths)
-        self._starts = self._ends - widths
-        self._filled = self._starts.copy()
+        ends = np.cumsum(widths)
+        self._starts = ends - widths
         try:
-            self._room = np.empty(widths.sum(), np.int64)  # packed scores and ids; memory is used as it fills
+            packed = np.empty(widths.sum(), np.int64)  # memory is used as it fills
         except MemoryError:
             size = f"{8 * widths.sum() / 2**30:.0f} GiB"
-            raise UserError(f"K = {capacity.max()} rows of {len(capacity)} classes take {size}; choose less") from None
-        self._least_key = np.where(capacity > 0, -1, NEVER)  # a row of class c must have a greater key than this
-        self.least_value = np.where(capacity > 0, 0, 2).astype(np.float32)  # the same, without regard to ids
+            raise UserError(
+                "select.out_of_memory",
+                f"{capacity.max()} rows for each of {len(capacity)} classes take {size} of memory; "
+                "choose a smaller per_class (K)",
+            ) from None
+        least_key = np.where(capacity > 0, -1, NEVER)
+        self._buffers = Buffers(packed, self._starts.copy(), ends, least_key, ID_BITS)
+        self.least_value = np.where(capacity > 0, 0, 2).astype(np.float32)  # as `least_key`, without the id
 
-    def value(self, rows: Rows) -> np.ndarray:
-        """What rows are ranked by, float32. One below its class's `least_value` is not among the best."""
+    def value(self, rows: ScoreRows) -> np.ndarray:
+        """Return what rows are ranked by, float32. A row below `least_value` of its class cannot be kept."""
         return rows.score if self.priority is None else self.priority(rows.example_id, rows.label)
 
-    def add(self, rows: Rows, value: np.ndarray | None = None, near: np.ndarray | None = None) -> None:
-        """Take those of the rows that may be among the best.
+    def add(self, rows: ScoreRows, value: np.ndarray | None = None, numbers: np.ndarray | None = None) -> None:
+        """Offer rows.
 
         Args:
             rows: any.
-            value: their values, where they are known already.
-            near: numbers of the rows that are in question, int32; all if None.
+            value: from `value`, where it is known already.
+            numbers: of the rows that are offered, int32; None for all.
+
+        Raises:
+            UserError: a class has more rows than `most`.
         """
         value = self.value(rows) if value is None else value
-        near = np.arange(len(rows), dtype=np.int32) if near is None else near
-        score_bits, value_bits = rows.score.view(np.int32), value.view(np.int32)
+        numbers = np.arange(len(rows), dtype=np.int32) if numbers is None else numbers
+        batch = Batch(rows.example_id, rows.label, rows.score.view(np.int32), value.view(np.int32))
+        filled, ends = self._buffers.filled, self._buffers.ends
         done = 0
-        while done < len(near):
-            done = store(
-                rows.example_id,
-                rows.label,
-                score_bits,
-                value_bits,
-                near,
-                done,
-                self._least_key,
-                self._room,
-                self._filled,
-                self._ends,
-                ID_BITS,
-            )
-            label = rows.label[near[done - 1]]
-            if self._filled[label] == self._ends[label]:
-                if self._filled[label] - self._starts[label] > self.most:
+        while done < len(numbers):
+            done = insert_rows(batch, numbers, done, self._buffers)
+            label = rows.label[numbers[done - 1]]
+            if filled[label] == ends[label]:
+                if filled[label] - self._starts[label] > self.most:
                     raise UserError(
-                        f"class number {label} has rows of more than the {self.most} examples that there are"
+                        "scores.too_many_examples",
+                        f"class number {label} has rows of more than the {self.most} examples in the manifest",
                     )
                 self._cut(label)
 
-    def best(self) -> Rows:
-        """All that is kept, by label, then best first. Gives the room back: it can be asked for once."""
-        for label in np.flatnonzero(self._filled - self._starts > self.capacity).tolist():
+    def result(self) -> ScoreRows:
+        """Return the kept rows by label, then rank. Frees the buffers: call it once."""
+        packed, filled = self._buffers.packed, self._buffers.filled
+        for label in np.flatnonzero(filled - self._starts > self.capacity).tolist():
             self._cut(label)
-        counts = self._filled - self._starts
+        counts = filled - self._starts
         example_id, score = np.empty(counts.sum(), np.int64), np.empty(counts.sum(), np.float32)
         end = 0
         for label in np.flatnonzero(counts).tolist():
-            packed = self._room[self._starts[label] : self._filled[label]]
-            if self.priority is None:
-                packed = np.sort(packed)[::-1]
-            else:
-                packed = packed[np.argsort(self._keys(label, packed))[::-1]]
-            begin, end = end, end + len(packed)
-            example_id[begin:end], score[begin:end] = unpack_id(packed), unpack_score(packed)
-        self._room = np.empty(0, np.int64)
+            own = packed[self._starts[label] : filled[label]]
+            own = np.sort(own)[::-1] if self.priority is None else own[np.argsort(self._keys(label, own))[::-1]]
+            begin, end = end, end + len(own)
+            example_id[begin:end], score[begin:end] = unpack_id(own), unpack_score(own)
+        del packed  # the rows are copied: free the buffers before the labels are made
+        self._buffers = self._buffers._replace(packed=np.empty(0, np.int64))
         label_type = np.int16 if len(counts) < WIDE_LABELS_FROM else np.int32
-        return Rows(example_id, np.repeat(np.arange(len(counts), dtype=label_type), counts), score)
+        return ScoreRows(example_id, np.repeat(np.arange(len(counts), dtype=label_type), counts), score)
 
     def _cut(self, label: int) -> None:
-        """Keep the best of a class that has more than its capacity, and raise its threshold."""
+        """Cut a class that has more rows than its capacity, and raise its threshold."""
         start, kept = self._starts[label], self.capacity[label]
-        packed = self._room[start : self._filled[label]]
+        packed = self._buffers.packed[start : self._buffers.filled[label]]
         surplus = len(packed) - kept
         if self.priority is None:  # rows are their own keys
             packed.partition(surplus)
@@ -126,12 +141,11 @@ class TopPerClass:
             order = np.argpartition(key, surplus)[surplus:]
             least = key[order[0]]
             packed[:kept] = packed[order]
-        self._filled[label] = start + kept
-        self._least_key[label] = least
+        self._buffers.filled[label] = start + kept
+        self._buffers.least_key[label] = least
         self.least_value[label] = unpack_score(least[None])[0]
 
     def _keys(self, label: int, packed: np.ndarray) -> np.ndarray:
-        """What rows of one class are compared by."""
         if self.priority is None:
             return packed
         example_id = unpack_id(packed)

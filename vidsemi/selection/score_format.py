@@ -1,0 +1,159 @@
+"""The file format of scores: one Parquet file per shard of a manifest, `per_example` (P) rows per example.
+
+A directory of scores holds `part-NNNNNN.parquet` with the columns `example_id` (int64), `label` (int16 or int32) and
+`score` (float32), sorted by example id, then score descending, then label; and `failures/part-NNNNNN.parquet` with
+`example_id`, `path` and `error` of the examples that could not be read. Any program that writes such files can feed the
+selection; docs/selecting.md describes them.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vidsemi.io.errors import UserError
+
+FORMAT = 1
+KEY = "vidsemi"  # of the file metadata, which holds a `ScoresInfo` as JSON
+WIDE_LABELS_FROM = 32_768  # classes; fewer fit an int16
+MAX_ID = (1 << 33) - 1  # 8,589,934,591: an example id and a score fit one int64 together (`topk.pack`)
+MAX_SCORE = np.float32(1.0001)  # a mean of softmax may round above 1
+
+
+@dataclass(frozen=True)
+class ScoreRows:
+    """Score rows as columns of one length: example ids int64, class indices int16 or int32, scores float32."""
+
+    example_id: np.ndarray
+    label: np.ndarray
+    score: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+
+@dataclass(frozen=True)
+class ScoresInfo:
+    """What all shards of a directory have in common; stored as JSON in the metadata of each.
+
+    Attributes:
+        manifest: fingerprint of the scored manifest.
+        weights: fingerprint of the weights.
+        classes: class names in the order of the label indices.
+        per_example: rows stored per example, P.
+        views: clips averaged per video, V.
+        format: version of this format.
+        frames: clip length T. This and the following may be None in shards by other programs.
+        stride: step between the frames of a clip.
+        resize: [height, width] of the frames before the crop, or their shorter side.
+        crop: side of the crop.
+        crops: crops per clip: 1 (center) or 10.
+        decoder: library that decoded the videos.
+        precision: of the network's arithmetic.
+        shard_size: examples per shard; approximate where tars are kept whole.
+        examples: size of the manifest.
+        shards: number of shards of the manifest.
+    """
+
+    manifest: str
+    weights: str
+    classes: list[str]
+    per_example: int
+    views: int
+    format: int = FORMAT
+    frames: int | None = None
+    stride: int | None = None
+    resize: list[int] | int | None = None
+    crop: int | None = None
+    crops: int = 1
+    decoder: str | None = None
+    precision: str | None = None
+    shard_size: int | None = None
+    examples: int | None = None
+    shards: int | None = None
+
+    def __post_init__(self) -> None:
+        """Reject values that a file by another program may hold but that make no sense."""
+        for name, least in (("per_example", 1), ("views", 0), ("crops", 1)):
+            _check_integer(name, getattr(self, name), least)
+        optional = {"frames": 1, "stride": 1, "crop": 1, "shard_size": 1, "examples": 0, "shards": 0}
+        for name, least in optional.items():
+            if getattr(self, name) is not None:
+                _check_integer(name, getattr(self, name), least)
+        if not (isinstance(self.manifest, str) and isinstance(self.weights, str)):
+            raise ValueError("'manifest' and 'weights' must be strings")
+        names = self.classes
+        if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+            raise ValueError("'classes' must be a list of names")
+        if len(set(names)) < len(names):
+            raise ValueError("'classes' has a duplicate name")
+        "".join(names).encode()  # a lone surrogate is a ValueError
+
+    def difference(self, other: "ScoresInfo") -> str | None:
+        """Return the name of the first attribute that differs; None if none does. None means unknown, not different."""
+        for name in self.__dataclass_fields__:
+            ours, theirs = getattr(self, name), getattr(other, name)
+            if ours != theirs and ours is not None and theirs is not None:
+                return name
+        return None
+
+
+def _check_integer(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or not least <= value <= 2**62:
+        raise ValueError(f"'{name}' is {value!r}; it must be an integer of at least {least}")
+
+
+def label_type(classes: int) -> pa.DataType:
+    """Return the Arrow type of the label column."""
+    return pa.int32() if classes >= WIDE_LABELS_FROM else pa.int16()
+
+
+def shard_name(number: int) -> str:
+    """Return the file name of a shard, of its scores and its failures alike."""
+    return f"part-{number:06d}.parquet"
+
+
+def parse_info(file: Path, schema: pa.Schema | pq.FileMetaData) -> ScoresInfo:
+    """Read the metadata of a shard from its schema or footer.
+
+    Raises:
+        UserError: it is not the metadata of a shard, or of another format version.
+    """
+    try:
+        return _parse(file, schema.metadata[KEY.encode()])
+    except (KeyError, TypeError, ValueError) as error:
+        raise invalid_shard(file, error) from None
+
+
+def read_plan(file: Path) -> ScoresInfo:
+    """Read the plan.json of a directory, which holds what its shards have in common.
+
+    Raises:
+        UserError: the file is damaged or not a plan.
+    """
+    try:
+        return _parse(file, file.read_bytes())
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise UserError(
+            "scores.invalid_plan",
+            f"{file} is not the plan of a directory of scores: {' '.join(str(error).split())}; "
+            "if the directory holds shards, delete the plan: it is restored from them",
+        ) from None
+
+
+def _parse(file: Path, text: bytes) -> ScoresInfo:
+    metadata = json.loads(text)
+    if metadata["format"] != FORMAT:
+        raise UserError(
+            "scores.wrong_format",
+            f"{file} has format {metadata['format']}; this version of vidsemi reads format {FORMAT}",
+        )
+    return ScoresInfo(**{name: metadata[name] for name in ScoresInfo.__dataclass_fields__ if name in metadata})
+
+
+def invalid_shard(file: Path, error: Exception) -> UserError:
+    """Return the error for a file that is damaged or not a shard of scores."""
+    return UserError("scores.invalid_shard", f"{file} is not a shard of vidsemi scores: {' '.join(str(error).split())}")

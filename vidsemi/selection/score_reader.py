@@ -1,0 +1,162 @@
+"""Reads a directory of scores: which shards it has, and each shard as a stream of rows.
+
+The reader checks files and columns; `scan` checks the rows themselves, in the pass that selects from them.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vidsemi.io.errors import UserError
+from vidsemi.selection.score_format import ScoreRows, ScoresInfo, invalid_shard, label_type, parse_info
+
+COLUMNS = ["example_id", "label", "score"]
+BATCH_ROWS = 1 << 17  # rows per batch; with 2^20 selecting is no faster and takes 50 MB more
+
+
+@dataclass(frozen=True)
+class ScoreShard:
+    """A source of score rows.
+
+    Attributes:
+        name: for messages.
+        number: of the shard, unique in its directory.
+        batches: reads the rows from the first on; can be called again.
+        count: returns the number of rows without reading them.
+    """
+
+    name: str
+    number: int
+    batches: Callable[[], Iterable[ScoreRows]]
+    count: Callable[[], int]
+
+
+def shard_numbers(folder: Path) -> set[int]:
+    """Return the numbers of the shards in a directory of scores or of failures; other files are ignored."""
+    names = [file.name for file in os.scandir(folder)] if folder.is_dir() else []
+    return {int(match[1]) for name in names if (match := re.fullmatch(r"part-(\d{6,})\.parquet", name))}
+
+
+def shard_files(folder: Path) -> dict[int, Path]:
+    """Return the files of a directory of scores by shard number, ascending.
+
+    Raises:
+        UserError: there are none, or a file has no shard number of its own.
+    """
+    files: dict[int, Path] = {}
+    for file in sorted(folder.glob("part-*.parquet")):
+        number = re.fullmatch(r"part-(\d{1,12})\.parquet", file.name)
+        if number is None or int(number[1]) in files:
+            raise UserError(
+                "scores.invalid_file_name", f"{file}: a shard is named part-NNNNNN.parquet, with a number of its own"
+            )
+        files[int(number[1])] = file
+    if not files:
+        raise UserError("scores.missing", f"{folder} has no scores: it holds no part-NNNNNN.parquet")
+    return dict(sorted(files.items()))
+
+
+def open_shards(files: dict[int, Path]) -> tuple[list[ScoreShard], ScoresInfo]:
+    """Open shards by number, at least one. Rows are read later.
+
+    Returns:
+        The shards and the metadata that they must share, that of the first.
+
+    Raises:
+        UserError: the first is damaged or not a shard.
+    """
+    first = next(iter(files.values()))
+    try:
+        footer = pq.read_metadata(first)
+        info = parse_info(first, footer)
+        _check_types(footer.schema.to_arrow_schema(), info)
+    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+        raise invalid_shard(first, error) from None
+    shards = [
+        ScoreShard(str(file), number, partial(_batches, file, first, footer, info), partial(_count, file))
+        for number, file in files.items()
+    ]
+    return shards, info
+
+
+def _check_types(schema: pa.Schema, info: ScoresInfo) -> None:
+    types = {"example_id": pa.int64(), "label": label_type(len(info.classes)), "score": pa.float32()}
+    for name, expected in types.items():
+        if schema.field(name).type != expected:
+            raise TypeError(f"the column '{name}' must be {expected}")
+
+
+def _batches(file: Path, first: Path, footer: pq.FileMetaData, info: ScoresInfo) -> Iterator[ScoreRows]:
+    """Read a shard whose metadata must match that of the first one."""
+    try:
+        # A dataset may have 65,000 small shards. Comparing the raw metadata, which holds the Arrow schema too, is the
+        # fastest way to see that a shard is like the first.
+        with pa.OSFile(str(file)) as stream, pq.ParquetFile(stream) as parquet:
+            own = parquet.metadata.metadata or {}
+            if own != footer.metadata or b"ARROW:schema" not in own:
+                if name := info.difference(parse_info(file, parquet.schema_arrow)):
+                    raise UserError(
+                        "scores.mismatch", f"{file} and {first.name} were not scored alike: their '{name}' differ"
+                    )
+                _check_types(parquet.schema_arrow, info)
+            for batch in parquet.iter_batches(BATCH_ROWS, columns=COLUMNS, use_threads=False):
+                yield _rows(batch)
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise invalid_shard(file, error) from None
+
+
+def _count(file: Path) -> int:
+    try:
+        return int(pq.read_metadata(file).num_rows)
+    except (pa.ArrowException, OSError) as error:
+        raise invalid_shard(file, error) from None
+
+
+def _rows(batch: pa.RecordBatch) -> ScoreRows:
+    columns = {name: batch.column(name) for name in COLUMNS}
+    for name, column in columns.items():
+        if column.null_count:
+            raise ValueError(f"the column '{name}' has nulls")
+    return ScoreRows(**{name: column.to_numpy() for name, column in columns.items()})
+
+
+def read_info(file: Path) -> ScoresInfo:
+    """Read the metadata of a shard, not its rows.
+
+    Raises:
+        UserError: the file is damaged or not a shard.
+    """
+    try:
+        return parse_info(file, pq.read_schema(file))
+    except (pa.ArrowException, OSError) as error:
+        raise invalid_shard(file, error) from None
+
+
+def count_failures(folder: Path) -> int:
+    """Count the unreadable examples of a directory of scores."""
+    return sum(pq.read_metadata(file).num_rows for file in (folder / "failures").glob("part-*.parquet"))
+
+
+def read_failures(folder: Path) -> np.ndarray:
+    """Read the ids of the unreadable examples of a directory of scores, ascending int64.
+
+    Raises:
+        UserError: a file is damaged or not a list of failures.
+    """
+    ids = [np.zeros(0, np.int64)]
+    for file in sorted((folder / "failures").glob("part-*.parquet")):
+        try:
+            column = pq.ParquetFile(file).read(columns=["example_id"]).column("example_id")
+            if column.type != pa.int64() or column.null_count:
+                raise TypeError("the column 'example_id' must be int64 without nulls")
+        except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+            raise UserError("scores.invalid_failures", f"{file} is not a list of failures: {error}") from None
+        ids.append(column.to_numpy())
+    return np.sort(np.concatenate(ids))
