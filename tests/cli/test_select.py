@@ -32,7 +32,7 @@ def info(manifest: str = "m", **changes: object) -> ScoresInfo:
 
 @pytest.fixture
 def scores(tmp_path: Path) -> Path:
-    """Six parts of ten examples each; the class 'rare' is nobody's."""
+    """Six shards of ten examples each; the class 'rare' is nobody's."""
     folder, rng = tmp_path / "scores", np.random.default_rng(0)
     for number in range(6):
         probabilities = rng.dirichlet(np.ones(4), 10).astype(np.float32)
@@ -60,22 +60,22 @@ KP = ("--per-class", 7, "--per-example", 2)
 
 def test_partial_selections_merge_to_the_bytes_of_one_pass(scores: Path, select: Select, tmp_path: Path):
     assert select("whole.parquet", "--scores", scores, *KP)[0] == 0
-    for name, parts in (("a", "0-1"), ("b", "3-5"), ("c", "2")):
-        assert select(f"{name}.parquet", "--scores", scores, *KP, "--parts", parts)[0] == 0
+    for name, shards in (("a", "0-1"), ("b", "3-5"), ("c", "2")):
+        assert select(f"{name}.parquet", "--scores", scores, *KP, "--shards", shards)[0] == 0
     partial = [tmp_path / f"{name}.parquet" for name in "cba"]
     assert select("merged.parquet", "--merge", *partial)[0] == 0
     whole = (tmp_path / "whole.parquet").read_bytes()
     assert (tmp_path / "merged.parquet").read_bytes() == whole
 
 
-def test_new_parts_are_folded_in_without_reading_the_old(scores: Path, select: Select, tmp_path: Path):
+def test_new_shards_are_folded_in_without_reading_the_old(scores: Path, select: Select, tmp_path: Path):
     select("whole.parquet", "--scores", scores, *KP)
     (tmp_path / "later").mkdir()
     for number in (4, 5):
         (scores / f"part-00000{number}.parquet").rename(tmp_path / "later" / f"part-00000{number}.parquet")
     _, _, said = select("s.parquet", "--scores", scores, *KP)
     assert "score shards 4-5 are not included" in said
-    for number in range(4):  # the old parts cannot be read any more
+    for number in range(4):  # the old shards cannot be read any more
         (scores / f"part-00000{number}.parquet").write_bytes(b"gone")
     for number in (4, 5):
         (tmp_path / "later" / f"part-00000{number}.parquet").rename(scores / f"part-00000{number}.parquet")
@@ -87,9 +87,9 @@ def test_new_parts_are_folded_in_without_reading_the_old(scores: Path, select: S
 @pytest.mark.parametrize(
     ("first", "second", "options", "words"),
     [
-        (["--parts", "0-3"], ["--parts", "3-5"], [], "have both read part 3"),
+        (["--shards", "0-3"], ["--shards", "3-5"], [], "[select.shard_twice]"),
         ([], [], ["--per-class", "8"], "K = 7"),
-        ([], ["--scores", "OTHER"], [], "their 'weights' differ"),
+        ([], ["--scores", "OTHER"], [], "'weights'"),
         ([], [], ["--per-example", "1"], "per_example = 2"),
         ([], [], ["--min-score", "0.1"], "min_score = 0.0"),
         ([], [], ["--policy", "random"], "policy = balanced_ranked"),
@@ -107,8 +107,8 @@ def test_selections_that_do_not_fit_are_not_merged(
             other, number, np.array([10 * number]), probabilities, replace(info(), weights="of another teacher")
         )
     options_of = [[str(other) if word == "OTHER" else word for word in words] for words in (first, second)]
-    select("a.parquet", "--scores", scores, *KP, "--parts", "0-2", *options_of[0])
-    select("b.parquet", "--scores", scores, *KP, "--parts", "3-5", *options_of[1])
+    select("a.parquet", "--scores", scores, *KP, "--shards", "0-2", *options_of[0])
+    select("b.parquet", "--scores", scores, *KP, "--shards", "3-5", *options_of[1])
     partial = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
     status, _, said = select("merged.parquet", "--merge", *partial, *options)
     assert status == 2
@@ -120,26 +120,26 @@ def test_the_scores_are_looked_at_even_where_nothing_is_new(scores: Path, select
     select("s.parquet", "--scores", scores, *KP)
     status, _, said = select("again.parquet", "--scores", scores, "--merge", tmp_path / "s.parquet")
     assert status == 0
-    assert "all parts have been read already" in said
+    assert "all shards have been read already" in said
     assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "s.parquet").read_bytes()
     write_shard(tmp_path / "other", 0, np.array([0]), np.full((1, 4), 0.25, np.float32), replace(info(), weights="x"))
     status, _, said = select("bad.parquet", "--scores", tmp_path / "other", "--merge", tmp_path / "s.parquet")
     assert status == 2
-    assert "'weights' differ" in said
+    assert "'weights'" in said
 
 
-def test_parts_that_no_partial_selection_has_read_are_named(scores: Path, select: Select, tmp_path: Path):
+def test_shards_that_no_partial_selection_has_read_are_named(scores: Path, select: Select, tmp_path: Path):
     (scores / "part-000001.parquet").unlink()
-    select("a.parquet", "--scores", scores, *KP, "--parts", "0-2")
-    select("b.parquet", "--scores", scores, *KP, "--parts", "3-5")
+    select("a.parquet", "--scores", scores, *KP, "--shards", "0-2")
+    select("b.parquet", "--scores", scores, *KP, "--shards", "3-5")
     status, out, _ = select("c.parquet", "--merge", tmp_path / "a.parquet", tmp_path / "b.parquet", "--json")
     assert status == 0
     assert "score shards 1 are not included" in json.loads(out)["warnings"]
 
 
 def test_the_smallest_k_of_a_merge_counts(scores: Path, select: Select, tmp_path: Path):
-    select("a.parquet", "--scores", scores, "--per-class", 3, "--per-example", 2, "--parts", "0-2")
-    select("b.parquet", "--scores", scores, "--per-class", 5, "--per-example", 2, "--parts", "3-5")
+    select("a.parquet", "--scores", scores, "--per-class", 3, "--per-example", 2, "--shards", "0-2")
+    select("b.parquet", "--scores", scores, "--per-class", 5, "--per-example", 2, "--shards", "3-5")
     select("whole.parquet", "--scores", scores, "--per-class", 3, "--per-example", 2)
     assert select("c.parquet", "--merge", tmp_path / "a.parquet", tmp_path / "b.parquet")[0] == 0
     assert (tmp_path / "c.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
@@ -168,25 +168,25 @@ def test_k_may_shrink_in_a_merge(scores: Path, select: Select, tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], "give --scores DIR"),
-        (["--scores", "SCORES"], "needs --per-class"),
-        (["--scores", "SCORES", "--per-class", "0", "--per-example", "1"], "per_class (K) is 0"),
-        (["--scores", "SCORES", "--per-class", "1", "--per-example", "0"], "per_example (P) is 0"),
-        (["--scores", "SCORES", "--per-class", "1", "--per-example", "4"], "the scores hold 3 classes"),
-        (["--scores", "SCORES", *map(str, KP), "--min-score", "2"], "min_score is 2"),
+        ([], "[select.missing_scores]"),
+        (["--scores", "SCORES"], "--per-class"),
+        (["--scores", "SCORES", "--per-class", "0", "--per-example", "1"], "--per-class is 0"),
+        (["--scores", "SCORES", "--per-class", "1", "--per-example", "0"], "--per-example is 0"),
+        (["--scores", "SCORES", "--per-class", "1", "--per-example", "4"], "[select.per_example_too_large]"),
+        (["--scores", "SCORES", *map(str, KP), "--min-score", "2"], "--min-score is 2"),
         (["--scores", "SCORES", *map(str, KP), "--policy", "best"], "balanced_ranked"),
-        (["--scores", "SCORES", *map(str, KP), "--parts", "a-b"], "FIRST-LAST"),
-        (["--scores", "SCORES", *map(str, KP), "--parts", "7-9"], "none of the parts that were asked for; it has 0-5"),
+        (["--scores", "SCORES", *map(str, KP), "--shards", "a-b"], "FIRST-LAST"),
+        (["--scores", "SCORES", *map(str, KP), "--shards", "7-9"], "0-5 [select.missing_shards]"),
         (["--scores", "SCORES", *map(str, KP), "--policy", "balanced_with_tags"], "--manifest"),
-        (["--scores", "nowhere", *map(str, KP)], "no scores"),
-        (["--merge", "nowhere.parquet"], "there is no selection nowhere.parquet"),
-        (["--merge", "SCORES"], "there is no selection"),
-        (["--merge", "nowhere.parquet", "--parts", "0"], "nowhere.parquet"),
-        (["--scores", "SCORES", *map(str, KP), "--parts", "5-3"], "FIRST-LAST"),
-        (["--scores", "SCORES", *map(str, KP), "--parts", "9" * 5000], "FIRST-LAST"),
-        (["--scores", "SCORES", *map(str, KP), "--policy", "a\nb"], "policy a b"),
-        (["--merge", "SCORES/part-000000.parquet"], "is it a part of scores?"),
-        (["--scores", "SCORES", *map(str, KP), "--per-class", str(10**22)], "at most 8589934591"),
+        (["--scores", "nowhere", *map(str, KP)], "[scores.missing]"),
+        (["--merge", "nowhere.parquet"], "nowhere.parquet [selection.not_found]"),
+        (["--merge", "SCORES"], "[selection.not_found]"),
+        (["--merge", "nowhere.parquet", "--shards", "0"], "nowhere.parquet"),
+        (["--scores", "SCORES", *map(str, KP), "--shards", "5-3"], "FIRST-LAST"),
+        (["--scores", "SCORES", *map(str, KP), "--shards", "9" * 5000], "FIRST-LAST"),
+        (["--scores", "SCORES", *map(str, KP), "--policy", "a\nb"], "'a b'"),
+        (["--merge", "SCORES/part-000000.parquet"], "[selection.invalid_file]"),
+        (["--scores", "SCORES", *map(str, KP), "--per-class", str(10**10)], "8589934591"),
     ],
 )
 def test_bad_options_are_one_line(scores: Path, select: Select, tmp_path: Path, options: list[str], words: str):
@@ -204,7 +204,7 @@ def test_an_old_selection_outlives_a_failure(scores: Path, select: Select, tmp_p
     (scores / "part-000005.parquet").write_bytes(b"PAR1 and no more")
     status, _, said = select("s.parquet", "--scores", scores, *KP)
     assert status == 2
-    assert "part-000005.parquet is not a part" in said
+    assert "part-000005.parquet" in said and "[scores.invalid_shard]" in said
     assert (tmp_path / "s.parquet").read_bytes() == before
     assert [path.name for path in tmp_path.glob(".*")] == []
 
@@ -229,7 +229,7 @@ def test_selecting_needs_no_torch(scores: Path, tmp_path: Path):
     words = ["select", "--scores", str(scores), *map(str, KP), "--output", str(tmp_path / "s.parquet")]
     code = (
         f"import sys; from vidsemi.cli.main import main\nassert main({words!r}) == 0\n"
-        "heavy = {'torch', 'av', 'pydantic', 'matplotlib', 'pandas'} & set(sys.modules)\n"
+        "heavy = {'torch', 'av', 'matplotlib', 'pandas'} & set(sys.modules)\n"
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -282,9 +282,9 @@ def test_tags_that_name_a_class(scores: Path, select: Select, tmp_path: Path):
     assert by_label[3] == []
     assert set(table["score"]) == {None}
     assert read_selection_info(tmp_path / "s.parquet").shard_ranges == []  # none was read
-    status, _, said = select("t.parquet", *options, "--manifest", manifest, "--parts", "0-1")
+    status, _, said = select("t.parquet", *options, "--manifest", manifest, "--shards", "0-1")
     assert status == 2
-    assert "cannot be had of some --parts" in said
+    assert "[select.shards_with_tags]" in said
     status, _, said = select(manifest.name, *options, "--manifest", manifest)
     assert status == 2
     assert "is the manifest" in said

@@ -241,6 +241,6 @@ def test_bad_failures_are_refused(tmp_path: Path, content: bytes | None):
         pq.write_table(pa.table({"example_id": ["7"]}), file)
     else:
         file.write_bytes(content)
-    with pytest.raises(UserError, match="failures/part-000000.parquet") as error:
+    with pytest.raises(UserError, match=r"failures/part-000000\.parquet") as error:
         read_failures(tmp_path)
     assert error.value.code == "scores.invalid_failures"

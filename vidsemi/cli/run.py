@@ -1,7 +1,6 @@
-"""Commands for a run and what comes out of it: run, select, report."""
+"""Commands for a run and its results: run, report."""
 
 import argparse
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +9,10 @@ from vidsemi.io.errors import UserError
 
 
 def add_parsers(subparsers: Any) -> None:
-    """Add `run`, `select` and `report`."""
+    """Add `run` and `report`."""
     parser = add_command(subparsers, "run", run, "run every stage of a config that is not done yet")
     add_config_arguments(parser)
     parser.add_argument("--until", metavar="STAGE", help="stop after this kind of stage, e.g. select")
-
-    parser = add_command(subparsers, "select", select, "select pseudo-labeled training examples from scores")
-    parser.add_argument("--scores", type=Path, metavar="DIR", help="directory of scores")
-    parser.add_argument("--per-class", type=int, metavar="K", help="examples per class")
-    parser.add_argument("--per-example", type=int, metavar="P", help="highest-scoring classes of an example that count")
-    parser.add_argument("--policy", metavar="NAME", help="balanced_ranked, or a control (docs/selecting.md)")
-    parser.add_argument("--min-score", type=float, metavar="X", help="lowest score of a candidate")
-    parser.add_argument("--seed", type=int, help="for policies that choose at random")
-    parser.add_argument("--manifest", type=Path, help="examples with hashtags, for balanced_with_tags")
-    parser.add_argument("--vocabulary", type=Path, metavar="CSV", help="of `vidsemi hashtags`, for balanced_with_tags")
-    parser.add_argument("--parts", metavar="FIRST-LAST", help="read these shards only, e.g. 0-99")
-    parser.add_argument("--merge", type=Path, nargs="+", default=[], metavar="S", help="selections of other shards")
-    parser.add_argument("--output", type=Path, required=True, help="selection to write, .parquet")
 
     parser = add_command(subparsers, "report", report, "report accuracy beside FLOPs and speed of one or more runs")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="output directory of a run")
@@ -64,42 +50,6 @@ def _reported(output: str, rows: list[dict[str, Any]], until: str | None) -> Ans
 
     written = write_report([Path(output)], Path(output))
     return {"output": output, "results": rows}, f"{written.table}\n{Path(output) / 'report.html'}"
-
-
-def select(options: argparse.Namespace) -> Answer:
-    """Choose D̂ from scores."""
-    numbers = None
-    if options.parts is not None:
-        match = re.fullmatch(r"(\d{1,12})-(\d{1,12})", options.parts) or re.fullmatch(r"((\d{1,12}))", options.parts)
-        if match is None or int(match[2]) < int(match[1]):
-            raise UserError(f"--parts {options.parts}: say which parts as FIRST-LAST, e.g. 0-99")
-        numbers = range(int(match[1]), int(match[2]) + 1)
-    from vidsemi.data.hashtags.vocabulary import read_vocabulary
-    from vidsemi.data.manifest import load_manifest
-    from vidsemi.io.files import keep_inputs
-    from vidsemi.io.tables import markdown_table, shorten_rows
-    from vidsemi.pipeline.select import select_stage
-    from vidsemi.selection import describe
-    from vidsemi.selection.result import read_selection_info
-
-    keep_inputs(options.output, options.vocabulary)
-    figures = select_stage(
-        options.output,
-        scores=options.scores,
-        per_class=options.per_class,
-        per_example=options.per_example,
-        policy=options.policy,
-        min_score=options.min_score,
-        seed=options.seed,
-        manifest=load_manifest(options.manifest) if options.manifest else None,
-        space=read_vocabulary(options.vocabulary) if options.vocabulary else None,
-        numbers=numbers,
-        merge=options.merge,
-    )
-    info = read_selection_info(options.output)
-    table = markdown_table(describe.CLASS_HEADER, shorten_rows(describe.class_rows(info)))
-    text = "\n".join([str(options.output), *describe.summary(info), "", *table])
-    return {"selection": str(options.output), **figures, "classes": describe.classes(info)}, text
 
 
 def report(options: argparse.Namespace) -> Answer:

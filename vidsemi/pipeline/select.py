@@ -122,23 +122,24 @@ def _sources(
         for number in one.info.shard_numbers():
             if number in read:
                 raise UserError(
-                    f"{read[number]} and {path} have both read part {number}; merge selections of different parts"
+                    "select.shard_twice",
+                    f"{read[number]} and {path} have both read shard {number}; merge selections of different shards",
                 )
             read[number] = path
     if scores is None:
         if not earlier:
-            raise UserError("nothing to select from: give --scores DIR, or selections to --merge")
+            raise UserError("select.missing_scores", "no scores: give --scores DIR, or selections to --merge")
         if numbers is not None:
-            raise UserError("--parts says which parts of --scores to read; there are no --scores")
+            raise UserError("select.missing_scores", "--shards chooses among the shards of --scores; give --scores DIR")
         return [], earlier[0].info.scores
     files = shard_files(scores)
     asked = {number: file for number, file in files.items() if numbers is None or number in numbers}
     if not asked:
         has = format_ranges(as_ranges(files))
-        raise UserError(f"{scores} has none of the parts that were asked for; it has {has}")
+        raise UserError("select.missing_shards", f"{scores} has none of the requested shards; it has {has}")
     new = {number: file for number, file in asked.items() if number not in read}
     if not new:
-        logger.warning("%s: all parts have been read already", scores)
+        logger.warning("%s: all shards have been read already", scores)
     parts, info = open_shards(new or asked)
     return (parts if new else []), info
 
@@ -166,7 +167,7 @@ def _tags(
 ) -> ScoreRows:
     """(example, class) pairs whose hashtags match, of the examples that could be read."""
     if numbers is not None:
-        raise UserError("balanced_with_tags looks at hashtags, not at scores: it cannot be had of some --parts")
+        raise UserError("select.shards_with_tags", "balanced_with_tags reads hashtags, not scores; leave out --shards")
     if manifest is None or scores is None:
         raise UserError("balanced_with_tags needs --scores, and --manifest with the hashtags of the same examples")
     if manifest.fingerprint != info.manifest:

@@ -1,8 +1,8 @@
 """Selection policies: how many candidates each class takes, and which of them it prefers.
 
 A candidate is a score row that `scan` leaves after P (`per_example`) and `min_score`. K (`per_class`) comes in here:
-`Policy.quotas` turns it into rows per class, and `TopPerClass` keeps that many. `balanced_ranked` is the paper's method;
-the others are controls, two of them of its Table 5. Register another with `register_policy`.
+`Policy.quotas` turns it into rows per class, and `TopPerClass` keeps that many. `balanced_ranked` is the paper's
+method; the others are controls, two of them from its Table 5. Register another with `register_policy`.
 """
 
 from collections.abc import Callable

@@ -1,0 +1,65 @@
+"""`vidsemi select`: pseudo-labeled training examples from scores."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+from vidsemi.cli.options import Answer, add_command, fraction, integer
+
+COUNT = integer(1, 2**33 - 1)  # as many as there can be example ids
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Add `select`."""
+    parser = add_command(subparsers, "select", select, "select pseudo-labeled training examples from scores")
+    parser.add_argument("--scores", type=Path, metavar="DIR", help="directory of scores")
+    parser.add_argument("--per-class", type=COUNT, metavar="K", help="examples per class")
+    parser.add_argument(
+        "--per-example", type=COUNT, metavar="P", help="highest-scoring classes of an example that count"
+    )
+    parser.add_argument("--policy", metavar="NAME", help="balanced_ranked, or a control (docs/selecting.md)")
+    parser.add_argument("--min-score", type=fraction, metavar="X", help="lowest score of a candidate")
+    parser.add_argument("--seed", type=int, help="for policies that choose at random")
+    parser.add_argument("--manifest", type=Path, help="examples with hashtags, for balanced_with_tags")
+    parser.add_argument("--vocabulary", type=Path, metavar="CSV", help="of `vidsemi hashtags`, for balanced_with_tags")
+    parser.add_argument("--shards", type=_range, metavar="FIRST-LAST", help="read these shards only, e.g. 0-99")
+    parser.add_argument("--merge", type=Path, nargs="+", default=[], metavar="S", help="selections of other shards")
+    parser.add_argument("--output", type=Path, required=True, help="selection to write, .parquet")
+
+
+def _range(text: str) -> range:
+    match = re.fullmatch(r"(\d{1,12})-(\d{1,12})", text) or re.fullmatch(r"((\d{1,12}))", text)
+    if match is None or int(match[2]) < int(match[1]):
+        raise argparse.ArgumentTypeError(f"is {text[:40]}; must be FIRST-LAST, e.g. 0-99")
+    return range(int(match[1]), int(match[2]) + 1)
+
+
+def select(options: argparse.Namespace) -> Answer:
+    """Select from scores, or merge selections of different shards."""
+    from vidsemi.data.hashtags.vocabulary import read_vocabulary
+    from vidsemi.data.manifest import load_manifest
+    from vidsemi.io.files import keep_inputs
+    from vidsemi.io.tables import markdown_table, shorten_rows
+    from vidsemi.pipeline.select import select_stage
+    from vidsemi.selection import describe
+    from vidsemi.selection.result import read_selection_info
+
+    keep_inputs(options.output, options.vocabulary)
+    metrics = select_stage(
+        options.output,
+        scores=options.scores,
+        per_class=options.per_class,
+        per_example=options.per_example,
+        policy=options.policy,
+        min_score=options.min_score,
+        seed=options.seed,
+        manifest=load_manifest(options.manifest) if options.manifest else None,
+        space=read_vocabulary(options.vocabulary) if options.vocabulary else None,
+        numbers=options.shards,
+        merge=options.merge,
+    )
+    info = read_selection_info(options.output)
+    table = markdown_table(describe.CLASS_HEADER, shorten_rows(describe.class_rows(info)))
+    text = "\n".join([str(options.output), *describe.summary(info), "", *table])
+    return {"selection": str(options.output), **metrics, "classes": describe.classes(info)}, text
