@@ -1,4 +1,4 @@
-"""The documents: their commands parse, their links lead somewhere, their figures and keys are those of the code."""
+"""The documents: commands parse, links resolve, YAML examples are valid, and keys and numbers match the code."""
 
 import re
 import shlex
@@ -15,6 +15,9 @@ from vidsemi.cli import main as cli
 from vidsemi.data.manifest import write_manifest
 
 PAGES = sorted(page for pattern in ("*.md", "docs/*.md", "datasets/*/README.md") for page in REPOSITORY.glob(pattern))
+
+
+KEYS_IN_THE_FAQ = {"results.json", "runtime.clips_per_forward", "runtime.workers", "train.jsonl", "data.test"}
 
 
 def name_of(page: Path) -> str:
@@ -47,10 +50,32 @@ def test_commands_in_documents_are_commands(page: Path):
         cli.parse(cli.build_parser(), words[1:])  # raises if it is not a command
 
 
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_links_lead_to_files(page: Path):
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+def test_links_lead_to_files_and_headings(page: Path):
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_tables_have_headers(page: Path):
+    for header in re.findall(r"^(\|.*)\n\|[-|]+\|$", page.read_text(encoding="utf-8"), re.MULTILINE):
+        assert all(cell.strip() for cell in header.strip("|").split("|")), header
+
+
+def test_error_codes_in_the_faq_exist():
+    code = "".join(file.read_text(encoding="utf-8") for file in REPOSITORY.glob("vidsemi/**/*.py"))
+    named = re.findall(r"`([a-z]+\.[a-z_]+)`", (REPOSITORY / "docs/faq.md").read_text(encoding="utf-8"))
+    for name in set(named) - KEYS_IN_THE_FAQ:
+        assert f'"{name}"' in code, name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -63,13 +88,22 @@ def test_pages_and_scripts_named_in_documents_exist(page: Path):
 
 
 def test_yaml_examples_are_configs():
-    from vidsemi.config import Data
+    from vidsemi.config import Config, Data
 
     (block,) = re.findall(
         r"```yaml\n(.*?)```", (REPOSITORY / "docs/manifests.md").read_text(encoding="utf-8"), re.DOTALL
     )
     data = Data.model_validate(yaml.safe_load(block)["data"])
     assert data.test.root == "/videos/val"
+    whole = [
+        text
+        for page in PAGES
+        for text in re.findall(r"^```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+        if text.startswith("output:")
+    ]
+    assert whole
+    for text in whole:
+        Config.model_validate(yaml.safe_load(text))
 
 
 def test_the_config_reference_is_that_of_the_code():
