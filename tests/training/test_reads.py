@@ -16,7 +16,7 @@ from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import load_manifest
 from vidsemi.data.targets import Targets
 from vidsemi.data.video import decode as video
-from vidsemi.data.video import selective as sparse
+from vidsemi.data.video import selective
 from vidsemi.data.video.container import Source, Trim
 from vidsemi.data.video.decode import read_video
 from vidsemi.data.video.packets import REORDER
@@ -31,15 +31,15 @@ GOP = 20
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """For each read: packets that were looked at, and those that the decoder got."""
     counts: list[tuple[int, int]] = []
-    to_send = sparse._to_send
+    to_send = selective._to_send
 
-    def spy(needed: np.ndarray, restarts: np.ndarray) -> np.ndarray:
-        send = to_send(needed, restarts)
+    def spy(needed: np.ndarray, gop_starts: np.ndarray) -> np.ndarray:
+        send = to_send(needed, gop_starts)
         counts.append((len(send), int(send.sum())))
         return send
 
-    monkeypatch.setattr(sparse, "_to_send", spy)
-    monkeypatch.setattr(video, "decode_forward", None)
+    monkeypatch.setattr(selective, "_to_send", spy)
+    monkeypatch.setattr(video, "decode_sequentially", None)
     return counts
 
 
@@ -88,8 +88,8 @@ def clips_of(shapes: Path, each: int) -> TrainDataset:
 def test_several_clips_come_from_one_read(shapes: Path, monkeypatch: pytest.MonkeyPatch):
     one, three = clips_of(shapes, 1), clips_of(shapes, 3)
     reads = []
-    read = video._read_around
-    monkeypatch.setattr(video, "_read_around", lambda *a: reads.append(a) or read(*a))
+    read = video._decode_after_seeking
+    monkeypatch.setattr(video, "_decode_after_seeking", lambda *a: reads.append(a) or read(*a))
     alone, together = one[(2, 5, 0)], three[(2, 5, 0)]
     assert len(reads) == 2
     assert alone.frames.shape == (1, 4, 3, 20, 20)

@@ -10,7 +10,7 @@ from vidsemi.data.formats.readers import IMAGE_SUFFIXES
 from vidsemi.data.image import read_image
 from vidsemi.data.input_spec import Decoder, Size
 from vidsemi.data.manifest import Row
-from vidsemi.data.video.backends import read_foreign
+from vidsemi.data.video.backends import read_with_backend
 from vidsemi.data.video.container import Source, Trim, decode_errors, read_bytes
 from vidsemi.data.video.decode import read_video
 from vidsemi.io.download import AddressError, fetch, is_address
@@ -73,7 +73,7 @@ def read_frames(
     trim = Trim(row.start, row.end)
     if decoder != "pyav" and not trim:
         with decode_errors(source.path):
-            frames = read_foreign(decoder, source, choose, size)
+            frames = read_with_backend(decoder, source, choose, size)
         if frames is not None:
             return frames
     return read_video(source, choose, size=size, trim=trim, exact=exact)

@@ -18,7 +18,7 @@ from vidsemi.data.manifest import Row
 from vidsemi.data.read import read_frames
 from vidsemi.data.verify import describe
 from vidsemi.data.video import decode as video
-from vidsemi.data.video.backends import read_foreign
+from vidsemi.data.video.backends import read_with_backend
 from vidsemi.data.video.container import Source, Trim
 from vidsemi.data.video.decode import read_video
 from vidsemi.io.errors import DecodeError
@@ -120,7 +120,7 @@ def test_the_frames_asked_for_are_those_of_a_forward_decode(file: Path):
 @pytest.mark.parametrize("file", QUICK, indirect=True)
 def test_frames_that_nobody_asked_for_are_not_decoded(file: Path, monkeypatch: pytest.MonkeyPatch):
     """Without this, the test above would be one of the forward pass alone."""
-    monkeypatch.setattr(video, "decode_forward", None)
+    monkeypatch.setattr(video, "decode_sequentially", None)
     for exact in (True, False):
         frames = read_video(Source(str(file)), lambda n: np.array([1, n - 1]), size=SIZE, exact=exact)
         assert codes(frames) == [1, FILES[file.name].get("frames", 20) - 1]
@@ -198,7 +198,7 @@ def check_foreign(decoder: str, file: Path) -> bool:
     """Whether the decoder claims a file, and then gives its frames."""
     n = FILES[file.name].get("frames", 20)
     wanted = np.random.default_rng(0).integers(0, n, 10)
-    frames = read_foreign(decoder, Source(str(file)), lambda n: wanted, SIZE)
+    frames = read_with_backend(decoder, Source(str(file)), lambda n: wanted, SIZE)
     if frames is None:
         return False
     assert codes(frames) == wanted.tolist()

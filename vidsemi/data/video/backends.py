@@ -1,10 +1,10 @@
-"""Other decoders than PyAV, for the files that they get right.
+"""Decode with decord or torchcodec, for the files that these decode correctly.
 
-decord and torchcodec find frames by the container's index and time stamps. On clips with the frame's number drawn in
-them that goes wrong, silently, in AVI with B-frames (most frames), in MPEG-TS (all, or an error) and for MPEG-4 in MP4
-(decord, a fifth), and for open groups of pictures (decord, most frames after the first group; x265 makes them unless
-told otherwise). They count frames without decoding them, and conceal damage in their own ways. So they get a file only
-if its packets say that it is none of these; `read_video` reads every other with PyAV.
+Both find frames by the container's index and time stamps. On clips with the frame number drawn into each frame they
+silently returned wrong frames: in AVI with B-frames (most frames), in MPEG-TS (all, or an error), for MPEG-4 in MP4
+(decord, a fifth), and for open groups of pictures (decord, most frames after the first group; x265 makes these by
+default). They count frames without decoding them, and conceal damage in ways of their own. So they get a file only if
+its packets show that it is none of these; `read_video` decodes every other with PyAV.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ def check_decoder(decoder: Decoder) -> None:
     """Refuse a decoder that is not installed.
 
     Raises:
-        UserError: it is not, with what to do.
+        UserError: it cannot be imported.
     """
     try:
         if decoder == "decord":
@@ -37,12 +37,16 @@ def check_decoder(decoder: Decoder) -> None:
         elif decoder == "torchcodec":
             import torchcodec.decoders  # noqa: F401
     except (ImportError, OSError, RuntimeError) as error:
-        raise UserError(f"the decoder {decoder} cannot be loaded ({first_line(error)}); see docs/decoding.md") from None
+        raise UserError(
+            "decoder.not_installed",
+            f"the decoder {decoder} cannot be imported ({first_line(error)}); install it as docs/decoding.md says, or "
+            "set input.decoder to pyav",
+        ) from None
 
 
-def read_foreign(decoder: Decoder, source: Source, choose: ChooseFrames, size: Size) -> np.ndarray | None:
-    """The chosen frames by another decoder, (N, 3, height, width) uint8, or None for a file that PyAV has to read."""
-    count = _claimed_frames(decoder, source)
+def read_with_backend(decoder: Decoder, source: Source, choose: ChooseFrames, size: Size) -> np.ndarray | None:
+    """The chosen frames by decord or torchcodec, (N, 3, height, width) uint8; None for a file that needs PyAV."""
+    count = _supported_frames(decoder, source)
     if count == 0:
         return None
     with open_video(source) as (_, stream):
@@ -56,15 +60,15 @@ def read_foreign(decoder: Decoder, source: Source, choose: ChooseFrames, size: S
     return None if frames is None else frames[rows]
 
 
-def _begins_as_a_container(source: Source) -> bool:
-    """Whether the first bytes are those of a claimed container. A list of other files may be an MP4 further on."""
+def _has_supported_signature(source: Source) -> bool:
+    """Whether the first bytes are those of a supported container. A playlist may be an MP4 further on."""
     begin = read_bytes(source, 8)
     return begin[4:] in MP4_BOXES or begin.startswith((b"\x1a\x45\xdf\xa3", b"FLV"))
 
 
-def _claimed_frames(decoder: Decoder, source: Source) -> int:
-    """Frames of a file that the decoder may read; 0 for any other."""
-    if not _begins_as_a_container(source):
+def _supported_frames(decoder: Decoder, source: Source) -> int:
+    """Number of frames of a file that the decoder decodes correctly; 0 for any other."""
+    if not _has_supported_signature(source):
         return 0
     with open_video(source) as (container, stream):
         codec = stream.codec_context.name
@@ -74,11 +78,11 @@ def _claimed_frames(decoder: Decoder, source: Source) -> int:
         inspect = inspector(stream)
         if not table.regular or table.kept is None or any(inspect(packet) is None for packet in table.kept):
             return 0
-        if decoder == "decord" and not table.closed:
+        if decoder == "decord" and not table.all_closed:
             return 0
     with open_video(source) as (container, stream):
         first = next(decoded_frames(container, stream), None)
-        upright = first is not None and first.rotation == 0  # they differ in how they turn and scale
+        upright = first is not None and first.rotation == 0  # the libraries rotate and scale differently
     return len(table.stamps) if upright else 0
 
 

@@ -1,4 +1,4 @@
-"""Opening a media file safely: that file alone, one decoding thread, every library error as a `DecodeError`."""
+"""Open a video file safely: that file alone, one decoding thread, every library error as a `DecodeError`."""
 
 import math
 import os
@@ -12,23 +12,23 @@ from av.container import InputContainer
 
 from vidsemi.io.errors import DecodeError
 
-# Containers that are read. Playlists and lists of files (hls, concat, dash, …) are not: they name other files.
+# Supported containers. Not playlists and lists of files (hls, concat, dash, …), which name other files.
 FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,rm,mxf,gif,apng,h264,hevc,av1,ivf,yuv4mpegpipe,nut,dv,wtv"
 )
-# `subfile` is a stretch of a local file, which is how members of tar shards are read.
+# `subfile` is a range of a local file: a member of a tar.
 OPTIONS = {"protocol_whitelist": "file,subfile", "format_whitelist": FORMATS}
 MAX_BYTES = 2**29  # 512 MiB, of a file that is read as a whole, as images are
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the bytes of a file are.
+    """The bytes of a media file: a local file, or a range of one, such as a member of a tar.
 
     Attributes:
-        path: a local file.
-        offset: where the file begins in it; None if it is the whole of it.
-        size: its bytes from there on.
+        path: the local file.
+        offset: its first byte; None for the whole file.
+        size: number of bytes.
     """
 
     path: str
@@ -37,7 +37,7 @@ class Source:
 
     @property
     def url(self) -> str:
-        """The source as FFmpeg names it; `file:` keeps a path such as `concat:a` from being taken for a protocol."""
+        """FFmpeg's URL of the source; `file:` keeps it from taking a path such as `concat:a` for a protocol."""
         if self.offset is None or self.size is None:
             return f"file:{self.path}"
         return f"subfile,,start,{self.offset},end,{self.offset + self.size},,:file:{self.path}"
@@ -64,11 +64,11 @@ def read_bytes(source: Source, first: int | None = None) -> bytes:
 
 @contextmanager
 def open_video(source: Source) -> Iterator[tuple[InputContainer, av.VideoStream]]:
-    """Open a file and its default video stream, with one decoding thread. Nothing but that file is ever opened.
+    """Open a file and its default video stream, with one decoding thread. No other file is ever opened.
 
     Raises:
-        DecodeError: it has no video stream that can be decoded.
-        av.FFmpegError: it cannot be opened (`decode_errors` makes it a `DecodeError`).
+        DecodeError: it has no video stream, or one of an unknown codec.
+        av.FFmpegError: it cannot be opened (`decode_errors` converts it to a `DecodeError`).
     """
     with av.open(source.url, "r", metadata_errors="replace", options=OPTIONS) as container:
         stream = container.streams.best("video")
@@ -82,7 +82,7 @@ def open_video(source: Source) -> Iterator[tuple[InputContainer, av.VideoStream]
 
 @contextmanager
 def decode_errors(path: str) -> Iterator[None]:
-    """Failures of the libraries and of the file system as a `DecodeError` of that path."""
+    """Convert errors of the libraries and the file system to a `DecodeError` of that path."""
     try:
         yield
     except (av.FFmpegError, OSError, ValueError, ArithmeticError, MemoryError) as error:
@@ -92,7 +92,7 @@ def decode_errors(path: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Trim:
-    """The part of a video that counts, in seconds from its beginning: frames at or after `start`, before `end`."""
+    """The part of a video to use, in seconds from its beginning: frames at or after `start` and before `end`."""
 
     start: float | None = None
     end: float | None = None
@@ -104,7 +104,7 @@ class Trim:
         return f"{self.start or 0:g} s to {'its end' if self.end is None else f'{self.end:g} s'}"
 
     def stamps(self, stream: av.VideoStream) -> tuple[float, float]:
-        """The trim in the stream's time stamps: those in [first, last) count; without a bound it is infinite."""
+        """The trim in the stream's time stamps, [first, last); a missing bound is infinite."""
         return _stamp(self.start, stream, -math.inf), _stamp(self.end, stream, math.inf)
 
 
@@ -116,11 +116,11 @@ def no_frames(source: Source, trim: Trim) -> DecodeError:
 
 
 WHOLE = Trim()
-FAR = 1e10  # seconds, three centuries; nothing is trimmed there
+FAR = 1e10  # seconds, three centuries; a trim there is an error
 
 
 def _stamp(seconds: float | None, stream: av.VideoStream, unbounded: float) -> float:
-    """The smallest time stamp that lies at or after `seconds`."""
+    """The smallest time stamp at or after `seconds`."""
     if seconds is None:
         return unbounded
     if stream.time_base is None or not abs(seconds) < FAR:  # also of NaN

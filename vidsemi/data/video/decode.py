@@ -1,8 +1,10 @@
-"""Frames of a video, exactly: those of one forward pass of PyAV, whatever is skipped on the way.
+"""Entry to video decoding: `read_video` returns exactly the frames of a full sequential decode, at less cost.
 
-Containers lie about their frame counts (one too many, 0, twice what is there), so the frames to read are given as a
-function of the count, and the count that packets announce is only a first guess that decoding itself confirms.
+Containers are often wrong about the number of frames (one too many, 0, twice the real one). So the frames to read are
+given as a function of the number, and the number that packets announce is a first guess that decoding confirms.
 """
+
+import logging
 
 import av
 import numpy as np
@@ -10,11 +12,13 @@ import numpy as np
 from vidsemi.data.clip_sampling import ChooseFrames
 from vidsemi.data.input_spec import Size
 from vidsemi.data.video.container import WHOLE, Source, Trim, decode_errors, no_frames, open_video
-from vidsemi.data.video.frame_buffer import Canvas
+from vidsemi.data.video.frame_buffer import FrameBuffer
 from vidsemi.data.video.packets import read_table
-from vidsemi.data.video.selective import CODECS, decode_stretch, stretch_around_clip, stretch_around_trim, whole_stretch
-from vidsemi.data.video.sequential import decode_forward
+from vidsemi.data.video.selective import CODECS, NotSelective, decode_selectively, seek_clip, seek_trim, whole_range
+from vidsemi.data.video.sequential import decode_sequentially
 from vidsemi.io.errors import DecodeError
+
+logger = logging.getLogger("vidsemi")
 
 
 def read_video(
@@ -29,60 +33,63 @@ def read_video(
 
     Args:
         source: the file.
-        choose: called with the number of frames that really decode, it returns the frames wanted. It may be called
-            more than once, first with a count that turns out wrong, so it has to be a pure function.
+        choose: number of frames → frame numbers to read. It may be called again if the number turns out to be wrong, so
+            it has to be a pure function.
         size: (height, width) or shorter side to scale to; None keeps the file's own.
         trim: the part of the video that counts.
-        exact: confirm the count. Without it a count that the container announces and nothing contradicts is believed,
-            and decoding begins at the key frame before the first wanted frame and ends at the last; for training,
-            where clips are random anyway.
+        exact: confirm the number of frames. Otherwise the container's is trusted unless something contradicts it, and
+            decoding goes from the key frame before the first wanted frame to the last one; for training, where clips
+            are random anyway.
 
     Returns:
         (len(choose(n)), 3, height, width) uint8, RGB, the container's rotation applied.
 
     Raises:
-        DecodeError: not a single frame can be had, or the file cannot be opened.
+        DecodeError: the file cannot be opened, or no frame decodes.
     """
     with decode_errors(source.path):
-        frames = _read_around(source, choose, size, trim, exact)
-        return _read_whole(source, choose, size, trim, exact) if frames is None else frames
+        if trim.start or not (exact or trim):
+            try:
+                return _decode_after_seeking(source, choose, size, trim, exact)
+            except NotSelective as reason:
+                logger.debug("%s is read from its beginning: %s", source.path, reason)
+        return _decode_from_beginning(source, choose, size, trim, exact)
 
 
-def _read_around(source: Source, choose: ChooseFrames, size: Size | None, trim: Trim, exact: bool) -> np.ndarray | None:
-    """The frames from a stretch that is sought, where there is reason to seek and it is sure to be right."""
-    if not trim.start and (exact or trim):
-        return None
+def _decode_after_seeking(
+    source: Source, choose: ChooseFrames, size: Size | None, trim: Trim, exact: bool
+) -> np.ndarray:
+    """Read only the part of the file that holds the trim or the clip, if that is certain to be right."""
     with open_video(source) as (container, stream):
         try:
-            stretch = (
-                stretch_around_trim(container, stream, trim) if trim else stretch_around_clip(container, stream, choose)
-            )
-        except av.FFmpegError:
-            return None
-        if stretch is None or stretch.count == 0:
-            return None
-        return decode_stretch(source, stream, stretch, choose(stretch.count), size, exact)
+            part = seek_trim(container, stream, trim) if trim else seek_clip(container, stream, choose)
+        except av.FFmpegError as error:
+            raise NotSelective(f"seeking fails: {error}") from None
+        if part.count == 0:
+            raise NotSelective("there are no frames")
+        return decode_selectively(source, stream, part, choose(part.count), size, exact)
 
 
-def _read_whole(source: Source, choose: ChooseFrames, size: Size | None, trim: Trim, exact: bool) -> np.ndarray:
-    """The frames by going through the file from its beginning."""
+def _decode_from_beginning(
+    source: Source, choose: ChooseFrames, size: Size | None, trim: Trim, exact: bool
+) -> np.ndarray:
     with open_video(source) as (container, stream):
         table = read_table(container, stream)
-        stretch = whole_stretch(table, stream, trim)
-        guess = stretch.count if trim else table.frames
+        packets = whole_range(table, stream, trim)
+        guess = packets.count if trim else table.frames
         if guess > 0 and table.regular:
-            frames = decode_stretch(source, stream, stretch, choose(guess), size, exact)
-            if frames is not None:
-                return frames
-            exact |= stream.codec_context.name in CODECS  # the count was contradicted, so it is not to be believed
-    for _ in range(2):  # where the guess is wrong, the first pass has counted
-        wanted = choose(max(guess, 1))
-        canvas = Canvas(wanted, size)
-        count = decode_forward(source, trim, canvas, stop_early=not exact)
+            try:
+                return decode_selectively(source, stream, packets, choose(guess), size, exact)
+            except NotSelective as reason:
+                logger.debug("%s is decoded sequentially: %s", source.path, reason)
+            exact |= stream.codec_context.name in CODECS  # something contradicted the number, so it cannot be trusted
+    for _ in range(2):  # if the guess is wrong, the first pass has counted
+        buffer = FrameBuffer(choose(max(guess, 1)), size)
+        count = decode_sequentially(source, trim, buffer, stop_early=not exact)
         if count == 0:
             raise no_frames(source, trim)
-        if canvas.complete and count in (None, guess):
-            return canvas.array()
-        assert count is not None  # a pass that ends early is complete
+        if buffer.complete and count in (None, guess):
+            return buffer.array()
+        assert count is not None  # a pass that stops early is complete
         guess = count
-    raise DecodeError("video.unstable", source.path, f"decodes to another number of frames each time ({guess})")
+    raise DecodeError("video.unstable", source.path, f"another number of frames each time it is decoded ({guess})")

@@ -1,4 +1,4 @@
-"""Decoded frames → rows of one uint8 array."""
+"""The output array of a video: decoded frames are converted to RGB into its rows."""
 
 import av
 import numpy as np
@@ -10,11 +10,11 @@ from vidsemi.data.transforms import scaled_size
 GBR = (1, 2, 0)  # channels of the planes of FFmpeg's `gbrp`
 
 
-class Canvas:
-    """The array that is asked for, filled as frames come; only frames that are wanted are converted.
+class FrameBuffer:
+    """Wanted frames as one array, filled as they are decoded; other frames are not converted.
 
-    Pixels are scaled bilinearly by swscale into planes: 80 µs a frame of 340×256 → 171×128, where packed `rgb24` of the
-    same values takes 175 µs; and planes are what networks take in.
+    swscale scales bilinearly into planes: 80 µs for a frame of 340×256 → 171×128, where packed `rgb24` takes 175 µs for
+    the same values; and networks take planes.
 
     Args:
         wanted: (N,) frame numbers in any order, also repeated.
@@ -22,39 +22,37 @@ class Canvas:
     """
 
     def __init__(self, wanted: np.ndarray, size: Size | None):
-        self.wanted, self._asked = wanted, size
-        numbers, first, self._copy_of = np.unique(wanted, return_index=True, return_inverse=True)
-        self._row = dict(zip(numbers.tolist(), first.tolist(), strict=True))
-        self._first = first
+        self.wanted, self._size = wanted, size
+        numbers, self._first_row, self._frame_of_row = np.unique(wanted, return_index=True, return_inverse=True)
+        self._row = dict(zip(numbers.tolist(), self._first_row.tolist(), strict=True))
         self._missing = set(numbers.tolist())
-        self._scaler = VideoReformatter()  # one a video: a new one a frame would cost more than small frames do
+        self._scaler = VideoReformatter()  # one per video: a new one per frame would cost more than small frames do
         self._pixels: np.ndarray | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether every wanted frame has come."""
+        """Whether every wanted frame has been put."""
         return not self._missing
 
     def put(self, number: int, frame: av.VideoFrame) -> None:
-        """Take in the frame of this number, if it is wanted."""
+        """Convert the frame of this number, if it is wanted."""
         if number in self._missing:
             self._missing.remove(number)
-            self._draw(self._row[number], frame)
+            self._convert(self._row[number], frame)
 
     def array(self) -> np.ndarray:
-        """(N, 3, height, width) uint8, RGB: the wanted frames in the order in which they were asked for."""
+        """(N, 3, height, width) uint8, RGB: the frames in the order of `wanted`."""
         assert self._pixels is not None and self.complete
-        rows = self._first[self._copy_of]
-        copies = np.flatnonzero(rows != np.arange(len(rows)))
-        for row in copies.tolist():
+        rows = self._first_row[self._frame_of_row]
+        for row in np.flatnonzero(rows != np.arange(len(rows))).tolist():
             self._pixels[row] = self._pixels[rows[row]]
         return self._pixels
 
-    def _draw(self, row: int, frame: av.VideoFrame) -> None:
+    def _convert(self, row: int, frame: av.VideoFrame) -> None:
         turns = round(frame.rotation / 90) % 4
         if self._pixels is None:
             upright = (frame.width, frame.height) if turns % 2 else (frame.height, frame.width)
-            size = upright if self._asked is None else scaled_size(self._asked, *upright)
+            size = upright if self._size is None else scaled_size(self._size, *upright)
             self._pixels = np.empty((len(self.wanted), 3, *size), np.uint8)
         height, width = self._pixels.shape[:-3:-1] if turns % 2 else self._pixels.shape[-2:]
         scaled = self._scaler.reformat(
@@ -62,5 +60,5 @@ class Canvas:
         )
         for channel, plane in zip(GBR, scaled.planes, strict=True):
             lines = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
-            pixels = lines[:, :width]  # without their padding
+            pixels = lines[:, :width]  # without padding
             self._pixels[row, channel] = np.rot90(pixels, turns) if turns else pixels

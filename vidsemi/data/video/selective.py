@@ -1,14 +1,15 @@
-"""Wanted frames without decoding all others, where that is sure to give the very frames of a whole forward pass.
+"""Decode only what the wanted frames need, where that is certain to give the frames of a full sequential decode.
 
-Two kinds of packets are left out. Between two restart points (`Table.restarts`) nothing is sent to the decoder after
-the last wanted frame. And H.264 pictures that no other refers to are skipped by the decoder itself. Those of HEVC are
-not: there a picture of a higher temporal layer may refer to one that says it is not referred to. Where the count has to
-be exact, only H.264 leaves anything out: of other codings little but decoding tells that a packet is damaged.
+Two kinds of packets are left out. Within a closed group of pictures nothing is sent to the decoder after the last
+wanted frame. And the decoder itself skips H.264 pictures that no other picture refers to. In HEVC they are decoded:
+there, a picture of a higher temporal layer may refer to one that is marked as not referred to. If the number of frames
+has to be exact, only H.264 leaves anything out: for other codecs little but decoding shows that a packet is damaged.
 
-What comes out is held against the packets: one frame each, in order, none damaged; what was left out must at least
-parse. Whatever does not fit gives None, and the caller decodes everything.
+The result is checked against the packets: one frame each, in order, none damaged; skipped packets must at least parse.
+Otherwise `NotSelective` is raised, and the caller decodes everything.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,152 +20,178 @@ from av.container import InputContainer
 from vidsemi.data.clip_sampling import ChooseFrames
 from vidsemi.data.input_spec import Size
 from vidsemi.data.video.container import Source, Trim
-from vidsemi.data.video.frame_buffer import Canvas
-from vidsemi.data.video.packets import REORDER, Table, inspector, packets_again, read_table
+from vidsemi.data.video.frame_buffer import FrameBuffer
+from vidsemi.data.video.packets import REORDER, PacketTable, inspector, packets_again, read_table
 
-CODECS = ("h264", "hevc", "vp9", "libdav1d", "mpeg4")  # those in which a restart point can be told
-SMALL = 64  # bytes; to skip a smaller packet saves little, and damage to it would be likely to go unnoticed
+CODECS = ("h264", "hevc", "vp9", "libdav1d", "mpeg4")  # those whose closed groups of pictures can be recognized
 SKIPPABLE = ("h264",)
+SMALL = 64  # bytes; to skip a smaller packet saves little, and damage to it would probably go unnoticed
 CHUNK_HEADER = 8  # bytes; the index of an AVI points at it, a packet behind it
-MARGIN = 1.0  # seconds before a trim's start that are sought, since containers seek by decoding time
+MARGIN = 1.0  # seconds to seek ahead of a trim's start, since containers seek by decoding time
+
+Plan = list[tuple[int, int, bool, bool]]  # of each packet: time stamp, frame number, whether to send it, whether needed
+
+
+class NotSelective(Exception):  # noqa: N818  (not a failure: the caller decodes everything)
+    """It is not certain that decoding a part gives the right frames; the message says why."""
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Packets that hold all wanted frames.
+class PacketRange:
+    """Consecutive packets that hold all wanted frames.
 
     Attributes:
         table: the packets.
-        numbers: (n,) int64, the frame number of each; negative before a trim's start, `count` and more after its end.
+        numbers: (n,) int64, the frame number of each; negative before a trim's start, `count` or more after its end.
         count: frames of the video, or of the trim.
-        sought: time stamp that was sought before they were read; None if they are from the beginning.
+        sought: time stamp to seek before reading them; None to read from the beginning.
     """
 
-    table: Table
+    table: PacketTable
     numbers: np.ndarray
     count: int
     sought: int | None = None
 
 
-def whole_stretch(table: Table, stream: av.VideoStream, trim: Trim, sought: int | None = None) -> Stretch:
-    """The frames of a table that lie in a trim, counted from its start."""
+def whole_range(table: PacketTable, stream: av.VideoStream, trim: Trim, sought: int | None = None) -> PacketRange:
+    """All packets of a table, numbered from the first frame of a trim."""
     first, last = trim.stamps(stream)
     order = np.argsort(np.argsort(table.stamps, kind="stable"))
     count = int(((table.stamps >= first) & (table.stamps < last)).sum())
-    return Stretch(table, order - int((table.stamps < first).sum()), count, sought)
+    return PacketRange(table, order - int((table.stamps < first).sum()), count, sought)
 
 
-def stretch_around_trim(container: InputContainer, stream: av.VideoStream, trim: Trim) -> Stretch | None:
-    """The packets of a trim, sought instead of read from the file's beginning; None where that is not sure."""
+def seek_trim(container: InputContainer, stream: av.VideoStream, trim: Trim) -> PacketRange:
+    """Seek a trim and read its packets.
+
+    Raises:
+        NotSelective: they may not be all of them.
+    """
     first, last = trim.stamps(stream)
     if not trim.start or stream.time_base is None:
-        return None
+        raise NotSelective("the trim has no start or the stream no time base")
     sought = int(first - MARGIN / stream.time_base)
     container.seek(sought, stream=stream)
     table = read_table(container, stream, before=last)
     if not table.regular or table.stamps[0] > first:
-        return None
-    return whole_stretch(table, stream, trim, sought)
+        raise NotSelective("the packets are irregular or begin after the trim's start")
+    return whole_range(table, stream, trim, sought)
 
 
-def stretch_around_clip(container: InputContainer, stream: av.VideoStream, choose: ChooseFrames) -> Stretch | None:
-    """The packets from the key frame before the first wanted frame on, by the container's index of all its frames.
+def seek_clip(container: InputContainer, stream: av.VideoStream, choose: ChooseFrames) -> PacketRange:
+    """Seek the key frame before the first wanted frame by the container's index, and read packets up to the last one.
 
-    Only containers that have one (MP4, AVI) can do this; the index is believed for the number of frames, and for which
-    packet is which: the first that is read has to lie in the file where the index says.
+    Only MP4 and AVI have an index of all frames. It is trusted for the number of frames and for which packet is which,
+    if the first packet lies where the index says.
+
+    Raises:
+        NotSelective: there is no such index, or it does not fit the packets.
     """
     index = stream.index_entries
     count = len(index)
     if count == 0 or count != stream.frames:
-        return None
+        raise NotSelective("the container has no index of all frames")
     wanted = choose(count)
     entries = index[: int(wanted.min()) + 1]
     if any(entry.is_discard for entry in entries):
-        return None
+        raise NotSelective("the index has frames that are not shown")
     key = max((number for number, entry in enumerate(entries) if entry.is_keyframe), default=0)
-    delay = (stream.start_time or 0) - entries[0].timestamp  # the index holds decoding times, seeking wants shown ones
+    delay = (stream.start_time or 0) - entries[0].timestamp  # the index holds decoding times, seeking takes shown ones
     sought = entries[key].timestamp + delay
     container.seek(sought, stream=stream)
     table = read_table(container, stream, count=int(wanted.max()) + 1 - key + REORDER)
     if not table.regular or table.first_position is None:
-        return None
+        raise NotSelective("the packets are irregular or have no position")
     if table.first_position - entries[key].pos not in (0, CHUNK_HEADER):
-        return None
-    return Stretch(table, key + np.argsort(np.argsort(table.stamps)), count, sought)
+        raise NotSelective("the first packet is not where the index says")
+    return PacketRange(table, key + np.argsort(np.argsort(table.stamps)), count, sought)
 
 
-def decode_stretch(
-    source: Source,
-    stream: av.VideoStream,
-    stretch: Stretch,
-    wanted: np.ndarray,
-    size: Size | None,
-    check: bool,
-) -> np.ndarray | None:
-    """The wanted frames, (N, 3, height, width) uint8, or None where they may not be those of a whole pass.
+def decode_selectively(
+    source: Source, stream: av.VideoStream, packets: PacketRange, wanted: np.ndarray, size: Size | None, check: bool
+) -> np.ndarray:
+    """Decode the wanted frames, (N, 3, height, width) uint8.
 
     Args:
         source: the file.
         stream: whose decoder has not been used yet.
-        stretch: packets that hold the wanted frames.
+        packets: that hold the wanted frames.
         wanted: (N,) frame numbers.
-        size: (height, width) or shorter side of the result.
+        size: (height, width) or shorter side of the result; None keeps the file's own.
         check: also parse what is not decoded.
-    """
-    table, numbers, decoder = stretch.table, stretch.numbers, stream.codec_context
-    if not table.regular or decoder.name not in CODECS:
-        return None
-    needed = np.isin(numbers, wanted)
-    if check:
-        needed |= _must_be_seen(table) if decoder.name in SKIPPABLE and _progressive(stream) else True
-    number_of = dict(zip(table.stamps.tolist(), numbers.tolist(), strict=True))
-    restart_of = dict(zip(table.stamps.tolist(), table.restarts.tolist(), strict=True))
-    canvas = Canvas(wanted, size)
-    shown: list[int] = []
 
-    def take(frames: list[av.VideoFrame]) -> bool:
-        """Whether these frames are as they should be."""
+    Raises:
+        NotSelective: the frames may not be those of a full decode.
+    """
+    table, codec = packets.table, stream.codec_context.name
+    if not table.regular:
+        raise NotSelective("the packets are irregular")
+    if codec not in CODECS:
+        raise NotSelective(f"groups of pictures of {codec} are not recognized")
+    needed = np.isin(packets.numbers, wanted)
+    if check:
+        needed |= _must_be_seen(table) if codec in SKIPPABLE and _progressive(stream) else True
+    send = _to_send(needed, table.gop_starts)
+    columns = (table.stamps, packets.numbers, send, needed)
+    plan: Plan = list(zip(*(column.tolist() for column in columns), strict=True))
+    buffer = FrameBuffer(wanted, size)
+    decoded = _decode(packets_again(source, table, packets.sought), plan, stream, table, buffer)
+    if check and len(decoded) < len(plan):
+        _inspect_skipped(packets_again(source, table, packets.sought), plan, stream, decoded)
+    return buffer.array()
+
+
+def _decode(
+    packets: Iterable[av.Packet], plan: Plan, stream: av.VideoStream, table: PacketTable, buffer: FrameBuffer
+) -> set[int]:
+    """Send packets to the decoder as planned and fill the buffer; returns the numbers of all frames that came out."""
+    decoder = stream.codec_context
+    number_of: dict[int | None, int] = {stamp: number for stamp, number, _, _ in plan}
+    starts_gop = dict(zip(table.stamps.tolist(), table.gop_starts.tolist(), strict=True))
+    decoded: list[int] = []
+
+    def take(frames: list[av.VideoFrame]) -> None:
         for frame in frames:
             number = number_of.get(frame.pts)
-            if number is None or frame.is_corrupt or (restart_of[frame.pts] and not frame.key_frame):
-                return False
-            shown.append(number)
-            canvas.put(number, frame)
-        return True
+            if number is None or frame.is_corrupt:
+                raise NotSelective("a frame is corrupt or has another time stamp than its packet")
+            if starts_gop[frame.pts] and not frame.key_frame:
+                raise NotSelective("a group of pictures does not begin with a key frame")
+            decoded.append(number)
+            buffer.put(number, frame)
 
-    plan = list(zip(table.stamps.tolist(), _to_send(needed, table.restarts).tolist(), needed.tolist(), strict=True))
-    mode = None
+    skippable, mode = decoder.name in SKIPPABLE, None
     try:
-        for packet, (stamp, send, need) in zip(packets_again(source, table, stretch.sought), plan, strict=False):
+        for packet, (stamp, _, send, needed) in zip(packets, plan, strict=False):
             if packet.pts != stamp:
-                return None
+                raise NotSelective("the packets are others when read again")
             if send:
-                if decoder.name in SKIPPABLE and need != mode:
-                    decoder.skip_frame, mode = "DEFAULT" if need else "NONREF", need
-                if not take(decoder.decode(packet)):
-                    return None
-        if not take(decoder.decode(None)):
-            return None
-    except av.FFmpegError:
-        return None
-    if not canvas.complete or any(a >= b for a, b in pairwise(shown)):
-        return None
-    if check and len(shown) < len(plan):
-        came = set(shown)
-        inspect = inspector(stream)
-        for packet, (stamp, send, need) in zip(packets_again(source, table, stretch.sought), plan, strict=False):
-            if number_of[stamp] not in came:
-                referred_to = inspect(packet)
-                if need or referred_to is None or (send and referred_to):
-                    return None
-    return canvas.array()
+                if skippable and needed != mode:
+                    decoder.skip_frame, mode = "DEFAULT" if needed else "NONREF", needed
+                take(decoder.decode(packet))
+        take(decoder.decode(None))
+    except av.FFmpegError as error:
+        raise NotSelective(f"a packet does not decode: {error}") from None
+    if not buffer.complete or any(a >= b for a, b in pairwise(decoded)):
+        raise NotSelective("a frame is missing or out of order")
+    return set(decoded)
 
 
-def _must_be_seen(table: Table) -> np.ndarray:
-    """Packets that tell how many frames there are if something is unusual, (n,) bool.
+def _inspect_skipped(packets: Iterable[av.Packet], plan: Plan, stream: av.VideoStream, decoded: set[int]) -> None:
+    """Parse the packets of which no frame came out: each has to be intact and one that was left out on purpose."""
+    inspect = inspector(stream)
+    for packet, (_, number, send, needed) in zip(packets, plan, strict=False):
+        if number not in decoded:
+            referred_to = inspect(packet)
+            if needed or referred_to is None or (send and referred_to):
+                raise NotSelective("a packet that was not decoded is damaged or was needed")
 
-    Small ones; and those that come later than any before them in relation to their place in the order of pictures. A
-    decoder that has not been told how long it has to hold pictures back learns it from these, and drops one or two.
+
+def _must_be_seen(table: PacketTable) -> np.ndarray:
+    """Packets that show how many frames there are if something is unusual, (n,) bool.
+
+    Small ones; and those that come later than any before them in relation to their place in presentation order. From
+    these a decoder learns how long it has to hold pictures back, if the stream does not say, and drops one or two.
     """
     late = np.arange(len(table.stamps)) - np.argsort(np.argsort(table.stamps))
     latest_before = np.concatenate([[0], np.maximum.accumulate(late)[:-1]])
@@ -176,9 +203,9 @@ def _progressive(stream: av.VideoStream) -> bool:
     return int(stream.codec_context.field_order) in (0, 1)
 
 
-def _to_send(needed: np.ndarray, restarts: np.ndarray) -> np.ndarray:
-    """Which packets the decoder gets, (n,) bool: up to the last needed one between two restart points."""
-    segment = np.cumsum(restarts) - 1
-    last = np.full(segment[-1] + 1, -1)
-    last[segment[needed]] = np.flatnonzero(needed)  # of several assignments to a place the last one stays
-    return np.arange(len(needed)) <= last[segment]
+def _to_send(needed: np.ndarray, gop_starts: np.ndarray) -> np.ndarray:
+    """Which packets to send to the decoder, (n,) bool: those up to the last needed one of each closed group."""
+    group = np.cumsum(gop_starts) - 1
+    last = np.full(group[-1] + 1, -1)
+    last[group[needed]] = np.flatnonzero(needed)  # of several assignments to a place the last one stays
+    return np.arange(len(needed)) <= last[group]
