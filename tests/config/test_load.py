@@ -115,3 +115,12 @@ def test_the_kinetics_recipe_is_the_papers_setting():
     assert students == [("r2plus1d_18", 8), ("r2plus1d_18", 32), ("r2plus1d_34", 8)]
     assert (config.select.per_class, config.select.per_example) == (4000, 4)
     assert config.evaluate.views == 10
+
+
+def test_an_unknown_policy_is_found_before_anything_runs(tiny_config: WriteConfig):
+    from vidsemi.pipeline import run as pipeline
+
+    with pytest.raises(UserError) as caught:
+        pipeline.check(load_config(str(tiny_config()), ["select.policy=balanced"]))
+    assert caught.value.code == "policy.unknown"
+    assert "balanced_ranked" in caught.value.message

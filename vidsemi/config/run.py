@@ -35,9 +35,9 @@ class Score(Section):
 class Select(Section):
     """How the pseudo-labeled set is selected from the scores."""
 
-    policy: Literal["balanced_ranked", "unbalanced_ranked", "balanced_with_tags", "random"] = "balanced_ranked"
-    """Selection policy. balanced_ranked is the method; the others are baselines, as in the paper's Table 5
-    (docs/selecting.md)."""
+    policy: str = "balanced_ranked"
+    """Selection policy: balanced_ranked (the method), unbalanced_ranked, balanced_with_tags, random (baselines, as in
+    the paper's Table 5), or one registered by a plugin (docs/selecting.md)."""
 
     per_class: PositiveInt = 4000
     """Examples to select per class (K in the paper)."""
