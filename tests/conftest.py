@@ -32,15 +32,11 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def tiny_config(shapes: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Write a config that runs in seconds; further settings as `key.path=value`."""
-
-    def write(name: str = "tiny.yaml", text: str = "") -> Path:
-        file = tmp_path / name
-        file.write_text(
-            f"""
-output: {tmp_path / "run"}
+def write_tiny_config(file: Path, shapes: Path, text: str = "") -> Path:
+    """Write a config that runs in seconds; its output is the folder `run` beside it."""
+    file.write_text(
+        f"""
+output: {file.parent / "run"}
 data: {{labeled: {shapes}/labeled.csv, unlabeled: {shapes}/unlabeled.csv, test: {shapes}/test.csv}}
 input: {{resize: [20, 20], crop: 16, hflip_prob: 0}}
 teacher: {{model: r2plus1d_10, frames: 4, args: {{width: 0.0625}}}}
@@ -56,11 +52,15 @@ evaluate: {{views: 2}}
 runtime: {{device: cpu, workers: 0}}
 {text}
 """,
-            encoding="utf-8",
-        )
-        return file
+        encoding="utf-8",
+    )
+    return file
 
-    return write
+
+@pytest.fixture
+def tiny_config(shapes: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Write a config that runs in seconds; further settings as `key.path=value`."""
+    return lambda name="tiny.yaml", text="": write_tiny_config(tmp_path / name, shapes, text)
 
 
 @pytest.fixture

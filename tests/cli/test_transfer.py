@@ -15,7 +15,7 @@ from vidsemi.config.load import load_config, load_transfer_config
 from vidsemi.data.dedup.checks import read_checks
 from vidsemi.io.errors import UserError
 from vidsemi.pipeline import run as pipeline
-from vidsemi.pipeline.transfer_weights import check_transfer, transfer
+from vidsemi.pipeline.run import check_transfer, transfer
 
 WriteConfig = Callable[..., Path]
 RECIPE = "{examples: 16, batch_size: 8, learning_rate: 0.01}"
@@ -172,7 +172,7 @@ def test_other_weights_in_the_same_place_are_refused(weights: Path, shapes: Path
     state = torch.load(weights, weights_only=True)
     state["state_dict"]["fc.bias"] += 1
     torch.save(state, weights)
-    with pytest.raises(UserError, match="made by another config: weights was"):
+    with pytest.raises(UserError, match="different config: weights was"):
         check_transfer(weights, config)
 
 

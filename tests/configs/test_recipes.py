@@ -12,8 +12,10 @@ from vidsemi.config.load import load_config, load_transfer_config
 from vidsemi.data.hashtags.vocabulary import build_vocabulary
 from vidsemi.data.run_datasets import load_datasets
 from vidsemi.models.build import check_network, network_spec
-from vidsemi.pipeline.plan import Plan, Planner
-from vidsemi.pipeline.steps import network_key
+from vidsemi.pipeline.approaches import plan_run
+from vidsemi.pipeline.plan import Plan
+from vidsemi.pipeline.resolve import Resolved, ResolvedNetwork
+from vidsemi.pipeline.stage import Architecture, WeightsFile
 from vidsemi.report.paper import paper_lines
 from vidsemi.report.transfer import APPROACHES, TABLE_8
 
@@ -87,19 +89,22 @@ def loaded(recipe: Path) -> list[Config]:
 
 
 def plans_of(names: list[str], shapes: Path) -> list[Plan]:
-    """What recipes would do, with small corpora and weights of some content."""
+    """What recipes would do, with small datasets and weights of some content."""
     plans = []
     for name in names:
         config = load_config(str(CONFIGS / name))
         assert (config.select.per_class, config.select.per_example, config.evaluate.views) == (4000, 4, 10)
         sources = {key: f"{shapes}/{key}.csv" for key in ("labeled", "unlabeled", "test")}
-        corpora = load_datasets(Data(**sources, weak=sources["unlabeled"]))
-        found = {
-            network_key(network): {"init_from": network.init_from}
-            for network in networks_of(config)
-            if network.init_from
-        }
-        plans.append(Planner(config, corpora, found, build_vocabulary(corpora.classes, {})).plan())
+        datasets = load_datasets(Data(**sources, weak=sources["unlabeled"]))
+        networks = {}
+        for network in networks_of(config):
+            spec = network_spec(network, config.input, datasets.classes)
+            source = network.init_from
+            weights = WeightsFile(source, f"content of {source}", network.weakly_pretrained) if source else None
+            architecture = Architecture(spec.model, spec.args, spec.input)
+            networks[getattr(network, "name", "teacher")] = ResolvedNetwork(architecture, weights)
+        vocabulary = build_vocabulary(datasets.classes, {})
+        plans.append(plan_run(Resolved(config, datasets, vocabulary, networks, [], [], {})))
     return plans
 
 
@@ -109,7 +114,7 @@ TABLE_7 = ["table7_supervised.yaml", "table7_weakly.yaml", "table7_semi_weakly.y
 @pytest.mark.parametrize("recipes", [TABLE_7, ["kinetics_student.yaml"]], ids=["published weights", "one run"])
 def test_every_row_of_table_7_has_a_recipe(recipes: list[str], shapes: Path):
     """The names of students and approaches are those of the paper's rows in a report."""
-    rows = {(row.student, row.approach) for plan in plans_of(recipes, shapes) for row in plan.evaluations}
+    rows = {(row.student, row.approach) for plan in plans_of(recipes, shapes) for row in plan.rows}
     students = ("r2plus1d_18_8f", "r2plus1d_18_32f", "r2plus1d_34_8f")
     approaches = {line.approach for line in paper_lines() if line.approach}
     assert approaches == {"supervised", "weakly_supervised", "semi_weakly_supervised"}
@@ -123,6 +128,6 @@ def test_the_recipes_of_table_7_share_a_directory(shapes: Path):
     """No folder is made by two recipes that differ."""
     made: dict[str, str] = {}
     for plan in plans_of(TABLE_7, shapes):
-        for stage in plan.stages:
-            assert made.setdefault(stage.name, stage.fingerprint) == stage.fingerprint
+        for fingerprint, folder in plan.folders.items():
+            assert made.setdefault(folder, fingerprint) == fingerprint
     assert "seed0/r2plus1d_18_8f/semi_weakly_supervised/finetune" in made

@@ -15,7 +15,6 @@ from torchvision.transforms import TenCrop
 
 from vidsemi.cli import main as cli
 from vidsemi.config import Runtime
-from vidsemi.config.load import load_config
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Row, load_manifest
 from vidsemi.data.normalize import normalize
@@ -26,7 +25,6 @@ from vidsemi.inference.evaluate import evaluate_weights
 from vidsemi.inference.score import score_manifest
 from vidsemi.io.errors import UserError
 from vidsemi.models import weights_file
-from vidsemi.pipeline.run import preflight
 from vidsemi.selection.score_reader import read_info
 
 CPU = Runtime(device="cpu", workers=0, clips_per_forward=7)
@@ -140,27 +138,6 @@ def test_videos_have_clips_times_crops(shapes: Path, weights: Path):
     manifest = load_manifest(shapes / "test.csv")
     figures = evaluate_weights(weights=weights, manifest=manifest, views=2, crops=10, runtime=CPU, title="evaluate")
     assert (figures["views"], figures["crops"]) == (20, 10)
-
-
-def test_only_ten_crops_make_another_stage(tiny_config: Callable[..., Path]):
-    """What earlier versions have made stays what it was."""
-
-    def settings(*words: str) -> list[dict]:
-        stages = preflight(load_config(str(tiny_config()), list(words))).stages
-        return [stage.settings for stage in stages if stage.kind in ("score", "evaluate")]
-
-    assert all("crops" not in one for one in settings())
-    assert {one["crops"] for one in settings("score.crops=10", "evaluate.crops=10")} == {10}
-
-
-def test_only_crops_of_random_size_make_another_training(tiny_config: Callable[..., Path]):
-    """The keys by which earlier versions knew what a network takes in."""
-
-    def taken(*words: str) -> dict:
-        return preflight(load_config(str(tiny_config()), list(words))).stages[0].settings["input"]
-
-    assert taken().keys() == {"stride", "resize", "crop", "hflip_prob", "mean", "std", "decoder"}
-    assert taken("input.random_resized_crop_scale=[0.5,1]")["random_resized_crop_scale"] == [0.5, 1.0]
 
 
 def test_commands(images: Path, weights: Path, capsys: pytest.CaptureFixture):

@@ -15,7 +15,7 @@ from vidsemi.config.load import load_transfer_config
 from vidsemi.data.manifest import load_manifest
 from vidsemi.inference import features as features_module
 from vidsemi.inference.features import read_features
-from vidsemi.pipeline.transfer_weights import transfer
+from vidsemi.pipeline.run import transfer
 
 WriteConfig = Callable[..., Path]
 RECIPE = "{examples: 16, batch_size: 8, learning_rate: 0.01}"

@@ -60,7 +60,7 @@ def test_a_run_begins_with_weights(tiny_config: Callable[..., Path], tmp_path: P
     digest = hashlib.sha256((tmp_path / "theirs.pth").read_bytes()).hexdigest()
     assert content["provenance"]["init_from"] == digest
     stage = json.loads((tmp_path / "run/seed0/small/supervised/train/stage.json").read_text())
-    assert stage["figures"]["begun_with"]["replaced"] == ["fc.weight", "fc.bias"]
+    assert stage["metrics"]["begun_with"]["replaced"] == ["fc.weight", "fc.bias"]
 
 
 def test_other_weights_in_the_same_place_are_another_run(
@@ -170,7 +170,7 @@ def test_weights_that_hashtags_taught_are_used_by_the_weak_approaches_alone(
         ),
     ]
     begun_with = {
-        folder.parent.name + "/" + folder.name: json.loads((folder / "stage.json").read_text())["figures"].get(
+        folder.parent.name + "/" + folder.name: json.loads((folder / "stage.json").read_text())["metrics"].get(
             "begun_with"
         )
         for folder in (tmp_path / "run/seed0/small").glob("*/*")

@@ -21,7 +21,9 @@ from vidsemi.models.pretrained_cfg import IMAGENET, WantedInput
 from vidsemi.models.registry import create_model, head_keys, wanted_input
 from vidsemi.models.zoo import pytorchvideo as zoo_pytorchvideo
 from vidsemi.models.zoo import torchvision as zoo_torchvision
-from vidsemi.pipeline.run import preflight
+from vidsemi.pipeline.approaches import plan_run
+from vidsemi.pipeline.resolve import resolve
+from vidsemi.pipeline.stages import TrainStage
 
 CLASSES = [f"class {number}" for number in range(7)]
 HUGE = ("regnet", "vit_h", "vit_l")  # minutes of drawing fresh numbers
@@ -100,8 +102,8 @@ def test_what_a_network_takes_in_is_part_of_its_fingerprint(tiny_config: Callabl
     seen = set()
     for crop in (16, 18):
         config = load_config(str(tiny_config()), [f"students=[{student % crop}]", "approaches=[supervised]"])
-        (stage,) = (stage for stage in preflight(config).stages if stage.kind == "supervised")
-        assert stage.settings["zoo_input"]["crop"] == crop
+        (stage,) = (stage for stage in plan_run(resolve(config)).stages if isinstance(stage, TrainStage))
+        assert stage.network.input.crop == crop
         seen.add(stage.fingerprint)
     assert len(seen) == 2
     assert not folder.exists()

@@ -77,7 +77,7 @@ runtime: {{device: cpu, workers: 0}}
         assert (row["read"], row["total"], row["views"], row["crops"]) == (12, 14, 10, 10)
         assert row["gmacs_per_video"] == 10 * row["gmacs_per_view"]
     score = tmp_path / "run" / "seed0" / "teacher" / "score"
-    assert json.loads((score / "stage.json").read_text())["figures"]["scored"] == 13
+    assert json.loads((score / "stage.json").read_text())["metrics"]["scored"] == 13
     (failure,) = pq.read_table(score / "failures").to_pylist()
     assert "web page" in failure["error"]
     assert (tmp_path / "run" / "seed0" / "teacher" / "select" / "selection.parquet").exists()

@@ -7,29 +7,29 @@ from pathlib import Path
 import pytest
 
 from vidsemi.config import Config
-from vidsemi.config.load import load_config
 from vidsemi.data.manifest import load_manifest
 from vidsemi.inference.evaluate import evaluate_weights
 from vidsemi.pipeline import run as pipeline
 
+LoadConfig = Callable[..., Config]
+
 
 @pytest.fixture
-def load(tiny_config: Callable[..., Path]) -> Callable[..., Config]:
-    return lambda *overrides: load_config(str(tiny_config()), overrides)
+def rows(finished_run: Path) -> list[dict]:
+    return json.loads((finished_run / "results.json").read_text())
 
 
-def test_students_are_tested_before_they_are_fine_tuned_if_asked(load: Callable[..., Config]):
-    """A test of other weights; a run that is done gets it afterwards, and nothing else is done anew."""
-    config = load()
-    rows = pipeline.run(config)
-    before = {file: file.stat().st_mtime_ns for file in Path(config.output).rglob("stage.json")}
-    more = pipeline.run(load("evaluate.pretrained=true"))
-    (added,) = (row for row in more if row["approach"] == "semi_supervised_pretrained")
-    assert [row for row in more if row is not added] == rows
+def test_students_are_tested_before_they_are_fine_tuned_if_asked(load: LoadConfig, copied_run: Path, rows: list[dict]):
+    """A test of other weights; a run that is done gets it afterwards, and nothing else runs again."""
+    config = load("evaluate.pretrained=true")
+    before = {file: file.stat().st_mtime_ns for file in copied_run.rglob("stage.json")}
+    more = pipeline.run(config)
+    added, _ = (row for row in more if row["approach"] == "semi_supervised_pretrained")
+    assert [row for row in more if row["approach"] != "semi_supervised_pretrained"] == rows
     assert added["weights"] == "seed0/small/semi_supervised/pretrain/weights.pt"
     assert all(file.stat().st_mtime_ns == time for file, time in before.items())
     alone = evaluate_weights(
-        weights=Path(config.output) / added["weights"],
+        weights=copied_run / added["weights"],
         manifest=load_manifest(Path(config.data.test.manifest)),
         views=2,
         runtime=config.runtime,
@@ -38,15 +38,18 @@ def test_students_are_tested_before_they_are_fine_tuned_if_asked(load: Callable[
     assert alone["top1"] == added["top1"]
 
 
-def test_results_outlive_a_shorter_run(load: Callable[..., Config]):
-    config = load()
-    rows = pipeline.run(config)
-    assert pipeline.run(config, until="teacher") == rows
-    assert json.loads((Path(config.output) / "results.json").read_text()) == rows
+def test_results_outlive_a_shorter_run(load: LoadConfig, copied_run: Path, rows: list[dict]):
+    assert pipeline.run(load(), until="teacher") == rows
+    assert json.loads((copied_run / "results.json").read_text()) == rows
 
 
-def test_results_of_approaches_that_are_left_out_are_kept(load: Callable[..., Config]):
-    config = load()
-    rows = pipeline.run(config)
-    fewer = pipeline.run(load("approaches=[supervised]"))
-    assert sorted(map(str, fewer)) == sorted(map(str, rows))
+@pytest.mark.parametrize("fewer", ["approaches=[supervised]", "seeds=[5]"])
+def test_results_that_a_config_leaves_out_are_kept(load: LoadConfig, copied_run: Path, rows: list[dict], fewer: str):
+    assert sorted(map(str, pipeline.run(load(fewer)))) == sorted(map(str, rows))
+
+
+def test_results_go_with_their_weights(load: LoadConfig, copied_run: Path, rows: list[dict]):
+    (copied_run / "seed0/small/semi_supervised/finetune/weights.pt").unlink()
+    left = pipeline.run(load("approaches=[supervised]"))
+    (lost,) = [row for row in rows if row not in left]
+    assert (lost["approach"], lost["seed"]) == ("semi_supervised", 0)

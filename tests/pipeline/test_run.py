@@ -14,28 +14,25 @@ from tests.conftest import REPOSITORY
 from vidsemi.config import Config
 from vidsemi.config.load import load_config
 from vidsemi.io.errors import UserError
+from vidsemi.pipeline import resolve
 from vidsemi.pipeline import run as pipeline
 from vidsemi.pipeline.stage import locked
 from vidsemi.selection.result import read_selection, write_selection
 
-WriteConfig = Callable[..., Path]
-
-
-@pytest.fixture
-def load(tiny_config: WriteConfig) -> Callable[..., Config]:
-    return lambda *overrides: load_config(str(tiny_config()), overrides)
+LoadConfig = Callable[..., Config]
 
 
 def snapshot(output: Path) -> dict[str, int]:
-    """When each file of a run was last written."""
-    return {str(file): file.stat().st_mtime_ns for file in output.rglob("*") if file.is_file()}
+    """When each file of a run was last written, results.json aside."""
+    return {
+        str(file.relative_to(output)): file.stat().st_mtime_ns
+        for file in output.rglob("*")
+        if file.is_file() and file.name not in ("results.json", ".lock")
+    }
 
 
-def test_a_run_leaves_what_the_contract_says(load: Callable[..., Config]):
-    config = load("seeds=[0, 5]")
-    rows = pipeline.run(config)
-    output = Path(config.output)
-    assert json.loads((output / "results.json").read_text()) == rows
+def test_a_run_leaves_what_the_contract_says(finished_run: Path):
+    rows = json.loads((finished_run / "results.json").read_text())
     assert [(row["student"], row["approach"], row["seed"]) for row in rows] == [
         (student, approach, seed)
         for seed in (0, 5)
@@ -44,55 +41,47 @@ def test_a_run_leaves_what_the_contract_says(load: Callable[..., Config]):
     needed = {"student", "approach", "seed", "top1", "top5", "mean_class_top1", "views", "gmacs_per_view", "parameters"}
     for row in rows:
         assert needed | {"weights", "read", "total"} <= row.keys()
-        assert (output / row["weights"]).is_file()
+        assert (finished_run / row["weights"]).is_file()
         assert row["views"] == 2
         assert row["read"] == row["total"] == 16
     for name in ("teacher/train", "teacher/score", "teacher/select", "small/semi_supervised/finetune"):
-        record = json.loads((output / "seed5" / name / "stage.json").read_text())
+        record = json.loads((finished_run / "seed5" / name / "stage.json").read_text())
         assert record["status"] == "done"
-        assert {"fingerprint", "settings", "after", "seconds", "figures"} <= record.keys()
-    selection = read_selection(output / "seed0/teacher/select/selection.parquet")
+        assert {"fingerprint", "fields", "inputs", "seconds", "metrics"} <= record.keys()
+    assert record["inputs"].keys() == {"seed5/small/semi_supervised/pretrain"}
+    selection = read_selection(finished_run / "seed0/teacher/select/selection.parquet")
     assert selection.info.per_class == 3
     assert selection.label.max() < 8
-    metadata = json.loads(pq.read_schema(output / "seed0/teacher/score/part-000000.parquet").metadata[b"vidsemi"])
+    metadata = json.loads(pq.read_schema(finished_run / "seed0/teacher/score/part-000000.parquet").metadata[b"vidsemi"])
     assert (
         metadata["manifest"]
         == selection.info.scores.manifest
-        == json.loads((output / "seed0/teacher/score/stage.json").read_text())["settings"]["unlabeled"]
+        == json.loads((finished_run / "seed0/teacher/score/stage.json").read_text())["fields"]["unlabeled"]
     )
 
 
-def test_a_stage_that_is_done_is_not_done_again(load: Callable[..., Config], monkeypatch: pytest.MonkeyPatch):
-    config = load()
-    rows = pipeline.run(config)
-    before = snapshot(Path(config.output))
-    results = str(Path(config.output) / "results.json")
-    assert pipeline.run(config) == rows
-    assert {file: time for file, time in snapshot(Path(config.output)).items() if file != results} == {
-        file: time for file, time in before.items() if file != results
-    }
+def test_a_stage_that_is_done_is_not_run_again(load: LoadConfig, copied_run: Path):
+    rows = json.loads((copied_run / "results.json").read_text())
+    before = snapshot(copied_run)
+    assert pipeline.run(load()) == rows
+    assert snapshot(copied_run) == before
     # a further student leaves alone what was there
     network = "model: r2plus1d_10, args: {width: 0.0625}"
     other = f"{{name: other, frames: 1, {network}, approaches: [supervised]}}"
-    more = load(f"students=[{{name: small, frames: 4, {network}}}, {other}]")
-    assert [row["student"] for row in pipeline.run(more)] == ["teacher", "small", "small", "other"]
-    after = snapshot(Path(config.output))
-    assert all(after[file] == time for file, time in before.items() if file != results)
+    more = load(f"students=[{{name: small, frames: 4, {network}}}, {other}]", "seeds=[0]")
+    students = [row["student"] for row in pipeline.run(more)]
+    assert students == ["teacher", "small", "small", "other", "teacher", "small", "small"]
+    assert before.items() <= snapshot(copied_run).items()
 
 
-def test_the_machine_is_no_part_of_the_outcome(load: Callable[..., Config]):
-    config = load()
-    pipeline.run(config)
-    before = snapshot(Path(config.output))
+def test_the_machine_is_no_part_of_the_outcome(load: LoadConfig, copied_run: Path):
+    before = snapshot(copied_run)
     pipeline.run(load("runtime.workers=1", "runtime.clips_per_forward=3", "runtime.checkpoint_seconds=1"))
-    results = str(Path(config.output) / "results.json")
-    assert {f: t for f, t in snapshot(Path(config.output)).items() if f != results} == {
-        f: t for f, t in before.items() if f != results
-    }
+    assert snapshot(copied_run) == before
 
 
 @pytest.mark.parametrize(
-    ("override", "words"),
+    ("override", "difference"),
     [
         ("train.supervised.learning_rate=0.5", "recipe.learning_rate was 0.01, is now 0.5"),
         ("select.per_class=2", "per_class was 3, is now 2"),
@@ -101,23 +90,22 @@ def test_the_machine_is_no_part_of_the_outcome(load: Callable[..., Config]):
         ("students.0.args.width=0.125", "network.args.width was 0.0625, is now 0.125"),
     ],
 )
-def test_a_directory_of_another_config_is_refused_and_kept(load: Callable[..., Config], override: str, words: str):
-    config = load()
-    if not (Path(config.output) / "results.json").exists():
-        pipeline.run(config)
-    before = snapshot(Path(config.output))
+def test_the_directory_of_a_different_config_is_refused_and_kept(
+    load: LoadConfig, finished_run: Path, override: str, difference: str
+):
+    before = snapshot(finished_run)
     with pytest.raises(UserError) as caught:
-        pipeline.run(load(override))
-    assert "made by another config" in str(caught.value)
-    assert words in str(caught.value)
-    assert snapshot(Path(config.output)) == before
+        pipeline.run(load(f"output={finished_run}", override))
+    assert caught.value.code == "stage.different_config"
+    assert difference in str(caught.value)
+    assert snapshot(finished_run) == before
 
 
 def test_a_run_that_was_killed_ends_like_one_that_was_not(
-    load: Callable[..., Config], tmp_path: Path, die_in_steps: Callable[..., list[int]]
+    load: LoadConfig, tmp_path: Path, die_in_steps: Callable[..., list[int]]
 ):
-    straight = pipeline.run(load(f"output={tmp_path / 'straight'}"))
-    config = load("runtime.checkpoint_seconds=0.000001")
+    straight = pipeline.run(load(f"output={tmp_path / 'straight'}", "seeds=[0]"))
+    config = load("seeds=[0]", "runtime.checkpoint_seconds=0.000001")
     die_in_steps(2, 5, 9)
     stops = 0
     while True:
@@ -130,54 +118,57 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(
     assert rows == straight
 
 
-def test_until_leaves_out_later_stages(load: Callable[..., Config]):
-    config = load()
+def test_until_leaves_out_later_stages(load: LoadConfig):
+    config = load("seeds=[0]")
     assert pipeline.run(config, until="select") == []
     folders = {file.parent.relative_to(config.output).as_posix() for file in Path(config.output).rglob("stage.json")}
     assert folders == {"seed0/teacher/train", "seed0/teacher/score", "seed0/teacher/select"}
     assert len(pipeline.run(config)) == 3
 
 
-def test_a_training_that_two_approaches_share_is_one_whichever_comes_first(load: Callable[..., Config]):
-    config = load("approaches=[supervised]")
+def test_a_training_that_two_approaches_share_is_one_whichever_comes_first(load: LoadConfig):
+    config = load("approaches=[supervised]", "seeds=[0]")
     (alone,) = pipeline.run(config)
-    teacher, supervised, _ = pipeline.run(load())  # the teacher is the student's network, trained alike
+    teacher, supervised, _ = pipeline.run(load("seeds=[0]"))  # the teacher is the student's network, trained alike
     assert teacher["weights"] == supervised["weights"] == alone["weights"] == "seed0/small/supervised/train/weights.pt"
     assert not (Path(config.output) / "seed0/teacher/train").exists()
 
 
-def test_two_processes_in_one_directory_are_noticed(load: Callable[..., Config]):
+def test_two_processes_in_one_directory_are_noticed(load: LoadConfig):
     config = load()
-    with locked(Path(config.output)), pytest.raises(UserError, match="another process"):
+    with locked(Path(config.output)), pytest.raises(UserError) as caught:
         pipeline.run(config)
+    assert caught.value.code == "output.in_use"
 
 
-def test_the_same_manifest_under_another_root_is_another_corpus(
-    load: Callable[..., Config], shapes: Path, tmp_path: Path
-):
-    here = load("approaches=[supervised]", f"data.test={{manifest: {shapes}/test.csv, root: {shapes}}}")
+def test_the_same_manifest_under_another_root_is_another_corpus(load: LoadConfig, shapes: Path, tmp_path: Path):
+    here = load("seeds=[0]", "approaches=[supervised]", f"data.test={{manifest: {shapes}/test.csv, root: {shapes}}}")
     pipeline.run(here)
     (tmp_path / "moved").symlink_to(shapes)
-    there = load("approaches=[supervised]", f"data.test={{manifest: {shapes}/test.csv, root: {tmp_path}/moved}}")
-    with pytest.raises(UserError, match=r"made by another config: test was .*under"):
+    there = load(
+        "seeds=[0]", "approaches=[supervised]", f"data.test={{manifest: {shapes}/test.csv, root: {tmp_path}/moved}}"
+    )
+    with pytest.raises(UserError, match=r"different config: test was .*under"):
         pipeline.run(there)
 
 
-def test_a_selection_of_another_corpus_is_refused(load: Callable[..., Config]):
-    config = load()
+def test_a_selection_of_another_corpus_is_refused(load: LoadConfig):
+    config = load("seeds=[0]")
     pipeline.run(config, until="select")
     file = Path(config.output) / "seed0/teacher/select/selection.parquet"
     selection = read_selection(file)
     other = replace(selection.info.scores, manifest="x" * 64)
     write_selection(file, replace(selection, info=replace(selection.info, scores=other)))
-    with pytest.raises(UserError, match="made from another manifest"):
+    with pytest.raises(UserError) as caught:
         pipeline.run(config)
+    assert caught.value.code == "selection.wrong_manifest"
+    assert str(file) in str(caught.value)
 
 
-def test_equal_trainings_leave_equal_files(load: Callable[..., Config], tmp_path: Path):
+def test_equal_trainings_leave_equal_files(load: LoadConfig, tmp_path: Path):
     files = []
     for name in ("a", "b"):
-        pipeline.run(load(f"output={tmp_path / name}"), until="select")
+        pipeline.run(load(f"output={tmp_path / name}", "seeds=[0]"), until="select")
         folder = tmp_path / name / "seed0/teacher"
         files.append(
             [folder / "train/weights.pt", folder / "score/part-000000.parquet", folder / "select/selection.parquet"]
@@ -186,12 +177,12 @@ def test_equal_trainings_leave_equal_files(load: Callable[..., Config], tmp_path
         assert one.read_bytes() == other.read_bytes(), one.name
 
 
-def test_tags_that_are_not_there_are_missed_before_anything_runs(load: Callable[..., Config], shapes: Path):
+def test_tags_that_are_not_there_are_missed_before_anything_runs(load: LoadConfig, shapes: Path):
     with pytest.raises(UserError, match="no column 'hashtags'"):
         pipeline.check(load("select.policy=balanced_with_tags", f"data.unlabeled={shapes}/labeled.csv"))
 
 
-def test_check_runs_nothing(load: Callable[..., Config]):
+def test_check_runs_nothing(load: LoadConfig):
     config = load()
     document, text = pipeline.check(config)
     assert not Path(config.output).exists()
@@ -201,29 +192,29 @@ def test_check_runs_nothing(load: Callable[..., Config]):
     assert "seed0/teacher/train" in text
 
 
-def test_missing_data_names_the_page_that_helps(load: Callable[..., Config]):
+def test_missing_data_names_the_page_that_helps(load: LoadConfig):
     with pytest.raises(UserError, match=r"no manifest nowhere\.csv .*datasets/kinetics/README\.md"):
         pipeline.run(load("data.unlabeled=nowhere.csv", "data.dataset=kinetics"))
 
 
-def test_missing_files_are_found_before_hours_are_spent(load: Callable[..., Config], tmp_path: Path):
+def test_missing_files_are_found_before_hours_are_spent(load: LoadConfig, tmp_path: Path):
     (tmp_path / "u.csv").write_text("path\nnot/there.mp4\nnor/there.mp4\n")
     with pytest.raises(UserError, match=r"none of the 2 files .*u\.csv.*not/there\.mp4"):
         pipeline.run(load(f"data.unlabeled={tmp_path / 'u.csv'}"))
 
 
-def test_undecodable_files_are_counted_and_reported(load: Callable[..., Config], shapes: Path, tmp_path: Path):
+def test_undecodable_files_are_counted_and_reported(load: LoadConfig, shapes: Path, tmp_path: Path):
     (tmp_path / "broken.mp4").write_bytes(b"nothing")
     for name in ("labeled", "unlabeled", "test"):
         lines = (shapes / f"{name}.csv").read_text().splitlines()
         rows = [lines[0], *(f"{shapes}/{line}" for line in lines[1:])]
         rows.append(f"{tmp_path}/broken.mp4" + ("," if name == "unlabeled" else ",drifting east"))
         (tmp_path / f"{name}.csv").write_text("\n".join(rows))
-    config = load(*(f"data.{name}={tmp_path / name}.csv" for name in ("labeled", "unlabeled", "test")))
+    config = load("seeds=[0]", *(f"data.{name}={tmp_path / name}.csv" for name in ("labeled", "unlabeled", "test")))
     rows = pipeline.run(config)
     assert {(row["read"], row["total"]) for row in rows} == {(16, 17)}
     figures = {
-        file.parent.relative_to(Path(config.output) / "seed0").as_posix(): json.loads(file.read_text())["figures"]
+        file.parent.relative_to(Path(config.output) / "seed0").as_posix(): json.loads(file.read_text())["metrics"]
         for file in Path(config.output).rglob("stage.json")
     }
     assert figures["teacher/train"]["unreadable"] == [24]
@@ -231,7 +222,7 @@ def test_undecodable_files_are_counted_and_reported(load: Callable[..., Config],
 
 
 def test_the_script_of_a_made_dataset_is_run_when_its_manifests_are_missing(
-    load: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    load: LoadConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     folder = tmp_path / "made"
     (tmp_path / "toy").mkdir()
@@ -241,7 +232,7 @@ def test_the_script_of_a_made_dataset_is_run_when_its_manifests_are_missing(
         "folder.mkdir()\n"
         "(folder / 'ran').touch()\n"
     )
-    monkeypatch.setattr(pipeline, "dataset_folder", lambda name: tmp_path / name)
+    monkeypatch.setattr(resolve, "dataset_folder", lambda name: tmp_path / name)
     sources = [f"data.{name}={folder / name}.csv" for name in ("labeled", "unlabeled", "test")]
     config = load("data.dataset=toy", "data.prepare=true", *sources)
     with pytest.raises(UserError, match="no manifest"):  # this script makes none

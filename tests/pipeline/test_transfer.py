@@ -21,8 +21,8 @@ from vidsemi.inference.evaluate import evaluate_weights
 from vidsemi.inference.features import read_features
 from vidsemi.models.weights_file import load_weights
 from vidsemi.pipeline import run as pipeline
-from vidsemi.pipeline.transfer_weights import transfer
-from vidsemi.pipeline.transfers import over_splits
+from vidsemi.pipeline.results import over_splits
+from vidsemi.pipeline.run import transfer
 from vidsemi.training.linear_probe import hold_out
 
 WriteConfig = Callable[..., Path]
@@ -143,7 +143,7 @@ transfer:
             assert row["read"] == row["total"] == 40
             folder = output / f"seed{row['seed']}/small/{row['approach']}/transfer/shapes/{row['protocol']}"
             stages = sorted(folder.glob("split*/*/stage.json"))
-            figures = [json.loads(file.read_text())["figures"] for file in stages]
+            figures = [json.loads(file.read_text())["metrics"] for file in stages]
             assert row["splits"] == [own["top1"] for own in figures if "top1" in own]
             assert ("c" in row) == ("converged" in row) == (row["protocol"] == "fc_only")
             if "c" in row:

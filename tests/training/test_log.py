@@ -19,7 +19,8 @@ from vidsemi.cli import main as cli
 from vidsemi.config import Log
 from vidsemi.config.load import load_config
 from vidsemi.io.errors import UserError
-from vidsemi.pipeline import run as pipeline
+from vidsemi.pipeline.approaches import plan_run
+from vidsemi.pipeline.resolve import resolve
 from vidsemi.training.log import LOG, TrainingLog, check_log, read_log
 
 PLAIN = Log(tensorboard=False)
@@ -266,6 +267,6 @@ def test_a_package_that_is_missing_is_named_before_anything_runs(
 def test_where_one_logs_to_is_in_no_fingerprint(tiny_config: Callable[..., Path], wandb: Recorder):
     def fingerprints(*settings: str) -> list[str]:
         config = load_config(str(tiny_config()), settings)
-        return [stage.fingerprint for stage in pipeline.preflight(config).stages]
+        return [stage.fingerprint for stage in plan_run(resolve(config)).stages]
 
     assert fingerprints() == fingerprints("log.tensorboard=false", "log.wandb=videos")

@@ -17,16 +17,16 @@ def add_parsers(subparsers: Any) -> None:
 def transfer(options: argparse.Namespace) -> Answer | None:
     """Every stage of a transfer that is not done yet, then the report; of several processes the first one answers."""
     from vidsemi.config.load import load_transfer_config
-    from vidsemi.pipeline import transfer_weights
+    from vidsemi.pipeline import run as pipeline
     from vidsemi.runtime.distributed import done_by_first, first_before_others, process_group, processes
 
     with process_group():
         with first_before_others():
             config = load_transfer_config(options.cfg, options.overrides)
         if options.check:
-            answer = done_by_first(lambda: transfer_weights.check_transfer(options.weights, config))
+            answer = done_by_first(lambda: pipeline.check_transfer(options.weights, config))
         else:
-            rows = transfer_weights.transfer(options.weights, config)
+            rows = pipeline.transfer(options.weights, config)
             answer = done_by_first(lambda: _reported(Path(config.output), rows))
         return answer if processes().first else None
 

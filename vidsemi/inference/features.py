@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 
 from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest, Row
-from vidsemi.data.run_datasets import Datasets
 from vidsemi.data.views import ViewReader
 from vidsemi.inference.model import Inference
 from vidsemi.inference.score_views import VideoScore, reading_in_processes, score_videos
@@ -37,11 +36,6 @@ PART = 256  # examples; what a kill loses at most
 SCHEMA = pa.schema(
     [("path", pa.string()), ("features", pa.list_(pa.float32())), ("views", pa.int32()), ("error", pa.string())]
 )
-
-
-def manifests_of(splits: Sequence[Datasets]) -> list[Manifest]:
-    """The training and the test set of each split, in turn."""
-    return [manifest for split in splits for manifest in (split.labeled, split.test)]
 
 
 def distinct_rows(manifests: Sequence[Manifest]) -> tuple[list[Row], list[np.ndarray]]:

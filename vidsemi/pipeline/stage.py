@@ -1,93 +1,213 @@
-"""A run's directory: which stage is done, from what it was made, and that none is done twice (contract 4.5)."""
+"""A stage of a run: its fields determine its result, and stage.json records whether it is done."""
 
-import fcntl
 import json
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from vidsemi import __version__
+from pydantic import BaseModel
+
+from vidsemi.config import Log, Runtime
+from vidsemi.data.hashtags.vocabulary import Vocabulary
+from vidsemi.data.input_spec import InputSpec
+from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
-from vidsemi.io.files import fingerprint_json, write_json
-from vidsemi.runtime.distributed import done_by_first, first_before_others, processes
+from vidsemi.io.files import fingerprint_json
+from vidsemi.runtime.distributed import first_before_others, processes
 
 logger = logging.getLogger("vidsemi")
 
+RECORD = "stage.json"
+
 
 @dataclass(frozen=True)
-class Stage:
-    """One step of a run.
+class WeightsFile:
+    """Weights that existed before the run.
 
     Attributes:
-        name: its folder under the run's output, such as `seed0/teacher/train`.
-        kind: which arrow of the method it is, such as `teacher` or `score`.
-        settings: all that determines its outcome but the stages before it; JSON values.
-        after: the stages whose outputs it reads.
-        run: does it, given its folder; returns its figures.
-        together: whether all processes do it together; else the first does, and the others wait.
-        clear: removes what only a stage that is not done needs, given its folder.
+        source: a file, or an https:// address.
+        fingerprint: SHA-256 of the content, which is all that a stage's fingerprint covers.
+        weakly_pretrained: whether the config says that they were pre-trained on hashtags.
     """
 
-    name: str
-    kind: str
-    settings: Mapping[str, Any]
-    after: "tuple[Stage, ...]"
-    run: Callable[[Path], dict[str, Any]]
-    together: bool
-    clear: Callable[[Path], None] = lambda folder: None
+    source: str
+    fingerprint: str
+    weakly_pretrained: bool = False
 
-    @property
+    def identity(self) -> str:
+        """The content of the file, wherever it lies."""
+        return f"{self.fingerprint} (weakly_pretrained)" if self.weakly_pretrained else self.fingerprint
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network without its weights and classes.
+
+    Attributes:
+        model: its name.
+        args: the network's own arguments.
+        input: what it takes in; every key is resolved.
+    """
+
+    model: str
+    args: Mapping[str, Any]
+    input: InputSpec
+
+    def identity(self) -> dict[str, Any]:
+        """The fields; 1 and 1.0 are the same width."""
+        args = {name: float(value) if type(value) is int else value for name, value in self.args.items()}
+        return {"model": self.model, "args": args, "input": to_json(self.input)}
+
+
+@dataclass(frozen=True, eq=False)
+class Stage(ABC):
+    """A step of a run. Its fields are its identity: `run` uses them and the context, and nothing else.
+
+    A field that is a stage is one that this stage reads. Two stages of one kind with equal fields have the same
+    fingerprint and are run once, in one folder.
+    """
+
+    together: ClassVar[bool] = False  # all processes run it together; else the first runs it while the others wait
+
+    @abstractmethod
+    def run(self, context: "Context") -> dict[str, Any]:
+        """Write the stage's files into `context.folder(self)`; returns its metrics, JSON values."""
+
+    def clean_up(self, context: "Context") -> None:  # noqa: B027
+        """Remove the files that only an unfinished stage needs."""
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The fields as stage.json has them; a stage is its fingerprint there, and so is a manifest."""
+        return {field.name: to_json(getattr(self, field.name)) for field in fields(self)}
+
+    @cached_property
     def fingerprint(self) -> str:
-        """Of its settings and, through the stages before it, of theirs."""
-        return fingerprint_json({"settings": self.settings, "after": [stage.fingerprint for stage in self.after]})
+        """Of the kind of stage and its fields."""
+        return fingerprint_json({"stage": type(self).__name__, "fields": self.document})
+
+    @cached_property
+    def inputs(self) -> "tuple[Stage, ...]":
+        """The stages among the fields."""
+        return tuple(_stages_in(tuple(getattr(self, field.name) for field in fields(self))))
 
 
-def read_record(output: Path, stage: Stage) -> dict[str, Any] | None:
-    """What stage.json says of a stage; None if it was never begun."""
-    file = output / stage.name / "stage.json"
+def to_json(value: Any) -> Any:
+    """The value of a field as the JSON value that identifies it.
+
+    Raises:
+        TypeError: no rule says what identifies such a value.
+    """
+    match value:
+        case Stage() | Vocabulary():
+            return value.fingerprint
+        case Manifest():  # paths are relative to the manifest's own folder unless the config names a root
+            moved = value.root != value.file.parent
+            return f"{value.fingerprint} under {value.root}" if moved else value.fingerprint
+        case WeightsFile() | Architecture():
+            return value.identity()
+        case BaseModel():
+            return value.model_dump(mode="json")
+        case Mapping():
+            return {str(key): to_json(own) for key, own in value.items()}
+        case tuple() | list():
+            return [to_json(own) for own in value]
+        case None | bool() | int() | float() | str():
+            return value
+    if is_dataclass(value):
+        return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
+    raise TypeError(f"a stage cannot have a field of type {type(value).__name__}")
+
+
+def _stages_in(value: Any) -> Iterator[Stage]:
+    if isinstance(value, Stage):
+        yield value
+    elif isinstance(value, tuple):
+        for own in value:
+            yield from _stages_in(own)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _stages_in(getattr(value, field.name))
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a stage runs and on what: nothing here changes its result, but for rounding.
+
+    Attributes:
+        output: directory of the run.
+        folders: the folder of each stage, relative to `output`, by fingerprint.
+        runtime: the machine.
+        log: where training is logged besides train.jsonl.
+    """
+
+    output: Path
+    folders: Mapping[str, str]
+    runtime: Runtime
+    log: Log
+
+    def name(self, stage: Stage) -> str:
+        """A stage's folder relative to the output, such as `seed0/teacher/train`; also its title."""
+        return self.folders[stage.fingerprint]
+
+    def folder(self, stage: Stage) -> Path:
+        """A stage's folder."""
+        return self.output / self.name(stage)
+
+    def metrics(self, stage: Stage) -> dict[str, Any]:
+        """The metrics of a stage that is done."""
+        metrics = read_metrics(self.folder(stage), stage)
+        assert metrics is not None  # stages run after those that they read
+        return metrics
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The content of a stage's stage.json; None if the stage never started.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    file = folder / RECORD
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        if not (isinstance(record, dict) and isinstance(record.get("settings"), dict)):
-            raise ValueError("it is no record of a stage")
-        if record.get("status") == "done" and not isinstance(record.get("figures"), dict):
-            raise ValueError("it says that the stage is done but has no figures")
+        if not (isinstance(record, dict) and isinstance(record.get("fields"), dict)):
+            raise ValueError("it has no fields")
+        if record.get("status") == "done" and not isinstance(record.get("metrics"), dict):
+            raise ValueError("its status is done, but it has no metrics")
         return record
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read: {error}; delete {file.parent} to run this stage again") from None
+        raise UserError(
+            "stage.unreadable_record", f"cannot read {file}: {error}; delete {folder} to run this stage again"
+        ) from None
 
 
-def is_done(output: Path, stage: Stage) -> bool:
-    """Whether a stage is finished.
+def read_metrics(folder: Path, stage: Stage) -> dict[str, Any] | None:
+    """The metrics of a stage; None if it is not done.
 
     Raises:
-        UserError: it was begun with other settings; says which.
+        UserError: the folder belongs to a stage with other fields; names the field.
     """
-    record = read_record(output, stage)
+    record = read_record(folder)
     if record is None:
-        return False
-    folder = output / stage.name
+        return None
     if record.get("fingerprint") != stage.fingerprint:
-        difference = next(_differences(record["settings"], stage.settings), "another stage before it")
+        difference = next(_differences(record["fields"], stage.document), "another version of vidsemi")
         raise UserError(
-            f"{folder} was made by another config: {difference}; choose another output, or delete that folder"
+            "stage.different_config",
+            f"{folder} was created with a different config: {difference}; choose another output or delete this folder",
         )
-    return record.get("status") == "done"
-
-
-def figures_of(output: Path, stage: Stage) -> dict[str, Any] | None:
-    """The figures of a stage that is done; None if it is not."""
-    record = read_record(output, stage) if is_done(output, stage) else None
-    return None if record is None else record["figures"]
+    return record["metrics"] if record.get("status") == "done" else None
 
 
 def _differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
-    """Where two nested settings differ, in words."""
+    """Where two nested documents differ, in words."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in [*new, *(name for name in old if name not in new)]:
             yield from _differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
@@ -96,64 +216,42 @@ def _differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
-    return "not set" if value is None else json.dumps(value)
+    text = "not set" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
-def begun_stages(output: Path) -> dict[str, str]:
-    """The stages of a directory that were begun: name by fingerprint."""
-    found = {}
-    for file in sorted(output.rglob("stage.json")):
+def started_stages(output: Path) -> dict[str, str]:
+    """Folders of the stages that were started in a run's directory, by fingerprint."""
+    folders = {}
+    for file in sorted(output.rglob(RECORD)):
         try:
-            found[json.loads(file.read_text(encoding="utf-8"))["fingerprint"]] = file.parent.relative_to(
-                output
-            ).as_posix()
+            fingerprint = json.loads(file.read_text(encoding="utf-8"))["fingerprint"]
+            folders[fingerprint] = file.parent.relative_to(output).as_posix()
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # `read_record` says so if this stage is needed
-    return found
+            continue  # `read_record` reports it if this stage is needed
+    return folders
 
 
 @contextmanager
 def locked(output: Path) -> Iterator[None]:
-    """Hold a run's directory, so that two runs cannot write to it at once; the first process does, for all of its run.
+    """Lock a run's directory, so that two runs cannot write to it; the first process holds the lock for all of its run.
+
+    The lock ends with its process, however that ends.
 
     Raises:
         UserError: another run holds it.
     """
-    with ExitStack() as open_files:
+    from filelock import FileLock, Timeout
+
+    with ExitStack() as held:
         with first_before_others():
             if processes().first:
                 output.mkdir(parents=True, exist_ok=True)
-                file = open_files.enter_context(open(output / ".lock", "a"))
                 try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise UserError(f"{output}: another process is running in this directory") from None
+                    # a soft lock, which filelock falls back to, would outlive a killed process
+                    held.enter_context(FileLock(output / ".lock", timeout=0, fallback_to_soft=False))
+                except Timeout:
+                    raise UserError(
+                        "output.in_use", f"another process is running in {output}; wait for it or choose another output"
+                    ) from None
         yield
-
-
-def run_stage(output: Path, stage: Stage) -> dict[str, Any]:
-    """Run a stage unless it is done; one that was stopped goes on. Returns its figures.
-
-    All processes call this; the first looks whether it is done, and writes that it is.
-    """
-    if (figures := done_by_first(lambda: figures_of(output, stage))) is not None:
-        logger.info("%s: done before", stage.name)
-        done_by_first(lambda: stage.clear(output / stage.name))  # a kill may have come between
-        return figures
-    folder = output / stage.name
-    record = {
-        "stage": stage.name,
-        "status": "running",
-        "fingerprint": stage.fingerprint,
-        "settings": stage.settings,
-        "after": {before.name: before.fingerprint for before in stage.after},
-        "vidsemi": __version__,
-    }
-    done_by_first(lambda: write_json(folder / "stage.json", record))
-    begin = time.monotonic()
-    figures = stage.run(folder) if stage.together else done_by_first(lambda: stage.run(folder))
-    seconds = round(time.monotonic() - begin, 3)
-    done = {**record, "status": "done", "seconds": seconds, "figures": figures}
-    done_by_first(lambda: write_json(folder / "stage.json", done))
-    done_by_first(lambda: stage.clear(folder))
-    return figures

@@ -30,7 +30,7 @@ def hashtag_sections(runs: Mapping[str, Path]) -> list[HashtagSection]:
     found = []
     for name, run in runs.items():
         try:
-            figures = json.loads((run / "hashtags" / "stage.json").read_text(encoding="utf-8"))["figures"]
+            figures = json.loads((run / "hashtags" / "stage.json").read_text(encoding="utf-8"))["metrics"]
             title = "Hashtags" if len(runs) == 1 else f"Hashtags, {name}"
             found.append(HashtagSection(title, _lines(figures), [_row(label) for label in figures["labels"]]))
         except (OSError, ValueError, KeyError, TypeError):  # it has none, or is not there yet

@@ -11,10 +11,10 @@ import torch
 
 from vidsemi.config import FcOnly
 from vidsemi.data.groups import groups_of
-from vidsemi.data.run_datasets import Datasets
+from vidsemi.data.manifest import Manifest
 from vidsemi.inference.accuracy import accuracy, rank_of_label
 from vidsemi.inference.evaluate import evaluation_metrics
-from vidsemi.inference.features import manifests_of, read_features
+from vidsemi.inference.features import read_features
 from vidsemi.io.files import fingerprint_file
 from vidsemi.models import weights_file
 from vidsemi.models.features import head_name, linear_layer
@@ -32,8 +32,8 @@ def regress_stage(
     *,
     weights: Path,
     features: Path,
-    splits: Sequence[Datasets],
-    number: int,
+    manifests: Sequence[Manifest],
+    split: int,
     fc_only: FcOnly,
     views: int,
     seed: int,
@@ -47,8 +47,8 @@ def regress_stage(
         folder: of the stage.
         weights: of the network that gave the features.
         features: folder of the features stage.
-        splits: training and test sets that that stage read.
-        number: of the one to learn and to test, from 0.
+        manifests: that that stage read: the training and the test set of each split, in turn.
+        split: number of the one to train on and to test, from 0.
         fc_only: how the regressor is fitted.
         views: the most that any example's features are the mean of.
         seed: of what is held out.
@@ -60,9 +60,10 @@ def regress_stage(
     Raises:
         UserError: too little of the training set can be read.
     """
-    split = splits[number]
-    train, test = read_features(features, manifests_of(splits), slice(2 * number, 2 * number + 2))
-    labels = split.labeled.label_indices(split.classes, str(split.labeled.file))
+    pair = slice(2 * split, 2 * split + 2)
+    (train_set, test_set), (train, test) = manifests[pair], read_features(features, manifests, pair)
+    classes = train_set.class_names()
+    labels = train_set.label_indices(classes, str(train_set.file))
     there, tested = _readable(train), _readable(test)
     if not there.all():
         logger.warning(
@@ -72,18 +73,18 @@ def regress_stage(
     regressor = fit_regressor(
         train,
         labels[there],
-        groups_of(split.labeled, fc_only.group)[there],
-        classes=len(split.classes),
+        groups_of(train_set, fc_only.group)[there],
+        classes=len(classes),
         c_values=fc_only.c_values,
         share=fc_only.held_out,
         max_iterations=fc_only.max_iterations,
         seed=seed,
         title=title,
     )
-    network, spec = _with_regressor(weights, split.classes, regressor)
-    provenance = {"init_from": fingerprint_file(weights), "manifest": split.labeled.fingerprint, "c": regressor.c}
+    network, spec = _with_regressor(weights, classes, regressor)
+    provenance = {"init_from": fingerprint_file(weights), "manifest": train_set.fingerprint, "c": regressor.c}
     weights_file.save_weights(folder / WEIGHTS, network, spec, provenance)
-    test_labels = split.test.label_indices(split.classes, str(split.labeled.file))
+    test_labels = test_set.label_indices(classes, str(train_set.file))
     ranks = {
         example_id: rank_of_label(regressor.logits(own), int(label)) if tested[example_id] else None
         for example_id, (own, label) in enumerate(zip(test, test_labels, strict=True))

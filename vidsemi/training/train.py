@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from vidsemi.config import Input, Log, Network, Recipe, Runtime
+from vidsemi.config import Log, Recipe, Runtime
 from vidsemi.data.datasets import TrainDataset
 from vidsemi.data.hashtags.match import read_matches
 from vidsemi.data.manifest import Manifest
-from vidsemi.data.run_datasets import Datasets
 from vidsemi.data.samplers import draw_repeats, repeat_factors
 from vidsemi.data.targets import Targets
 from vidsemi.data.video.backends import check_decoder
 from vidsemi.io.errors import UserError
 from vidsemi.models import weights_file
-from vidsemi.models.build import begin_with, identity_of, network_spec
+from vidsemi.models.build import begin_with, identity_of
 from vidsemi.models.weights import read_weights
+from vidsemi.models.weights_file import NetworkSpec
 from vidsemi.runtime.distributed import processes
 from vidsemi.selection.result import read_selection
 from vidsemi.training.trainer import train
@@ -50,84 +50,89 @@ class Lesson:
     hashtags: bool = False
 
 
-def labeled_lesson(corpora: Datasets) -> Lesson:
-    """All of D with its true labels."""
-    classes, labeled = corpora.classes, corpora.labeled
+def labeled_lesson(labeled: Manifest) -> Lesson:
+    """All of a labeled set with its true labels."""
+    classes = labeled.class_names()
     labels = labeled.label_indices(classes, str(labeled.file))
     return Lesson(labeled, np.arange(len(labels)), Targets.single(labels, len(classes)), classes)
 
 
-def hashtag_lesson(corpora: Datasets, found: Path, resampling: str, seed: int) -> Lesson:
-    """The examples of W that carry a label, with target 1/k on each of their k labels (Mahajan et al. 2018).
+def hashtag_lesson(weak: Manifest, matched: Path, repeat_factor: str, seed: int) -> Lesson:
+    """The examples that carry a label, with target 1/k on each of their k labels (Mahajan et al. 2018).
 
     Args:
-        corpora: of the run.
-        found: folder of the hashtags stage.
-        resampling: rule by which examples of rare labels are repeated.
-        seed: of the rounding of copies.
+        weak: the weakly labeled set.
+        matched: folder of the hashtags stage.
+        repeat_factor: rule by which examples of rare labels are repeated.
+        seed: of the rounding of repeat factors.
     """
-    assert corpora.weak is not None  # the config asks for it where hashtags are learnt
-    names, example_ids, labels = read_matches(found)
+    names, example_ids, labels = read_matches(matched)
     examples, first = np.unique(example_ids, return_index=True)
     targets = Targets(np.append(first, len(labels)), labels, len(names))
-    copies = draw_repeats(repeat_factors(targets, resampling), seed)
-    logger.info("a pass over %d examples with hashtags shows %d, resampling: %s", len(copies), copies.sum(), resampling)
-    return Lesson(corpora.weak, examples, targets, names, copies, hashtags=True)
+    copies = draw_repeats(repeat_factors(targets, repeat_factor), seed)
+    logger.info(
+        "a pass over %d examples with hashtags has %d clips, repeat factor: %s",
+        len(copies),
+        copies.sum(),
+        repeat_factor,
+    )
+    return Lesson(weak, examples, targets, names, copies, hashtags=True)
 
 
-def selected_lesson(corpora: Datasets, selection_file: Path) -> Lesson:
-    """D̂: each chosen example of U once, with target 1/k on each of the k classes that took it.
+def selected_lesson(unlabeled: Manifest, classes: list[str], selection_file: Path) -> Lesson:
+    """The pseudo-labeled set: each selected example once, with target 1/k on each of the k classes that took it.
 
     Raises:
-        UserError: the selection was made from another U or other classes, or nothing was chosen.
+        UserError: the selection was created from another manifest or other classes, or is empty.
     """
-    assert corpora.unlabeled is not None  # the config asks for it where a selection is made
     selection = read_selection(selection_file)
-    if (selection.info.scores.manifest, selection.info.scores.classes) != (
-        corpora.unlabeled.fingerprint,
-        corpora.classes,
-    ):
+    scores = selection.info.scores
+    if (scores.manifest, scores.classes) != (unlabeled.fingerprint, classes):
         raise UserError(
-            f"{selection_file} was made from another manifest than {corpora.unlabeled.file}, or other classes"
+            "selection.wrong_manifest",
+            f"{selection_file} was created from another manifest than {unlabeled.file}, or other classes",
         )
     if len(selection.example_id) == 0:
-        raise UserError(f"{selection_file} holds no examples: there is nothing to learn from")
+        raise UserError("selection.empty", f"{selection_file} has no examples: there is nothing to train on")
     examples, offsets, labels = selection.examples()
-    targets = Targets(offsets, labels, len(corpora.classes))
-    return Lesson(corpora.unlabeled, examples, targets, corpora.classes)
+    targets = Targets(offsets, labels, len(classes))
+    return Lesson(unlabeled, examples, targets, classes)
 
 
 def train_stage(
     folder: Path,
     lesson: Lesson,
+    spec: NetworkSpec,
     *,
-    network: Network,
-    input: Input,
     recipe: Recipe,
+    hflip_prob: float,
+    random_resized_crop_scale: tuple[float, float] | None,
     seed: int,
     runtime: Runtime,
     log: Log,
     title: str,
     init_from: str | None = None,
+    weakly_pretrained: bool = False,
 ) -> dict[str, Any]:
     """Train a network and leave it in `folder` as weights.pt.
 
     Args:
         folder: of the stage; a checkpoint in it is gone on from.
         lesson: what to learn.
-        network: what learns it.
-        input: what networks take in.
+        spec: of the network, with the classes of the training set.
         recipe: how to train.
+        hflip_prob: probability of a horizontal flip.
+        random_resized_crop_scale: share of a frame that a clip covers, see `Input`.
         seed: of the fresh weights, the order and the augmentation.
         runtime: what to run on.
         log: what is logged beside train.jsonl.
         title: for the progress bar.
         init_from: weights to begin with instead of fresh ones.
+        weakly_pretrained: whether they were pre-trained on hashtags, though the file does not say so.
 
     Returns:
         Figures of the training.
     """
-    spec = network_spec(network, input, lesson.classes)
     torch.manual_seed(seed)
     model = spec.build()
     provenance: dict[str, Any] = {}
@@ -136,7 +141,7 @@ def train_stage(
         provenance["init_from"] = identity_of(init_from)  # not its path, so that a run elsewhere gives the same bytes
         weights = read_weights(init_from)
         begun_with = begin_with(model, spec, weights)
-        weak = weights.learnt_hashtags or (network.weakly_pretrained and init_from == network.init_from)
+        weak = weights.learnt_hashtags or weakly_pretrained
         logger.info("%s begins with %s: %s", title, init_from, begun_with)
     check_decoder(spec.input.decoder)
     clips = TrainDataset(
@@ -144,8 +149,8 @@ def train_stage(
         lesson.examples,
         lesson.targets,
         spec.input,
-        hflip_prob=input.hflip_prob,
-        random_resized_crop_scale=input.random_resized_crop_scale,
+        hflip_prob=hflip_prob,
+        random_resized_crop_scale=random_resized_crop_scale,
         seed=seed,
         clips_per_video=recipe.clips_per_video,
     )

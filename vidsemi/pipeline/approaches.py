@@ -1,0 +1,252 @@
+"""The approaches of the paper's Table 7: a resolved config → its stages, for every seed, student and approach.
+
+    supervised:              labeled set ──▶ student
+    weakly_supervised:       hashtags ──▶ student ──fine-tune on the labeled set──▶ student
+    semi_supervised:         labeled set ──▶ teacher ──score the unlabeled set──▶ scores ──select──▶ pseudo-labels
+                             pseudo-labels ──▶ student ──fine-tune on the labeled set──▶ student
+    semi_weakly_supervised:  the same, with a teacher that is weakly_supervised
+
+A stage that two students or approaches share (the hashtags, a teacher with its scores and its selection, a teacher that
+is a student's own network and trained alike) runs once. Planning reads no file.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidsemi.config import Approach, Recipe
+from vidsemi.pipeline.plan import Plan
+from vidsemi.pipeline.resolve import Resolved, ResolvedNetwork, describe_targets
+from vidsemi.pipeline.results import PlannedRow
+from vidsemi.pipeline.stage import Stage, WeightsFile
+from vidsemi.pipeline.stages import (
+    WEIGHTS,
+    EvaluateStage,
+    HashtagExamples,
+    HashtagsStage,
+    ImportWeightsStage,
+    LabeledExamples,
+    PseudoLabeledExamples,
+    ScoreStage,
+    SelectStage,
+    TrainStage,
+)
+from vidsemi.pipeline.transfer import Source, plan_transfers
+from vidsemi.selection.policies import get_policy
+
+TEACHERS: dict[Approach, str] = {"semi_supervised": "teacher", "semi_weakly_supervised": "weakly_supervised_teacher"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network that one approach trains with one seed.
+
+    Attributes:
+        plan: gets the stages.
+        resolved: the config and what it names.
+        network: what to train.
+        folder: of its stages.
+        seed: of its training.
+        supervised: recipe on the labeled set alone.
+        kinds: of its stages, by the last part of their folders.
+        selection: the pseudo-labels, for a student that learns from a teacher.
+    """
+
+    plan: Plan
+    resolved: Resolved
+    network: ResolvedNetwork
+    folder: str
+    seed: int
+    supervised: Recipe
+    kinds: Mapping[str, str]
+    selection: SelectStage | None = None
+
+    @property
+    def labeled(self) -> LabeledExamples:
+        """The labeled set to train on."""
+        return LabeledExamples(self.resolved.datasets.labeled)
+
+    @property
+    def init_weights(self) -> WeightsFile | None:
+        """The weights to start from where the network must not have seen hashtags."""
+        weights = self.network.weights
+        return None if weights is None or weights.weakly_pretrained else weights
+
+    def train(
+        self,
+        name: str,
+        training_set: LabeledExamples | HashtagExamples | PseudoLabeledExamples,
+        recipe: Recipe | None,
+        weights: Stage | WeightsFile | None,
+    ) -> TrainStage:
+        """Plan a training stage."""
+        assert recipe is not None  # the config requires it for this approach
+        takes = self.resolved.config.input
+        stage = TrainStage(
+            training_set=training_set,
+            network=self.network.architecture,
+            hflip_prob=takes.hflip_prob,
+            random_resized_crop_scale=takes.random_resized_crop_scale,
+            recipe=recipe,
+            seed=self.seed,
+            weights=weights,
+        )
+        return self.plan.add(stage, f"{self.folder}/{name}", self.kinds[name])
+
+    def evaluate(self, network: Stage, folder: str, student: str, approach: str) -> None:
+        """Plan the test of a network, which is a row of results.json."""
+        test, datasets = self.resolved.config.evaluate, self.resolved.datasets
+        stage = self.plan.add(
+            EvaluateStage(network, datasets.test, test.views, test.crops, labeled=datasets.labeled),
+            f"{folder}/evaluate",
+            "evaluate",
+        )
+        self.plan.rows.append(PlannedRow(student, approach, self.seed, self.plan.weights(network, WEIGHTS), (stage,)))
+
+
+def supervised(case: Case) -> Stage:
+    """Train on the labeled set."""
+    return case.train("train", case.labeled, case.supervised, case.init_weights)
+
+
+def weakly_supervised(case: Case) -> Stage:
+    """Pre-train on hashtags, or start from weights that were; fine-tune on the labeled set."""
+    train, weights = case.resolved.config.train, case.network.weights
+    pretrained: Stage | WeightsFile | None = weights
+    if weights is None or not weights.weakly_pretrained:
+        hashtags, weak = plan_hashtags(case.plan, case.resolved), case.resolved.datasets.weak
+        assert weak is not None
+        examples = HashtagExamples(weak, hashtags, case.resolved.config.hashtags.repeat_factor)
+        pretrained = case.train("pretrain", examples, train.weak_pretrain, weights)
+    return case.train("finetune", case.labeled, train.after_hashtags, pretrained)
+
+
+def taught(case: Case) -> Stage:
+    """Pre-train on the teacher's pseudo-labels, fine-tune on the labeled set."""
+    train, datasets = case.resolved.config.train, case.resolved.datasets
+    assert case.selection is not None and datasets.unlabeled is not None
+    examples = PseudoLabeledExamples(datasets.unlabeled, datasets.classes, case.selection)
+    pretrained = case.train("pretrain", examples, train.pretrain, case.init_weights)
+    if case.resolved.config.evaluate.pretrained:
+        _, student, approach = case.folder.split("/")
+        case.evaluate(pretrained, f"{case.folder}/pretrain", student, f"{approach}_pretrained")
+    return case.train("finetune", case.labeled, train.finetune, pretrained)
+
+
+APPROACHES: dict[Approach, Callable[[Case], Stage]] = {
+    "supervised": supervised,
+    "weakly_supervised": weakly_supervised,
+    "semi_supervised": taught,
+    "semi_weakly_supervised": taught,
+}
+
+
+def plan_run(resolved: Resolved) -> Plan:
+    """Plan all stages of a run."""
+    config = resolved.config
+    plan = _empty_plan(resolved)
+    if config.learns_hashtags:
+        plan_hashtags(plan, resolved)  # first, since it ends the run where no hashtag means a class
+    trained: list[Source] = []
+    for seed in config.seeds:
+        selections = {approach: plan_teacher(plan, resolved, approach, seed) for approach in config.taught_by}
+        for student in config.students:
+            for approach in config.approaches_of(student):
+                case = Case(
+                    plan=plan,
+                    resolved=resolved,
+                    network=resolved.networks[student.name],
+                    folder=f"seed{seed}/{student.name}/{approach}",
+                    seed=seed,
+                    supervised=config.train.supervised,
+                    kinds={"train": "supervised", "pretrain": "pretrain", "finetune": "finetune"},
+                    selection=selections.get(approach),
+                )
+                last = APPROACHES[approach](case)
+                case.evaluate(last, case.folder, student.name, approach)
+                trained.append(
+                    Source(
+                        student=student.name,
+                        approach=approach,
+                        seed=seed,
+                        folder=case.folder,
+                        network=case.network.architecture,
+                        weights=last,
+                        hflip_prob=config.input.hflip_prob,
+                        random_resized_crop_scale=config.input.random_resized_crop_scale,
+                    )
+                )
+    for source in trained:
+        plan_transfers(plan, source, resolved.targets)
+    return plan
+
+
+def plan_hashtags(plan: Plan, resolved: Resolved) -> HashtagsStage:
+    """Plan the matching of hashtags, which is the same for all seeds."""
+    weak, vocabulary = resolved.datasets.weak, resolved.vocabulary
+    assert weak is not None and vocabulary is not None  # `resolve` reads them where hashtags are trained on
+    return plan.add(HashtagsStage(weak, vocabulary, resolved.config.hashtags.min_examples), "hashtags", "hashtags")
+
+
+def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) -> SelectStage:
+    """Plan the teacher of an approach, its test, its scores and its selection."""
+    config, network, teacher = resolved.config, resolved.networks["teacher"], resolved.config.teacher
+    unlabeled = resolved.datasets.unlabeled
+    assert teacher is not None and unlabeled is not None  # the config requires them
+    name = TEACHERS[approach]
+    case = Case(
+        plan=plan,
+        resolved=resolved,
+        network=network,
+        folder=f"seed{seed}/{name}",
+        seed=seed,
+        supervised=teacher.train or config.train.supervised,
+        kinds=dict.fromkeys(("train", "pretrain", "finetune"), "teacher"),
+    )
+    trained: Stage
+    if teacher.frozen:
+        assert network.weights is not None
+        imported = ImportWeightsStage(network.architecture, resolved.datasets.classes, network.weights)
+        trained = plan.add(imported, "teacher/weights", "teacher")
+    else:
+        trained = (supervised if approach == "semi_supervised" else weakly_supervised)(case)
+    if not teacher.frozen or seed == config.seeds[0]:  # a frozen teacher is the same for all seeds: one row
+        case.evaluate(trained, case.folder, "teacher", name)
+    score, select = config.score, config.select
+    scores = ScoreStage(
+        teacher=trained,
+        unlabeled=unlabeled,
+        views=score.views,
+        crops=score.crops,
+        per_example=min(score.per_example or select.per_example, len(resolved.datasets.classes)),
+        shard_size=score.shard_size,
+        precision=score.precision,
+    )
+    plan.add(scores, f"{case.folder}/score", "score")
+    policy = get_policy(select.policy)
+    selection = SelectStage(
+        scores=scores,
+        per_class=select.per_class,
+        per_example=select.per_example,
+        policy=select.policy,
+        min_score=select.min_score,
+        seed=seed if policy.needs_seed else None,
+        tagged=unlabeled if policy.needs_tags else None,
+        vocabulary=resolved.vocabulary if policy.needs_tags else None,
+    )
+    return plan.add(selection, f"{case.folder}/select", "select")
+
+
+def _empty_plan(resolved: Resolved) -> Plan:
+    config, datasets = resolved.config, resolved.datasets
+    sizes = {name: len(manifest) if manifest else 0 for name, manifest in datasets.by_name().items()}
+    counts = ", ".join(f"{size} {name}" for name, size in sizes.items())
+    return Plan(
+        output=Path(config.output),
+        runtime=config.runtime,
+        log=config.log,
+        checks=resolved.checks,
+        summary=[f"{len(datasets.classes)} classes; {counts}", *describe_targets(resolved.targets)],
+        sizes={"classes": len(datasets.classes), **sizes},
+        started=resolved.started,
+    )

@@ -1,0 +1,138 @@
+"""A plan → its results: run the stages that are not done, and keep results.json up to date."""
+
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from vidsemi import __version__
+from vidsemi.data.dedup.checks import Check, describe_checks, read_checks, write_checks
+from vidsemi.io.errors import UserError
+from vidsemi.io.files import write_json
+from vidsemi.pipeline.plan import KINDS, Plan
+from vidsemi.pipeline.resolve import existing_folder
+from vidsemi.pipeline.results import RESULTS, Results, is_transfer, read_results
+from vidsemi.pipeline.stage import RECORD, Context, Stage, locked, read_metrics
+from vidsemi.pipeline.stages import TrainStage
+from vidsemi.runtime.distributed import done_by_first
+from vidsemi.runtime.launch import started_processes
+
+logger = logging.getLogger("vidsemi")
+
+
+def execute(plan: Plan, until: str | None = None) -> list[dict[str, Any]]:
+    """Run every stage that is not done, and write results.json after each evaluation. All processes call this.
+
+    Args:
+        plan: of a run or a transfer.
+        until: one of `KINDS`; stages of later kinds are left out.
+
+    Returns:
+        The rows of results.json, in every process.
+    """
+    context, last = plan.context, KINDS.index(until) if until else len(KINDS)
+    with locked(plan.output):
+        done = done_by_first(lambda: _read_done(plan))
+        results = Results(plan.output, plan.rows, plan.folders, done_by_first(lambda: _read_earlier_results(plan)))
+        for stage in plan.stages:
+            if stage.fingerprint in done:
+                results.add(stage, done[stage.fingerprint])
+        done_by_first(lambda: _write_checks(plan, results))
+        done_by_first(results.write)
+        for stage, kind in zip(plan.stages, plan.kinds, strict=True):
+            if KINDS.index(kind) > last:
+                continue
+            if stage.fingerprint in done:
+                logger.info("%s: already done", context.name(stage))
+                done_by_first(partial(stage.clean_up, context))  # a kill may have prevented it
+            elif results.add(stage, _run_stage(stage, context)):
+                done_by_first(results.write)
+        return done_by_first(results.rows)
+
+
+def check_plan(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Find out what the output has of a plan, and refuse a plan that cannot be executed there.
+
+    Returns:
+        The metrics of the stages that are done, by fingerprint.
+
+    Raises:
+        UserError: a stage's folder belongs to a different config, or a recipe's steps cannot be divided among the
+            processes.
+    """
+    done = _read_done(plan)
+    for stage in plan.stages:
+        if isinstance(stage, TrainStage) and stage.fingerprint not in done:
+            try:
+                stage.recipe.micro_batches_for(started_processes())
+            except ValueError as error:
+                raise UserError("recipe.micro_batches", f"{plan.context.name(stage)}: {error}") from None
+    return done
+
+
+def describe(plan: Plan) -> tuple[dict[str, Any], str]:
+    """What a plan would do, without running it: as a JSON document and as text.
+
+    Raises:
+        UserError: as `check_plan` does.
+    """
+    done, context = check_plan(plan), plan.context
+    states = {context.name(stage): "done" if stage.fingerprint in done else "to do" for stage in plan.stages}
+    free = shutil.disk_usage(existing_folder(plan.output)).free
+    checked, warnings = describe_checks(plan.checks)
+    lines = [
+        *(f"{state:5}  {name}" for name, state in states.items()),
+        *plan.summary,
+        f"{free / 2**30:.1f} GiB free for {plan.output}",
+        *checked,
+        *warnings,
+    ]
+    document = {
+        "output": str(plan.output),
+        **plan.sizes,
+        "free_bytes": free,
+        "duplicates": [asdict(check) for check in plan.checks],
+        "stages": states,
+    }
+    return document, "\n".join(lines)
+
+
+def _read_done(plan: Plan) -> dict[str, dict[str, Any]]:
+    found = {stage.fingerprint: read_metrics(plan.context.folder(stage), stage) for stage in plan.stages}
+    return {fingerprint: metrics for fingerprint, metrics in found.items() if metrics is not None}
+
+
+def _read_earlier_results(plan: Plan) -> list[dict[str, Any]]:
+    return read_results(plan.output) if (plan.output / RESULTS).exists() else []
+
+
+def _write_checks(plan: Plan, results: Results) -> None:
+    """Write the plan's duplicate checks, and those of other plans whose transfers still have rows."""
+    known = {(check.corpus, check.test) for check in plan.checks}
+    targets = {row["transfer"] for row in results.rows() if is_transfer(row)}
+    earlier: Sequence[Check] = read_checks(plan.output) or []
+    kept = [check for check in earlier if check.test.partition(" split ")[0] in targets]
+    write_checks(plan.output, [*plan.checks, *(check for check in kept if (check.corpus, check.test) not in known)])
+
+
+def _run_stage(stage: Stage, context: Context) -> dict[str, Any]:
+    """Run a stage, or resume it; the first process records that it is running, then that it is done."""
+    file = context.folder(stage) / RECORD
+    record = {
+        "stage": context.name(stage),
+        "status": "running",
+        "fingerprint": stage.fingerprint,
+        "fields": stage.document,
+        "inputs": {context.name(own): own.fingerprint for own in stage.inputs},
+        "vidsemi": __version__,
+    }
+    done_by_first(lambda: write_json(file, record))
+    begin = time.monotonic()
+    metrics = stage.run(context) if stage.together else done_by_first(lambda: stage.run(context))
+    seconds = round(time.monotonic() - begin, 3)
+    done_by_first(lambda: write_json(file, {**record, "status": "done", "seconds": seconds, "metrics": metrics}))
+    done_by_first(lambda: stage.clean_up(context))
+    return metrics

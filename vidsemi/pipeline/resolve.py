@@ -1,0 +1,256 @@
+"""A config → everything that a run needs to know, read once and checked in seconds, before anything runs for hours."""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidsemi.config import Config, Data, Network, Runtime, Target, Teacher, TransferConfig
+from vidsemi.data.dedup.checks import Check, check_duplicates, unknown_checks
+from vidsemi.data.groups import groups_of
+from vidsemi.data.hashtags.vocabulary import Vocabulary, vocabulary_for
+from vidsemi.data.manifest import Manifest
+from vidsemi.data.run_datasets import Datasets, load_datasets
+from vidsemi.io.errors import UserError
+from vidsemi.io.files import dataset_folder, fingerprint_file
+from vidsemi.pipeline.stage import Architecture, WeightsFile, started_stages
+from vidsemi.selection.policies import get_policy
+from vidsemi.training.log import check_log
+
+logger = logging.getLogger("vidsemi")
+
+EARLIER_TRAINING = "what the weights were trained on before"  # of weights that no stage created: not known here
+
+
+@dataclass(frozen=True)
+class ResolvedNetwork:
+    """A network of the config that builds and takes its clips.
+
+    Attributes:
+        architecture: how it is built and fed.
+        weights: the file that it starts from; None for random weights.
+    """
+
+    architecture: Architecture
+    weights: WeightsFile | None
+
+
+@dataclass(frozen=True)
+class ResolvedTarget:
+    """A transfer target and the manifests of its splits."""
+
+    target: Target
+    splits: list[Datasets]
+
+    def split_name(self, number: int) -> str:
+        """The target's name, and which split of several."""
+        return f"{self.target.name} split {number + 1}" if len(self.splits) > 1 else self.target.name
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A run's config and what it names.
+
+    Attributes:
+        config: of the run.
+        datasets: without those that no approach uses.
+        vocabulary: which hashtags mean which classes; None if no stage reads hashtags.
+        networks: the students by their names, and `teacher`.
+        targets: of the transfers.
+        checks: for duplicates of test examples in training sets.
+        started: folders of the stages that the output has, by fingerprint.
+    """
+
+    config: Config
+    datasets: Datasets
+    vocabulary: Vocabulary | None
+    networks: Mapping[str, ResolvedNetwork]
+    targets: Sequence[ResolvedTarget]
+    checks: Sequence[Check]
+    started: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ResolvedTransfer:
+    """The config of `vidsemi transfer` and what it names; attributes as in `Resolved`."""
+
+    config: TransferConfig
+    network: Architecture
+    weights: WeightsFile
+    targets: Sequence[ResolvedTarget]
+    checks: Sequence[Check]
+    started: Mapping[str, str]
+
+
+def resolve(config: Config) -> Resolved:
+    """Read and check everything that a run needs.
+
+    Raises:
+        UserError: a manifest, network, weights file, package or device is missing or wrong, or the output is not
+            writable.
+    """
+    if config.data.dataset:
+        dataset_folder(config.data.dataset)
+    check_log(config.log)
+    used = {
+        "unlabeled": config.data.unlabeled if config.taught_by else None,
+        "weak": config.data.hashtags if config.learns_hashtags else None,
+    }
+    datasets = load_datasets(config.data.model_copy(update=used))  # first: most runs fail here, and it needs no torch
+    vocabulary = _resolve_vocabulary(config, datasets)
+    targets = _resolve_targets(config.transfer)
+    networks = _resolve_networks(config, datasets.classes)
+    _check_machine(config.output, config.runtime)
+    trained_on = {name: manifest for name, manifest in datasets.by_name().items() if name != "test"}
+    from_weights = any(network.weights for network in networks.values())
+    test = {"test": datasets.test}
+    checks = check_duplicates(trained_on, test) + (unknown_checks(EARLIER_TRAINING, test) if from_weights else [])
+    checks += _check_targets(trained_on, targets, from_weights=from_weights)
+    started = started_stages(Path(config.output))
+    return Resolved(config, datasets, vocabulary, networks, targets, checks, started)
+
+
+def resolve_transfer(weights: Path, config: TransferConfig) -> ResolvedTransfer:
+    """Read and check everything that a transfer of existing weights needs.
+
+    Raises:
+        UserError: as `resolve` does.
+    """
+    check_log(config.log)
+    targets = _resolve_targets(config.transfer)
+    _check_machine(config.output, config.runtime)
+    from vidsemi.models.build import check_features
+    from vidsemi.models.weights_file import load, spec_of
+
+    spec = spec_of(load(weights), str(weights))
+    if any("fc_only" in target.protocols for target in config.transfer):
+        check_features(spec)
+    return ResolvedTransfer(
+        config=config,
+        network=Architecture(spec.model, spec.args, spec.input),
+        weights=WeightsFile(str(weights.resolve()), fingerprint_file(weights)),
+        targets=targets,
+        checks=_check_targets({}, targets, from_weights=True),
+        started=started_stages(Path(config.output)),
+    )
+
+
+def prepare_data(config: Config) -> None:
+    """Run the dataset's prepare.py if manifests are missing and the config says that the script creates them.
+
+    Raises:
+        UserError: the script failed.
+    """
+    data = config.data
+    sources = [source for source in (data.labeled, data.test, data.unlabeled, data.weak) if source is not None]
+    if not (data.prepare and data.dataset) or all(Path(source.manifest).exists() for source in sources):
+        return
+    script, target = dataset_folder(data.dataset) / "prepare.py", Path(data.labeled.manifest).parent
+    logger.info("%s writes the data to %s", script, target)
+    if subprocess.run([sys.executable, str(script), "--output", str(target)], stdout=sys.stderr).returncode:
+        raise UserError("data.prepare_failed", f"{script} failed; the data in {target} is not complete")
+
+
+def _resolve_vocabulary(config: Config, datasets: Datasets) -> Vocabulary | None:
+    """The vocabulary of hashtags, if a stage reads hashtags."""
+    synonyms = dataset_folder(config.data.dataset) / "synonyms.csv" if config.data.dataset else None
+    return vocabulary_for(
+        datasets.classes,
+        config.hashtags,
+        weak=datasets.weak,
+        tagged=datasets.unlabeled if get_policy(config.select.policy).needs_tags else None,
+        default_synonyms=synonyms if synonyms and synonyms.exists() else None,
+    )
+
+
+def _resolve_networks(config: Config, classes: list[str]) -> dict[str, ResolvedNetwork]:
+    """Build each network on the meta device, send clips through it, and compare its weights.
+
+    Raises:
+        UserError: a network does not exist or does not take its clips, or its weights do not fit.
+    """
+    from vidsemi.models.build import check_features, check_network, check_weights, identity_of, network_spec, ready_spec
+
+    networks: dict[str, Network] = {student.name: student for student in config.students}
+    if config.taught_by and config.teacher:
+        networks["teacher"] = config.teacher
+    resolved = {}
+    for name, network in networks.items():
+        frozen = isinstance(network, Teacher) and network.frozen
+        spec = (ready_spec if frozen else network_spec)(network, config.input, classes)
+        check_network(spec)
+        if name != "teacher" and any("fc_only" in target.protocols for target in config.transfer):
+            check_features(spec)
+        weights = None
+        if network.init_from:
+            weakly_pretrained = network.weakly_pretrained
+            check_weights(spec, network.init_from, as_they_are=frozen, weakly_pretrained=weakly_pretrained)
+            weights = WeightsFile(network.init_from, identity_of(network.init_from), weakly_pretrained)
+        resolved[name] = ResolvedNetwork(Architecture(spec.model, spec.args, spec.input), weights)
+    return resolved
+
+
+def _resolve_targets(targets: Sequence[Target]) -> list[ResolvedTarget]:
+    """Read the manifests of transfer targets.
+
+    Raises:
+        UserError: as `load_datasets` does; or a path does not match `fc_only.group`.
+    """
+    resolved = []
+    for target in targets:
+        splits = [
+            load_datasets(Data(labeled=split.train, test=split.test, dataset=target.dataset))
+            for split in target.all_splits
+        ]
+        if "fc_only" in target.protocols:
+            for split in splits:
+                groups_of(split.labeled, target.fc_only.group)
+        resolved.append(ResolvedTarget(target, splits))
+    return resolved
+
+
+def _check_targets(
+    trained_on: Mapping[str, Manifest | None], targets: Sequence[ResolvedTarget], *, from_weights: bool
+) -> list[Check]:
+    """Find out which training sets were checked for duplicates of the test set of each split.
+
+    Args:
+        trained_on: what the networks were trained on before, by names in a config.
+        targets: of the transfer.
+        from_weights: whether networks started from existing weights.
+    """
+    checks = []
+    for resolved in targets:
+        for number, split in enumerate(resolved.splits):
+            test = {resolved.split_name(number): split.test}
+            checks += check_duplicates({**trained_on, "its own training set": split.labeled}, test)
+            checks += unknown_checks(EARLIER_TRAINING, test) if from_weights else []
+    return checks
+
+
+def describe_targets(targets: Sequence[ResolvedTarget]) -> list[str]:
+    """A line a split."""
+    return [
+        f"transfer to {resolved.split_name(number).replace(' split ', ', split ')}: "
+        f"{len(split.classes)} classes; {len(split.labeled)} train, {len(split.test)} test"
+        for resolved in targets
+        for number, split in enumerate(resolved.splits)
+    ]
+
+
+def _check_machine(output: str, runtime: Runtime) -> None:
+    """Refuse a device that does not exist and an output that is not writable."""
+    from vidsemi.runtime.device import pick_device
+
+    pick_device(runtime)
+    folder = existing_folder(Path(output))
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError("output.not_writable", f"output: cannot create or write to {output}, because of {folder}")
+
+
+def existing_folder(path: Path) -> Path:
+    """The path, or the closest one above it that exists."""
+    return next(folder for folder in [path, *path.resolve().parents] if folder.exists())

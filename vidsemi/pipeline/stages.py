@@ -1,0 +1,303 @@
+"""The stages of the method, one class a kind. Only a stage that runs imports torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from vidsemi.config import FcOnly, Recipe
+from vidsemi.data.hashtags.vocabulary import Vocabulary
+from vidsemi.data.manifest import Manifest
+from vidsemi.pipeline.stage import Architecture, Context, Stage, WeightsFile
+
+if TYPE_CHECKING:
+    from vidsemi.models.weights_file import NetworkSpec
+    from vidsemi.training.train import Lesson
+
+SELECTION = "selection.parquet"
+WEIGHTS = "weights.pt"
+CLASSES = "classes.csv"
+
+WeightsSource = Stage | WeightsFile
+
+
+def weights_of(source: WeightsSource, context: Context) -> str:
+    """The file of weights, or its address."""
+    return source.source if isinstance(source, WeightsFile) else str(context.folder(source) / WEIGHTS)
+
+
+@dataclass(frozen=True, eq=False)
+class HashtagsStage(Stage):
+    """Match the hashtags of the weakly labeled set: the labels to learn, and the examples that carry them."""
+
+    weak: Manifest
+    vocabulary: Vocabulary
+    min_examples: int
+
+    def run(self, context: Context) -> dict[str, Any]:
+        from vidsemi.data.hashtags.match import hashtags_stage
+
+        return hashtags_stage(
+            context.folder(self),
+            weak=self.weak,
+            vocabulary=self.vocabulary,
+            min_examples=self.min_examples,
+            title=context.name(self),
+        )
+
+
+@dataclass(frozen=True)
+class LabeledExamples:
+    """Train on the labels of a manifest."""
+
+    labeled: Manifest
+
+    def load(self, context: Context, seed: int) -> "Lesson":
+        """The training set."""
+        from vidsemi.training.train import labeled_lesson
+
+        return labeled_lesson(self.labeled)
+
+
+@dataclass(frozen=True)
+class HashtagExamples:
+    """Train on the hashtags that a stage matched."""
+
+    weak: Manifest
+    hashtags: HashtagsStage
+    repeat_factor: str
+
+    def load(self, context: Context, seed: int) -> "Lesson":
+        """The training set."""
+        from vidsemi.training.train import hashtag_lesson
+
+        return hashtag_lesson(self.weak, context.folder(self.hashtags), self.repeat_factor, seed)
+
+
+@dataclass(frozen=True)
+class PseudoLabeledExamples:
+    """Train on the pseudo-labels that a stage selected."""
+
+    unlabeled: Manifest
+    classes: list[str]
+    selection: "SelectStage"
+
+    def load(self, context: Context, seed: int) -> "Lesson":
+        """The training set."""
+        from vidsemi.training.train import selected_lesson
+
+        return selected_lesson(self.unlabeled, self.classes, context.folder(self.selection) / SELECTION)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainStage(Stage):
+    """Train a network from scratch, or from the weights of a stage or a file."""
+
+    together: ClassVar[bool] = True
+
+    training_set: LabeledExamples | HashtagExamples | PseudoLabeledExamples
+    network: Architecture
+    hflip_prob: float
+    random_resized_crop_scale: tuple[float, float] | None
+    recipe: Recipe
+    seed: int
+    weights: WeightsSource | None
+
+    def run(self, context: Context) -> dict[str, Any]:
+        from vidsemi.training.train import train_stage
+
+        training_set = self.training_set.load(context, self.seed)
+        return train_stage(
+            context.folder(self),
+            training_set,
+            spec_of(self.network, training_set.classes),
+            recipe=self.recipe,
+            hflip_prob=self.hflip_prob,
+            random_resized_crop_scale=self.random_resized_crop_scale,
+            seed=self.seed,
+            runtime=context.runtime,
+            log=context.log,
+            title=context.name(self),
+            init_from=None if self.weights is None else weights_of(self.weights, context),
+            weakly_pretrained=isinstance(self.weights, WeightsFile) and self.weights.weakly_pretrained,
+        )
+
+    def clean_up(self, context: Context) -> None:
+        """Remove the checkpoints, which are needed until stage.json says that the stage is done."""
+        folder = context.folder(self)
+        if any(folder.glob("checkpoint-*")):
+            from vidsemi.training.checkpoint import Checkpoints
+
+            Checkpoints(folder).clear()
+
+
+@dataclass(frozen=True, eq=False)
+class ImportWeightsStage(Stage):
+    """Import a frozen teacher: weights that are used as they are."""
+
+    network: Architecture
+    classes: list[str]
+    weights: WeightsFile
+
+    def run(self, context: Context) -> dict[str, Any]:
+        from vidsemi.models.build import adopt
+
+        return adopt(context.folder(self) / WEIGHTS, spec_of(self.network, self.classes), self.weights.source)
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluateStage(Stage):
+    """Test a network. With the labeled set, write the accuracy of each class beside its labeled examples."""
+
+    together: ClassVar[bool] = True
+
+    weights: Stage
+    test: Manifest
+    views: int
+    crops: Literal[1, 10] = 1
+    labeled: Manifest | None = None
+
+    def run(self, context: Context) -> dict[str, Any]:
+        from vidsemi.inference.evaluate import evaluate_weights
+
+        return evaluate_weights(
+            weights=Path(weights_of(self.weights, context)),
+            manifest=self.test,
+            views=self.views,
+            crops=self.crops,
+            runtime=context.runtime,
+            title=context.name(self),
+            by_class=context.folder(self) / CLASSES if self.labeled is not None else None,
+            labeled=self.labeled,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreStage(Stage):
+    """Score the unlabeled set with a teacher."""
+
+    together: ClassVar[bool] = True
+
+    teacher: Stage
+    unlabeled: Manifest
+    views: int
+    crops: Literal[1, 10]
+    per_example: int
+    shard_size: int
+    precision: Literal["auto", "float32", "bfloat16"]
+
+    def run(self, context: Context) -> dict[str, Any]:
+        from vidsemi.inference.score import score_manifest
+
+        return score_manifest(
+            context.folder(self),
+            weights=Path(weights_of(self.teacher, context)),
+            manifest=self.unlabeled,
+            views=self.views,
+            crops=self.crops,
+            per_example=self.per_example,
+            shard_size=self.shard_size,
+            precision=self.precision,
+            runtime=context.runtime,
+            title=context.name(self),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SelectStage(Stage):
+    """Select pseudo-labels from scores.
+
+    Attributes:
+        scores: the stage that wrote them.
+        per_class: K.
+        per_example: P.
+        policy: name of the selection policy.
+        min_score: lowest score of a candidate.
+        seed: of a policy that draws at random; None for the others.
+        tagged: the unlabeled set, where the policy reads its hashtags; None for the others.
+        vocabulary: which hashtags mean which classes, likewise.
+    """
+
+    scores: ScoreStage
+    per_class: int
+    per_example: int
+    policy: str
+    min_score: float
+    seed: int | None = None
+    tagged: Manifest | None = None
+    vocabulary: Vocabulary | None = None
+
+    def run(self, context: Context) -> dict[str, Any]:
+        from vidsemi.pipeline.select import select_stage
+
+        return select_stage(
+            context.folder(self) / SELECTION,
+            scores=context.folder(self.scores),
+            per_class=self.per_class,
+            per_example=self.per_example,
+            policy=self.policy,
+            min_score=self.min_score,
+            seed=self.seed,
+            manifest=self.tagged,
+            space=self.vocabulary,
+            title=context.name(self),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FeaturesStage(Stage):
+    """Extract the features of all splits of a transfer target: (training set, test set) of each."""
+
+    together: ClassVar[bool] = True
+
+    weights: WeightsSource
+    splits: tuple[tuple[Manifest, Manifest], ...]
+    views: int
+
+    @property
+    def manifests(self) -> list[Manifest]:
+        """The training and the test set of each split, in turn."""
+        return [manifest for split in self.splits for manifest in split]
+
+    def run(self, context: Context) -> dict[str, Any]:
+        from vidsemi.inference.features import extract_features
+
+        return extract_features(
+            context.folder(self),
+            weights=Path(weights_of(self.weights, context)),
+            manifests=self.manifests,
+            views=self.views,
+            runtime=context.runtime,
+            title=context.name(self),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LinearProbeStage(Stage):
+    """Fit a linear classifier to the features of one split's training set, and test it."""
+
+    features: FeaturesStage
+    split: int
+    fc_only: FcOnly
+    seed: int
+
+    def run(self, context: Context) -> dict[str, Any]:
+        from vidsemi.training.regress import regress_stage
+
+        return regress_stage(
+            context.folder(self),
+            weights=Path(weights_of(self.features.weights, context)),
+            features=context.folder(self.features),
+            manifests=self.features.manifests,
+            split=self.split,
+            fc_only=self.fc_only,
+            views=context.metrics(self.features)["views"],
+            seed=self.seed,
+            title=context.name(self),
+        )
+
+
+def spec_of(network: Architecture, classes: list[str]) -> "NetworkSpec":
+    """How to build and feed a network for some classes."""
+    from vidsemi.models.weights_file import NetworkSpec
+
+    return NetworkSpec(network.model, network.args, classes, network.input)

@@ -1,0 +1,127 @@
+"""Transfer of trained networks to other datasets: after a run, or by `vidsemi transfer` of weights that exist already.
+
+full_ft:  network ──train──▶ network with a new head ──evaluate──▶ accuracy
+fc_only:  network ──features──▶ features of all splits ──linear probe──▶ accuracy
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidsemi.config import Protocol
+from vidsemi.pipeline.plan import Plan
+from vidsemi.pipeline.resolve import ResolvedTarget, ResolvedTransfer, describe_targets
+from vidsemi.pipeline.results import PlannedRow
+from vidsemi.pipeline.stage import Architecture, Stage, WeightsFile
+from vidsemi.pipeline.stages import (
+    WEIGHTS,
+    EvaluateStage,
+    FeaturesStage,
+    LabeledExamples,
+    LinearProbeStage,
+    TrainStage,
+)
+
+KIND = "transfer"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A trained network to transfer.
+
+    Attributes:
+        student: its name in the results.
+        approach: how it was trained.
+        seed: of its training, and of all that the transfer draws at random.
+        folder: of its stages, relative to the output.
+        network: how it is built and fed.
+        weights: the stage that trains it, or a file.
+        hflip_prob: of the augmentation of full_ft.
+        random_resized_crop_scale: likewise.
+    """
+
+    student: str
+    approach: str
+    seed: int
+    folder: str
+    network: Architecture
+    weights: Stage | WeightsFile
+    hflip_prob: float
+    random_resized_crop_scale: tuple[float, float] | None
+
+
+def plan_transfers(plan: Plan, source: Source, targets: Sequence[ResolvedTarget]) -> None:
+    """Plan the transfer of a network to every target by each of its protocols; each is a row of results.json."""
+    weights = source.weights
+    file = weights.source if isinstance(weights, WeightsFile) else plan.weights(weights, WEIGHTS)
+    protocols = {"full_ft": _plan_full_ft, "fc_only": _plan_fc_only}
+    for resolved in targets:
+        for protocol in resolved.target.protocols:
+            stages = protocols[protocol](plan, source, resolved)
+            names = (source.student, source.approach, source.seed)
+            plan.rows.append(PlannedRow(*names, file, stages, resolved.target.name, protocol))
+
+
+def _plan_full_ft(plan: Plan, source: Source, resolved: ResolvedTarget) -> tuple[Stage, ...]:
+    """Training and test of each split."""
+    tests = []
+    for number, split in enumerate(resolved.splits):
+        folder, recipe = _folder(source, resolved, "full_ft", number), resolved.target.full_ft
+        assert recipe is not None  # the config requires it for this protocol
+        trained = TrainStage(
+            training_set=LabeledExamples(split.labeled),
+            network=source.network,
+            hflip_prob=source.hflip_prob,
+            random_resized_crop_scale=source.random_resized_crop_scale,
+            recipe=recipe,
+            seed=source.seed,
+            weights=source.weights,
+        )
+        plan.add(trained, f"{folder}/train", KIND)
+        test = EvaluateStage(trained, split.test, resolved.target.views)
+        tests.append(plan.add(test, f"{folder}/evaluate", KIND))
+    return tuple(tests)
+
+
+def _plan_fc_only(plan: Plan, source: Source, resolved: ResolvedTarget) -> tuple[Stage, ...]:
+    """The features of all splits together, and a linear probe of each split."""
+    splits = tuple((split.labeled, split.test) for split in resolved.splits)
+    features = FeaturesStage(source.weights, splits, resolved.target.views)
+    plan.add(features, f"{_folder(source, resolved, 'fc_only')}/features", KIND)
+    probes = []
+    for number in range(len(splits)):
+        probe = LinearProbeStage(features, number, resolved.target.fc_only, source.seed)
+        probes.append(plan.add(probe, f"{_folder(source, resolved, 'fc_only', number)}/regress", KIND))
+    return tuple(probes)
+
+
+def _folder(source: Source, resolved: ResolvedTarget, protocol: Protocol, number: int | None = None) -> str:
+    split = f"/split{number + 1}" if number is not None and len(resolved.splits) > 1 else ""
+    return f"{source.folder}/transfer/{resolved.target.name}/{protocol}{split}"
+
+
+def plan_transfer(resolved: ResolvedTransfer) -> Plan:
+    """Plan the transfer of existing weights."""
+    config, spec = resolved.config, resolved.network
+    student = config.student or f"{spec.model.rpartition('/')[2]}_{spec.input.frames}f"
+    plan = Plan(
+        output=Path(config.output),
+        runtime=config.runtime,
+        log=config.log,
+        checks=resolved.checks,
+        summary=describe_targets(resolved.targets),
+        sizes={},
+        started=resolved.started,
+    )
+    source = Source(
+        student=student,
+        approach=config.approach,
+        seed=config.seed,
+        folder=f"seed{config.seed}/{student}/{config.approach}",
+        network=resolved.network,
+        weights=resolved.weights,
+        hflip_prob=config.hflip_prob,
+        random_resized_crop_scale=config.random_resized_crop_scale,
+    )
+    plan_transfers(plan, source, resolved.targets)
+    return plan
