@@ -16,8 +16,7 @@ from vidsemi.pipeline.approaches import plan_run
 from vidsemi.pipeline.plan import Plan
 from vidsemi.pipeline.resolve import Resolved, ResolvedNetwork
 from vidsemi.pipeline.stage import Architecture, WeightsFile
-from vidsemi.report.paper import paper_lines
-from vidsemi.report.transfer import APPROACHES, TABLE_8
+from vidsemi.report.paper import TABLE_8, TABLE_8_APPROACHES, table_7
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 TRANSFERS = sorted(CONFIGS.glob("transfer_*.yaml"))
@@ -74,7 +73,7 @@ def test_a_recipe_of_a_transfer_loads_and_opens_with_what_it_is(recipe: Path):
 def test_table_8_has_a_recipe():
     config = load_config(str(CONFIGS / "table8.yaml"))
     assert {(one.name, approach) for one in config.students for approach in config.approaches_of(one)} == {
-        ("resnet50", approach) for approach in APPROACHES
+        ("resnet50", approach) for approach in TABLE_8_APPROACHES
     }
     (target,) = config.transfer
     assert set(target.protocols) == set(TABLE_8)
@@ -116,7 +115,7 @@ def test_every_row_of_table_7_has_a_recipe(recipes: list[str], shapes: Path):
     """The names of students and approaches are those of the paper's rows in a report."""
     rows = {(row.student, row.approach) for plan in plans_of(recipes, shapes) for row in plan.rows}
     students = ("r2plus1d_18_8f", "r2plus1d_18_32f", "r2plus1d_34_8f")
-    approaches = {line.approach for line in paper_lines() if line.approach}
+    approaches = {result.approach for result in table_7() if result.approach}
     assert approaches == {"supervised", "weakly_supervised", "semi_weakly_supervised"}
     further = {("teacher", "weakly_supervised_teacher")}
     if recipes != TABLE_7:  # the paper has no row of semi_supervised

@@ -15,8 +15,9 @@ from vidsemi.data.manifest import load_manifest
 from vidsemi.io.errors import UserError
 from vidsemi.models import weights_file
 from vidsemi.pipeline import run as pipeline
-from vidsemi.report.hashtags import hashtag_sections, hashtags_markdown
-from vidsemi.report.page import html_page
+from vidsemi.report.hashtags import hashtag_sections
+from vidsemi.report.render import to_html, to_markdown
+from vidsemi.report.results import load_runs
 from vidsemi.training.train import hashtag_lesson
 
 FOUR = "approaches=[supervised,weakly_supervised,semi_supervised,semi_weakly_supervised]"
@@ -106,9 +107,9 @@ def test_four_approaches_in_one_run_share_what_they_have_in_common(tiny_config: 
     fresh = stages["seed0/weakly_supervised_teacher/finetune"]["metrics"]["begun_with"]
     assert "fc.weight" in json.dumps(fresh)  # the head of the hashtags is not that of the classes
 
-    (section,) = hashtag_sections({"run": folder})
-    assert "| #driftingeast" in hashtags_markdown([section])
-    assert "<td>#driftingeast</td>" in html_page("run", [], [], hashtags=[section])
+    (section,) = hashtag_sections(load_runs([folder]))
+    assert "| #driftingeast" in to_markdown([section])
+    assert "<td>#driftingeast</td>" in to_html("run", [section])
     assert pipeline.run(config) == rows  # all is done
 
 

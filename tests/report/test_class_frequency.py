@@ -1,4 +1,4 @@
-"""Accuracy by class frequency in D: the groups, what a run reaches in them, and how a report shows it."""
+"""Accuracy by class frequency: the groups of classes, the accuracy in them, and how a report shows it."""
 
 import csv
 import json
@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.result_rows import row
+from tests.helpers.result_rows import load_run, row, write_results
 from vidsemi.config.load import load_config
 from vidsemi.inference.accuracy import ClassAccuracy, read_class_accuracy, write_class_accuracy
 from vidsemi.pipeline import run as pipeline
-from vidsemi.report.frequency import frequency_groups, split_by_frequency
-from vidsemi.report.frequency_sections import frequency_markdown, frequency_sections
+from vidsemi.report.class_frequency import frequency_groups, frequency_sections, split_by_frequency
+from vidsemi.report.render import to_markdown
 from vidsemi.report.write import write_report
 
 COUNTS = st.lists(st.integers(1, 30), min_size=1, max_size=60)
@@ -87,12 +87,6 @@ def result_of(
     return row(student, approach, seed, mean(known), classes=file)
 
 
-def write_rows(run: Path, rows: list[dict]) -> Path:
-    run.mkdir(exist_ok=True)
-    (run / "results.json").write_text(json.dumps(rows))
-    return run
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A student by two approaches: seeds 0 and 1, and 2 of the second alone; a teacher. The test set has no class 5."""
@@ -105,33 +99,33 @@ def run(tmp_path: Path) -> Path:
         ("<b>", "semi_supervised", 1): [90, 64, 56, 46, 36, None, 30],
         ("<b>", "semi_supervised", 2): [10, 10, 10, 10, 10, None, 10],
     }
-    return write_rows(folder, [result_of(folder, *who, LONG_TAIL, top1) for who, top1 in figures.items()])
+    return write_results(folder, [result_of(folder, *who, LONG_TAIL, top1) for who, top1 in figures.items()])
 
 
 def test_a_line_is_the_mean_over_seeds_and_its_gain_is_of_the_same_seeds(run: Path):
-    (section,) = frequency_sections({"run": run})
-    assert section.lines == [
-        "head: 2 classes with 40–50 examples in D each",
-        "middle: 3 classes with 12–20 examples in D each",
-        "tail: 2 classes with 2–5 examples in D each; no test examples of 1 of them, which do not count",
-        "accuracy of a group: the mean over its classes of their top-1; gain: points more than the same student "
-        "supervised, over the seeds that both have",
-    ]
-    assert section.header[2:5] == ("head %", "middle %", "tail %")
-    assert section.header[5:] == ("head gain", "middle gain", "tail gain", "seeds")
-    assert [row[:2] for row in section.rows] == [
+    (section,) = frequency_sections(load_run(run))
+    head, middle, tail, *_ = section.text
+    assert head.startswith("head: 2 classes with 40–50 labeled")
+    assert middle.startswith("middle: 3 classes with 12–20 labeled")
+    assert tail.startswith("tail: 2 classes with 2–5 labeled") and "1 of them without test examples" in tail
+    assert "Gain: " in section.text[-1]
+    (table,) = section.tables
+    assert table.header[2:5] == ["head %", "middle %", "tail %"]
+    assert table.header[5:] == ["head gain", "middle gain", "tail gain", "seeds"]
+    assert [row[:2] for row in table.rows] == [
         ("teacher", "teacher"),
         ("<b>", "supervised"),
         ("<b>", "semi_supervised"),
     ]
-    assert section.rows[0][2:] == ("85.0", "60.0", "40.0", "", "", "", "1")
-    assert section.rows[1][2:] == ("72.5 ± 3.5", "40.0 ± 0.0", "15.0 ± 7.1", "", "", "", "2")
-    assert section.rows[2][5:] == ("+2.0 ± 0.0", "+6.0 ± 0.0", "+15.0 ± 7.1", "3")
-    head = section.records[-3]
+    assert table.rows[0][2:] == ("85.0", "60.0", "40.0", "", "", "", "1")
+    assert table.rows[1][2:] == ("72.5 ± 3.5", "40.0 ± 0.0", "15.0 ± 7.1", "", "", "", "2")
+    assert table.rows[2][5:] == ("+2.0 ± 0.0", "+6.0 ± 0.0", "+15.0 ± 7.1", "3")
+    records = section.data["class_frequency"]
+    head = records[-3]
     assert (head["approach"], head["group"], head["seeds"], head["least_labeled"]) == ("semi_supervised", "head", 3, 40)
     assert head["top1_mean"] == pytest.approx(mean([72, 77, 10]))
     assert head["top1_std"] == pytest.approx(stdev([72, 77, 10]))
-    tail = section.records[-1]
+    tail = records[-1]
     assert (tail["classes"], tail["tested_classes"], tail["gain_mean"]) == (2, 1, 15)
 
 
@@ -139,30 +133,31 @@ def test_groups_weighed_by_their_classes_give_the_class_mean(tmp_path: Path):
     top1 = [float(7 * i % 11) for i in range(len(LONG_TAIL))]
     folder = tmp_path / "run"
     (result,) = rows = [result_of(folder, "a", "semi_supervised", 0, LONG_TAIL, top1)]
-    (section,) = frequency_sections({"run": write_rows(folder, rows)})
-    whole = sum(record["top1_mean"] * record["classes"] for record in section.records) / len(LONG_TAIL)
+    (section,) = frequency_sections(load_run(write_results(folder, rows)))
+    whole = sum(record["top1_mean"] * record["classes"] for record in section.data["class_frequency"]) / len(LONG_TAIL)
     assert whole == pytest.approx(result["mean_class_top1"])
-    assert "gain" not in " ".join([*section.header, *section.lines])  # over nothing
-    assert all(record["gain_mean"] is None for record in section.records)
+    assert "gain" not in " ".join([*section.tables[0].header, *section.text]).lower()  # over nothing
+    assert all(record["gain_mean"] is None for record in section.data["class_frequency"])
 
 
 def test_a_group_that_the_test_set_does_not_have_is_empty(tmp_path: Path):
     folder = tmp_path / "run"
     rows = [result_of(folder, "a", "supervised", 0, [9, 5, 1], [50.0, 40.0, None])]
-    write_report([write_rows(folder, rows)], folder)
-    (section,) = frequency_sections({"run": folder})
-    assert section.rows == [("a", "supervised", "50.0", "40.0", "", "1")]
+    write_report([write_results(folder, rows)], folder)
+    (section,) = frequency_sections(load_run(folder))
+    assert section.tables[0].rows == [("a", "supervised", "50.0", "40.0", "", "1")]
     assert json.loads((folder / "report.json").read_text())["class_frequency"][-1]["top1_mean"] is None
 
 
-def test_a_balanced_d_has_no_rare_classes(tmp_path: Path):
+def test_a_balanced_labeled_set_has_no_rare_classes(tmp_path: Path):
     folder = tmp_path / "run"
-    write_rows(folder, [result_of(folder, "a", "supervised", 0, [3, 3], [50.0, 40.0])])
+    write_results(folder, [result_of(folder, "a", "supervised", 0, [3, 3], [50.0, 40.0])])
     write_report([folder], folder)
-    (section,) = frequency_sections({"run": folder})
-    assert section.lines == ["all 2 classes are equally frequent in D: 3 examples each"]
-    assert "equally frequent" in (folder / "results.md").read_text()
-    assert "equally frequent" in (folder / "report.html").read_text()
+    (section,) = frequency_sections(load_run(folder))
+    (note,) = section.text
+    assert note.startswith("All 2 classes have the same number of labeled examples")
+    assert note in (folder / "results.md").read_text()
+    assert note in (folder / "report.html").read_text()
     assert not list(folder.glob("class_frequency*"))
 
 
@@ -174,30 +169,22 @@ def test_what_is_not_known_is_named_and_costs_nothing_else(run: Path):
     rows += [result_of(run, "other", "supervised", 0, [8] * 7, [1.0] * 7)]
     rows += [result_of(run, "none", "supervised", 0, [None] * 7, [1.0] * 7)]
     rows += [row(f"old {i}", "supervised", 0, 50.0) for i in range(3)]
-    (section,) = frequency_sections({"run": write_rows(run, rows)})
-    assert [cells[:2] for cells in section.rows] == [("<b>", "semi_supervised")]
-    said = section.lines[-1]
-    assert said.startswith("no accuracy by class of teacher (teacher, seed 0): ")
+    (section,) = frequency_sections(load_run(write_results(run, rows)))
+    assert [cells[:2] for cells in section.tables[0].rows] == [("<b>", "semi_supervised")]
+    note = section.text[-1]
+    assert "No accuracy by class of teacher (teacher, seed 0): " in note
     for text in (
-        "classes.csv cannot be read: No such file",
-        "classes.csv is not a table of class accuracies",
-        "<b> (supervised, seed 1): tested by a version that did not write it",
-        "other (supervised, seed 0): of another D or test set than the first student",
-        "none (supervised, seed 0): seed0/none/supervised/evaluate/classes.csv does not tell the examples in D",
-        "; and 3 more (to have it,",
+        f"{rows[0]['classes']} cannot be read",
+        f"{rows[1]['classes']} is not",
+        "<b> (supervised, seed 1): results.json does not name",
+        "other (supervised, seed 0): evaluated with another labeled set or test set",
+        "none (supervised, seed 0): seed0/none/supervised/evaluate/classes.csv has no numbers of labeled examples",
+        "; and 3 more",
     ):
-        assert text in said
-    (section,) = frequency_sections({"run": write_rows(run, rows[-3:])})
-    assert len(section.lines) == 1 and not section.rows and section.picture is None
-    assert frequency_sections({"run": write_rows(run, [])}) == []
-
-
-def test_a_teacher_that_was_tested_before_d_grew_hides_no_student(run: Path):
-    rows = json.loads((run / "results.json").read_text())
-    rows[0] = result_of(run, "teacher", "teacher", 0, [1] * 7, [1.0] * 7)
-    (section,) = frequency_sections({"run": write_rows(run, rows)})
-    assert [cells[1] for cells in section.rows] == ["supervised", "semi_supervised"]
-    assert "teacher (teacher, seed 0): of another D or test set than the first student" in section.lines[-1]
+        assert text in note, text
+    (section,) = frequency_sections(load_run(write_results(run, rows[-3:])))
+    assert len(section.text) == 1 and not section.tables and not section.figures
+    assert frequency_sections(load_run(write_results(run, []))) == []
 
 
 def test_the_report_has_it_in_all_its_formats(run: Path):
@@ -213,18 +200,18 @@ def test_the_report_has_it_in_all_its_formats(run: Path):
     table = pyarrow.csv.read_csv(run / "class_frequency.csv")
     assert table.to_pylist() == [{**line, "run": "run"} for line in records]
     page = (run / "report.html").read_text()
-    assert "<h2>Accuracy by class frequency in D</h2>" in page
+    assert ">Accuracy by class frequency</h2>" in page
     assert "<b>" not in page and "<td>&lt;b&gt;</td>" in page
     assert page.count("<img") == 2
     text = (run / "results.md").read_text()
     assert "- tail: 2 classes" in text and "| +15.0 ± 7.1 |" in text
-    assert "![Accuracy by class frequency in D](class_frequency.svg)" in text
+    assert "![Accuracy by class frequency](class_frequency.svg)" in text
     assert b"<svg" in (run / "class_frequency.svg").read_bytes()
 
 
 def test_a_name_is_no_formula(tmp_path: Path):
     folder = tmp_path / "run"
-    write_rows(folder, [result_of(folder, "=1+1", "supervised", 0, [9, 5, 1], [50.0, 40.0, 30.0])])
+    write_results(folder, [result_of(folder, "=1+1", "supervised", 0, [9, 5, 1], [50.0, 40.0, 30.0])])
     write_report([folder], folder)
     with open(folder / "class_frequency.csv", newline="") as stream:
         assert {line["student"] for line in csv.DictReader(stream)} == {"'=1+1"}
@@ -240,33 +227,32 @@ def test_several_runs_have_a_section_and_a_picture_each(run: Path, tmp_path: Pat
         "class_frequency_other_run.svg",
     }
     text = (output / "results.md").read_text()
-    assert "## Accuracy by class frequency in D, run\n" in text
-    assert "## Accuracy by class frequency in D, other run\n" in text
+    assert "## Accuracy by class frequency, run\n" in text
+    assert "## Accuracy by class frequency, other run\n" in text
     with open(output / "class_frequency.csv", newline="") as stream:
         assert [line["run"] for line in csv.DictReader(stream)] == ["run"] * 9 + ["other run"] * 9
     write_report([run], output)  # one run less
     assert {file.name for file in output.glob("class_frequency*")} == {"class_frequency.csv", "class_frequency.svg"}
-    write_rows(run, [row("a", "supervised", 0, 50.0)])
+    write_results(run, [row("a", "supervised", 0, 50.0)])
     write_report([run], output)
     assert not list(output.glob("class_frequency*"))
 
 
 def test_pictures_are_the_same_for_the_same_results(run: Path):
-    before, after = (frequency_sections({"run": run})[0] for _ in range(2))
-    assert before == after
+    assert frequency_sections(load_run(run)) == frequency_sections(load_run(run))
 
 
 @pytest.mark.parametrize("labeled", [[4, 1], [100, 90, 80], [0, 5, 9], [3000 - i for i in range(90)], LONG_TAIL])
 @pytest.mark.parametrize("students", [["teacher"], ["teacher", "a", "b", "c"], [f"student {i}" for i in range(9)]])
-def test_pictures_of_all_kinds_of_d(labeled: list[int], students: list[str], tmp_path: Path):
+def test_figures_of_all_kinds_of_labeled_sets(labeled: list[int], students: list[str], tmp_path: Path):
     rows = []
     for student in students:
         approach = "teacher" if student == "teacher" else "of tomorrow"
         rows.append(result_of(tmp_path, student, approach, 0, labeled, [float(i % 100) for i in range(len(labeled))]))
-    (section,) = frequency_sections({"run": write_rows(tmp_path, rows)})
-    assert section.picture is not None and b"<svg" in section.picture.svg
-    assert any(line == "3 more students are in the table only" for line in section.lines) == (len(students) == 9)
-    assert "## Accuracy by class frequency" in frequency_markdown([section])
+    (section,) = frequency_sections(load_run(write_results(tmp_path, rows)))
+    assert b"<svg" in section.figures[0].svg and b"mathdefault" not in section.figures[0].svg
+    assert any("leaves out 3 more students" in note for note in section.text) == (len(students) == 9)
+    assert "## Accuracy by class frequency" in to_markdown([section])
 
 
 def test_a_run_with_a_long_tail_ends_in_a_table_of_it(tiny_config: Callable[..., Path], shapes: Path, tmp_path: Path):
@@ -286,9 +272,9 @@ def test_a_run_with_a_long_tail_ends_in_a_table_of_it(tiny_config: Callable[...,
         classes = read_class_accuracy(output / line["classes"])
         assert [(own.label, own.labeled, own.test) for own in classes] == [(name, len(few[name]), 2) for name in names]
         assert mean(own.top1 for own in classes) == pytest.approx(line["mean_class_top1"])
-    (section,) = frequency_sections({"run": output})
-    assert section.lines[:2] == [
-        "head: 4 classes with 3 examples in D each",
-        "tail: 4 classes with 1 example in D each",
+    (section,) = frequency_sections(load_run(output))
+    assert [note.split(" labeled")[0] for note in section.text[:2]] == [
+        "head: 4 classes with 3",
+        "tail: 4 classes with 1",
     ]
     assert pipeline.run(config) == results

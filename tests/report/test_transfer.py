@@ -1,4 +1,4 @@
-"""The tables of transfer: approaches beside each other, notes, formats, several runs, no markup of strangers."""
+"""The section of transfers: approaches side by side, notes, files, several runs, names that are not markup."""
 
 import csv
 import io
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.result_rows import row
+from tests.helpers.result_rows import load_run, row, run_of, write_results
 from vidsemi.io.errors import UserError
 from vidsemi.pipeline.results import read_results
-from vidsemi.report.transfer import transfer_lines, transfer_markdown, transfer_notes, transfer_table
+from vidsemi.report.results import load_runs
+from vidsemi.report.transfer import transfer_section
 from vidsemi.report.write import write_report
 
 
@@ -31,16 +32,15 @@ ROWS = [
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "results.json").write_text(json.dumps(ROWS))
-    return folder
+    return write_results(tmp_path / "run", ROWS)
 
 
-def test_approaches_stand_beside_each_other_in_the_papers_order(run: Path):
-    header, rows = transfer_table(transfer_lines({"run": run}))
-    assert header == ("target", "student", "protocol", "supervised %", "semi_supervised %", "weights %", "seeds")
-    assert rows == [
+def test_approaches_stand_side_by_side_in_the_papers_order(run: Path):
+    section = transfer_section(load_run(run))
+    assert section is not None
+    (table,) = section.tables
+    assert table.header == ("target", "student", "protocol", "supervised %", "semi_supervised %", "weights %", "seeds")
+    assert table.rows == [
         ("cub200", "a", "full_ft", "82.0", "", "", "1"),
         ("cub200", "a", "fc_only", "73.0", "81.0 ± 1.4", "", "1–2"),
         ("birds", "c", "fc_only", "", "", "60.0", "1"),
@@ -48,60 +48,62 @@ def test_approaches_stand_beside_each_other_in_the_papers_order(run: Path):
     ]
 
 
-def test_what_has_to_be_said_with_the_numbers_is_said(run: Path):
-    notes = "\n".join(transfer_notes(transfer_lines({"run": run})))
+def test_notes_say_what_a_reader_must_know_of_the_numbers(run: Path):
+    section = transfer_section(load_run(run))
+    assert section is not None
+    notes = "\n".join(section.text)
     for words in (
-        "Mean of the splits: birds (2), cub200 (2)",
+        "splits: birds (2), cub200 (2)",
         "standard deviation",
         "2 test examples could not be read",
         "1 training examples could not be read",
-        "has not converged: c on birds (weights), b on birds (weights)",
+        "did not converge: c on birds (weights), b on birds (weights)",
     ):
         assert words in notes
-    assert transfer_markdown([]) == ""
+    assert transfer_section([run_of(ROWS[:1])]) is None
 
 
-def test_all_files_of_a_report_hold_the_same_lines(run: Path):
+def test_all_files_of_a_report_hold_the_same_results(run: Path):
     written = write_report([run], run, paper=True)
     document = json.loads((run / "report.json").read_text())
     assert [line["student"] for line in document["lines"][:1]] == ["a"] and document["lines"][0]["seeds"] == 1
     own = [line for line in document["transfer"] if line["run"]]
-    assert len(own) == 5 and len(document["transfer"]) == 13  # the paper's Table 8 has eight figures
+    assert len(own) == 5 and len(document["transfer"]) == 13  # Table 8 has eight numbers
     table = list(csv.DictReader(io.StringIO((run / "transfer.csv").read_text())))
     assert [float(line["top1_mean"]) for line in table] == [line["top1_mean"] for line in document["transfer"]]
+    assert list(table[0]) == list(own[0])
     assert table[0]["run"] == "run" and table[-1]["run"] == ""
-    for text in (written.table, (run / "results.md").read_text(), (run / "report.html").read_text()):
+    for text in (written.text, (run / "results.md").read_text(), (run / "report.html").read_text()):
         assert "ResNet-50 (paper)" in text and "81.0 ± 1.4" in text
-    assert "Table 8" not in write_report([run], run).table
-    (run / "results.json").write_text(json.dumps(ROWS[-1:]))  # birds of another kind
-    assert "Table 8" not in write_report([run], run, paper=True).table
+    assert "Table 8" not in write_report([run], run).text
+    write_results(run, ROWS[-1:])  # not CUB-200
+    assert "Table 8" not in write_report([run], run, paper=True).text
 
 
 def test_a_directory_with_transfers_alone_has_no_other_table(run: Path):
     write_report([run], run)
-    (run / "results.json").write_text(json.dumps(ROWS[1:]))
-    table = write_report([run], run).table
-    assert "GMAC" not in table and "cub200" in table
+    write_results(run, ROWS[1:])
+    text = write_report([run], run).text
+    assert "GMAC" not in text and "cub200" in text
     assert not list(run.glob("accuracy_*"))
     assert "GMAC" not in (run / "report.html").read_text()
-    (run / "results.json").write_text(json.dumps(ROWS[:1]))
+    write_results(run, ROWS[:1])
     write_report([run], run)
     assert not (run / "transfer.csv").exists()
     assert "Transfer" not in (run / "report.html").read_text()
 
 
-def test_students_of_several_runs_carry_their_names(run: Path, tmp_path: Path):
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "results.json").write_text(json.dumps([moved("a", "supervised", 0, 74.0)]))
-    _, rows = transfer_table(transfer_lines({"run": run, "other": other}))
-    assert [cells[1] for cells in rows] == ["run/a", "run/a", "other/a", "run/c", "run/b"]
+def test_students_of_several_runs_carry_their_runs_names(run: Path, tmp_path: Path):
+    other = write_results(tmp_path / "other", [moved("a", "supervised", 0, 74.0)])
+    section = transfer_section(load_runs([run, other]))
+    assert section is not None
+    assert [cells[1] for cells in section.tables[0].rows] == ["run/a", "run/a", "other/a", "run/c", "run/b"]
     write_report([run, other], tmp_path / "both")
     assert "other/a" in (tmp_path / "both" / "results.md").read_text()
 
 
 def test_names_are_neither_markup_nor_formulas(run: Path):
-    (run / "results.json").write_text(json.dumps([moved("<b>x</b>", "supervised", 0, 1.0, transfer="=1+1")]))
+    write_results(run, [moved("<b>x</b>", "supervised", 0, 1.0, transfer="=1+1")])
     write_report([run], run)
     page = (run / "report.html").read_text()
     assert "<b>" not in page and "&lt;b&gt;x" in page
@@ -120,7 +122,7 @@ def test_names_are_neither_markup_nor_formulas(run: Path):
         {"train_total": None},
     ],
 )
-def test_rows_that_are_none_are_refused(run: Path, wrong: dict):
-    (run / "results.json").write_text(json.dumps([{**ROWS[1], **wrong}]))
-    with pytest.raises(UserError, match="does not hold results"):
+def test_invalid_rows_are_refused(run: Path, wrong: dict):
+    write_results(run, [{**ROWS[1], **wrong}])
+    with pytest.raises(UserError, match=r"results\.json"):
         read_results(run)

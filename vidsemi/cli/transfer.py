@@ -36,4 +36,4 @@ def _reported(output: Path, rows: list[dict[str, Any]]) -> Answer:
     from vidsemi.report.write import write_report
 
     written = write_report([output], output)
-    return {"output": str(output), "results": rows}, f"{written.table}\n{output / 'report.html'}"
+    return {"output": str(output), "results": rows}, f"{written.text}\n{output / 'report.html'}"

@@ -1,1 +1,1 @@
-"""A run's results → tables, a plot, a page."""
+"""Reports: results of runs as tables, figures and one HTML page."""

@@ -1,159 +1,195 @@
-"""The pictures of accuracy against what it costs: multiply-adds, or time on this machine."""
+"""Figures of accuracy against cost: multiply-adds, or time on this machine."""
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vidsemi.report.drawing import file_content, pyplot
-from vidsemi.report.point_names import Point, write_names
-from vidsemi.report.summary import TEACHERS, THIS_RUN, Line
+from vidsemi.report.plotting import BLUE, GRAY, plain_numbers, pyplot, save
+from vidsemi.report.results import TEACHERS, Result
 
-COLORS = {  # of Okabe and Ito, told apart by the colour-blind; the markers differ, too
-    "supervised": "#7f7f7f",
+COLORS = {
+    "supervised": GRAY,
     "weakly_supervised": "#e69f00",
     "semi_supervised": "#d55e00",
-    "semi_weakly_supervised": "#0072b2",
+    "semi_weakly_supervised": BLUE,
     "semi_supervised_pretrained": "#cc79a7",
     "semi_weakly_supervised_pretrained": "#56b4e9",
     **dict.fromkeys(TEACHERS, "#000000"),
 }
-MARKERS = {"weakly_supervised": "s", "semi_supervised": "D", "semi_weakly_supervised": "^"}
-MARKERS |= {"semi_supervised_pretrained": "v", "semi_weakly_supervised_pretrained": "<"}
-MARKERS |= dict(zip(TEACHERS, "*P", strict=True))
-SIZES = dict(zip(TEACHERS, (13, 9), strict=True))
-FILLS, STYLES = ("full", "left", "right", "bottom", "top"), ("-", "-.", ":")  # of the first run, the second, …
-FRONT = "Pareto front"
-WIDTHS = {3: 32, 2: 52}  # columns of the legend → characters that fit into one
-WIDE = 300  # times the least value, from where on an axis has powers of ten only
-LEAST_FACTOR = 2.0  # between the outermost points and the ends of the axis
+OTHER = "#009e73"  # of an approach that this version does not know
+MARKERS = "os^Dv<>hpd8"  # of the students
+TEACHER_MARKERS = dict(zip(TEACHERS, "*P", strict=True))
+SIZES = {"*": 13, "P": 9}
+LINE_STYLES, FILL_STYLES = ("-", "-.", ":"), ("full", "left", "right", "bottom", "top")  # of the first run, the second…
+WIDE = 300  # ratio of the largest to the smallest value from which on the axis shows powers of ten only
+DODGE = 4  # points between the approaches of a student, whose error bars would cover one another
+COLUMNS = {3: 25, 2: 43}  # of a legend → longest text that fits into one
+ENTRY_HEIGHT = 0.19  # of a legend, in inches
+LEGEND = {"frameon": False, "fontsize": 9}
+FRONT_LINE = {"color": "black", "linestyle": ":", "linewidth": 1.2}
+FRONT_RING = {"marker": "o", "markersize": 15, "markerfacecolor": "none", "markeredgewidth": 1.1}
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What accuracy is drawn against.
+    """What accuracy is plotted against.
 
     Attributes:
-        value: a line's place on it, None without one.
-        on_front: whether a line is on the Pareto front.
-        title: of the axis.
-        step: how matplotlib draws the front: paying more than a point costs gains nothing until the next one.
+        file: name of the figure's file, without suffix.
+        title: what the axis shows.
+        hint: which end of it is better.
+        value: a result's place on it, None without one.
+        on_front: whether a result is on the Pareto front.
+        step: how matplotlib draws the front: a student that costs more gains nothing until the next point.
     """
 
-    value: Callable[[Line], float | None]
-    on_front: Callable[[Line], bool]
+    file: str
     title: str
+    hint: str
+    value: Callable[[Result], float | None]
+    on_front: Callable[[Result], bool | None]
     step: str
 
 
 FLOPS = Axis(
-    lambda line: line.gmacs_per_view,
-    lambda line: line.pareto_gmacs,
-    "billions of multiply-adds per view (log; cheaper to the left)",
+    "accuracy_flops",
+    "billions of multiply-adds per view",
+    "log scale; cheaper to the left",
+    lambda result: result.gmacs_per_view,
+    lambda result: result.pareto_gmacs,
     "steps-post",
 )
 SPEED = Axis(
-    lambda line: line.clips_per_second,
-    lambda line: line.pareto_speed,
-    "clips a second as measured on this machine (log; faster to the right)",
+    "accuracy_speed",
+    "clips per second on this machine",
+    "log scale; faster to the right",
+    lambda result: result.clips_per_second,
+    lambda result: result.pareto_speed,
     "steps-pre",
 )
 
 
-def plot_accuracy(lines: Sequence[Line], axis: Axis, format: str) -> bytes:
-    """Draw top-1 over a log axis, one line an approach, bars of one standard deviation, and the Pareto front.
+def plot_accuracy(results: Sequence[Result], axis: Axis, format: str) -> bytes:
+    """Plot top-1 against cost: a color per approach, a marker per student, and the Pareto front.
 
     Args:
-        lines: those without a place on the axis are left out.
+        results: those without a place on the axis are left out.
         axis: `FLOPS` or `SPEED`.
         format: svg or png.
 
     Returns:
-        The picture as a file's content.
+        The content of the file.
     """
-    points = [Point(line, x) for line in lines if (x := axis.value(line)) is not None and x > 0]
-    figure, axes = pyplot().subplots(figsize=(8, 5.5), layout="constrained")
-    curves = _curves(points)
-    runs = list(dict.fromkeys(point.line.run for point in points if point.line.source == THIS_RUN))
-    for curve in curves:
-        _draw_curve(axes, curve, runs)
-    front = sorted((point for point in points if axis.on_front(point.line)), key=lambda point: point.x)
-    if front:
-        axes.plot(
-            [point.x for point in front],
-            [point.y for point in front],
-            label=FRONT,
-            color="black",
-            linestyle=":",
-            linewidth=1.2,
-            drawstyle=axis.step,
-            marker="o",
-            markersize=15,
-            markerfacecolor="none",
-            markeredgewidth=1.1,
-            zorder=1.5,
-        )
-    _scale(axes, [point.x for point in points])
-    axes.margins(y=0.18)
-    axes.set_xlabel(axis.title)
-    seeds = "\n(mean ± standard deviation over seeds)" if any(point.line.top1.deviation for point in points) else ""
+    shown = sorted((result for result in results if (axis.value(result) or 0) > 0), key=lambda r: axis.value(r) or 0)
+    figure, axes = pyplot().subplots(figsize=(8, 4.6), layout="constrained")
+    _scale(axes, shown, axis)
+    style = _Style(shown)
+    curves: dict[str, list[Result]] = {}
+    for result in sorted(shown, key=results.index):
+        curves.setdefault(style.label(result), []).append(result)
+    handles = {label: _draw_curve(axes, style, sorted(curve, key=shown.index), axis) for label, curve in curves.items()}
+    if front := [(axis.value(result), result.top1.mean) for result in shown if axis.on_front(result)]:
+        axes.plot(*zip(*front, strict=True), drawstyle=axis.step, zorder=1.5, **FRONT_LINE)
+        handles["Pareto front"] = pyplot().Line2D([], [], **FRONT_LINE, **FRONT_RING)
+    axes.set_xlabel(f"{axis.title} ({axis.hint})")
+    seeds = "\n(mean ± standard deviation over seeds)" if any(result.top1.deviation for result in shown) else ""
     axes.set_ylabel(f"top-1 accuracy, %{seeds}")
     axes.grid(alpha=0.25)
-    _add_legend(figure, axes)
-    write_names(figure, axes, curves)
-    return file_content(figure, format)
+    for entries, place, length in ((style.student_handles(), "upper", 1), (handles, "lower", 3)):
+        if entries:
+            columns = next((n for n, width in COLUMNS.items() if max(map(len, entries)) <= width), 1)
+            place = f"outside {place} center"
+            figure.set_figheight(figure.get_figheight() + ENTRY_HEIGHT * math.ceil(len(entries) / columns))
+            figure.legend(entries.values(), entries, loc=place, ncols=columns, handlelength=length, **LEGEND)
+    return save(figure, format)
 
 
-def _curves(points: Iterable[Point]) -> list[list[Point]]:
-    """Points that a line connects: of one run and approach, from left to right."""
-    curves: dict[tuple[str, str, str], list[Point]] = {}
-    for point in points:
-        curves.setdefault((point.line.source, point.line.run, point.line.approach), []).append(point)
-    return [sorted(curve, key=lambda point: point.x) for curve in curves.values()]
+class _Style:
+    """How results look: the approach decides the color, the student the marker, the run the line and the filling."""
+
+    def __init__(self, shown: Sequence[Result]):
+        self.runs = list(dict.fromkeys(result.run for result in shown if result.ours))
+        students = [result for result in shown if result.approach not in TEACHERS]
+        names = list(dict.fromkeys(self.student(result) for result in students))
+        self.markers = {name: MARKERS[index % len(MARKERS)] for index, name in enumerate(names)}
+        approaches = dict.fromkeys(result.approach for result in students)
+        self.approaches = [approach for approach in COLORS if approach in approaches]
+        self.approaches += [approach for approach in approaches if approach not in COLORS]
+
+    @staticmethod
+    def student(result: Result) -> str:
+        """The student's name: the same in all runs."""
+        return result.student if result.ours else result.name
+
+    def label(self, result: Result) -> str:
+        source = " (paper)" if not result.ours else "" if len(self.runs) == 1 else f", {result.run}"
+        return result.approach.replace("_", "-") + source
+
+    def line(self, result: Result) -> dict[str, Any]:
+        number = self.runs.index(result.run) if result.ours else 0
+        return {
+            "color": COLORS.get(result.approach, OTHER),
+            "linestyle": LINE_STYLES[number % len(LINE_STYLES)] if result.ours else "--",
+            "linewidth": 1.4 if result.ours else 0.9,
+            "zorder": 3 if result.ours else 2,
+        }
+
+    def marker(self, result: Result) -> dict[str, Any]:
+        number = self.runs.index(result.run) if result.ours else 0
+        marker = TEACHER_MARKERS.get(result.approach) or self.markers[self.student(result)]
+        return {
+            "marker": marker,
+            "markersize": SIZES.get(marker, 7),
+            "markerfacecolor": COLORS.get(result.approach, OTHER) if result.ours else "white",
+            "markerfacecoloralt": "white",
+            "fillstyle": FILL_STYLES[number % len(FILL_STYLES)],
+        }
+
+    def dodge(self, axes: Any, approach: str) -> Any:
+        """The axes' transform, moved a little sideways."""
+        from matplotlib.transforms import ScaledTranslation
+
+        if approach in TEACHERS:
+            return axes.transData
+        steps = self.approaches.index(approach) - (len(self.approaches) - 1) / 2
+        return axes.transData + ScaledTranslation(DODGE * steps / 72, 0, axes.figure.dpi_scale_trans)
+
+    def student_handles(self) -> dict[str, Any]:
+        style = {"linestyle": "", "color": "#444444", "markersize": 7}
+        return {name: pyplot().Line2D([], [], marker=marker, **style) for name, marker in self.markers.items()}
 
 
-def _draw_curve(axes: Any, curve: Sequence[Point], runs: Sequence[str]) -> None:
-    line = curve[0].line
-    ours = line.source == THIS_RUN
-    number = runs.index(line.run) if ours else 0
-    whose = "" if ours and len(runs) == 1 else f", {line.run}" if ours else " (paper)"
-    axes.errorbar(
-        [point.x for point in curve],
-        [point.y for point in curve],
-        yerr=[point.deviation for point in curve],
-        label=line.approach.replace("_", "-") + whose,
-        color=COLORS.get(line.approach),
-        marker=MARKERS.get(line.approach, "o"),
-        markersize=SIZES.get(line.approach, 6 if len(runs) == 1 else 8),
-        markerfacecolor=None if ours else "white",
-        markerfacecoloralt="white",
-        fillstyle=FILLS[number % len(FILLS)],
-        linestyle=STYLES[number % len(STYLES)] if ours else "--",
-        linewidth=1.4 if ours else 0.9,
-        elinewidth=0.9,
-        capsize=3,
-        zorder=3 if ours else 2,
-    )
+def _draw_curve(axes: Any, style: _Style, curve: Sequence[Result], axis: Axis) -> Any:
+    """Draw the students of a run and approach; returns what the legend shows."""
+    line, transform = style.line(curve[0]), style.dodge(axes, curve[0].approach)
+    axes.plot([axis.value(r) for r in curve], [r.top1.mean for r in curve], transform=transform, **line)
+    for result in curve:
+        x, y, deviation = axis.value(result), result.top1.mean, result.top1.deviation
+        if axis.on_front(result):
+            axes.plot(x, y, transform=transform, zorder=1.5, color="black", **FRONT_RING)
+        if deviation is not None:
+            axes.errorbar(x, y, yerr=deviation, elinewidth=0.9, capsize=3, transform=transform, **line)
+        axes.plot(x, y, transform=transform, **line, **style.marker(result))
+    of_teacher = {**style.marker(curve[0]), "linestyle": ""} if curve[0].approach in TEACHERS else {}
+    return pyplot().Line2D([], [], **{**line, "linewidth": 2, **of_teacher})
 
 
-def _add_legend(figure: Any, axes: Any) -> None:
-    """A legend below the picture, where it hides nothing."""
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        columns = next((columns for columns, longest in WIDTHS.items() if max(map(len, labels)) <= longest), 1)
-        entries = sorted(zip(handles, labels, strict=True), key=lambda entry: entry[1] == FRONT)  # the front last
-        figure.legend(*zip(*entries, strict=True), loc="outside lower center", ncols=columns, frameon=False)
-
-
-def _scale(axes: Any, values: Sequence[float]) -> None:
-    """A log axis with round numbers, wide enough that some are on it."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+def _scale(axes: Any, shown: Sequence[Result], axis: Axis) -> None:
+    """Set a log axis with round numbers, wide enough to show some of them, and room around the error bars."""
+    from matplotlib.ticker import LogLocator, NullLocator
 
     axes.set_xscale("log")
-    if not values:
-        return
-    factor = max(LEAST_FACTOR, (max(values) / min(values)) ** 0.15)
-    axes.set_xlim(min(values) / factor, max(values) * factor)
-    wide = max(values) / min(values) > WIDE
-    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,g}"))
+    axes.xaxis.set_major_formatter(plain_numbers())
     axes.xaxis.set_minor_locator(NullLocator())
+    if not shown:
+        return
+    values = [axis.value(result) or 1 for result in shown]
+    ratio = max(values) / min(values)
+    margin = max(2.0, ratio**0.15)
+    axes.set_xlim(min(values) / margin, max(values) * margin)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if ratio > WIDE else (1, 2, 5)))
+    least = min(result.top1.mean - (result.top1.deviation or 0) for result in shown)
+    most = max(result.top1.mean + (result.top1.deviation or 0) for result in shown)
+    room = max(1.0, 0.08 * (most - least))
+    axes.set_ylim(least - room, most + room)

@@ -1,60 +1,81 @@
-"""The selections of runs as sections of a report."""
+"""The pseudo-labeled sets that runs selected: size, warnings, and the candidates of each class."""
 
-import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 from vidsemi.io.errors import UserError
-from vidsemi.io.tables import markdown_table, shorten_rows
-from vidsemi.report.selection_plot import plot_selection
+from vidsemi.report.plotting import BLUE, GRAY, plain_numbers, pyplot, save
+from vidsemi.report.results import RunResults
+from vidsemi.report.section import Figure, Section, Table
 from vidsemi.selection.describe import CLASS_HEADER, class_rows, summary, warnings
 from vidsemi.selection.result import SelectionInfo, read_selection_info
 
-
-@dataclass(frozen=True)
-class SelectionSection:
-    """A selection in a report.
-
-    Attributes:
-        title: which one it is.
-        lines: what it holds.
-        warnings: what looks wrong.
-        rows: of the table of classes, under `CLASS_HEADER`.
-        plot: an SVG as base64.
-    """
-
-    title: str
-    lines: list[str]
-    warnings: list[str]
-    rows: list[tuple[str, ...]]
-    plot: str
+MOST_NAMES = 40  # classes whose names still fit below an axis
 
 
-def selection_sections(runs: Mapping[str, Path]) -> list[SelectionSection]:
-    """One section for each selection in the runs' directories, which come by the runs' names."""
-    found = []
-    for name, run in runs.items():
-        for file in sorted(run.glob("seed*/*teacher/select/selection.parquet")):
-            seed, teacher = file.relative_to(run).parts[:2]
-            title = f"Selection of the {teacher.replace('_', ' ')}, {seed if len(runs) == 1 else f'{name} {seed}'}"
+def selection_sections(runs: Sequence[RunResults]) -> list[Section]:
+    """One section per selection in the runs' directories."""
+    sections = []
+    for run in runs:
+        for file in sorted(run.folder.glob("seed*/*teacher/select/selection.parquet")):
+            seed, teacher = file.relative_to(run.folder).parts[:2]
+            where = seed if len(runs) == 1 else f"{run.name} {seed}"
+            title = f"Selection of the {teacher.replace('_', ' ')}, {where}"
             try:
-                found.append(_section(title, read_selection_info(file)))
-            except UserError as error:  # of another version; the report of all else is not lost for that
-                found.append(SelectionSection(title, [], [str(error)], [], ""))
-    return found
+                sections.append(_section(title, read_selection_info(file)))
+            except UserError as error:  # the rest of the report is still worth writing
+                sections.append(Section(title, warnings=[str(error)]))
+    return sections
 
 
-def _section(title: str, info: SelectionInfo) -> SelectionSection:
-    plot = base64.b64encode(plot_selection(info, "svg")).decode()
-    return SelectionSection(title, summary(info), warnings(info), class_rows(info), plot)
+def _section(title: str, info: SelectionInfo) -> Section:
+    return Section(
+        title,
+        figures=[Figure("candidates and selected examples of each class", plot_selection(info, "svg"))],
+        tables=[Table(CLASS_HEADER, class_rows(info), fold="All classes")],
+        text=summary(info),
+        warnings=warnings(info),
+    )
 
 
-def selections_markdown(sections: Sequence[SelectionSection]) -> str:
-    """The sections for results.md: without their plots; of many classes the first and the last."""
-    texts = []
-    for section in sections:
-        lines = [f"- {line}" for line in [*section.lines, *(f"**{text}**" for text in section.warnings)]]
-        table = ["", *markdown_table(CLASS_HEADER, shorten_rows(section.rows))] if section.rows else []
-        texts.append("\n".join([f"\n## {section.title}\n", *lines, *table, ""]))
-    return "".join(texts)
+def plot_selection(info: SelectionInfo, format: str) -> bytes:
+    """Plot the candidates, the selected examples and the lowest selected score of each class.
+
+    Args:
+        info: of the selection.
+        format: svg or png.
+
+    Returns:
+        The content of the file.
+    """
+    order = sorted(range(len(info.scores.classes)), key=lambda index: -info.candidates_per_class[index])
+    places = range(len(order))
+    candidates, wanted, chosen, last = (
+        [values[index] for index in order]
+        for values in (
+            info.candidates_per_class,
+            info.wanted_per_class,
+            info.chosen_per_class,
+            info.last_score_per_class,
+        )
+    )
+    figure, (counts, scores) = pyplot().subplots(
+        2, 1, figsize=(8, 5), sharex=True, height_ratios=(3, 2), layout="constrained"
+    )
+    counts.step(places, candidates, where="mid", color=GRAY, label="candidates")
+    counts.step(places, wanted, where="mid", color="black", ls="--", label="wanted")
+    counts.fill_between(places, chosen, step="mid", color=BLUE, alpha=0.4, label="selected")
+    counts.set_yscale("symlog", linthresh=1)
+    counts.set_ylim(bottom=0)
+    counts.yaxis.set_major_formatter(plain_numbers())
+    counts.set_ylabel("examples")
+    counts.legend(frameon=False)
+    scores.plot(places, [float("nan") if score is None else score for score in last], ".", color=BLUE)
+    scores.set_ylim(0, 1.02)
+    scores.set_ylabel("lowest selected score")
+    for axes in (counts, scores):
+        axes.grid(alpha=0.25)
+    if len(order) <= MOST_NAMES:
+        scores.set_xticks(places, [info.scores.classes[i] for i in order], rotation=45, ha="right")
+    else:
+        scores.set_xlabel("classes, most candidates first")
+    return save(figure, format)

@@ -1,4 +1,4 @@
-"""How fast the students of a report are on this machine."""
+"""Speed of the networks in a report, measured on this machine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import progress_bar
-from vidsemi.report.summary import Line
+from vidsemi.report.results import Result
 from vidsemi.runtime.cores import processor, usable_cores
 
 if TYPE_CHECKING:
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SpeedSetting:
-    """What speeds were measured with.
+    """The hardware and settings of a measurement.
 
     Attributes:
-        device: that the networks ran on, as torch calls it.
-        gpu: its name, if it is one.
-        processor: of the machine.
-        cores: that this process may use.
-        threads: that torch uses.
+        device: torch's name of the device.
+        gpu: name of the GPU; None on a CPU.
+        processor: name of the CPU.
+        cores: number of cores that this process may use.
+        threads: number of torch's threads.
         precision: of the convolutions.
-        clips_per_pass: that go through a network at once.
+        clips_per_pass: batch size.
     """
 
     device: str
@@ -42,87 +42,82 @@ class SpeedSetting:
         gpu = f" ({self.gpu})" if self.gpu else ""
         return (
             f"{self.device}{gpu}, {self.processor}, {self.cores} cores, {self.threads} threads, {self.precision}, "
-            f"{self.clips_per_pass} clips a pass"
+            f"{self.clips_per_pass} clips per pass"
         )
 
 
 @dataclass(frozen=True)
-class Speeds:
-    """What has to be said of measured speeds.
+class SpeedReport:
+    """How speeds were measured.
 
     Attributes:
-        setting: what they were measured with.
-        missing: for each line without a speed, who it is and why.
+        setting: hardware and settings.
+        missing: names of the results without a speed, each with the reason.
     """
 
     setting: SpeedSetting
     missing: list[str]
 
 
-def measure_speeds(lines: Sequence[Line], runtime: "Runtime") -> tuple[list[Line], Speeds]:
-    """Measure each network once, however many lines it stands behind.
+def measure_speeds(results: Sequence[Result], runtime: "Runtime") -> tuple[list[Result], SpeedReport]:
+    """Measure how fast the networks of results are; each network once, however many results it has.
 
     Args:
-        lines: of students and teachers.
-        runtime: what to run on.
+        results: of students and teachers.
+        runtime: device and batch size.
 
     Returns:
-        The lines with their `clips_per_second`, and what to say of it.
+        The results with their `clips_per_second`, and how it was measured.
 
     Raises:
-        UserError: the machine has no such device.
+        UserError: the machine does not have the device.
     """
     from vidsemi.inference.model import fastest_precision
     from vidsemi.runtime.device import clips_per_forward, pick_device
 
     device = pick_device(runtime)
     clips = clips_per_forward(runtime, device)
-    known: dict[str, float] = {}
-    measured, missing = [], []
-    with progress_bar(len(lines), "row", "measure speed") as bar:
-        for line in lines:
+    measured: dict[str, float] = {}
+    with_speed, missing = [], []
+    with progress_bar(len(results), "row", "measure speed") as bar:
+        for result in results:
             try:
-                line = replace(line, clips_per_second=_speed(line, device, clips, known))
+                result = replace(result, clips_per_second=_clips_per_second(result, device, clips, measured))
             except UserError as error:
-                missing.append(f"{line.name} ({line.approach}): {error}")
-            measured.append(line)
+                missing.append(f"{result.name} ({result.approach}): {error}")
+            with_speed.append(result)
             bar.update()
-    return measured, Speeds(_setting(device, fastest_precision(device), clips), missing)
+    return with_speed, SpeedReport(_setting(device, fastest_precision(device), clips), missing)
 
 
-def _speed(line: Line, device: "torch.device", clips: int, known: dict[str, float]) -> float:
-    """Clips a second of a line's network, from `known` or measured and noted there.
+def _clips_per_second(result: Result, device: "torch.device", clips: int, measured: dict[str, float]) -> float:
+    """Look the speed of a result's network up in `measured`, or measure it and add it there.
 
     Raises:
-        UserError: no weights of the line can be loaded, or the clips do not fit into the device's memory.
+        UserError: no weights of the result can be loaded, or the clips do not fit into the device's memory.
     """
     from vidsemi.inference.model import Inference, fastest_precision
     from vidsemi.inference.speed import measure_speed
 
-    network, spec = _any_weights(line)
-    key = _identity(spec)
-    if key not in known:
+    network, spec = _load_any_weights(result)
+    key = repr((spec.model, sorted(spec.args.items()), len(spec.classes), spec.input))  # not the names of classes
+    if key not in measured:
         inference = Inference(network, spec.input, device, fastest_precision(device))
-        known[key] = measure_speed(inference, spec.input, clips).clips_per_second
-    return known[key]
+        measured[key] = measure_speed(inference, spec.input, clips).clips_per_second
+    return measured[key]
 
 
-def _any_weights(line: Line) -> tuple[Any, "NetworkSpec"]:
-    """The network of the first seed whose weights can be loaded: all seeds have the same one."""
+def _load_any_weights(result: Result) -> tuple[Any, "NetworkSpec"]:
+    """Load the first weights that can be loaded: the networks of all seeds are equally fast."""
     from vidsemi.models.weights_file import load_weights
 
-    problem = UserError("results.json does not say where its weights are")
-    for file in line.weights:
+    problem = UserError("results.no_weights", "results.json does not say where its weights are")
+    for file in result.weights:
         try:
             return load_weights(file)
         except UserError as error:
             problem = error
     raise problem
-
-
-def _identity(spec: "NetworkSpec") -> str:
-    """Equal for specs of the same network, whatever its classes are called."""
-    return repr((spec.model, sorted(spec.args.items()), len(spec.classes), spec.input))
 
 
 def _setting(device: "torch.device", precision: str, clips: int) -> SpeedSetting:

@@ -1,147 +1,107 @@
-"""The report of one or more runs: one table in four formats, its pictures, and the selections."""
+"""Write the report of one or more runs."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidsemi.io.files import prepare_target, write_bytes, write_json, write_text
-from vidsemi.pipeline.results import is_transfer, read_results
-from vidsemi.report.accuracy_plot import FLOPS, SPEED, plot_accuracy
-from vidsemi.report.curves import FILES, curve_sections, curves_markdown
-from vidsemi.report.drawing import Picture
-from vidsemi.report.duplicates import duplicate_notes
-from vidsemi.report.frequency_sections import COLUMNS as FREQUENCY_COLUMNS
-from vidsemi.report.frequency_sections import FILES as FREQUENCY_FILES
-from vidsemi.report.frequency_sections import frequency_markdown, frequency_sections
-from vidsemi.report.hashtags import hashtag_sections, hashtags_markdown
-from vidsemi.report.page import html_page
-from vidsemi.report.paper import paper_lines
-from vidsemi.report.records import as_csv, csv_text, records
-from vidsemi.report.selections import selection_sections, selections_markdown
+from vidsemi.io.tables import csv_text
+from vidsemi.report.accuracy import accuracy_section
+from vidsemi.report.class_frequency import frequency_sections
+from vidsemi.report.duplicates import duplicates_section
+from vidsemi.report.hashtags import hashtag_sections
+from vidsemi.report.paper import table_7
+from vidsemi.report.render import to_html, to_markdown
+from vidsemi.report.results import RunResults, average_seeds, load_runs, mark_pareto_fronts
+from vidsemi.report.section import Section
+from vidsemi.report.selections import selection_sections
 from vidsemi.report.speed import measure_speeds
-from vidsemi.report.summary import Line, mark_fronts, summarize
-from vidsemi.report.table import markdown, notes
-from vidsemi.report.transfer import transfer_csv, transfer_lines, transfer_markdown, transfer_notes, transfer_records
+from vidsemi.report.training_curves import curve_sections
+from vidsemi.report.transfer import transfer_section
 
 if TYPE_CHECKING:
     from vidsemi.config import Runtime
 
-    pass
+CSV_FILES = {"results.csv": "lines", "transfer.csv": "transfer", "class_frequency.csv": "class_frequency"}  # → key
+FILES = ("accuracy_flops.*", "accuracy_speed.*", "class_frequency*.svg", "training_curves*.svg", *CSV_FILES)
 
 
 @dataclass(frozen=True)
-class Written:
-    """What a report says.
+class Report:
+    """A written report.
 
     Attributes:
-        table: in Markdown.
+        text: its first sections in Markdown, for a terminal.
         document: the content of report.json.
+        runs: what it was made from.
     """
 
-    table: str
+    text: str
     document: dict[str, Any]
+    runs: Sequence[RunResults]
 
 
 def write_report(
-    runs: Sequence[Path], output: Path, *, runtime: "Runtime | None" = None, paper: bool = False
-) -> Written:
-    """Write a report into a directory.
+    folders: Sequence[Path], output: Path, *, runtime: "Runtime | None" = None, paper: bool = False
+) -> Report:
+    """Write a report, and remove the files of an earlier one that it does not have.
 
     Args:
-        runs: run directories, none twice; with more than one, students carry the name of their run.
-        output: where the files go.
-        runtime: measure how fast the networks are on it; nothing is measured without.
-        paper: put the rows of the paper's Table 7 beside the runs', and of Table 8 beside their transfers.
+        folders: output directories of runs, none twice; with more than one, students carry the name of their run.
+        output: directory for the files.
+        runtime: what to measure the networks' speed on; None measures nothing.
+        paper: add the paper's Table 7, and its Table 8 if a transfer target is named cub200.
 
     Raises:
-        UserError: a run has no results, or the machine not the device that is asked for.
+        UserError: a run has no results, or the machine does not have the device.
     """
-    named = dict(zip(run_names(runs), runs, strict=True))
-    lines = _lines(named)
+    runs = load_runs(folders)
     prepare_target(output / "results.md")
-    lines, speeds = measure_speeds(lines, runtime) if runtime else (lines, None)
-    lines = mark_fronts([*lines, *(paper_lines() if paper else [])])
-    measured, transfers = speeds is not None, transfer_lines(named, paper=paper)
-    duplicates = duplicate_notes(named)
-    table = (markdown(lines, speeds) if lines else "") + duplicates.markdown() + transfer_markdown(transfers)
-    frequency = frequency_sections(named)
-    by_group = [record for section in frequency for record in section.records]
-    document = {
-        "lines": records(lines, speed=measured),
-        "speed": asdict(speeds.setting) if speeds else None,
-        "notes": notes(lines, speeds) if lines else [],
-        "duplicates": duplicates.document(),
-        "class_frequency": by_group,
-        "transfer": transfer_records(transfers),
-        "transfer_notes": transfer_notes(transfers) if transfers else [],
-    }
-    title = ", ".join(named)
-    sections, labels, curves = selection_sections(named), hashtag_sections(named), curve_sections(named)
-    pictures = []
-    for name, about, axis in (("accuracy_flops", "multiply-adds", FLOPS), ("accuracy_speed", "speed", SPEED)):
-        if lines and (measured or axis is FLOPS):
-            pictures.append(Picture(name, f"top-1 accuracy against {about}", plot_accuracy(lines, axis, "svg")))
-            write_bytes(output / f"{name}.png", plot_accuracy(lines, axis, "png"))
-        else:  # of an earlier report, whose table is gone
-            for kind in ("svg", "png"):
-                (output / f"{name}.{kind}").unlink(missing_ok=True)
-    of_runs = [section.picture for section in frequency if section.picture]
-    of_runs += [section.picture for section in curves]
-    for picture in [*pictures, *of_runs]:
-        write_bytes(output / f"{picture.name}.svg", picture.svg)
-    links = "\n".join(f"![{picture.title}]({picture.name}.svg)\n" for picture in pictures)
-    write_text(
-        output / "results.md",
-        f"# {title}\n\n{table}\n{links}{frequency_markdown(frequency)}{hashtags_markdown(labels)}"
-        f"{selections_markdown(sections)}{curves_markdown(curves)}",
-    )
-    write_text(output / "results.csv", csv_text(lines, speed=measured))
-    if transfers:
-        write_text(output / "transfer.csv", transfer_csv(transfers))
-    else:
-        (output / "transfer.csv").unlink(missing_ok=True)
+    results = average_seeds(runs)
+    results, speeds = measure_speeds(results, runtime) if runtime else (results, None)
+    results = mark_pareto_fronts([*results, *(table_7() if paper else [])])
+    first = [accuracy_section(results, speeds), duplicates_section(runs), transfer_section(runs, paper=paper)]
+    summary = [section for section in first if section]
+    sections = [
+        *summary,
+        *frequency_sections(runs),
+        *hashtag_sections(runs),
+        *selection_sections(runs),
+        *curve_sections(runs),
+    ]
+    document = _document(sections)
+    title = ", ".join(run.name for run in runs)
+    write_text(output / "results.md", f"# {title}\n\n{to_markdown(sections)}")
+    write_text(output / "report.html", to_html(title, sections))
     write_json(output / "report.json", document)
-    page = html_page(
-        title,
-        lines,
-        pictures,
-        sections,
-        speeds,
-        labels,
-        curves=curves,
-        frequency=frequency,
-        transfers=transfers,
-        duplicates=duplicates,
-    )
-    write_text(output / "report.html", page)
-    if by_group:
-        write_text(output / f"{FREQUENCY_FILES}.csv", as_csv(FREQUENCY_COLUMNS, by_group))
-    else:
-        (output / f"{FREQUENCY_FILES}.csv").unlink(missing_ok=True)
-    named_now = {f"{picture.name}.svg" for picture in of_runs}
-    for file in [*output.glob(f"{FILES}*.svg"), *output.glob(f"{FREQUENCY_FILES}*.svg")]:
-        if file.name not in named_now:  # an earlier report may have had more runs
-            file.unlink()
-    return Written(table, document)
+    _write_files(output, _csv_files(document) | _figure_files(sections))
+    return Report(to_markdown(summary, figures=False), document, runs)
 
 
-def _lines(runs: Mapping[str, Path]) -> list[Line]:
-    """The lines of all runs on the test set of D, each student with the name of its run where there are several."""
-    lines = []
-    for name, run in runs.items():
-        rows = [row for row in read_results(run) if not is_transfer(row)]
-        lines += summarize(rows, name, run, prefix=f"{name}/" if len(runs) > 1 else "")
-    return lines
+def _document(sections: Sequence[Section]) -> dict[str, Any]:
+    """The content of report.json; all keys are always there."""
+    document: dict[str, Any] = {"lines": [], "speed": None, "notes": [], "duplicates": None, "class_frequency": []}
+    document |= {"transfer": [], "transfer_notes": []}
+    for section in sections:
+        for key, value in section.data.items():
+            document[key] = [*document[key], *value] if isinstance(value, list) else value
+    return document
 
 
-def run_names(runs: Sequence[Path]) -> list[str]:
-    """A name for each run, made of the last parts of its path: of as few as tell the runs apart.
+def _csv_files(document: dict[str, Any]) -> dict[str, bytes]:
+    return {name: csv_text(document[key]).encode() for name, key in CSV_FILES.items() if document[key]}
 
-    Args:
-        runs: directories, none of them twice.
-    """
-    paths = [run.resolve() for run in runs]
-    most = max(len(path.parts) for path in paths)
-    names = ([str(Path(*path.parts[-parts:])) for path in paths] for parts in range(1, most + 1))
-    return next(found for found in names if len(set(found)) == len(runs))
+
+def _figure_files(sections: Sequence[Section]) -> dict[str, bytes]:
+    figures = [figure for section in sections for figure in section.figures]
+    return {name: content for figure in figures for name, content in figure.files.items()}
+
+
+def _write_files(output: Path, files: dict[str, bytes]) -> None:
+    for pattern in FILES:
+        for file in output.glob(pattern):
+            if file.name not in files:
+                file.unlink()
+    for name, content in files.items():
+        write_bytes(output / name, content)

@@ -44,15 +44,15 @@ def test_every_report_says_it(tmp_path: Path):
     written = write_report([runs[1]], runs[1])
     said = "unlabeled (12 removed: 10 exact, 2 near, up to 6 of 64 bits; 3 of its examples do not decode; "
     said += "4 of its examples show next to nothing and were compared by their bytes alone)."
-    for text in (written.table, (runs[1] / "results.md").read_text(), (runs[1] / "report.html").read_text()):
+    for text in (written.text, (runs[1] / "results.md").read_text(), (runs[1] / "report.html").read_text()):
         assert f"Checked for duplicates of the test set: {said}" in text
         assert "NOT checked for duplicates of the test set: labeled." in text
     assert '<p class="warning">NOT checked' in (runs[1] / "report.html").read_text()
     assert "&lt;u&gt;.csv" in (runs[1] / "report.html").read_text()
     assert json.loads((runs[1] / "report.json").read_text())["duplicates"]["runs"] == {"new": checks}
     both = write_report(runs, tmp_path / "both")
-    assert "**old: It is not known whether" in both.table
-    assert f"- new: Checked for duplicates of the test set: {said}" in both.table
+    assert "**old: It is not known whether" in both.text
+    assert f"- new: Checked for duplicates of the test set: {said}" in both.text
     assert both.document["duplicates"]["runs"]["old"] is None
 
 

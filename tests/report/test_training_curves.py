@@ -1,4 +1,4 @@
-"""Training curves in a report: which trainings, in which order, as far as their logs tell."""
+"""Training curves: which training runs, in which order, and what their logs say."""
 
 import json
 import math
@@ -8,15 +8,28 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.helpers.result_rows import row
-from vidsemi.report import curves
-from vidsemi.report.curve_plot import Step, Training, plot_curves, thinned
-from vidsemi.report.curves import MOST, curve_sections, curves_markdown, find_trainings
+from tests.helpers.result_rows import row, run_of, write_results
+from vidsemi.report import training_curves
+from vidsemi.report.render import to_markdown
+from vidsemi.report.section import Section
+from vidsemi.report.training_curves import (
+    MOST_ROWS,
+    LoggedStep,
+    TrainingRun,
+    curve_sections,
+    find_training_runs,
+    plot_curves,
+    thin_out,
+)
 from vidsemi.report.write import write_report
 
 
+def sections_of(**runs: Path) -> list[Section]:
+    return curve_sections([run_of([], name, folder) for name, folder in runs.items()])
+
+
 def write_log(folder: Path, losses: list[float], time: str = "00", **more: float) -> None:
-    """The log of a training that began at second `time` and took steps of 10 examples."""
+    """The log of a training run that started at second `time` and took steps of 10 examples."""
     when = f"2026-01-01T00:00:{time}Z"
     events = [{"event": "begin", "examples": 0, "time": when}]
     for step, loss in enumerate(losses, start=1):
@@ -34,14 +47,13 @@ def run(tmp_path: Path) -> Path:
         write_log(folder / seed / "teacher/train", [3.0, 2.0], "01")
         write_log(folder / seed / "small/semi_supervised/pretrain", [4.0, 3.0, 2.0] if seed == "seed2" else [4.0], "02")
     write_log(folder / "seed2/small/semi_supervised/finetune", [1.0], "03")
-    write_log(folder / "seed10/small/semi_supervised/finetune", [], "04")  # has just begun
-    (folder / "results.json").write_text(json.dumps([row("small", "semi_supervised", 2, 50)]), encoding="utf-8")
-    return folder
+    write_log(folder / "seed10/small/semi_supervised/finetune", [], "04")  # has just started
+    return write_results(folder, [row("small", "semi_supervised", 2, 50)])
 
 
-def test_trainings_come_in_the_order_in_which_they_began_seeds_together(run: Path):
+def test_training_runs_keep_the_order_in_which_they_started_seeds_together(run: Path):
     write_log(run / "seed10/all/supervised/train", [1.0], "05")
-    found = find_trainings(run)
+    found = find_training_runs(run)
     assert [training.name for training in found] == [
         "teacher/train", "small/semi_supervised/pretrain", "small/semi_supervised/finetune", "all/supervised/train",
     ]  # fmt: skip
@@ -50,10 +62,10 @@ def test_trainings_come_in_the_order_in_which_they_began_seeds_together(run: Pat
     assert [step.examples for step in found[1].logs["seed2"]] == [10, 20, 30]
 
 
-def test_the_table_tells_how_far_they_got(run: Path):
-    (section,) = curve_sections({"run": run})
+def test_the_table_shows_the_last_steps(run: Path):
+    (section,) = sections_of(run=run)
     assert section.title == "Training curves"
-    assert section.rows == [
+    assert section.tables[0].rows == [
         ("teacher/train", "2", "20", "2.000", "50.0", "25%", "1,234.5"),
         ("small/semi_supervised/pretrain", "2", "20", "3.000", "50.0", "25%", "1,234.5"),  # 30 and 10 examples
         ("small/semi_supervised/finetune", "1", "10", "1.000", "50.0", "25%", "1,234.5"),
@@ -63,10 +75,10 @@ def test_the_table_tells_how_far_they_got(run: Path):
 def test_reports_show_the_curves_in_all_their_files(run: Path):
     write_report([run], run)
     page, text = (run / "report.html").read_text(), (run / "results.md").read_text()
-    assert "<details><summary>Training curves</summary>" in page
+    assert ">Training curves</h2>" in page
     assert page.count("<img") == 2 and "<td>small/semi_supervised/pretrain</td>" in page
     assert "## Training curves\n\n![Training curves](training_curves.svg)\n" in text
-    assert "1,234.5" not in text  # a run writes results.md, and that is the same for the same results
+    assert "1,234.5" not in text  # results.md is the same for the same results
     ElementTree.fromstring((run / "training_curves.svg").read_bytes())
     before = {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()}
     write_report([run], run)
@@ -79,7 +91,7 @@ def test_a_run_without_logs_shows_nothing(run: Path):
     shutil.rmtree(run / "seed10")
     (run / "seed2/teacher/train").mkdir(parents=True)
     (run / "seed2/teacher/train/train.jsonl").write_text("")
-    assert curve_sections({"run": run}) == []
+    assert sections_of(run=run) == []
     write_report([run], run)
     assert not list(run.glob("training_curves*"))
     assert "urves" not in (run / "report.html").read_text() + (run / "results.md").read_text()
@@ -96,25 +108,25 @@ def test_several_runs_have_a_picture_each(run: Path, tmp_path: Path):
     assert "![Training curves, other (new)](training_curves_other_new_.svg)" in text
     write_report([run], output)
     assert [file.name for file in output.glob("*curves*")] == ["training_curves.svg"]
-    names = [section.picture.name for section in curve_sections({"a/b": run, "a_b": run})]
+    names = [section.figures[0].name for section in sections_of(**{"a/b": run, "a_b": run})]
     assert names == ["training_curves_a_b_1", "training_curves_a_b_2"]
 
 
-def test_logs_that_are_torn_or_old_or_strange_are_shown_as_far_as_they_go(tmp_path: Path):
+def test_logs_that_are_torn_or_strange_are_shown_as_far_as_they_go(tmp_path: Path):
     folder = tmp_path / "seed0/teacher/train"
     folder.mkdir(parents=True)
     lines = [
-        '{"examples": 10, "loss": 4.0, "rate": 0.5, "waited": 0.0}',  # of an older version, killed and gone on
-        '{"examples": 30, "loss": 9.0, "rate": 0.5, "waited": 0.0}',
-        '{"examples": 20, "loss": NaN, "rate": 0.5, "waited": 0.0}',
-        '{"examples": 30, "loss": 2.0, "rate": 0.5, "waited": 0.0}',
+        '{"examples": 10, "loss": 4.0, "learning_rate": 0.5, "waited": 0.0}',
+        '{"examples": 30, "loss": 9.0, "learning_rate": 0.5, "waited": 0.0}',
+        '{"examples": 20, "loss": NaN, "learning_rate": 0.5, "waited": 0.0}',
+        '{"examples": 30, "loss": 2.0, "learning_rate": 0.5, "waited": 0.0}',
         '{"examples": "many", "loss": 2.0}',
         '{"examples": 1e999, "loss": 2.0}',
         '{"event": "step", "examples": 40, "loss": 1' + "0" * 400 + ', "accuracy": null}',
         '{"event": "step", "exam',
     ]
     (folder / "train.jsonl").write_text("\n".join(lines))
-    (training,) = find_trainings(tmp_path)
+    (training,) = find_training_runs(tmp_path)
     steps = training.logs["seed0"]
     assert [step.examples for step in steps] == [10, 20, 30, 40]
     assert [step.learning_rate for step in steps[:3]] == [0.5] * 3
@@ -124,16 +136,16 @@ def test_logs_that_are_torn_or_old_or_strange_are_shown_as_far_as_they_go(tmp_pa
         2.0,
         pytest.approx(math.nan, nan_ok=True),
     ]
-    (section,) = curve_sections({"run": tmp_path})
-    assert section.rows == [("teacher/train", "1", "40", "", "", "", "")]
-    assert b"not in the log" in section.picture.svg  # as a comment beside its letters
+    (section,) = sections_of(run=tmp_path)
+    assert section.tables[0].rows == [("teacher/train", "1", "40", "", "", "", "")]
+    assert b"<svg" in section.figures[0].svg
 
 
 def test_a_log_that_is_a_device_stops_nothing(run: Path):
     log = run / "seed2/teacher/train/train.jsonl"
     log.unlink()
     log.symlink_to("/dev/zero")
-    assert list(find_trainings(run)[0].logs) == ["seed10"]
+    assert list(find_training_runs(run)[0].logs) == ["seed10"]
 
 
 def test_names_are_texts_everywhere(run: Path):
@@ -143,41 +155,43 @@ def test_names_are_texts_everywhere(run: Path):
     assert "<b>" not in page
     assert "&lt;b&gt;&amp;$\\frac$/supervised/train" in page
     ElementTree.fromstring((run / "training_curves.svg").read_bytes())
-    sections = curve_sections({"<i>": run, "b": run})
+    sections = sections_of(**{"<i>": run, "b": run})
     assert [section.title for section in sections] == ["Training curves, <i>", "Training curves, b"]
-    assert sections[0].picture.name == "training_curves__i_"
+    assert sections[0].figures[0].name == "training_curves__i_"
 
 
-def test_many_trainings_make_a_picture_of_the_first_and_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    for number in range(MOST + 2):
+def test_the_figure_of_many_training_runs_shows_the_first_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for number in range(MOST_ROWS + 2):
         write_log(tmp_path / f"seed0/student{number:02}/supervised/train", [1.0])
     drawn: list[str] = []
 
-    def draw(trainings: list[Training], format: str) -> bytes:
+    def draw(trainings: list[TrainingRun], format: str) -> bytes:
         drawn.extend(training.name for training in trainings)
         return b"<svg/>"
 
-    monkeypatch.setattr(curves, "plot_curves", draw)
-    (section,) = curve_sections({"run": tmp_path})
-    assert section.note == "2 more trainings are in the table only."
-    assert len(section.rows) == MOST + 2
-    assert drawn == [cells[0] for cells in section.rows[:MOST]]
-    assert section.note in curves_markdown([section])
+    monkeypatch.setattr(training_curves, "plot_curves", draw)
+    (section,) = sections_of(run=tmp_path)
+    (note,) = section.text
+    assert "2 more training runs" in note
+    rows = section.tables[0].rows
+    assert len(rows) == MOST_ROWS + 2
+    assert drawn == [cells[0] for cells in rows[:MOST_ROWS]]
+    assert note in to_markdown([section])
 
 
 @pytest.mark.parametrize("seeds", [1, 3, 7])
 def test_pictures_are_the_same_for_the_same_logs(seeds: int):
-    logs = {f"seed{seed}": [Step(n, 0.1, 1 / (n + seed), 0.5) for n in range(1, 500)] for seed in range(seeds)}
-    trainings = [Training("one", logs), Training("two", {"seed0": [Step(10)]})]
+    logs = {f"seed{seed}": [LoggedStep(n, 0.1, 1 / (n + seed), 0.5) for n in range(1, 500)] for seed in range(seeds)}
+    trainings = [TrainingRun("one", logs), TrainingRun("two", {"seed0": [LoggedStep(10)]})]
     picture = plot_curves(trainings, "svg")
     assert picture == plot_curves(trainings, "svg")
     assert (b"<!-- seed0 -->" in picture) == (seeds == 3)  # one needs no legend, and seven none that helps
 
 
 def test_thinning_keeps_the_ends_and_the_order():
-    steps = [Step(n) for n in range(1000)]
-    few = thinned(steps, 120)
+    steps = [LoggedStep(n) for n in range(1000)]
+    few = thin_out(steps, 120)
     assert len(few) == len({step.examples for step in few}) == 120
     assert (few[0], few[-1]) == (steps[0], steps[-1])
     assert few == sorted(few, key=lambda step: step.examples)
-    assert thinned(steps[:120], 120) == steps[:120]
+    assert thin_out(steps[:120], 120) == steps[:120]

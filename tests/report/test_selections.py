@@ -1,0 +1,62 @@
+"""The sections of selections: table, figure and warnings."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from tests.helpers.result_rows import run_of
+from vidsemi.report.render import to_html, to_markdown
+from vidsemi.report.selections import plot_selection, selection_sections
+from vidsemi.selection.result import Selection, write_selection
+from vidsemi.selection.score_format import ScoreRows, ScoresInfo
+from vidsemi.selection.score_reader import ScoreShard
+from vidsemi.selection.select import select
+
+
+def selection(names: list[str]) -> Selection:
+    """Ten examples, all of the first class; the others have none."""
+    rows = ScoreRows(np.arange(10), np.zeros(10, np.int16), np.linspace(0.1, 0.9, 10, dtype=np.float32))
+    parts = [ScoreShard("part 0", 0, lambda: [rows], lambda: 10)]
+    return select(parts, ScoresInfo("m", "w", names, 1, views=10, examples=20), per_class=3, per_example=1)
+
+
+def test_a_section_has_a_table_a_figure_and_warnings(tmp_path: Path):
+    names = ["<b>bold</b>", "nobody's", "$\\foo$|"]
+    write_selection(tmp_path / "seed3/teacher/select/selection.parquet", selection(names))
+    (section,) = selection_sections([run_of([], folder=tmp_path)])
+    assert section.title == "Selection of the teacher, seed3"
+    assert any("15.0% of 20" in text for text in section.text)
+    assert any("2 of 3 classes have no candidates" in text for text in section.warnings)
+    text = to_markdown([section])
+    assert "| <b>bold</b> |      3 |         10 |      3 |     0.7222 |" in text
+    assert "| $\\foo$\\|    |" in text
+    page = to_html("run", [section])
+    assert "<b>bold" not in page and "&lt;b&gt;bold" in page
+    assert page.count("<img") == 1
+    both = selection_sections([run_of([], name, tmp_path) for name in ("x/run", "y/run")])
+    assert [section.title for section in both] == [
+        f"Selection of the teacher, {run} seed3" for run in ("x/run", "y/run")
+    ]
+
+
+def test_a_selection_of_another_version_costs_only_its_own_section(tmp_path: Path):
+    file = tmp_path / "seed0/teacher/select/selection.parquet"
+    write_selection(file, selection(["a"]))
+    metadata = {"vidsemi": json.dumps({"format": 1, "policy": "balanced_ranked"})}
+    pq.write_table(pq.read_table(file).replace_schema_metadata(metadata), file)
+    (section,) = selection_sections([run_of([], folder=tmp_path)])
+    assert "format 1" in section.warnings[0]
+    assert not section.figures and not section.tables
+    assert "format 1" in to_markdown([section])
+
+
+def test_figures_of_few_and_many_classes():
+    few, many = selection(["a", "b"]).info, selection([f"class {i}" for i in range(60)]).info
+    svg = plot_selection(few, "svg")
+    assert svg == plot_selection(few, "svg")
+    assert b"mathdefault" not in svg
+    assert plot_selection(many, "png").startswith(b"\x89PNG")
+    assert b"<svg" in plot_selection(replace(few, last_score_per_class=[None, None]), "svg")

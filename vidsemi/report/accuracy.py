@@ -1,0 +1,92 @@
+"""The first section of a report: accuracy of each student and approach beside its cost."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from vidsemi.models.flops import CONVENTION
+from vidsemi.report.accuracy_plot import FLOPS, SPEED, Axis, plot_accuracy
+from vidsemi.report.paper import TABLE_7, TABLE_7_NOTE
+from vidsemi.report.results import Result, as_record
+from vidsemi.report.section import Figure, Section, Table
+from vidsemi.report.speed import SpeedReport
+
+HEADER = ("student", "approach", "top-1 %", "top-5 %", "class mean %", "GMAC / view", "views", "parameters", "seeds")
+
+
+def accuracy_section(results: Sequence[Result], speeds: SpeedReport | None = None) -> Section | None:
+    """Accuracy and cost as a table and figures; None without results.
+
+    Args:
+        results: with their Pareto fronts marked.
+        speeds: how the results' speeds were measured; None if they were not.
+    """
+    if not results:
+        return None
+    header, rows = [*HEADER], [_cells(result) for result in results]
+    if speeds:
+        header.append("clips / s")
+        rows = [(*cells, _rounded(result.clips_per_second)) for cells, result in zip(rows, results, strict=True)]
+    notes = _notes(results, speeds)
+    without_speed = () if speeds else ("clips_per_second", "pareto_speed")
+    return Section(
+        "Accuracy and cost",
+        figures=[_figure(results, axis) for axis in (FLOPS, SPEED) if speeds or axis is FLOPS],
+        tables=[Table(header, rows, text_columns=2)],
+        text=notes,
+        data={
+            "lines": [as_record(result, *without_speed) for result in results],
+            "speed": asdict(speeds.setting) if speeds else None,
+            "notes": notes,
+        },
+    )
+
+
+def _figure(results: Sequence[Result], axis: Axis) -> Figure:
+    svg, png = (plot_accuracy(results, axis, kind) for kind in ("svg", "png"))
+    return Figure(f"top-1 accuracy against {axis.title}", svg, png, name=axis.file)
+
+
+def _cells(result: Result) -> tuple[str, ...]:
+    millions = result.parameters and result.parameters / 1e6
+    return (
+        result.name,
+        result.approach,
+        str(result.top1),
+        str(result.top5),
+        _text(result.mean_class_top1),
+        _rounded(result.gmacs_per_view),
+        _text(result.views),
+        _text(millions, ".2f" if result.ours else ".0f", "M"),  # the paper prints no more digits
+        _text(result.seeds),
+    )
+
+
+def _text(value: object, form: str = "", unit: str = "") -> str:
+    return "" if value is None else f"{value:{form}}{unit}"
+
+
+def _rounded(value: float | None) -> str:
+    """Three digits or more, never with an exponent."""
+    return _text(value, ",.0f" if value is not None and value >= 100 else ".3g")
+
+
+def _notes(results: Sequence[Result], speeds: SpeedReport | None) -> list[str]:
+    notes = [f"GMAC: {CONVENTION}, in billions. The cost of a video is this times its views."]
+    if any((result.seeds or 0) > 1 for result in results):
+        notes.append("Accuracies are means over seeds ± sample standard deviation.")
+    if unread := max((result.unread_videos or 0 for result in results), default=0):
+        notes.append(f"{unread} test videos could not be read; they count as wrong.")
+    if front := [result for result in results if result.pareto_gmacs]:
+        notes.append(f"On the Pareto front of accuracy and multiply-adds: {_names(front)}.")
+    if speeds:
+        if front := [result for result in results if result.pareto_speed]:
+            notes.append(f"On the Pareto front of accuracy and speed: {_names(front)}.")
+        notes.append(f"clips / s: forward passes of random clips, without decoding; {speeds.setting}.")
+        notes += [f"No speed of {name}." for name in speeds.missing]
+    if any(result.source == TABLE_7 for result in results):
+        notes.append(TABLE_7_NOTE)
+    return notes
+
+
+def _names(results: Sequence[Result]) -> str:
+    return ", ".join(f"{result.name} ({result.approach})" for result in results)

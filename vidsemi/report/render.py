@@ -1,0 +1,62 @@
+"""Sections as Markdown and as an HTML page."""
+
+import base64
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from vidsemi import __version__
+from vidsemi.io.tables import markdown_table, printable, shorten_rows
+from vidsemi.report.section import Figure, Section, Table
+
+
+def to_markdown(sections: Sequence[Section], *, figures: bool = True) -> str:
+    """Sections as Markdown that also reads well on a terminal.
+
+    Args:
+        sections: from top to bottom.
+        figures: link the pictures; False for a terminal.
+    """
+    return "\n".join(_section_markdown(section, figures) for section in sections)
+
+
+def _section_markdown(section: Section, figures: bool) -> str:
+    blocks = [f"## {printable(section.title)}"]
+    if figures:
+        blocks += [f"![{figure.alt}]({figure.name}.svg)" for figure in section.figures if figure.name]
+    tables = [table for table in section.tables if not table.html_only]
+    blocks += [_table_markdown(table) for table in tables if not table.fold]
+    notes = [*map(printable, section.text), *(f"**{printable(text)}**" for text in section.warnings)]
+    if notes:
+        blocks.append("\n".join(f"- {note}" for note in notes))
+    blocks += [_table_markdown(table) for table in tables if table.fold]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _table_markdown(table: Table) -> str:
+    rows = shorten_rows(table.rows) if table.fold else table.rows
+    return "\n".join(markdown_table(table.header, rows, table.text_columns))
+
+
+def to_html(title: str, sections: Sequence[Section]) -> str:
+    """Sections as one HTML page that loads nothing from outside; all texts are escaped.
+
+    Args:
+        title: heading.
+        sections: from top to bottom.
+    """
+    return _template().render(title=title, sections=sections, version=__version__)
+
+
+@cache
+def _template() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["data_uri"] = _data_uri
+    return environment.from_string((files("vidsemi.report") / "template.html").read_text(encoding="utf-8"))
+
+
+def _data_uri(figure: Figure) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(figure.svg).decode()}"

@@ -1,0 +1,211 @@
+"""Results of runs, averaged over seeds: what tables, figures and files of a report are made from."""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vidsemi.pipeline.results import is_transfer, read_results
+from vidsemi.report.pareto import pareto_front
+
+TEACHERS = ("teacher", "weakly_supervised_teacher")  # the approaches of the student "teacher"
+THIS_RUN = "this run"
+INTERNAL = ("name", "weights", "unconverged")  # fields that no file holds
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """The content of a run's results.json.
+
+    Attributes:
+        name: the run's name in the report.
+        folder: its output directory.
+        rows: results on the test set, one per network.
+        transfer_rows: results on the datasets of a transfer.
+    """
+
+    name: str
+    folder: Path
+    rows: Sequence[dict[str, Any]]
+    transfer_rows: Sequence[dict[str, Any]]
+
+
+def load_runs(folders: Sequence[Path]) -> list[RunResults]:
+    """Read the results of runs.
+
+    Args:
+        folders: output directories, none twice.
+
+    Raises:
+        UserError: a run has no results, or its file is invalid.
+    """
+    runs = []
+    for name, folder in zip(run_names(folders), folders, strict=True):
+        rows = read_results(folder)
+        transfer_rows = [row for row in rows if is_transfer(row)]
+        runs.append(RunResults(name, folder, [row for row in rows if not is_transfer(row)], transfer_rows))
+    return runs
+
+
+def run_names(folders: Sequence[Path]) -> list[str]:
+    """Name each run by the end of its path: by as many parts as tell the runs apart."""
+    paths = [folder.resolve() for folder in folders]
+    most = max(len(path.parts) for path in paths)
+    candidates = ([str(Path(*path.parts[-parts:])) for path in paths] for parts in range(1, most + 1))
+    return next(names for names in candidates if len(set(names)) == len(folders))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean over seeds and sample standard deviation (None with a single seed)."""
+
+    mean: float
+    deviation: float | None = None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Of one or more values."""
+        return cls(statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None)
+
+    def __format__(self, sign: str) -> str:
+        return f"{self.mean:{sign}.1f}" + ("" if self.deviation is None else f" ± {self.deviation:.1f}")
+
+    def __str__(self) -> str:
+        return format(self, "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A student trained by one approach, averaged over seeds. None where something is not known.
+
+    The fields are the columns of results.csv, except the `INTERNAL` ones.
+
+    Attributes:
+        run: name of the run; empty for results that do not come from a run.
+        student: its name; "teacher" for a teacher.
+        approach: how it was trained; one of `TEACHERS` for a teacher.
+        source: where the numbers come from.
+        model: name of the network.
+        frames: of a clip.
+        seeds: number of seeds averaged over.
+        top1: percent of the test videos.
+        top5: percent of the test videos.
+        mean_class_top1: percent, averaged over classes.
+        gmacs_per_view: billions of multiply-adds.
+        gmacs_per_video: the same for all views of a video.
+        views: views per video.
+        parameters: of the network.
+        unread_videos: test videos that could not be read, in the worst seed; they count as wrong.
+        pareto_gmacs: no other student is as accurate for fewer multiply-adds.
+        clips_per_second: measured on this machine.
+        pareto_speed: no other student with a measured speed is as accurate and faster.
+        name: the student's name in tables and figures: with the run's name where there are several.
+        weights: weights files, one per seed.
+    """
+
+    run: str = ""
+    student: str
+    approach: str
+    source: str = THIS_RUN
+    model: str | None = None
+    frames: int | None = None
+    seeds: int | None = None
+    top1: Spread
+    top5: Spread
+    mean_class_top1: Spread | None = None
+    gmacs_per_view: float | None = None
+    gmacs_per_video: float | None = None
+    views: int | None = None
+    parameters: int | None = None
+    unread_videos: int | None = None
+    pareto_gmacs: bool = False
+    clips_per_second: float | None = None
+    pareto_speed: bool | None = None
+    name: str
+    weights: tuple[Path, ...] = ()
+
+    @property
+    def ours(self) -> bool:
+        """Whether it comes from a run, not from the paper."""
+        return self.source == THIS_RUN
+
+
+def average_seeds(runs: Sequence[RunResults]) -> list[Result]:
+    """One result per run, student and approach, in the order of the runs' rows."""
+    return [
+        Result(
+            run=run.name,
+            student=student,
+            approach=approach,
+            model=rows[0].get("model"),
+            frames=rows[0].get("frames"),
+            seeds=len(rows),
+            top1=Spread.of([row["top1"] for row in rows]),
+            top5=Spread.of([row["top5"] for row in rows]),
+            mean_class_top1=Spread.of([row["mean_class_top1"] for row in rows]),
+            gmacs_per_view=rows[0]["gmacs_per_view"],
+            gmacs_per_video=rows[0].get("gmacs_per_video", rows[0]["gmacs_per_view"] * rows[0]["views"]),
+            views=rows[0]["views"],
+            parameters=rows[0]["parameters"],
+            unread_videos=max(row.get("total", 0) - row.get("read", 0) for row in rows),
+            name=display_name(run, student, runs),
+            weights=tuple(run.folder / str(row["weights"]) for row in rows if "weights" in row),
+        )
+        for run in runs
+        for (student, approach), rows in group_rows(run.rows, "student", "approach").items()
+    ]
+
+
+def display_name(run: RunResults, student: str, runs: Sequence[RunResults]) -> str:
+    """A student's name in tables: with its run's where there are several runs."""
+    return student if len(runs) == 1 else f"{run.name}/{student}"
+
+
+def group_rows(rows: Iterable[dict[str, Any]], *keys: str) -> dict[tuple[str, ...], list[dict[str, Any]]]:
+    """Rows with the same values of some keys, one per seed; groups in the order of their first rows."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return groups
+
+
+def mark_pareto_fronts(results: Sequence[Result]) -> list[Result]:
+    """Mark the students on the Pareto fronts; teachers and the paper's results are not candidates."""
+    students = [index for index, result in enumerate(results) if result.ours and result.approach not in TEACHERS]
+    costs = {index: gmacs for index in students if (gmacs := results[index].gmacs_per_view) is not None}
+    slowness = {index: -speed for index in students if (speed := results[index].clips_per_second) is not None}
+    by_cost, by_speed = _front(results, costs), _front(results, slowness)
+    return [
+        replace(
+            result,
+            pareto_gmacs=index in by_cost,
+            pareto_speed=None if result.clips_per_second is None else index in by_speed,
+        )
+        for index, result in enumerate(results)
+    ]
+
+
+def _front(results: Sequence[Result], costs: Mapping[int, float]) -> set[int]:
+    """The indices with a cost that are on the front of cost and accuracy."""
+    on_front = pareto_front(list(costs.values()), [results[index].top1.mean for index in costs])
+    return {index for index, on in zip(costs, on_front, strict=True) if on}
+
+
+def as_record(item: Any, *omit: str) -> dict[str, Any]:
+    """A dataclass as a row of a CSV file or report.json; None where there is no value.
+
+    A `Spread` becomes two columns, `…_mean` and `…_std`.
+
+    Args:
+        item: instance of a dataclass whose spreads are called top1, top5, mean_class_top1 or gain.
+        omit: fields to leave out besides the `INTERNAL` ones.
+    """
+    record: dict[str, Any] = {}
+    for name, value in vars(item).items():
+        if name in ("top1", "top5", "mean_class_top1", "gain"):
+            record[f"{name}_mean"] = value and value.mean
+            record[f"{name}_std"] = value and value.deviation
+        elif name not in INTERNAL and name not in omit:
+            record[name] = None if value == "" else value
+    return record

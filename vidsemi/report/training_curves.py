@@ -1,0 +1,189 @@
+"""Learning rate, loss and accuracy of a run's training runs, from their logs."""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from vidsemi.report.plotting import BLUE, figure_names, plain_numbers, pyplot, save
+from vidsemi.report.results import RunResults
+from vidsemi.report.section import Figure, Section, Table
+from vidsemi.training.log import LOG, read_log
+
+FILE = "training_curves"
+HEADER = ("training run", "seeds", "examples", "loss", "training accuracy %", "waiting for data", "clips / s")
+MOST_ROWS = 40  # training runs in a figure
+MOST_POINTS = 120  # of a line that is 190 points long; noise looks the same with more
+PANELS = ("learning rate", "loss", "training\naccuracy, %")
+STYLES = ("-", "--", ":", "-.")  # of the first seed, the second, …; more could not be told apart
+WIDTH, ROW = 10.0, 1.55  # inches
+LEFT, RIGHT, TOP, BOTTOM = 0.85, 0.15, 0.55, 0.5  # margins, inches
+GAP, TITLE = 0.75, 0.5  # between columns and between rows, inches
+
+
+@dataclass(frozen=True)
+class LoggedStep:
+    """A step event of a log; NaN where the log has no number.
+
+    Attributes:
+        examples: processed so far.
+        learning_rate: of the step.
+        loss: mean over the last steps.
+        accuracy: top-1 on the training clips, from 0 to 1.
+        waited: share of the time spent waiting for data.
+        clips_per_second: training speed.
+    """
+
+    examples: float
+    learning_rate: float = math.nan
+    loss: float = math.nan
+    accuracy: float = math.nan
+    waited: float = math.nan
+    clips_per_second: float = math.nan
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """The logs of a stage that trains.
+
+    Attributes:
+        name: its folder in the run, without the seed.
+        logs: seed → steps, at least one, sorted by examples.
+    """
+
+    name: str
+    logs: Mapping[str, Sequence[LoggedStep]]
+
+
+def curve_sections(runs: Sequence[RunResults]) -> list[Section]:
+    """One section per run that has logs."""
+    sections = []
+    for run, file in zip(runs, figure_names(FILE, [run.name for run in runs]), strict=True):
+        if trainings := find_training_runs(run.folder):
+            title = "Training curves" if len(runs) == 1 else f"Training curves, {run.name}"
+            svg = plot_curves(trainings[:MOST_ROWS], "svg")
+            hidden = len(trainings) - MOST_ROWS
+            rows = [_row(training) for training in trainings]
+            sections.append(
+                Section(
+                    title,
+                    figures=[Figure(title, svg, name=file, fold="Learning rate, loss and training accuracy")],
+                    # speeds differ from run to run, and results.md is the same for the same results
+                    tables=[Table(HEADER, rows, fold="Last step of each training run", html_only=True)],
+                    text=[f"The figure leaves out {hidden} more training runs."] if hidden > 0 else [],
+                )
+            )
+    return sections
+
+
+def find_training_runs(folder: Path) -> list[TrainingRun]:
+    """The training runs in a run's directory that have logged a step, in the order in which they started."""
+    logs: dict[str, dict[str, list[LoggedStep]]] = {}
+    started: dict[str, str] = {}
+    patterns = ("seed*/*/*", "seed*/*/*/*", "seed*/*/*/transfer/**")
+    for file in sorted(file for pattern in patterns for file in folder.glob(f"{pattern}/{LOG}")):
+        seed, *parts = file.parent.relative_to(folder).parts
+        try:
+            events = read_log(file)
+        except OSError:  # the rest of the report is still worth writing
+            continue
+        if steps := _steps(events):
+            name, start = "/".join(parts), str(events[0].get("time", ""))
+            logs.setdefault(name, {})[seed] = steps
+            started[name] = min(started.get(name, start), start)
+    return [TrainingRun(name, logs[name]) for name in sorted(logs, key=lambda name: (started[name], name))]
+
+
+def _steps(events: Iterable[dict[str, Any]]) -> list[LoggedStep]:
+    """The steps of a log, sorted by examples; of two with as many examples the later one."""
+    steps: dict[float, LoggedStep] = {}
+    for event in events:
+        step = LoggedStep(**{field.name: _number(event.get(field.name)) for field in fields(LoggedStep)})
+        if "loss" in event and not math.isnan(step.examples):
+            steps[step.examples] = step
+    return [steps[examples] for examples in sorted(steps)]
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, int | float) and abs(value) < 1e100 else math.nan
+
+
+def _row(training: TrainingRun) -> tuple[str, ...]:
+    """The last step of a training run, averaged over seeds."""
+    last = [steps[-1] for steps in training.logs.values()]
+    return (
+        training.name,
+        str(len(last)),
+        _mean([step.examples for step in last], ",.0f"),
+        _mean([step.loss for step in last], ".3f"),
+        _mean([100 * step.accuracy for step in last], ".1f"),
+        _mean([step.waited for step in last], ".0%"),
+        _mean([step.clips_per_second for step in last], ",.1f"),
+    )
+
+
+def _mean(values: Iterable[float], form: str) -> str:
+    known = [value for value in values if not math.isnan(value)]
+    return format(statistics.fmean(known), form) if known else ""
+
+
+def plot_curves(trainings: Sequence[TrainingRun], format: str) -> bytes:
+    """Plot learning rate, loss and training accuracy against the examples processed: a row per training run.
+
+    Args:
+        trainings: one or more, from top to bottom.
+        format: svg or png.
+
+    Returns:
+        The content of the file.
+    """
+    seeds = sorted({seed for training in trainings for seed in training.logs}, key=lambda seed: (len(seed), seed))
+    height = TOP + BOTTOM + ROW * len(trainings) - TITLE
+    figure, grid = pyplot().subplots(len(trainings), len(PANELS), figsize=(WIDTH, height), squeeze=False)
+    column = (WIDTH - LEFT - RIGHT - GAP * (len(PANELS) - 1)) / len(PANELS)
+    figure.subplots_adjust(  # matplotlib's own layout takes seconds for a hundred axes
+        left=LEFT / WIDTH,
+        right=1 - RIGHT / WIDTH,
+        top=1 - TOP / height,
+        bottom=BOTTOM / height,
+        wspace=GAP / column,
+        hspace=TITLE / (ROW - TITLE),
+    )
+    for row, training in zip(grid, trainings, strict=True):
+        row[0].set_title(training.name, loc="left", fontsize=9)
+        _draw(row, training, seeds)
+    for axes in grid[-1]:
+        axes.set_xlabel("examples processed", fontsize=8)
+    if 1 < len(seeds) <= len(STYLES):
+        lines = [pyplot().Line2D([], [], color=BLUE, linestyle=style) for style in STYLES[: len(seeds)]]
+        figure.legend(lines, seeds, loc="upper right", ncols=len(seeds), frameon=False, fontsize=8)
+    return save(figure, format)
+
+
+def _draw(row: Sequence[Any], training: TrainingRun, seeds: Sequence[str]) -> None:
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    for seed, log in training.logs.items():
+        steps = thin_out(log, MOST_POINTS)
+        style = STYLES[seeds.index(seed)] if len(seeds) <= len(STYLES) else "-"
+        marker = "." if len(steps) == 1 else None
+        values = ([s.learning_rate for s in steps], [s.loss for s in steps], [100 * s.accuracy for s in steps])
+        for axes, ys in zip(row, values, strict=True):
+            axes.plot([s.examples for s in steps], ys, marker=marker, ls=style, color=BLUE, linewidth=0.8)
+    for axes, name in zip(row, PANELS, strict=True):
+        axes.set_ylabel(name, fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.grid(alpha=0.25)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.yaxis.set_major_locator(MaxNLocator(3))
+        axes.yaxis.set_major_formatter(plain_numbers())
+
+
+def thin_out(steps: Sequence[LoggedStep], most: int) -> list[LoggedStep]:
+    """Keep at most so many steps, evenly spaced, with the first and the last."""
+    if len(steps) <= most:
+        return list(steps)
+    return [steps[round(index * (len(steps) - 1) / (most - 1))] for index in range(most)]
