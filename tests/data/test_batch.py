@@ -17,9 +17,9 @@ def test_crops_and_normalisation_by_hand():
     frames = np.arange(2 * 3 * 6 * 8, dtype=np.uint8).reshape(2, 3, 6, 8)
     assert np.array_equal(center_crop(frames, 4), frames[:, :, 1:5, 2:6])
     plain = random_window(6, 8, 4, 0.0, np.random.default_rng(0))
-    mirrored = random_window(6, 8, 4, 1.0, np.random.default_rng(0))
-    assert (plain.mirrored, mirrored.mirrored) == (False, True)
-    assert (plain.top, plain.left) == (mirrored.top, mirrored.left)
+    flipped = random_window(6, 8, 4, 1.0, np.random.default_rng(0))
+    assert (plain.flipped, flipped.flipped) == (False, True)
+    assert (plain.top, plain.left) == (flipped.top, flipped.left)
     spec = InputSpec(2, 1, (6, 8), 4, (0.5, 0.25, 0.0), (0.5, 0.5, 1.0))
     x = normalize(torch.from_numpy(frames[None].copy()), spec)
     assert x.shape == (1, 3, 2, 6, 8)
@@ -32,7 +32,7 @@ def test_windows_are_uniform_over_all_places_that_there_are():
     places = Counter((window.top, window.left) for window in windows)
     assert len(places) == 3 * 4
     assert all(abs(count - 500) < 100 for count in places.values())  # 4.7 standard deviations
-    assert abs(sum(window.mirrored for window in windows) - 1500) < 150
+    assert abs(sum(window.flipped for window in windows) - 1500) < 150
 
 
 def test_the_device_cuts_what_the_windows_say_from_frames_of_several_sizes():

@@ -96,7 +96,7 @@ def test_an_image_is_cut_from_all_its_pixels_and_stands_still(tmp_path: Path):
         wanted = functional.resized_crop(Image.fromarray(NOISE), box.top, box.left, box.height, box.width, [16, 16])
         assert np.array_equal(clip[0].transpose(1, 2, 0), wanted)
     assert all((window.height, window.width, window.top, window.left) == (16, 16, 0, 0) for window in item.windows)
-    assert {window.mirrored for key in range(9) for window in clips_of(tmp_path, "a.png")[key, 0, 0].windows} == {
+    assert {window.flipped for key in range(9) for window in clips_of(tmp_path, "a.png")[key, 0, 0].windows} == {
         True,
         False,
     }

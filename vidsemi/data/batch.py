@@ -46,7 +46,7 @@ class Batch:
         for clip, window in zip(pixels.split(sizes), self.windows, strict=True):
             frames = clip.view(spec.frames, 3, window.height, window.width)
             cut = frames[..., window.top : window.top + spec.crop, window.left : window.left + spec.crop]
-            clips.append(cut.flip(-1) if window.mirrored else cut)
+            clips.append(cut.flip(-1) if window.flipped else cut)
         return normalize(torch.stack(clips), spec, layout)
 
 

@@ -22,23 +22,14 @@ MAX_SUBSTITUTES = 50  # files in a row that do not decode before training gives 
 
 @dataclass(frozen=True)
 class TrainItem:
-    """The training clips of one video.
+    """The training clips of one video."""
 
-    Attributes:
-        frames: (clips a video, T, 3, H, W) uint8; None if too many files in a row do not decode.
-        windows: the crop of each clip. The device applies it while normalizing.
-        target: (classes,) float32, sums to 1.
-        example_id: the example that was read.
-        unreadable: example ids that were tried before it and do not decode.
-        error: why the last file was not read, if there are no clips.
-    """
-
-    frames: torch.Tensor | None
-    windows: list[Window]
-    target: torch.Tensor
-    example_id: int
-    unreadable: list[int]
-    error: str | None = None
+    frames: torch.Tensor | None  # (clips per video, T, 3, H, W) uint8; None if too many files in a row do not decode
+    windows: list[Window]  # the crop of each clip, which the device applies
+    target: torch.Tensor  # (classes,) float32, sums to 1
+    example_id: int  # the example that was read
+    unreadable: list[int]  # example ids that were tried before it and do not decode
+    error: str | None = None  # why the last file was not read, if there are no clips
 
 
 class TrainDataset(Dataset):

@@ -1,4 +1,4 @@
-"""uint8 until the device, normalised there."""
+"""Normalize uint8 clips on the device. Apart from `transforms.py`, which worker processes import without torch."""
 
 import torch
 
@@ -10,13 +10,13 @@ def normalize(
 ) -> torch.Tensor:
     """(N, T, 3, H, W) uint8 → (N, 3, T, H, W) float32 with the spec's mean and deviation, on the tensor's device."""
     mean, std = _planes(spec.mean, clips.device), _planes(spec.std, clips.device)
-    planes = clips.float().sub_(mean).div_(std)  # in planes: with the channels last that takes more than twice as long
+    planes = clips.float().sub_(mean).div_(std)  # channels-last takes more than twice as long here
     return planes.transpose(1, 2).to(memory_format=memory_format)
 
 
 def _planes(values: tuple[float, float, float], device: torch.device) -> torch.Tensor:
-    """(3, 1, 1), for pixels from 0 to 255."""
+    """(3, 1, 1), for pixels in [0, 255]."""
     planes = torch.tensor(values).mul_(255).view(3, 1, 1)
-    if device.type == "cuda":  # from pinned memory, or the host would wait until the GPU has done what it is at
+    if device.type == "cuda":  # from pinned memory, or the host would wait for the GPU to finish its queue
         planes = planes.pin_memory()
     return planes.to(device, non_blocking=True)

@@ -46,31 +46,18 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class FileInfo:
-    """A video, or an image as a video of one frame.
+    """A video, or an image as a video of one frame."""
 
-    Attributes:
-        frames: number that decodes, within the trim.
-        damaged: packets that the decoder refuses and frames that it marks as corrupt, in the whole file.
-        seconds: from the first frame to the end of the last; 0 without time stamps.
-        rate: frames per second over that time; None for a single frame, or without time stamps.
-        width: of the upright picture.
-        height: of the upright picture.
-        rotation: counterclockwise degrees by which the container, or an image's EXIF, has the frames rotated.
-        codec: FFmpeg's name of the codec, or Pillow's of the image format, and of the pixel mode if it is not RGB.
-        container: FFmpeg's name of the container, or image.
-        announced: frames by the container's header, 0 if it does not say; for an image file, the images in it.
-    """
-
-    frames: int
-    damaged: int
-    seconds: float
-    rate: float | None
-    width: int
+    frames: int  # that decode, within the trim
+    damaged: int  # packets that the decoder refuses and frames that it marks as corrupt, in the whole file
+    seconds: float  # from the first frame to the end of the last; 0 without time stamps
+    rate: float | None  # frames per second over that time; None for a single frame, or without time stamps
+    width: int  # of the upright picture
     height: int
-    rotation: int
-    codec: str
-    container: str
-    announced: int
+    rotation: int  # counterclockwise degrees by which the container, or an image's EXIF, has the frames rotated
+    codec: str  # FFmpeg's name, or Pillow's of the image format, followed by the pixel mode if it is not RGB
+    container: str  # FFmpeg's name, or "image"
+    announced: int  # frames by the container's header, 0 if it does not say; images in an image file
 
 
 def describe(row: Row) -> FileInfo:
@@ -182,7 +169,7 @@ def verify_files(manifest: Manifest, output: Path, *, workers: int, seconds: flo
     """Decode every file of a manifest and write a table of the results.
 
     Args:
-        manifest: names the files.
+        manifest: of the files.
         output: .csv or .parquet to write: one row per example, with `error` if it cannot be read.
         workers: processes that decode.
         seconds: limit per file.

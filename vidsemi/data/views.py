@@ -1,4 +1,4 @@
-"""All views of an example for scoring and evaluation. No torch: worker processes start in a fraction of a second."""
+"""The views of an example for scoring and evaluation. No torch: worker processes start in a fraction of a second."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,35 +15,28 @@ from vidsemi.data.video.backends import check_decoder
 
 @dataclass(frozen=True)
 class ViewRequest:
-    """Some views of an example, to be read in one pass over it: all crops of one clip, then those of the next.
-
-    Attributes:
-        row: the example.
-        first: the first view wanted.
-        stop: the one after the last.
-        of: how many views the example has.
-    """
+    """Consecutive views of an example, to read in one pass: all crops of one clip, then those of the next."""
 
     row: Row
-    first: int
-    stop: int
-    of: int
+    first: int  # view
+    stop: int  # the view after the last one
+    of: int  # number of views that the example has
 
     @property
     def path(self) -> str:
-        """Of the example, as it can be opened."""
+        """Of the example."""
         return self.row.path
 
 
 @dataclass(frozen=True)
 class ViewReader:
-    """Reads views. A plain value, so that any process can carry it.
+    """Reads views. Can be pickled.
 
     Attributes:
-        spec: what the network takes.
-        views: clips a video, V; an image has one.
-        most: views that are read at once; more of them take another pass over the video, and no more memory.
-        crops: of each clip: 1, the centre, or 10.
+        spec: input of the network.
+        views: clips per video; an image has one.
+        most: views per pass, to bound the memory; more of them take another pass over the video.
+        crops: per clip: 1 (center) or 10.
     """
 
     spec: InputSpec
@@ -52,18 +45,18 @@ class ViewReader:
     crops: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse a decoder that is not installed, with a UserError."""
+        """Check that the decoder is installed; raises a `UserError`."""
         check_decoder(self.spec.decoder)
 
     def requests(self, row: Row) -> Iterator[ViewRequest]:
-        """What to ask for to have every view of an example, in order."""
+        """The requests for all views of an example, in order."""
         clips, crops = 1 if is_image(row) else self.views, self.crops
-        at_once = max(self.most // crops, 1)  # clips
+        at_once = max(self.most // crops, 1)  # clips per pass
         for first in range(0, clips, at_once):
             yield ViewRequest(row, first * crops, min(first + at_once, clips) * crops, clips * crops)
 
     def __call__(self, request: ViewRequest) -> np.ndarray:
-        """The views asked for, (stop - first, T, 3, crop, crop) uint8.
+        """Read the views of a request, (stop - first, T, 3, crop, crop) uint8.
 
         Raises:
             DecodeError: the example cannot be read.

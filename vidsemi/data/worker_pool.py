@@ -103,7 +103,7 @@ def _attempt(read: Callable[[File], Result], file: File) -> Result | DecodeError
 
 @dataclass
 class _Task(Generic[Result]):
-    file: HasPath
+    file: HasPath | None  # None: to start the worker
     future: "Future[Result | DecodeError]"
     attempts: int = 0
 
@@ -122,15 +122,9 @@ class _Worker(Generic[Result]):
         with _sigint_blocked():  # Ctrl-C is for the job, which then kills its workers
             self.process.start()
         theirs.close()
-        self.ready = False
-        self.task: _Task[Result] | None = None
-        self.since = time.monotonic()  # when its current work began; the first is to start
+        self.task: _Task[Result] | None = _Task(None, Future())
+        self.since = time.monotonic()  # when its task began
         self.files = 0
-
-    @property
-    def busy(self) -> bool:
-        """Whether a message from it is due."""
-        return self.task is not None or not self.ready
 
     def end(self) -> str:
         """Kill the process; returns how it ended."""
@@ -190,7 +184,7 @@ class _Pool(Generic[Result]):
     def _assign(self) -> None:
         """Give files to the idle workers."""
         for place, worker in enumerate(self._workers):
-            if self._todo and not worker.busy:
+            if self._todo and worker.task is None:
                 if worker.files >= FILES_PER_WORKER or not worker.process.is_alive():
                     worker.end()
                     self._workers[place] = _Worker(self._read, self._seconds)
@@ -202,7 +196,7 @@ class _Pool(Generic[Result]):
 
     def _listen(self) -> None:
         """Wait for a message of a worker, for one that is long overdue, or for something to assign."""
-        busy = {worker.connection: worker for worker in self._workers if worker.busy}
+        busy = {worker.connection: worker for worker in self._workers if worker.task is not None}
         for connection in wait([self._wakeup, *busy], GRACE):
             if connection is self._wakeup:
                 self._wakeup.recv_bytes()
@@ -210,7 +204,7 @@ class _Pool(Generic[Result]):
                 self._collect(busy[connection])
         now = time.monotonic()
         for worker in busy.values():
-            if worker.busy and now - worker.since > self._seconds + GRACE:
+            if worker.task is not None and now - worker.since > self._seconds + GRACE:
                 worker.process.kill()
                 self._replace(worker, late=True)
 
@@ -221,15 +215,16 @@ class _Pool(Generic[Result]):
         except (EOFError, OSError):
             self._replace(worker)
             return
-        if worker.task is not None:
-            worker.task.future.set_result(result)
-        worker.ready, worker.task = True, None
+        assert worker.task is not None
+        worker.task.future.set_result(result)
+        worker.task = None
 
     def _replace(self, worker: _Worker[Result], late: bool = False) -> None:
         """Start a new worker for one that died; its file is a failure, or is tried again."""
         cause = worker.end()
         task, worker.task = worker.task, None
-        if task is None:
+        assert task is not None
+        if task.file is None:
             hint = 'a script that uses them needs if __name__ == "__main__":'
             raise RuntimeError(f"worker processes that read files cannot start ({cause}); {hint}")
         self._workers[self._workers.index(worker)] = _Worker(self._read, self._seconds)

@@ -23,17 +23,11 @@ MAX_BYTES = 2**29  # 512 MiB, of a file that is read as a whole, as images are
 
 @dataclass(frozen=True)
 class Source:
-    """The bytes of a media file: a local file, or a range of one, such as a member of a tar.
-
-    Attributes:
-        path: the local file.
-        offset: its first byte; None for the whole file.
-        size: number of bytes.
-    """
+    """The bytes of a media file: a local file, or a range of one, such as a member of a tar."""
 
     path: str
-    offset: int | None = None
-    size: int | None = None
+    offset: int | None = None  # first byte; None for the whole file
+    size: int | None = None  # number of bytes
 
     @property
     def url(self) -> str:

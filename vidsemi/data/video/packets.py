@@ -34,27 +34,16 @@ SMALLEST_VOP = 20  # bytes; smaller packets hold pictures that are not coded, fo
 
 @dataclass(frozen=True)
 class PacketTable:
-    """Packets of a video in decoding order.
+    """n packets of a video in decoding order."""
 
-    Attributes:
-        stamps: (n,) int64, presentation time stamps.
-        sizes: (n,) int64, bytes.
-        gop_starts: (n,) bool: a closed group of pictures starts here, so that decoding can.
-        all_closed: whether every key packet is such a start.
-        regular: whether the packets are like those of an intact file: one frame each, all with different time stamps.
-        frames: number that they seem to hold.
-        first_position: byte of the file where the first packet lies; None if the container does not say.
-        kept: the packets, if they take little memory.
-    """
-
-    stamps: np.ndarray
-    sizes: np.ndarray
-    gop_starts: np.ndarray
-    all_closed: bool
-    regular: bool
-    frames: int
-    first_position: int | None
-    kept: list[av.Packet] | None
+    stamps: np.ndarray  # (n,) int64, presentation time stamps
+    sizes: np.ndarray  # (n,) int64, bytes
+    gop_starts: np.ndarray  # (n,) bool: a closed group of pictures starts here, so that decoding can
+    all_closed: bool  # whether every key packet is such a start
+    regular: bool  # whether they are like those of an intact file: one frame each, all with different time stamps
+    frames: int  # number that they seem to hold
+    first_position: int | None  # byte of the file where the first packet lies; None if the container does not say
+    kept: list[av.Packet] | None  # the packets, if they take little memory
 
 
 def read_table(

@@ -38,19 +38,12 @@ class NotSelective(Exception):  # noqa: N818  (not a failure: the caller decodes
 
 @dataclass(frozen=True)
 class PacketRange:
-    """Consecutive packets that hold all wanted frames.
-
-    Attributes:
-        table: the packets.
-        numbers: (n,) int64, the frame number of each; negative before a trim's start, `count` or more after its end.
-        count: frames of the video, or of the trim.
-        sought: time stamp to seek before reading them; None to read from the beginning.
-    """
+    """Consecutive packets that hold all wanted frames."""
 
     table: PacketTable
-    numbers: np.ndarray
-    count: int
-    sought: int | None = None
+    numbers: np.ndarray  # (n,) int64, frame numbers; negative before a trim's start, `count` or more after its end
+    count: int  # frames of the video, or of the trim
+    sought: int | None = None  # time stamp to seek before reading them; None to read from the beginning
 
 
 def whole_range(table: PacketTable, stream: av.VideoStream, trim: Trim, sought: int | None = None) -> PacketRange:
