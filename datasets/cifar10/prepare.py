@@ -1,18 +1,17 @@
-"""Writes manifests of CIFAR-10: labelled, unlabelled and test.
+"""Write manifests of CIFAR-10: labeled, unlabeled and test.
 
     python datasets/cifar10/prepare.py --source cifar10 --labeled 400 --output data/cifar10
 
-`--labeled` training images of every class are D, the others U, their labels withheld; with `all`, all are D.
+`--labeled` training images of each class keep their labels, the others form the unlabeled set; `all` keeps all labels.
 """
 
-from vidsemi.cli.cifar import prepare_cifar
 from vidsemi.cli.options import run_script
-from vidsemi.data.formats.cifar import CIFAR10
+from vidsemi.data.formats.cifar import CIFAR10, prepare_cifar
 
 
 def main() -> None:
     """Read the files and write the manifests."""
-    prepare_cifar(__doc__.splitlines()[0], CIFAR10, "cifar10", labeled="400")
+    print(*prepare_cifar(__doc__.splitlines()[0], CIFAR10, "cifar10", labeled="400"), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes the manifests of ImageNet-1k (ILSVRC 2012): labelled and test.
+"""Write the manifests of ImageNet-1k (ILSVRC 2012): labeled and test.
 
     python datasets/imagenet/prepare.py --root ILSVRC2012 --output data/imagenet
     python datasets/imagenet/prepare.py --root ILSVRC2012 --val-labels ILSVRC2012_devkit_t12 --output data/imagenet
@@ -11,8 +11,9 @@ import csv
 from pathlib import Path
 
 from vidsemi.cli.options import run_script
-from vidsemi.data.formats.readers import Found, media_files, read_folder
-from vidsemi.data.formats.writer import need_examples, write_found
+from vidsemi.data.formats.folder import read_folder
+from vidsemi.data.formats.media_files import media_files
+from vidsemi.data.formats.scan_result import ScanResult
 from vidsemi.io.errors import UserError
 
 
@@ -28,55 +29,62 @@ def main() -> None:
     test = read_val(val, options.val_labels) if options.val_labels else read_val_folders(val)
     unknown = set(test.columns["label"]) - set(train.columns["label"])
     if unknown:
-        raise UserError(f"{val} has images of {min(unknown)}, a class without a folder in {options.root / 'train'}")
-    for name, found in {"labeled.parquet": train, "test.parquet": test}.items():
-        print(f"{write_found(options.output / name, found)}; {len(set(found.columns['label']))} classes")
+        raise UserError(
+            "imagenet.unknown_class",
+            f"{val} has images of {min(unknown)}, a class without a folder in {options.root / 'train'}",
+        )
+    for name, scan in {"labeled.parquet": train, "test.parquet": test}.items():
+        _, line = scan.write(options.output / name)
+        print(f"{line}; {len(set(scan.columns['label']))} classes")
 
 
-def read_val_folders(val: Path) -> Found:
-    """The validation images of a copy that has a folder a class."""
+def read_val_folders(val: Path) -> ScanResult:
+    """Read the validation images of a copy with class folders."""
     try:
         return read_folder(val)
     except UserError as error:
-        raise UserError(f"{error}; or say with --val-labels where the labels of a flat folder are") from None
+        raise UserError(error.code, f"{error}; for a flat folder, give its labels with --val-labels") from None
 
 
-def read_val(val: Path, labels: Path) -> Found:
-    """The validation images of a flat folder, as the authors publish it."""
+def read_val(val: Path, labels: Path) -> ScanResult:
+    """Read the validation images of a flat folder, as the authors distribute it."""
     files: dict[str, str] = {}
     for file in media_files(val):
         if file.stem in files:
-            raise UserError(f"{files[file.stem]} and {file} have one name")
+            raise UserError("imagenet.duplicate_name", f"{files[file.stem]} and {file} have the same name")
         files[file.stem] = str(file)
     wnids = read_devkit(labels, sorted(files)) if labels.is_dir() else read_solution(labels)
-    found = Found()
+    scan = ScanResult()
     for stem, wnid in wnids.items():
         if stem in files:
-            found.add(path=files[stem], label=wnid)
+            scan.add(path=files[stem], label=wnid)
         else:
-            found.missing.append(stem)
-    need_examples(found, labels, val)
+            scan.missing.append(stem)
+    scan.require_examples(labels, val)
     unnamed = sorted(files.keys() - wnids.keys())
     if unnamed:
-        raise UserError(f"{labels} does not name {len(unnamed)} of the images in {val}, such as {unnamed[0]}")
-    return found
+        raise UserError(
+            "imagenet.unlabeled_images", f"{labels} does not list {len(unnamed)} images of {val}, such as {unnamed[0]}"
+        )
+    return scan
 
 
 def read_solution(file: Path) -> dict[str, str]:
-    """LOC_val_solution.csv: name of an image → its class, the first word of `n03995372 85 1 499 272 …`."""
+    """Read LOC_val_solution.csv: image name → class, the first word of `n03995372 85 1 499 272 …`."""
     try:
         with open(file, newline="", encoding="utf-8-sig") as opened:
             return {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(opened)}
     except (KeyError, IndexError, AttributeError, UnicodeDecodeError, csv.Error):
         raise UserError(
-            f"{file} is no LOC_val_solution.csv: it needs the columns ImageId and PredictionString"
+            "imagenet.bad_solution",
+            f"{file} is not a LOC_val_solution.csv: it needs the columns ImageId and PredictionString",
         ) from None
 
 
 def read_devkit(folder: Path, stems: list[str]) -> dict[str, str]:
-    """The devkit: line i of its ground truth has the number of the class of image i, and meta.mat tells which that is.
+    """Read the devkit: line i of its ground truth is the class number of image i, and meta.mat lists the classes.
 
-    These numbers are not the alphabetical order of WordNet ids.
+    The numbers do not follow the alphabetical order of WordNet ids.
     """
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
@@ -89,11 +97,15 @@ def read_devkit(folder: Path, stems: list[str]) -> dict[str, str]:
         wnids = {int(synset["ILSVRC2012_ID"]): str(synset["WNID"]) for synset in synsets}
         labels = [wnids[number] for number in numbers]
     except FileNotFoundError as error:
-        raise UserError(f"there is no file {error.filename}") from None
+        raise UserError("file.missing", f"file {error.filename} does not exist") from None
     except (ValueError, KeyError, TypeError, IndexError, OSError, NotImplementedError, MatReadError) as error:
-        raise UserError(f"{truth} and {meta} are not those of the devkit of ILSVRC 2012: {error}") from None
+        raise UserError(
+            "imagenet.bad_devkit", f"{truth} and {meta} are not files of the ILSVRC 2012 devkit: {error}"
+        ) from None
     if len(labels) != len(stems):
-        raise UserError(f"{truth} has {len(labels)} lines for {len(stems)} images, which only all of them together fit")
+        raise UserError(
+            "imagenet.bad_devkit", f"{truth} has {len(labels)} lines for {len(stems)} images; all images must be there"
+        )
     return dict(zip(stems, labels, strict=True))
 
 

@@ -58,7 +58,7 @@ def bad_inputs(config: Path, shapes: Path, tmp_path: Path) -> dict[str, list[str
         "empty.csv is empty": [f"data.unlabeled={tmp_path}/empty.csv"],
         "'esat' (line 2) is not one of the 8 classes": [f"data.test={tmp_path}/label.csv"],
         "the folder that the paths in": [f"data.test={{manifest: {shapes}/test.csv, root: {tmp_path}/nowhere}}"],
-        "there is no manifest": [f"data.test={tmp_path}/nowhere.csv"],
+        "nowhere.csv does not exist": [f"data.test={tmp_path}/nowhere.csv"],
         "there is no model 'r2plus1d_81'": ["students.0.model=r2plus1d_81"],
         "runtime.device": ["runtime.device=tpu"],
     }

@@ -59,8 +59,11 @@ def test_the_config_of_a_run_is_taken_too(
             "{name: a, train: T, test: E, protocols: [fc_only], fc_only: {c_values: [1, 1]}}",
             "lists the same value twice",
         ),
-        ("{name: a, train: T, test: E, protocols: [fc_only], fc_only: {group: '_g(\\d+)'}}", "finds nothing in"),
-        ("{name: a, train: T, test: nowhere.csv, protocols: [fc_only]}", "there is no manifest nowhere.csv"),
+        (
+            "{name: a, train: T, test: E, protocols: [fc_only], fc_only: {group: '_g(\\d+)'}}",
+            "[transfer.group_mismatch]",
+        ),
+        ("{name: a, train: T, test: nowhere.csv, protocols: [fc_only]}", "[manifest.missing_file]"),
         ("{name: a, train: T, test: OTHER, protocols: [fc_only]}", "is not one of the 8 classes"),
         ("{name: a, train: T, test: GONE, protocols: [fc_only], dataset: ucf101}", "datasets/ucf101/README.md"),
         (

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.errors import refused
 from vidsemi.data.groups import groups_of
 from vidsemi.data.manifest import load_manifest
-from vidsemi.io.errors import UserError
 
 
 def test_of_examples_with_and_without_a_member(tmp_path: Path):
@@ -26,5 +26,5 @@ def test_a_path_without_a_group_is_named(pattern: str, tmp_path: Path):
     for name in ("a_g1.mp4", "b_g2.mp4"):
         (tmp_path / name).touch()
     (tmp_path / "m.csv").write_text("path,label\na_g1.mp4,x\nb_g2.mp4,x\n")
-    with pytest.raises(UserError, match=r"finds nothing in (a_g1|b_g2)\.mp4"):
+    with refused("transfer.group_mismatch", tmp_path / "m.csv", pattern, ".mp4"):
         groups_of(load_manifest(tmp_path / "m.csv"), pattern)

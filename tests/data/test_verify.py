@@ -82,7 +82,7 @@ def test_a_manifest_is_made_and_verified_at_once(corpus: Path, tmp_path: Path, c
     [
         (["folder", "--root", "x", "--verify"], "--output M is needed"),
         (["table", "missing.csv"], "--output M is needed"),
-        (["table", "missing.csv", "--verify"], "there is no manifest missing.csv"),
+        (["table", "missing.csv", "--verify"], "[manifest.missing_file]"),
         (["table", "missing.csv", "--verify", "--workers", "-1"], "--workers is -1;"),
         (["table", "missing.csv", "--verify", "--seconds-per-file", "nan"], "--seconds-per-file is nan"),
         (["table", "missing.csv", "--verify", "--seconds-per-file", "inf"], "--seconds-per-file is inf"),

@@ -11,8 +11,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from tests.conftest import REPOSITORY
+from tests.helpers.errors import refused
 from vidsemi.data.manifest import load_manifest
-from vidsemi.io.errors import UserError
 
 WNIDS = ["n01440764", "n01751748", "n03995372"]
 VAL = [2, 0, 1, 2]  # place in WNIDS of each validation image
@@ -48,7 +48,7 @@ EXPECTED = [(f"ILSVRC2012_val_{number:08d}.JPEG", WNIDS[place]) for number, plac
 
 
 def test_folders(prepare: Prepare):
-    with pytest.raises(UserError, match="say with --val-labels where the labels of a flat folder are"):
+    with refused("folder.no_class", "--val-labels"):
         prepare()
     for name, wnid in EXPECTED:
         Path("copy/val", wnid).mkdir(exist_ok=True)
@@ -62,13 +62,13 @@ def test_labels_of_the_localisation_challenge(prepare: Prepare):
     assert sorted(prepare("--val-labels", "LOC_val_solution.csv")) == EXPECTED
     assert Path("out/test.missing.txt").read_text() == "gone\n"
     Path("few.csv").write_text("\n".join(["ImageId,PredictionString", *lines[1:]]))
-    with pytest.raises(UserError, match=r"does not name 1 of the images in .*, such as ILSVRC2012_val_00000004"):
+    with refused("imagenet.unlabeled_images", "few.csv", "1 images", "ILSVRC2012_val_00000004"):
         prepare("--val-labels", "few.csv")
     Path("long.csv").write_text("ImageId,PredictionString\n" + "x" * 200_000)
-    with pytest.raises(UserError, match="needs the columns ImageId and PredictionString"):
+    with refused("imagenet.bad_solution", "long.csv", "ImageId"):
         prepare("--val-labels", "long.csv")
     Path("other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match="needs the columns ImageId and PredictionString"):
+    with refused("imagenet.bad_solution", "other.csv", "PredictionString"):
         prepare("--val-labels", "other.csv")
 
 
@@ -87,18 +87,18 @@ def test_the_devkit(prepare: Prepare):
     truth.write_text("2\n3\n1\n2\n")
     assert prepare("--val-labels", "kit") == EXPECTED
     truth.write_text("2\n3\n1\n")
-    with pytest.raises(UserError, match="has 3 lines for 4 images"):
+    with refused("imagenet.bad_devkit", "3 lines for 4 images"):
         prepare("--val-labels", "kit")
     truth.write_text("2\n3\n1\n9\n")
-    with pytest.raises(UserError, match="are not those of the devkit"):
+    with refused("imagenet.bad_devkit", "meta.mat"):
         prepare("--val-labels", "kit")
     meta = Path("kit/data/meta.mat")
     for damage in (b"", meta.read_bytes()[:200], b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(99)):
         whole = meta.read_bytes()
         meta.write_bytes(damage)
-        with pytest.raises(UserError, match="are not those of the devkit"):
+        with refused("imagenet.bad_devkit", "meta.mat"):
             prepare("--val-labels", "kit")
         meta.write_bytes(whole)
     truth.unlink()
-    with pytest.raises(UserError, match=r"there is no file .*ground_truth"):
+    with refused("file.missing", truth.name):
         prepare("--val-labels", "kit")

@@ -9,10 +9,9 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.data.test_manifest import touch
 from tests.datasets.test_kinetics import CLIPS, HEADER, TRAIN
+from tests.helpers.errors import refused
 from vidsemi.cli.options import read_class_names
-from vidsemi.data.class_names import match_classes
-from vidsemi.data.formats.readers import read_kinetics, youtube_id
-from vidsemi.io.errors import UserError
+from vidsemi.data.formats.kinetics import match_classes, read_kinetics, youtube_id
 
 
 def test_files_under_other_names_and_an_image_beside_them(write_csv: Callable[..., Path], tmp_path: Path):
@@ -31,7 +30,7 @@ def test_every_class_is_found_under_the_names_of_copies():
     classes = read_class_names(REPOSITORY / "datasets" / "kinetics" / "classes.txt")
     for change in (lambda name: name.replace(" ", "_"), lambda name: re.sub("['()]", "", name).replace(" ", "_"), str):
         assert match_classes(map(change, classes), classes, "there", "Kinetics") == classes
-    with pytest.raises(UserError, match="an example has no label"):
+    with refused("classes.missing_label", "there"):
         match_classes(["zumba", None], classes, "there", "Kinetics")
 
 

@@ -246,7 +246,7 @@ def test_three_real_classes(real_data: Path, tmp_path: Path):
     prepare = [sys.executable, str(REPOSITORY / "datasets/ucf101/prepare.py"), "--root", str(ucf)]
     prepare += ["--splits", str(ucf / "ucfTrainTestlist"), "--labeled-groups", "3", "--output", str(tmp_path / "data")]
     said = subprocess.run(prepare, check=True, capture_output=True, text=True).stdout
-    assert "0 listed but not there" in said
+    assert "0 listed files do not exist" in said
     groups = {
         name: {
             line.split(",")[0].rsplit("_", 1)[0] for line in (tmp_path / "data" / f"{name}.csv").read_text().split()[1:]

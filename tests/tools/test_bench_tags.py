@@ -10,9 +10,9 @@ import pytest
 from tools.bench import tags
 from tools.bench.command import main as bench
 from tools.bench.tag_data import ROWS_A_FILE, TagData, is_plain
-from vidsemi.data.formats.writer import write_found
+from vidsemi.data.formats.table import read_table_format
+from vidsemi.data.formats.yfcc100m import read_yfcc100m
 from vidsemi.data.hashtags.normalize import canonical
-from vidsemi.data.hashtags.tag_files import read_table_format, read_yfcc100m
 
 VIDSEMI = ["vidsemi, CSV", "vidsemi, TSV", "vidsemi, JSON lines", "vidsemi, YFCC100M"]
 PEERS = ["DuckDB, CSV", "polars, CSV"]
@@ -79,7 +79,7 @@ def test_other_tags_are_seen(tmp_path: Path):
     plain = next(row for row, (_, _, spelled) in enumerate(data.examples()) if is_plain("".join(spelled)))
     files = {name: tmp_path / f"{number}.parquet" for number, name in enumerate(["vidsemi, CSV", *PEERS])}
     for file in files.values():
-        write_found(file, found)
+        found.write(file)
     table = pq.read_table(files["DuckDB, CSV"])
     fields = table.column("hashtags").to_pylist()
     fields[plain] += " #more"

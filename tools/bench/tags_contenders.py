@@ -22,15 +22,16 @@ def vidsemi(name: str) -> Callable[[Path, Path], Contender]:
     """This package: a table, or YFCC100M's if it is called so."""
 
     def contender(folder: Path, output: Path) -> Contender:
-        from vidsemi.data.formats.writer import write_found
-        from vidsemi.data.hashtags.tag_files import read_table_format, read_yfcc100m
+
+        from vidsemi.data.formats.table import read_table_format
+        from vidsemi.data.formats.yfcc100m import read_yfcc100m
 
         def run() -> None:
             if name == "yfcc100m.txt":
                 found = read_yfcc100m(folder / name, folder / "files")
             else:
                 found = read_table_format(folder / name, None)
-            write_found(output, found)
+            found.write(output)
 
         return run
 

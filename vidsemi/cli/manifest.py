@@ -1,43 +1,38 @@
-"""`vidsemi manifest`: what users have becomes a manifest."""
+"""`vidsemi manifest FORMAT`: write a manifest from a dataset in some format, without duplicates if requested."""
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vidsemi.cli.options import Answer, add_command, add_decoding_arguments, integer, reader_count
+from vidsemi.data.formats import Format, formats
 from vidsemi.io.errors import UserError
-
-if TYPE_CHECKING:
-    from vidsemi.data.formats.readers import Found
-
-WITH_HASHTAGS = ("table", "yfcc100m")
-WITH_SUBSETS = ("hmdb51", "cub200")
 
 
 def add_parsers(subparsers: Any) -> None:
-    """Add `manifest`."""
-    parser = add_command(subparsers, "manifest", manifest, "write a manifest from a format that you have")
-    parser.add_argument(
-        "format", choices=["table", "folder", "files", "kinetics", "ucf101", "hmdb51", "cub200", "yfcc100m", "tar"]
-    )
-    parser.add_argument(
-        "files", nargs="*", metavar="FILE", help="table or split file; tars or folders of them, with {0..9} or *"
-    )
-    parser.add_argument("--root", type=Path, help="folder of the videos or images")
+    """Add `manifest`, with a subcommand for each registered format."""
+    summary = "write a manifest from a dataset in one of several formats"
+    parser = subparsers.add_parser("manifest", help=summary, description=summary.capitalize() + ".")
+    of_format = parser.add_subparsers(metavar="FORMAT", required=True)
+    for known in formats().values():
+        _add_format(of_format, known)
+
+
+def _add_format(subparsers: Any, format: Format) -> None:
+    parser = add_command(subparsers, format.name, manifest, format.summary)
+    parser.set_defaults(format=format, root=None, vocabulary=None)
+    # A file that the format does not take is accepted here and refused by `Format.scan`, which suggests --root.
+    parser.add_argument("files", nargs="*", metavar="FILE", help=format.file or argparse.SUPPRESS)
+    if format.root != "none":
+        required = format.root == "required"
+        parser.add_argument("--root", type=Path, required=required, help="folder of the videos or images")
+    for flag, settings in format.options.items():
+        parser.add_argument(flag, **settings)
+    if format.has_hashtags:
+        parser.add_argument(
+            "--vocabulary", type=Path, metavar="FILE", help="keep only examples that carry one of its hashtags"
+        )
     parser.add_argument("--output", type=Path, help="manifest to write, .parquet or .csv")
-    parser.add_argument("--path-column", default="path", help="name of the path column (`table`)")
-    parser.add_argument("--label-column", default="label", help="name of the label column (`table`)")
-    parser.add_argument("--hashtags-column", default="hashtags", help="name of the hashtags column (`table`)")
-    parser.add_argument(
-        "--id-column",
-        default="id",
-        help="without a path column: name of the column that names files in --root (`table`)",
-    )
-    parser.add_argument("--subset", choices=["train", "test"], help="training or test set (`hmdb51`, `cub200`)")
-    parser.add_argument("--split", type=int, choices=[1, 2, 3], default=1, help="number of the split (`hmdb51`)")
-    parser.add_argument(
-        "--vocabulary", type=Path, metavar="FILE", help="keep only examples that carry one of its hashtags"
-    )
     parser.add_argument(
         "--exclude-duplicates-of",
         type=Path,
@@ -48,173 +43,92 @@ def add_parsers(subparsers: Any) -> None:
     )
     parser.add_argument("--test-root", type=Path, metavar="FOLDER", help="folder of the test sets' videos or images")
     parser.add_argument("--exclude-duplicates", action="store_true", help="leave out duplicates within the dataset")
-    parser.add_argument(
-        "--near-test",
-        type=integer(0, 16),
-        default=6,
-        metavar="BITS",
-        help="maximum Hamming distance (of 64 bits) to a test example (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--near",
-        type=integer(0, 16),
-        default=2,
-        metavar="BITS",
-        help="maximum Hamming distance (of 64 bits) within the dataset (default: %(default)s)",
-    )
+    for flag, default, what in (("-test", 6, "to a test example"), ("", 2, "within the dataset")):
+        parser.add_argument(
+            f"--max-distance{flag}",
+            type=integer(0, 16),
+            default=default,
+            metavar="BITS",
+            help=f"maximum Hamming distance (of 64 bits) of near duplicates {what} (default: %(default)s)",
+        )
     parser.add_argument("--verify", action="store_true", help="decode every file and write a table of the results")
     add_decoding_arguments(parser)
 
 
 def manifest(options: argparse.Namespace) -> Answer:
-    """Write a manifest from a format that users bring, or read all its files to see what they are, or both."""
-    if options.output is None and not (options.verify and options.format == "table" and options.files):
-        raise UserError("--output M is needed; only `manifest table FILE --verify` can do without")
+    """Write a manifest, or decode all its files to verify them, or both."""
     excludes = options.exclude_duplicates or options.exclude_duplicates_of
-    if options.output is None and excludes:
-        raise UserError("--output M is needed: the manifest without duplicates")
+    if options.output is None and (excludes or not (options.verify and options.format.name == "table")):
+        raise UserError("manifest.missing_output", "--output is required, except for `manifest table FILE --verify`")
     if options.test_root is not None and not options.exclude_duplicates_of:
-        raise UserError("--test-root is of the test sets of --exclude-duplicates-of, which is not given")
-    if len(options.files) > 1 and options.format != "tar":
-        raise UserError(f"the format {options.format} takes one file, not {len(options.files)}")
-    if options.vocabulary is not None and options.format not in WITH_HASHTAGS:
-        raise UserError(f"the format {options.format} has no hashtags, which --vocabulary needs")
-    file = Path(options.files[0]) if options.files else None
-    if options.output is not None:
-        from vidsemi.data.manifest import check_suffix
-        from vidsemi.io.files import keep_inputs, prepare_target
-
-        keep_inputs(options.output, options.vocabulary, *options.exclude_duplicates_of)
-        check_suffix(options.output)  # before long reading
-        prepare_target(options.output)
+        raise UserError("manifest.unused_test_root", "--test-root applies to --exclude-duplicates-of, which is missing")
     if options.output is None:
-        document, text = {"manifest": str(file)}, ""
-    elif excludes:
-        document, text = _without_duplicates(options, file)
+        if len(options.files) != 1:
+            raise UserError(
+                "manifest.missing_file", "--verify without --output needs one manifest: table FILE --verify"
+            )
+        document, text = {"manifest": options.files[0]}, ""
     else:
-        document, text = _manifest(options, file)
+        _prepare_output(options)
+        document, text = (_write_without_duplicates if excludes else _write)(options, options.output)
     if not options.verify:
         return document, text
     from vidsemi.data.manifest import load_manifest
     from vidsemi.data.verify import verify_files
 
     root = None if options.output else options.root
-    corpus = load_manifest(options.output or Path(options.files[0]), root)
-    table = corpus.file.with_name(f"{corpus.file.stem}.files{corpus.file.suffix}")
-    summary = verify_files(corpus, table, workers=reader_count(options), seconds=options.seconds_per_file)
-    text = "\n".join([*([text] if text else []), *summary.lines(), "", f"{table}: a row for each file"])
+    written = load_manifest(options.output or Path(options.files[0]), root)
+    table = written.file.with_name(f"{written.file.stem}.files{written.file.suffix}")
+    summary = verify_files(written, table, workers=reader_count(options), seconds=options.seconds_per_file)
+    text = "\n".join([*([text] if text else []), *summary.lines(), "", f"{table}: one row per file"])
     return {**document, "files": str(table), **summary.document()}, text
 
 
-def _manifest(options: argparse.Namespace, file: Path | None) -> Answer:
-    return _index_tars(options) if options.format == "tar" else _write_manifest(options, file)
+def _prepare_output(options: argparse.Namespace) -> None:
+    """Refuse an output that cannot be written, before long reading."""
+    from vidsemi.data.manifest import check_suffix
+    from vidsemi.io.files import keep_inputs, prepare_target
+
+    keep_inputs(options.output, options.vocabulary, *options.exclude_duplicates_of)
+    check_suffix(options.output)
+    prepare_target(options.output)
 
 
-def _without_duplicates(options: argparse.Namespace, file: Path | None) -> Answer:
-    """Write a manifest of all examples, <manifest>.all, and from it one without duplicates."""
+def _write(options: argparse.Namespace, output: Path) -> Answer:
+    """Read the format and write the manifest of all examples."""
+    source: Format = options.format
+    names = [flag.removeprefix("--").replace("-", "_") for flag in source.options]
+    arguments = {name: getattr(options, name) for name in names}
+    if source.has_hashtags:
+        arguments["vocabulary"] = None
+        if options.vocabulary is not None:
+            from vidsemi.data.hashtags.vocabulary import read_vocabulary
+
+            arguments["vocabulary"] = read_vocabulary(options.vocabulary).label_by_tag.keys()
+    if source.in_parallel:
+        arguments |= {"workers": reader_count(options), "seconds": options.seconds_per_file}
+    return source.scan(options.files, options.root, **arguments).write(output, options.vocabulary)
+
+
+def _write_without_duplicates(options: argparse.Namespace, output: Path) -> Answer:
+    """Write a manifest of all examples, OUTPUT.all, and from it one without duplicates."""
     from vidsemi.data.manifest import load_manifest
     from vidsemi.io.files import keep_inputs
 
-    everything = options.output.with_name(f"{options.output.stem}.all{options.output.suffix}")
+    everything = output.with_name(f"{output.stem}.all{output.suffix}")
     keep_inputs(everything, options.vocabulary, *options.exclude_duplicates_of, *map(Path, options.files))
     tests = [load_manifest(test, options.test_root) for test in options.exclude_duplicates_of]  # before long reading
-    document, text = _manifest(argparse.Namespace(**{**vars(options), "output": everything}), file)
+    document, text = _write(options, everything)
     from vidsemi.data.dedup.exclude import exclude_stage
 
     summary = exclude_stage(
         load_manifest(everything),
-        options.output,
+        output,
         tests=tests,
-        distance=options.near_test,
-        within=options.near if options.exclude_duplicates else None,
+        distance=options.max_distance_test,
+        within=options.max_distance if options.exclude_duplicates else None,
         workers=reader_count(options),
         seconds=options.seconds_per_file,
     )
-    document = {**document, "all": str(everything), "manifest": str(options.output), "examples": summary.examples}
+    document = {**document, "all": str(everything), "manifest": str(output), "examples": summary.examples}
     return {**document, "duplicates": summary.document()}, "\n".join([text, *summary.lines()])
-
-
-def _write_manifest(options: argparse.Namespace, file: Path | None) -> Answer:
-    """Write a manifest, and a list of the files that are named but not there."""
-    from vidsemi.data.formats import readers as formats
-    from vidsemi.data.formats.writer import need_examples, write_found
-
-    root, output = options.root, options.output
-    if options.format in ("folder", "files"):
-        if file is not None:
-            raise UserError(f"the format {options.format} takes no file; did you mean --root {file}?")
-        if root is None:
-            raise UserError(f"the format {options.format} needs --root, the folder of the videos or images")
-        found = (formats.read_folder if options.format == "folder" else formats.read_files)(root)
-    elif options.format in WITH_SUBSETS:
-        found = _read_subset(options, file)
-    elif file is None:
-        raise UserError(f"the format {options.format} needs a file: vidsemi manifest {options.format} FILE --output M")
-    elif root is None and options.format != "table":
-        raise UserError(f"the format {options.format} needs --root, the folder of the videos or images")
-    elif options.format in WITH_HASHTAGS:
-        found = _read_tags(options, file)
-    else:
-        read = formats.read_kinetics if options.format == "kinetics" else formats.read_ucf101
-        found = read(file, root)
-    need_examples(found, file or root, root)
-    text = write_found(output, found, options.vocabulary)
-    document = {"manifest": str(output), "examples": len(found.columns["path"]), "missing": len(found.missing)}
-    if options.format not in WITH_HASHTAGS:
-        return document, text
-    return {
-        **document,
-        "elsewhere": found.elsewhere,
-        "left_out": found.left_out,
-        "broken": len(found.broken),
-    }, text
-
-
-def _read_subset(options: argparse.Namespace, file: Path | None) -> "Found":
-    """Read the training or the test set of a dataset whose files hold both."""
-    from vidsemi.data.formats.split_lists import read_cub200, read_hmdb51
-
-    if options.subset is None:
-        raise UserError(f"the format {options.format} needs --subset train or --subset test")
-    if options.root is None:
-        raise UserError(f"the format {options.format} needs --root, the folder of the videos or images")
-    if options.format == "cub200":
-        if file is not None:
-            raise UserError(f"the format cub200 takes no file; did you mean --root {file}?")
-        return read_cub200(options.root, options.subset)
-    if file is None:
-        raise UserError("the format hmdb51 needs the folder of its split files: vidsemi manifest hmdb51 FOLDER …")
-    return read_hmdb51(file, options.root, options.split, options.subset)
-
-
-def _read_tags(options: argparse.Namespace, file: Path) -> "Found":
-    """Read a format with hashtags; of examples with tags of a vocabulary, if there is one."""
-    from vidsemi.data.hashtags.tag_files import read_table_format, read_yfcc100m
-    from vidsemi.data.hashtags.vocabulary import read_vocabulary
-
-    vocabulary = None if options.vocabulary is None else read_vocabulary(options.vocabulary).label_by_tag.keys()
-    if options.format == "yfcc100m":
-        return read_yfcc100m(file, options.root, vocabulary)
-    names = ("path_column", "label_column", "hashtags_column", "id_column")
-    columns = {name: getattr(options, name) for name in names}
-    return read_table_format(file, options.root, **columns, vocabulary=vocabulary)
-
-
-def _index_tars(options: argparse.Namespace) -> Answer:
-    """Write the manifest of tars, and a list of those that are damaged."""
-    from vidsemi.data.formats.index import index_stage
-    from vidsemi.data.formats.tar import find_tars
-    from vidsemi.data.formats.writer import list_missing
-
-    if not options.files:
-        raise UserError("the format tar needs tars: vidsemi manifest tar 'shards/{000000..000099}.tar' --output M")
-    if options.root is not None:
-        raise UserError("the format tar takes no --root; tars are named as they can be opened from here")
-    tars = find_tars(options.files)
-    summary = index_stage(tars, options.output, workers=reader_count(options), seconds=options.seconds_per_file)
-    text = f"{options.output}: {summary.examples} examples in {summary.tars} tars"
-    if summary.left_out:
-        text += f"; {summary.left_out} members are left out (images beside a video, links, sparse files)"
-    text += list_missing(options.output, summary.damaged, "tars are damaged")
-    document = {"manifest": str(options.output), "examples": summary.examples, "tars": summary.tars}
-    return {**document, "left_out": summary.left_out, "damaged": len(summary.damaged)}, text

@@ -1,4 +1,4 @@
-"""Which examples of a manifest belong together, as the clips of one video do."""
+"""Groups of examples that belong together, such as the clips of one video."""
 
 import re
 
@@ -9,14 +9,14 @@ from vidsemi.io.errors import UserError
 
 
 def groups_of(manifest: Manifest, pattern: str | None) -> np.ndarray:
-    """What belongs together, (N,): the text that a pattern finds in each path; each example alone without a pattern.
+    """The group of each example, (N,): the part of its path that a pattern captures.
 
     Args:
-        manifest: of the examples; of those inside files, such as tars, the member's name counts.
-        pattern: regular expression with one group.
+        manifest: for examples in tars the pattern is applied to the member's name.
+        pattern: regular expression with one group; None puts each example in a group of its own.
 
     Raises:
-        UserError: there is a path in which the pattern finds nothing.
+        UserError: the pattern does not match a path.
     """
     if pattern is None:
         return np.arange(len(manifest))
@@ -26,7 +26,9 @@ def groups_of(manifest: Manifest, pattern: str | None) -> np.ndarray:
     for path, member in zip(paths, members, strict=True):
         name = member or path
         match = re.search(pattern, name)
-        if match is None or match[1] is None:  # the brackets may be in what need not be there
-            raise UserError(f"{manifest.file}: fc_only.group, '{pattern}', finds nothing in {name}")
+        if match is None or match[1] is None:  # the group may be optional
+            raise UserError(
+                "transfer.group_mismatch", f"{manifest.file}: fc_only.group '{pattern}' does not match {name}"
+            )
         groups.append(match[1])
     return np.array(groups)

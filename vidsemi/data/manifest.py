@@ -1,4 +1,4 @@
-"""Manifests: the table of examples that every stage starts from (contract 4.2 in docs/architecture.md)."""
+"""Manifests: the tables of examples that every stage starts from."""
 
 import difflib
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One example: what the media layer needs to read it."""
+    """One example, as needed to read it."""
 
     example_id: int
     path: str
@@ -46,9 +46,9 @@ class Manifest:
     """A manifest in memory. The example id is the row number.
 
     Attributes:
-        file: where it was read from.
+        file: the file it was read from.
         root: folder that relative paths start from.
-        table: the known columns that the file has.
+        table: the columns of `COLUMNS` that the file has.
         fingerprint: SHA-256 of the file.
     """
 
@@ -61,7 +61,7 @@ class Manifest:
         return self.table.num_rows
 
     def row(self, example_id: int) -> Row:
-        """What it takes to read an example; its path as it can be opened."""
+        """An example, with a path that can be opened."""
         values = {name: self.table.column(name)[example_id].as_py() for name in self._row_columns}
         values["path"] = resolve(values["path"], self.root)
         return Row(example_id=example_id, **values)
@@ -71,29 +71,34 @@ class Manifest:
         return [name for name in self.table.column_names if name not in ("label", "hashtags")]
 
     def class_names(self) -> list[str]:
-        """The distinct labels in alphabetical order; a row without a label is an error."""
+        """The distinct labels in alphabetical order.
+
+        Raises:
+            UserError: there is no column `label`, or a row has no label.
+        """
         if "label" not in self.table.column_names:
-            raise UserError(f"{self.file} has no column 'label', which a manifest of labelled examples needs")
+            raise UserError("manifest.missing_column", f"{self.file} has no column 'label', which a labeled set needs")
         labels = self.table.column("label")
         missing = np.flatnonzero(pc.is_null(labels).to_numpy())
         if len(missing):
             raise UserError(
-                f"{self.file}: {_row_name(self.file, missing[0])} has no label; every labelled example needs one"
+                "manifest.missing_label",
+                f"{self.file}: {_row_name(self.file, missing[0])} has no label, which a labeled set needs",
             )
         return sorted(pc.unique(labels).to_pylist())
 
     def label_counts(self) -> dict[str, int]:
-        """How many examples each label has; a row without a label is an error."""
+        """Number of examples of each label; raises a UserError like `class_names`."""
         self.class_names()
         counts = self.table.column("label").value_counts()
         return {count["values"]: count["counts"] for count in counts.to_pylist()}
 
     def label_indices(self, classes: list[str], source: str) -> np.ndarray:
-        """Each example's class as its index in `classes`, (N,) int64.
+        """The index in `classes` of each example's label, (N,) int64.
 
         Args:
             classes: class names in the order of the network's outputs.
-            source: where the classes come from, for the message when a label is not among them.
+            source: where the classes come from, for the message about an unknown label.
         """
         self.class_names()
         labels = self.table.column("label")
@@ -101,29 +106,30 @@ class Manifest:
         unknown = np.flatnonzero(pc.is_null(indices).to_numpy())
         if len(unknown):
             label = labels[int(unknown[0])].as_py()
-            near = difflib.get_close_matches(label, classes, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
+            closest = difflib.get_close_matches(label, classes, n=1)
+            hint = f"; did you mean '{closest[0]}'?" if closest else ""
             row = _row_name(self.file, unknown[0])
             raise UserError(
-                f"{self.file}: the label '{label}' ({row}) is not one of the {len(classes)} classes of {source}{hint}"
+                "manifest.unknown_label",
+                f"{self.file}: the label '{label}' ({row}) is not one of the {len(classes)} classes of {source}{hint}",
             )
         return indices.to_numpy().astype(np.int64)
 
 
 def resolve(path: str, root: Path) -> str:
-    """A manifest's `path` as it can be opened: URIs and absolute paths as they are, others under `root`."""
+    """A path that can be opened: URIs and absolute paths unchanged, others relative to `root`."""
     return path if "://" in path else str(root / path)
 
 
 def _row_name(file: Path, index: int) -> str:
-    """What an editor or a reader of the table calls row `index`."""
+    """A row as an editor (CSV) or a reader of the table (Parquet) counts it."""
     return f"line {index + 2}" if file.suffix == ".csv" else f"row {index}"
 
 
 def read_table(file: Path) -> pa.Table:
-    """A CSV with a header or a Parquet file as an Arrow table, CSV columns of ours in their own types."""
+    """Read a CSV with a header or a Parquet file; the CSV columns in `COLUMNS` get their types."""
     if not file.is_file():
-        raise UserError(f"there is no manifest {file} (looked for {file.absolute()})")
+        raise UserError("manifest.missing_file", f"manifest {file} does not exist (looked for {file.absolute()})")
     try:
         if file.suffix == ".parquet":
             return pq.read_table(file)
@@ -132,8 +138,9 @@ def read_table(file: Path) -> pa.Table:
             lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
             return pyarrow.csv.read_csv(file, parse_options=lines, convert_options=options)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read as a manifest: {' '.join(str(error).split())}") from None
-    raise UserError(f"{file}: a manifest is a .csv or a .parquet file")
+        why = " ".join(str(error).split())
+        raise UserError("manifest.unreadable", f"{file} cannot be read as a manifest: {why}") from None
+    raise UserError("manifest.unknown_suffix", f"{file}: a manifest must be a .csv or .parquet file")
 
 
 def load_manifest(file: Path, root: Path | None = None) -> Manifest:
@@ -141,29 +148,32 @@ def load_manifest(file: Path, root: Path | None = None) -> Manifest:
 
     Args:
         file: a .csv with a header or a .parquet.
-        root: folder that relative paths start from; the manifest's own folder if None.
+        root: folder that relative paths start from; default: the manifest's own folder.
 
     Raises:
-        UserError: there is no such file, it has no `path` column or no rows, or its root does not exist.
+        UserError: the file does not exist, has no `path` column or no rows, or the root does not exist.
     """
     table = read_table(file)
     for name in COLUMNS:
         if table.column_names.count(name) > 1:
-            raise UserError(f"{file} has {table.column_names.count(name)} columns named '{name}'")
+            count = table.column_names.count(name)
+            raise UserError("manifest.duplicate_column", f"{file} has {count} columns named '{name}'")
     if "path" not in table.column_names:
-        raise UserError(f"{file} has no column 'path'; its columns are: {', '.join(table.column_names)}")
+        raise UserError(
+            "manifest.missing_column", f"{file} has no column 'path'; its columns are: {', '.join(table.column_names)}"
+        )
     if table.num_rows == 0:
-        raise UserError(f"{file} is empty: it has a header but no examples")
+        raise UserError("manifest.empty", f"{file} has a header but no examples")
     if root is not None and not root.is_dir():
-        raise UserError(f"{root}, the folder that the paths in {file} start from, does not exist")
+        raise UserError("manifest.missing_root", f"{root}, the root of the paths in {file}, does not exist")
     known = [name for name in COLUMNS if name in table.column_names]
     try:
         table = table.select(known).cast(pa.schema([(name, COLUMNS[name]) for name in known]))
     except pa.ArrowException as error:
-        raise UserError(f"{file} has a column of a wrong type: {error}") from None
+        raise UserError("manifest.wrong_type", f"{file} has a column of the wrong type: {error}") from None
     empty = np.flatnonzero(pc.is_null(table.column("path")).to_numpy())
     if len(empty):
-        raise UserError(f"{file}: {_row_name(file, empty[0])} has no path")
+        raise UserError("manifest.missing_path", f"{file}: {_row_name(file, empty[0])} has no path")
     return Manifest(file, root or file.parent, table, fingerprint_file(file))
 
 
@@ -179,16 +189,16 @@ def write_manifest(file: Path, columns: dict[str, list]) -> None:
 
 
 def write_tables(file: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """Write a manifest that need not be in memory as a whole, as CSV or Parquet by the suffix of `file`."""
+    """Write a manifest table by table, so that it need not fit in memory; CSV or Parquet by the suffix of `file`."""
     with atomic_path(file) as temporary, _writer(file, temporary, schema) as writer:
         for table in tables:
             writer.write_table(table)
 
 
 def check_suffix(file: Path) -> None:
-    """Refuse what is no manifest by its name."""
+    """Raise a UserError unless the suffix is .csv or .parquet."""
     if file.suffix not in (".csv", ".parquet"):
-        raise UserError(f"{file}: a manifest is a .csv or a .parquet file")
+        raise UserError("manifest.unknown_suffix", f"{file}: a manifest must be a .csv or .parquet file")
 
 
 def _writer(file: Path, temporary: Path, schema: pa.Schema) -> Any:

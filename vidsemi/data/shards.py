@@ -1,4 +1,4 @@
-"""How a manifest is cut into the shards that workers claim one at a time."""
+"""Split a manifest into shards, the units of work of scoring."""
 
 import numpy as np
 import pyarrow.compute as pc
@@ -10,16 +10,16 @@ def cut_into_shards(manifest: Manifest, size: int) -> list[range]:
     """The example ids of each shard, in order.
 
     Args:
-        manifest: what is cut.
-        size: examples in a shard. A tar is never cut, so that one worker reads it from its beginning to its end: a
-            shard has as many whole tars as fit, at least one.
+        manifest: the examples.
+        size: examples per shard. A tar is never split, so that one worker reads it sequentially: a shard has as many
+            whole tars as fit, but at least one.
     """
     ends = _tar_ends(manifest) if "member" in manifest.table.column_names else None
     shards, first = [], 0
     while first < len(manifest):
         stop = min(first + size, len(manifest))
         if ends is not None:
-            place = int(np.searchsorted(ends, stop, side="right"))  # tars that end there or before
+            place = int(np.searchsorted(ends, stop, side="right"))  # number of tars that end at `stop` or before
             stop = int(ends[place - 1]) if place and ends[place - 1] > first else int(ends[place])
         shards.append(range(first, stop))
         first = stop
@@ -27,7 +27,7 @@ def cut_into_shards(manifest: Manifest, size: int) -> list[range]:
 
 
 def _tar_ends(manifest: Manifest) -> np.ndarray:
-    """Ids that follow the last example of each tar, ascending; files outside of tars are tars of one example."""
+    """The id after the last example of each tar, ascending; a file outside of tars counts as a tar of one example."""
     paths = manifest.table.column("path")
     codes = pc.dictionary_encode(paths).combine_chunks().indices.to_numpy()
     inside = pc.is_valid(manifest.table.column("member")).to_numpy()

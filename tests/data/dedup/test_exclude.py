@@ -103,7 +103,7 @@ def test_what_goes_and_what_stays(corpus: Path, workers: str, capsys: pytest.Cap
 
 
 def test_no_near_ones_with_zero_bits_in_a_far_copy(corpus: Path):
-    record = exclude(corpus, "--exclude-duplicates-of", str(corpus / "test.csv"), "--near-test", "0", "--workers", "0")
+    record = exclude(corpus, "--exclude-duplicates-of", str(corpus / "test.csv"), "--max-distance-test", "0", "--workers", "0")
     assert record["checked"][0]["exact"] == 1 and len(record["checked"]) == 1
     assert all(one["distance"] == "0" for one in went(corpus))
 
@@ -156,11 +156,11 @@ def test_members_of_tars(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--exclude-duplicates-of", "gone.csv"], "there is no manifest gone.csv"),
+        (["--exclude-duplicates-of", "gone.csv"], "[manifest.missing_file]"),
         (["--exclude-duplicates-of", "{here}/out/U.csv"], "is read here"),
-        (["--exclude-duplicates", "--near", "17"], "--near is 17;"),
+        (["--exclude-duplicates", "--max-distance", "17"], "--max-distance is 17;"),
         (["--exclude-duplicates-of", "{here}/all.csv"], "nothing would be left"),
-        (["--exclude-duplicates-of", "{here}/lost.csv"], "not one of the 1 files of"),
+        (["--exclude-duplicates-of", "{here}/lost.csv"], "lost.csv"),
     ],
 )
 def test_what_cannot_be_is_one_line(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.errors import assert_refused, refused
 from vidsemi.cli import main as cli
 from vidsemi.data.formats.split_lists import read_cub200, read_hmdb51
-from vidsemi.io.errors import UserError
 
 BIRDS = ["001.Black_footed_Albatross", "002.Laysan_Albatross"]
 NAMES = [f"{bird}/{bird[4:]}_{number:04d}.jpg" for bird in BIRDS for number in (1, 2, 3)]
@@ -52,25 +52,25 @@ def test_cub_is_cut_as_its_authors_say(cub: Path, tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.parametrize(
-    ("name", "lines", "words"),
+    ("name", "lines", "code", "mentioned"),
     [
-        ("image_class_labels.txt", ["1 1"], "says nothing of image 2"),
-        ("train_test_split.txt", ["1 1"], "says nothing of image 2"),
-        ("train_test_split.txt", [f"{number} 2" for number in range(1, 7)], "image 1: '2' is not 0 or 1"),
-        ("classes.txt", [f"1 {BIRDS[0]}"], "has no class 2, which image 4 is of"),
-        ("images.txt", ["1 a.jpg", "1 b.jpg"], "line 2: the id 1 comes twice"),
-        ("images.txt", ["1"], "line 1: expected two words, not '1'"),
+        ("image_class_labels.txt", ["1 1"], "cub200.missing_id", "image 2"),
+        ("train_test_split.txt", ["1 1"], "cub200.missing_id", "image 2"),
+        ("train_test_split.txt", [f"{number} 2" for number in range(1, 7)], "cub200.bad_mark", "image 1: '2'"),
+        ("classes.txt", [f"1 {BIRDS[0]}"], "cub200.unknown_class", "no class 2, which image 4"),
+        ("images.txt", ["1 a.jpg", "1 b.jpg"], "cub200.duplicate_id", "line 2"),
+        ("images.txt", ["1"], "split_list.bad_line", "line 1"),
     ],
 )
-def test_files_of_cub_that_disagree_are_refused(cub: Path, name: str, lines: list[str], words: str):
+def test_files_of_cub_that_disagree_are_refused(cub: Path, name: str, lines: list[str], code: str, mentioned: str):
     write(cub, name, lines)
-    with pytest.raises(UserError, match=words):
+    with refused(code, cub / name, mentioned):
         read_cub200(cub, "train")
 
 
 def test_a_file_of_cub_that_is_missing_is_named(cub: Path):
     (cub / "classes.txt").unlink()
-    with pytest.raises(UserError, match=r"there is no file .*classes\.txt"):
+    with refused("file.missing", cub / "classes.txt"):
         read_cub200(cub, "train")
 
 
@@ -116,23 +116,30 @@ def test_videos_of_hmdb51_that_are_not_there_are_counted(hmdb: tuple[Path, Path]
 def test_wrong_files_of_hmdb51_are_refused(hmdb: tuple[Path, Path]):
     splits, root = hmdb
     write(splits, "wave_test_split1.txt", ["x.avi 1", "y.avi 3"])
-    with pytest.raises(UserError, match="line 2: '3' is none of 0, 1"):
+    with refused("hmdb51.bad_mark", "wave_test_split1.txt: line 2: '3'"):
         read_hmdb51(splits, root, 1, "train")
-    with pytest.raises(UserError, match="holds no split files of HMDB51"):
+    with refused("hmdb51.no_split_files", root):
         read_hmdb51(root, root, 1, "train")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "code", "mentioned"),
     [
-        (["cub200", "--root", "r"], "needs --subset train or --subset test"),
-        (["cub200", "--subset", "train"], "needs --root"),
-        (["cub200", "images.txt", "--root", "r", "--subset", "train"], "did you mean --root images.txt?"),
-        (["hmdb51", "--root", "r", "--subset", "test"], "needs the folder of its split files"),
+        (["cub200", "--root", "r"], "options.invalid", "--subset"),
+        (["cub200", "--subset", "train"], "options.invalid", "--root"),
+        (["cub200", "images.txt", "--root", "r", "--subset", "train"], "format.takes_no_file", "--root images.txt?"),
+        (["cub200", "--root", "r", "--subset", "test", "--split", "1"], "options.invalid", "--split"),
+        (["hmdb51", "--root", "r", "--subset", "test"], "format.missing_file", "split files"),
+        (["ucf101", "a.txt", "b.txt", "--root", "r"], "format.too_many_files", "not 2"),
+        (["yfcc100m", "a.txt"], "options.invalid", "--root"),
+        (["folder", "--root", "r", "--vocabulary", "v.csv"], "options.invalid", "--vocabulary"),
+        (["tar", "x.tar", "--root", "r"], "options.invalid", "--root"),
+        (["tar"], "format.missing_file", "tar"),
+        (["video", "x.mp4"], "options.invalid", "video"),
     ],
 )
-def test_what_is_missing_in_the_command_is_said(
-    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_each_format_takes_what_it_needs_and_nothing_else(
+    arguments: list[str], code: str, mentioned: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert cli.main(["manifest", *arguments, "--output", str(tmp_path / "m.csv")]) == 2
-    assert words in capsys.readouterr().err
+    assert_refused(capsys.readouterr().err, code, mentioned)

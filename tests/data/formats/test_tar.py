@@ -107,10 +107,10 @@ def test_a_damaged_tar_costs_what_it_has_lost(
     ("damage", "kept", "words"),
     [
         (lambda data, at: data[: at[4]], 4, "without an end mark"),
-        (lambda data, at: data[: at[4] + 100], 4, "no member begins at byte"),
-        (lambda data, at: data[: at[3] + 10] + b"\xff" + data[at[3] + 11 :], 3, "no member begins at byte"),
-        (lambda data, at: data[: at[5]] + bytes(512) + data[at[5] + 512 :], 5, "no member begins at byte"),
-        (lambda data, at: data + data, 10, "no member begins at byte"),
+        (lambda data, at: data[: at[4] + 100], 4, "no header at byte"),
+        (lambda data, at: data[: at[3] + 10] + b"\xff" + data[at[3] + 11 :], 3, "no header at byte"),
+        (lambda data, at: data[: at[5]] + bytes(512) + data[at[5] + 512 :], 5, "no header at byte"),
+        (lambda data, at: data + data, 10, "no header at byte"),
         (lambda data, at: data[:-10240] + bytes(1024), 10, None),
     ],
 )
@@ -158,26 +158,31 @@ def test_links_and_images_beside_videos_are_counted(
 
 
 @pytest.mark.parametrize(
-    ("pattern", "words"),
+    ("pattern", "code", "mentioned"),
     [
-        ("pipe:cat x.tar", "give the path of a local copy"),
-        ("s3://bucket/x.tar", "give the path of a local copy"),
-        ("no/{0..1}.tar", "there is no tar no/0.tar (from no/{0..1}.tar)"),
-        ("no/*.tar", "there is no tar no/*.tar"),
-        ("{0..1", "a brace is not closed"),
-        ("EMPTY", "there is no .tar in"),
-        ("NOTHING", "not one video or image in 1 tars"),
+        ("pipe:cat x.tar", "tar.not_local", "pipe:cat x.tar"),
+        ("s3://bucket/x.tar", "tar.not_local", "s3://bucket/x.tar"),
+        ("no/{0..1}.tar", "tar.missing", "no/0.tar does not exist (from no/{0..1}.tar)"),
+        ("no/*.tar", "tar.missing", "no/*.tar"),
+        ("{0..1", "tar.bad_pattern", "{0..1"),
+        ("EMPTY", "tar.missing", "EMPTY"),
+        ("NOTHING", "tar.no_media", "1 tars"),
     ],
 )
 def test_what_is_no_tar_is_said_in_a_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, pattern: str, words: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    pattern: str,
+    code: str,
+    mentioned: str,
 ):
     (tmp_path / "EMPTY").mkdir()
     write_tar(tmp_path / "NOTHING", {"a.txt": b"text"})
     monkeypatch.chdir(tmp_path)
     assert cli.main(["manifest", "tar", pattern, "--output", "m.parquet", "--workers", "0"]) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("vidsemi: error:")]
-    assert len(errors) == 1 and words in errors[0]
+    assert len(errors) == 1 and mentioned in errors[0] and f"[{code}]" in errors[0]
     assert not (tmp_path / "m.parquet").exists()
 
 

@@ -1,59 +1,68 @@
-"""CIFAR-10 and CIFAR-100 as their authors pack them, Python pickles or binary rows → bytes and class names."""
+"""CIFAR-10 and CIFAR-100: the authors' binary version or class folders of images, split for semi-supervised learning.
 
+The library of datasets/cifar10/prepare.py and datasets/cifar100/prepare.py.
+"""
+
+import argparse
+import io
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from vidsemi.data.formats.array_pickle import as_text, load_pickle
+from vidsemi.data.formats.folder import read_folder
+from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.data.formats.tar import index_tar
+from vidsemi.data.manifest import Row
+from vidsemi.data.split import split_labeled
 from vidsemi.io.errors import UserError
+from vidsemi.io.files import atomic_path
+from vidsemi.io.progress import progress_bar
 
 SIDE = 32
-PIXELS = 3 * SIDE * SIDE  # bytes an image: its red plane, then green and blue, each row by row
+PIXELS = 3 * SIDE * SIDE  # bytes of an image: its red plane, then green and blue, each row by row
+IMAGES_PER_TAR = 1000  # scoring workers never share a tar
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a dataset is packed.
+    """The files of a dataset.
 
     Attributes:
-        folders: names that its archives unpack to.
-        files: of each split, without the suffix `.bin` of the binary version.
-        names: pickle with the class names, and their key in it.
-        binary_names: text with the same in the binary version.
-        labels: key of the labels in a pickle.
-        label_bytes: before the pixels of a binary row; the last one is the class.
+        folder: folder that the archive of the binary version unpacks to.
+        pickle_folder: folder that the archive of the Python version unpacks to, which is not read.
+        files: files of each split.
+        class_names: text file with the class names.
+        label_bytes: bytes before the pixels of an image; the last one is the class.
     """
 
-    folders: tuple[str, ...]
+    folder: str
+    pickle_folder: str
     files: dict[str, tuple[str, ...]]
-    names: tuple[str, str]
-    binary_names: str
-    labels: str
+    class_names: str
     label_bytes: int
 
 
 CIFAR10 = Layout(
-    folders=("cifar-10-batches-py", "cifar-10-batches-bin"),
-    files={"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)},
-    names=("batches.meta", "label_names"),
-    binary_names="batches.meta.txt",
-    labels="labels",
+    folder="cifar-10-batches-bin",
+    pickle_folder="cifar-10-batches-py",
+    files={"train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test": ("test_batch.bin",)},
+    class_names="batches.meta.txt",
     label_bytes=1,
 )
 CIFAR100 = Layout(
-    folders=("cifar-100-python", "cifar-100-binary"),
-    files={"train": ("train",), "test": ("test",)},
-    names=("meta", "fine_label_names"),
-    binary_names="fine_label_names.txt",
-    labels="fine_labels",
+    folder="cifar-100-binary",
+    pickle_folder="cifar-100-python",
+    files={"train": ("train.bin",), "test": ("test.bin",)},
+    class_names="fine_label_names.txt",
     label_bytes=2,
 )
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images of one size and their classes.
+    """Images and their classes.
 
     Attributes:
         planes: (N, 3, 32, 32) uint8, RGB.
@@ -64,79 +73,141 @@ class Images:
     labels: list[str]
 
 
-def find_cifar(folder: Path, layout: Layout) -> Path | None:
-    """The folder with the files of a dataset: this one, or one in it that its archive makes; None if neither is."""
-    files = [name + suffix for name in layout.files["train"] for suffix in ("", ".bin")]
-    places = [folder, *(folder / name for name in layout.folders)]
-    return next((place for place in places if any((place / file).is_file() for file in files)), None)
-
-
 def read_cifar(folder: Path, layout: Layout) -> dict[str, Images]:
-    """The images of each split.
+    """Read the binary version: the images of each split.
 
     Args:
-        folder: as `find_cifar` gives it.
+        folder: folder of the files.
         layout: of the dataset.
 
     Raises:
-        UserError: a file is not there, or is not what it should be.
+        UserError: a file is missing or malformed.
     """
-    binary = any((folder / f"{file}.bin").is_file() for file in layout.files["train"])
-    names = _binary_names(folder / layout.binary_names) if binary else _names(folder / layout.names[0], layout.names[1])
+    names = [line.strip() for line in _read(folder / layout.class_names).decode("utf-8", "replace").splitlines()]
+    names = [name for name in names if name]
     if len(set(names)) < len(names):
-        raise UserError(f"{folder} names a class twice")
-    read = _read_binary if binary else _read_pickle
+        raise UserError("cifar.duplicate_class", f"{folder / layout.class_names} lists a class twice")
     splits = {}
     for split, files in layout.files.items():
-        parts = [read(folder / (f"{file}.bin" if binary else file), layout) for file in files]
-        labels = np.concatenate([labels for _, labels in parts])
+        rows = np.concatenate([_read_rows(folder / file, layout) for file in files])
+        planes, labels = rows[:, layout.label_bytes :], rows[:, layout.label_bytes - 1]
         if not len(labels):
-            raise UserError(f"{folder}: the {split} split has no images")
-        if not 0 <= labels.min() <= labels.max() < len(names):
-            raise UserError(f"{folder}: the {split} split has a label that is not one of the {len(names)} classes")
-        planes = np.concatenate([planes for planes, _ in parts]).reshape(-1, 3, SIDE, SIDE)
-        splits[split] = Images(planes, [names[label] for label in labels])
+            raise UserError("cifar.empty", f"{folder}: the {split} split has no images")
+        if labels.max() >= len(names):
+            raise UserError(
+                "cifar.unknown_class", f"{folder}: the {split} split has a label outside the {len(names)} classes"
+            )
+        splits[split] = Images(planes.reshape(-1, 3, SIDE, SIDE), [names[label] for label in labels])
     return splits
 
 
-def _read_pickle(file: Path, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (N, 3072) uint8 and labels (N,) int64."""
-    content = load_pickle(file)
-    planes, labels = content.get("data"), content.get(layout.labels)
-    if not isinstance(planes, np.ndarray) or planes.shape[1:] != (PIXELS,):
-        raise UserError(f"{file} has no images under 'data': rows of {PIXELS} bytes")
-    if not isinstance(labels, list) or len(labels) != len(planes) or not all(map(_is_label, labels)):
-        raise UserError(f"{file} has no class for each of its {len(planes)} images under '{layout.labels}'")
-    return planes, np.array(labels, np.int64)
-
-
-def _is_label(value: object) -> bool:
-    return isinstance(value, int) and 0 <= value < 2**31
-
-
-def _read_binary(file: Path, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-    """Likewise."""
-    content, width = np.frombuffer(_bytes(file), np.uint8), layout.label_bytes + PIXELS
+def _read_rows(file: Path, layout: Layout) -> np.ndarray:
+    """(N, label bytes and pixels) uint8."""
+    content, width = np.frombuffer(_read(file), np.uint8), layout.label_bytes + PIXELS
     if len(content) % width:
-        raise UserError(f"{file} has {len(content)} bytes, which are not rows of {width}: is it cut off?")
-    rows = content.reshape(-1, width)
-    return rows[:, layout.label_bytes :], rows[:, layout.label_bytes - 1].astype(np.int64)
+        raise UserError(
+            "cifar.truncated", f"{file} has {len(content)} bytes, not a multiple of {width}; is it truncated?"
+        )
+    return content.reshape(-1, width)
 
 
-def _names(file: Path, key: str) -> list[str]:
-    names = load_pickle(file).get(key)
-    if not isinstance(names, list) or not names or not all(isinstance(name, str | bytes) for name in names):
-        raise UserError(f"{file} has no class names under '{key}'")
-    return [as_text(name) for name in names]
-
-
-def _binary_names(file: Path) -> list[str]:
-    names = [line.strip() for line in _bytes(file).decode("utf-8", "replace").splitlines()]
-    return [name for name in names if name]
-
-
-def _bytes(file: Path) -> bytes:
+def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise UserError(f"{file}: {error.strerror or error}") from None
+        raise UserError("cifar.unreadable", f"{file}: {error.strerror or error}") from None
+
+
+def scan_cifar(source: Path, layout: Layout, output: Path) -> dict[str, ScanResult]:
+    """The labeled examples of the training and test splits.
+
+    Args:
+        source: folder with the binary version, or with class folders train/<class>/ and test/<class>/.
+        layout: of the dataset.
+        output: folder that receives tars of PNGs, in images/, if the source is the binary version. PNG is lossless.
+
+    Raises:
+        UserError: the source is neither.
+    """
+    for folder in (source, source / layout.folder):
+        if any((folder / file).is_file() for file in layout.files["train"]):
+            splits = read_cifar(folder, layout)
+            return {split: _pack(images, output / "images", split) for split, images in splits.items()}
+    if (source / "train").is_dir() and (source / "test").is_dir():
+        return {split: read_folder(source / split) for split in ("train", "test")}
+    for folder in (source, source / layout.pickle_folder):
+        if any((folder / file.removesuffix(".bin")).is_file() for file in layout.files["train"]):
+            raise UserError(
+                "cifar.python_version",
+                f'{folder} is the Python version, whose pickles are not read; download the "binary version" instead '
+                f"({layout.folder})",
+            )
+    raise UserError(
+        "cifar.missing",
+        f"{source} contains neither {layout.folder} nor folders train and test; unpack the archive first",
+    )
+
+
+def _pack(images: Images, folder: Path, split: str) -> ScanResult:
+    """Write tars of PNGs whose names do not reveal the classes."""
+    from PIL import Image
+
+    scan = ScanResult()
+    with progress_bar(len(images.labels), "image", split) as bar:
+        for first in range(0, len(images.labels), IMAGES_PER_TAR):
+            file = folder / f"{split}-{first // IMAGES_PER_TAR:06d}.tar"
+            labels = images.labels[first : first + IMAGES_PER_TAR]
+            with atomic_path(file) as temporary, tarfile.open(temporary, "w") as tar:
+                for number in range(first, first + len(labels)):
+                    content = io.BytesIO()
+                    Image.fromarray(images.planes[number].transpose(1, 2, 0)).save(content, "PNG")
+                    member = tarfile.TarInfo(f"{split}-{number:06d}.png")
+                    member.size = content.tell()
+                    content.seek(0)
+                    tar.addfile(member, content)
+                    bar.update()
+            index = index_tar(Row(0, str(file)))
+            for place, label in enumerate(labels):
+                values = {name: column[place] for name, column in index.columns.items()}
+                scan.add(**{**values, "label": label})
+    return scan
+
+
+def prepare_cifar(description: str, layout: Layout, name: str, labeled: str) -> list[str]:
+    """Parse the command line and write labeled.csv, test.csv and, if only some labels are kept, unlabeled.csv.
+
+    Args:
+        description: of the script.
+        layout: of the dataset.
+        name: of the default output folder in data/.
+        labeled: default of `--labeled`.
+
+    Returns:
+        A line per manifest.
+    """
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    parser.add_argument(
+        "--source",
+        type=Path,
+        required=True,
+        help=f"folder with {layout.folder}, or with train/<class>/ and test/<class>/",
+    )
+    parser.add_argument("--labeled", default=labeled, metavar="N", help=f"labeled images per class, or all ({labeled})")
+    parser.add_argument("--seed", type=int, default=0, help="seed for choosing them (0)")
+    parser.add_argument("--output", type=Path, default=Path("data", name))
+    options = parser.parse_args()
+    if options.labeled != "all" and not options.labeled.isdecimal():
+        raise UserError(
+            "options.invalid", f"--labeled is {options.labeled}; must be a number of images per class, or all"
+        )
+    if options.seed < 0:
+        raise UserError("options.invalid", f"--seed is {options.seed}; must be 0 or more")
+    splits = scan_cifar(options.source, layout, options.output)
+    scans = {"labeled.csv": splits["train"], "test.csv": splits["test"]}
+    if options.labeled == "all":
+        (options.output / "unlabeled.csv").unlink(missing_ok=True)  # of an earlier call
+    else:
+        scans["labeled.csv"], scans["unlabeled.csv"] = split_labeled(
+            splits["train"], int(options.labeled), options.seed
+        )
+    return [scan.write(options.output / file)[1] for file, scan in scans.items()]

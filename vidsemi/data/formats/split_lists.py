@@ -1,95 +1,151 @@
-"""Datasets whose own files say of each example whether it is for training or for testing."""
+"""UCF101, HMDB51 and CUB-200-2011: datasets whose own lists assign each example to the training or test set."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from vidsemi.data.formats.readers import Found, read_lines
+from vidsemi.data.formats.registry import register_format
+from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.data.formats.text_rows import read_text_lines
 from vidsemi.io.errors import UserError
 
 Subset = Literal["train", "test"]
-HMDB51_MARKS = {"1": "train", "2": "test", "0": None}  # what a split file says of a video; 0 is in neither
+SUBSET: dict[str, Any] = {"choices": ["train", "test"], "required": True, "help": "training or test set"}
+SPLIT: dict[str, Any] = {"type": int, "choices": [1, 2, 3], "default": 1, "help": "number of the split (default: 1)"}
+HMDB51_MARKS = {"1": "train", "2": "test", "0": None}  # subset that a video belongs to; 0 is neither
 
 
-def read_hmdb51(folder: Path, root: Path, split: int, subset: Subset) -> Found:
-    """One of the three splits of HMDB51: `<class>_test_split<N>.txt` for each class, of lines `<file> <0, 1 or 2>`.
+@register_format(
+    "ucf101", summary="a split list of UCF101", file="split list, such as trainlist01.txt", root="required"
+)
+def read_ucf101(file: Path, root: Path) -> ScanResult:
+    """Read a split list of UCF101: `Class/v_Class_g01_c01.avi`, in training lists with the class number from 1.
+
+    The class is the folder's name. A number must agree with classInd.txt, if that is beside the list.
+    """
+    scan = ScanResult()
+    class_names = _ucf101_classes(file.parent / "classInd.txt")
+    for line_number, line in enumerate(read_text_lines(file), start=1):
+        path, _, number = line.strip().partition(" ")
+        label = Path(path).parent.name
+        if not path:
+            continue
+        if not label:
+            raise UserError(
+                "ucf101.no_class",
+                f"{file}: line {line_number}: '{path}' has no class folder, as in Class/v_Class_g01_c01.avi",
+            )
+        if number and class_names and class_names.get(number.strip()) != label:
+            raise UserError(
+                "ucf101.class_mismatch",
+                f"{file}: line {line_number}: class number {number} is not {label} according to classInd.txt",
+            )
+        _add(scan, root, path, label)
+    return scan
+
+
+def _ucf101_classes(file: Path) -> dict[str, str]:
+    """Class number → class name."""
+    if not file.exists():
+        return {}
+    pairs = (line.strip().partition(" ") for line in read_text_lines(file))
+    return {number: name.strip() for number, _, name in pairs}
+
+
+def _add(scan: ScanResult, root: Path, path: str, label: str) -> None:
+    if (root / path).exists():
+        scan.add(path=str(root / path), label=label)
+    else:
+        scan.missing.append(path)
+
+
+@register_format(
+    "hmdb51",
+    summary="the split files of HMDB51",
+    file="folder of the split files",
+    root="required",
+    options={"--split": SPLIT, "--subset": SUBSET},
+)
+def read_hmdb51(folder: Path, root: Path, split: int, subset: Subset) -> ScanResult:
+    """Read one of the three splits of HMDB51: a file `<class>_test_split<N>.txt` per class, lines `<file> <0, 1 or 2>`.
 
     Args:
-        folder: of the split files.
-        root: of the videos, `<class>/<file>`.
-        split: its number, from 1.
-        subset: which examples are wanted.
+        folder: folder of the split files.
+        root: folder of the videos, `<class>/<file>`.
+        split: number of the split, from 1.
+        subset: which examples to read.
 
     Raises:
-        UserError: there are no such files, or a line is none of theirs.
+        UserError: there are no split files, or a line is malformed.
     """
     ending = f"_test_split{split}.txt"
     files = sorted(folder.glob(f"*{ending}")) if folder.is_dir() else []
     if not files:
-        raise UserError(f"{folder} holds no split files of HMDB51, such as brush_hair{ending}")
-    found = Found()
+        raise UserError(
+            "hmdb51.no_split_files", f"{folder} does not contain split files of HMDB51, such as brush_hair{ending}"
+        )
+    scan = ScanResult()
     for file in files:
         label = file.name.removesuffix(ending)
         for number, (name, mark) in _pairs(file, spaces_in="first"):
             if mark not in HMDB51_MARKS:
-                raise UserError(f"{file}: line {number}: '{mark}' is none of 0, 1 (train) and 2 (test)")
-            if HMDB51_MARKS[mark] != subset:
-                continue
-            if (root / label / name).exists():
-                found.add(path=str(root / label / name), label=label)
-            else:
-                found.missing.append(f"{label}/{name}")
-    return found
+                raise UserError(
+                    "hmdb51.bad_mark", f"{file}: line {number}: '{mark}' must be 0, 1 (training) or 2 (test)"
+                )
+            if HMDB51_MARKS[mark] == subset:
+                _add(scan, root, f"{label}/{name}", label)
+    return scan
 
 
-def read_cub200(root: Path, subset: Subset) -> Found:
-    """CUB-200-2011 as its authors pack it.
-
-    That is images.txt, image_class_labels.txt, train_test_split.txt, classes.txt and the folder images.
+@register_format("cub200", summary="CUB-200-2011", root="required", options={"--subset": SUBSET})
+def read_cub200(root: Path, subset: Subset) -> ScanResult:
+    """Read CUB-200-2011 as its authors distribute it.
 
     Args:
-        root: folder that holds these.
-        subset: which examples are wanted.
+        root: folder with images.txt, image_class_labels.txt, train_test_split.txt, classes.txt and the folder images.
+        subset: which examples to read.
 
     Raises:
-        UserError: a file is missing, a line is none of its, or the files disagree about the ids.
+        UserError: a file is missing, a line is malformed, or the files disagree about the ids.
     """
     classes = _table(root / "classes.txt")
     images, class_of = _table(root / "images.txt"), _table(root / "image_class_labels.txt")
-    trained_on = _table(root / "train_test_split.txt")
-    found = Found()
+    is_training = _table(root / "train_test_split.txt")
+    scan = ScanResult()
     for number, name in images.items():
-        for file, table in (("image_class_labels.txt", class_of), ("train_test_split.txt", trained_on)):
+        for file, table in (("image_class_labels.txt", class_of), ("train_test_split.txt", is_training)):
             if number not in table:
-                raise UserError(f"{root / file} says nothing of image {number}, which images.txt names")
+                raise UserError("cub200.missing_id", f"{root / file} lacks image {number}, which images.txt lists")
         if class_of[number] not in classes:
-            raise UserError(f"{root / 'classes.txt'} has no class {class_of[number]}, which image {number} is of")
-        if trained_on[number] not in ("0", "1"):
-            raise UserError(f"{root / 'train_test_split.txt'}: image {number}: '{trained_on[number]}' is not 0 or 1")
-        if (subset == "train") != (trained_on[number] == "1"):
-            continue
-        if (root / "images" / name).exists():
-            found.add(path=str(root / "images" / name), label=classes[class_of[number]])
-        else:
-            found.missing.append(name)
-    return found
+            raise UserError(
+                "cub200.unknown_class",
+                f"{root / 'classes.txt'} has no class {class_of[number]}, which image {number} belongs to",
+            )
+        if is_training[number] not in ("0", "1"):
+            raise UserError(
+                "cub200.bad_mark",
+                f"{root / 'train_test_split.txt'}: image {number}: '{is_training[number]}' must be 0 or 1",
+            )
+        if (subset == "train") == (is_training[number] == "1"):
+            _add(scan, root / "images", name, classes[class_of[number]])
+    return scan
 
 
 def _table(file: Path) -> dict[str, str]:
-    """The lines `<id> <value>` of a file, no id twice."""
+    """The lines `<id> <value>` of a file; ids must be distinct."""
     table: dict[str, str] = {}
     for number, (key, value) in _pairs(file):
         if key in table:
-            raise UserError(f"{file}: line {number}: the id {key} comes twice")
+            raise UserError("cub200.duplicate_id", f"{file}: line {number}: the id {key} is listed twice")
         table[key] = value
     return table
 
 
 def _pairs(file: Path, spaces_in: Literal["first", "second"] = "second") -> Iterator[tuple[int, tuple[str, str]]]:
-    """Line numbers and the two parts of each line that is not empty; one of them may have spaces in it."""
-    for number, line in enumerate(read_lines(file), start=1):
+    """Line numbers and the two parts of each line that is not empty; one of the parts may contain spaces."""
+    for number, line in enumerate(read_text_lines(file), start=1):
         parts = line.strip().split(maxsplit=1) if spaces_in == "second" else line.strip().rsplit(maxsplit=1)
         if parts and len(parts) != 2:
-            raise UserError(f"{file}: line {number}: expected two words, not '{line.strip()}'")
+            raise UserError("split_list.bad_line", f"{file}: line {number}: expected two words, not '{line.strip()}'")
         if parts:
             yield number, (parts[0], parts[1])

@@ -1,33 +1,148 @@
-"""WebDataset tars, as video2dataset and img2dataset write them: an index of what lies where, made once.
+"""WebDataset tars, as video2dataset and img2dataset write them: an index of their members, built once.
 
-Members whose paths are the same up to the first dot of the file name are one sample: `000000017.mp4`, `000000017.json`,
-`000000017.cls`. Only headers and the small `.cls` members are read.
+Members whose paths are equal up to the first dot of the file name form one sample: `000000017.mp4`, `000000017.json`,
+`000000017.cls`. Only headers and the small `.cls` members are read, and no video is opened.
 """
 
 import os
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vidsemi.data.formats.readers import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from vidsemi.data.manifest import Row
-from vidsemi.io.errors import UserError
+from vidsemi.data.formats.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from vidsemi.data.formats.registry import register_format
+from vidsemi.data.formats.scan_result import ScanResult, portable_paths, write_missing
+from vidsemi.io.errors import DecodeError, UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from vidsemi.data.manifest import Row
 
 LABEL = ".cls"
-LABEL_BYTES = 1000  # a longer one is no class
+LABEL_BYTES = 1000  # a longer one is not a class
 COLUMN_NAMES = ("path", "label", "member", "offset", "size")
 
 
 @dataclass
-class Index:
-    """What a tar holds.
+class TarScan(ScanResult):
+    """Tars whose headers are read while the manifest is written, so that the index need not fit in memory.
 
     Attributes:
-        columns: an example each, in the order of the tar.
-        left_out: images beside a video of the same sample, members that are no plain files, or whose name comes again.
+        tars: uncompressed tars.
+        workers: processes that read.
+        seconds: time limit per tar.
+    """
+
+    tars: list[Path] = field(default_factory=list)
+    workers: int = 0
+    seconds: float = 600
+
+    def require_examples(self, source: object, root: Path | None) -> None:
+        """Nothing is known yet; `write` refuses tars without videos or images."""
+
+    def write(self, manifest: Path, vocabulary: object = "") -> tuple[dict[str, Any], str]:
+        """Write the manifest; list the tars that cannot be read completely in MANIFEST.missing.txt.
+
+        Raises:
+            UserError: the tars contain no videos or images.
+        """
+        import pyarrow as pa
+
+        from vidsemi.data.manifest import COLUMNS, write_tables
+
+        schema = pa.schema([(name, COLUMNS[name]) for name in COLUMN_NAMES])
+        document = {"manifest": str(manifest), "examples": 0, "tars": len(self.tars)}
+        write_tables(manifest, schema, self._tables(manifest, schema, document))
+        text = f"{manifest}: {document['examples']} examples in {len(self.tars)} tars"
+        if self.left_out:
+            text += f"; {self.left_out} members were left out (images beside a video, links, sparse files)"
+        text += write_missing(manifest, self.missing, self.missing_what)
+        return {**document, "left_out": self.left_out, "damaged": len(self.missing)}, text
+
+    def _tables(self, manifest: Path, schema: "pa.Schema", document: dict[str, Any]) -> "Iterator[pa.Table]":
+        import pyarrow as pa
+
+        from vidsemi.data.manifest import Row
+        from vidsemi.data.worker_pool import read_all
+        from vidsemi.io.progress import progress_bar
+
+        rows = [Row(number, str(tar)) for number, tar in enumerate(self.tars)]
+        workers = min(self.workers, len(rows))
+        with (
+            closing(read_all(index_tar, rows, workers=workers, seconds=self.seconds)) as indexes,
+            progress_bar(len(rows), "tar", "index") as bar,
+        ):
+            for tar, index in zip(self.tars, indexes, strict=True):
+                bar.update()
+                error = index.reason if isinstance(index, DecodeError) else index.error
+                if error is not None:
+                    self.missing.append(f"{tar}: {' '.join(error.split())}")
+                if isinstance(index, DecodeError):
+                    continue
+                document["examples"] += len(index.columns["member"])
+                self.left_out += index.left_out
+                yield pa.table({**index.columns, "path": portable_paths(index.columns["path"], manifest)}, schema)
+        if not document["examples"]:
+            why = f": {self.missing[0]}" if self.missing else ""
+            raise UserError("tar.no_media", f"{len(rows)} tars do not contain any videos or images{why}")
+
+
+@register_format(
+    "tar",
+    summary="WebDataset tars with videos or images",
+    file="tars or folders of tars; patterns such as shards/{000000..000099}.tar or * are expanded",
+    many_files=True,
+    in_parallel=True,
+)
+def read_tars(patterns: Iterable[str], *, workers: int, seconds: float) -> TarScan:
+    """Find the tars that patterns name, in the order of the patterns.
+
+    Args:
+        patterns: names of tars or folders; `{000000..000099}`, `{a,b}`, `*`, `?` and `[…]` are expanded.
+        workers: processes that read the headers.
+        seconds: time limit per tar.
+
+    Raises:
+        UserError: a pattern matches nothing, or is a command or an address.
+    """
+    from braceexpand import braceexpand
+
+    tars: list[Path] = []
+    for pattern in patterns:
+        if "://" in pattern or pattern.startswith("pipe:"):
+            raise UserError(
+                "tar.not_local", f"{pattern}: only local tars can be indexed; give the path of a local copy"
+            )
+        try:
+            names = iter([pattern]) if os.path.exists(pattern) else braceexpand(pattern)
+        except ValueError:
+            raise UserError("tar.bad_pattern", f"{pattern}: a brace is not closed") from None
+        for name in names:
+            files = [name] if os.path.exists(name) else sorted(glob(name, recursive=True))
+            if not files:
+                origin = f" (from {pattern})" if name != pattern else ""
+                raise UserError("tar.missing", f"tar {name} does not exist{origin}")
+            for file in files:
+                tars += sorted(Path(file).glob("*.tar")) if os.path.isdir(file) else [Path(file)]
+    if not tars:
+        raise UserError("tar.missing", f"{' '.join(patterns)} does not contain a .tar")
+    unique = list(dict.fromkeys(tars))
+    return TarScan(missing_what="tars are damaged", tars=unique, workers=workers, seconds=seconds)
+
+
+@dataclass
+class TarIndex:
+    """The members of a tar.
+
+    Attributes:
+        columns: the examples, in the order of the tar.
+        left_out: number of images beside a video of the same sample, of members that are not plain files, and of names
+            that are repeated.
         error: why the tar could not be read, or not to its end.
     """
 
@@ -36,84 +151,56 @@ class Index:
     error: str | None = None
 
 
-def find_tars(patterns: Iterable[str]) -> list[Path]:
-    """The tars that patterns name, in the order of the patterns.
-
-    Args:
-        patterns: names of tars or folders; `{000000..000099}`, `{a,b}`, `*`, `?` and `[…]` stand for several.
-
-    Raises:
-        UserError: one of them names nothing, a command or an address.
-    """
-    from braceexpand import braceexpand
-
-    found: list[Path] = []
-    for pattern in patterns:
-        if "://" in pattern or pattern.startswith("pipe:"):
-            raise UserError(f"{pattern}: a tar is indexed where its bytes are; give the path of a local copy")
-        try:
-            names = iter([pattern]) if os.path.exists(pattern) else braceexpand(pattern)
-        except ValueError:
-            raise UserError(f"{pattern}: a brace is not closed") from None
-        for name in names:
-            files = [name] if os.path.exists(name) else sorted(glob(name, recursive=True))
-            if not files:
-                raise UserError(f"there is no tar {name}" + (f" (from {pattern})" if name != pattern else ""))
-            for file in files:
-                found += sorted(Path(file).glob("*.tar")) if os.path.isdir(file) else [Path(file)]
-    if not found:
-        raise UserError(f"there is no .tar in {' '.join(patterns)}")
-    return list(dict.fromkeys(found))
-
-
-def index_tar(tar: Row) -> Index:
-    """List the videos and images of the tar at a row's path."""
-    index = Index()
+def index_tar(tar: "Row") -> TarIndex:
+    """Index the videos and images of the tar at a row's path."""
+    index = TarIndex()
     samples: dict[str, dict[str, Any]] = {}
     try:
         with tarfile.open(tar.path, "r:") as opened:
             for member in opened:
-                _add(opened, member, samples, index)
-            index.error = _ending(tar.path, opened.offset)
+                _add_member(opened, member, samples, index)
+            index.error = _error_at_end(tar.path, opened.offset)
     except tarfile.ReadError as error:
-        index.error = str(error) if samples else f"is no uncompressed tar ({error})"
+        index.error = str(error) if samples else f"is not an uncompressed tar ({error})"
     except (OSError, ValueError) as error:
         index.error = str(error)
     for sample in samples.values():
         label = sample.pop(LABEL, None)
-        suffixes = [suffix for suffix in sample if _kind(suffix) in VIDEO_SUFFIXES] or list(sample)
+        suffixes = [suffix for suffix in sample if _last_suffix(suffix) in VIDEO_SUFFIXES] or list(sample)
         index.left_out += len(sample) - len(suffixes)
         for suffix in suffixes:
             member = sample[suffix]
-            name = member.name.encode("utf-8", "replace").decode()  # it is a name only, whatever its bytes
+            name = member.name.encode("utf-8", "replace").decode()  # only shown, never opened
             values = (tar.path, label, name, member.offset_data, member.size)
             for column, value in zip(COLUMN_NAMES, values, strict=True):
                 index.columns[column].append(value)
     return index
 
 
-def _ending(path: str, place: int) -> str | None:
-    """What is wrong with the end of a tar, which is where `tarfile` stops, whatever it meets; None if nothing is.
+def _error_at_end(path: str, end: int) -> str | None:
+    """What is wrong with the end of a tar. `tarfile` takes anything that is not a header for the end.
 
     Two blocks of zeros end a tar, and nothing but zeros follows.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
-        file.seek(place)
+        file.seek(end)
         if not any(chunk.strip(b"\0") for chunk in iter(lambda: file.read(1 << 20), b"")):
-            return None if size - place >= 2 * tarfile.BLOCKSIZE else f"is cut off at byte {size}, without an end mark"
-    return f"no member begins at byte {place} of {size}, where one should: what follows cannot be found"
+            return None if size - end >= 2 * tarfile.BLOCKSIZE else f"is truncated at byte {size}, without an end mark"
+    return f"has no header at byte {end} of {size}; members after it cannot be found"
 
 
-def _kind(suffixes: str) -> str:
+def _last_suffix(suffixes: str) -> str:
     return Path("x" + suffixes).suffix.lower()
 
 
-def _add(tar: tarfile.TarFile, member: tarfile.TarInfo, samples: dict[str, dict[str, Any]], index: Index) -> None:
-    """Put a member to its sample, if it is a video, an image or a label."""
+def _add_member(
+    tar: tarfile.TarFile, member: tarfile.TarInfo, samples: dict[str, dict[str, Any]], index: TarIndex
+) -> None:
+    """Add a member to its sample, if it is a video, an image or a label."""
     folder, name = os.path.split(member.name)
     key, dot, suffix = name.partition(".")
-    kind = _kind(dot + suffix)
+    kind = _last_suffix(dot + suffix)
     if not key or kind not in VIDEO_SUFFIXES | IMAGE_SUFFIXES | {LABEL}:
         return
     if not member.isreg() or member.issparse():

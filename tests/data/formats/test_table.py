@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.errors import refused
 from vidsemi.cli import main as cli
-from vidsemi.data.formats.readers import Found
+from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.data.formats.table import read_table_format
 from vidsemi.data.hashtags.normalize import join_tags, split_tags
-from vidsemi.data.hashtags.tag_files import read_table_format
 from vidsemi.data.hashtags.vocabulary import build_vocabulary, write_vocabulary
 from vidsemi.data.manifest import load_manifest, write_manifest
-from vidsemi.io.errors import UserError
 
 Run = Callable[..., dict[str, Any]]
 
@@ -174,7 +174,9 @@ def test_yfcc100m(videos: Path, tmp_path: Path, run: Run, form: int, suffix: str
     assert answer["hashtags"] == ["#canonpowershot #café #x", None]
     assert (answer["elsewhere"], answer["missing"], answer["broken"]) == (1, 0, 3)
     assert not (tmp_path / "m.missing.txt").exists()
-    assert (tmp_path / "m.broken.txt").read_text().startswith("line 3: has 2 columns, not 23 to 25\nline 4: is no line")
+    assert (
+        (tmp_path / "m.broken.txt").read_text().startswith("line 3: has 2 columns, not 23 to 25\nline 4: is not a line")
+    )
 
 
 def test_examples_without_a_tag_of_a_vocabulary_are_left_out(tmp_path: Path, videos: Path, run: Run):
@@ -196,7 +198,7 @@ def test_parquet_columns_that_are_of_another_type(tmp_path: Path):
         tmp_path / "t.parquet",
     )
     found = read_table_format(tmp_path / "t.parquet", Path("r"))
-    assert found == Found({"path": ["r/a"], "label": ["3"], "hashtags": ["#x #y"]})
+    assert found == ScanResult({"path": ["r/a"], "label": ["3"], "hashtags": ["#x #y"]})
     pq.write_table(pa.table({"path": ["a"], "start": ["soon"]}), tmp_path / "t.parquet")
-    with pytest.raises(UserError, match="wrong type"):
+    with refused("table.wrong_type", "t.parquet"):
         read_table_format(tmp_path / "t.parquet", None)

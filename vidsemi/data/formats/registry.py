@@ -1,0 +1,101 @@
+"""The registry of dataset formats, which `vidsemi manifest FORMAT` reads.
+
+To add a format, write a function that returns a `ScanResult` and register it. It becomes a subcommand whose `--help`
+lists exactly what it takes. The modules of built-in formats lie in this folder and are listed in `BUILT_IN`.
+
+    @register_format("list", summary="a text file with one path per line", file="text file", root="required")
+    def read_list(file: Path, root: Path) -> ScanResult:
+        scan = ScanResult()
+        for line in file.read_text().splitlines():
+            scan.add(path=str(root / line))
+        return scan
+"""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.io.errors import UserError
+
+BUILT_IN = ("table", "folder", "kinetics", "split_lists", "yfcc100m", "tar")  # modules, in the order of the help
+
+Read = TypeVar("Read", bound=Callable[..., ScanResult])
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a format is read, and what the command line must provide for it.
+
+    Attributes:
+        name: as in `vidsemi manifest NAME`.
+        read: called with the file (a `Path`; a list of texts if `many_files`), then the root, each only if the format
+            takes one, and its options by keyword.
+        summary: one line for the help.
+        file: what the file is, for the help; empty if the format does not take one.
+        many_files: takes several files or patterns.
+        root: whether it takes `--root`, the folder of the videos or images.
+        options: flag → arguments of `add_argument`; `--some-option` is passed as `some_option`.
+        has_hashtags: takes the keyword `vocabulary`: a set of canonical tags, or None for
+            all; examples without any of them are left out.
+        in_parallel: takes the keywords `workers` and `seconds`, the limit per file.
+    """
+
+    name: str
+    read: Callable[..., ScanResult]
+    summary: str
+    file: str = ""
+    many_files: bool = False
+    root: Literal["required", "optional", "none"] = "none"
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    has_hashtags: bool = False
+    in_parallel: bool = False
+
+    def scan(self, files: Sequence[str], root: Path | None, **options: Any) -> ScanResult:
+        """Read the files; refuse to return nothing.
+
+        Raises:
+            UserError: the files or the root are not what the format takes, cannot be read, or contain no examples.
+        """
+        if files and not self.file:
+            raise UserError(
+                "format.takes_no_file", f"the format {self.name} does not take a file; did you mean --root {files[0]}?"
+            )
+        if self.file and not files:
+            raise UserError("format.missing_file", f"the format {self.name} needs a file: {self.file}")
+        if len(files) > 1 and not self.many_files:
+            raise UserError("format.too_many_files", f"the format {self.name} takes one file, not {len(files)}")
+        if self.root == "required" and root is None:
+            raise UserError(
+                "format.missing_root", f"the format {self.name} needs --root, the folder of the videos or images"
+            )
+        sources: list[Any] = [list(files) if self.many_files else Path(files[0])] if self.file else []
+        if self.root != "none":
+            sources.append(root)
+        scan = self.read(*sources, **options)
+        scan.require_examples(" ".join(files) or root, root)
+        return scan
+
+
+_FORMATS: dict[str, Format] = {}
+
+
+def register_format(name: str, *, summary: str, **requirements: Any) -> Callable[[Read], Read]:
+    """Register a function as the reader of a format; the keywords are the attributes of `Format`."""
+
+    def register(read: Read) -> Read:
+        if name in _FORMATS and _FORMATS[name].read.__qualname__ != read.__qualname__:
+            raise ValueError(f"the format {name} is registered already")
+        _FORMATS[name] = Format(name, read, summary, **requirements)
+        return read
+
+    return register
+
+
+def formats() -> dict[str, Format]:
+    """All registered formats by name, the built-in ones first."""
+    for module in BUILT_IN:
+        importlib.import_module(f"vidsemi.data.formats.{module}")
+    return dict(_FORMATS)

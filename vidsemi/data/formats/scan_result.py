@@ -1,0 +1,111 @@
+"""What reading a format yields: examples, and lists of what did not become one. Written as a manifest."""
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vidsemi.io.errors import UserError
+from vidsemi.io.files import write_text
+
+logger = logging.getLogger("vidsemi")
+
+
+@dataclass
+class ScanResult:
+    """Examples as columns of equal length, and what did not become one.
+
+    Attributes:
+        columns: values by column name of the manifest; `path` is relative to the working directory or absolute.
+        missing: files that are listed but do not exist, as listed, or whatever `missing_what` says.
+        missing_what: describes `missing` in messages.
+        elsewhere: number of lines about files that are not expected to exist here.
+        left_out: number of examples without a tag of the vocabulary.
+        broken: line numbers, from 1, and what is wrong with the line.
+    """
+
+    columns: dict[str, list] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    missing_what: str = "listed files do not exist"
+    elsewhere: int = 0
+    left_out: int = 0
+    broken: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, **values: object) -> None:
+        """Append one example; every call names the same columns."""
+        for name, value in values.items():
+            self.columns.setdefault(name, []).append(value)
+
+    def __len__(self) -> int:
+        return len(self.columns.get("path", ()))
+
+    def require_examples(self, source: object, root: Path | None) -> None:
+        """Raise a UserError if there are no examples; `source` listed them, `root` is where the files were expected."""
+        if len(self):
+            return
+        if self.left_out:
+            raise UserError(
+                "scan.no_tagged_examples",
+                f"none of the {self.left_out} examples of {source} has a tag of the vocabulary",
+            )
+        if self.elsewhere:
+            raise UserError("scan.no_files", f"none of the {self.elsewhere} files of {source} is in {root}")
+        name = self.missing[0] if self.missing else ""
+        example = f", such as {name if name.isprintable() else ascii(name)}" if name else ""
+        raise UserError(
+            "scan.no_files", f"none of the {len(self.missing)} files listed in {source} is in {root}{example}"
+        )
+
+    def write(self, manifest: Path, vocabulary: object = "") -> tuple[dict[str, Any], str]:
+        """Write the manifest; list what did not become an example in MANIFEST.missing.txt and MANIFEST.broken.txt.
+
+        Args:
+            manifest: .csv or .parquet.
+            vocabulary: where the tags come from that examples must have, for the summary.
+
+        Returns:
+            A summary as JSON and as one line.
+        """
+        from vidsemi.data.manifest import write_manifest
+
+        write_manifest(manifest, {**self.columns, "path": portable_paths(self.columns["path"], manifest)})
+        text = f"{manifest}: {len(self)} examples" + write_missing(manifest, self.missing, self.missing_what)
+        if self.elsewhere:
+            text += f"; {self.elsewhere} lines name files that do not exist here"
+        if self.left_out:
+            text += f"; {self.left_out} examples without a tag of {vocabulary} were left out"
+        text += write_broken(manifest, self.broken)
+        document = {"manifest": str(manifest), "examples": len(self), "missing": len(self.missing)}
+        counts = {"elsewhere": self.elsewhere, "left_out": self.left_out, "broken": len(self.broken)}
+        return {**document, **counts}, text
+
+
+def portable_paths(paths: Iterable[str], manifest: Path) -> list[str]:
+    """Paths as the manifest stores them: relative to its folder if they are in it, else absolute. URIs stay."""
+    folder = os.path.join(manifest.parent.resolve(), "")
+    absolute = (path if "://" in path else os.path.abspath(path) for path in paths)
+    return [path.removeprefix(folder) for path in absolute]
+
+
+def write_missing(manifest: Path, lines: Sequence[str], what: str) -> str:
+    """Write MANIFEST.missing.txt, or remove an earlier one; return a clause for the summary."""
+    file = manifest.with_suffix(".missing.txt")
+    file.unlink(missing_ok=True)
+    if not lines:
+        return ""
+    write_text(file, "\n".join(lines) + "\n")
+    return f"; {len(lines)} {what}, see {file}"
+
+
+def write_broken(manifest: Path, broken: Sequence[tuple[int, str]]) -> str:
+    """Write MANIFEST.broken.txt, or remove an earlier one; log the first ten lines; return a clause for the summary."""
+    file = manifest.with_suffix(".broken.txt")
+    file.unlink(missing_ok=True)
+    if not broken:
+        return ""
+    lines = [f"line {number}: {problem}" for number, problem in sorted(broken)]
+    write_text(file, "\n".join(lines) + "\n")
+    logger.warning("skipped %d broken lines:\n  %s", len(lines), "\n  ".join(lines[:10]))
+    return f"; {len(lines)} lines are broken, see {file}"

@@ -1,0 +1,267 @@
+"""Tables of files by path or id, with labels and hashtags: CSV, TSV, JSON lines, Parquet. No video is opened.
+
+Hashtags are untrusted text. Only their canonical form is kept, letters and numbers behind a `#`, so that no cell in a
+CSV begins with = + - or @, which spreadsheets execute as a formula. An id is looked up among the names of the files in
+a folder and never becomes part of a path.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from functools import cached_property
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidsemi.data.formats.media_files import files_by_stem, is_utf8
+from vidsemi.data.formats.registry import register_format
+from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.data.formats.text_rows import Broken, csv_rows, json_rows, text_suffix
+from vidsemi.data.hashtags.normalize import join_tags, split_tags
+from vidsemi.io.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Rows = Iterator[tuple[int, Sequence[Any]]]  # line numbers, from 1, and the values of the requested columns or None
+
+
+class BrokenRowError(ValueError):
+    """A row that is not an example; says why without quoting it, since it may contain anything."""
+
+
+@register_format(
+    "table",
+    summary="a table of paths: CSV, TSV, JSON lines (also .gz, .bz2) or Parquet",
+    file="table, .csv, .tsv, .jsonl (also .gz or .bz2) or .parquet",
+    root="optional",
+    options={
+        "--path-column": {"default": "path", "help": "name of the path column"},
+        "--label-column": {"default": "label", "help": "name of the label column"},
+        "--hashtags-column": {"default": "hashtags", "help": "name of the hashtags column"},
+        "--id-column": {
+            "default": "id",
+            "help": "for rows without a path: name of the column that names files in --root",
+        },
+    },
+    has_hashtags=True,
+)
+def read_table_format(
+    file: Path,
+    root: Path | None,
+    *,
+    path_column: str = "path",
+    label_column: str = "label",
+    hashtags_column: str = "hashtags",
+    id_column: str = "id",
+    vocabulary: AbstractSet[str] | None = None,
+) -> ScanResult:
+    """Read a CSV or TSV with a header, JSON lines (each also as .gz or .bz2), or a Parquet file.
+
+    Args:
+        file: the table.
+        root: folder that relative paths start from (default: the table's folder), and where files are looked up by id.
+        path_column: name of the path column.
+        label_column: name of the label column.
+        hashtags_column: name of the hashtags column: text or, in JSON and Parquet, lists.
+        id_column: name of the id column, used for rows without a path.
+        vocabulary: canonical tags; examples that carry none of them are left out.
+
+    Raises:
+        UserError: the file cannot be read, a column is missing or has the wrong type, or every row is broken.
+    """
+    from vidsemi.data.manifest import COLUMNS
+
+    names = {"path": path_column, "id": id_column, "label": label_column, "hashtags": hashtags_column}
+    names |= {name: name for name in COLUMNS if name not in names}
+    scan = ScanResult({name: [] for name in names if name != "id"})
+    present, rows = _open_table(file, names, scan.broken)
+    files = FilesById(root)
+    folder = str(root or file.parent)
+    for number, (path, name, label, field, *rest) in rows:
+        try:
+            path = _locate(path, name, folder, files)
+            if path is None:
+                scan.missing.append(str(name))
+                continue
+            tags = _tags(field)
+            if vocabulary is not None and vocabulary.isdisjoint(tags):
+                scan.left_out += 1
+                continue
+            if rest.count(None) < len(rest):  # most tables have none of these columns
+                rest = [parse(value, what) for (what, parse), value in zip(PARSERS.items(), rest, strict=True)]
+            values = [path, _text(label, "label"), join_tags(tags) or None, *rest]
+        except BrokenRowError as error:
+            scan.broken.append((number, str(error)))
+            continue
+        for column, value in zip(scan.columns.values(), values, strict=True):
+            column.append(value)
+    _check_columns(file, present, names)
+    if vocabulary is not None and hashtags_column not in present:
+        raise UserError("table.missing_hashtags", f"{file} has no column '{hashtags_column}' to look for tags in")
+    scan.columns = {name: scan.columns[name] for name in scan.columns if name == "path" or names[name] in present}
+    return require_usable_rows(file, scan)
+
+
+class FilesById:
+    """The files in a folder by their names without suffix; a video takes precedence over an image."""
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+
+    def find(self, name: str) -> str | None:
+        """The path of the file with this name; None if there is none."""
+        return self._by_stem.get(name)
+
+    @cached_property
+    def _by_stem(self) -> dict[str, str]:
+        if self._root is None:
+            raise BrokenRowError("has an id but no path, and --root does not say where the files are")
+        return files_by_stem(self._root)
+
+
+def require_usable_rows(file: Path, scan: ScanResult) -> ScanResult:
+    """Return the scan of a table, or raise a UserError if no row of it can be used."""
+    if len(scan) or scan.missing or scan.elsewhere or scan.left_out:
+        return scan
+    if not scan.broken:
+        raise UserError("table.empty", f"{file} does not contain any examples")
+    number, problem = scan.broken[0]
+    raise UserError(
+        "table.all_broken", f"none of the {len(scan.broken)} lines of {file} can be used; line {number} {problem}"
+    )
+
+
+def _locate(path: Any, name: Any, folder: str, files: FilesById) -> str | None:
+    """The path of a row's file; None if it is given by id and does not exist."""
+    if path is not None and path != "":
+        path = _text(path, "path") or ""
+        return path if "://" in path else os.path.join(folder, path)
+    if type(name) is int:  # as JSON may have it
+        name = str(name)
+    if name is None or name == "":
+        raise BrokenRowError("has neither path nor id")
+    if not isinstance(name, str) or not name.isprintable():  # lone surrogates are not
+        raise BrokenRowError("has an id that is not text")
+    return files.find(name)
+
+
+def _text(value: Any, what: str) -> str | None:
+    if value is None or value == "":
+        return None
+    if type(value) is int:  # 7 is a label too
+        return str(value)
+    if not isinstance(value, str) or "\0" in value or not is_utf8(value):
+        raise BrokenRowError(f"has a {what} that is not text")
+    return value
+
+
+def _tags(field: Any) -> list[str]:
+    """Canonical tags; bytes that are not UTF-8 are dropped from them."""
+    if isinstance(field, list) and None in field:  # Parquet's nulls, JSON's null
+        field = [tag for tag in field if tag is not None]
+    if field is None or isinstance(field, str) or (isinstance(field, list) and set(map(type, field)) <= {str}):
+        return split_tags(field)
+    raise BrokenRowError("has tags that are neither text nor a list of texts")
+
+
+def _seconds(value: Any, what: str) -> float | None:
+    return _number(float, value, what)
+
+
+def _bytes(value: Any, what: str) -> int | None:
+    return _number(int, value, what)
+
+
+def _number(kind: Callable, value: Any, what: str) -> Any:
+    if value is None or value == "":
+        return None
+    try:
+        number = kind(value)
+        # int() truncates 1.5, and Parquet's integers have 64 bits
+        if not isinstance(value, bool) and (number == value or isinstance(value, str)) and abs(number) < 2**63:
+            return number
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise BrokenRowError(f"has a column {what} that is not a {'number' if kind is float else 'whole number'}")
+
+
+PARSERS: dict[str, Callable[[Any, str], Any]] = {
+    "start": _seconds,
+    "end": _seconds,
+    "member": _text,
+    "offset": _bytes,
+    "size": _bytes,
+}
+
+
+def _open_table(file: Path, names: dict[str, str], broken: Broken) -> tuple[AbstractSet[str], Rows]:
+    """The columns of a table (of JSON lines: complete once the rows are read), and the values of those in `names`."""
+    suffix = text_suffix(file)
+    if suffix in (".jsonl", ".ndjson"):
+        seen: set[str] = set()
+        return seen, _json_values(file, list(names.values()), seen, broken)
+    if suffix in (".csv", ".tsv"):
+        rows = csv_rows(file, "\t" if suffix == ".tsv" else ",", broken)
+        _, header = next(rows, (0, []))
+        if not header or broken:
+            why = f": line {broken[0][0]} {broken[0][1]}" if broken else ""
+            raise UserError("table.missing_header", f"{file} has no header{why}")
+        columns = header
+    elif file.suffix == ".parquet":
+        from vidsemi.data.manifest import read_table
+
+        table = read_table(file)
+        columns = table.column_names
+    else:
+        raise UserError(
+            "table.unknown_suffix",
+            f"{file}: a table must be a .csv, .tsv or .jsonl (also .gz or .bz2), or a .parquet",
+        )
+    for name in names.values():
+        if columns.count(name) > 1:
+            raise UserError("table.duplicate_column", f"{file} has {columns.count(name)} columns named '{name}'")
+    _check_columns(file, columns, names)
+    if file.suffix == ".parquet":
+        return set(columns), _parquet_values(file, table, names)
+    pick = itemgetter(*(columns.index(name) if name in columns else len(columns) for name in names.values()))
+    return set(columns), ((number, pick([*row, None])) for number, row in rows)
+
+
+def _json_values(file: Path, names: list[str], seen: set[str], broken: Broken) -> Rows:
+    for number, row in json_rows(file, broken):
+        seen.update(row)
+        yield number, list(map(row.get, names))
+
+
+def _parquet_values(file: Path, table: "pa.Table", names: dict[str, str]) -> Rows:
+    """Values cast to the manifest's types; tags are text or lists of text."""
+    import pyarrow as pa
+
+    from vidsemi.data.manifest import COLUMNS
+
+    try:
+        columns = {}
+        for name, column in names.items():
+            if column in table.column_names:
+                values = table.column(column)
+                kind = COLUMNS.get(name, pa.string())
+                is_list = name == "hashtags" and (pa.types.is_list(values.type) or pa.types.is_large_list(values.type))
+                columns[name] = values.cast(pa.list_(pa.string()) if is_list else kind).to_pylist()
+            else:
+                columns[name] = [None] * table.num_rows
+    except pa.ArrowException as error:
+        raise UserError("table.wrong_type", f"{file} has a column of the wrong type: {error}") from None
+    yield from enumerate(zip(*columns.values(), strict=True), start=1)
+
+
+def _check_columns(file: Path, columns: Sequence[str] | AbstractSet[str], names: dict[str, str]) -> None:
+    """Refuse a table with neither paths nor ids, or without a column that the user named."""
+    shown = ", ".join(
+        name if name.isprintable() else ascii(name)
+        for name in (columns if isinstance(columns, list) else sorted(columns))[:50]
+    )
+    for name, column in names.items():
+        is_needed = column != name or (name == "path" and names["id"] not in columns)
+        if is_needed and column not in columns and columns:
+            raise UserError("table.missing_column", f"{file} has no column '{column}'; its columns are: {shown[:300]}")

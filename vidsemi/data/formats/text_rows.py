@@ -1,0 +1,175 @@
+"""Rows of text files from others, plain or compressed. Broken lines are recorded and skipped."""
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from vidsemi.io.errors import UserError
+from vidsemi.runtime.library_errors import is_field_too_long
+
+COMPRESSED = {".gz", ".bz2"}
+MEGABYTE = 1_000_000
+
+Broken = list[tuple[int, str]]  # line numbers, from 1, and what is wrong with the line, never its content
+
+
+def text_suffix(file: Path) -> str:
+    """The suffix that tells what a file contains, in lower case: `.csv` for `tags.csv.gz`."""
+    return (Path(file.stem) if file.suffix.lower() in COMPRESSED else file).suffix.lower()
+
+
+def read_text_lines(file: Path) -> list[str]:
+    """The lines of a small UTF-8 text file, without their ends."""
+    try:
+        return file.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise UserError("file.missing", f"file {file} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError("file.unreadable", f"{file} cannot be read: {error}") from None
+
+
+class ResyncingReader:
+    r"""Read CSV rows; after a broken one, resume at the next line.
+
+    A quoted field may span lines. If that does not end in a valid row, only the first of these lines is broken and the
+    next row is looked for in the second: a stray quote costs one line, not everything up to the next quote.
+
+    Args:
+        lines: lines with their ends; the first one is the header.
+        delimiter: of the fields.
+        broken: receives the broken lines. A row is broken if it has another length than the header.
+
+    Yields:
+        The number of the row's first line, and its fields. Empty lines are skipped.
+
+    >>> broken = []
+    >>> for row in ResyncingReader(iter(['path,tags\n', 'a.mp4,"#x\n', 'b.mp4,#y\n']), ",", broken):
+    ...     print(row)
+    (1, ['path', 'tags'])
+    (3, ['b.mp4', '#y'])
+    >>> broken
+    [(2, 'is not a row: unexpected end of data')]
+    """
+
+    def __init__(self, lines: Iterator[str], delimiter: str, broken: Broken) -> None:
+        self._lines = _PushbackLines(lines)
+        self._reader = csv.reader(self._lines, delimiter=delimiter, strict=True)
+        self._broken = broken
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        columns, number = 0, 1
+        while True:
+            row: list[str] = []
+            problem = ""
+            try:
+                row = next(self._reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                problem = f"is not a row: {error}"
+                if is_field_too_long(error):
+                    problem = "has a field that is too long, or a quote that does not end"
+            columns = columns or len(row)
+            if row and len(row) != columns:
+                problem = f"has {len(row)} columns, not {columns}"
+            if problem:
+                self._broken.append((number, problem))
+                self._lines.push_back_all_but_one()
+            elif row:
+                yield number, row
+            number += len(self._lines.taken)
+            self._lines.taken.clear()
+
+
+class _PushbackLines:
+    """An iterator of lines; those `taken` can be pushed back."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self.taken: list[str] = []
+        self._lines = lines
+        self._again: deque[str] = deque()
+
+    def __iter__(self) -> "_PushbackLines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._lines)
+        self.taken.append(line)
+        return line
+
+    def push_back_all_but_one(self) -> None:
+        self._again.extendleft(reversed(self.taken[1:]))
+        del self.taken[1:]
+
+
+def csv_rows(file: Path, delimiter: str, broken: Broken) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers and rows of a CSV file, header first; see `ResyncingReader`."""
+    return iter(ResyncingReader(stream_lines(file, newline=""), delimiter, broken))
+
+
+def json_rows(file: Path, broken: Broken) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line numbers and JSON objects, one per line."""
+    decode = json.JSONDecoder().raw_decode  # 0.9 µs a line; json.loads takes 1.7
+    for number, line in enumerate(stream_lines(file, newline="\n"), start=1):
+        line = line.strip()
+        if not line:
+            continue
+        try:
+            row, end = decode(line)
+        except (ValueError, RecursionError):  # the latter for [[[[…
+            row, end = None, 0
+        if isinstance(row, dict) and end == len(line):
+            yield number, row
+        else:
+            broken.append((number, "is not a JSON object"))
+
+
+def tab_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers and tab-separated fields, without a header or quotes."""
+    for number, line in enumerate(stream_lines(file, newline="\n"), start=1):
+        yield number, line.rstrip("\r\n").split("\t")
+
+
+def stream_lines(file: Path, newline: str) -> Iterator[str]:
+    """Stream the lines of a UTF-8 file; invalid bytes become lone surrogates (see `is_utf8`).
+
+    Args:
+        file: plain, or gzip or bzip2 by its suffix.
+        newline: as for `open`.
+
+    Raises:
+        UserError: the file does not exist, cannot be read or is truncated.
+    """
+    from vidsemi.io.progress import SECONDS, progress_bar  # imports tqdm, which `vidsemi --help` does not need
+
+    number = 0
+    try:
+        with open(file, "rb") as raw, _unpacked(raw, file.suffix.lower()) as stream:
+            text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline)
+            size = file.stat().st_size // MEGABYTE
+            with progress_bar(size, "megabyte", f"reading {file.name}", delay=SECONDS) as bar:
+                for number, line in enumerate(text, start=1):
+                    if number % 10_000 == 0:
+                        bar.update(raw.tell() // MEGABYTE - bar.n)
+                    yield line
+    except FileNotFoundError:
+        raise UserError("file.missing", f"file {file} does not exist") from None
+    except EOFError:
+        raise UserError(
+            "file.truncated", f"{file} is truncated after line {number}; is it still being copied?"
+        ) from None
+    except (OSError, zlib.error) as error:
+        raise UserError("file.unreadable", f"{file} cannot be read (after line {number}): {error}") from None
+
+
+def _unpacked(raw: IO[bytes], suffix: str) -> Any:
+    if suffix == ".gz":
+        return gzip.GzipFile(fileobj=raw)
+    return bz2.BZ2File(raw) if suffix == ".bz2" else raw
