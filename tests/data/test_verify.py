@@ -80,8 +80,8 @@ def test_a_manifest_is_made_and_verified_at_once(corpus: Path, tmp_path: Path, c
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["folder", "--root", "x", "--verify"], "--output M is needed"),
-        (["table", "missing.csv"], "--output M is needed"),
+        (["folder", "--root", "x", "--verify"], "[manifest.missing_output]"),
+        (["table", "missing.csv"], "[manifest.missing_output]"),
         (["table", "missing.csv", "--verify"], "[manifest.missing_file]"),
         (["table", "missing.csv", "--verify", "--workers", "-1"], "--workers is -1;"),
         (["table", "missing.csv", "--verify", "--seconds-per-file", "nan"], "--seconds-per-file is nan"),

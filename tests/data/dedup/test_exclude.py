@@ -103,7 +103,9 @@ def test_what_goes_and_what_stays(corpus: Path, workers: str, capsys: pytest.Cap
 
 
 def test_no_near_ones_with_zero_bits_in_a_far_copy(corpus: Path):
-    record = exclude(corpus, "--exclude-duplicates-of", str(corpus / "test.csv"), "--max-distance-test", "0", "--workers", "0")
+    record = exclude(
+        corpus, "--exclude-duplicates-of", str(corpus / "test.csv"), "--max-distance-test", "0", "--workers", "0"
+    )
     assert record["checked"][0]["exact"] == 1 and len(record["checked"]) == 1
     assert all(one["distance"] == "0" for one in went(corpus))
 
