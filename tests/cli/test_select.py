@@ -287,7 +287,7 @@ def test_tags_that_name_a_class(scores: Path, select: Select, tmp_path: Path):
     assert "[select.shards_with_tags]" in said
     status, _, said = select(manifest.name, *options, "--manifest", manifest)
     assert status == 2
-    assert "is the manifest" in said
+    assert "choose another output" in said
     other = tmp_path / "other.csv"
     other.write_text("path,hashtags\n" + "a.mp4,#yoga\n" * 60)
     status, _, said = select("s.parquet", *options, "--manifest", other)

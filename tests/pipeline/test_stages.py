@@ -126,7 +126,7 @@ def examples(manifests: list[Manifest]) -> list[tuple[Stage, dict[str, list[Any]
         ),
         (
             features,
-            {"network": [imported, *files], "splits": [((one, three),), ((one, two), (one, two))], "views": [3]},
+            {"weights": [imported, *files], "splits": [((one, three),), ((one, two), (one, two))], "views": [3]},
         ),
         (
             LinearProbeStage(features, 0, FcOnly(), 0),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vidsemi.cli.options import Answer, add_command, fraction, integer
+from vidsemi.io.errors import UserError
 
 COUNT = integer(1, 2**33 - 1)  # as many as there can be example ids
 
@@ -41,24 +42,28 @@ def select(options: argparse.Namespace) -> Answer:
     from vidsemi.data.manifest import load_manifest
     from vidsemi.io.files import keep_inputs
     from vidsemi.io.tables import markdown_table, shorten_rows
-    from vidsemi.pipeline.select import select_stage
+    from vidsemi.pipeline.select import merge_selections, select_scores
     from vidsemi.selection import describe
     from vidsemi.selection.result import read_selection_info
 
     keep_inputs(options.output, options.vocabulary)
-    metrics = select_stage(
-        options.output,
-        scores=options.scores,
-        per_class=options.per_class,
-        per_example=options.per_example,
-        policy=options.policy,
-        min_score=options.min_score,
-        seed=options.seed,
-        manifest=load_manifest(options.manifest) if options.manifest else None,
-        space=read_vocabulary(options.vocabulary) if options.vocabulary else None,
-        numbers=options.shards,
-        merge=options.merge,
-    )
+    rule = {name: getattr(options, name) for name in ("per_class", "per_example", "policy", "min_score", "seed")}
+    rule = {name: value for name, value in rule.items() if value is not None}
+    if options.merge:
+        metrics = merge_selections(options.output, options.merge, options.scores, shards=options.shards, **rule)
+    elif options.scores is None:
+        raise UserError("select.missing_scores", "no scores: give --scores DIR, or selections to --merge")
+    elif not {"per_class", "per_example"} <= rule.keys():
+        raise UserError("select.missing_option", "a selection needs --per-class (K) and --per-example (P)")
+    else:
+        metrics = select_scores(
+            options.output,
+            options.scores,
+            shards=options.shards,
+            manifest=load_manifest(options.manifest) if options.manifest else None,
+            vocabulary=read_vocabulary(options.vocabulary) if options.vocabulary else None,
+            **rule,
+        )
     info = read_selection_info(options.output)
     table = markdown_table(describe.CLASS_HEADER, shorten_rows(describe.class_rows(info)))
     text = "\n".join([str(options.output), *describe.summary(info), "", *table])

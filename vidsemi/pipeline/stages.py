@@ -227,18 +227,18 @@ class SelectStage(Stage):
     vocabulary: Vocabulary | None = None
 
     def run(self, context: Context) -> dict[str, Any]:
-        from vidsemi.pipeline.select import select_stage
+        from vidsemi.pipeline.select import select_scores
 
-        return select_stage(
+        return select_scores(
             context.folder(self) / SELECTION,
-            scores=context.folder(self.scores),
+            context.folder(self.scores),
             per_class=self.per_class,
             per_example=self.per_example,
             policy=self.policy,
             min_score=self.min_score,
-            seed=self.seed,
+            seed=self.seed or 0,
             manifest=self.tagged,
-            space=self.vocabulary,
+            vocabulary=self.vocabulary,
             title=context.name(self),
         )
 
