@@ -1,9 +1,9 @@
-"""Measures what docs/duplicates.md says of near duplicates, on real files, and prints its tables.
+"""Measure the recall of near-duplicate search on real files; prints the tables of docs/duplicates.md.
 
 python docs/measure_duplicates.py --data FOLDER
 
 The folder holds `cifar10.zip` (`cifar10/{train,test}/<class>/*.jpg`), `clips/` (any videos) and `ucf3/` (classes of
-UCF101, `v_<class>_g<group>_c<clip>.avi`). A minute or two of one core.
+UCF101, `v_<class>_g<group>_c<clip>.avi`). Takes a minute or two on one core.
 """
 
 import argparse
@@ -32,28 +32,28 @@ from vidsemi.io.tables import markdown_table
 
 WITHIN = (2, 4, 6, 8, 10)  # bits
 WITHIN_PAIRS = (2, 4, 6, 8, 10, 12, 14)
-IMAGES, CODED = 1000, 16  # most images that are changed, most clips that are coded again
+IMAGES, CODED = 1000, 16  # maximum number of images to change, of clips to re-encode
 LATER = (0.1, 0.2, 0.5, 1.0)  # seconds
 Change = Callable[[Image.Image], Image.Image]
 Hashes = Mapping[str, tuple[int, ...]]  # file or member of an archive → its hashes
 
 
 def cropped(image: Image.Image, share: float) -> Image.Image:
-    """A share of width and height cut off, half of it on each side."""
+    """Crop a share of width and height, half of it on each side."""
     return ImageOps.crop(image, tuple(round(side * share / 2) for side in image.size * 2))
 
 
 def brighter(image: Image.Image, factor: float) -> Image.Image:
-    """Every value times a factor."""
+    """Multiply every value by a factor."""
     return ImageEnhance.Brightness(image).enhance(factor)
 
 
 def scaled(image: Image.Image, factor: float) -> Image.Image:
-    """Another size."""
+    """Resize by a factor."""
     return ImageOps.scale(image, factor, Image.Resampling.BILINEAR)
 
 
-CHANGES: dict[str, tuple[Change, int | None]] = {  # and the quality of the JPEG; without one no more is lost
+CHANGES: dict[str, tuple[Change, int | None]] = {  # and the JPEG quality; None: lossless
     "JPEG, quality 75": (Image.Image.copy, 75),
     "JPEG, quality 30": (Image.Image.copy, 30),
     "JPEG, quality 10": (Image.Image.copy, 10),
@@ -63,25 +63,27 @@ CHANGES: dict[str, tuple[Change, int | None]] = {  # and the quality of the JPEG
     "brighter by 20%": (lambda image: brighter(image, 1.2), None),
     "brighter by 50%": (lambda image: brighter(image, 1.5), None),
     "darker by 30%": (lambda image: brighter(image, 0.7), None),
-    "grey": (lambda image: image.convert("L").convert("RGB"), None),
-    "made square": (lambda image: image.resize((min(image.size),) * 2), None),
-    "5% of width and height cut off": (lambda image: cropped(image, 0.05), None),
-    "10% of width and height cut off": (lambda image: cropped(image, 0.1), None),
-    "mirrored": (ImageOps.mirror, None),
-    "turned by 90 degrees": (lambda image: image.transpose(Image.Transpose.ROTATE_90), None),
+    "grayscale": (lambda image: image.convert("L").convert("RGB"), None),
+    "squeezed to a square": (lambda image: image.resize((min(image.size),) * 2), None),
+    "cropped by 5% of width and height": (lambda image: cropped(image, 0.05), None),
+    "cropped by 10% of width and height": (lambda image: cropped(image, 0.1), None),
+    "flipped horizontally": (ImageOps.mirror, None),
+    "rotated by 90 degrees": (lambda image: image.transpose(Image.Transpose.ROTATE_90), None),
 }
-CODINGS: dict[str, tuple[str, dict[str, str], int | None, int | None]] = {  # codec, its options, lines, frames a second
+CODINGS: dict[
+    str, tuple[str, dict[str, str], int | None, int | None]
+] = {  # codec, its options, height, frames per second
     "H.264, crf 35": ("libx264", {"crf": "35"}, None, None),
     "H.264, crf 45": ("libx264", {"crf": "45"}, None, None),
-    "120 lines, H.264, crf 35": ("libx264", {"crf": "35"}, 120, None),
-    "480 lines, mpeg4, 400 kbit/s": ("mpeg4", {"b": "400k"}, 480, None),
-    "15 frames a second, H.264, crf 35": ("libx264", {"crf": "35"}, None, 15),
-    "10 frames a second, 120 lines, H.264, crf 40": ("libx264", {"crf": "40"}, 120, 10),
+    "120 pixels high, H.264, crf 35": ("libx264", {"crf": "35"}, 120, None),
+    "480 pixels high, mpeg4, 400 kbit/s": ("mpeg4", {"b": "400k"}, 480, None),
+    "15 fps, H.264, crf 35": ("libx264", {"crf": "35"}, None, 15),
+    "10 fps, 120 pixels high, H.264, crf 40": ("libx264", {"crf": "40"}, 120, 10),
 }
 
 
 def distance(one: Sequence[int], other: Sequence[int]) -> int:
-    """The least number of bits at which two examples are near; `BITS` if there is too little to be seen.
+    """The smallest Hamming distance at which two examples match; `BITS` if they have too little contrast.
 
     >>> distance([0b1001], [0b1010]), distance([0], [0])
     (2, 64)
@@ -94,7 +96,7 @@ def distance(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 def within(bits: Iterable[int], limits: Sequence[int] = WITHIN) -> list[int]:
-    """How many are at most each limit.
+    """Count the values up to each limit.
 
     >>> within(iter([0, 2, 3, 64]), limits=(2, 4))
     [2, 3]
@@ -104,7 +106,7 @@ def within(bits: Iterable[int], limits: Sequence[int] = WITHIN) -> list[int]:
 
 
 def at_rate(count: int, old: float, new: float) -> np.ndarray:
-    """Numbers of the frames, of `count`, that a video of another frame rate shows.
+    """Indices of the frames, of `count`, that a video with another frame rate has.
 
     >>> at_rate(6, 30, 15).tolist()
     [0, 2, 4]
@@ -113,24 +115,24 @@ def at_rate(count: int, old: float, new: float) -> np.ndarray:
 
 
 def slashed(numbers: Iterable[object]) -> str:
-    """Numbers in a cell."""
+    """Join numbers for a table cell."""
     return " / ".join(map(str, numbers))
 
 
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table and what is in it."""
+    """Print a table under its title."""
     print(f"{title}:\n", *markdown_table(header, list(rows)), "", sep="\n", flush=True)
 
 
 def hash_image(image: Image.Image, quality: int | None = None) -> int:
-    """The hash of an image that was written and read."""
+    """Hash an image after writing and reading it."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality) if quality else image.save(file, "BMP")
     return perceptual_hash(read_image("image", file.getvalue(), size=(SIDE, SIDE))[0])
 
 
 def measure_changes(kinds: dict[str, list[Image.Image]]) -> None:
-    """Images and their changed copies."""
+    """Compare images with their changed copies."""
     columns = []
     for images in kinds.values():
         known = [(image, own) for image in images if (own := hash_image(image))]
@@ -139,14 +141,14 @@ def measure_changes(kinds: dict[str, list[Image.Image]]) -> None:
             counts = within(distance([own], [hash_image(change(image), quality)]) for image, own in known)
             column.append(slashed(f"{100 * count / len(known):.1f}" for count in counts))
         columns.append([str(len(known)), *column])
-    rows = zip(["images that show something", *CHANGES], *columns, strict=True)
+    rows = zip(["images with enough contrast", *CHANGES], *columns, strict=True)
     print_table(f"Percentage of copies within {slashed(WITHIN)} bits of the original", ["copy", *kinds], rows)
 
 
 def hash_recoded(
     clip: str, codec: str, options: dict[str, str], lines: int | None, rate: int | None
 ) -> tuple[int, ...]:
-    """The hashes of a clip that was coded again, with one thread: what encoders write may depend on their number."""
+    """Hash a re-encoded clip. One thread, because the output of encoders may depend on the number of threads."""
     info = describe(Row(0, clip))
     old, height = info.rate or 25, lines or info.height
     frames = read_frames(Row(0, clip), lambda n: at_rate(n, old, rate or old), size=None)
@@ -164,27 +166,29 @@ def hash_recoded(
 
 
 def measure_clips(hashes: Hashes) -> None:
-    """Clips and what they are coded again, and what is left of them without their beginning."""
+    """Compare clips with re-encoded copies, and with copies without their beginning."""
     some = list(hashes)[:: -(-len(hashes) // CODED)]
     copies = {name: {clip: hash_recoded(clip, *coding) for clip in some} for name, coding in CODINGS.items()}
     for seconds in LATER:
         parts = {clip: hash_file(Row(0, clip, start=seconds)).frames for clip in hashes}
-        copies[f"begins {seconds:g} s later"] = {clip: part for clip, part in parts.items() if part}  # or it was over
+        copies[f"starts {seconds:g} s later"] = {
+            clip: part for clip, part in parts.items() if part
+        }  # empty if the clip is shorter
     rows = [
         [name, str(len(of)), slashed(within(distance(hashes[clip], frames) for clip, frames in of.items()))]
         for name, of in copies.items()
     ]
-    print_table("Clips whose copy is near", ["copy", "clips", f"within {slashed(WITHIN)} bits"], rows)
+    print_table("Clips with a copy within the distance", ["copy", "clips", f"within {slashed(WITHIN)} bits"], rows)
 
 
 def measure_pairs(title: str, rows: Hashes, others: Hashes | None, kind: str, group: Callable[[str], str]) -> None:
-    """Pairs, within `rows` or of these and `others`, by their distance and by whether they are of one group.
+    """Count pairs, within `rows` or between `rows` and `others`, by distance and by whether they share a group.
 
     Args:
-        title: of the table.
-        rows: hashes of each file.
-        others: likewise.
-        kind: what a group is called.
+        title: title of the table.
+        rows: file → its hashes.
+        others: like `rows`.
+        kind: name of the kind of group.
         group: file → its group.
     """
     first, second, bits = near_pairs(
@@ -197,7 +201,7 @@ def measure_pairs(title: str, rows: Hashes, others: Hashes | None, kind: str, gr
     same = groups[first] == other_groups[second]
     counts, other_counts = Counter(groups.tolist()), Counter(other_groups.tolist())
     total, alike = len(groups) * len(other_groups), sum(counts[one] * other_counts[one] for one in counts)
-    if others is None:  # each pair once, and none of a clip and itself
+    if others is None:  # each pair once, no clip with itself
         total, alike = (total - len(groups)) // 2, (alike - len(groups)) // 2
     sides = (within(bits[same == one], WITHIN_PAIRS) for one in (True, False))
     header = ["within bits", f"of {alike:,} pairs of one {kind}", f"of {total - alike:,} others"]

@@ -1,4 +1,4 @@
-"""The script that measures what docs/duplicates.md says, on a folder of which the answers are known."""
+"""The script behind the tables of docs/duplicates.md, on a folder with known answers."""
 
 import importlib.util
 import re
@@ -56,10 +56,10 @@ def test_copies_in_a_made_folder_are_counted(script: ModuleType, tmp_path: Path,
     cells = {
         line.split("|")[1].strip(): line.split("|")[2:-1] for line in (changes + clips).splitlines() if "|" in line
     }
-    assert [cell.strip() for cell in cells["images that show something"]] == ["2", "5"]
-    assert [cell.strip() for cell in cells["mirrored"]] == ["0.0 / 0.0 / 0.0 / 0.0 / 0.0"] * 2
+    assert [cell.strip() for cell in cells["images with enough contrast"]] == ["2", "5"]
+    assert [cell.strip() for cell in cells["flipped horizontally"]] == ["0.0 / 0.0 / 0.0 / 0.0 / 0.0"] * 2
     assert cells["JPEG, quality 75"][1].strip().endswith("100.0")
     assert cells["H.264, crf 35"][0].strip() == "5" and cells["H.264, crf 35"][1].strip().endswith(" / 5")
-    assert cells["begins 1 s later"][0].strip() == "5"
+    assert cells["starts 1 s later"][0].strip() == "5"
     assert re.search(r"of 3 pairs of one group \| of 3 others \|\n.*\n\| 2 +\| 1 +\| 2 +\|\n", groups)
     assert re.search(r"of 3 pairs of one class \| of 3 others \|\n.*\n\| 2 +\| 0 +\| 1 +\|\n", classes)
