@@ -292,7 +292,7 @@ def test_tags_that_name_a_class(scores: Path, select: Select, tmp_path: Path):
     other.write_text("path,hashtags\n" + "a.mp4,#yoga\n" * 60)
     status, _, said = select("s.parquet", *options, "--manifest", other)
     assert status == 2
-    assert "not the manifest" in said
+    assert "[scores.wrong_manifest]" in said
 
 
 def test_ranges():

@@ -97,7 +97,7 @@ def test_two_students_need_two_names(tiny_config: WriteConfig):
 
 def test_supervised_alone_needs_no_teacher(tiny_config: WriteConfig):
     config = load_config(str(tiny_config()), ["approaches=[supervised]", "teacher=null", "data.unlabeled=null"])
-    assert not config.taught_by
+    assert not config.teacher_approaches
 
 
 def test_bare_names_are_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

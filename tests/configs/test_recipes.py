@@ -30,7 +30,7 @@ CASES = [
 
 
 def networks_of(config: Config) -> list:
-    return [*config.students, *([config.teacher] if config.taught_by and config.teacher else [])]
+    return [*config.students, *([config.teacher] if config.teacher_approaches and config.teacher else [])]
 
 
 @pytest.mark.parametrize(("name", "overrides"), CASES)

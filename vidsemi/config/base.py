@@ -1,8 +1,8 @@
-"""The base class of all config sections."""
+"""What several configs share: the base class of sections, the machine, and logging."""
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -11,3 +11,34 @@ class Section(BaseModel):
     """A section of the config: unknown keys are errors, values are frozen after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Runtime(Section):
+    """Device, data loader workers and checkpoints. Changes results by rounding only (docs/results.md)."""
+
+    device: str = "auto"
+    """cpu, cuda, cuda:1, …; auto uses a GPU if there is one."""
+    workers: int | None = Field(None, ge=0, le=1024)
+    """Data loader workers (decoding processes). Default: one per core. 0 decodes in the main process. In training each
+    worker prefetches up to four micro-batches into shared memory."""
+    seconds_per_file: float = Field(600, gt=0, le=1e7)
+    """Decoding timeout per file in scoring, evaluation and `manifest --verify`. Slower files count as unreadable."""
+    clips_per_forward: PositiveInt | None = None
+    """Inference batch size in clips (scoring and evaluation). Default: 10 on a CPU, 64 on other devices."""
+    checkpoint_seconds: PositiveFloat = 300
+    """Seconds between training checkpoints, from which a killed run resumes."""
+    checkpoint_steps: PositiveInt | None = None
+    """Also write a checkpoint every so many steps."""
+    channels_last: bool | None = None
+    """Channels-last memory format in training. Default: on CPUs only, where it is faster (docs/performance.md)."""
+    compile: bool = False
+    """Use torch.compile in training. Compiling takes about a minute at every start."""
+
+
+class Log(Section):
+    """Training metrics in TensorBoard and Weights & Biases (docs/reporting.md). Does not change results."""
+
+    tensorboard: bool | None = None
+    """Write TensorBoard event files. Default: yes, if tensorboard is installed."""
+    wandb: str | None = Field(None, min_length=1)
+    """Weights & Biases project to log to. Default: nothing is sent."""

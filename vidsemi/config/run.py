@@ -5,14 +5,11 @@ Functions below the pipeline take the values they need, never the whole config.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from vidsemi.config.base import Fraction, Section
-from vidsemi.config.data import Data
-from vidsemi.config.hashtags import Hashtags
-from vidsemi.config.input import Input
-from vidsemi.config.log import Log
-from vidsemi.config.model import TAUGHT, Approach, Network, Student, Teacher
+from vidsemi.config.base import Fraction, Log, Runtime, Section
+from vidsemi.config.data import Data, Hashtags
+from vidsemi.config.model import TEACHER_APPROACHES, Approach, Input, Network, Student, Teacher
 from vidsemi.config.training import Train
 from vidsemi.config.transfer import Target, check_targets
 
@@ -59,28 +56,6 @@ class Evaluate(Section):
     """Crops per clip or image. 1: center crop. 10: four corners and center, each also flipped."""
 
 
-class Runtime(Section):
-    """Device, data loader workers and checkpoints. Changes results by rounding only (docs/results.md)."""
-
-    device: str = "auto"
-    """cpu, cuda, cuda:1, …; auto uses a GPU if there is one."""
-    workers: int | None = Field(None, ge=0, le=1024)
-    """Data loader workers (decoding processes). Default: one per core. 0 decodes in the main process. In training each
-    worker prefetches up to four micro-batches into shared memory."""
-    seconds_per_file: float = Field(600, gt=0, le=1e7)
-    """Decoding timeout per file in scoring, evaluation and `manifest --verify`. Slower files count as unreadable."""
-    clips_per_forward: PositiveInt | None = None
-    """Inference batch size in clips (scoring and evaluation). Default: 10 on a CPU, 64 on other devices."""
-    checkpoint_seconds: PositiveFloat = 300
-    """Seconds between training checkpoints, from which a killed run resumes."""
-    checkpoint_steps: PositiveInt | None = None
-    """Also write a checkpoint every so many steps."""
-    channels_last: bool | None = None
-    """Channels-last memory format in training. Default: on CPUs only, where it is faster (docs/performance.md)."""
-    compile: bool = False
-    """Use torch.compile in training. Compiling takes about a minute at every start."""
-
-
 class Config(Section):
     """The config of a run."""
 
@@ -116,20 +91,22 @@ class Config(Section):
     """Section Log."""
 
     def approaches_of(self, student: Student) -> tuple[Approach, ...]:
-        """By which approaches a student is trained."""
+        """The approaches that train a student."""
         return student.approaches if student.approaches is not None else self.approaches
 
     @property
-    def taught_by(self) -> tuple[Approach, ...]:
-        """The approaches by which any student learns from a teacher; each has a teacher of its own."""
-        return tuple(one for one in TAUGHT if any(one in self.approaches_of(student) for student in self.students))
+    def teacher_approaches(self) -> tuple[Approach, ...]:
+        """The approaches that train a student with a teacher; each has a teacher of its own."""
+        return tuple(
+            one for one in TEACHER_APPROACHES if any(one in self.approaches_of(student) for student in self.students)
+        )
 
     @property
-    def learns_hashtags(self) -> bool:
-        """Whether any network is pre-trained on W."""
+    def trains_on_hashtags(self) -> bool:
+        """Whether any network is pre-trained on hashtags."""
         students = [student for student in self.students if "weakly_supervised" in self.approaches_of(student)]
         networks: list[Network | None] = [*students]
-        if "semi_weakly_supervised" in self.taught_by:
+        if "semi_weakly_supervised" in self.teacher_approaches:
             networks.append(self.teacher)
         return not all(network is None or network.weakly_pretrained for network in networks)
 
@@ -145,8 +122,8 @@ class Config(Section):
             if names.count(name) > 1:
                 raise ValueError(f"two students have the name '{name}'; set a different `name` for one")
         check_targets(self.transfer)
-        self._has_a_use_for_its_weights()
-        self._has_what_its_approaches_need()
+        self._check_weights_are_used()
+        self._check_required_keys()
         stored = self.score.per_example
         if stored is not None and stored < self.select.per_example:
             raise ValueError(
@@ -154,28 +131,29 @@ class Config(Section):
             )
         return self
 
-    def _has_what_its_approaches_need(self) -> None:
+    def _check_required_keys(self) -> None:
+        """Refuse an approach whose data, networks or recipes are missing."""
         train, data, used = self.train, self.data, {one for each in self.students for one in self.approaches_of(each)}
-        taught: dict[str, object] = {
+        pseudo_labels: dict[str, object] = {
             "data.unlabeled": data.unlabeled,
             "teacher": self.teacher,
             "train.pretrain": train.pretrain,
             "train.finetune": train.finetune,
         }
         weak: dict[str, object] = {"train.weak_finetune": train.after_hashtags}
-        if self.learns_hashtags:
+        if self.trains_on_hashtags:
             weak |= {"data.weak": data.hashtags, "train.weak_pretrain": train.weak_pretrain}
         needed: dict[str, dict[str, object]] = {
             "weakly_supervised": weak,
-            "semi_supervised": taught,
-            "semi_weakly_supervised": taught | weak,
+            "semi_supervised": pseudo_labels,
+            "semi_weakly_supervised": pseudo_labels | weak,
         }
         for approach, keys in needed.items():
             for key, value in keys.items():
                 if approach in used and value is None:
                     raise ValueError(f"the approach {approach} requires the key {key}")
 
-    def _has_a_use_for_its_weights(self) -> None:
+    def _check_weights_are_used(self) -> None:
         """Refuse weights or recipes that no approach uses: results would be reported under the wrong approach."""
         for student in self.students:
             if student.weakly_pretrained and "weakly_supervised" not in self.approaches_of(student):
@@ -184,21 +162,21 @@ class Config(Section):
                     "starts from; add it to its approaches"
                 )
         teacher = self.teacher
-        if teacher is None or not self.taught_by:
+        if teacher is None or not self.teacher_approaches:
             return
-        if teacher.train and "semi_supervised" not in self.taught_by:
+        if teacher.train and "semi_supervised" not in self.teacher_approaches:
             raise ValueError(
                 "teacher.train is the recipe of the semi_supervised teacher, and semi_supervised is not among the "
                 "approaches; after pre-training on hashtags the recipe is train.weak_finetune"
             )
-        if teacher.weakly_pretrained and "semi_weakly_supervised" not in self.taught_by:
+        if teacher.weakly_pretrained and "semi_weakly_supervised" not in self.teacher_approaches:
             raise ValueError(
                 "the teacher has weakly_pretrained weights, which only the approach semi_weakly_supervised starts "
                 "from; add it to the approaches"
             )
-        wanted = "semi_weakly_supervised" if teacher.weakly_pretrained else "semi_supervised"
-        if teacher.frozen and self.taught_by != (wanted,):
+        only = "semi_weakly_supervised" if teacher.weakly_pretrained else "semi_supervised"
+        if teacher.frozen and self.teacher_approaches != (only,):
             raise ValueError(
                 f"a frozen teacher that is {'' if teacher.weakly_pretrained else 'not '}weakly_pretrained "
-                f"can only teach the approach {wanted}, not {' and '.join(self.taught_by)}"
+                f"can only teach the approach {only}, not {' and '.join(self.teacher_approaches)}"
             )

@@ -145,11 +145,11 @@ def plan_run(resolved: Resolved) -> Plan:
     """Plan all stages of a run."""
     config = resolved.config
     plan = _empty_plan(resolved)
-    if config.learns_hashtags:
+    if config.trains_on_hashtags:
         plan_hashtags(plan, resolved)  # first, since it ends the run where no hashtag means a class
     trained: list[Source] = []
     for seed in config.seeds:
-        selections = {approach: plan_teacher(plan, resolved, approach, seed) for approach in config.taught_by}
+        selections = {approach: plan_teacher(plan, resolved, approach, seed) for approach in config.teacher_approaches}
         for student in config.students:
             for approach in config.approaches_of(student):
                 case = Case(

@@ -96,8 +96,8 @@ def resolve(config: Config) -> Resolved:
         dataset_folder(config.data.dataset)
     check_log(config.log)
     used = {
-        "unlabeled": config.data.unlabeled if config.taught_by else None,
-        "weak": config.data.hashtags if config.learns_hashtags else None,
+        "unlabeled": config.data.unlabeled if config.teacher_approaches else None,
+        "weak": config.data.hashtags if config.trains_on_hashtags else None,
     }
     datasets = load_datasets(config.data.model_copy(update=used))  # first: most runs fail here, and it needs no torch
     vocabulary = _resolve_vocabulary(config, datasets)
@@ -175,7 +175,7 @@ def _resolve_networks(config: Config, classes: list[str]) -> dict[str, ResolvedN
     from vidsemi.models.build import check_features, check_network, check_weights, identity_of, network_spec, ready_spec
 
     networks: dict[str, Network] = {student.name: student for student in config.students}
-    if config.taught_by and config.teacher:
+    if config.teacher_approaches and config.teacher:
         networks["teacher"] = config.teacher
     resolved = {}
     for name, network in networks.items():
