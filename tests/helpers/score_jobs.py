@@ -1,4 +1,4 @@
-"""A job of workers that score one corpus and are killed again and again: `python score_jobs.py JSON`.
+"""A job of workers that score one manifest and are killed again and again: `python score_jobs.py JSON`.
 
 Everything is imported once; workers are forked, so that one starts in milliseconds. Prints how many were killed.
 """
@@ -15,15 +15,14 @@ import torch
 from vidsemi.config import Runtime
 from vidsemi.data import views
 from vidsemi.data.manifest import load_manifest
-from vidsemi.inference import leases as claims
-from vidsemi.inference import worker as score_worker
+from vidsemi.inference import leases, worker
 from vidsemi.inference.score import score_manifest
 
 EVENTS = {"open", "os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.scandir", "os.listdir"}
 
 
 def work(job: dict, fate: str | None, dice: random.Random) -> None:
-    """Score, and die as fate will have it: at some moment, or at some touch of the directory."""
+    """Score, and die as `fate` says: at a random moment, or at a random access to the directory."""
     if fate == "moment":
         signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.01, 0.5))  # whose default is to end the process
     elif fate == "touch":
@@ -38,7 +37,7 @@ def work(job: dict, fate: str | None, dice: random.Random) -> None:
 
         sys.addaudithook(touched)
     torch.set_num_threads(1)
-    score_worker.WAIT = 0.02
+    worker.WAIT = 0.02
     if "deadly" in job:
         read = views.read_frames
 
@@ -49,7 +48,7 @@ def work(job: dict, fate: str | None, dice: random.Random) -> None:
 
         views.read_frames = read_or_die
     else:
-        claims.DEATHS = 1000  # who is killed every few files would take some for deadly
+        leases.MAX_DEATHS = 1000  # else a worker that is killed every few files would give up on some of them
     score_manifest(
         Path(job["folder"]),
         weights=Path(job["weights"]),
@@ -89,7 +88,7 @@ def main(job: dict) -> None:
             killed += 1
         elif os.WEXITSTATUS(status):
             sys.exit(f"a worker failed with {os.WEXITSTATUS(status)}")
-        elif killed < job["kills"]:  # finished too early to be killed often enough: lose a part and go on
+        elif killed < job["kills"]:  # finished too early to be killed often enough: lose a shard and resume
             random.Random(dice.random()).choice(sorted(Path(job["folder"]).glob("part-*"))).unlink(missing_ok=True)
         else:
             done += 1

@@ -1,4 +1,4 @@
-"""Features of a transfer: made in parts by one and two processes, gone on with, read by splits."""
+"""Features of a transfer: extracted in shards by one and two processes, resumed, read by splits."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ import os, pathlib, sys
 from vidsemi.cli import main as cli
 from vidsemi.inference import features
 
-features.PART, write = 16, features._write
+features.SHARD_SIZE, write = 16, features.write_features
 
 def noted(file, *more):
     with (pathlib.Path(__file__).parent / f"made{os.environ['RANK']}").open("a") as made:
@@ -32,16 +32,16 @@ def noted(file, *more):
     write(file, *more)
 
 if __name__ == "__main__":
-    features._write = noted
+    features.write_features = noted
     sys.exit(cli.main(sys.argv[1:]))
 """
 
 
-def test_features_of_a_split_are_read_from_its_own_parts(
+def test_features_of_a_split_are_read_from_its_own_shards(
     weights: Path, shapes: Path, config_of: WriteConfig, monkeypatch: pytest.MonkeyPatch
 ):
-    """The second split has what the first one has not, in parts of its own; and both have the first test examples."""
-    monkeypatch.setattr(features_module, "PART", 8)
+    """Each split has training examples in shards of its own; both have the first test examples."""
+    monkeypatch.setattr(features_module, "SHARD_SIZE", 8)
     splits = [("labeled", range(8)), ("test", range(8)), ("labeled", range(16, 24)), ("test", range(3, 11))]
     manifests, folder = [], config_of("").parent
     for number, (name, rows) in enumerate(splits):
@@ -64,27 +64,27 @@ def test_features_of_a_split_are_read_from_its_own_parts(
     np.testing.assert_array_equal(found, np.float32(expected[2:]))
 
 
-def test_features_that_were_killed_go_on_with_the_next_part(
+def test_killed_features_resume_with_the_next_shard(
     weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(features_module, "PART", 16)
+    monkeypatch.setattr(features_module, "SHARD_SIZE", 16)
     config = str(config_of(shapes_target(shapes)))
     straight = transfer(weights, load_transfer_config(config, [f"output={tmp_path}/straight"]))
-    write_part, calls = features_module._write, []
+    write, calls = features_module.write_features, []
 
     def dies(*arguments: object) -> None:
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        write_part(*arguments)
+        write(*arguments)
 
-    monkeypatch.setattr(features_module, "_write", dies)
+    monkeypatch.setattr(features_module, "write_features", dies)
     with pytest.raises(KeyboardInterrupt):
         transfer(weights, load_transfer_config(config))
     folder = tmp_path / "moved/seed0/r2plus1d_10_4f/weights/transfer/shapes/fc_only/features"
     (first,) = folder.glob("part-*.parquet")
     time = first.stat().st_mtime_ns
-    monkeypatch.setattr(features_module, "_write", write_part)
+    monkeypatch.setattr(features_module, "write_features", write)
     assert transfer(weights, load_transfer_config(config)) == straight
     assert first.stat().st_mtime_ns == time
     assert len(list(folder.glob("part-*.parquet"))) == 3
@@ -99,7 +99,7 @@ def test_two_processes_transfer_as_one_does(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(features_module, "PART", 16)  # so that there is something to share
+    monkeypatch.setattr(features_module, "SHARD_SIZE", 16)  # so that there is something to share
     (tmp_path / "job.py").write_text(JOB)
     more = f"full_ft: {RECIPE[:-1]}, micro_batches: 2}}"
     config = config_of(shapes_target(shapes, more))

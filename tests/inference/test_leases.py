@@ -1,4 +1,4 @@
-"""Claims: one owner at a time, take-over from the dead, clocks that jump."""
+"""Leases: one owner at a time, take-over from dead workers, clocks that jump."""
 
 import json
 import os
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from vidsemi.inference import leases as claims_module
-from vidsemi.inference.leases import LEASE, Claims
+from vidsemi.inference import leases as leases_module
+from vidsemi.inference.leases import EXPIRY, Leases
 from vidsemi.runtime.process import is_dead, own_identity
 
 ELSEWHERE = {"boot": "another machine", "processes": "pid:[1]", "pid": 1, "started": "1"}
@@ -20,7 +20,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self.now = 1000.0
-        monkeypatch.setattr(claims_module, "monotonic", lambda: self.now)
+        monkeypatch.setattr(leases_module, "monotonic", lambda: self.now)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def leave(folder: Path, number: int, owner: dict | None, **content: object) -> Path:
-    """A claim of somebody else."""
+    """A lease of another worker."""
     folder.mkdir(exist_ok=True)
     file = folder / f"{number:06d}"
     file.write_text(json.dumps({"owner": owner, "token": "t", "attempt": 1, "reading": None, "deaths": {}, **content}))
@@ -43,12 +43,12 @@ def dead() -> dict:
 
 
 def test_a_shard_has_one_owner(tmp_path: Path):
-    with Claims(tmp_path, 1000) as ours, Claims(tmp_path, 1000) as theirs:
-        claim = ours.take(7)
-        assert claim is not None and (claim.number, claim.attempt, claim.careful) == (7, 1, False)
+    with Leases(tmp_path, 1000) as ours, Leases(tmp_path, 1000) as theirs:
+        lease = ours.take(7)
+        assert lease is not None and (lease.number, lease.attempt, lease.careful) == (7, 1, False)
         assert theirs.take(7) is None
         assert theirs.take_over(7) is None  # its owner lives
-        ours.release(claim)
+        ours.release(lease)
         assert theirs.take_over(7) is None  # there is nothing to take over
         assert theirs.take(7) is not None
     assert list(tmp_path.iterdir()) == []  # given back
@@ -56,9 +56,9 @@ def test_a_shard_has_one_owner(tmp_path: Path):
 
 def test_of_many_processes_one_gets_it(tmp_path: Path):
     code = (
-        "import sys; from pathlib import Path; from vidsemi.inference.leases import Claims\n"
-        "claims = Claims(Path(sys.argv[1]), 1000)\n"
-        "print(sum(claims.take(number) is not None for number in range(200)))"
+        "import sys; from pathlib import Path; from vidsemi.inference.leases import Leases\n"
+        "leases = Leases(Path(sys.argv[1]), 1000)\n"
+        "print(sum(leases.take(number) is not None for number in range(200)))"
     )
     jobs = [subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE) for _ in range(4)]
     assert sum(int(job.communicate()[0]) for job in jobs) == 200
@@ -66,61 +66,61 @@ def test_of_many_processes_one_gets_it(tmp_path: Path):
 
 def test_a_dead_owner_loses_its_shard_at_once(tmp_path: Path):
     leave(tmp_path, 3, dead(), reading=31, deaths={"30": 1, "31": 1})
-    with Claims(tmp_path, 1000) as claims:
-        assert claims.take(3) is None
-        claim = claims.take_over(3)
-        assert claim is not None and claim.attempt == 2 and not claim.careful
-        assert claim.deaths == {30: 1, 31: 2}
-        assert claim.deadly == set()
-        claim.note(31)
-        assert json.loads(claim.file.read_text())["reading"] == 31
-    left = json.loads(claim.file.read_text())  # given back with what is known of its files
+    with Leases(tmp_path, 1000) as leases:
+        assert leases.take(3) is None
+        lease = leases.take_over(3)
+        assert lease is not None and lease.attempt == 2 and not lease.careful
+        assert lease.deaths == {30: 1, 31: 2}
+        assert lease.crashing == set()
+        lease.note(31)
+        assert json.loads(lease.file.read_text())["reading"] == 31
+    left = json.loads(lease.file.read_text())  # given back with what is known of its files
     assert (left["owner"], left["reading"], left["deaths"]) == (None, None, {"30": 1, "31": 2})
-    with Claims(tmp_path, 1000) as claims:
-        claim = claims.take_over(3)
-        assert claim is not None and claim.attempt == 2 and claim.deaths == {30: 1, 31: 2}  # nobody died
+    with Leases(tmp_path, 1000) as leases:
+        lease = leases.take_over(3)
+        assert lease is not None and lease.attempt == 2 and lease.deaths == {30: 1, 31: 2}  # nobody died
 
 
-def test_a_file_that_was_being_read_at_every_death_is_deadly(tmp_path: Path):
+def test_a_file_that_was_being_read_at_every_death_is_not_read_again(tmp_path: Path):
     leave(tmp_path, 0, dead(), attempt=4, reading=5, deaths={"5": 2, "6": 1})
-    with Claims(tmp_path, 1000) as claims:
-        claim = claims.take_over(0)
-        assert claim is not None and claim.careful and claim.deadly == {5}
+    with Leases(tmp_path, 1000) as leases:
+        lease = leases.take_over(0)
+        assert lease is not None and lease.careful and lease.crashing == {5}
 
 
 def test_a_lease_ends_by_the_observers_clock(tmp_path: Path, clock: Clock):
     leave(tmp_path, 1, ELSEWHERE)
-    with Claims(tmp_path, 1000) as claims:
-        assert claims.take_over(1) is None
-        clock.now += LEASE - 1
-        assert claims.take_over(1) is None
+    with Leases(tmp_path, 1000) as leases:
+        assert leases.take_over(1) is None
+        clock.now += EXPIRY - 1
+        assert leases.take_over(1) is None
         clock.now += 2
-        assert claims.take_over(1) is not None
+        assert leases.take_over(1) is not None
 
 
 def test_a_lease_runs_from_the_beginning_of_the_observers_work(tmp_path: Path, clock: Clock):
     leave(tmp_path, 1, ELSEWHERE)
-    with Claims(tmp_path, 1000) as claims:
-        clock.now += LEASE + 1  # of scoring other shards
-        assert claims.take_over(1) is not None
+    with Leases(tmp_path, 1000) as leases:
+        clock.now += EXPIRY + 1  # of scoring other shards
+        assert leases.take_over(1) is not None
 
 
 @pytest.mark.parametrize("jump", [-3600, 3600])
 def test_clocks_that_jump_end_no_lease(tmp_path: Path, clock: Clock, jump: float):
-    """Its owner renews the claim, by whatever clock: it is alive."""
+    """Its owner renews the lease, by whatever clock: it is alive."""
     file = leave(tmp_path, 1, ELSEWHERE)
     stamp = file.stat().st_mtime
-    with Claims(tmp_path, 1000) as claims:
+    with Leases(tmp_path, 1000) as leases:
         for beat in range(20):
             stamp += jump if beat % 5 == 2 else 30
             os.utime(file, (stamp, stamp))
-            assert claims.take_over(1) is None
-            clock.now += LEASE / 2
-        clock.now += LEASE  # no beat any more, whatever time the file shows
-        assert claims.take_over(1) is not None
+            assert leases.take_over(1) is None
+            clock.now += EXPIRY / 2
+        clock.now += EXPIRY  # no beat any more, whatever time the file shows
+        assert leases.take_over(1) is not None
 
 
-def test_a_claim_that_changed_hands_meanwhile_is_put_back(
+def test_a_lease_that_changed_hands_meanwhile_is_put_back(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ):
     file = leave(tmp_path, 1, dead())
@@ -130,49 +130,49 @@ def test_a_claim_that_changed_hands_meanwhile_is_put_back(
         leave(tmp_path, 1, own_identity(), token="faster")
         rename(source, target)
 
-    monkeypatch.setattr(claims_module.os, "rename", late)
-    with Claims(tmp_path, 1000) as claims:
-        assert claims.take_over(1) is None
+    monkeypatch.setattr(leases_module.os, "rename", late)
+    with Leases(tmp_path, 1000) as leases:
+        assert leases.take_over(1) is None
     assert json.loads(file.read_text())["token"] == "faster"
     assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"owner": 1}', '{"owner": {}, "token": 1, "attempt": "x"}'])
-def test_a_damaged_claim_has_its_lease_like_others(tmp_path: Path, clock: Clock, text: str):
+def test_a_damaged_lease_has_its_lease_like_others(tmp_path: Path, clock: Clock, text: str):
     (tmp_path / "000002").write_text(text)
-    with Claims(tmp_path, 1000) as claims:
-        assert claims.take_over(2) is None
-        clock.now += LEASE + 1
-        claim = claims.take_over(2)
-        assert claim is not None and claim.attempt == 2
+    with Leases(tmp_path, 1000) as leases:
+        assert leases.take_over(2) is None
+        clock.now += EXPIRY + 1
+        lease = leases.take_over(2)
+        assert lease is not None and lease.attempt == 2
 
 
-def test_a_claim_taken_by_others_is_not_removed_by_its_old_owner(tmp_path: Path):
-    with Claims(tmp_path, 1000) as claims:
-        claim = claims.take(4)
-        assert claim is not None
+def test_a_lease_taken_by_others_is_not_removed_by_its_old_owner(tmp_path: Path):
+    with Leases(tmp_path, 1000) as leases:
+        lease = leases.take(4)
+        assert lease is not None
         theirs = leave(tmp_path, 4, ELSEWHERE)
-        claims.release(claim)
+        leases.release(lease)
         assert theirs.exists()
 
 
-def test_claims_are_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_leases_are_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     renewed = []
-    monkeypatch.setattr(claims_module, "RENEW", 0.0)
-    monkeypatch.setattr(claims_module.os, "utime", lambda file: renewed.append(file))
-    with Claims(tmp_path, 1000) as claims:
-        claim = claims.take(4)
-        assert claim is not None
+    monkeypatch.setattr(leases_module, "RENEW_EVERY", 0.0)
+    monkeypatch.setattr(leases_module.os, "utime", lambda file: renewed.append(file))
+    with Leases(tmp_path, 1000) as leases:
+        lease = leases.take(4)
+        assert lease is not None
         while not renewed:
             os.sched_yield()
-    assert set(renewed) == {claim.file}
+    assert set(renewed) == {lease.file}
 
 
 def test_a_hung_worker_renews_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock):
     renewed, looks = [], []
-    monkeypatch.setattr(claims_module, "RENEW", 0.0)
-    monkeypatch.setattr(claims_module.os, "utime", lambda file: renewed.append(file))
-    monkeypatch.setattr(claims_module, "monotonic", lambda: looks.append(1) or clock.now)
+    monkeypatch.setattr(leases_module, "RENEW_EVERY", 0.0)
+    monkeypatch.setattr(leases_module.os, "utime", lambda file: renewed.append(file))
+    monkeypatch.setattr(leases_module, "monotonic", lambda: looks.append(1) or clock.now)
 
     def wait_for_looks() -> int:
         """Let the thread that renews go round; how often it has renewed by then."""
@@ -181,12 +181,12 @@ def test_a_hung_worker_renews_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
             os.sched_yield()
         return len(renewed)
 
-    with Claims(tmp_path, 10) as claims:
-        assert claims.take(4) is not None
+    with Leases(tmp_path, 10) as leases:
+        assert leases.take(4) is not None
         clock.now += 11
         before = wait_for_looks()
         assert wait_for_looks() == before
-        claims.progress()
+        leases.report_progress()
         wait_for_looks()
         assert wait_for_looks() > before
 

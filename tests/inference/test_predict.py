@@ -51,6 +51,7 @@ def test_a_folder_with_what_cannot_be_read(tmp_path: Path, shapes: Path, weights
 
 def test_nothing_to_predict_is_said_in_a_line(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture):
     (tmp_path / "b.mp4").write_bytes(b"no video")
-    for path, words in ((tmp_path / "b.mp4", "not one file can be read"), (tmp_path / "gone.mp4", "there is no file")):
-        assert cli.main(["predict", str(path), "--weights", str(weights), "--workers", "0"]) == 2
-        assert words in capsys.readouterr().err
+    for name, code in (("b.mp4", "predict.nothing_readable"), ("gone.mp4", "predict.not_found")):
+        assert cli.main(["predict", str(tmp_path / name), "--weights", str(weights), "--workers", "0"]) == 2
+        error = capsys.readouterr().err
+        assert name in error and f"[{code}]" in error

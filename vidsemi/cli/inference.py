@@ -1,4 +1,4 @@
-"""Commands that take a trained network: score, predict, evaluate."""
+"""Commands that use a trained network: score, evaluate, predict, export."""
 
 import argparse
 from pathlib import Path
@@ -12,10 +12,13 @@ from vidsemi.cli.options import (
     integer,
     positive_int,
 )
+from vidsemi.io.errors import UserError
+
+EXPORT_FORMATS = ("pt2", "onnx")
 
 
 def add_parsers(subparsers: Any) -> None:
-    """Add `score`, `predict` and `evaluate`."""
+    """Add `score`, `evaluate`, `predict` and `export`."""
     parser = add_command(subparsers, "score", score, "score a dataset with a network")
     add_network_arguments(parser)
     add_manifest_arguments(parser)
@@ -37,6 +40,11 @@ def add_parsers(subparsers: Any) -> None:
         "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of the network (default: auto)"
     )
 
+    parser = add_command(subparsers, "evaluate", evaluate, "measure the video-level accuracy of a network")
+    add_network_arguments(parser)
+    add_manifest_arguments(parser)
+    parser.add_argument("--by-class", type=Path, metavar="CSV", help="write the accuracy of each class")
+
     parser = add_command(subparsers, "predict", predict, "predict the classes of videos and images")
     parser.add_argument("files", nargs="+", metavar="FILE", help="videos, images, or folders of them")
     parser.add_argument(
@@ -44,13 +52,13 @@ def add_parsers(subparsers: Any) -> None:
     )
     add_network_arguments(parser)
 
-    parser = add_command(subparsers, "evaluate", evaluate, "measure the video-level accuracy of a network")
-    add_network_arguments(parser)
-    add_manifest_arguments(parser)
-    parser.add_argument("--by-class", type=Path, metavar="CSV", help="write the accuracy of each class")
+    parser = add_command(subparsers, "export", export, "write a network as a file that runs without vidsemi")
+    parser.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
+    parser.add_argument("--format", choices=EXPORT_FORMATS, help="default: the suffix of the output")
+    parser.add_argument("--output", type=Path, help="file to write, .pt2 or .onnx; default: beside the weights")
 
 
-def _machine(options: argparse.Namespace) -> Any:
+def _runtime(options: argparse.Namespace) -> Any:
     from vidsemi.config import Runtime
 
     return Runtime(
@@ -62,16 +70,16 @@ def _machine(options: argparse.Namespace) -> Any:
 
 
 def score(options: argparse.Namespace) -> Answer:
-    """Score a corpus."""
-    runtime = _machine(options)
+    """Score a manifest."""
+    runtime = _runtime(options)
     from vidsemi.data.manifest import load_manifest
     from vidsemi.inference.score import score_manifest
 
-    corpus = load_manifest(options.manifest, options.root)
-    figures = score_manifest(
+    manifest = load_manifest(options.manifest, options.root)
+    metrics = score_manifest(
         options.output,
         weights=options.weights,
-        manifest=corpus,
+        manifest=manifest,
         views=options.views,
         crops=options.crops,
         per_example=options.per_example,
@@ -80,13 +88,50 @@ def score(options: argparse.Namespace) -> Answer:
         runtime=runtime,
         title="score",
     )
-    text = f"{options.output}: {figures['scored']} of {len(corpus)} examples scored, {figures['failed']} cannot be read"
-    return {"scores": str(options.output), **figures}, text
+    text = (
+        f"{options.output}: {metrics['scored']} of {len(manifest)} examples scored, {metrics['failed']} cannot be read"
+    )
+    return {"scores": str(options.output), **metrics}, text
+
+
+def evaluate(options: argparse.Namespace) -> Answer | None:
+    """Evaluate a network; of several processes the first one answers."""
+    from vidsemi.runtime.distributed import first_before_others, process_group, processes
+
+    with process_group():
+        with first_before_others():
+            runtime = _runtime(options)
+            from vidsemi.data.manifest import load_manifest
+            from vidsemi.io.files import keep_inputs, prepare_target
+
+            manifest = load_manifest(options.manifest, options.root)
+            if options.by_class:
+                keep_inputs(options.by_class, options.weights, options.manifest)
+                prepare_target(options.by_class)
+        from vidsemi.inference.evaluate import evaluate_weights
+
+        metrics = evaluate_weights(
+            weights=options.weights,
+            manifest=manifest,
+            views=options.views,
+            crops=options.crops,
+            runtime=runtime,
+            title="evaluate",
+            by_class=options.by_class,
+        )
+        if not processes().first:
+            return None
+    text = (
+        f"top-1 {metrics['top1']:.2f}%  top-5 {metrics['top5']:.2f}%  class mean {metrics['mean_class_top1']:.2f}%  "
+        f"({metrics['read']} of {metrics['total']} examples read, {metrics['views']} views, "
+        f"{metrics['gmacs_per_view']:.4g} GMAC per view)"
+    )
+    return metrics, text
 
 
 def predict(options: argparse.Namespace) -> Answer:
-    """The best classes of files."""
-    runtime = _machine(options)
+    """Predict the classes of files."""
+    runtime = _runtime(options)
     from vidsemi.inference.predict import predict_files
     from vidsemi.io.tables import markdown_table
 
@@ -99,47 +144,37 @@ def predict(options: argparse.Namespace) -> Answer:
         runtime=runtime,
     )
     table: list[tuple[str, ...]] = []
-    for found in predictions:
+    for one in predictions:
         rows = [
             (name, f"{100 * score:.1f}", " ".join(f"{100 * view:.0f}" for view in views))
-            for name, score, views in zip(found.classes, found.scores, found.views.T, strict=True)
+            for name, score, views in zip(one.classes, one.scores, one.views.T, strict=True)
         ]
-        rows = rows or [(f"cannot be read: {found.error}", "", "")]
-        table += [(found.path if row is rows[0] else "", *row) for row in rows]
+        rows = rows or [(f"cannot be read: {one.error}", "", "")]
+        table += [(one.path if row is rows[0] else "", *row) for row in rows]
     text = "\n".join(markdown_table(("file", "class", "score %", "each view %"), table))
-    return {"files": [found.document() for found in predictions]}, text
+    return {"files": [one.document() for one in predictions]}, text
 
 
-def evaluate(options: argparse.Namespace) -> Answer | None:
-    """Test a network; of several processes the first one answers."""
-    from vidsemi.runtime.distributed import first_before_others, process_group, processes
-
-    with process_group():
-        with first_before_others():
-            runtime = _machine(options)
-            from vidsemi.data.manifest import load_manifest
-            from vidsemi.io.files import keep_inputs, prepare_target
-
-            corpus = load_manifest(options.manifest, options.root)
-            if options.by_class:
-                keep_inputs(options.by_class, options.weights, options.manifest)
-                prepare_target(options.by_class)
-        from vidsemi.inference.evaluate import evaluate_weights
-
-        figures = evaluate_weights(
-            weights=options.weights,
-            manifest=corpus,
-            views=options.views,
-            crops=options.crops,
-            runtime=runtime,
-            title="evaluate",
-            by_class=options.by_class,
+def export(options: argparse.Namespace) -> Answer:
+    """Export a network to .pt2 or ONNX, and check the file."""
+    if options.output is None and options.format is None:
+        raise UserError("export.missing_format", "give --format pt2 or onnx, or an --output with that suffix")
+    output = options.output or options.weights.with_suffix(f".{options.format}")
+    suffix = output.suffix.lstrip(".")
+    if suffix not in EXPORT_FORMATS:
+        raise UserError("export.unknown_suffix", f"--output {output} must end with .pt2 or .onnx")
+    if options.format not in (None, suffix):  # programs that load the file go by its name
+        raise UserError(
+            "export.format_mismatch", f"--output {output} does not match --format {options.format}; change one of them"
         )
-        if not processes().first:
-            return None
-    text = (
-        f"top-1 {figures['top1']:.2f}%  top-5 {figures['top5']:.2f}%  class mean {figures['mean_class_top1']:.2f}%  "
-        f"({figures['read']} of {figures['total']} examples read, {figures['views']} views, "
-        f"{figures['gmacs_per_view']:.4g} GMAC a view)"
-    )
-    return figures, text
+    from vidsemi.inference.export import export_weights
+
+    result = export_weights(weights=options.weights, output=output, format=suffix)
+    lines = [
+        f"{result['file']}: {result['bytes']:,} bytes",
+        f"clips   ({', '.join(map(str, result['input']))}) uint8",
+        f"scores  ({result['input'][0]}, {result['classes']}) float32",
+        f"checked on random clips: differs by at most {result['largest_difference']:.1e} from the network's scores "
+        f"(allowed: {result['tolerance']:g})",
+    ]
+    return result, "\n".join(lines)

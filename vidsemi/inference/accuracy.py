@@ -1,9 +1,8 @@
 """Video-level accuracy, overall and per class, and the CSV table of classes that an evaluation writes."""
 
 import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from vidsemi.inference.score_views import VideoScore
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import write_text
-from vidsemi.io.tables import csv_cell, from_csv_cell
+from vidsemi.io.tables import csv_text, from_csv_cell
 
 UNREADABLE = np.iinfo(np.int64).max  # a rank that is wrong, however many classes there are
 
@@ -141,13 +140,7 @@ def _percent_below(ranks: Sequence[int | None], end: int) -> float | None:
 
 def write_class_accuracy(file: Path, rows: Sequence[ClassAccuracy]) -> None:
     """Write one CSV line per class; None is an empty cell, and no class name can act as a spreadsheet formula."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        name, *numbers = astuple(row)
-        writer.writerow([csv_cell(name), *numbers])
-    write_text(file, text.getvalue())
+    write_text(file, csv_text([asdict(row) for row in rows]))
 
 
 def read_class_accuracy(file: Path) -> list[ClassAccuracy]:

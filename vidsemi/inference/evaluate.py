@@ -12,7 +12,7 @@ from torch import nn
 from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest
 from vidsemi.inference.accuracy import Accuracy, accuracy, accuracy_by_class, ranks_of_labels, write_class_accuracy
-from vidsemi.inference.score_views import VideoScore, score_rows
+from vidsemi.inference.score_views import VideoScore, score_examples
 from vidsemi.io.progress import progress_bar
 from vidsemi.models import weights_file
 from vidsemi.models.flops import measure_cost
@@ -54,7 +54,7 @@ def evaluate_weights(
         labels = manifest.label_indices(spec.classes, str(weights))
     own = processes()
     share = range(own.rank, len(manifest), own.size)
-    results = score_rows(network, spec.input, share, manifest.row, views=views, crops=crops, runtime=runtime)
+    results = score_examples(network, spec.input, share, manifest.row, views=views, crops=crops, runtime=runtime)
     most = 0
     with closing(results) as scores, progress_bar(len(share), "example", title) as bar:
 

@@ -1,11 +1,11 @@
-"""The features stage: weights and manifests → what the layer before the head says of each example, kept as Parquet.
+"""Features: weights and manifests → the output of the layer before the head for each example, as Parquet.
 
-The examples of all manifests together are cut into parts. A part that is there is whole, so a stage that was killed
-goes on with the next one; and no pass through the network has clips of two parts, so they do not depend on who makes
-them.
+The distinct examples of all manifests are cut into shards. A shard that exists is whole, so a killed stage resumes with
+the next one. No forward pass has clips of two shards, so the features do not depend on who computes them.
 """
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -21,7 +21,7 @@ from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest, Row
 from vidsemi.data.views import ViewReader
 from vidsemi.inference.model import Inference
-from vidsemi.inference.score_views import VideoScore, reading_in_processes, score_videos
+from vidsemi.inference.score_views import VideoScore, read_in_processes, score_videos
 from vidsemi.io.files import atomic_path, remove_temporary
 from vidsemi.io.progress import progress_bar
 from vidsemi.models import weights_file
@@ -32,14 +32,14 @@ from vidsemi.runtime.distributed import done_by_first, first_before_others, gath
 
 logger = logging.getLogger("vidsemi")
 
-PART = 256  # examples; what a kill loses at most
+SHARD_SIZE = 256  # examples; what a kill loses at most
 SCHEMA = pa.schema(
     [("path", pa.string()), ("features", pa.list_(pa.float32())), ("views", pa.int32()), ("error", pa.string())]
 )
 
 
 def distinct_rows(manifests: Sequence[Manifest]) -> tuple[list[Row], list[np.ndarray]]:
-    """The examples of several manifests, each once, as the three splits of a dataset share their videos.
+    """Return the examples of several manifests once each; the splits of a dataset share their videos.
 
     Returns:
         The rows, numbered by their places in this list; and for each manifest the place of each of its examples.
@@ -55,20 +55,20 @@ def distinct_rows(manifests: Sequence[Manifest]) -> tuple[list[Row], list[np.nda
 def extract_features(
     folder: Path, *, weights: Path, manifests: Sequence[Manifest], views: int, runtime: Runtime, title: str
 ) -> dict[str, Any]:
-    """Extract features in float32; of several processes each makes its share of the parts.
+    """Extract features in float32; several processes share the shards.
 
-    Those of a video are the mean over its views, as if the network's own average over time went on over all of them.
+    The features of a video are the mean over its views, as if the network's own average pooling covered all of them.
 
     Args:
-        folder: of the stage, for `part-NNNNNN.parquet`: path, features, of how many views, why there are none.
-        weights: of the network.
-        manifests: of the examples; one that stands in several is read once.
-        views: clips a video; an image has one view.
-        runtime: what to run on.
+        folder: receives `part-NNNNNN.parquet` with path, features, number of views, and error of unreadable examples.
+        weights: file of the network.
+        manifests: of the examples; one that is in several is read once.
+        views: clips per video; an image has one.
+        runtime: device and workers.
         title: for the progress bar.
 
     Returns:
-        examples, how many of them were read, and the most views that any has; if none was read, what was asked for.
+        examples, read (number of readable ones), views (most of any example; as requested if none is readable).
 
     Raises:
         UserError: the network's head is not one linear layer.
@@ -80,9 +80,9 @@ def extract_features(
     rows, _ = distinct_rows(manifests)
     done_by_first(lambda: remove_temporary(folder))
     own = processes()
-    todo = [part for part in range(-(-len(rows) // PART)) if not _file(folder, part).exists()]
+    todo = [number for number in range(_num_shards(len(rows))) if not _file(folder, number).exists()]
     gather(None)  # all have looked before anyone writes
-    mine = [range(part * PART, min((part + 1) * PART, len(rows))) for part in todo[own.rank :: own.size]]
+    mine = [range(n * SHARD_SIZE, min((n + 1) * SHARD_SIZE, len(rows))) for n in todo[own.rank :: own.size]]
     if mine:
         reader, device = ViewReader(spec.input, views), pick_device(runtime)
         most = clips_per_forward(runtime, device)
@@ -91,78 +91,79 @@ def extract_features(
             mine,
             rows.__getitem__,
             reader,
-            reading=reading_in_processes(reader, runtime, most, rows[mine[0][0]]),
+            read_views=read_in_processes(reader, runtime, most, rows[mine[0][0]]),
             clips_per_forward=most,
         )
         with closing(results), progress_bar(sum(map(len, mine)), "example", title) as bar:
-            for part in mine:
-                _write(_file(folder, part.start // PART), rows, _counted(results, len(part), bar))
+            for shard in mine:
+                write_features(_file(folder, shard.start // SHARD_SIZE), rows, _take(results, len(shard), bar))
     gather(None)
-    table = _read_table(folder, len(rows), ["error", "views"])
+    files = [_file(folder, number) for number in range(_num_shards(len(rows)))]
+    table = pa.concat_tables(pq.read_table(file, columns=["error", "views"]) for file in files)
     read, most_views = int(table.column("error").null_count), pc.max(table.column("views")).as_py()
     if own.first and read < len(rows):
         logger.warning("%s: only %d of %d examples can be read", title, read, len(rows))
     return {"examples": len(rows), "read": read, "views": most_views or views}
 
 
-def read_features(folder: Path, manifests: Sequence[Manifest], wanted: slice = slice(None)) -> list[np.ndarray]:
-    """What `extract_features` has left. Parts are read one by one, and only those that hold an example that is wanted.
+def read_features(folder: Path, manifests: Sequence[Manifest], selected: slice = slice(None)) -> list[np.ndarray]:
+    """Read features by `extract_features`, opening only shards that hold an example of the selected manifests.
 
     Args:
-        folder: of the stage.
-        manifests: that the stage had.
-        wanted: which of them.
+        folder: of the features.
+        manifests: as they were given to `extract_features`.
+        selected: which of them to read.
 
     Returns:
-        For each that is wanted an array (N, width) float32; the row of an example that could not be read is not a
-        number. The width is 0 if none of its examples could be read.
+        For each selected manifest an array (N, width) float32; the row of an unreadable example is NaN. The width is 0
+        if none of its examples is readable.
     """
     _, places = distinct_rows(manifests)
-    return [_features_of(folder, own) for own in places[wanted]]
+    return [_features_of(folder, own) for own in places[selected]]
 
 
 def _features_of(folder: Path, places: np.ndarray) -> np.ndarray:
-    """The features of the examples with these numbers; one array of its size is all the memory that it takes."""
+    """Read the features of the rows at these places, in the memory of one array of that size."""
     features = np.zeros((len(places), 0), np.float32)
     order = np.argsort(places)
-    parts, starts = np.unique(places[order] // PART, return_index=True)
-    for part, examples in zip(parts, np.split(order, starts[1:]), strict=True):
-        column = pq.read_table(_file(folder, part), columns=["features"]).column("features").combine_chunks()
-        there = column.is_valid().to_numpy(zero_copy_only=False)
-        if not there.any():
+    shards, starts = np.unique(places[order] // SHARD_SIZE, return_index=True)
+    for number, examples in zip(shards, np.split(order, starts[1:]), strict=True):
+        column = pq.read_table(_file(folder, number), columns=["features"]).column("features").combine_chunks()
+        readable = column.is_valid().to_numpy(zero_copy_only=False)
+        if not readable.any():
             continue
-        known = column.flatten().to_numpy().reshape(int(there.sum()), -1)
+        known = column.flatten().to_numpy().reshape(int(readable.sum()), -1)
         if not features.shape[1]:
             features = np.full((len(places), known.shape[1]), np.nan, np.float32)
-        block = np.full((len(there), known.shape[1]), np.nan, np.float32)
-        block[there] = known
-        features[examples] = block[places[examples] - part * PART]
+        block = np.full((len(readable), known.shape[1]), np.nan, np.float32)
+        block[readable] = known
+        features[examples] = block[places[examples] - number * SHARD_SIZE]
     return features
 
 
-def _file(folder: Path, part: int) -> Path:
-    return folder / f"part-{part:06d}.parquet"
+def _num_shards(examples: int) -> int:
+    return math.ceil(examples / SHARD_SIZE)
 
 
-def _counted(scores: Iterator[VideoScore], number: int, bar: Any) -> list[VideoScore]:
-    """The next so many, while the bar moves on."""
-    found = []
-    for _ in range(number):
-        found.append(next(scores))
+def _file(folder: Path, number: int) -> Path:
+    return folder / f"part-{number:06d}.parquet"
+
+
+def _take(scores: Iterator[VideoScore], count: int, bar: Any) -> list[VideoScore]:
+    taken = []
+    for _ in range(count):
+        taken.append(next(scores))
         bar.update()
-    return found
+    return taken
 
 
-def _write(file: Path, rows: Sequence[Row], scores: Sequence[VideoScore]) -> None:
+def write_features(file: Path, rows: Sequence[Row], scores: Sequence[VideoScore]) -> None:
+    """Write a shard atomically; the features of an example are the mean over its views."""
     columns = {
         "path": [rows[score.example_id].member or rows[score.example_id].path for score in scores],
-        "features": [score.probabilities for score in scores],  # the mean over the views
+        "features": [score.probabilities for score in scores],
         "views": [None if score.views is None else len(score.views) for score in scores],
         "error": [score.error for score in scores],
     }
     with atomic_path(file) as temporary:
         pq.write_table(pa.table(columns, SCHEMA), temporary, compression="zstd")
-
-
-def _read_table(folder: Path, examples: int, columns: list[str]) -> pa.Table:
-    return pa.concat_tables(pq.read_table(_file(folder, part), columns=columns) for part in range(-(-examples // PART)))

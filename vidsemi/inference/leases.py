@@ -1,9 +1,9 @@
-"""Who scores which shard: any number of workers on any number of machines that share a directory, and nothing else.
+"""Leases: which worker scores which shard. Workers on any number of machines share a directory and nothing else.
 
-A worker creates `claims/NNNNNN` exclusively, writes the shard's part, and removes the claim. While it lives it sets the
-file's time again and again. A claim whose worker is dead, or whose file stays the same for `LEASE` seconds of the
-observer's own clock, is taken over. Clocks are not compared, so it does not matter what they say. If two workers ever
-hold one shard, both write the same part.
+A worker creates `leases/NNNNNN` exclusively, writes the shard, and removes the lease; meanwhile it renews the time of
+the file. A lease whose worker is dead, or whose file does not change for `EXPIRY` seconds of the observer's own clock,
+is taken over. Clocks of machines are not compared, so they may differ. If two workers ever hold one shard, both write
+the same bytes.
 """
 
 import json
@@ -19,23 +19,23 @@ from typing import Any
 from vidsemi.io.files import create_exclusive, remove_temporary, write_text
 from vidsemi.runtime.process import is_dead, own_identity
 
-RENEW = 30.0  # seconds
-LEASE = 180.0  # seconds; network file systems may show a file's time up to 60 s late
-CAREFUL_FROM = 3  # attempt, since being careful is slow and one death tells little
-DEATHS = 3  # of workers that were reading one and the same file and nothing else; then it is not read again
+RENEW_EVERY = 30.0  # seconds
+EXPIRY = 180.0  # seconds; network file systems may show a file's time up to 60 s late
+CAREFUL_FROM = 3  # attempt; being careful is slow, and one death tells little
+MAX_DEATHS = 3  # of workers that were reading one example and nothing else; it is then not read again
 
 
 @dataclass
-class Claim:
-    """A shard that this worker has.
+class Lease:
+    """A shard that this worker holds.
 
     Attributes:
         number: of the shard.
-        file: the claim.
-        attempt: 1 where nobody had it before; one more for each worker that died with it.
-        deaths: how many workers died while they read an example, by its id.
+        file: of the lease.
+        attempt: 1 for the first worker, one more for each that died with the shard.
+        deaths: number of workers that died while they read an example, by its id.
         reading: the example that is being read, where that is noted.
-        token: tells this claim from others of the same shard.
+        token: tells this lease from others of the same shard.
     """
 
     number: int
@@ -47,21 +47,21 @@ class Claim:
 
     @property
     def careful(self) -> bool:
-        """Whether to read one file at a time and note which, since workers have died with this shard."""
+        """Whether to read one example at a time and note which, since workers died with this shard."""
         return self.attempt >= CAREFUL_FROM
 
     @property
-    def deadly(self) -> set[int]:
-        """Examples that are not to be read again."""
-        return {example_id for example_id, deaths in self.deaths.items() if deaths >= DEATHS}
+    def crashing(self) -> set[int]:
+        """Examples that crashed `MAX_DEATHS` workers and are not read again."""
+        return {example_id for example_id, deaths in self.deaths.items() if deaths >= MAX_DEATHS}
 
     def note(self, example_id: int | None) -> None:
-        """Put down which example is being read, for whoever finds this worker dead."""
+        """Record which example is being read, for the worker that takes over if this one dies."""
         self.reading = example_id
         write_text(self.file, self.text(own_identity()))
 
     def text(self, owner: dict[str, Any] | None) -> str:
-        """The content of the file."""
+        """Return the content of the file."""
         return json.dumps(
             {
                 "owner": owner,
@@ -73,103 +73,102 @@ class Claim:
         )
 
 
-class Claims:
-    """The claims of a directory; a context that renews those of this worker, and gives them back when it ends.
+class Leases:
+    """The leases of a directory: a context that renews those of this worker and gives them back when it ends.
 
     Args:
-        folder: where they are.
-        patience: seconds without `progress` after which claims are renewed no longer, since the worker must be hung.
+        folder: of the leases.
+        patience: seconds without `report_progress` after which this worker counts as hung and renews no more.
     """
 
     def __init__(self, folder: Path, patience: float):
         self._folder, self._patience = folder, patience
         self._progress = monotonic()
-        self._held: dict[int, Claim] = {}
-        self._seen: dict[int, tuple[str, float]] = {}  # what a claim of others looked like, and since when
+        self._held: dict[int, Lease] = {}
+        self._seen: dict[int, tuple[str, float]] = {}  # state of a lease of another worker, and since when
         self._ended = Event()
         self._thread = Thread(target=self._renew, daemon=True)
 
-    def __enter__(self) -> "Claims":
-        for file in self._files():  # leases of the dead may be over when it is their shards' turn
-            self._changed(int(file.name), _look(file) or "")
+    def __enter__(self) -> "Leases":
+        for file in self._files():  # so that leases of dead workers expire while this one scores other shards
+            self._unchanged_since(int(file.name), _state(file) or "")
         self._thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._ended.set()
         self._thread.join()
-        for claim in list(self._held.values()):
-            self._give_back(claim)
+        for lease in list(self._held.values()):
+            self._give_back(lease)
 
-    def progress(self) -> None:
-        """Say that this worker is at work."""
+    def report_progress(self) -> None:
+        """Report that this worker is not hung."""
         self._progress = monotonic()
 
-    def take(self, number: int) -> Claim | None:
-        """Claim a shard that nobody has; None if somebody has it."""
-        return self._create(Claim(number, self._file(number)))
+    def take(self, number: int) -> Lease | None:
+        """Lease a shard; None if another worker holds it."""
+        return self._create(Lease(number, self._file(number)))
 
-    def _create(self, claim: Claim) -> Claim | None:
-        self._held[claim.number] = claim  # before the file: who is interrupted between the two gives it back
-        if not create_exclusive(claim.file, claim.text(own_identity())):
-            del self._held[claim.number]
+    def _create(self, lease: Lease) -> Lease | None:
+        self._held[lease.number] = lease  # before the file, so that an interrupt between the two leaves no file
+        if not create_exclusive(lease.file, lease.text(own_identity())):
+            del self._held[lease.number]
             return None
-        return claim
+        return lease
 
-    def take_over(self, number: int) -> Claim | None:
-        """Claim a shard whose worker is gone; None if it is not, or nobody has the shard."""
+    def take_over(self, number: int) -> Lease | None:
+        """Lease a shard whose worker is gone; None if the worker lives or there is no lease."""
         file = self._file(number)
-        look = _look(file)
-        if look is None:
+        state = _state(file)
+        if state is None:
             return None
-        content = _content(look)
-        unchanged = monotonic() - self._changed(number, look)
-        if not (content and is_dead(content["owner"])) and unchanged < LEASE:
+        content = _content(state)
+        age = monotonic() - self._unchanged_since(number, state)
+        if not (content and is_dead(content["owner"])) and age < EXPIRY:
             return None
         aside = file.with_name(f".{file.name}.{uuid.uuid4().hex}.tmp")
         with suppress(FileNotFoundError):
             os.rename(file, aside)
-            claim = None
-            if _look(aside) == look:
-                claim = self._create(_heir(number, file, content))
-            else:  # somebody else was faster, and it is that one's claim that was moved
+            lease = None
+            if _state(aside) == state:
+                lease = self._create(_successor(number, file, content))
+            else:  # another worker was faster, and this is its lease
                 with suppress(OSError):
                     os.link(aside, file)
             aside.unlink(missing_ok=True)
-            return claim
+            return lease
         return None
 
-    def release(self, claim: Claim) -> None:
-        """Give a shard up whose part is written."""
-        if self.owns(claim):
-            claim.file.unlink(missing_ok=True)
-        self._held.pop(claim.number, None)
+    def release(self, lease: Lease) -> None:
+        """Remove the lease of a shard that is written, or that others may take."""
+        if self.owns(lease):
+            lease.file.unlink(missing_ok=True)
+        self._held.pop(lease.number, None)
 
     def clear(self) -> None:
-        """Remove all claims, once no shard is left to be scored; some may be of workers that died after their part."""
+        """Remove all leases once every shard is done; a worker may have died between its shard and its lease."""
         for file in self._files():
             file.unlink(missing_ok=True)
         remove_temporary(self._folder)
 
-    def _changed(self, number: int, look: str) -> float:
-        """Since when a claim has looked as it does, as far as this worker has seen."""
-        if number not in self._seen or self._seen[number][0] != look:
-            self._seen[number] = (look, monotonic())
+    def owns(self, lease: Lease) -> bool:
+        """Return whether this worker still holds a lease; one that took it for dead may have taken over."""
+        content = _content(_state(lease.file) or "")
+        return bool(content and content["token"] == lease.token)
+
+    def _unchanged_since(self, number: int, state: str) -> float:
+        if number not in self._seen or self._seen[number][0] != state:
+            self._seen[number] = (state, monotonic())
         return self._seen[number][1]
 
-    def _give_back(self, claim: Claim) -> None:
-        """Leave a shard to others; what is known of its files stays known."""
-        if claim.attempt == 1:
-            self.release(claim)
-        elif self.owns(claim):
-            claim.reading = None
+    def _give_back(self, lease: Lease) -> None:
+        """Leave a shard to others, and with it what is known of its examples."""
+        if lease.attempt == 1:
+            self.release(lease)
+        elif self.owns(lease):
+            lease.reading = None
             with suppress(OSError):
-                write_text(claim.file, claim.text(None))
-
-    def owns(self, claim: Claim) -> bool:
-        """Whether a claim is still this worker's: not taken over by one that thought it dead."""
-        content = _content(_look(claim.file) or "")
-        return bool(content and content["token"] == claim.token)
+                write_text(lease.file, lease.text(None))
 
     def _files(self) -> list[Path]:
         return [file for file in self._folder.glob("[0-9]*") if file.name.isdecimal()]
@@ -178,26 +177,26 @@ class Claims:
         return self._folder / f"{number:06d}"
 
     def _renew(self) -> None:
-        while not self._ended.wait(RENEW):
-            for claim in list(self._held.values()) if monotonic() - self._progress < self._patience else []:
-                with suppress(OSError):  # somebody thought this worker dead
-                    os.utime(claim.file)
+        while not self._ended.wait(RENEW_EVERY):
+            for lease in list(self._held.values()) if monotonic() - self._progress < self._patience else []:
+                with suppress(OSError):  # another worker has taken over
+                    os.utime(lease.file)
 
 
-def _look(file: Path) -> str | None:
-    """Time and content of a claim as one text that changes if either does; None if there is none."""
+def _state(file: Path) -> str | None:
+    """Return time and content of a lease as one text that changes if either does; None if there is no lease."""
     try:
         return f"{file.stat().st_mtime_ns}\n{file.read_text(encoding='utf-8', errors='replace')}"
     except PermissionError:
         raise
-    except OSError:  # there is none, or it was replaced on another machine just now (ESTALE)
+    except OSError:  # there is none, or another machine replaced it just now (ESTALE)
         return None
 
 
-def _content(look: str) -> dict[str, Any] | None:
-    """What a claim says; None if it is damaged."""
+def _content(state: str) -> dict[str, Any] | None:
+    """Parse a lease; None if it is damaged."""
     try:
-        content = json.loads(look.partition("\n")[2])
+        content = json.loads(state.partition("\n")[2])
         return {
             "owner": content["owner"],
             "token": str(content["token"]),
@@ -209,11 +208,11 @@ def _content(look: str) -> dict[str, Any] | None:
         return None
 
 
-def _heir(number: int, file: Path, content: dict[str, Any] | None) -> Claim:
-    """The claim of the worker after the one that left `content`."""
+def _successor(number: int, file: Path, content: dict[str, Any] | None) -> Lease:
+    """Return the lease after the one with `content`."""
     if content is None:
-        return Claim(number, file, attempt=2)
+        return Lease(number, file, attempt=2)
     deaths = dict(content["deaths"])
     if content["reading"] is not None:
         deaths[content["reading"]] = deaths.get(content["reading"], 0) + 1
-    return Claim(number, file, attempt=content["attempt"] + (content["owner"] is not None), deaths=deaths)
+    return Lease(number, file, attempt=content["attempt"] + (content["owner"] is not None), deaths=deaths)

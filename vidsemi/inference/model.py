@@ -1,4 +1,4 @@
-"""A trained network made ready to score: uint8 clips in, one softmax a clip out."""
+"""A trained network prepared for inference: uint8 clips in, one softmax per clip out."""
 
 import copy
 from collections.abc import Sequence
@@ -18,29 +18,28 @@ Precision = Literal["float32", "bfloat16"]
 
 
 def fastest_precision(device: torch.device) -> Precision:
-    """bfloat16 where the device computes with it, as GPUs from Ampere on and CPUs with AVX-512 BF16 or AMX do."""
+    """Return bfloat16 if the device computes in it: GPUs from Ampere on, CPUs with AVX-512 BF16 or AMX."""
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     if device.type == "cpu":
-        asks = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch has no public name for it
-        return "bfloat16" if asks is not None and asks() else "float32"
+        supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch has no public name for it
+        return "bfloat16" if supported is not None and supported() else "float32"
     return "float32"
 
 
 class Inference:
     """A network on a device, in evaluation mode.
 
-    Batch norm goes into the convolution before it, and on CPUs tensors are laid out with the channels last. On 2 cores
-    with AVX-512 BF16 an R(2+1)D-18 then scores 11.3 clips of 8×112×112 a second in float32 and 22.5 in bfloat16, ten
-    at a time, where the network as it was trained scores 6.0 and 12.5 (`tools/bench.py forward`). In float32 scores
-    change by less than 1e-6.
+    Batch norm is folded into the convolution before it, and on CPUs tensors are channels-last. On 2 cores with AVX-512
+    BF16 an R(2+1)D-18 then scores 11.3 clips of 8×112×112 per second in float32 and 22.5 in bfloat16, ten at a time;
+    unprepared it scores 6.0 and 12.5 (`tools/bench.py forward`). In float32 scores change by less than 1e-6.
 
     Args:
-        network: maps (N, 3, T, H, W) to logits (N, classes); stays as it is.
-        spec: what it takes in.
+        network: maps (N, 3, T, H, W) to logits (N, classes); not modified.
+        spec: input of the network.
         device: to run on.
         precision: of the convolutions; the softmax is always float32.
-        softmax: leave it out where the network's outputs are features.
+        softmax: False for a network whose outputs are features.
     """
 
     def __init__(
@@ -66,35 +65,36 @@ class Inference:
 
     @torch.inference_mode()
     def __call__(self, clips: Sequence[np.ndarray]) -> torch.Tensor:
-        """Softmax (or features) of each clip, (N, classes) float32 on the device, which may still be at work on it.
+        """Return the softmax (or features) of each clip, (N, classes) float32 on the device, maybe still computing.
 
         Args:
-            clips: arrays (…, T, 3, crop, crop) uint8 that make N clips together.
+            clips: arrays (…, T, 3, crop, crop) uint8 of N clips together.
 
         Raises:
-            UserError: they are too many for the device's memory.
+            UserError: the device is out of memory.
         """
         shape = (sum(map(len, clips)), *clips[0].shape[1:])
         if len(clips) == 1 and self.device.type == "cpu":
             batch = torch.from_numpy(clips[0])
         else:
             batch = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
-            torch.cat([torch.from_numpy(part) for part in clips], out=batch)
+            torch.cat([torch.from_numpy(some) for some in clips], out=batch)
         try:
             x = normalize(batch.to(self.device, non_blocking=True), self._spec, self._format)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
                 outputs = self._network(x)
         except torch.OutOfMemoryError:
             raise UserError(
-                f"{len(batch)} clips at once are too many for the memory of {self.device}; "
-                "lower --clips-per-forward (in a config runtime.clips_per_forward)"
+                "device.out_of_memory",
+                f"out of memory on {self.device} with {len(batch)} clips; "
+                "lower --clips-per-forward (in a config runtime.clips_per_forward)",
             ) from None
         return outputs.float().softmax(dim=1) if self._softmax else outputs.float()
 
 
 def fused(network: nn.Module) -> nn.Module:
-    """A copy of the network, its batch norms folded into convolutions where torch can trace it."""
+    """Return a copy of the network with batch norm folded into convolutions, if torch can trace it."""
     try:
         return fuse(network)
-    except Exception:  # a network of another's making whose forward depends on its input
+    except Exception:  # a custom network whose forward depends on its input
         return copy.deepcopy(network)

@@ -1,4 +1,4 @@
-"""Prediction: files → the best classes of each, with the scores of every view."""
+"""Prediction: files → the highest-scoring classes of each, with the scores of every view."""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 from vidsemi.config import Runtime
 from vidsemi.data.formats.media_files import media_files
 from vidsemi.data.manifest import Row
-from vidsemi.inference.score_views import VideoScore, score_rows
+from vidsemi.inference.score_views import VideoScore, score_examples
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import progress_bar
 from vidsemi.models import weights_file
@@ -20,14 +20,14 @@ from vidsemi.selection.score_writer import top_classes
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of a file.
+    """Predicted classes of a file.
 
     Attributes:
         path: of the file.
-        classes: names of the best classes, the best first.
+        classes: names, the highest-scoring first.
         scores: (classes,) float32, the mean over the views.
         views: (V, classes) float32, each view's own scores of these classes.
-        error: why there is nothing of the above.
+        error: why the file cannot be read; the attributes above are empty then.
     """
 
     path: str
@@ -37,7 +37,7 @@ class Prediction:
     error: str | None = None
 
     def document(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the prediction as a JSON object."""
         if self.error is not None:
             return {"path": self.path, "error": self.error}
         top = [
@@ -53,33 +53,36 @@ def predict_files(
     """Predict the classes of files.
 
     Args:
-        weights: of the network.
-        paths: videos, images, addresses, or folders of videos and images.
-        views: clips a video; an image has one.
-        crops: of each clip: 1, the centre, or 10.
-        top: classes wanted of each.
-        runtime: what to run on.
+        weights: file of the network.
+        paths: videos, images, URIs, or folders of videos and images.
+        views: clips per video; an image has one.
+        crops: crops per clip: 1 (center) or 10.
+        top: classes per file.
+        runtime: device and workers.
 
     Returns:
-        One a file, in the order of the paths; those of a folder in alphabetical order.
+        One prediction per file, in the order of the paths; those of a folder in alphabetical order.
 
     Raises:
-        UserError: a path is not there, or not one file can be read.
+        UserError: a path does not exist, or no file can be read.
     """
     network, spec = weights_file.load_weights(weights)
     rows = [Row(number, file) for number, file in enumerate(_files(paths))]
     runtime = runtime.model_copy(update={"workers": min(worker_count(runtime), len(rows))})
-    results = score_rows(
+    results = score_examples(
         network, spec.input, range(len(rows)), rows.__getitem__, views=views, crops=crops, runtime=runtime
     )
-    found = []
+    predictions = []
     with closing(results) as scores, progress_bar(len(rows), "file", "predict", delay=2) as bar:
         for score in scores:
-            found.append(_prediction(rows[score.example_id].path, score, spec.classes, top))
+            predictions.append(_prediction(rows[score.example_id].path, score, spec.classes, top))
             bar.update()
-    if all(prediction.error for prediction in found):
-        raise UserError(f"not one file can be read; the first is {found[0].path}: {found[0].error}")
-    return found
+    if all(prediction.error for prediction in predictions):
+        raise UserError(
+            "predict.nothing_readable",
+            f"no file can be read; the first is {predictions[0].path}: {predictions[0].error}",
+        )
+    return predictions
 
 
 def _files(paths: list[str]) -> list[str]:
@@ -92,7 +95,7 @@ def _files(paths: list[str]) -> list[str]:
         elif Path(path).exists():
             files.append(path)
         else:
-            raise UserError(f"there is no file {path}")
+            raise UserError("predict.not_found", f"there is no file {path}")
     return files
 
 

@@ -1,7 +1,7 @@
-"""The scoring stage: a teacher over a corpus, shard by shard, by any number of workers that share a directory.
+"""Scoring: a network and a manifest → a directory of scores, shard by shard.
 
-A shard that has its part and its failures is not scored again, unless they do not hold each of its examples once. What
-it takes to agree is in the directory: the plan, the claims, and the parts themselves.
+Any number of workers on any number of machines may score into one directory: they agree on its plan and lease its
+shards. The bytes of a shard do not depend on who scores it. A killed job resumes with the shards that are left.
 """
 
 import logging
@@ -12,16 +12,15 @@ from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.shards import cut_into_shards
 from vidsemi.data.views import ViewReader
-from vidsemi.inference.leases import Claims
+from vidsemi.inference.leases import Leases
 from vidsemi.inference.model import Inference, fastest_precision
-from vidsemi.inference.score_plan import agree_on_plan
-from vidsemi.inference.worker import ScoreWorker
+from vidsemi.inference.score_directory import ScoreDirectory, agree_on_plan
+from vidsemi.inference.worker import ScoreJob, ScoreWorker
 from vidsemi.io.files import fingerprint_file
 from vidsemi.models import weights_file
 from vidsemi.runtime.device import pick_device
 from vidsemi.runtime.distributed import processes
 from vidsemi.selection.score_format import ScoresInfo
-from vidsemi.selection.score_reader import count_failures
 
 logger = logging.getLogger("vidsemi")
 
@@ -39,25 +38,25 @@ def score_manifest(
     runtime: Runtime,
     title: str,
 ) -> dict[str, Any]:
-    """Score every example of a manifest into `folder` (contract 4.3), together with whoever else does the same.
+    """Score every example of a manifest, together with all workers that score into the same folder.
 
     Args:
-        folder: gets part-NNNNNN.parquet and failures/part-NNNNNN.parquet.
-        weights: of the network that scores.
-        manifest: what is scored.
-        views: clips a video; an image has one.
-        crops: of each clip: 1, the centre, or 10.
-        per_example: classes stored an example, P; all of them where the network has fewer.
-        shard_size: examples a part; of tars, as many whole ones as fit.
-        precision: of the network; auto takes what the directory was begun with, else the fastest of the device.
-        runtime: what to run on.
+        folder: receives plan.json, part-NNNNNN.parquet and failures/part-NNNNNN.parquet.
+        weights: file of the network.
+        manifest: examples to score.
+        views: clips per video; an image has one.
+        crops: crops per clip: 1 (center) or 10.
+        per_example: highest-scoring classes stored per example, P; at most the network's classes.
+        shard_size: examples per shard; of tars, as many whole ones as fit.
+        precision: of the network; auto is the plan's, or the fastest of the device if there is no plan yet.
+        runtime: device and workers.
         title: for the progress bar.
 
     Returns:
-        Figures: examples scored and failed, parts; of all calls and workers together.
+        scored and failed examples, shards, precision; of all workers and calls together.
 
     Raises:
-        UserError: the folder holds parts that were made from something else, or no example can be read.
+        UserError: the folder has another plan, or no example can be read.
     """
     network, spec = weights_file.load_weights(weights)
     reader = ViewReader(spec.input, views, crops=crops)
@@ -82,9 +81,10 @@ def score_manifest(
     )
     info = agree_on_plan(folder, info, any_precision=precision == "auto")
     infer = Inference(network, spec.input, device, "bfloat16" if info.precision == "bfloat16" else "float32")
-    with Claims(folder / "claims", 2 * runtime.seconds_per_file + 600) as claims:
-        ScoreWorker(folder, manifest, shards, info, infer, reader, runtime, claims, title).work()
-    failed = count_failures(folder)
+    directory = ScoreDirectory(folder, info)
+    with Leases(folder / "leases", 2 * runtime.seconds_per_file + 600) as leases:
+        ScoreWorker(ScoreJob(directory, manifest, shards, infer, reader, runtime, title), leases).work()
+    failed = directory.count_failures()
     if failed and processes().first:
         logger.warning(
             "%s: %d of %d examples cannot be read; see %s", title, failed, len(manifest), folder / "failures"

@@ -1,5 +1,6 @@
-"""A network over a corpus: the softmax of every view of every video."""
+"""A network over videos: the softmax of every view of every video, with clips of several videos in one forward pass."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -21,17 +22,17 @@ from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.runtime.device import clips_per_forward, pick_device, worker_count
 
 Views = np.ndarray | DecodeError  # (some, T, 3, crop, crop) uint8, or why there are none
-Reading = Callable[[Iterable[ViewRequest]], Generator[Views, None, None]]
+ReadViews = Callable[[Iterable[ViewRequest]], Generator[Views, None, None]]
 
 
 @dataclass(frozen=True)
 class VideoScore:
-    """One example's scores.
+    """Scores of one example.
 
     Attributes:
-        example_id: the row of the manifest.
+        example_id: row of the manifest.
         views: (V, classes) float32, the softmax of each view; None if the example cannot be read.
-        error: the reason then.
+        error: why it cannot be read.
     """
 
     example_id: int
@@ -40,34 +41,34 @@ class VideoScore:
 
     @property
     def probabilities(self) -> np.ndarray | None:
-        """(classes,) float32: the mean over the views, which is never the softmax of a mean of logits."""
+        """(classes,) float32: the mean of the softmax over the views, never the softmax of a mean of logits."""
         return None if self.views is None else self.views.mean(axis=0)
 
 
 @dataclass
 class Clock:
-    """How long scoring has waited for decoded videos, of the time since it began."""
+    """Measures how long scoring waits for decoded videos."""
 
     waited: float = 0.0
     began: float = field(default_factory=time.monotonic)
 
     @property
     def share(self) -> float:
-        """From 0 to 1."""
+        """Share of the time since the start that was spent waiting, 0 to 1."""
         return self.waited / max(time.monotonic() - self.began, 1e-9)
 
 
-def reading_in_processes(reader: ViewReader, runtime: Runtime, most: int, sample: Row) -> Reading:
-    """Decoding in worker processes, ahead of the network by four files a worker, or two passes of it.
+def read_in_processes(reader: ViewReader, runtime: Runtime, clips_per_forward: int, sample: Row) -> ReadViews:
+    """Return a function that decodes in worker processes, ahead by four files per worker or two forward passes.
 
     Args:
-        reader: how views are read.
-        runtime: what to run on.
-        most: clips in a pass.
-        sample: an example like most others, by which it is known how many make a pass.
+        reader: of the views.
+        runtime: number of workers and time limit.
+        clips_per_forward: clips per forward pass.
+        sample: a typical example, which tells how many videos fill a forward pass.
     """
     workers = worker_count(runtime)
-    videos = -(-most // min(next(reader.requests(sample)).of, reader.most))
+    videos = math.ceil(clips_per_forward / min(next(reader.requests(sample)).of, reader.most))
     return partial(
         read_all,
         reader,
@@ -83,29 +84,29 @@ def score_videos(
     row: Callable[[int], Row],
     reader: ViewReader,
     *,
-    reading: Reading,
+    read_views: ReadViews,
     clips_per_forward: int,
     clock: Clock | None = None,
 ) -> Generator[VideoScore, None, None]:
-    """Score examples in the order in which the shards name them; close the iterator to end it early.
+    """Score examples in the order of the shards; close the iterator to end early.
 
-    Clips of several videos share a pass through the network. No pass has clips of two shards, so that a shard's scores
-    do not depend on which others are scored with it, or by whom.
+    A forward pass has clips of several videos but never of two shards, so that the scores of a shard do not depend on
+    which others are scored with it, or by whom.
 
     Args:
         infer: the network.
-        shards: example ids; the next shard is asked for when there is room to read its videos.
-        row: what it takes to read an example.
-        reader: how its views are read.
-        reading: where they are read.
-        clips_per_forward: clips in a pass; it bounds the memory, whatever the videos and the number of views.
-        clock: notes the time that is spent waiting for videos.
+        shards: example ids; the next shard is requested when there is room to read its videos.
+        row: returns the manifest row of an example.
+        reader: splits an example into requests.
+        read_views: reads requests, in order.
+        clips_per_forward: clips per forward pass; bounds the memory whatever the videos and the number of views.
+        clock: records the time spent waiting for videos.
 
     Yields:
-        One `VideoScore` an example, also for those that cannot be read.
+        One `VideoScore` per example, also for unreadable ones.
 
     Raises:
-        UserError: the network gives scores that are not finite.
+        UserError: a score is not finite, or the device is out of memory.
     """
     asked: deque[tuple[ViewRequest, bool]] = deque()
 
@@ -118,8 +119,8 @@ def score_videos(
                     yield request
 
     clock = clock or Clock()
-    passes = _Passes(infer, clips_per_forward)
-    with closing(reading(requests())) as ready:
+    batcher = _Batcher(infer, clips_per_forward)
+    with closing(read_views(requests())) as ready:
         while True:
             before = time.monotonic()
             views = next(ready, None)
@@ -127,13 +128,13 @@ def score_videos(
             if views is None:
                 return
             request, shard_ends = asked.popleft()
-            passes.add(request, views)
+            batcher.add(request, views)
             if shard_ends:
-                passes.finish()
-            yield from passes.scored()
+                batcher.flush()
+            yield from batcher.scored()
 
 
-def score_rows(
+def score_examples(
     network: nn.Module,
     spec: InputSpec,
     examples: Sequence[int],
@@ -143,41 +144,41 @@ def score_rows(
     crops: int = 1,
     runtime: Runtime,
 ) -> Generator[VideoScore, None, None]:
-    """Score examples in float32, in their order, for evaluation and prediction.
+    """Score examples in float32 and in order, for evaluation and prediction.
 
     Args:
-        network: what scores them.
-        spec: what it takes in.
-        examples: their ids; there may be none.
-        row: what it takes to read one.
-        views: clips a video; an image has one.
-        crops: of each clip: 1, the centre, or 10.
-        runtime: what to run on.
+        network: to score with.
+        spec: input of the network.
+        examples: ids; may be empty.
+        row: returns the manifest row of an example.
+        views: clips per video; an image has one.
+        crops: crops per clip: 1 (center) or 10.
+        runtime: device and workers.
     """
     if not examples:
         return
     reader, device = ViewReader(spec, views, crops=crops), pick_device(runtime)
     most = clips_per_forward(runtime, device)
-    reading = reading_in_processes(reader, runtime, most, row(examples[0]))
+    read_views = read_in_processes(reader, runtime, most, row(examples[0]))
     infer = Inference(network, spec, device)
-    yield from score_videos(infer, [examples], row, reader, reading=reading, clips_per_forward=most)
+    yield from score_videos(infer, [examples], row, reader, read_views=read_views, clips_per_forward=most)
 
 
 @dataclass
 class _Video:
-    """An example of which not everything is known yet."""
+    """An example whose scores are incomplete."""
 
     example_id: int
-    missing: int  # views
-    read: bool = False  # to the end
-    parts: list[np.ndarray] = field(default_factory=list)
+    missing: int  # views without scores
+    read: bool = False  # all views were read
+    scores: list[np.ndarray] = field(default_factory=list)
     error: str | None = None
 
 
-class _Passes:
-    """Puts clips of several videos through the network together, and their scores back together by video.
+class _Batcher:
+    """Batches clips of several videos into forward passes, and returns their scores by video.
 
-    The scores of a pass are fetched after the next one is begun, so that a GPU is not left waiting.
+    The scores of a pass are fetched after the next one has started, so that a GPU never waits.
     """
 
     def __init__(self, infer: Inference, most: int):
@@ -187,7 +188,7 @@ class _Passes:
         self._running: deque[tuple[torch.Tensor, list[tuple[_Video, int]]]] = deque()
 
     def add(self, request: ViewRequest, views: Views) -> None:
-        """Take what was read of an example."""
+        """Add the views of a request."""
         if request.first == 0:
             self._videos.append(_Video(request.row.example_id, request.of))
         video = self._videos[-1]
@@ -199,7 +200,7 @@ class _Passes:
         while sum(len(clips) for _, clips in self._clips) >= self._most:
             self._start()
 
-    def finish(self) -> None:
+    def flush(self) -> None:
         """Score all that was added."""
         while self._clips:
             self._start()
@@ -207,16 +208,16 @@ class _Passes:
             self._fetch()
 
     def scored(self) -> Iterator[VideoScore]:
-        """The videos of which all is known, up to the first of which it is not."""
+        """Yield finished videos in order, up to the first unfinished one."""
         while self._videos and self._videos[0].read:
             if self._videos[0].missing and self._videos[0].error is None:
                 return
             video = self._videos.popleft()
-            views = np.concatenate(video.parts) if video.error is None else None
+            views = np.concatenate(video.scores) if video.error is None else None
             yield VideoScore(video.example_id, views, video.error)
 
     def _start(self) -> None:
-        """Begin a pass with as many clips as fit."""
+        """Start a forward pass with as many clips as fit."""
         room, clips, owners = self._most, [], []
         while room and self._clips:
             video, own = self._clips.popleft()
@@ -230,13 +231,15 @@ class _Passes:
             self._fetch()
 
     def _fetch(self) -> None:
-        """Give the scores of the earliest pass to its videos."""
+        """Fetch the scores of the earliest pass and give them to their videos."""
         softmax, owners = self._running.popleft()
         scores = softmax.cpu().numpy()
         if not np.isfinite(scores).all():
             raise UserError(
-                f"the network's scores are not finite, first near example {owners[0][0].example_id}: bad weights?"
+                "scores.not_finite",
+                f"the network's scores are not finite, first near example {owners[0][0].example_id}; "
+                "its weights may be damaged",
             )
-        for (video, _), part in zip(owners, np.split(scores, np.cumsum([n for _, n in owners])[:-1]), strict=True):
-            video.parts.append(part)
-            video.missing -= len(part)
+        for (video, _), own in zip(owners, np.split(scores, np.cumsum([n for _, n in owners])[:-1]), strict=True):
+            video.scores.append(own)
+            video.missing -= len(own)

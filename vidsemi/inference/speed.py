@@ -1,4 +1,4 @@
-"""How fast a network scores on this machine."""
+"""Measures how fast a network scores on this machine."""
 
 import statistics
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ import numpy as np
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.inference.model import Inference
 
-PASSES, SECONDS = 3, 1.0  # at least, after one to warm up
+MIN_PASSES, MIN_SECONDS = 3, 1.0  # after one pass to warm up
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What a measurement came to.
+    """A measured speed.
 
     Attributes:
         clips_per_second: of the pass of median length.
-        clips: in a pass.
-        passes: that were timed.
+        clips: per pass.
+        passes: number of timed passes.
     """
 
     clips_per_second: float
@@ -28,26 +28,26 @@ class Speed:
 
 
 def measure_speed(inference: Inference, spec: InputSpec, clips: int) -> Speed:
-    """Time passes over random clips, from uint8 in the memory of the host to softmax there; nothing is decoded.
+    """Time forward passes over random clips, from uint8 in host memory to softmax there; nothing is decoded.
 
     Args:
-        inference: the network as scoring uses it.
-        spec: what the network takes in.
-        clips: in a pass.
+        inference: the network.
+        spec: input of the network.
+        clips: per pass.
 
     Raises:
-        UserError: so many clips do not fit into the device's memory.
+        UserError: the device is out of memory.
     """
     shape = (clips, spec.frames, 3, spec.crop, spec.crop)
     batch = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
     _pass_seconds(inference, batch)
     seconds: list[float] = []
-    while len(seconds) < PASSES or sum(seconds) < SECONDS:
+    while len(seconds) < MIN_PASSES or sum(seconds) < MIN_SECONDS:
         seconds.append(_pass_seconds(inference, batch))
     return Speed(clips / statistics.median(seconds), clips, len(seconds))
 
 
 def _pass_seconds(inference: Inference, batch: np.ndarray) -> float:
     begin = perf_counter()
-    inference([batch]).cpu()  # to copy the scores is to wait for a GPU
+    inference([batch]).cpu()  # copying the scores waits for a GPU
     return perf_counter() - begin
