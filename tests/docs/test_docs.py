@@ -1,18 +1,24 @@
 """The documents: commands parse, links resolve, YAML examples are valid, and keys and numbers match the code."""
 
+import json
+import os
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from tests.conftest import REPOSITORY
+from tests.helpers.videos import write_shard
 from tools.bench import command as bench
 from vidsemi.cli import main as cli
 from vidsemi.data.manifest import write_manifest
+from vidsemi.selection.result import read_selection
+from vidsemi.selection.score_format import ScoresInfo
 
 PAGES = sorted(page for pattern in ("*.md", "docs/*.md", "datasets/*/README.md") for page in REPOSITORY.glob(pattern))
 
@@ -122,6 +128,7 @@ def test_the_table_of_the_readme_is_that_of_the_results_page():
     assert set(rows("README.md")) <= set(rows("docs/results.md"))
 
 
+@pytest.mark.slow
 def test_the_questions_to_scores_have_answers(
     tmp_path: Path, shapes: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -150,6 +157,38 @@ def test_the_questions_to_scores_have_answers(
     assert whole.fetchall() == [(16, 2, 18)]
     assert all(best >= median >= least > 0 for _, (best, median, least) in sure.fetchall())
     assert again.fetchall() == [("scores/part-000000.parquet", 1)]
+
+
+@pytest.mark.slow
+def test_the_extensions_work(tmp_path: Path):
+    """The code of docs/extending.md, in processes of its own."""
+    page = (REPOSITORY / "docs/extending.md").read_text(encoding="utf-8")
+    script, *extensions = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "my_vidsemi.py").write_text(script)
+    (tmp_path / "my_extensions.py").write_text("\n".join(extensions))
+
+    def run(*words: str) -> dict:
+        command = [sys.executable, "my_vidsemi.py", *words, "--json"]
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a.mp4").touch()
+    (tmp_path / "train.txt").write_text("a.mp4 catching fish\ngone.mp4 zumba\n")
+    document = run("manifest", "list", "train.txt", "--root", "videos", "--output", "train.csv")
+    assert (document["examples"], document["missing"]) == (1, 1)
+    assert (tmp_path / "train.csv").read_text().replace('"', "") == "path,label\nvideos/a.mp4,catching fish\n"
+
+    (tmp_path / "scores").mkdir()
+    info = ScoresInfo(manifest="m", weights="w", classes=["a", "b"], per_example=1, views=1, examples=5)
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4], [0.1, 0.9]], np.float32)
+    write_shard(tmp_path / "scores", 0, np.arange(5), probabilities, info)
+    words = ["--per-class", "3", "--per-example", "1", "--policy", "at_most_half", "--output", "selection.parquet"]
+    run("select", "--scores", "scores", *words)
+    selection = read_selection(tmp_path / "selection.parquet")
+    assert (selection.label.tolist(), selection.example_id.tolist()) == ([0, 0, 1], [0, 1, 4])
 
 
 def test_no_package_hides_in_datasets():
