@@ -23,7 +23,7 @@ TEACHER_MARKERS = dict(zip(TEACHERS, "*P", strict=True))
 SIZES = {"*": 13, "P": 9}
 LINE_STYLES, FILL_STYLES = ("-", "-.", ":"), ("full", "left", "right", "bottom", "top")  # of the first run, the second…
 WIDE = 300  # ratio of the largest to the smallest value from which on the axis shows powers of ten only
-DODGE = 4  # points between the approaches of a student, whose error bars would cover one another
+DODGE = 5  # points between the approaches of a student, whose error bars would cover one another
 COLUMNS = {3: 25, 2: 43}  # of a legend → longest text that fits into one
 ENTRY_HEIGHT = 0.19  # of a legend, in inches
 LEGEND = {"frameon": False, "fontsize": 9}
@@ -81,15 +81,15 @@ def plot_accuracy(results: Sequence[Result], axis: Axis, format: str) -> bytes:
     Returns:
         The content of the file.
     """
-    shown = sorted((result for result in results if (axis.value(result) or 0) > 0), key=lambda r: axis.value(r) or 0)
+    shown = [result for result in results if _place(result, axis) > 0]
     figure, axes = pyplot().subplots(figsize=(8, 4.6), layout="constrained")
     _scale(axes, shown, axis)
-    style = _Style(shown)
+    style = _Style(shown, axis)
     curves: dict[str, list[Result]] = {}
-    for result in sorted(shown, key=results.index):
+    for result in shown:
         curves.setdefault(style.label(result), []).append(result)
-    handles = {label: _draw_curve(axes, style, sorted(curve, key=shown.index), axis) for label, curve in curves.items()}
-    if front := [(axis.value(result), result.top1.mean) for result in shown if axis.on_front(result)]:
+    handles = {label: _draw_curve(axes, style, curve, axis) for label, curve in curves.items()}
+    if front := sorted((_place(result, axis), result.top1.mean) for result in shown if axis.on_front(result)):
         axes.plot(*zip(*front, strict=True), drawstyle=axis.step, zorder=1.5, **FRONT_LINE)
         handles["Pareto front"] = pyplot().Line2D([], [], **FRONT_LINE, **FRONT_RING)
     axes.set_xlabel(f"{axis.title} ({axis.hint})")
@@ -105,17 +105,23 @@ def plot_accuracy(results: Sequence[Result], axis: Axis, format: str) -> bytes:
     return save(figure, format)
 
 
+def _place(result: Result, axis: Axis) -> float:
+    return axis.value(result) or 0.0
+
+
 class _Style:
     """How results look: the approach decides the color, the student the marker, the run the line and the filling."""
 
-    def __init__(self, shown: Sequence[Result]):
+    def __init__(self, shown: Sequence[Result], axis: Axis):
         self.runs = list(dict.fromkeys(result.run for result in shown if result.ours))
         students = [result for result in shown if result.approach not in TEACHERS]
+        students.sort(key=lambda result: _place(result, axis))
         names = list(dict.fromkeys(self.student(result) for result in students))
         self.markers = {name: MARKERS[index % len(MARKERS)] for index, name in enumerate(names)}
         approaches = dict.fromkeys(result.approach for result in students)
-        self.approaches = [approach for approach in COLORS if approach in approaches]
+        self.approaches = [approach for approach in COLORS if approach in approaches and approach not in TEACHERS]
         self.approaches += [approach for approach in approaches if approach not in COLORS]
+        self.taken = {_place(result, axis) for result in students}
 
     @staticmethod
     def student(result: Result) -> str:
@@ -146,13 +152,15 @@ class _Style:
             "fillstyle": FILL_STYLES[number % len(FILL_STYLES)],
         }
 
-    def dodge(self, axes: Any, approach: str) -> Any:
-        """The axes' transform, moved a little sideways."""
+    def dodge(self, axes: Any, approach: str, place: float) -> Any:
+        """The axes' transform, moved a little sideways: approaches side by side, teachers left of students."""
         from matplotlib.transforms import ScaledTranslation
 
-        if approach in TEACHERS:
-            return axes.transData
-        steps = self.approaches.index(approach) - (len(self.approaches) - 1) / 2
+        steps = -(len(self.approaches) - 1) / 2
+        if approach not in TEACHERS:
+            steps += self.approaches.index(approach)
+        else:
+            steps = steps - 1 - TEACHERS.index(approach) if place in self.taken else 0
         return axes.transData + ScaledTranslation(DODGE * steps / 72, 0, axes.figure.dpi_scale_trans)
 
     def student_handles(self) -> dict[str, Any]:
@@ -162,10 +170,11 @@ class _Style:
 
 def _draw_curve(axes: Any, style: _Style, curve: Sequence[Result], axis: Axis) -> Any:
     """Draw the students of a run and approach; returns what the legend shows."""
-    line, transform = style.line(curve[0]), style.dodge(axes, curve[0].approach)
-    axes.plot([axis.value(r) for r in curve], [r.top1.mean for r in curve], transform=transform, **line)
+    curve = sorted(curve, key=lambda result: _place(result, axis))
+    line, transform = style.line(curve[0]), style.dodge(axes, curve[0].approach, _place(curve[0], axis))
+    axes.plot([_place(r, axis) for r in curve], [r.top1.mean for r in curve], transform=transform, **line)
     for result in curve:
-        x, y, deviation = axis.value(result), result.top1.mean, result.top1.deviation
+        x, y, deviation = _place(result, axis), result.top1.mean, result.top1.deviation
         if axis.on_front(result):
             axes.plot(x, y, transform=transform, zorder=1.5, color="black", **FRONT_RING)
         if deviation is not None:
@@ -184,7 +193,7 @@ def _scale(axes: Any, shown: Sequence[Result], axis: Axis) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     if not shown:
         return
-    values = [axis.value(result) or 1 for result in shown]
+    values = [_place(result, axis) for result in shown]
     ratio = max(values) / min(values)
     margin = max(2.0, ratio**0.15)
     axes.set_xlim(min(values) / margin, max(values) * margin)
