@@ -21,7 +21,7 @@ import av
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from vidsemi.data.dedup.duplicates import FRAMES, FRAMES_ALIKE
+from vidsemi.data.dedup.duplicates import FRAMES, MIN_MATCHING_FRAMES
 from vidsemi.data.dedup.frame_hashes import SIDE, hash_file, perceptual_hash
 from vidsemi.data.dedup.hamming import BITS, near_pairs
 from vidsemi.data.image import open_image, read_image
@@ -90,7 +90,7 @@ def distance(one: Sequence[int], other: Sequence[int]) -> int:
     >>> distance([1, 2, 4, 8, 16], [1, 2, 7, 15, 16]), distance([1, 2, 0, 0, 0], [1, 2, 0, 0, 0])
     (0, 64)
     """
-    alike = FRAMES_ALIKE if len(one) == FRAMES else 1
+    alike = MIN_MATCHING_FRAMES if len(one) == FRAMES else 1
     bits = sorted((a ^ b).bit_count() for a, b in zip(one, other, strict=True) if a and b)
     return bits[alike - 1] if len(bits) >= alike else BITS
 
@@ -194,8 +194,8 @@ def measure_pairs(title: str, rows: Hashes, others: Hashes | None, kind: str, gr
     first, second, bits = near_pairs(
         np.array(list(rows.values()), np.uint64),
         None if others is None else np.array(list(others.values()), np.uint64),
-        distance=WITHIN_PAIRS[-1],
-        alike=1 if others else FRAMES_ALIKE,
+        max_distance=WITHIN_PAIRS[-1],
+        min_matches=1 if others else MIN_MATCHING_FRAMES,
     )
     groups, other_groups = (np.array([group(name) for name in names]) for names in (rows, others or rows))
     same = groups[first] == other_groups[second]

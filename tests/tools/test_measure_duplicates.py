@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.data.dedup.test_exclude import picture, video
-from vidsemi.data.dedup.duplicates import FRAMES, FRAMES_ALIKE
+from vidsemi.data.dedup.duplicates import FRAMES, MIN_MATCHING_FRAMES
 from vidsemi.data.dedup.hamming import near_pairs
 
 
@@ -32,7 +32,9 @@ def test_the_distance_is_the_one_at_which_a_pair_is_found(script: ModuleType, pl
     flips = np.uint64(1) << random.integers(0, 64, (4, *rows.shape)).astype(np.uint64)
     others = rows ^ np.bitwise_xor.reduce(flips, axis=0)
     others[random.random(others.shape) < 0.2] = 0
-    first, second, bits = near_pairs(rows, others, distance=16, alike=1 if places == 1 else FRAMES_ALIKE)
+    first, second, bits = near_pairs(
+        rows, others, max_distance=16, min_matches=1 if places == 1 else MIN_MATCHING_FRAMES
+    )
     found = {(i, j): d for i, j, d in zip(first.tolist(), second.tolist(), bits.tolist(), strict=True)}
     asked = {(i, j): script.distance(rows[i].tolist(), others[j].tolist()) for i in range(20) for j in range(20)}
     assert found and found == {pair: d for pair, d in asked.items() if d <= 16}

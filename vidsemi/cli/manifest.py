@@ -119,14 +119,14 @@ def _write_without_duplicates(options: argparse.Namespace, output: Path) -> Answ
     keep_inputs(everything, options.vocabulary, *options.exclude_duplicates_of, *map(Path, options.files))
     tests = [load_manifest(test, options.test_root) for test in options.exclude_duplicates_of]  # before long reading
     document, text = _write(options, everything)
-    from vidsemi.data.dedup.exclude import exclude_stage
+    from vidsemi.data.dedup.exclude import exclude_duplicates
 
-    summary = exclude_stage(
+    summary = exclude_duplicates(
         load_manifest(everything),
         output,
         tests=tests,
-        distance=options.max_distance_test,
-        within=options.max_distance if options.exclude_duplicates else None,
+        max_distance_test=options.max_distance_test,
+        max_distance=options.max_distance if options.exclude_duplicates else None,
         workers=reader_count(options),
         seconds=options.seconds_per_file,
     )

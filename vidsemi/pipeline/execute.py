@@ -111,11 +111,11 @@ def _read_earlier_results(plan: Plan) -> list[dict[str, Any]]:
 
 def _write_checks(plan: Plan, results: Results) -> None:
     """Write the plan's duplicate checks, and those of other plans whose transfers still have rows."""
-    known = {(check.corpus, check.test) for check in plan.checks}
+    known = {(check.dataset, check.test) for check in plan.checks}
     targets = {row["transfer"] for row in results.rows() if is_transfer(row)}
     earlier: Sequence[Check] = read_checks(plan.output) or []
     kept = [check for check in earlier if check.test.partition(" split ")[0] in targets]
-    write_checks(plan.output, [*plan.checks, *(check for check in kept if (check.corpus, check.test) not in known)])
+    write_checks(plan.output, [*plan.checks, *(check for check in kept if (check.dataset, check.test) not in known)])
 
 
 def _run_stage(stage: Stage, context: Context) -> dict[str, Any]:

@@ -19,8 +19,8 @@ def test_a_run_records_what_was_checked(tiny_config: Callable[..., Path], shapes
     assert cli.main([*command, "--exclude-duplicates-of", str(shapes / "test.csv")]) == 0
     config = load_config(str(tiny_config()), [f"data.unlabeled={clean}", "train.supervised.examples=8"])
     document, text = pipeline.check(config)
-    unlabeled, labeled = sorted(document["duplicates"], key=lambda check: check["found"] is None)
-    assert (unlabeled["corpus"], labeled["corpus"]) == ("unlabeled", "labeled")
+    unlabeled, labeled = sorted(document["duplicates"], key=lambda check: check["counts"] is None)
+    assert (unlabeled["dataset"], labeled["dataset"]) == ("unlabeled", "labeled")
     assert "Checked for duplicates of the test set: unlabeled (" in text
     assert "NOT checked for duplicates of the test set: labeled." in text
     pipeline.run(config, until="teacher")
@@ -28,18 +28,18 @@ def test_a_run_records_what_was_checked(tiny_config: Callable[..., Path], shapes
     with open(clean, "a", encoding="utf-8") as file:  # what was checked is another manifest now
         file.write(f"{(shapes / 'test.csv').parent / paths_of(shapes / 'test.csv')[0]},\n")
     document, text = pipeline.check(load_config(str(tiny_config()), [f"data.unlabeled={clean}", "output=elsewhere"]))
-    assert all(check["found"] is None for check in document["duplicates"])
+    assert all(check["counts"] is None for check in document["duplicates"])
     assert "NOT checked for duplicates of the test set: labeled, unlabeled." in text
 
 
 def test_every_report_says_it(tmp_path: Path):
-    found = {"distance": 6, "exact": 10, "near": 2, "unread": 0, "flat": 0, "corpus_unread": 3, "corpus_flat": 4}
+    found = {"max_distance": 6, "exact": 10, "near": 2, "unread": 0, "flat": 0, "dataset_unread": 3, "dataset_flat": 4}
     names = {"manifest": "<u>.csv", "test": "test", "test_manifest": "t.csv"}
     runs = [tmp_path / "old", tmp_path / "new"]
     for run in runs:
         run.mkdir()
         (run / "results.json").write_text(json.dumps([row("a", "supervised", 0, 50.0)]))
-    checks = [{"corpus": "unlabeled", **names, "found": found}, {"corpus": "labeled", **names, "found": None}]
+    checks = [{"dataset": "unlabeled", **names, "counts": found}, {"dataset": "labeled", **names, "counts": None}]
     (runs[1] / "duplicates.json").write_text(json.dumps({"format": 1, "checks": checks}))
     written = write_report([runs[1]], runs[1])
     said = "unlabeled (12 removed: 10 exact, 2 near, up to 6 of 64 bits; 3 of its examples do not decode; "
@@ -70,5 +70,5 @@ def test_a_hint_names_the_test_sets_of_its_own_corpus_only():
     assert hint.endswith("table labeled.csv --exclude-duplicates-of test.csv --output …, and likewise unlabeled.csv")
     assert describe_checks([unknown])[1] == [
         "NOT checked for duplicates of the test set: what the weights were trained on.",
-        "A student that has seen the test set proves nothing.",
+        "Accuracy may be inflated if the training data contains test examples.",
     ]

@@ -19,7 +19,7 @@ from vidsemi.cli import main as cli
 from vidsemi.data.dedup import frame_hashes as hashes
 from vidsemi.data.dedup import hash_files as hash_stage
 from vidsemi.data.dedup.checks import check_duplicates, read_checks
-from vidsemi.data.dedup.exclude import _rows
+from vidsemi.data.dedup.exclude import _select_rows
 from vidsemi.data.dedup.frame_hashes import hash_file
 from vidsemi.data.manifest import Row, load_manifest
 
@@ -152,27 +152,34 @@ def test_members_of_tars(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         ("c.png", "exact", "a.png"),
     ]
     assert load_manifest(output).table["member"].to_pylist() == ["a.png"]
-    assert "U.csv: 1 examples; 2 duplicates are left out" in capsys.readouterr().out
+    assert "U.csv: 1 examples; 2 duplicates were removed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "code", "mentioned"),
     [
-        (["--exclude-duplicates-of", "gone.csv"], "[manifest.missing_file]"),
-        (["--exclude-duplicates-of", "{here}/out/U.csv"], "is read here"),
-        (["--exclude-duplicates", "--max-distance", "17"], "--max-distance is 17;"),
-        (["--exclude-duplicates-of", "{here}/all.csv"], "nothing would be left"),
-        (["--exclude-duplicates-of", "{here}/lost.csv"], "lost.csv"),
+        (["--exclude-duplicates-of", "gone.csv"], "manifest.missing_file", "gone.csv"),
+        (["--exclude-duplicates-of", "{here}/out/U.csv"], "", "U.csv is read here"),
+        (["--exclude-duplicates", "--max-distance", "17"], "options.invalid", "--max-distance is 17"),
+        (["--exclude-duplicates-of", "{here}/all.csv"], "duplicates.nothing_left", "all 1 examples"),
+        (["--exclude-duplicates-of", "{here}/lost.csv"], "duplicates.no_readable_files", "lost.csv"),
+        (["--test-root", "{here}", "--exclude-duplicates"], "manifest.unused_test_root", "--test-root"),
     ],
 )
 def test_what_cannot_be_is_one_line(
-    tmp_path: Path, write_csv: Callable[..., Path], words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    write_csv: Callable[..., Path],
+    words: list[str],
+    code: str,
+    mentioned: str,
+    capsys: pytest.CaptureFixture[str],
 ):
     write_csv("all.csv", ["path"], [[str(picture(tmp_path / "a.png", 0))]])
     write_csv("lost.csv", ["path"], [["lost.png"]])
     command = ["manifest", "table", str(tmp_path / "all.csv"), "--output", str(tmp_path / "out" / "U.csv")]
     assert cli.main([*command, "--workers", "0", *(word.format(here=tmp_path) for word in words)]) == 2
-    assert said in capsys.readouterr().err.splitlines()[-1]
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert mentioned in last and f"[{code}" in last
     assert not (tmp_path / "out" / "U.csv").exists()
 
 
@@ -207,7 +214,7 @@ def test_paths_of_more_than_two_gigabytes():
     size = 1_200_000_000
     ends = pa.py_buffer(np.array([0, size, size + 1], np.int32))
     paths = pa.StringArray.from_buffers(2, ends, pa.py_buffer(np.zeros(size + 1, np.uint8)))
-    left = _rows(pa.table({"path": pa.chunked_array([paths, paths])}), np.array([1, 3]))
+    left = _select_rows(pa.table({"path": pa.chunked_array([paths, paths])}), np.array([1, 3]))
     assert left["path"].to_pylist() == ["\0", "\0"]
 
 
@@ -235,7 +242,7 @@ def test_a_test_set_under_another_root_is_other_files(corpus: Path, write_csv: C
 
     def known(root: Path | None, own_root: Path | None = None) -> bool:
         clean = load_manifest(corpus / "out" / "U.csv", own_root)
-        return check_duplicates({"unlabeled": clean}, {"test": load_manifest(test, root)})[0].found is not None
+        return check_duplicates({"unlabeled": clean}, {"test": load_manifest(test, root)})[0].counts is not None
 
     assert known(corpus / "test") and known(corpus / "u" / ".." / "test", corpus / "out")
     assert not known(None) and not known(corpus / "u") and not known(corpus / "test", corpus / "u")
@@ -243,23 +250,24 @@ def test_a_test_set_under_another_root_is_other_files(corpus: Path, write_csv: C
 
 @pytest.mark.parametrize("wrong", [{"exact": None}, {"near": "2"}, {"flat": True}, {"unread": []}])
 def test_records_of_anybody_are_known_or_not(wrong: dict, corpus: Path, tmp_path: Path):
-    found = {"distance": 6, "exact": 1, "near": 2, "unread": 0, "flat": 0, "corpus_unread": 0, "corpus_flat": 0}
-    check = {"corpus": "u", "manifest": "u.csv", "test": "test", "test_manifest": "t.csv", "found": found}
+    found = {"max_distance": 6, "exact": 1, "near": 2, "unread": 0, "flat": 0}
+    found |= {"dataset_unread": 0, "dataset_flat": 0}
+    check = {"dataset": "u", "manifest": "u.csv", "test": "test", "test_manifest": "t.csv", "counts": found}
     for document, known in (
         ([check], True),
-        ([{**check, "found": {**found, **wrong}}], False),
-        ([{**check, "found": {"exact": None}}], False),
-        ([{**check, "corpus": 1}], False),
+        ([{**check, "counts": {**found, **wrong}}], False),
+        ([{**check, "counts": {"exact": None}}], False),
+        ([{**check, "dataset": 1}], False),
         ([None], False),
     ):
         (tmp_path / "duplicates.json").write_text(json.dumps({"format": 1, "checks": document}))
         assert (read_checks(tmp_path) is not None) == known
     record = exclude(corpus, "--exclude-duplicates-of", str(corpus / "test.csv"), "--workers", "0")
     corpora = {"u": load_manifest(corpus / "out" / "U.csv")}, {"test": load_manifest(corpus / "test.csv")}
-    assert check_duplicates(*corpora)[0].found is not None
+    assert check_duplicates(*corpora)[0].counts is not None
     record["checked"][0].update(wrong)
     (corpus / "out" / "U.duplicates.json").write_text(json.dumps(record))
-    assert check_duplicates(*corpora)[0].found is None
+    assert check_duplicates(*corpora)[0].counts is None
 
 
 def test_the_bytes_of_a_file_are_read_once_for_all_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

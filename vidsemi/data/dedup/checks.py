@@ -1,4 +1,4 @@
-"""Whether corpora were held against test sets before a run began, as the records beside their manifests say."""
+"""Which datasets were checked for duplicates of which test sets, from the records beside their manifests."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,65 +11,71 @@ from vidsemi.io.files import write_json
 
 FORMAT = 1
 FILE = "duplicates.json"  # in a run's directory
-NUMBERS = ("distance", "exact", "near", "unread", "flat")  # of a test set, in the record beside a manifest
-OF_CORPUS = ("unread", "flat")  # likewise, of the corpus
-PER_MANIFEST = ".duplicates.json"  # beside a manifest, in the place of its suffix
+TEST_COUNTS = ("max_distance", "exact", "near", "unread", "flat")  # per test set, in the record beside a manifest
+DATASET_COUNTS = ("unread", "flat")  # of the dataset itself, in the record
+RECORD_SUFFIX = ".duplicates.json"  # replaces the suffix of the manifest
 
 
 def record_file(manifest: Path) -> Path:
-    """Where it stands what a manifest was held against."""
-    return manifest.with_suffix(PER_MANIFEST)
+    """The record of what a manifest was checked against."""
+    return manifest.with_suffix(RECORD_SUFFIX)
 
 
 @dataclass(frozen=True)
 class Check:
-    """A corpus and a test set.
+    """A dataset and a test set.
 
     Attributes:
-        corpus: what the config calls it.
-        manifest: its file; empty where there is none, see `unknown_checks`.
-        test: what the config calls the test set.
+        dataset: its name in the config.
+        manifest: its file; empty if there is none, see `unknown_checks`.
+        test: the test set's name in the config.
         test_manifest: its file.
-        found: what was found when they were held against each other; None if they were not, or have changed since.
-            Numbers by `NUMBERS`, as in `vidsemi.data.dedup.exclude.Checked`; `corpus_unread` and `corpus_flat`.
+        counts: `TEST_COUNTS`, and `DATASET_COUNTS` as `dataset_unread` and `dataset_flat`; see
+            `vidsemi.data.dedup.exclude.Checked`. None if the two were not compared, or have changed since.
     """
 
-    corpus: str
+    dataset: str
     manifest: str
     test: str
     test_manifest: str
-    found: dict[str, Any] | None
+    counts: dict[str, int] | None
 
 
-def check_duplicates(corpora: Mapping[str, Manifest | None], tests: Mapping[str, Manifest]) -> list[Check]:
-    """What is known of every corpus and test set, by their names in a config; a corpus of two names counts once."""
+def check_duplicates(datasets: Mapping[str, Manifest | None], tests: Mapping[str, Manifest]) -> list[Check]:
+    """Look up each pair of a dataset and a test set, by their names in a config; repeated datasets count once."""
     names: dict[Path, list[str]] = {}
     manifests: dict[Path, Manifest] = {}
-    for name, manifest in corpora.items():
+    for name, manifest in datasets.items():
         if manifest is not None:
             names.setdefault(manifest.file, []).append(name)
             manifests[manifest.file] = manifest
     return [
-        Check(" and ".join(names[file]), str(file), test, str(tests[test].file), _found(manifests[file], tests[test]))
+        Check(
+            " and ".join(names[file]),
+            str(file),
+            test,
+            str(tests[test].file),
+            _read_counts(manifests[file], tests[test]),
+        )
         for file in names
         for test in tests
     ]
 
 
-def unknown_checks(corpus: str, tests: Mapping[str, Manifest]) -> list[Check]:
-    """That nothing is known of a corpus that is not here, such as what weights of others were trained on."""
-    return [Check(corpus, "", test, str(manifest.file), None) for test, manifest in tests.items()]
+def unknown_checks(dataset: str, tests: Mapping[str, Manifest]) -> list[Check]:
+    """Checks of a dataset that is not available, such as what pretrained weights were trained on."""
+    return [Check(dataset, "", test, str(manifest.file), None) for test, manifest in tests.items()]
 
 
-def _found(corpus: Manifest, test: Manifest) -> dict[str, Any] | None:
+def _read_counts(dataset: Manifest, test: Manifest) -> dict[str, int] | None:
     try:
-        record = json.loads(record_file(corpus.file).read_text(encoding="utf-8"))
-        if record["format"] != FORMAT or record["manifest"] != corpus.fingerprint or given_root(corpus) is not None:
+        record = json.loads(record_file(dataset.file).read_text(encoding="utf-8"))
+        if record["format"] != FORMAT or record["manifest"] != dataset.fingerprint or given_root(dataset) is not None:
             return None
-        of_corpus = {f"corpus_{name}": record[name] for name in OF_CORPUS}
+        of_dataset = {f"dataset_{name}": record[name] for name in DATASET_COUNTS}
         known = (test.fingerprint, given_root(test))
         return next(
-            _numbers({**{name: one[name] for name in NUMBERS}, **of_corpus})
+            _validated({**{name: one[name] for name in TEST_COUNTS}, **of_dataset})
             for one in record["checked"]
             if (one["fingerprint"], one["root"]) == known
         )
@@ -78,37 +84,37 @@ def _found(corpus: Manifest, test: Manifest) -> dict[str, Any] | None:
 
 
 def given_root(manifest: Manifest) -> str | None:
-    """The root of a manifest, where it is not the manifest's own folder: its paths are other files then."""
+    """The manifest's root, if it is not its own folder; the same paths are other files then."""
     root = manifest.root.resolve()
     return None if root == manifest.file.parent.resolve() else str(root)
 
 
-def _numbers(found: Mapping[str, Any]) -> dict[str, Any]:
-    """What was found, of a file that anybody may have written.
+def _validated(counts: Mapping[str, Any]) -> dict[str, int]:
+    """The counts of a file that anybody may have written.
 
     Raises:
-        KeyError, TypeError: it is not what it should be.
+        KeyError, TypeError: a count is missing or not an integer.
     """
-    names = [*NUMBERS, *(f"corpus_{name}" for name in OF_CORPUS)]
-    if any(type(found[name]) is not int for name in names):
-        raise TypeError("not a number")
-    return {name: found[name] for name in names}
+    names = [*TEST_COUNTS, *(f"dataset_{name}" for name in DATASET_COUNTS)]
+    if any(type(counts[name]) is not int for name in names):
+        raise TypeError("not an integer")
+    return {name: counts[name] for name in names}
 
 
-def _check(corpus: Any, manifest: Any, test: Any, test_manifest: Any, found: Any) -> Check:
-    if any(not isinstance(text, str) for text in (corpus, manifest, test, test_manifest)):
-        raise TypeError("not a text")
-    return Check(corpus, manifest, test, test_manifest, None if found is None else _numbers(found))
+def _check(dataset: Any, manifest: Any, test: Any, test_manifest: Any, counts: Any) -> Check:
+    if any(not isinstance(text, str) for text in (dataset, manifest, test, test_manifest)):
+        raise TypeError("not text")
+    return Check(dataset, manifest, test, test_manifest, None if counts is None else _validated(counts))
 
 
 def write_checks(output: Path, checks: Sequence[Check]) -> None:
-    """Keep what is known in a run's directory; nothing is written if it is known there already."""
+    """Write the checks to a run's directory, unless it has the same ones already."""
     if read_checks(output) != list(checks):
         write_json(output / FILE, {"format": FORMAT, "checks": [asdict(check) for check in checks]})
 
 
 def read_checks(output: Path) -> list[Check] | None:
-    """What a run's directory says; None if it says nothing, as those of older versions."""
+    """Read the checks in a run's directory; None if there are none or the file is invalid."""
     try:
         document = json.loads((output / FILE).read_text(encoding="utf-8"))
         return [_check(**check) for check in document["checks"]] if document["format"] == FORMAT else None
@@ -117,31 +123,33 @@ def read_checks(output: Path) -> list[Check] | None:
 
 
 def describe_checks(checks: Sequence[Check] | None) -> tuple[list[str], list[str]]:
-    """What was checked, and warnings of what was not, in words."""
+    """Describe what was checked, and warn of what was not."""
     if checks is None:
-        return [], ["It is not known whether the corpora were checked for duplicates of the test set."]
-    said: list[str] = []
-    unchecked: dict[str, list[str]] = {}  # test sets by the names of corpora
-    todo: dict[str, list[str]] = {}  # manifests of test sets by those of corpora
+        return [], ["It is not known whether the training data was checked for duplicates of the test set."]
+    checked: list[str] = []
+    unchecked: dict[str, list[str]] = {}  # names of datasets → test sets
+    todo: dict[str, list[str]] = {}  # manifests of datasets → those of test sets
     for test in dict.fromkeys(check.test for check in checks):
-        those = [check for check in checks if check.test == test]
-        known = "; ".join(f"{check.corpus} ({_in_words(check.found)})" for check in those if check.found is not None)
+        of_test = [check for check in checks if check.test == test]
+        known = "; ".join(
+            f"{check.dataset} ({_summary(check.counts)})" for check in of_test if check.counts is not None
+        )
         if known:
-            said.append(f"Checked for duplicates of {_set(test)}: {known}.")
-        without = [check for check in those if check.found is None]
-        if without:
-            unchecked.setdefault(", ".join(check.corpus for check in without), []).append(_set(test))
-        for check in without:
+            checked.append(f"Checked for duplicates of {_test_set(test)}: {known}.")
+        unknown = [check for check in of_test if check.counts is None]
+        if unknown:
+            unchecked.setdefault(", ".join(check.dataset for check in unknown), []).append(_test_set(test))
+        for check in unknown:
             if check.manifest:
                 todo.setdefault(check.manifest, []).append(check.test_manifest)
     warnings = [f"NOT checked for duplicates of {', '.join(sets)}: {names}." for names, sets in unchecked.items()]
     if unchecked:
-        warnings.append(f"A student that has seen the test set proves nothing{_remedy(todo)}")
-    return said, warnings
+        warnings.append(f"Accuracy may be inflated if the training data contains test examples{_remedy(todo)}")
+    return checked, warnings
 
 
 def _remedy(todo: Mapping[str, Sequence[str]]) -> str:
-    """One command as an example, by manifests of corpora and of their test sets, which may be others for each."""
+    """A command for the first dataset, and the names of the others."""
     if not todo:
         return "."
     first, *others = todo
@@ -149,21 +157,20 @@ def _remedy(todo: Mapping[str, Sequence[str]]) -> str:
     return f": {hint}, and likewise {', '.join(others)}" if others else f": {hint}"
 
 
-def _set(test: str) -> str:
+def _test_set(test: str) -> str:
     return "the test set" if test == "test" else f"the test set of {test}"
 
 
-def _in_words(found: Mapping[str, Any]) -> str:
-    text = f"{found['exact'] + found['near']} removed: {found['exact']} exact, {found['near']} near"
-    text += f", up to {found['distance']} of 64 bits"
-    lost = [
-        f"{found[key]} {whose} do not decode"
-        for key, whose in (("corpus_unread", "of its examples"), ("unread", "of the test set"))
-        if found[key]
+def _summary(counts: Mapping[str, int]) -> str:
+    text = f"{counts['exact'] + counts['near']} removed: {counts['exact']} exact, {counts['near']} near"
+    text += f", up to {counts['max_distance']} of 64 bits"
+    limits = [
+        f"{counts[key]} {whose} {problem}"
+        for name, problem in (
+            ("unread", "do not decode"),
+            ("flat", "show next to nothing and were compared by their bytes alone"),
+        )
+        for key, whose in ((f"dataset_{name}", "of its examples"), (name, "of the test set"))
+        if counts[key]
     ]
-    lost += [
-        f"{found[key]} {whose} show next to nothing and were compared by their bytes alone"
-        for key, whose in (("corpus_flat", "of its examples"), ("flat", "of the test set"))
-        if found[key]
-    ]
-    return "; ".join([text, *lost])
+    return "; ".join([text, *limits])

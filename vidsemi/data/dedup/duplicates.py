@@ -1,7 +1,7 @@
-"""Which examples are duplicates of which, from hashes of their content: exact, or near by their looks. No pixels.
+"""Find duplicates among hashed examples, exact or near, and decide which are removed and which are kept.
 
-Exact are examples of the same bytes, unless they are trimmed to parts that have no moment in common. Near are images
-whose perceptual hashes differ in few bits, and videos of which that holds for most of a few frames.
+Examples with the same bytes are exact duplicates, unless they are trimmed to parts that do not overlap. Images whose
+perceptual hashes differ in few bits are near duplicates, and videos for which that holds for most of a few frames.
 """
 
 from collections.abc import Callable
@@ -9,22 +9,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vidsemi.data.dedup.hamming import first_overlap, first_stay, near_pairs
+from vidsemi.data.dedup.hamming import near_pairs
+from vidsemi.runtime.compiled import compiled
 
-FRAMES = 5  # of a video that are hashed
-FRAMES_ALIKE = 3  # of these make videos near duplicates: two may be black, or lie on the other side of a cut
+FRAMES = 5  # hashed per video
+MIN_MATCHING_FRAMES = 3  # make videos near duplicates: two may be black, or on the other side of a cut
 KINDS = ("exact", "near")
 
 
 @dataclass(frozen=True)
 class Hashes:
-    """What is known of the examples of a corpus.
+    """The hashes of the examples of a dataset.
 
     Attributes:
-        content: (N, 2) uint64, of the file's bytes; 0 where they could not be read.
-        trim: (N, 2) float64, seconds from where to where; infinite where it is not trimmed.
-        frames: (N, FRAMES) uint64, of how frames look; 0 where that tells nothing or is not known. An image has one
-            frame, the first.
+        content: (N, 2) uint64, hash of the file's bytes; 0 if they could not be read.
+        trim: (N, 2) float64, start and end in seconds; infinite if not trimmed.
+        frames: (N, FRAMES) uint64, perceptual hashes; 0 if unknown or too little to see. An image only has the first.
         is_image: (N,) bool.
     """
 
@@ -37,19 +37,19 @@ class Hashes:
         return len(self.content)
 
     def take(self, examples: np.ndarray) -> "Hashes":
-        """Those of some examples."""
+        """The hashes of some examples."""
         return Hashes(self.content[examples], self.trim[examples], self.frames[examples], self.is_image[examples])
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """The duplicates of a corpus, sorted by example.
+    """The duplicates in a dataset, sorted by example.
 
     Attributes:
-        example: (D,) int64, which example it is.
-        of: (D,) int64, the example that it is a duplicate of.
-        kind: (D,) int64, place in `KINDS`.
-        distance: (D,) int64, bits in which the hashes differ; of videos, in which enough frames differ at most.
+        example: (D,) int64, the duplicate.
+        of: (D,) int64, the example that it duplicates.
+        kind: (D,) int64, index into `KINDS`.
+        distance: (D,) int64, Hamming distance of the hashes; for videos the distance within which enough frames match.
     """
 
     example: np.ndarray
@@ -61,139 +61,162 @@ class Duplicates:
         return len(self.example)
 
     def renumbered(self, examples: np.ndarray, of: np.ndarray | None = None) -> "Duplicates":
-        """The same with the numbers that examples, and their partners, have in a table that they were taken from."""
+        """The same with the ids that the examples (and their partners) have in the dataset they were taken from."""
         return replace(self, example=examples[self.example], of=self.of if of is None else of[self.of])
 
     def count(self, kind: str) -> int:
-        """How many are of a kind."""
+        """Number of duplicates of a kind."""
         return int(np.sum(self.kind == KINDS.index(kind)))
 
 
-def duplicates_of(corpus: Hashes, others: Hashes, distance: int) -> Duplicates:
-    """Examples of a corpus that are duplicates of others.
+def duplicates_of(dataset: Hashes, others: Hashes, max_distance: int) -> Duplicates:
+    """Find examples of a dataset that are duplicates of others.
 
-    Each is held against the exact ones first, then the nearest; of equals the first counts.
+    An exact duplicate is preferred to a near one, then the nearest, then the one with the smallest id.
 
     Args:
-        corpus: whose duplicates are looked for.
+        dataset: searched for duplicates.
         others: for instance a test set.
-        distance: most bits in which hashes differ that are near.
+        max_distance: maximum Hamming distance of near duplicates.
     """
-    return _found(corpus, others, distance)
+    return _find(dataset, others, max_distance)
 
 
-def duplicates_within(corpus: Hashes, distance: int) -> Duplicates:
-    """Examples of a corpus that are duplicates of earlier ones that stay.
+def duplicates_within(dataset: Hashes, max_distance: int) -> Duplicates:
+    """Find examples of a dataset that are duplicates of earlier ones that are kept.
 
-    An example goes only for one that stays, not for another that goes: chains of ever so slight changes do not swallow
-    a corpus. First all exact ones go, then the near ones of what is left: only so may the one that an exact duplicate
-    went for go itself, as it is near to a third.
+    An example is removed only as a duplicate of one that is kept, so chains of slight changes do not consume a dataset.
+    All exact duplicates are removed first, then near ones among the rest. Only so may the example that an exact
+    duplicate was removed for be removed itself, as near to a third.
     """
-    return _found(corpus, None, distance)
+    return _find(dataset, None, max_distance)
 
 
-def _found(corpus: Hashes, others: Hashes | None, distance: int) -> Duplicates:
-    of = np.full(len(corpus), -1, np.int64)
-    kind, bits = np.zeros(len(corpus), np.int64), np.zeros(len(corpus), np.int64)
-    for number, search in enumerate((_exact, _near_images, _near_videos)):
+Partners = tuple[np.ndarray, np.ndarray]  # of each requested row: its partner or -1, and their distance
+Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # first, second, distance
+
+
+@dataclass(frozen=True)
+class _Criterion:
+    """What makes two examples duplicates.
+
+    Attributes:
+        known: Hashes → (N,) bool, which examples have the hash that is compared.
+        keys: Hashes → (N, C) uint64, the hash.
+        pairs: (N, C) keys, (M, C) other keys or None → pairs that are duplicates.
+    """
+
+    known: Callable[[Hashes], np.ndarray]
+    keys: Callable[[Hashes], np.ndarray]
+    pairs: Callable[[np.ndarray, np.ndarray | None], Pairs]
+
+
+def _find(dataset: Hashes, others: Hashes | None, max_distance: int) -> Duplicates:
+    of = np.full(len(dataset), -1, np.int64)
+    kind, distance = np.zeros(len(dataset), np.int64), np.zeros(len(dataset), np.int64)
+    for number, criterion in enumerate((_exact(), _near_images(max_distance), _near_videos(max_distance))):
         left = np.flatnonzero(of < 0)
-        of[left], bits[left] = search(corpus, left, others, distance)
+        of[left], distance[left] = _partners(dataset, left, others, criterion)
         kind[left] = min(number, 1)
     example = np.flatnonzero(of >= 0)
-    return Duplicates(example, of[example], kind[example], bits[example])
+    return Duplicates(example, of[example], kind[example], distance[example])
 
 
-Partners = tuple[np.ndarray, np.ndarray]  # of each row that was asked for: its partner, -1 without one; bits apart
-Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # first, second, bits apart
+def _exact() -> _Criterion:
+    return _Criterion(
+        known=lambda hashes: np.asarray(hashes.content.any(axis=1)),
+        keys=lambda hashes: np.hstack([hashes.content, (hashes.trim + 0.0).view(np.uint64)]),  # -0.0 + 0.0 is 0.0
+        pairs=_overlapping_pairs,
+    )
 
 
-def _exact(corpus: Hashes, left: np.ndarray, others: Hashes | None, distance: int) -> Partners:
-    def keys(hashes: Hashes) -> np.ndarray:
-        return np.hstack([hashes.content, (hashes.trim + 0.0).view(np.uint64)])  # -0.0 + 0.0 is 0.0
-
-    def known(hashes: Hashes) -> np.ndarray:
-        return np.asarray(hashes.content.any(axis=1))
-
-    return _partners(corpus, left, others, known, keys, _overlapping)
+def _near_images(max_distance: int) -> _Criterion:
+    return _Criterion(
+        known=lambda hashes: hashes.is_image & (hashes.frames[:, 0] != 0),
+        keys=lambda hashes: hashes.frames[:, :1],
+        pairs=lambda one, two: near_pairs(one, two, max_distance=max_distance),
+    )
 
 
-def _near_images(corpus: Hashes, left: np.ndarray, others: Hashes | None, distance: int) -> Partners:
-    def keys(hashes: Hashes) -> np.ndarray:
-        return hashes.frames[:, :1]
-
-    def known(hashes: Hashes) -> np.ndarray:
-        return hashes.is_image & (hashes.frames[:, 0] != 0)
-
-    def pairs(one: np.ndarray, two: np.ndarray | None) -> Pairs:
-        return near_pairs(one, two, distance=distance)
-
-    return _partners(corpus, left, others, known, keys, pairs)
+def _near_videos(max_distance: int) -> _Criterion:
+    return _Criterion(
+        known=lambda hashes: ~hashes.is_image & (np.count_nonzero(hashes.frames, axis=1) >= MIN_MATCHING_FRAMES),
+        keys=lambda hashes: hashes.frames,
+        pairs=lambda one, two: near_pairs(one, two, max_distance=max_distance, min_matches=MIN_MATCHING_FRAMES),
+    )
 
 
-def _near_videos(corpus: Hashes, left: np.ndarray, others: Hashes | None, distance: int) -> Partners:
-    def keys(hashes: Hashes) -> np.ndarray:
-        return hashes.frames
+def _partners(dataset: Hashes, left: np.ndarray, others: Hashes | None, criterion: _Criterion) -> Partners:
+    """The partner of each example in `left`, or -1.
 
-    def known(hashes: Hashes) -> np.ndarray:
-        return ~hashes.is_image & (np.count_nonzero(hashes.frames, axis=1) >= FRAMES_ALIKE)
-
-    def pairs(one: np.ndarray, two: np.ndarray | None) -> Pairs:
-        return near_pairs(one, two, distance=distance, alike=FRAMES_ALIKE)
-
-    return _partners(corpus, left, others, known, keys, pairs)
-
-
-def _partners(
-    corpus: Hashes,
-    left: np.ndarray,
-    others: Hashes | None,
-    known: Callable[[Hashes], np.ndarray],
-    keys: Callable[[Hashes], np.ndarray],
-    pairs: Callable[[np.ndarray, np.ndarray | None], Pairs],
-) -> Partners:
-    """The partner of each example that is left, or -1.
-
-    Examples with one key are looked for once: a million copies would have 5e11 pairs.
+    Examples with equal keys are searched for once, by their first one (leader): a million copies have 5e11 pairs.
 
     Args:
-        corpus: whose examples are looked for.
-        left: (L,) int64, which of them, ascending.
-        others: where partners are; None looks for earlier ones that stay among those left.
-        known: which examples have the hash that counts here.
-        keys: that hash, (N, C) uint64.
-        pairs: (N, C) keys, (M, C) keys or None → pairs that are duplicates.
+        dataset: searched for duplicates.
+        left: (L,) int64, the examples to search, ascending.
+        others: the possible partners; None means earlier examples of `left` that are kept.
+        criterion: what makes two examples duplicates.
     """
-    of, bits = np.full(len(corpus), -1, np.int64), np.zeros(len(corpus), np.int64)
-    rows = left[known(corpus)[left]]
-    own = keys(corpus)[rows]
-    leader = _first_equal(own)
+    of, distance = np.full(len(dataset), -1, np.int64), np.zeros(len(dataset), np.int64)
+    rows = left[criterion.known(dataset)[left]]
+    keys = criterion.keys(dataset)[rows]
+    leader = _first_equal(keys)
     leaders = np.flatnonzero(leader == np.arange(len(rows)))
     if others is None:
-        first, second, apart = pairs(own[leaders], None)
-        order = np.lexsort((first, second))
-        because = first_stay(first[order], second[order], apart[order], len(leaders))
-        goes = np.flatnonzero(because >= 0)
-        chosen = order[because[goes]]
-        partner = rows[leaders[first[chosen]]]
+        first, second, bits = criterion.pairs(keys[leaders], None)
+        removed, pair = _removed_within(first, second, bits, len(leaders))
+        partner = rows[leaders[first[pair]]]
     else:
-        targets = np.flatnonzero(known(others))
-        theirs = keys(others)[targets]
-        target_leaders = np.flatnonzero(_first_equal(theirs) == np.arange(len(targets)))
-        first, second, apart = pairs(own[leaders], theirs[target_leaders])
-        order = np.lexsort((second, apart, first))
-        goes, begin = np.unique(first[order], return_index=True)
-        chosen = order[begin]
-        partner = targets[target_leaders[second[chosen]]]
-    of[rows[leaders[goes]]], bits[rows[leaders[goes]]] = partner, apart[chosen]
-    of[rows], bits[rows] = of[rows[leader]], bits[rows[leader]]  # copies share what becomes of their leader
+        other_rows = np.flatnonzero(criterion.known(others))
+        other_keys = criterion.keys(others)[other_rows]
+        other_leaders = np.flatnonzero(_first_equal(other_keys) == np.arange(len(other_rows)))
+        first, second, bits = criterion.pairs(keys[leaders], other_keys[other_leaders])
+        order = np.lexsort((second, bits, first))
+        removed, begin = np.unique(first[order], return_index=True)
+        pair = order[begin]
+        partner = other_rows[other_leaders[second[pair]]]
+    of[rows[leaders[removed]]], distance[rows[leaders[removed]]] = partner, bits[pair]
+    of[rows], distance[rows] = of[rows[leader]], distance[rows[leader]]  # copies share the fate of their leader
     if others is None:
         copies = rows[(leader != np.arange(len(rows))) & (of[rows] < 0)]
         of[copies] = rows[leader[np.searchsorted(rows, copies)]]
-    return of[left], bits[left]
+    return of[left], distance[left]
+
+
+def _removed_within(
+    first: np.ndarray, second: np.ndarray, bits: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that are removed as duplicates of rows that are kept, and the pair that each is removed for."""
+    order = np.lexsort((first, second))
+    because = _remove_in_order(first[order], second[order], bits[order], count)
+    removed = np.flatnonzero(because >= 0)
+    return removed, order[because[removed]]
+
+
+@compiled
+def _remove_in_order(first: np.ndarray, second: np.ndarray, bits: np.ndarray, count: int) -> np.ndarray:
+    """Go through the rows in order and remove each one that pairs with an earlier row that is kept.
+
+    Args:
+        first: (pairs,) the earlier row of each pair; pairs are sorted by the later row.
+        second: (pairs,) the later row.
+        bits: (pairs,) their distance.
+        count: number of rows.
+
+    Returns:
+        (count,) int64: the pair that a row is removed for (the nearest, then the one with the earliest row); -1 if the
+        row is kept.
+    """
+    because = np.full(count, -1, np.int64)
+    for pair in range(len(first)):
+        row = second[pair]
+        if because[first[pair]] < 0 and (because[row] < 0 or bits[pair] < bits[because[row]]):
+            because[row] = pair
+    return because
 
 
 def _first_equal(keys: np.ndarray) -> np.ndarray:
-    """For each row of (N, C) the first one that equals it, (N,) int64."""
+    """For each row of (N, C) the first row that equals it, (N,) int64."""
     order = np.lexsort(keys.T[::-1])
     begins = np.concatenate([[True], (keys[order[1:]] != keys[order[:-1]]).any(axis=1)])[: len(keys)]
     leader = np.empty(len(keys), np.int64)
@@ -201,18 +224,53 @@ def _first_equal(keys: np.ndarray) -> np.ndarray:
     return leader
 
 
-def _overlapping(one: np.ndarray, two: np.ndarray | None) -> Pairs:
-    """Pairs of one content whose trims overlap, of keys that are content and trim; no two of a side are the same.
+def _overlapping_pairs(one: np.ndarray, two: np.ndarray | None) -> Pairs:
+    """Pairs with the same content and overlapping trims; keys are content and trim, distinct on each side.
 
-    Of each row only the pair that counts, that with the first one (within `one`: that stays): a thousand parts of a
-    video may have half a million.
+    Only one pair per row: with its first partner (within `one`: the first that is kept). A thousand parts of a video
+    may have half a million pairs.
     """
     both = one if two is None else np.concatenate([one, two])
     content, trims = _first_equal(both[:, :2]), both[:, 2:].view(np.float64)
     order = np.argsort(content[: len(one)], kind="stable")
     other_order = order if two is None else len(one) + np.argsort(content[len(one) :], kind="stable")
-    found = first_overlap(content[order], trims[order], content[other_order], trims[other_order], two is None)
-    rows = np.flatnonzero(found >= 0)
-    first, second = order[rows], other_order[found[rows]]
-    none_apart = np.zeros(len(rows), np.int64)
-    return (second, first, none_apart) if two is None else (first, second - len(one), none_apart)
+    partner = _first_overlap(content[order], trims[order], content[other_order], trims[other_order], two is None)
+    rows = np.flatnonzero(partner >= 0)
+    first, second = order[rows], other_order[partner[rows]]
+    distance = np.zeros(len(rows), np.int64)
+    return (second, first, distance) if two is None else (first, second - len(one), distance)
+
+
+@compiled
+def _first_overlap(
+    content: np.ndarray, trims: np.ndarray, other_content: np.ndarray, other_trims: np.ndarray, within: bool
+) -> np.ndarray:
+    """The first trim of the same content that overlaps or equals each trim.
+
+    Args:
+        content: (N,) int64, sorted.
+        trims: (N, 2) float64, start and end.
+        other_content: (M,) int64, sorted.
+        other_trims: (M, 2) float64.
+        within: both sides are the same; trims that have an earlier partner are not partners themselves.
+
+    Returns:
+        (N,) int64, position among the others; -1 if there is none.
+    """
+    first = np.full(len(content), -1, np.int64)
+    begin = 0
+    for row in range(len(content)):
+        while begin < len(other_content) and other_content[begin] < content[row]:
+            begin += 1
+        start, stop = trims[row]
+        for other in range(begin, row if within else len(other_content)):
+            if other_content[other] != content[row]:
+                break
+            if within and first[other] >= 0:
+                continue
+            other_start, other_stop = other_trims[other]
+            equal = start == other_start and stop == other_stop
+            if equal or max(start, other_start) < min(stop, other_stop):
+                first[row] = other
+                break
+    return first

@@ -1,4 +1,4 @@
-"""What duplicates are known by: a hash of a file's bytes, and perceptual hashes of how a few of its frames look.
+"""Hash a file: its bytes, and perceptual hashes of a few of its frames.
 
 Imported late: imagehash and scipy take a third of a second.
 """
@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import imagehash
 import numpy as np
-import scipy.fftpack  # noqa: F401  imagehash would import it in every process that reads
+import scipy.fftpack  # noqa: F401  imagehash would import it in every reading process
 from PIL import Image
 
 from vidsemi.data.dedup.duplicates import FRAMES
@@ -20,9 +20,11 @@ from vidsemi.data.video.container import Source
 from vidsemi.io.errors import DecodeError
 
 SIDE = 32  # pixels of the square that `imagehash.phash` looks at
-FLAT = 3.0  # standard deviation of grey levels (0 to 255) below which there is nothing to see but the coding's noise
-FEWEST_BITS = 16  # set; a hash sets 32, those above the median, but where most frequencies are missing, as in stripes
-CONTENT_BYTES = 16  # of SHA-256: two of 1e12 files have the same with probability 1e-15
+FLAT = 3.0  # standard deviation of gray levels (0 to 255); below it there is only coding noise
+FEWEST_BITS = (
+    16  # set in a hash: normally 32, those above the median; fewer if most frequencies are missing, as in stripes
+)
+CONTENT_BYTES = 16  # of SHA-256; among 1e12 files two have the same with probability 1e-15
 METHOD = f"SHA-256; phash of imagehash, 64 bits, of {FRAMES} frames a video"
 
 
@@ -31,9 +33,9 @@ class FileHashes:
     """The hashes of an example.
 
     Attributes:
-        content: first bytes of the SHA-256 of its file, or of the member of its tar.
-        frames: perceptual hashes, one of an image and `FRAMES` of a video; 0 of a frame with next to nothing in it.
-            Empty if it does not decode.
+        content: first bytes of the SHA-256 of the file, or of the member of a tar.
+        frames: perceptual hashes, one for an image and `FRAMES` for a video; 0 for a frame that shows next to nothing.
+            Empty if the file does not decode.
         error: why it does not decode; None if it does.
     """
 
@@ -43,7 +45,7 @@ class FileHashes:
 
 
 def hash_file(row: Row) -> FileHashes:
-    """The hashes of an example; of a trimmed video the content is the whole file's, the frames are those of the trim.
+    """Hash an example. For a trimmed video the content is that of the whole file, the frames are those of the trim.
 
     Raises:
         DecodeError: its bytes cannot be read.
@@ -55,20 +57,20 @@ def hash_file(row: Row) -> FileHashes:
         raise DecodeError.from_os_error(source.path, error) from None
     content = _content(source, state.st_size, state.st_mtime_ns)
     try:
-        frames = read_frames(row, _only if is_image(row) else _spread, size=(SIDE, SIDE))
+        frames = read_frames(row, _first_frame if is_image(row) else _spread_frames, size=(SIDE, SIDE))
     except DecodeError as error:
         return FileHashes(content, (), error.reason)
     return FileHashes(content, tuple(perceptual_hash(frame) for frame in frames))
 
 
 def perceptual_hash(frame: np.ndarray) -> int:
-    """64 bits that stay much the same when a frame is coded again or scaled: signs of its 8 × 8 lowest frequencies.
+    """64 bits that hardly change when a frame is recoded or scaled: the signs of its 8 × 8 lowest frequencies.
 
     Args:
         frame: (3, 32, 32) uint8.
 
     Returns:
-        The hash; 0, which no other frame has, if there is next to nothing in it.
+        The hash; 0, which no other frame has, if the frame shows next to nothing.
     """
     image = Image.fromarray(frame.transpose(1, 2, 0)).convert("L")
     bits = imagehash.phash(image).hash
@@ -77,18 +79,18 @@ def perceptual_hash(frame: np.ndarray) -> int:
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def _spread(n: int) -> np.ndarray:
-    """The middles of `FRAMES` equal parts of a video."""
+def _spread_frames(n: int) -> np.ndarray:
+    """The middle frames of `FRAMES` equal parts of a video."""
     return (2 * np.arange(FRAMES) + 1) * n // (2 * FRAMES)
 
 
-def _only(n: int) -> np.ndarray:
+def _first_frame(n: int) -> np.ndarray:
     return np.zeros(1, np.int64)
 
 
-@lru_cache(maxsize=1000)  # the parts of a long video are rows of their own; its bytes are read once by each process
+@lru_cache(maxsize=1000)  # several rows may be parts of one long video, whose bytes each process reads once
 def _content(source: Source, size: int, time: int) -> bytes:
-    """The hash of a source's bytes; size and time of its file say whether it is still the same."""
+    """Hash the bytes of a source; size and time of the file are part of the cache key."""
     digest = hashlib.sha256()
     try:
         with open(source.path, "rb") as file:

@@ -1,147 +1,190 @@
-"""Pairs of perceptual hashes that differ in few bits, exactly and without comparing all pairs.
+"""Exact Hamming-distance join of perceptual hashes, without comparing all pairs.
 
-A hash has 64 bits. They are cut into d + k blocks; hashes that differ in at most d bits agree in at least k whole
-blocks. So for every choice of k blocks the hashes are sorted by these bits, and only those that agree there are
-compared (Manku, Jain, Das Sarma 2007, "Detecting near-duplicates for web crawling"). With k = 1 that is the pigeonhole
-principle; larger k sort more often and compare less, so k grows with the corpus.
+Hashes have 64 bits. Cut into d + k blocks, hashes that differ in at most d bits agree in at least k whole blocks. So
+for each choice of k blocks the hashes are sorted by these bits, and only hashes that agree in them are compared (Manku,
+Jain, Das Sarma 2007, "Detecting near-duplicates for web crawling"). With k = 1 this is the pigeonhole principle; a
+larger k sorts more often and compares less, so k grows with the dataset.
 
-A row of several hashes (the frames of a video) is like another if enough of them, place by place, differ in at most d
-bits. A hash of 0 is no evidence: it is like nothing, not even another 0.
+A row of several hashes (the frames of a video) matches another row if enough hashes, column by column, differ in at
+most d bits. A hash of 0 is unknown: it matches nothing, not even another 0.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from math import comb, log2
 
-import numba
 import numpy as np
 
+from vidsemi.runtime.compiled import compiled
+
 BITS = 64
-MOST_BLOCKS = 12  # agreeing; beyond that there are more tables than any corpus is worth
-LARGE = 4_000_000  # pairs of rows with one key that are worth more sorting
-SORT_COST = 1  # of an element and level of sorting, in comparisons of two rows
+MOST_BLOCKS = 12  # that agree; more would need more tables than are worth it for any dataset
+LARGE_RUN = 4_000_000  # pairs of rows with one key that are worth more sorting
+SORT_COST = 1  # per element and level of sorting, in comparisons of two rows
 
 
-def masks(distance: int, pairs: float, rows: float) -> list[int]:
-    """Sets of bits such that any two hashes that differ in at most `distance` bits agree in one of them.
+def masks(max_distance: int, pairs: float, rows: float) -> list[int]:
+    """Bit masks such that any two hashes within `max_distance` bits agree in all bits of at least one mask.
 
     Args:
-        distance: bits, from 0 to 32.
-        pairs: pairs that there are, to choose how fine the sets are.
-        rows: that are sorted for each set.
+        max_distance: bits, from 0 to 32.
+        pairs: number of pairs to search; more pairs need masks with more bits.
+        rows: number of rows that are sorted for each mask.
 
     >>> [f"{mask:b}".count("1") for mask in masks(1, 10, 5)]
     [32, 32]
     """
-    if distance == 0:
+    if max_distance == 0:
         return [2**BITS - 1]
 
     def cost(agreeing: int) -> float:
-        tables = comb(distance + agreeing, agreeing)
-        alike = 2.0 ** (BITS * agreeing / (distance + agreeing))
-        return tables * (SORT_COST * rows * log2(rows + 1) + pairs / alike)
+        tables = comb(max_distance + agreeing, agreeing)
+        distinct_keys = 2.0 ** (BITS * agreeing / (max_distance + agreeing))
+        return tables * (SORT_COST * rows * log2(rows + 1) + pairs / distinct_keys)
 
     agreeing = min(range(1, MOST_BLOCKS + 1), key=cost)
-    blocks = distance + agreeing
-    # Bit b is in block b mod `blocks`: neighbours in a hash are neighbouring frequencies, and depend on one another.
-    parts = [sum(1 << bit for bit in range(block, BITS, blocks)) for block in range(blocks)]
-    return [sum(chosen) for chosen in combinations(parts, agreeing)]
+    count = max_distance + agreeing
+    # Bit b is in block b mod `count`: neighboring bits are neighboring frequencies, which are correlated.
+    blocks = [sum(1 << bit for bit in range(block, BITS, count)) for block in range(count)]
+    return [sum(chosen) for chosen in combinations(blocks, agreeing)]
 
 
 def near_pairs(
-    rows: np.ndarray, others: np.ndarray | None, *, distance: int, alike: int = 1
+    rows: np.ndarray, others: np.ndarray | None, *, max_distance: int, min_matches: int = 1
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of rows of which at least `alike` hashes are near.
+    """Find all pairs of rows of which at least `min_matches` hashes are within `max_distance` bits.
 
-    Memory is that of the pairs found, so give each row once (`np.unique`): a million copies have 5e11 pairs.
+    Memory is proportional to the pairs found, so pass each row once (`np.unique`): a million copies have 5e11 pairs.
 
     Args:
         rows: (N, F) uint64.
-        others: (M, F) uint64; None looks within `rows`.
-        distance: most bits in which hashes differ that are near, from 0 to 32.
-        alike: of the F hashes.
+        others: (M, F) uint64; None searches within `rows`.
+        max_distance: Hamming distance, from 0 to 32.
+        min_matches: number of the F hashes that must match.
 
     Returns:
-        first: (pairs,) int64 in `rows`.
-        second: (pairs,) int64 in `others`; within `rows` always above `first`.
-        bits: (pairs,) int64, the least distance at which the pair is found.
-        Sorted by the first, then the second.
+        first: (pairs,) int64, index into `rows`.
+        second: (pairs,) int64, index into `others`; within `rows` always greater than `first`.
+        distance: (pairs,) int64, the smallest `max_distance` at which the pair is found.
+        Sorted by first, then second.
     """
-    found = _pairs(rows, others, distance, alike, range(rows.shape[1]), alike)
-    return found[:, 0], found[:, 1], found[:, 2]
+    search = _Search(rows, rows if others is None else others, others is None, max_distance, min_matches)
+    pairs = _find_pairs(search, range(rows.shape[1]), min_matches)
+    return pairs[:, 0], pairs[:, 1], pairs[:, 2]
 
 
-def _pairs(
-    rows: np.ndarray, others: np.ndarray | None, distance: int, alike: int, places: Sequence[int], needed: int
-) -> np.ndarray:
-    """(pairs, 3), as `near_pairs`, of rows that are near in at least `needed` of some places, and `alike` of all."""
-    second = rows if others is None else others
-    joined = _joined(rows, second, others is None, distance, alike, places, needed)
-    return np.unique(np.concatenate([np.empty((0, 3), np.int64), *joined]), axis=0)  # found with several sets of bits
+@dataclass(frozen=True)
+class _Search:
+    """What is searched: see `near_pairs`; `others` is `rows` if `within`."""
+
+    rows: np.ndarray
+    others: np.ndarray
+    within: bool
+    max_distance: int
+    min_matches: int
+
+    def masks(self) -> list[int]:
+        count = len(self.rows) + len(self.others) * (not self.within)
+        return masks(self.max_distance, len(self.rows) * len(self.others) / (1 + self.within), max(count, 1))
+
+    def restricted(self, rows: np.ndarray, others: np.ndarray) -> "_Search":
+        """The search among some of the rows."""
+        some = self.rows[rows]
+        return _Search(
+            some, some if self.within else self.others[others], self.within, self.max_distance, self.min_matches
+        )
 
 
-def _joined(
-    rows: np.ndarray,
-    others: np.ndarray,
-    within: bool,
-    distance: int,
-    alike: int,
-    places: Sequence[int],
-    needed: int,
-) -> Iterator[np.ndarray]:
-    count = len(rows) + len(others) * (not within)
-    tables = masks(distance, len(rows) * len(others) / (1 + within), max(count, 1))
-    spare = len(places) - needed  # of `needed` places out of F, one is among any F - needed + 1
+@dataclass(frozen=True)
+class _Keys:
+    """Sorted keys, and the rows that they belong to."""
+
+    keys: np.ndarray
+    rows: np.ndarray
+
+    def without(self, runs: Sequence[slice]) -> "_Keys":
+        kept = np.ones(len(self.keys), bool)
+        for run in runs:
+            kept[run] = False
+        return _Keys(self.keys[kept], self.rows[kept])
+
+
+def _find_pairs(search: _Search, columns: Sequence[int], needed: int) -> np.ndarray:
+    """Pairs (P, 3) that match in at least `needed` of the columns, and in `min_matches` of all."""
+    found = [np.empty((0, 3), np.int64)]
+    for column in _columns_to_search(columns, needed):
+        rest = [other for other in columns if other != column]
+        searched: set[tuple[bytes, bytes]] = set()  # one frame in many videos forms a run under every mask
+        for mask in search.masks():
+            left = _sorted_keys(search.rows[:, column], mask)
+            right = left if search.within else _sorted_keys(search.others[:, column], mask)
+            runs = list(_large_runs(left.keys, right.keys)) if needed > 1 else []
+            for run, other_run in runs:
+                # As of videos with one logo. The column says little there, so require another one to match as well.
+                rows, others = np.sort(left.rows[run]), np.sort(right.rows[other_run])
+                if (both := (rows.tobytes(), others.tobytes())) not in searched:
+                    searched.add(both)
+                    pairs = _find_pairs(search.restricted(rows, others), rest, needed - 1)
+                    found.append(np.stack([rows[pairs[:, 0]], others[pairs[:, 1]], pairs[:, 2]], axis=1))
+            if runs:
+                kept = left.without([run for run, _ in runs])
+                right = kept if search.within else right.without([other_run for _, other_run in runs])
+                left = kept
+            found.append(_join_equal_keys(search, left, right))
+    return np.unique(np.concatenate(found), axis=0)  # several masks find the same pair
+
+
+def _columns_to_search(columns: Sequence[int], needed: int) -> Sequence[int]:
+    """Enough columns that a pair which matches in `needed` of all matches in one of these.
+
+    They are F - needed + 1, taken from the middle, where fewer frames are black or show a title.
+    """
     begin = (needed - 1) // 2
-    for place in places[begin : begin + spare + 1]:  # in the middle: fewer frames are black or a title
-        rest = [other for other in places if other != place]
-        seen: set[tuple[bytes, bytes]] = set()
-        for mask in tables:
-            keys, order = _sorted(rows[:, place], mask)
-            other_keys, other_order = (keys, order) if within else _sorted(others[:, place], mask)
-            for run, other_run in _large_runs(keys, other_keys) if needed > 1 else ():
-                # As of videos with one logo: that says little, so let them agree in one more place.
-                one, two = np.sort(order[run]), np.sort(other_order[other_run])
-                order[run], other_order[other_run] = -1, -1
-                if (both := (one.tobytes(), two.tobytes())) not in seen:  # of the same frame, with all sets of bits
-                    seen.add(both)
-                    found = _pairs(rows[one], None if within else others[two], distance, alike, rest, needed - 1)
-                    yield np.stack([one[found[:, 0]], two[found[:, 1]], found[:, 2]], axis=1)
-            keys, order = keys[order >= 0], order[order >= 0]
-            other_keys, other_order = other_keys[other_order >= 0], other_order[other_order >= 0]
-            first = rows[order]  # in the order of the keys, so that memory is read from beginning to end
-            second = first if within else others[other_order]
-            found = np.empty((0, 3), np.int64)
-            while (count := join(keys, first, other_keys, second, within, distance, alike, found)) > len(found):
-                found = np.empty((count, 3), np.int64)
-            found[:, 0], found[:, 1] = order[found[:, 0]], other_order[found[:, 1]]
-            if within:
-                found[:, :2].sort(axis=1)
-            yield found
+    return columns[begin : begin + len(columns) - needed + 1]
+
+
+def _sorted_keys(hashes: np.ndarray, mask: int) -> _Keys:
+    """The masked bits of all known hashes, sorted."""
+    known = np.flatnonzero(hashes)
+    keys = hashes[known] & np.uint64(mask)
+    order = np.argsort(keys)
+    return _Keys(keys[order], known[order])
 
 
 def _large_runs(keys: np.ndarray, other_keys: np.ndarray) -> Iterator[tuple[slice, slice]]:
-    """Where one key has very many pairs, in sorted keys."""
-    if len(keys) * len(other_keys) <= LARGE:
+    """The positions of each key that has more than `LARGE_RUN` pairs, in sorted keys."""
+    if len(keys) * len(other_keys) <= LARGE_RUN:
         return
     begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
     ends = np.append(begins[1:], len(keys))
     other_begins = np.searchsorted(other_keys, keys[begins])
     other_ends = np.searchsorted(other_keys, keys[begins], "right")
-    for run in np.flatnonzero((ends - begins) * (other_ends - other_begins) > LARGE):
+    for run in np.flatnonzero((ends - begins) * (other_ends - other_begins) > LARGE_RUN):
         yield slice(begins[run], ends[run]), slice(other_begins[run], other_ends[run])
 
 
-def _sorted(hashes: np.ndarray, mask: int) -> tuple[np.ndarray, np.ndarray]:
-    """The masked bits of all hashes but 0 in order, and whose they are."""
-    known = np.flatnonzero(hashes)
-    keys = hashes[known] & np.uint64(mask)
-    order = np.argsort(keys)
-    return keys[order], known[order]
+def _join_equal_keys(search: _Search, left: _Keys, right: _Keys) -> np.ndarray:
+    """Pairs (P, 3) with equal keys that match; the result grows to the number of pairs."""
+    rows = search.rows[left.rows]  # in the order of the keys, so that memory is read sequentially
+    others = rows if search.within else search.others[right.rows]
+    pairs = np.empty((0, 3), np.int64)
+    while True:
+        count = _join(
+            left.keys, rows, right.keys, others, search.within, search.max_distance, search.min_matches, pairs
+        )
+        if count <= len(pairs):
+            break
+        pairs = np.empty((count, 3), np.int64)
+    pairs[:, 0], pairs[:, 1] = left.rows[pairs[:, 0]], right.rows[pairs[:, 1]]
+    if search.within:
+        pairs[:, :2].sort(axis=1)
+    return pairs
 
 
-def _apart(one: np.uint64, other: np.uint64) -> np.int64:
-    """Bits in which two hashes differ, by adding up ever longer pieces of them."""
+@compiled
+def _hamming(one: np.uint64, other: np.uint64) -> np.int64:
+    """Number of bits in which two hashes differ: population count by adding ever longer fields."""
     odd = one ^ other
     pairs = odd - ((odd >> np.uint64(1)) & np.uint64(0x5555555555555555))
     fours = (pairs & np.uint64(0x3333333333333333)) + ((pairs >> np.uint64(2)) & np.uint64(0x3333333333333333))
@@ -149,40 +192,42 @@ def _apart(one: np.uint64, other: np.uint64) -> np.int64:
     return np.int64((eights * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-def _alike(rows: np.ndarray, row: int, others: np.ndarray, other: int, distance: int) -> int:
-    """In how many places two rows are near."""
+@compiled
+def _matches(rows: np.ndarray, row: int, others: np.ndarray, other: int, max_distance: int) -> int:
+    """Number of columns in which two rows match."""
     count = 0
-    for place in range(rows.shape[1]):
-        one, two = rows[row, place], others[other, place]
-        if one and two and apart(one, two) <= distance:
+    for column in range(rows.shape[1]):
+        one, two = rows[row, column], others[other, column]
+        if one and two and _hamming(one, two) <= max_distance:
             count += 1
     return count
 
 
+@compiled
 def _join(
     keys: np.ndarray,
     rows: np.ndarray,
     other_keys: np.ndarray,
     others: np.ndarray,
     within: bool,
-    distance: int,
-    alike: int,
-    found: np.ndarray,
+    max_distance: int,
+    min_matches: int,
+    pairs: np.ndarray,
 ) -> int:
-    """Pairs of places with one key whose rows are near.
+    """Compare rows with equal keys.
 
     Args:
         keys: (N,) uint64, sorted.
-        rows: (N, F) uint64, whose keys they are.
-        other_keys: (M,) likewise.
-        others: (M, F) likewise.
-        within: both are the same, and each pair counts once.
-        distance: most bits in which hashes differ that are near.
-        alike: how many of the F have to be.
-        found: (room, 3) int64, gets the first of them that there is room for.
+        rows: (N, F) uint64, the rows of the keys.
+        other_keys: (M,) uint64, sorted.
+        others: (M, F) uint64.
+        within: both sides are the same; each pair counts once.
+        max_distance: Hamming distance of hashes that match.
+        min_matches: number of the F hashes that must match.
+        pairs: (capacity, 3) int64, receives positions and distance of as many pairs as it can hold.
 
     Returns:
-        How many there are.
+        The number of pairs.
     """
     count = begin = 0
     for row in range(len(keys)):
@@ -192,76 +237,11 @@ def _join(
         for other in range(row + 1 if within else begin, len(other_keys)):
             if other_keys[other] != key:
                 break
-            if places_alike(rows, row, others, other, distance) >= alike:
-                if count < len(found):
-                    bits = 0
-                    while places_alike(rows, row, others, other, bits) < alike:
-                        bits += 1
-                    found[count, 0], found[count, 1], found[count, 2] = row, other, bits
+            if _matches(rows, row, others, other, max_distance) >= min_matches:
+                if count < len(pairs):
+                    distance = 0
+                    while _matches(rows, row, others, other, distance) < min_matches:
+                        distance += 1
+                    pairs[count, 0], pairs[count, 1], pairs[count, 2] = row, other, distance
                 count += 1
     return count
-
-
-def _first_stay(first: np.ndarray, second: np.ndarray, bits: np.ndarray, count: int) -> np.ndarray:
-    """Go through rows from the first on; one that pairs with an earlier one that stays goes.
-
-    Args:
-        first: (pairs,) the earlier row of each pair; pairs are sorted by the later one.
-        second: (pairs,) the later row.
-        bits: (pairs,) how far apart they are.
-        count: of rows.
-
-    Returns:
-        (count,) int64: the pair for which a row goes, the nearest, then the one with the earliest row; -1 if it stays.
-    """
-    because = np.full(count, -1, np.int64)
-    for pair in range(len(first)):
-        row = second[pair]
-        if because[first[pair]] < 0 and (because[row] < 0 or bits[pair] < bits[because[row]]):
-            because[row] = pair
-    return because
-
-
-def _first_overlap(
-    content: np.ndarray, trims: np.ndarray, other_content: np.ndarray, other_trims: np.ndarray, within: bool
-) -> np.ndarray:
-    """The first part of the same content with which a part has a moment in common, or that equals it.
-
-    Args:
-        content: (N,) int64, sorted.
-        trims: (N, 2) float64, from where to where.
-        other_content: (M,) likewise.
-        other_trims: (M, 2) likewise.
-        within: both are the same; those that have an earlier partner do not count as one.
-
-    Returns:
-        (N,) int64, the place among the others; -1 where there is none.
-    """
-    first = np.full(len(content), -1, np.int64)
-    begin = 0
-    for row in range(len(content)):
-        while begin < len(other_content) and other_content[begin] < content[row]:
-            begin += 1
-        start, stop = trims[row]
-        for other in range(begin, row if within else len(other_content)):
-            if other_content[other] != content[row]:
-                break
-            if within and first[other] >= 0:
-                continue
-            other_start, other_stop = other_trims[other]
-            equal = start == other_start and stop == other_stop
-            if equal or max(start, other_start) < min(stop, other_stop):
-                first[row] = other
-                break
-    return first
-
-
-try:
-    apart = numba.njit(cache=True)(_apart)
-    places_alike = numba.njit(cache=True)(_alike)
-    join = numba.njit(cache=True)(_join)
-    first_stay = numba.njit(cache=True)(_first_stay)
-    first_overlap = numba.njit(cache=True)(_first_overlap)
-except RuntimeError:  # no folder can keep compiled code: a second at the first call of each process
-    apart, places_alike = numba.njit(_apart), numba.njit(_alike)
-    join, first_stay, first_overlap = numba.njit(_join), numba.njit(_first_stay), numba.njit(_first_overlap)

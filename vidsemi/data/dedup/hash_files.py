@@ -1,4 +1,4 @@
-"""The hashes of a corpus, each computed once: they are kept in Parquet parts that a later call reads."""
+"""Hash the files of a manifest, each once: hashes are cached in Parquet shards that later calls read."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vidsemi.data.dedup.duplicates import FRAMES, FRAMES_ALIKE, Hashes
+from vidsemi.data.dedup.duplicates import FRAMES, MIN_MATCHING_FRAMES, Hashes
 from vidsemi.data.dedup.frame_hashes import CONTENT_BYTES, METHOD, FileHashes, hash_file
 from vidsemi.data.manifest import Manifest, Row
 from vidsemi.data.read import is_image
@@ -25,8 +25,8 @@ from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.io.files import atomic_path, remove_temporary
 from vidsemi.io.progress import progress_bar
 
-SECONDS_A_PART = 60.0  # what a command that is killed loses at most
-SECONDS_A_TEMPORARY = 3600.0  # of age; younger ones may be those of another command with the same folder
+SECONDS_PER_SHARD = 60.0  # a killed command loses at most that
+TEMPORARY_SECONDS = 3600.0  # younger temporary files may belong to another command with the same folder
 KEY_BYTES = 16
 SCHEMA = pa.schema(
     [("key", pa.binary(KEY_BYTES)), ("content", pa.binary(CONTENT_BYTES)), ("frames", pa.list_(pa.uint64()))]
@@ -34,14 +34,14 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Hashed:
-    """A corpus and its hashes.
+class HashedManifest:
+    """A manifest and the hashes of its examples.
 
     Attributes:
-        manifest: of the corpus.
-        hashes: of all its examples.
-        unread: examples that do not decode, and why; near duplicates of them are not found, and exact ones only where
-            at least their bytes could be read.
+        manifest: the examples.
+        hashes: of all examples.
+        unread: examples that do not decode, and why. Near duplicates of them are not found, and exact ones only if
+            their bytes could be read.
     """
 
     manifest: Manifest
@@ -50,43 +50,44 @@ class Hashed:
 
     @property
     def flat(self) -> int:
-        """Number of examples that decode, but show too little to be known by their looks."""
-        needed = np.where(self.hashes.is_image, 1, FRAMES_ALIKE)
+        """Number of examples that decode, but show too little for a perceptual hash."""
+        needed = np.where(self.hashes.is_image, 1, MIN_MATCHING_FRAMES)
         return int(np.sum(np.count_nonzero(self.hashes.frames, axis=1) < needed)) - len(self.unread)
 
 
-def hash_corpus(manifest: Manifest, folder: Path, *, workers: int, seconds: float) -> Hashed:
-    """The hashes of all examples of a manifest.
+def hash_manifest(manifest: Manifest, folder: Path, *, workers: int, seconds: float) -> HashedManifest:
+    """Hash all examples of a manifest.
 
-    Those of files that have not changed since (path, member, trim, size, time) come from the parts in a folder, the
-    others are computed and added to them. Files that do not decode are tried again by every call.
+    Hashes of unchanged files (path, member, trim, size, time) are read from the shards in the folder; others are
+    computed and added. Files that do not decode are tried again by every call.
 
     Args:
-        manifest: whose files are read.
-        folder: of the parts; any number of corpora can share one.
+        manifest: the examples.
+        folder: folder of the shards; any number of datasets can share it.
         workers: processes that read.
-        seconds: limit for a file.
+        seconds: time limit per file.
 
     Raises:
-        UserError: not a single file can be read.
+        UserError: no file can be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    remove_temporary(folder, SECONDS_A_TEMPORARY)
+    remove_temporary(folder, TEMPORARY_SECONDS)
     keys, images = _keys(manifest)
-    known = pc.is_in(keys, value_set=_read_parts(folder, ["key"])["key"]).to_numpy(zero_copy_only=False)
+    known = pc.is_in(keys, value_set=_read_shards(folder, ["key"])["key"]).to_numpy(zero_copy_only=False)
     failures = _hash_rest(manifest, keys, np.flatnonzero(~known), folder, workers, seconds)
     unread = [(example, failure.error or "") for example, failure in failures.items()]
     if len(unread) == len(manifest):
         raise UserError(
-            f"not one of the {len(manifest)} files of {manifest.file} can be read, such as "
-            f"{manifest.row(0).path}: {unread[0][1]}"
+            "duplicates.no_readable_files",
+            f"none of the {len(manifest)} files of {manifest.file} can be read, such as "
+            f"{manifest.row(0).path}: {unread[0][1]}",
         )
     content = np.zeros((len(manifest), 2), np.uint64)
     frames = np.zeros((len(manifest), FRAMES), np.uint64)
-    parts = _read_parts(folder, SCHEMA.names)
-    place = pc.index_in(keys, value_set=parts["key"])
+    cached = _read_shards(folder, SCHEMA.names)
+    place = pc.index_in(keys, value_set=cached["key"])
     read = np.flatnonzero(pc.is_valid(place).to_numpy(zero_copy_only=False))
-    found = parts.take(place.drop_null()).combine_chunks()
+    found = cached.take(place.drop_null()).combine_chunks()
     if len(read):
         content[read] = np.frombuffer(found["content"].chunk(0).buffers()[1], np.uint64, 2 * len(read)).reshape(-1, 2)
         counts = pc.list_value_length(found["frames"]).to_numpy()
@@ -95,11 +96,11 @@ def hash_corpus(manifest: Manifest, folder: Path, *, workers: int, seconds: floa
     for example, failure in failures.items():
         if failure.content:
             content[example] = np.frombuffer(failure.content, np.uint64)
-    return Hashed(manifest, Hashes(content, _trims(manifest, images), frames, images), unread)
+    return HashedManifest(manifest, Hashes(content, _trims(manifest, images), frames, images), unread)
 
 
 def _trims(manifest: Manifest, images: np.ndarray) -> np.ndarray:
-    """(N, 2) float64, infinite where nothing is trimmed; images never are."""
+    """(N, 2) float64, infinite if not trimmed, as images always are."""
     trims = np.tile([-np.inf, np.inf], (len(manifest), 1))
     for place, name in enumerate(("start", "end")):
         if name in manifest.table.column_names:
@@ -109,7 +110,7 @@ def _trims(manifest: Manifest, images: np.ndarray) -> np.ndarray:
 
 
 def _keys(manifest: Manifest) -> tuple[pa.Array, np.ndarray]:
-    """What the hashes of each example are kept under; whether it is an image."""
+    """The cache key of each example, and whether it is an image."""
     _state.cache_clear()
     images = np.zeros(len(manifest), bool)
     keys = bytearray()
@@ -121,7 +122,7 @@ def _keys(manifest: Manifest) -> tuple[pa.Array, np.ndarray]:
 
 
 def _key(row: Row) -> bytes:
-    """What has to be the same for the hashes of a row to be the same."""
+    """The cache key of a row: a hash of everything that its hashes depend on."""
     path = row.path if is_address(row.path) else os.path.abspath(row.path)
     what = [METHOD, path, row.member, row.offset, row.size, row.start, row.end, *_state(path)]
     return hashlib.blake2b(json.dumps(what).encode(), digest_size=KEY_BYTES).digest()
@@ -129,7 +130,7 @@ def _key(row: Row) -> bytes:
 
 @lru_cache(maxsize=1000)  # a tar has thousands of members
 def _state(path: str) -> tuple[int, int]:
-    """Size and time of a file; what is at an address is taken not to change."""
+    """Size and modification time of a file; content at an address is assumed not to change."""
     try:
         state = os.stat(path)
     except (OSError, ValueError):
@@ -137,7 +138,7 @@ def _state(path: str) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
-def _read_parts(folder: Path, columns: list[str]) -> pa.Table:
+def _read_shards(folder: Path, columns: list[str]) -> pa.Table:
     tables = []
     for file in sorted(folder.glob("part-*.parquet")):
         try:
@@ -145,7 +146,7 @@ def _read_parts(folder: Path, columns: list[str]) -> pa.Table:
             tables.append(table.cast(pa.schema([SCHEMA.field(name) for name in columns])))
         except (pa.ArrowException, OSError, ValueError) as error:
             raise UserError(
-                f"{file} cannot be read ({error}); delete it, and the files it was of are read again"
+                "duplicates.unreadable_cache", f"{file} cannot be read ({error}); delete it to hash its files again"
             ) from None
     return pa.concat_tables([pa.schema([SCHEMA.field(name) for name in columns]).empty_table(), *tables])
 
@@ -153,14 +154,14 @@ def _read_parts(folder: Path, columns: list[str]) -> pa.Table:
 def _hash_rest(
     manifest: Manifest, keys: pa.Array, todo: np.ndarray, folder: Path, workers: int, seconds: float
 ) -> dict[int, FileHashes]:
-    """Hash what is not in the parts yet and write it to new ones.
+    """Hash the examples in `todo` and write new shards.
 
     Returns:
         What is known of those that do not decode, by example.
     """
     failures: dict[int, FileHashes] = {}
     batch: list[dict] = []
-    begun = time.monotonic()
+    started = time.monotonic()
     with (
         closing(read_all(hash_file, map(manifest.row, todo.tolist()), workers=workers, seconds=seconds)) as results,
         progress_bar(len(keys), "file", f"hash {manifest.file.name}", done=len(keys) - len(todo)) as bar,
@@ -175,16 +176,16 @@ def _hash_rest(
                     batch.append({"key": keys[example], "content": found.content, "frames": found.frames})
                 bar.set_postfix_str(f"{len(failures)} cannot be read", refresh=False)
                 bar.update()
-                if time.monotonic() - begun > SECONDS_A_PART:
-                    _write_part(folder, batch)
-                    batch, begun = [], time.monotonic()
-        finally:  # also when it is interrupted
-            _write_part(folder, batch)
+                if time.monotonic() - started > SECONDS_PER_SHARD:
+                    _write_shard(folder, batch)
+                    batch, started = [], time.monotonic()
+        finally:  # also if interrupted
+            _write_shard(folder, batch)
     return failures
 
 
-def _write_part(folder: Path, batch: list[dict]) -> None:
-    """Write a part under a name that no other process takes."""
+def _write_shard(folder: Path, batch: list[dict]) -> None:
+    """Write a shard under a unique name."""
     if batch:
         with atomic_path(folder / f"part-{uuid.uuid4().hex}.parquet") as temporary:
             pq.write_table(pa.Table.from_pylist(batch, SCHEMA), temporary, compression="zstd")
