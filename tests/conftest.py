@@ -80,10 +80,10 @@ def die_in_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
 
     Returns the numbers of the steps that were begun, as they come.
     """
-    from vidsemi.training.train_step import Learner
+    from vidsemi.training.train_step import TrainStep
 
     def install(*numbers: int) -> list[int]:
-        step, begun = Learner.step, []
+        step, begun = TrainStep.run, []
 
         def dies(*arguments: object) -> object:
             begun.append(len(begun) + 1)
@@ -91,7 +91,7 @@ def die_in_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
                 raise KeyboardInterrupt
             return step(*arguments)
 
-        monkeypatch.setattr(Learner, "step", dies)
+        monkeypatch.setattr(TrainStep, "run", dies)
         return begun
 
     return install

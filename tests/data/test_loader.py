@@ -1,4 +1,4 @@
-"""What the networks run on, and the processes that feed them."""
+"""Workers of the training data loader."""
 
 import subprocess
 import sys
@@ -19,12 +19,12 @@ shared[0].detach()  # is served after those
 """
 
 
-def test_a_worker_is_silent_about_a_reader_that_goes_away():
+def test_a_worker_is_silent_about_a_closed_connection():
     done = subprocess.run([sys.executable, "-c", CUT_OFF.format(after="")], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_worker_tells_of_other_errors():
+def test_a_worker_prints_other_errors():
     hook = "import sys; sys.excepthook(KeyError, KeyError('lost'), None)"
     done = subprocess.run([sys.executable, "-c", CUT_OFF.format(after=hook)], capture_output=True, text=True)
     assert done.stderr == "KeyError: 'lost'\n"

@@ -1,4 +1,4 @@
-"""Trainings for test_ddp.py. `python ddp_job.py DATA OUTPUT NAME…` runs some, in one process or several."""
+"""Training runs for test_ddp.py. `python ddp_job.py DATA OUTPUT NAME…` does some, in one process or several."""
 
 import signal
 import sys
@@ -16,11 +16,11 @@ from vidsemi.data.manifest import load_manifest
 from vidsemi.data.targets import Targets
 from vidsemi.models.registry import create_model
 from vidsemi.runtime.distributed import gather, process_group, processes
-from vidsemi.training import trainer as loop
-from vidsemi.training.train_step import Learner
+from vidsemi.training.train_step import TrainStep
+from vidsemi.training.trainer import Trainer
 
 SPEC = InputSpec(frames=4, stride=1, resize=(24, 24), crop=20, mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2))
-MACHINE = Runtime(device="cpu", workers=0, checkpoint_steps=2)
+RUNTIME = Runtime(device="cpu", workers=0, checkpoint_steps=2)
 STEPS = 5
 
 
@@ -43,10 +43,13 @@ def without_batch_norm() -> nn.Module:
 RECIPE = Recipe(examples=STEPS * 8, batch_size=8, learning_rate=0.02)
 JOBS: dict[str, tuple[Callable[[], nn.Module], Recipe]] = {
     "without": (without_batch_norm, RECIPE),
-    "without, 4 parts": (without_batch_norm, RECIPE.model_copy(update={"micro_batches": 4})),
+    "without, 4 micro-batches": (without_batch_norm, RECIPE.model_copy(update={"micro_batches": 4})),
     "own": (with_batch_norm, RECIPE),
-    "own, 2 parts": (with_batch_norm, RECIPE.model_copy(update={"micro_batches": 2})),
-    "own, 4 parts": (with_batch_norm, RECIPE.model_copy(update={"micro_batches": 4, "batch_size": 16, "examples": 64})),
+    "own, 2 micro-batches": (with_batch_norm, RECIPE.model_copy(update={"micro_batches": 2})),
+    "own, 4 micro-batches": (
+        with_batch_norm,
+        RECIPE.model_copy(update={"micro_batches": 4, "batch_size": 16, "examples": 64}),
+    ),
     "synchronized": (with_batch_norm, RECIPE.model_copy(update={"sync_batch_norm": True})),
     "precise, synchronized": (
         with_batch_norm,
@@ -73,7 +76,7 @@ def main(data: Path, output: Path, names: list[str]) -> None:
         if name == "stopped" and not (folder / "stopped").exists():
             stop_after(3)
         try:
-            figures = loop.train(network, clips, recipe, folder=folder, runtime=MACHINE, title=name)
+            metrics = Trainer(network, clips, recipe, folder=folder, runtime=RUNTIME, title=name).run()
         except KeyboardInterrupt:
             gather(None)  # so that the others are stopped, too, before this process leaves
             (folder / "stopped").touch()
@@ -83,12 +86,12 @@ def main(data: Path, output: Path, names: list[str]) -> None:
         gather(None)  # all have
         if own.first:
             states = [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(own.size)]
-            torch.save({"states": states, "loss": figures["loss"]}, folder / "end.pt")
+            torch.save({"states": states, "loss": metrics["loss"]}, folder / "end.pt")
 
 
 def stop_after(steps: int) -> None:
     """Have every process stop after so many steps, as Ctrl-C does."""
-    step, calls = Learner.step, []
+    step, calls = TrainStep.run, []
 
     def interrupted(*arguments: object) -> object:
         calls.append(1)
@@ -98,7 +101,7 @@ def stop_after(steps: int) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):  # the latter may be ignored, as a shell in the background has it
         signal.signal(number, signal.default_int_handler)
-    Learner.step = interrupted
+    TrainStep.run = interrupted
 
 
 if __name__ == "__main__":

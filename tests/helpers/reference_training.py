@@ -1,4 +1,4 @@
-"""A small network that a Learner trains, and the same steps in plain torch."""
+"""A small network that a TrainStep trains, and the same steps in plain torch."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from vidsemi.data.datasets import TrainItem
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
 from vidsemi.data.transforms import Window
-from vidsemi.training.train_step import Learner
+from vidsemi.training.train_step import TrainStep
 
 CPU = torch.device("cpu")
 SPEC = InputSpec(frames=4, stride=1, resize=16, crop=16, mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2))
@@ -44,15 +44,17 @@ def make_data() -> list[tuple[np.ndarray, torch.Tensor]]:
     return list(zip(clips, torch.from_numpy(targets), strict=True))
 
 
-def learnt(network: nn.Module, data: list, parts: int = 1, runtime: Runtime | None = None, **settings: object) -> tuple:
-    """A network after some steps, and the figures of the last."""
+def trained(
+    network: nn.Module, data: list, micro_batches: int = 1, runtime: Runtime | None = None, **settings: object
+) -> tuple:
+    """A network after some steps, and the loss and number of correct clips, and the gradient norm, of the last."""
     settings = {"examples": 24, "batch_size": 8, "learning_rate": 0.1, **settings}
-    learner = Learner(network, Recipe(**settings), SPEC, parts, CPU, runtime or Runtime())
+    train_step = TrainStep(network, Recipe(**settings), SPEC, micro_batches, CPU, runtime or Runtime())
     for clips, targets in data:
-        pieces = zip(np.split(clips, parts), targets.chunk(parts), strict=True)
-        outcome = learner.step([batch(*piece) for piece in pieces], [7] * parts, 8, 0.1)
-    learner.finish()
-    return network, outcome[:2], outcome[2]
+        pieces = zip(np.split(clips, micro_batches), targets.chunk(micro_batches), strict=True)
+        result = train_step.run([batch(*piece) for piece in pieces], [7] * micro_batches, 8, 0.1)
+    train_step.finish()
+    return network, result[:2], result[2]
 
 
 def by_hand(

@@ -10,9 +10,9 @@ import pytest
 
 from vidsemi.inference import leases as leases_module
 from vidsemi.inference.leases import EXPIRY, Leases
-from vidsemi.runtime.process import is_dead, own_identity
+from vidsemi.runtime.process import is_dead, this_process
 
-ELSEWHERE = {"boot": "another machine", "processes": "pid:[1]", "pid": 1, "started": "1"}
+ELSEWHERE = {"boot_id": "another machine", "pid_namespace": "pid:[1]", "pid": 1, "start_time": "1"}
 
 
 class Clock:
@@ -38,7 +38,7 @@ def leave(folder: Path, number: int, owner: dict | None, **content: object) -> P
 
 def dead() -> dict:
     """A process of this machine that is gone."""
-    code = "import json; from vidsemi.runtime.process import own_identity as i; print(json.dumps(i()))"
+    code = "import json; from vidsemi.runtime.process import this_process as i; print(json.dumps(i()))"
     return json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
 
 
@@ -127,7 +127,7 @@ def test_a_lease_that_changed_hands_meanwhile_is_put_back(
     rename = os.rename
 
     def late(source: Path, target: Path) -> None:
-        leave(tmp_path, 1, own_identity(), token="faster")
+        leave(tmp_path, 1, this_process(), token="faster")
         rename(source, target)
 
     monkeypatch.setattr(leases_module.os, "rename", late)
@@ -192,9 +192,9 @@ def test_a_hung_worker_renews_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_this_process_lives_and_others_are_not_judged():
-    assert not is_dead(own_identity())
+    assert not is_dead(this_process())
     assert not is_dead(ELSEWHERE)
-    assert not is_dead({"boot": None, "processes": None, "pid": 1, "started": "1"})
+    assert not is_dead({"boot_id": None, "pid_namespace": None, "pid": 1, "start_time": "1"})
     assert not is_dead({})
     assert is_dead(None)
-    assert is_dead({**own_identity(), "started": "0"})  # its number has gone to another process
+    assert is_dead({**this_process(), "start_time": "0"})  # its number has gone to another process

@@ -60,7 +60,7 @@ def test_a_run_begins_with_weights(tiny_config: Callable[..., Path], tmp_path: P
     digest = hashlib.sha256((tmp_path / "theirs.pth").read_bytes()).hexdigest()
     assert content["provenance"]["init_from"] == digest
     stage = json.loads((tmp_path / "run/seed0/small/supervised/train/stage.json").read_text())
-    assert stage["metrics"]["begun_with"]["replaced"] == ["fc.weight", "fc.bias"]
+    assert stage["metrics"]["init_from"]["replaced"] == ["fc.weight", "fc.bias"]
 
 
 def test_other_weights_in_the_same_place_are_another_run(
@@ -169,15 +169,15 @@ def test_weights_that_hashtags_taught_are_used_by_the_weak_approaches_alone(
             for approach in ("supervised", "weakly_supervised", "semi_weakly_supervised")
         ),
     ]
-    begun_with = {
+    init_from = {
         folder.parent.name + "/" + folder.name: json.loads((folder / "stage.json").read_text())["metrics"].get(
-            "begun_with"
+            "init_from"
         )
         for folder in (tmp_path / "run/seed0/small").glob("*/*")
     }
-    assert begun_with["weakly_supervised/finetune"] is not None
-    assert begun_with["supervised/train"] is None
-    assert begun_with["semi_weakly_supervised/pretrain"] is None
+    assert init_from["weakly_supervised/finetune"] is not None
+    assert init_from["supervised/train"] is None
+    assert init_from["semi_weakly_supervised/pretrain"] is None
     assert not (tmp_path / "run/hashtags").exists()  # nothing was pre-trained on W
 
 

@@ -15,21 +15,21 @@ from vidsemi.cli import main as cli
 from vidsemi.models import weights_file
 from vidsemi.training.checkpoint import Checkpoints
 from vidsemi.training.log import read_log
-from vidsemi.training.preemption import StopSignals
+from vidsemi.training.preemption import GracefulShutdown
 
 STAGE = "seed0/teacher/train"
 DIES = """
 import os, signal, sys
 from vidsemi.cli import main as cli
-from vidsemi.training.train_step import Learner
+from vidsemi.training.train_step import TrainStep
 number, at, *arguments = sys.argv[1:]
-step, calls = Learner.step, []
+step, calls = TrainStep.run, []
 def dies(*given):
     calls.append(1)
     if len(calls) == int(at):
         (os.kill if int(number) == signal.SIGKILL else os.killpg)(os.getpid(), int(number))
     return step(*given)
-Learner.step = dies
+TrainStep.run = dies
 sys.exit(cli.main(arguments))
 """
 
@@ -129,7 +129,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(
     begun = die_in_steps()
     assert cli.main(train_arguments()) == 0
     assert f"{newest}" in caplog.text
-    assert "the training goes on from" in caplog.text
+    assert "resuming from" in caplog.text
     assert len(begun) == 4  # steps 3 to 6
     assert weights(tmp_path) == straight
     assert steps_of_log(tmp_path) == [1, 2, 3, 4, 5, 6]
@@ -146,7 +146,7 @@ def test_two_damaged_checkpoints_are_the_users_to_delete(
         damage(file, "cut")
     capsys.readouterr()
     assert cli.main(train_arguments()) == 2
-    assert "to begin this training anew" in capsys.readouterr().err.splitlines()[-1]
+    assert "[checkpoint.damaged]" in capsys.readouterr().err.splitlines()[-1]
     assert len(Checkpoints(tmp_path / "run" / STAGE).files()) == 2  # nothing is taken from the user
 
 
@@ -170,7 +170,8 @@ def test_a_full_disk_costs_no_checkpoint(
         assert cli.main(train_arguments()) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert "No space left on device" in last
-    assert "checkpoint-000000000016.pt is kept, and the same command goes on from it" in last
+    assert "checkpoint-000000000016.pt" in last
+    assert "[checkpoint.not_written]" in last
     assert cli.main(train_arguments()) == 0
     assert weights(tmp_path) == straight
     assert not list((tmp_path / "run" / STAGE).glob(".*.tmp"))
@@ -198,25 +199,25 @@ def test_checkpoints_by_time(
 
 
 def test_a_second_signal_acts_at_once():
-    with StopSignals() as stop:
+    with GracefulShutdown() as shutdown:
         signal.raise_signal(signal.SIGINT)
-        assert stop.caught == signal.SIGINT
+        assert shutdown.signal == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        stop.caught = None
+        shutdown.signal = None
 
 
 def test_a_signal_that_nobody_has_obeyed_acts_in_the_end():
-    with pytest.raises(KeyboardInterrupt), StopSignals():
+    with pytest.raises(KeyboardInterrupt), GracefulShutdown():
         signal.raise_signal(signal.SIGINT)
 
 
 def test_ignored_signals_stay_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with StopSignals() as stop:
+        with GracefulShutdown() as shutdown:
             signal.raise_signal(signal.SIGINT)
-            assert stop.caught is None
+            assert shutdown.signal is None
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)

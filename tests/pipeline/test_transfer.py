@@ -23,7 +23,7 @@ from vidsemi.models.weights_file import load_weights
 from vidsemi.pipeline import run as pipeline
 from vidsemi.pipeline.results import over_splits
 from vidsemi.pipeline.run import transfer
-from vidsemi.training.linear_probe import hold_out
+from vidsemi.training.linear_probe import validation_split
 
 WriteConfig = Callable[..., Path]
 RECIPE = "{examples: 16, batch_size: 8, learning_rate: 0.01}"
@@ -61,7 +61,7 @@ def test_fc_only_is_what_a_hook_and_scikit_learn_make_of_it(
     manifests = [load_manifest(shapes / name) for name in ("labeled.csv", "test.csv")]
     for own, expected in zip(read_features(folder, manifests), (train, test), strict=True):
         np.testing.assert_allclose(own, expected, atol=1e-5)
-    held = hold_out(labels, np.arange(len(labels)), 0.2, seed=7)
+    held = validation_split(labels, np.arange(len(labels)), 0.2, seed=7)
 
     def reference(c: float, which: np.ndarray) -> object:
         model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000))
@@ -70,7 +70,7 @@ def test_fc_only_is_what_a_hook_and_scikit_learn_make_of_it(
     right = {c: reference(c, ~held).score(train[held], labels[held]) for c in (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)}
     best = min(c for c in right if right[c] == max(right.values()))
     assert row["c"] == best
-    assert list(row["held_out_top1"].values()) == pytest.approx([100 * value for value in right.values()])
+    assert list(row["validation_top1"].values()) == pytest.approx([100 * value for value in right.values()])
     assert row["top1"] == pytest.approx(100 * reference(best, np.ones(len(labels), bool)).score(test, test_labels))
     assert (row["train_read"], row["train_total"], row["read"], row["total"]) == (24, 24, 16, 16)
 
@@ -147,7 +147,7 @@ transfer:
             assert row["splits"] == [own["top1"] for own in figures if "top1" in own]
             assert ("c" in row) == ("converged" in row) == (row["protocol"] == "fc_only")
             if "c" in row:
-                assert (row["c"], row["held_out"], row["held_out_top1"]) == ([0.1, 0.1], [0, 0], [{}, {}])
+                assert (row["c"], row["validation_examples"], row["validation_top1"]) == ([0.1, 0.1], [0, 0], [{}, {}])
                 assert row["converged"] is True
     before = {file: file.stat().st_mtime_ns for file in output.glob("seed*/**/*") if file.is_file()}
     assert pipeline.run(config) == rows
@@ -175,7 +175,7 @@ def test_splits_that_differ_keep_what_differs():
     alike |= {"crops": 1, "gmacs_per_view": 2.0, "parameters": 7}
 
     def figures(c: float, top1: float, views: int, converged: bool) -> dict:
-        more = {"c": c, "held_out": int(c), "held_out_top1": {"1": c}, "converged": converged}
+        more = {"c": c, "validation_examples": int(c), "validation_top1": {"1": c}, "converged": converged}
         return {**alike, **more, "top1": top1, "views": views, "gmacs_per_video": 2.0 * views}
 
     splits = [figures(1.0, 4.0, 1, True), figures(2.0, 5.0, 10, False), figures(3.0, 9.0, 10, True)]
@@ -184,7 +184,11 @@ def test_splits_that_differ_keep_what_differs():
         **alike,
         **{"top1": 6.0, "splits": [4.0, 5.0, 9.0], "views": 10, "gmacs_per_video": 20.0},
         **{"read": 9, "total": 12, "train_read": 15, "train_total": 18},
-        **{"c": [1.0, 2.0, 3.0], "held_out": [1, 2, 3], "held_out_top1": [{"1": 1.0}, {"1": 2.0}, {"1": 3.0}]},
+        **{
+            "c": [1.0, 2.0, 3.0],
+            "validation_examples": [1, 2, 3],
+            "validation_top1": [{"1": 1.0}, {"1": 2.0}, {"1": 3.0}],
+        },
         "converged": False,
     }
     assert over_splits([splits[0], splits[0]])["converged"] is True

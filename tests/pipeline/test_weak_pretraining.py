@@ -18,7 +18,7 @@ from vidsemi.pipeline import run as pipeline
 from vidsemi.report.hashtags import hashtag_sections
 from vidsemi.report.render import to_html, to_markdown
 from vidsemi.report.results import load_runs
-from vidsemi.training.train import hashtag_lesson
+from vidsemi.training.training_set import hashtag_set
 
 FOUR = "approaches=[supervised,weakly_supervised,semi_supervised,semi_weakly_supervised]"
 WEAK = [
@@ -58,12 +58,16 @@ def test_the_stage_finds_who_carries_which_label(weak: Path, tmp_path: Path, cap
     with pytest.raises(UserError, match="1 labels have hashtags on at least 4 examples"):
         hashtags_stage(tmp_path, min_examples=4, **options)
 
-    lesson = hashtag_lesson(manifest, tmp_path, "uniform", seed=0)
-    assert lesson.examples.tolist() == [0, 1, 2, 3, 4]
-    assert [lesson.targets.dense(i).tolist() for i in (0, 2, 3)] == [[0, 1], [0.5, 0.5], [1, 0]]  # 1/k on each of k
-    assert lesson.copies is not None
-    assert lesson.copies.tolist()[:2] == [1, 1]
-    assert set(lesson.copies.tolist()[2:]) <= {1, 2}  # 4/3
+    training_set = hashtag_set(manifest, tmp_path, "uniform", seed=0)
+    assert training_set.examples.tolist() == [0, 1, 2, 3, 4]
+    assert [training_set.targets.dense(i).tolist() for i in (0, 2, 3)] == [
+        [0, 1],
+        [0.5, 0.5],
+        [1, 0],
+    ]  # 1/k on each of k
+    assert training_set.repeats is not None
+    assert training_set.repeats.tolist()[:2] == [1, 1]
+    assert set(training_set.repeats.tolist()[2:]) <= {1, 2}  # 4/3
 
 
 def run_of(config: Config) -> tuple[Path, dict[str, dict]]:
@@ -104,7 +108,7 @@ def test_four_approaches_in_one_run_share_what_they_have_in_common(tiny_config: 
     network, spec = weights_file.load_weights(folder / "seed0/weakly_supervised_teacher/pretrain/weights.pt")
     assert spec.classes[0] == "#driftingeast"
     assert network.fc.out_features == len(spec.classes) == len(stages["hashtags"]["metrics"]["labels"])
-    fresh = stages["seed0/weakly_supervised_teacher/finetune"]["metrics"]["begun_with"]
+    fresh = stages["seed0/weakly_supervised_teacher/finetune"]["metrics"]["init_from"]
     assert "fc.weight" in json.dumps(fresh)  # the head of the hashtags is not that of the classes
 
     (section,) = hashtag_sections(load_runs([folder]))

@@ -48,7 +48,7 @@ from vidsemi.io.errors import UserError
 def flops(options):
     with process_group():
         if processes().rank == 1:
-            raise UserError("the disk is away")
+            raise UserError("disk.gone", "the disk is away")
         gather(None)
 
 models.flops = flops
@@ -91,7 +91,7 @@ def test_one_that_fails_says_which_it_is_and_the_others_end(tmp_path: Path):
     result = finished(torchrun(2, "fails.py"), tmp_path)
     assert result.returncode != 0
     lines = said(result.stderr)
-    assert "vidsemi: error: rank 1 of 2: the disk is away" in lines
+    assert "vidsemi: error: rank 1 of 2: the disk is away [disk.gone]" in lines
     assert set(lines[1:]) <= {"vidsemi: terminated; resume with: the same torchrun command"}
 
 

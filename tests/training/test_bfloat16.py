@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.helpers.reference_training import assert_close, by_hand, learnt, make_data
+from tests.helpers.reference_training import assert_close, by_hand, make_data, trained
 from vidsemi.models.registry import create_model
 from vidsemi.training import bfloat16
 
@@ -47,7 +47,7 @@ def test_convolutions_that_bfloat16_gets_wrong_stay_in_float32(data: list, caplo
         )
 
     caplog.set_level(logging.INFO)
-    ours, _, _ = learnt(network(), data, precision="bfloat16")
+    ours, _, _ = trained(network(), data, precision="bfloat16")
     assert "in float32, since their gradients are wrong in bfloat16 on this CPU: 2" in caplog.text
     exact = by_hand(network(), data)
     assert (
@@ -56,7 +56,7 @@ def test_convolutions_that_bfloat16_gets_wrong_stay_in_float32(data: list, caplo
         )
         > 0.98
     )
-    assert not torch.equal(ours[0].weight, exact[0].weight)  # which has learnt in bfloat16
+    assert not torch.equal(ours[0].weight, exact[0].weight)  # which has trained in bfloat16
     assert_close(ours, exact, rtol=0.1, atol=0.02)
     with torch.autocast("cpu", torch.bfloat16):
         assert ours[2](torch.ones(1, 6, 1, 1, 1)).dtype == torch.bfloat16  # the network is as it was

@@ -1,4 +1,4 @@
-"""One training by several processes: what they learn together is what one process learns in as many parts."""
+"""DDP: several processes end with the weights of one process with as many micro-batches."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def run_job(data: Path, output: Path, names: list[str], processes: int) -> None:
 
 @pytest.fixture(scope="module")
 def ends(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
-    """What came of each training, by one process and by two."""
+    """The end of each training run, by one process and by two."""
     found = {}
     for processes in (1, 2):
         output = tmp_path_factory.mktemp(f"by{processes}")
@@ -43,14 +43,14 @@ def assert_close(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], atol: f
 
 
 @pytest.mark.parametrize("name", sorted({*JOBS} - DIFFERENT))
-def test_two_processes_learn_what_one_learns_in_the_same_parts(ends: dict[int, dict[str, Any]], name: str):
+def test_two_processes_equal_one_with_as_many_micro_batches(ends: dict[int, dict[str, Any]], name: str):
     one, two = ends[1][name], ends[2][name]
     assert_close(one["states"][0], two["states"][0])
     assert one["loss"] == pytest.approx(two["loss"], rel=1e-4)
 
 
-def test_without_batch_norm_parts_and_processes_change_nothing(ends: dict[int, dict[str, Any]]):
-    assert_close(ends[1]["without"]["states"][0], ends[2]["without, 4 parts"]["states"][0])
+def test_without_batch_norm_micro_batches_and_processes_change_nothing(ends: dict[int, dict[str, Any]]):
+    assert_close(ends[1]["without"]["states"][0], ends[2]["without, 4 micro-batches"]["states"][0])
 
 
 def test_synchronized_batch_norm_is_that_of_the_whole_batch(ends: dict[int, dict[str, Any]]):
@@ -63,7 +63,7 @@ def test_synchronized_batch_norm_is_that_of_the_whole_batch(ends: dict[int, dict
     assert torch.allclose(ends[2]["precise, synchronized"]["states"][0]["fc.weight"], precise["fc.weight"], atol=2e-5)
 
 
-def test_synchronized_batch_norm_weighs_processes_by_what_they_have(
+def test_synchronized_batch_norm_weights_processes_by_their_number_of_clips(
     shapes: Path, tmp_path: Path, ends: dict[int, dict[str, Any]]
 ):
     """Three of them get 2, 3 and 3 of 8 clips."""
@@ -72,16 +72,14 @@ def test_synchronized_batch_norm_weighs_processes_by_what_they_have(
     assert_close(end["states"][0], ends[1]["own"]["states"][0], atol=1e-4)
 
 
-def test_a_number_of_processes_that_does_not_divide_the_parts_is_said(shapes: Path, tmp_path: Path):
+def test_processes_must_divide_the_micro_batches_of_the_checkpoint(shapes: Path, tmp_path: Path):
     run_job(shapes / "labeled.csv", tmp_path, ["stopped"], 1)
-    with pytest.raises(
-        AssertionError, match="was begun with 2 parts a step, so the number of processes has to divide 2"
-    ):
+    with pytest.raises(AssertionError, match="2 micro-batches a step, which 3 processes do not divide"):
         run_job(shapes / "labeled.csv", tmp_path, ["stopped"], 3)
 
 
-def test_batch_norm_of_its_own_is_the_default_and_makes_a_difference(ends: dict[int, dict[str, Any]]):
-    assert_close(ends[2]["own"]["states"][0], ends[1]["own, 2 parts"]["states"][0])
+def test_batch_norm_is_not_synchronized_by_default(ends: dict[int, dict[str, Any]]):
+    assert_close(ends[2]["own"]["states"][0], ends[1]["own, 2 micro-batches"]["states"][0])
     weights = [ends[count]["own"]["states"][0]["fc.weight"] for count in (1, 2)]
     assert not torch.allclose(*weights, rtol=1e-3, atol=2e-5)
 
@@ -92,17 +90,15 @@ def test_processes_agree_to_the_bit(ends: dict[int, dict[str, Any]]):
         assert all(torch.equal(first[key], second[key]) for key in first if "num_batches" not in key), name
 
 
-def test_a_training_of_two_processes_that_was_stopped_goes_on_exactly(ends: dict[int, dict[str, Any]]):
+def test_two_processes_resume_exactly(ends: dict[int, dict[str, Any]]):
     for processes in (1, 2):
-        stopped, straight = (ends[processes][name]["states"][0] for name in ("stopped", "own, 2 parts"))
+        stopped, straight = (ends[processes][name]["states"][0] for name in ("stopped", "own, 2 micro-batches"))
         assert all(torch.equal(stopped[key], straight[key]) for key in stopped)
 
 
-def test_a_training_that_one_process_began_is_gone_on_with_by_two(
-    shapes: Path, tmp_path: Path, ends: dict[int, dict[str, Any]]
-):
+def test_two_processes_resume_the_run_of_one(shapes: Path, tmp_path: Path, ends: dict[int, dict[str, Any]]):
     run_job(shapes / "labeled.csv", tmp_path, ["stopped"], 1)
     assert not (tmp_path / "stopped" / "end.pt").exists()
     run_job(shapes / "labeled.csv", tmp_path, ["stopped"], 2)
     end = torch.load(tmp_path / "stopped" / "end.pt", weights_only=True)
-    assert_close(end["states"][0], ends[1]["own, 2 parts"]["states"][0])
+    assert_close(end["states"][0], ends[1]["own, 2 micro-batches"]["states"][0])

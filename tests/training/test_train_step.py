@@ -1,4 +1,4 @@
-"""A step of training against plain torch: parts, averages, mixing, decay, clipping."""
+"""A train step against plain torch: micro-batches, moving average, mixup, weight decay, gradient clipping."""
 
 import shutil
 
@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.helpers.reference_training import CLASSES, CPU, SPEC, STEPS, assert_close, by_hand, learnt, make_data, small
+from tests.helpers.reference_training import CLASSES, CPU, SPEC, STEPS, assert_close, by_hand, make_data, small, trained
 from vidsemi.config import Recipe, Runtime
 from vidsemi.data.normalize import normalize
 from vidsemi.io.errors import UserError
-from vidsemi.training.train_step import Learner, mixed
+from vidsemi.training.train_step import TrainStep, mixup
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def data() -> list:
 
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_a_step_is_plain_sgd_on_soft_targets(data: list, channels_last: bool):
-    ours, figures, slope = learnt(small(), data, runtime=Runtime(channels_last=channels_last))
+    ours, metrics, norm = trained(small(), data, runtime=Runtime(channels_last=channels_last))
     plain = by_hand(small(), data)
     assert_close(ours, plain)
     before_last = by_hand(small(), data[:-1])
@@ -31,38 +31,38 @@ def test_a_step_is_plain_sgd_on_soft_targets(data: list, channels_last: bool):
     loss = functional.cross_entropy(logits, targets)
     before_last.zero_grad()
     loss.backward()
-    assert figures[0].item() == pytest.approx(loss.item(), rel=1e-4)
-    assert figures[1].item() == 8  # no target is 0 here, so any class is one of the clip's
-    norm = sum(parameter.grad.square().sum() for parameter in before_last.parameters()).sqrt()
-    assert slope.item() == pytest.approx(norm.item(), rel=1e-3)
+    assert metrics[0].item() == pytest.approx(loss.item(), rel=1e-4)
+    assert metrics[1].item() == 8  # no target is 0 here, so any class is one of the clip's
+    expected = sum(parameter.grad.square().sum() for parameter in before_last.parameters()).sqrt()
+    assert norm.item() == pytest.approx(expected.item(), rel=1e-3)
     assert ours[0].weight.is_contiguous()
 
 
-def test_right_means_that_the_best_class_is_one_of_the_clips(data: list):
+def test_correct_means_that_the_highest_scoring_class_is_one_of_the_clips(data: list):
     clips, _ = data[0]
     network = small()
     with torch.no_grad():
         best = network.train()(normalize(torch.from_numpy(clips), SPEC)).argmax(1)
     targets = functional.one_hot(best, CLASSES).float()
     targets[3:] = targets[3:].roll(1, dims=1)
-    assert learnt(small(), [(clips, targets)])[1][1].item() == 3
+    assert trained(small(), [(clips, targets)])[1][1].item() == 3
 
 
-def test_parts_without_batch_norm_are_the_whole(data: list):
-    def norm(planes: int) -> nn.Module:
+def test_micro_batches_without_batch_norm_equal_the_whole_batch(data: list):
+    def group_norm(planes: int) -> nn.Module:
         return nn.GroupNorm(2, planes)
 
-    whole, figures, slope = learnt(small(norm), data)
-    for parts in (2, 4):
-        cut, same_figures, same_slope = learnt(small(norm), data, parts)
-        assert_close(cut, whole)
-        assert torch.allclose(figures, same_figures)
-        assert torch.allclose(slope, same_slope)
+    whole, metrics, norm = trained(small(group_norm), data)
+    for micro_batches in (2, 4):
+        split, same_metrics, same_norm = trained(small(group_norm), data, micro_batches)
+        assert_close(split, whole)
+        assert torch.allclose(metrics, same_metrics)
+        assert torch.allclose(norm, same_norm)
 
 
-def test_parts_are_processes_with_batch_norm_of_their_own(data: list):
+def test_each_micro_batch_has_its_own_batch_norm_statistics(data: list):
     """Against copies that share weights but not statistics, whose gradients and statistics are averaged."""
-    ours, _, _ = learnt(small(), data, parts=4)
+    ours, _, _ = trained(small(), data, micro_batches=4)
     copies = [small() for _ in range(4)]
     optimizers = [torch.optim.SGD(copy.parameters(), 0.1, momentum=0.9, weight_decay=1e-4) for copy in copies]
     for clips, targets in data:
@@ -81,8 +81,8 @@ def test_parts_are_processes_with_batch_norm_of_their_own(data: list):
     for name in ("running_mean", "running_var"):
         getattr(wanted[1], name).copy_(torch.stack([getattr(network[1], name) for network in copies]).mean(0))
     assert_close(ours, wanted)
-    whole, _, _ = learnt(small(), data)
-    assert not torch.allclose(ours[0].weight, whole[0].weight, rtol=1e-4)  # which is another training
+    whole, _, _ = trained(small(), data)
+    assert not torch.allclose(ours[0].weight, whole[0].weight, rtol=1e-4)
 
 
 def test_label_smoothing_spreads_a_share_over_all_classes(data: list):
@@ -90,26 +90,26 @@ def test_label_smoothing_spreads_a_share_over_all_classes(data: list):
         smooth = 0.8 * targets + 0.2 / CLASSES
         return -(smooth * logits.log_softmax(1)).sum(1).mean()
 
-    assert_close(learnt(small(), data, label_smoothing=0.2)[0], by_hand(small(), data, loss))
+    assert_close(trained(small(), data, label_smoothing=0.2)[0], by_hand(small(), data, loss))
 
 
-def test_long_gradients_are_shortened(data: list):
+def test_gradients_are_clipped(data: list):
     plain = small()
 
-    def shorten() -> None:
+    def clip() -> None:
         norm = sum(parameter.grad.square().sum() for parameter in plain.parameters()).sqrt()
         assert norm > 0.05
         for parameter in plain.parameters():
             parameter.grad *= 0.05 / norm
 
-    by_hand(plain, data, after=shorten)
-    ours, _, slope = learnt(small(), data, max_grad_norm=0.05)
+    by_hand(plain, data, after=clip)
+    ours, _, norm = trained(small(), data, max_grad_norm=0.05)
     assert_close(ours, plain, rtol=1e-3)
-    assert slope.item() > 0.05  # as it was before
+    assert norm.item() > 0.05  # before clipping
 
 
-def test_decay_may_spare_biases_and_norms(data: list):
-    plain, ours = small(), learnt(small(), data, weight_decay=0.5, no_decay_norm_and_bias=True)[0]
+def test_no_weight_decay_on_norms_and_biases(data: list):
+    plain, ours = small(), trained(small(), data, weight_decay=0.5, no_decay_norm_and_bias=True)[0]
     kernels = [plain[0].weight, plain[5].weight]
 
     def decay() -> None:
@@ -118,16 +118,16 @@ def test_decay_may_spare_biases_and_norms(data: list):
 
     by_hand(plain, data, after=decay, weight_decay=0.0)
     assert_close(ours, plain)
-    assert_close(learnt(small(), data, weight_decay=0.5)[0], by_hand(small(), data, weight_decay=0.5))
+    assert_close(trained(small(), data, weight_decay=0.5)[0], by_hand(small(), data, weight_decay=0.5))
 
 
 def test_nesterov(data: list):
     plain = small()
-    assert_close(learnt(small(), data, nesterov=True)[0], by_hand(plain, data, nesterov=True))
+    assert_close(trained(small(), data, nesterov=True)[0], by_hand(plain, data, nesterov=True))
     assert not torch.allclose(plain[0].weight, by_hand(small(), data)[0].weight)
 
 
-def test_the_moving_average_is_what_is_left(data: list):
+def test_the_moving_average_is_kept(data: list):
     expected = {}
     plain = small()
     for number, step in enumerate(data):
@@ -135,14 +135,14 @@ def test_the_moving_average_is_what_is_left(data: list):
         for name, value in plain.state_dict().items():
             if value.is_floating_point():
                 expected[name] = value.clone() if number == 0 else 0.75 * expected[name] + 0.25 * value
-    ours = learnt(small(), data, ema=0.75, momentum=0.0)[0].state_dict()
+    ours = trained(small(), data, ema=0.75, momentum=0.0)[0].state_dict()
     assert all(torch.allclose(ours[name], value, rtol=1e-4, atol=1e-6) for name, value in expected.items())
 
 
-def test_mixup_mixes_clips_as_it_mixes_targets(data: list):
+def test_mixup_mixes_clips_and_targets_alike(data: list):
     clips, targets = normalize(torch.from_numpy(data[0][0]), SPEC), data[0][1]
     torch.manual_seed(3)
-    new_clips, new_targets = mixed(clips, targets, 0.4)
+    new_clips, new_targets = mixup(clips, targets, 0.4)
     shares = (new_targets - targets) / (targets.flip(0) - targets)
     share = shares.median()
     assert 0 < share < 1
@@ -150,32 +150,33 @@ def test_mixup_mixes_clips_as_it_mixes_targets(data: list):
     assert torch.allclose(new_clips, (1 - share) * clips + share * clips.flip(0), atol=1e-3)
     assert torch.allclose(new_targets.sum(1), torch.ones(8))
     torch.manual_seed(0)
-    means = torch.stack([(mixed(targets, targets, 0.4)[1][0, 0] - targets[0, 0]) for _ in range(500)])
+    means = torch.stack([(mixup(targets, targets, 0.4)[1][0, 0] - targets[0, 0]) for _ in range(500)])
     assert (means / (targets[7, 0] - targets[0, 0])).mean() == pytest.approx(0.5, abs=0.08)  # Beta(α, α) is symmetric
-    assert not torch.allclose(learnt(small(), data, mixup=0.4)[0][0].weight, learnt(small(), data)[0][0].weight)
+    assert not torch.allclose(trained(small(), data, mixup=0.4)[0][0].weight, trained(small(), data)[0][0].weight)
 
 
-def test_another_number_of_classes_is_said(data: list):
+def test_another_number_of_classes_is_an_error(data: list):
     clips, _ = data[0]
-    with pytest.raises(UserError, match=r"the network puts out \(8, 5\) where targets are \(8, 4\)"):
-        learnt(small(), [(clips, torch.full((8, 4), 0.25))])
+    with pytest.raises(UserError, match=r"\(8, 5\).*\(8, 4\)") as error:
+        trained(small(), [(clips, torch.full((8, 4), 0.25))])
+    assert error.value.code == "network.wrong_output"
 
 
-def test_precise_batch_norm_averages_over_the_network_as_it_is(data: list):
+def test_precise_batch_norm_averages_over_the_trained_network(data: list):
     """Against means and variances of the inputs of batch norm, over all clips at once."""
     recipe = Recipe(examples=24, batch_size=8, learning_rate=0.1)
-    learner = Learner(small(), recipe, SPEC, 1, CPU, Runtime())
+    train_step = TrainStep(small(), recipe, SPEC, 1, CPU, Runtime())
     clips = [normalize(torch.from_numpy(own), SPEC) for own, _ in data]
-    weights = {name: value.clone() for name, value in learner.network.named_parameters()}
-    learner.finish(iter(clips), STEPS)
-    values = learner.network[0](torch.cat(clips)).transpose(0, 1).flatten(1)
-    assert torch.allclose(learner.network[1].running_mean, values.mean(1), atol=1e-5)
-    assert torch.allclose(learner.network[1].running_var, values.var(1), rtol=1e-3)
-    assert all(torch.equal(value, weights[name]) for name, value in learner.network.named_parameters())
+    weights = {name: value.clone() for name, value in train_step.network.named_parameters()}
+    train_step.finish(iter(clips), STEPS)
+    values = train_step.network[0](torch.cat(clips)).transpose(0, 1).flatten(1)
+    assert torch.allclose(train_step.network[1].running_mean, values.mean(1), atol=1e-5)
+    assert torch.allclose(train_step.network[1].running_var, values.var(1), rtol=1e-3)
+    assert all(torch.equal(value, weights[name]) for name, value in train_step.network.named_parameters())
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on CPUs")
-def test_a_compiled_network_learns_the_same(data: list):
+def test_a_compiled_network_trains_the_same(data: list):
     assert_close(
-        learnt(small(), data, runtime=Runtime(compile=True))[0], learnt(small(), data)[0], rtol=1e-3, atol=1e-5
+        trained(small(), data, runtime=Runtime(compile=True))[0], trained(small(), data)[0], rtol=1e-3, atol=1e-5
     )

@@ -1,4 +1,4 @@
-"""The training loop: exact resume, schedules, targets, guards, and files that do not decode."""
+"""The training loop: exact resume, schedules, targets, NaN losses, and files that do not decode."""
 
 import json
 import multiprocessing
@@ -22,11 +22,11 @@ from vidsemi.io.errors import UserError
 from vidsemi.models import weights_file
 from vidsemi.models.registry import create_model
 from vidsemi.models.weights_file import NetworkSpec
-from vidsemi.training import trainer as loop
 from vidsemi.training.checkpoint import Checkpoints
 from vidsemi.training.log import read_log
 from vidsemi.training.schedule import learning_rate
-from vidsemi.training.train_step import Learner
+from vidsemi.training.train_step import TrainStep
+from vidsemi.training.trainer import Trainer
 
 SPEC = InputSpec(frames=4, stride=1, resize=(20, 20), crop=16, mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2))
 RECIPE = Recipe(examples=60, batch_size=8, learning_rate=0.05, warmup_examples=16)
@@ -50,7 +50,7 @@ def run(
 ) -> tuple[nn.Module, dict]:
     folder.mkdir(exist_ok=True)
     network = network or fresh()
-    return network, loop.train(network, clips, recipe, folder=folder, runtime=runtime, title="test")
+    return network, Trainer(network, clips, recipe, folder=folder, runtime=runtime, title="test").run()
 
 
 def equal(a: nn.Module, b: nn.Module) -> bool:
@@ -58,10 +58,10 @@ def equal(a: nn.Module, b: nn.Module) -> bool:
 
 
 @pytest.mark.parametrize("stop_at", [1, 4, 7])
-def test_a_killed_training_that_goes_on_equals_one_that_was_not(
+def test_a_resumed_run_equals_an_uninterrupted_one(
     tmp_path: Path, clips: TrainDataset, die_in_steps: Callable[..., list[int]], stop_at: int
 ):
-    straight, figures = run(tmp_path / "a", clips)
+    straight, metrics = run(tmp_path / "a", clips)
     every_step = CPU.model_copy(update={"checkpoint_steps": 1})
     die_in_steps(stop_at)
     with pytest.raises(KeyboardInterrupt):
@@ -69,13 +69,11 @@ def test_a_killed_training_that_goes_on_equals_one_that_was_not(
     assert len(Checkpoints(tmp_path / "b").files()) == min(stop_at - 1, 2)
     resumed, more = run(tmp_path / "b", clips, every_step.model_copy(update={"workers": 2}))
     assert equal(straight, resumed)
-    assert more["examples"] == figures["examples"] == 60
-    assert more["loss"] == figures["loss"]
+    assert more["examples"] == metrics["examples"] == 60
+    assert more["loss"] == metrics["loss"]
 
 
-def test_a_training_with_dropout_goes_on_as_if_it_had_not_stopped(
-    tmp_path: Path, clips: TrainDataset, die_in_steps: Callable[..., list[int]]
-):
+def test_dropout_resumes_exactly(tmp_path: Path, clips: TrainDataset, die_in_steps: Callable[..., list[int]]):
     straight, _ = run(tmp_path / "a", clips, network=nn.Sequential(fresh(), nn.Dropout(0.5)))
     die_in_steps(5)
     with pytest.raises(KeyboardInterrupt):
@@ -93,10 +91,10 @@ def test_a_training_with_dropout_goes_on_as_if_it_had_not_stopped(
 
 
 @pytest.mark.parametrize("stop_at", [2, 5])
-def test_a_training_with_all_that_there_is_goes_on_exactly(
+def test_every_option_resumes_exactly(
     tmp_path: Path, clips: TrainDataset, die_in_steps: Callable[..., list[int]], stop_at: int
 ):
-    """The last step is a ragged one, which alone a training that goes on from the fourth has."""
+    """The last step is smaller; resuming from the fourth checkpoint has only that one."""
     extras = {"ema": 0.9, "mixup": 0.3, "precision": "bfloat16", "precise_batch_norm": 2, "max_grad_norm": 1.0}
     recipe = Recipe(examples=36, batch_size=8, micro_batches=2, learning_rate=0.05, label_smoothing=0.1, **extras)
     runtime = CPU.model_copy(update={"checkpoint_steps": 1})
@@ -109,16 +107,17 @@ def test_a_training_with_all_that_there_is_goes_on_exactly(
     assert not equal(straight, run(tmp_path / "c", clips, recipe=plain)[0])  # it has an effect
 
 
-def test_what_is_resumed_has_to_match(tmp_path: Path, clips: TrainDataset):
-    """All of it: weights of another network, or no state of the optimizer, are no beginning."""
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, clips: TrainDataset):
+    """And so is one without the optimizer's state."""
     (tmp_path / "a").mkdir()
     wider = create_model("r2plus1d_10", num_classes=8, frames=4, args={"width": 0.125})
     state = torch.optim.SGD(wider.parameters(), lr=0.1).state_dict()
     for network, optimizer in ((wider, state), (fresh(), None), (fresh(), {})):
         content = {"network": network.state_dict(), "optimizer": optimizer, "in_float32": None}
-        Checkpoints(tmp_path / "a").save(8, {**content, "parts": 1, "unreadable": [], "losses": [0.5]})
-        with pytest.raises(UserError, match="is not of this training; delete it to begin anew"):
+        Checkpoints(tmp_path / "a").save(8, {**content, "micro_batches": 1, "unreadable": [], "losses": [0.5]})
+        with pytest.raises(UserError, match=r"checkpoint-000000000008.pt") as error:
             run(tmp_path / "a", clips)
+        assert error.value.code == "checkpoint.mismatch"
 
 
 def test_the_number_of_workers_changes_nothing(tmp_path: Path, clips: TrainDataset):
@@ -139,14 +138,15 @@ def test_the_log_is_json_lines(tmp_path: Path, clips: TrainDataset):
 def test_it_learns(tmp_path: Path, clips: TrainDataset):
     torch.manual_seed(0)
     few = TrainDataset(clips.manifest, clips.examples[:4], clips.targets, SPEC, hflip_prob=0.0, seed=0)
-    _, figures = run(tmp_path / "a", few, recipe=RECIPE.model_copy(update={"examples": 800}))
-    assert figures["loss"] < 0.5  # chance is log 8 = 2.08
+    _, metrics = run(tmp_path / "a", few, recipe=RECIPE.model_copy(update={"examples": 800}))
+    assert metrics["loss"] < 0.5  # chance is log 8 = 2.08
 
 
 def test_a_loss_that_is_not_finite_stops_before_it_is_saved(tmp_path: Path, clips: TrainDataset):
     wild = RECIPE.model_copy(update={"learning_rate": 1e20, "warmup_examples": 16})
-    with pytest.raises(UserError, match=r"loss .* in step \d, after \d+ examples.*example ids \d"):
+    with pytest.raises(UserError, match=r"NaN.*loss .* step \d, after \d+ examples.*example ids \d") as error:
         run(tmp_path / "a", clips, CPU.model_copy(update={"checkpoint_seconds": 1e-9}), wild)
+    assert error.value.code == "training.not_finite"
     assert Checkpoints(tmp_path / "a").files()
     assert read_log(tmp_path / "a" / "train.jsonl")[-1]["event"] == "not_finite"
     assert len(read_log(tmp_path / "a" / "train.jsonl")[-1]["example_ids"]) == 8
@@ -207,8 +207,8 @@ def test_the_loss_is_the_cross_entropy_of_soft_targets(tmp_path: Path, clips: Tr
     pairs = Targets(np.arange(0, 2 * len(clips) + 1, 2), np.tile([1, 6], len(clips)), 8)
     soft = TrainDataset(clips.manifest, clips.examples, pairs, SPEC, hflip_prob=0.0, seed=0)
     batch = collate([soft[(0, 0, 0)], soft[(0, 1, 0)]])
-    learner = Learner(network, RECIPE, SPEC, 1, torch.device("cpu"), CPU)
-    value = learner.step([batch], [0], 2, 0.0)[0].item()
+    train_step = TrainStep(network, RECIPE, SPEC, 1, torch.device("cpu"), CPU)
+    value = train_step.run([batch], [0], 2, 0.0)[0].item()
     probabilities = np.exp(np.linspace(-1, 1, 8)) / np.exp(np.linspace(-1, 1, 8)).sum()
     assert value == pytest.approx(-0.5 * np.log(probabilities[1]) - 0.5 * np.log(probabilities[6]), rel=1e-6)
 
@@ -233,9 +233,9 @@ def test_a_file_that_does_not_decode_is_replaced_by_the_next_and_counted(tmp_pat
     assert item.unreadable == [1, 2]
     assert item.target.argmax() == 3  # the label goes with the file
     assert torch.equal(item.frames, clips[(0, 3, 0)].frames)
-    _, figures = run(tmp_path / "a", clips, Runtime(device="cpu", workers=2))
-    assert figures["unreadable"] == [1, 2]
-    assert figures["examples"] == 60
+    _, metrics = run(tmp_path / "a", clips, Runtime(device="cpu", workers=2))
+    assert metrics["unreadable"] == [1, 2]
+    assert metrics["examples"] == 60
 
 
 def test_a_corpus_of_broken_files_stops_the_training_in_a_line(tmp_path: Path, shapes: Path):

@@ -30,7 +30,7 @@ from vidsemi.data.targets import Targets
 from vidsemi.data.transforms import Window
 from vidsemi.models.registry import create_model
 from vidsemi.runtime.device import keep_freed_memory
-from vidsemi.training.trainer import train
+from vidsemi.training.trainer import Trainer
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -235,9 +235,9 @@ def vidsemi(setting: Setting, precision: Precision, clock: Clock, **runtime: boo
 def learn(
     network: nn.Module, clips: Any, recipe: Recipe, device: str, workers: int | None = None, **runtime: bool
 ) -> int:
-    """`train`, without the checkpoints that a longer training makes now and then; returns the number of clips."""
+    """`Trainer`, without the checkpoints that a longer training makes now and then; returns the number of clips."""
     with tempfile.TemporaryDirectory() as folder:
-        figures = train(
+        trainer = Trainer(
             network,
             clips,
             recipe,
@@ -246,7 +246,7 @@ def learn(
             title="bench train",
             log=Log(tensorboard=False),
         )
-    return figures["examples"]
+        return trainer.run()["examples"]
 
 
 def matrix_product(precision: Precision, clock: Clock, device: torch.device) -> int:

@@ -20,10 +20,9 @@ import torch
 from tools.bench.memory import PeakMemory
 from tools.bench.train_contenders import CLASSES, MemoryClips, Setting, learn, plain_loop
 from vidsemi.config import Input, Runtime
-from vidsemi.data.batch import collate
 from vidsemi.data.datasets import TrainDataset
 from vidsemi.data.input_spec import InputSpec
-from vidsemi.data.loader import Feed, make_loader
+from vidsemi.data.loader import Loader
 from vidsemi.data.manifest import load_manifest, write_manifest
 from vidsemi.data.samplers import EpochSampler, MicroBatchSampler
 from vidsemi.data.targets import Targets
@@ -61,8 +60,8 @@ def reading_alone(setting: Setting, each: int, files: list[str], clips: int) -> 
     batches = MicroBatchSampler(order, step_size=setting.batch // each, micro_batches=1, own=range(1))
     pin_memory = torch.device(setting.device).type == "cuda"
     dataset = train_clips(setting, files, each)
-    with Feed(make_loader(dataset, batches, Runtime(), pin_memory=pin_memory, collate=collate)) as feed:
-        return sum(map(len, feed.take(len(batches))))
+    with Loader(dataset, batches, Runtime(), pin_memory=pin_memory) as loader:
+        return sum(map(len, loader.take(len(batches))))
 
 
 def network_alone(setting: Setting, each: int, files: list[str], clips: int) -> int:

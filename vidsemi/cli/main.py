@@ -18,7 +18,7 @@ from vidsemi import __version__
 from vidsemi.cli import hashtags, inference, manifest, models, report, run, select, transfer
 from vidsemi.cli.options import Answer, Parser, error_line
 from vidsemi.io.errors import UserError
-from vidsemi.runtime.launch import is_first, own_command
+from vidsemi.runtime.distributed import is_first, own_command
 
 MODULES = (run, manifest, hashtags, inference, select, transfer, report, models)
 

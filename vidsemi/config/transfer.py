@@ -28,8 +28,8 @@ class FcOnly(Section):
     c_values: tuple[PositiveFloat, ...] = Field((1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0), min_length=1)
     """Candidates for C, the inverse L2 regularization strength. The value with the best accuracy on the validation
     split is used (ties: the smaller). A single value is used as it is."""
-    held_out: float = Field(0.2, gt=0, lt=1)
-    """Validation split: share of each class's training examples held out to choose C."""
+    validation_fraction: float = Field(0.2, gt=0, lt=1)
+    """Validation split: share of each class's training examples that C is chosen on."""
     group: str | None = None
     """Regular expression with one capture group, searched in the paths of training examples. Examples of a class with
     the same captured text stay on the same side of the validation split, e.g. `_(g\\d+)_c\\d+` for the clips of one

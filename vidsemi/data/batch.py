@@ -1,4 +1,4 @@
-"""What the processes that read hand over: uint8 frames as they were read, and what the device is to make of them."""
+"""A micro-batch as loader workers send it: uint8 frames as decoded; crop, flip and normalization run on the device."""
 
 from dataclasses import dataclass, replace
 
@@ -13,15 +13,15 @@ from vidsemi.data.transforms import Window
 
 @dataclass(frozen=True)
 class Batch:
-    """A part of a step.
+    """A micro-batch of N clips.
 
     Attributes:
-        pixels: uint8 frames (T, 3, H, W) of N clips one after another, flat, since frames need not be of one size.
-        windows: of each clip.
+        pixels: uint8 frames (T, 3, H, W) of one clip after another, flattened, because frame sizes may differ.
+        windows: the crop of each clip.
         targets: (N, classes) float32.
         example_ids: of each clip.
-        unreadable: example ids that did not decode.
-        error: why there are no clips, where too many in a row did not.
+        unreadable: ids of examples that do not decode.
+        error: why there are no clips: too many files in a row do not decode.
     """
 
     pixels: torch.Tensor
@@ -35,27 +35,27 @@ class Batch:
         return len(self.example_ids)
 
     def pin_memory(self) -> "Batch":
-        """In memory that a GPU copies from while it computes; a DataLoader calls this."""
+        """The batch in pinned memory; called by DataLoader."""
         return replace(self, pixels=self.pixels.pin_memory(), targets=self.targets.pin_memory())
 
     def clips(self, device: torch.device, spec: InputSpec, layout: torch.memory_format) -> torch.Tensor:
-        """The clips cut, mirrored and normalised on the device, (N, 3, T, crop, crop) float32."""
+        """The clips cropped, flipped and normalized on the device, (N, 3, T, crop, crop) float32."""
         pixels = self.pixels.to(device, non_blocking=True)
         sizes = [spec.frames * 3 * window.height * window.width for window in self.windows]
         clips = []
         for clip, window in zip(pixels.split(sizes), self.windows, strict=True):
             frames = clip.view(spec.frames, 3, window.height, window.width)
-            cut = frames[..., window.top : window.top + spec.crop, window.left : window.left + spec.crop]
-            clips.append(cut.flip(-1) if window.flipped else cut)
+            cropped = frames[..., window.top : window.top + spec.crop, window.left : window.left + spec.crop]
+            clips.append(cropped.flip(-1) if window.flipped else cropped)
         return normalize(torch.stack(clips), spec, layout)
 
 
 def collate(items: list[TrainItem]) -> Batch:
-    """Items as a batch."""
+    """Items as a batch; DataLoader's `collate_fn`."""
     error = next((item.error for item in items if item.error is not None), None)
     frames = [item.frames for item in items if item.frames is not None] if error is None else []
     pixels = torch.cat([clips.reshape(-1) for clips in frames]) if frames else torch.empty(0, dtype=torch.uint8)
-    if get_worker_info() is not None:  # here, where it is an error if there is too little of it, and not a hang
+    if get_worker_info() is not None:  # here a lack of shared memory is an error; later it would be a hang
         pixels.share_memory_()
     return Batch(
         pixels=pixels,

@@ -1,4 +1,4 @@
-"""Batches from processes that read, which end with the training and not before it."""
+"""The loader of training batches: worker processes that end with the training run, and not before it."""
 
 import multiprocessing
 import os
@@ -6,14 +6,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vidsemi.config import Runtime
-from vidsemi.data.batch import Batch
+from vidsemi.data.batch import Batch, collate
 from vidsemi.data.datasets import MAX_SUBSTITUTES
 from vidsemi.data.worker_pool import NICENESS
 from vidsemi.io.errors import UserError
@@ -21,81 +20,59 @@ from vidsemi.runtime.device import worker_count
 from vidsemi.runtime.library_errors import is_dead_loader_worker
 
 PREFETCH = 4  # batches that a worker has ready
-SECONDS = 5.0  # that killed readers may take to be gone
+KILL_SECONDS = 5.0  # that killed workers may take to be gone
 
 
-def make_loader(
-    dataset: Dataset, batches: Sampler, runtime: Runtime, *, pin_memory: bool, collate: Callable[[Any], Any]
-) -> DataLoader:
-    """A DataLoader over a sampler's lists of keys, in their order."""
-    workers = worker_count(runtime)
-    return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=collate,
-        prefetch_factor=PREFETCH if workers else None,
-        pin_memory=pin_memory,
-        worker_init_fn=start_loader_worker,
-    )
-
-
-def start_loader_worker(worker: int) -> None:
-    """Let a worker yield the cores to the network, leave signals to it, and be silent about a reader that goes away."""
-    os.nice(NICENESS)
-    for number in (signal.SIGTERM, signal.SIGINT):  # may reach all processes; the training still has to end its step
-        signal.signal(number, signal.SIG_IGN)
-    sys.excepthook = _report
-
-
-def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """What a worker's thread says of an error.
-
-    Tensors reach the training through a thread of the worker that hands over file descriptors. Ctrl-C in the midst of
-    that cuts the thread's connection, which is no error to print a traceback for.
-    """
-    if not isinstance(error, ConnectionError | EOFError):
-        sys.__excepthook__(kind, error, trace)
-
-
-class Feed:
-    """A context that reads batches and counts what that takes.
+class Loader:
+    """Batches of a training dataset, and the time that the training run waits for them; to be entered as a context.
 
     Args:
-        loader: gives them.
+        dataset: to read from.
+        batches: sampler of lists of keys; one list makes a batch.
+        runtime: number of workers.
+        pin_memory: for a GPU that copies batches while it computes.
 
     Attributes:
-        waited: seconds that were spent waiting for them.
-        unreadable: example ids that did not decode.
-        example_ids: of the batches that were taken last.
+        waited: seconds spent waiting for batches.
+        unreadable: example ids of files that do not decode.
+        example_ids: of the batches of the last `take`.
     """
 
-    def __init__(self, loader: Iterable[Batch]):
-        self._loader = loader
+    def __init__(self, dataset: Dataset, batches: Sampler, runtime: Runtime, *, pin_memory: bool):
+        workers = worker_count(runtime)
+        self._loader = DataLoader(
+            dataset,
+            batch_sampler=batches,
+            num_workers=workers,
+            collate_fn=collate,
+            prefetch_factor=PREFETCH if workers else None,
+            pin_memory=pin_memory,
+            worker_init_fn=start_loader_worker,
+        )
         self.waited = 0.0
         self.unreadable: set[int] = set()
         self.example_ids: list[int] = []
 
-    def __enter__(self) -> "Feed":
+    def __enter__(self) -> "Loader":
         before = set(multiprocessing.active_children())
         self._batches = iter(self._loader)
-        self._readers = set(multiprocessing.active_children()) - before
+        self._workers = set(multiprocessing.active_children()) - before
         self._main = threading.current_thread() is threading.main_thread()
         if self._main:
-            # torch would raise an error for a reader that died wherever the training is, in the midst of a step too. It
-            # also notices that when it waits for a batch, where nothing is half done.
+            # torch's handler raises an error for a dead worker at any moment, even in the middle of a step. torch also
+            # notices a dead worker when it waits for a batch, where nothing is half done.
             self._handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        del self._batches  # torch tells the readers to end
-        for reader in self._readers:
-            reader.kill()  # one that hangs in a file, or that an error has kept torch from ending
-        end = time.monotonic() + SECONDS
-        for reader in self._readers:
-            reader.join(max(end - time.monotonic(), 0))  # or torch's handler would meet its death
+        del self._batches  # torch tells the workers to end
+        for worker in self._workers:
+            worker.kill()  # one that hangs in a file, or that torch could not end because of an error
+        end = time.monotonic() + KILL_SECONDS
+        for worker in self._workers:
+            worker.join(max(end - time.monotonic(), 0))  # or torch's handler would see it die
         if self._main:
             signal.signal(signal.SIGCHLD, self._handler)
 
@@ -103,7 +80,7 @@ class Feed:
         """The next batches.
 
         Raises:
-            UserError: the corpus cannot be read, or a process that reads was killed.
+            UserError: too many files in a row cannot be read, or a worker was killed.
         """
         self.example_ids = []
         for _ in range(count):
@@ -111,17 +88,37 @@ class Feed:
             try:
                 batch = next(self._batches)
             except (RuntimeError, MemoryError) as error:
-                if not (self._readers and is_dead_loader_worker(error)):
+                if not (self._workers and is_dead_loader_worker(error)):
                     raise
                 raise UserError(
-                    "training stopped: a process that reads was killed, or has too little memory or shared memory "
-                    "(/dev/shm); lower runtime.workers; the same command goes on from the last checkpoint"
+                    "loader.worker_died",
+                    "training stopped: a data loading worker was killed, or is out of memory or shared memory "
+                    "(/dev/shm); reduce runtime.workers; the same command resumes from the last checkpoint",
                 ) from None
             self.waited += time.monotonic() - before
             if batch.error is not None:
                 raise UserError(
-                    f"training stopped: {MAX_SUBSTITUTES} files in a row cannot be read; the last is {batch.error}"
+                    "loader.unreadable_files",
+                    f"training stopped: {MAX_SUBSTITUTES} files in a row cannot be read; the last is {batch.error}",
                 )
             self.unreadable.update(batch.unreadable)
             self.example_ids += batch.example_ids
             yield batch
+
+
+def start_loader_worker(worker: int) -> None:
+    """Set up a worker: low priority, signals left to the main process, no traceback when that goes away."""
+    os.nice(NICENESS)
+    for number in (signal.SIGTERM, signal.SIGINT):  # may be sent to all processes; the main one ends its step first
+        signal.signal(number, signal.SIG_IGN)
+    sys.excepthook = _report
+
+
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print an error of a worker's thread, unless the main process has closed the connection.
+
+    Tensors reach the main process through a thread of the worker that hands over file descriptors. Ctrl-C in the middle
+    of that closes the connection, which is not worth a traceback.
+    """
+    if not isinstance(error, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)

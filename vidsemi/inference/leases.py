@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Any
 
 from vidsemi.io.files import create_exclusive, remove_temporary, write_text
-from vidsemi.runtime.process import is_dead, own_identity
+from vidsemi.runtime.process import is_dead, this_process
 
 RENEW_EVERY = 30.0  # seconds
 EXPIRY = 180.0  # seconds; network file systems may show a file's time up to 60 s late
@@ -58,7 +58,7 @@ class Lease:
     def note(self, example_id: int | None) -> None:
         """Record which example is being read, for the worker that takes over if this one dies."""
         self.reading = example_id
-        write_text(self.file, self.text(own_identity()))
+        write_text(self.file, self.text(this_process()))
 
     def text(self, owner: dict[str, Any] | None) -> str:
         """Return the content of the file."""
@@ -111,7 +111,7 @@ class Leases:
 
     def _create(self, lease: Lease) -> Lease | None:
         self._held[lease.number] = lease  # before the file, so that an interrupt between the two leaves no file
-        if not create_exclusive(lease.file, lease.text(own_identity())):
+        if not create_exclusive(lease.file, lease.text(this_process())):
             del self._held[lease.number]
             return None
         return lease

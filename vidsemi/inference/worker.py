@@ -19,7 +19,7 @@ from vidsemi.inference.score_views import Clock, ReadViews, VideoScore, Views, r
 from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.io.progress import progress_bar
 from vidsemi.runtime.device import clips_per_forward, worker_count
-from vidsemi.runtime.launch import local_rank
+from vidsemi.runtime.distributed import local_rank
 from vidsemi.selection.score_writer import top_classes
 
 logger = logging.getLogger("vidsemi")

@@ -140,7 +140,7 @@ def check_weights(spec: NetworkSpec, init_from: str, *, as_they_are: bool, weakl
     weights = read_weights(init_from)
     network = outline(spec.model, num_classes=len(spec.classes), frames=spec.input.frames, args=spec.args)
     (_load_as_it_is if as_they_are else begin_with)(network, spec, weights)
-    if weights.learnt_hashtags and not weakly_pretrained:
+    if weights.trained_on_hashtags and not weakly_pretrained:
         raise UserError(
             f"{init_from} has learnt hashtags: say weakly_pretrained: true, so that the approaches that begin with "
             "such weights use it, and results say so"

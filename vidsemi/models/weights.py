@@ -36,13 +36,13 @@ class Weights:
         file: its name, for messages.
         tensors: by name.
         spec: the network they are of, where the file says so; only ours do.
-        learnt_hashtags: whether a training of ours on hashtags is among those that made them.
+        trained_on_hashtags: whether vidsemi pre-trained them on hashtags.
     """
 
     file: str
     tensors: dict[str, torch.Tensor]
     spec: NetworkSpec | None = None
-    learnt_hashtags: bool = False
+    trained_on_hashtags: bool = False
 
 
 def read_weights(source: str) -> Weights:

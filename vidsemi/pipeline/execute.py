@@ -17,8 +17,7 @@ from vidsemi.pipeline.resolve import existing_folder
 from vidsemi.pipeline.results import RESULTS, Results, is_transfer, read_results
 from vidsemi.pipeline.stage import RECORD, Context, Stage, locked, read_metrics
 from vidsemi.pipeline.stages import TrainStage
-from vidsemi.runtime.distributed import done_by_first
-from vidsemi.runtime.launch import started_processes
+from vidsemi.runtime.distributed import done_by_first, started_processes
 
 logger = logging.getLogger("vidsemi")
 

@@ -20,7 +20,7 @@ OPTIONAL_NUMBERS = ("read", "total", "frames", "crops", "gmacs_per_video", "trai
 
 MEANS = ("top1", "top5", "mean_class_top1")  # how the metrics of several splits become those of one row
 SUMS = ("read", "total", "train_read", "train_total")
-LISTS = ("c", "held_out", "held_out_top1")  # one entry a split
+LISTS = ("c", "validation_examples", "validation_top1")  # one entry a split
 COSTS = ("views", "gmacs_per_view", "gmacs_per_video", "parameters")  # of the split with most views; classes may differ
 
 

@@ -11,7 +11,7 @@ from vidsemi.pipeline.stage import Architecture, Context, Stage, WeightsFile
 
 if TYPE_CHECKING:
     from vidsemi.models.weights_file import NetworkSpec
-    from vidsemi.training.train import Lesson
+    from vidsemi.training.training_set import TrainingSet
 
 SELECTION = "selection.parquet"
 WEIGHTS = "weights.pt"
@@ -51,11 +51,11 @@ class LabeledExamples:
 
     labeled: Manifest
 
-    def load(self, context: Context, seed: int) -> "Lesson":
+    def load(self, context: Context, seed: int) -> "TrainingSet":
         """The training set."""
-        from vidsemi.training.train import labeled_lesson
+        from vidsemi.training.training_set import labeled_set
 
-        return labeled_lesson(self.labeled)
+        return labeled_set(self.labeled)
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class HashtagExamples:
     hashtags: HashtagsStage
     repeat_factor: str
 
-    def load(self, context: Context, seed: int) -> "Lesson":
+    def load(self, context: Context, seed: int) -> "TrainingSet":
         """The training set."""
-        from vidsemi.training.train import hashtag_lesson
+        from vidsemi.training.training_set import hashtag_set
 
-        return hashtag_lesson(self.weak, context.folder(self.hashtags), self.repeat_factor, seed)
+        return hashtag_set(self.weak, context.folder(self.hashtags), self.repeat_factor, seed)
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class PseudoLabeledExamples:
     classes: list[str]
     selection: "SelectStage"
 
-    def load(self, context: Context, seed: int) -> "Lesson":
+    def load(self, context: Context, seed: int) -> "TrainingSet":
         """The training set."""
-        from vidsemi.training.train import selected_lesson
+        from vidsemi.training.training_set import pseudo_labeled_set
 
-        return selected_lesson(self.unlabeled, self.classes, context.folder(self.selection) / SELECTION)
+        return pseudo_labeled_set(self.unlabeled, self.classes, context.folder(self.selection) / SELECTION)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +103,10 @@ class TrainStage(Stage):
     weights: WeightsSource | None
 
     def run(self, context: Context) -> dict[str, Any]:
-        from vidsemi.training.train import train_stage
+        from vidsemi.training.train import train_network
 
         training_set = self.training_set.load(context, self.seed)
-        return train_stage(
+        return train_network(
             context.folder(self),
             training_set,
             spec_of(self.network, training_set.classes),
@@ -281,9 +281,9 @@ class LinearProbeStage(Stage):
     seed: int
 
     def run(self, context: Context) -> dict[str, Any]:
-        from vidsemi.training.regress import regress_stage
+        from vidsemi.training.linear_probe import train_linear_probe
 
-        return regress_stage(
+        return train_linear_probe(
             context.folder(self),
             weights=Path(weights_of(self.features.weights, context)),
             features=context.folder(self.features),

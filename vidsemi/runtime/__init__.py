@@ -1,1 +1,1 @@
-"""Devices, processes and signals."""
+"""The machine: device, cores, processes, errors of libraries."""

@@ -1,4 +1,4 @@
-"""Which processor this is, and how much of it this process may use."""
+"""The processor, and how many of its cores this process may use."""
 
 import os
 import platform
@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on; all of them where the system does not tell."""
+    """Cores that this process may run on; all of the machine's if the system does not say."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor() -> str:
-    """The model of this machine's processor."""
+    """Model name of the processor. On Linux neither `platform` nor psutil knows it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,11 +1,13 @@
-"""The processes that train and test one network together: torchrun starts them, torch.distributed connects them.
+"""The processes that torchrun starts to train or evaluate one network together: rank, size, messages.
 
-A process that torchrun has not started with others is the first of one, and needs no torch for any of this.
+A process that was started alone is the first of one, and imports no torch for any of this.
 """
 
 import itertools
 import json
 import logging
+import os
+import shlex
 import signal
 import sys
 import time
@@ -16,27 +18,27 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from vidsemi.io.errors import UserError
-from vidsemi.runtime.launch import local_rank, started_processes
 from vidsemi.runtime.library_errors import is_lost_peer
 
 logger = logging.getLogger("vidsemi")
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(days=30)  # the others wait while the first selects; that one has died is torchrun's to notice
-LONGEST_PAUSE = 0.2  # seconds between looks for what another process says
-PIECE = 4 << 20  # bytes; the store refuses more than 8 MiB
+TIMEOUT = timedelta(days=30)  # the others wait while the first selects; torchrun detects dead processes
+LONGEST_PAUSE = 0.2  # seconds between looks for a message
+PIECE = 4 << 20  # bytes; the store refuses values over 8 MiB
 
-_talks = itertools.count()  # all processes have the same ones, in the same order
+_messages = itertools.count()  # numbers of messages; all processes send them in the same order
+_store: Any = None  # of the messages, while the processes are connected
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Who takes part.
+    """The processes that work together.
 
     Attributes:
-        rank: which of them this one is, from 0.
-        size: how many there are.
+        rank: of this one, from 0.
+        size: number of processes.
     """
 
     rank: int = 0
@@ -44,15 +46,15 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes what all of them have done."""
+        """Whether this is the process that writes the files."""
         return self.rank == 0
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Connect the processes that torchrun has started for as long as the block lasts; a single one stays alone.
+    """Connect the processes that torchrun started, while the block lasts; a process started alone stays alone.
 
-    Of the first one all messages are shown, of the others warnings and errors, which say whose they are.
+    The first process shows all messages, the others only warnings and errors, with their rank.
     """
     if started_processes() == 1:
         yield
@@ -62,28 +64,43 @@ def process_group() -> Iterator[None]:
 
     if gpus := torch.cuda.device_count():
         torch.cuda.set_device(local_rank() % gpus)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
-    own, level, whose, failed = processes(), logger.level, "", True
+    _connect("cpu:gloo,cuda:nccl" if gpus else "gloo")
+    own, level, prefix, failed = processes(), logger.level, "", True
     if not own.first:
         logger.setLevel(logging.WARNING)
-        whose = f"rank {own.rank} of {own.size}: "
+        prefix = f"rank {own.rank} of {own.size}: "
     try:
         yield
         failed = False
     except UserError as error:
-        raise UserError(f"{whose}{error}") from None
+        raise UserError(error.code, f"{prefix}{error}") from None
     except RuntimeError as error:
         if not is_lost_peer(error):
             raise
-        raise UserError(f"{whose}another process has ended, and torchrun says how") from None
+        raise UserError(
+            "distributed.lost_peer", f"{prefix}another process has ended; see its error, or torchrun's summary"
+        ) from None
     finally:
         logger.setLevel(level)
-        if not (gpus and failed):  # what GPUs are at together might never end now, and would be waited for
+        if not (gpus and failed):  # GPUs that wait for one another may never finish, and would be waited for
             dist.destroy_process_group()
 
 
+def _connect(backend: str) -> None:
+    """Join the process group through the store that torchrun's environment names; messages share that store."""
+    global _store
+    import torch.distributed as dist
+
+    store, rank, size = next(dist.rendezvous("env://", timeout=TIMEOUT))
+    store.set_timeout(TIMEOUT)
+    _store = dist.PrefixStore("vidsemi", store)
+    dist.init_process_group(
+        backend, store=dist.PrefixStore("group", store), rank=rank, world_size=size, timeout=TIMEOUT
+    )
+
+
 def processes() -> Processes:
-    """Those of the group that this process is in."""
+    """The connected processes."""
     if started_processes() == 1:
         return Processes()
     import torch.distributed as dist
@@ -92,21 +109,21 @@ def processes() -> Processes:
 
 
 def gather(value: Any) -> list[Any]:
-    """The JSON value that each process gives, in the order of their ranks, for all of them."""
+    """The JSON values of all processes, in the order of their ranks, on all of them."""
     own = processes()
     if own.size == 1:
         return [value]
-    talk = _say(value)
-    return [_hear(rank, talk) for rank in range(own.size)]
+    message = _send(value)
+    return [_receive(rank, message) for rank in range(own.size)]
 
 
 def from_first(value: Any) -> Any:
-    """The JSON value that the first process gives, for all of them, when all have come to ask for it."""
+    """The first process's JSON value, on all processes, once all of them have called this."""
     return gather(value if processes().first else None)[0]
 
 
 def any_of(flag: bool) -> bool:
-    """Whether it is so in any process."""
+    """Whether the flag is set on any process."""
     if processes().size == 1:
         return flag
     import torch
@@ -119,9 +136,9 @@ def any_of(flag: bool) -> bool:
 
 @contextmanager
 def first_before_others() -> Iterator[None]:
-    """The first process goes through the block before the others do.
+    """The first process runs the block before the others do.
 
-    Where it fails, the others end with the exit status of a wrong input, and leave it to the first to say why.
+    If it fails, the others exit with status 2 and leave the message to the first.
     """
     own = processes()
     if own.size == 1:
@@ -130,8 +147,8 @@ def first_before_others() -> Iterator[None]:
         try:
             yield
         except Exception:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, which may see the others end before this one
-            _say(False)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, which may see the others exit before this one
+            _send(False)
             raise
         from_first(True)
     elif from_first(None):
@@ -141,7 +158,7 @@ def first_before_others() -> Iterator[None]:
 
 
 def done_by_first(task: Callable[[], T]) -> T:
-    """Have the first process do something while the others wait; the JSON value that it returns, for all of them."""
+    """Run a task on the first process while the others wait; returns its JSON value on all of them."""
     value: Any = None
     with first_before_others():
         if processes().first:
@@ -149,32 +166,55 @@ def done_by_first(task: Callable[[], T]) -> T:
     return from_first(value)
 
 
-def _say(value: Any) -> int:
-    """Tell the others something, through the store by which they have found one another; returns which talk that was.
+def _send(value: Any) -> int:
+    """Send a message to all processes through the store; returns its number.
 
-    As JSON, since whoever reaches the store's port could have a pickle executed. torch's own collectives of objects
-    heed no signal while a process waits, and leave tensors to threads of gloo, which may abort an interpreter that ends
-    (pytorch issue 190489).
+    As JSON, since a pickle could execute code of whoever reaches the store's port. Not by torch's own collectives of
+    objects: they react to no signal while a process waits, and leave tensors to threads of gloo, which may abort an
+    interpreter that exits (pytorch issue 190489).
     """
-    store, rank, talk = _store(), processes().rank, next(_talks)
+    rank, message = processes().rank, next(_messages)
     content = json.dumps(value).encode()
     pieces = [content[start : start + PIECE] for start in range(0, len(content), PIECE)]
     for number, piece in enumerate(pieces):
-        store.set(f"vidsemi {talk} {rank} {number}", piece)
-    store.set(f"vidsemi {talk} {rank}", str(len(pieces)))
-    return talk
+        _store.set(f"{message} {rank} {number}", piece)
+    _store.set(f"{message} {rank}", str(len(pieces)))
+    return message
 
 
-def _hear(rank: int, talk: int) -> Any:
-    """What a process says in a talk, once it has come to that."""
-    store, said, pause = _store(), f"vidsemi {talk} {rank}", 0.001
-    while not store.check([said]):
+def _receive(rank: int, message: int) -> Any:
+    """A message of a process, as soon as it is there."""
+    key, pause = f"{message} {rank}", 0.001
+    while not _store.check([key]):
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
-    return json.loads(b"".join(store.get(f"{said} {number}") for number in range(int(store.get(said)))))
+    return json.loads(b"".join(_store.get(f"{key} {number}") for number in range(int(_store.get(key)))))
 
 
-def _store() -> Any:
-    import torch.distributed as dist
+def started_processes() -> int:
+    """Number of processes that torchrun started to work together; 1 if it did not start this one."""
+    return _from_environment("WORLD_SIZE") or 1
 
-    return dist.distributed_c10d._get_default_store()
+
+def is_first() -> bool:
+    """Whether this is the first of the processes that torchrun started, or the only one."""
+    return started_processes() == 1 or not _from_environment("RANK")
+
+
+def processes_here() -> int:
+    """Number of processes that torchrun started on this machine."""
+    return _from_environment("LOCAL_WORLD_SIZE") or 1
+
+
+def local_rank() -> int:
+    """Rank of this process on this machine, from torchrun or srun; 0 if it was started alone."""
+    return _from_environment("LOCAL_RANK", "SLURM_LOCALID") or 0
+
+
+def own_command() -> str:
+    """The command line that started this process; torchrun's own is not known to the processes that it starts."""
+    return shlex.join(sys.orig_argv) if started_processes() == 1 else "the same torchrun command"
+
+
+def _from_environment(*names: str) -> int | None:
+    return next((int(value) for name in names if (value := os.environ.get(name, "")).isdecimal()), None)

@@ -1,4 +1,8 @@
-"""Which process of which machine something was, and whether it is still there."""
+"""Process id and start time: which process something belongs to, and whether that process is still running.
+
+psutil is no help: its start times follow the system clock, so that after an adjustment a living process would look like
+another one. The kernel's own start time, in ticks since boot, never changes.
+"""
 
 import os
 from functools import cache
@@ -6,42 +10,44 @@ from pathlib import Path
 from typing import Any
 
 
-def own_identity() -> dict[str, Any]:
-    """This process, as JSON values: no other process anywhere has had or will have the same."""
-    return _identity(os.getpid())  # asked anew, since a forked child is another process
+def this_process() -> dict[str, Any]:
+    """Process id, start time, boot id and PID namespace of this process, as JSON; never the same for two processes."""
+    return _describe(os.getpid())  # not cached without the id, since a fork is another process
 
 
-@cache
-def _identity(pid: int) -> dict[str, Any]:
-    return {**_world(), "pid": pid, "started": _started(pid)}
+def is_dead(process: dict[str, Any] | None) -> bool:
+    """Whether a process is known to have ended.
 
-
-def is_dead(identity: dict[str, Any] | None) -> bool:
-    """Whether a process is known to be gone. One that cannot be seen from here (another machine or container) is not.
-
-    None is nobody, who is gone.
+    Args:
+        process: from `this_process`, maybe on another machine or in another container; what cannot be seen from here is
+            not known to have ended. None is no process, which is dead.
     """
-    if identity is None:
+    if process is None:
         return True
     try:
-        here = all(identity[name] is not None and identity[name] == value for name, value in _world().items())
-        return here and _started(int(identity["pid"])) != identity["started"]
+        here = all(process[name] is not None and process[name] == value for name, value in _pid_scope().items())
+        return here and _start_time(int(process["pid"])) != process["start_time"]
     except (KeyError, TypeError, ValueError):
         return False
 
 
 @cache
-def _world() -> dict[str, str | None]:
-    """Within these, process ids mean something."""
+def _describe(pid: int) -> dict[str, Any]:
+    return {**_pid_scope(), "pid": pid, "start_time": _start_time(pid)}
+
+
+@cache
+def _pid_scope() -> dict[str, str | None]:
+    """Where process ids can be compared: one boot of one machine, one PID namespace."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return {"boot": boot, "processes": os.readlink("/proc/self/ns/pid")}
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return {"boot_id": boot_id, "pid_namespace": os.readlink("/proc/self/ns/pid")}
     except OSError:
-        return {"boot": None, "processes": None}
+        return {"boot_id": None, "pid_namespace": None}
 
 
-def _started(pid: int) -> str | None:
-    """When a process started, in ticks since boot; None if there is none, or a dead one nobody has asked for."""
+def _start_time(pid: int) -> str | None:
+    """When a process started, in ticks since boot; None if it does not exist or is a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

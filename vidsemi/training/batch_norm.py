@@ -1,4 +1,4 @@
-"""Batch norm where a step's batch is cut into parts, or spread over processes."""
+"""Batch norm over micro-batches and processes: running statistics, synchronization, recalibration."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,28 +11,56 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.distributed import processes
 
+TORCH_BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
 
 def synchronized(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network with batch norm over the examples of all processes: torch's own on GPUs, which alone it knows.
+    """The network with batch norm over the examples of all processes; its parameters stay the same tensors.
+
+    On GPUs this is torch's SyncBatchNorm. torch has none for CPUs, so there it is `CpuSyncBatchNorm`, which lets the
+    tests show that several processes train like one.
 
     Raises:
-        UserError: it has batch norm of another's making, which may do more than that.
+        UserError: the network has another kind of batch norm, which may do more than torch's.
     """
     for module in network.modules():
-        if isinstance(module, _BatchNorm) and type(module) not in (*SYNCHRONIZED, nn.SyncBatchNorm):
-            raise UserError(f"sync_batch_norm knows torch's own batch norm only, and not the network's {type(module)}")
-    if device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    for module in network.modules():
-        if type(module) in SYNCHRONIZED:
-            module.__class__ = SYNCHRONIZED[type(module)]  # only the forward pass differs
-    return network
+        if isinstance(module, _BatchNorm) and type(module) not in (*TORCH_BATCH_NORM, nn.SyncBatchNorm):
+            raise UserError(
+                "sync_batch_norm.unsupported",
+                f"sync_batch_norm supports torch's own batch norm only, but the network has {type(module)}; "
+                "set sync_batch_norm: false",
+            )
+    return nn.SyncBatchNorm.convert_sync_batchnorm(network) if device.type == "cuda" else _convert(network)
 
 
-class _Synchronizing(_BatchNorm):
-    """Batch norm over the examples of all processes, of which each may have another number."""
+def _convert(module: nn.Module) -> nn.Module:
+    """The module with `CpuSyncBatchNorm` in place of batch norm, as `convert_sync_batchnorm` does it."""
+    if isinstance(module, TORCH_BATCH_NORM):
+        return CpuSyncBatchNorm(module)
+    for name, child in module.named_children():
+        module.add_module(name, _convert(child))
+    return module
+
+
+class CpuSyncBatchNorm(_BatchNorm):
+    """Batch norm over the examples of all processes, each of which may have a different number.
+
+    Args:
+        batch_norm: whose settings, parameters and statistics to take over.
+    """
+
+    def __init__(self, batch_norm: _BatchNorm):
+        nn.Module.__init__(self)
+        for name in ("num_features", "eps", "momentum", "affine", "track_running_stats", "training"):
+            setattr(self, name, getattr(batch_norm, name))
+        self._parameters.update(batch_norm._parameters)
+        self._buffers.update(batch_norm._buffers)
+
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        pass  # one, two or three dimensions, as the batch norm that it replaces
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, ...) → the same shape, normalized over N and all positions of all processes."""
         if not self.training:
             return super().forward(x)
         from fvcore.nn.distributed import differentiable_all_reduce as all_reduce
@@ -43,44 +71,29 @@ class _Synchronizing(_BatchNorm):
         sums = all_reduce(torch.cat([values.sum(axes), own_count]))
         count = sums[-1].detach()
         mean = sums[:-1] / count
-        centred = values - mean.view(shape)
-        variance = all_reduce(centred.square().sum(axes)) / count
-        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
-            with torch.no_grad():
-                self.num_batches_tracked += 1
-                share = self.momentum if self.momentum is not None else 1 / self.num_batches_tracked.item()
-                self.running_mean.lerp_(mean, share)
-                self.running_var.lerp_(variance * count / (count - 1), share)
-        y = centred * (variance + self.eps).rsqrt().view(shape)
+        centered = values - mean.view(shape)
+        variance = all_reduce(centered.square().sum(axes)) / count
+        self._update_running_statistics(mean, variance * count / (count - 1))
+        y = centered * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
             y = y * self.weight.view(shape) + self.bias.view(shape)
         return y.to(x.dtype)
 
-
-class _Synchronized1d(_Synchronizing, nn.BatchNorm1d):
-    pass
-
-
-class _Synchronized2d(_Synchronizing, nn.BatchNorm2d):
-    pass
-
-
-class _Synchronized3d(_Synchronizing, nn.BatchNorm3d):
-    pass
-
-
-SYNCHRONIZED: dict[type, type] = {
-    nn.BatchNorm1d: _Synchronized1d,
-    nn.BatchNorm2d: _Synchronized2d,
-    nn.BatchNorm3d: _Synchronized3d,
-}
+    @torch.no_grad()
+    def _update_running_statistics(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked += 1
+        share = self.momentum if self.momentum is not None else 1 / self.num_batches_tracked.item()
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance, share)
 
 
 class RunningStatistics:
-    """The running means and variances of a network: after a step, the mean of what each part would make of them.
+    """Running means and variances under gradient accumulation: after a step, their mean over all micro-batches.
 
-    A moving average is linear, so this is the mean of the statistics of so many processes that each see their own part,
-    and the same however many processes there are.
+    Each micro-batch starts from the statistics before the step. A moving average is linear, so the mean is the same
+    however many processes share the micro-batches.
     """
 
     def __init__(self, network: nn.Module):
@@ -95,8 +108,8 @@ class RunningStatistics:
         self._sums: list[torch.Tensor] = []
 
     @contextmanager
-    def of_part(self) -> Iterator[None]:
-        """A part's forward pass: it begins with the statistics of before the step."""
+    def of_micro_batch(self) -> Iterator[None]:
+        """The forward pass of a micro-batch."""
         if not self._before:
             self._before = [buffer.clone() for buffer in self.buffers]
             self._sums = [torch.zeros_like(buffer) for buffer in self.buffers]
@@ -106,28 +119,28 @@ class RunningStatistics:
         for total, buffer in zip(self._sums, self.buffers, strict=True):
             total += buffer
 
-    def end_step(self, parts: int, figures: torch.Tensor) -> torch.Tensor:
-        """Take the mean over all parts of all processes.
+    def end_step(self, micro_batches: int, sums: torch.Tensor) -> torch.Tensor:
+        """Set the statistics to their mean over all micro-batches of all processes.
 
         Args:
-            parts: how many there were.
-            figures: (n,) float32 of this process.
+            micro_batches: number of them.
+            sums: (n,) float32 of this process, to be reduced in the same message.
 
         Returns:
-            The figures, summed over all processes; they go along, since each message costs.
+            (n,) the sums over all processes.
         """
-        flat = torch.cat([figures, *[total.view(-1) for total in self._sums]])
+        flat = torch.cat([sums, *[total.view(-1) for total in self._sums]])
         if processes().size > 1:
             dist.all_reduce(flat)
-        means = flat[len(figures) :] / parts
+        means = flat[len(sums) :] / micro_batches
         for buffer, mean in zip(self.buffers, means.split([len(buffer) for buffer in self.buffers]), strict=True):
             buffer.copy_(mean)
         self._before = []
-        return flat[: len(figures)]
+        return flat[: len(sums)]
 
 
-def recalibrate(network: nn.Module, clips: Iterable[torch.Tensor], passes: int) -> None:
-    """Replace the running statistics by their averages over some forward passes (fvcore's precise BN)."""
+def recalibrate(network: nn.Module, clips: Iterable[torch.Tensor], batches: int) -> None:
+    """Recompute the running statistics as averages over some batches (precise batch norm, by fvcore)."""
     from fvcore.nn.precise_bn import update_bn_stats
 
-    update_bn_stats(network.train(), clips, passes)
+    update_bn_stats(network.train(), clips, batches)

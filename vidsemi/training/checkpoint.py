@@ -1,4 +1,4 @@
-"""The states that a stopped training goes on from: the last two, so that one that is damaged costs little."""
+"""Checkpoints to resume a training run from: the last two, so that a damaged one costs little."""
 
 import logging
 from pathlib import Path
@@ -14,7 +14,7 @@ KEPT = 2
 
 
 class Checkpoints:
-    """Those of one training.
+    """The checkpoints of one training run.
 
     Args:
         folder: they are in.
@@ -24,11 +24,15 @@ class Checkpoints:
         self.folder = folder
 
     def files(self) -> list[Path]:
-        """The latest first."""
+        """The newest first."""
         return sorted(self.folder.glob("checkpoint-*.pt"), reverse=True)
 
     def save(self, examples: int, state: dict[str, Any]) -> Path:
-        """Save a state after so many examples, whole or not at all; only then older ones go.
+        """Write a checkpoint atomically, then delete all but the last two.
+
+        Args:
+            examples: trained on so far.
+            state: tensors, numbers and strings.
 
         Raises:
             UserError: the disk is full.
@@ -38,16 +42,16 @@ class Checkpoints:
             weights_file.save(file, {"examples": examples, **state})
         except (OSError, UserError) as error:
             kept = self.files()
-            what = f"{kept[0].name} is kept, and the same command goes on from it" if kept else "none was made before"
-            raise UserError(f"a checkpoint cannot be written: {error}; {what}") from None
+            what = f"the same command resumes from {kept[0].name}" if kept else "there is no earlier one"
+            raise UserError("checkpoint.not_written", f"the checkpoint cannot be written: {error}; {what}") from None
         for old in self.files()[KEPT:]:
             old.unlink()
         return file
 
     def newest(self) -> tuple[Path, dict[str, Any]] | None:
-        """The latest that is whole, with what is in it; None where there is none yet.
+        """The newest intact checkpoint and its content, None if there are no checkpoints.
 
-        Damaged ones after it go, and what killed processes have left of writing others.
+        Deletes damaged ones that are newer, and temporary files of processes that were killed while writing.
 
         Raises:
             UserError: all are damaged.
@@ -62,16 +66,16 @@ class Checkpoints:
                 damaged.append(file)
                 continue
             for later in damaged:
-                logger.warning("the training goes on from %s, the one before it", file)
+                logger.warning("resuming from %s, the checkpoint before it", file)
                 later.unlink()
             return file, state
         if damaged:
             names = " and ".join(str(file) for file in damaged)
-            raise UserError(f"all checkpoints are damaged; delete {names} to begin this training anew")
+            raise UserError("checkpoint.damaged", f"all checkpoints are damaged: delete {names} to start over")
         return None
 
     def clear(self) -> None:
-        """Remove them all, now that the training is done."""
+        """Delete all of them; the training run is done."""
         for file in self.files():
             file.unlink()
         remove_temporary(self.folder)

@@ -1,38 +1,53 @@
-"""A logistic regressor on features, by scikit-learn; its penalty is chosen on a held-out part of its training data."""
+"""Linear probe: logistic regression on frozen features, by scikit-learn; C is chosen on a validation split."""
 
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
+from vidsemi.config import FcOnly
+from vidsemi.data.groups import groups_of
+from vidsemi.data.manifest import Manifest
+from vidsemi.inference.accuracy import accuracy, rank_of_label
+from vidsemi.inference.evaluate import evaluation_metrics
+from vidsemi.inference.features import read_features
 from vidsemi.io.errors import UserError
+from vidsemi.io.files import fingerprint_file
 from vidsemi.io.progress import progress_bar
+from vidsemi.models import weights_file
+from vidsemi.models.features import head_name, linear_layer
+from vidsemi.models.registry import head_keys
+from vidsemi.models.weights_file import NetworkSpec
 
 logger = logging.getLogger("vidsemi")
 
-NEVER = -1e4  # bias of a class without a training example: no other class comes after it
+WEIGHTS = "weights.pt"
+NEVER = -1e4  # bias of a class without training examples: no class ranks below it
 
 
 @dataclass(frozen=True)
-class Regressor:
-    """A linear classifier of features as they come from the network.
+class LinearProbe:
+    """A linear classifier of features as the network outputs them.
 
     Attributes:
         weight: (classes, width) float64.
         bias: (classes,) float64.
-        c: inverse strength of the penalty.
-        held_out_top1: percent of the held-out examples that each value of C gets right; empty where there was one.
-        held_out: number of them.
+        c: inverse regularization strength.
+        validation_top1: percent, for each candidate of C; empty if there was only one.
+        validation_examples: number of examples in the validation split.
         converged: whether the solver did.
     """
 
     weight: np.ndarray
     bias: np.ndarray
     c: float
-    held_out_top1: dict[float, float]
-    held_out: int
+    validation_top1: dict[float, float]
+    validation_examples: int
     converged: bool
 
     def logits(self, features: np.ndarray) -> np.ndarray:
@@ -40,16 +55,174 @@ class Regressor:
         return _logits(features, self.weight, self.bias)
 
 
-def hold_out(labels: np.ndarray, groups: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Choose what is held out, (N,) bool: of each class whole groups in a random order, as many as fit into the share.
+def train_linear_probe(
+    folder: Path,
+    *,
+    weights: Path,
+    features: Path,
+    manifests: Sequence[Manifest],
+    split: int,
+    fc_only: FcOnly,
+    views: int,
+    seed: int,
+    title: str,
+) -> dict[str, Any]:
+    """Fit a linear probe on the training set of a split, test it, and write `folder`/weights.pt with it as the head.
 
-    A class with several groups has at least one held out, and always keeps one; a class with one group keeps it.
+    Training examples without features, because their file cannot be read, are left out; such test examples count as
+    wrong.
+
+    Args:
+        folder: of the result.
+        weights: of the network whose features these are.
+        features: folder of the features of all manifests.
+        manifests: the training set and the test set of each split, in turn.
+        split: number of the split to use, from 0.
+        fc_only: how to fit the probe.
+        views: the most views that any example's features are averaged over.
+        seed: of the validation split.
+        title: for messages.
+
+    Returns:
+        The metrics of `evaluate_weights`, and train_read, train_total, c, validation_examples, validation_top1,
+        converged.
+
+    Raises:
+        UserError: too little of the training set can be read.
+    """
+    own = slice(2 * split, 2 * split + 2)
+    (train, test), (train_features, test_features) = manifests[own], read_features(features, manifests, own)
+    classes = train.class_names()
+    train_labels, test_labels = (manifest.label_indices(classes, str(train.file)) for manifest in (train, test))
+    train_read, test_read = _has_features(train_features), _has_features(test_features)
+    if not train_read.all():
+        counts = (int(train_read.sum()), len(train_read))
+        logger.warning("%s: only %d of %d training examples can be read; the others are left out", title, *counts)
+        train_features = train_features[train_read]  # a copy, which may take many GB
+    probe = fit_linear_probe(
+        train_features,
+        train_labels[train_read],
+        groups_of(train, fc_only.group)[train_read],
+        classes=len(classes),
+        fc_only=fc_only,
+        seed=seed,
+        title=title,
+    )
+    network, spec = _with_head(weights, classes, probe)
+    provenance = {"init_from": fingerprint_file(weights), "manifest": train.fingerprint, "c": probe.c}
+    weights_file.save_weights(folder / WEIGHTS, network, spec, provenance)
+    ranks = {
+        example_id: rank_of_label(probe.logits(one), int(label)) if test_read[example_id] else None
+        for example_id, (one, label) in enumerate(zip(test_features, test_labels, strict=True))
+    }
+    result = accuracy(ranks, test_labels)
+    if result.read < result.total:
+        counts = (result.read, result.total)
+        logger.warning("%s: only %d of %d test examples can be read; the others count as wrong", title, *counts)
+    return {
+        **evaluation_metrics(result, network, spec, views=views, crops=1),
+        "train_read": int(train_read.sum()),
+        "train_total": len(train_read),
+        "c": probe.c,
+        "validation_examples": probe.validation_examples,
+        "validation_top1": {f"{c:g}": top1 for c, top1 in probe.validation_top1.items()},
+        "converged": probe.converged,
+    }
+
+
+def _has_features(features: np.ndarray) -> np.ndarray:
+    """(N,) bool: which rows of `read_features` are not NaN."""
+    return ~np.isnan(features.sum(axis=1)) if features.size else np.zeros(len(features), bool)
+
+
+def _with_head(weights: Path, classes: list[str], probe: LinearProbe) -> tuple[torch.nn.Module, NetworkSpec]:
+    """The network with the probe as its head. For one view its logits are the probe's."""
+    before, spec = weights_file.load_weights(weights)
+    keys = head_keys(spec.model, frames=spec.input.frames, args=spec.args)
+    spec = replace(spec, classes=classes)
+    network = spec.build()
+    kept = {name: value for name, value in before.state_dict().items() if name not in keys}
+    network.load_state_dict(kept, strict=False)
+    head = linear_layer(network, head_name(keys, network, spec.model))
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(probe.weight))
+        head.bias.copy_(torch.from_numpy(probe.bias))
+    return network, spec
+
+
+def fit_linear_probe(
+    features: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    *,
+    classes: int,
+    fc_only: FcOnly,
+    seed: int,
+    title: str,
+) -> LinearProbe:
+    """Choose C on a validation split of the training data, then fit on all of it.
+
+    Features are standardized (zero mean and unit variance over the examples fitted on), because the penalty treats them
+    all alike, whatever their scale, and the solver then needs many times fewer iterations. The returned weight and bias
+    include the standardization.
+
+    Args:
+        features: (N, width) float32.
+        labels: (N,) class indices.
+        groups: (N,) see `validation_split`.
+        classes: number of classes; one without examples is never predicted.
+        fc_only: candidates for C, size of the validation split, iteration limit.
+        seed: of the validation split.
+        title: for messages and the progress bar.
+
+    Raises:
+        UserError: there are fewer than two classes, or there is no validation split.
+    """
+    present = np.unique(labels)
+    if len(present) < 2:
+        raise UserError(
+            "linear_probe.single_class",
+            f"{title}: the training examples that can be read have {len(present)} class; a linear probe needs two",
+        )
+    candidates, top1, validation = sorted(fc_only.c_values), {}, np.zeros(len(labels), bool)
+    fits = len(candidates) + 1 if len(candidates) > 1 else 1
+    with progress_bar(fits, "fit", title, delay=2) as bar:
+        if len(candidates) > 1:
+            validation = validation_split(labels, groups, fc_only.validation_fraction, seed)
+            if not validation.any():
+                raise UserError(
+                    "linear_probe.no_validation_split",
+                    f"{title}: every class has a single group of examples, so there is no validation split to choose C "
+                    "on; give fc_only.c_values a single value",
+                )
+            for c in candidates:
+                weight, bias, _ = _fit(features, labels, ~validation, c, fc_only.max_iterations, title)
+                predicted = present[_logits(features[validation], weight, bias).argmax(axis=1)]
+                top1[c] = 100 * float((predicted == labels[validation]).mean())
+                bar.update()
+        c = max(candidates, key=lambda value: (top1.get(value, 0.0), -value))
+        own_weight, own_bias, converged = _fit(features, labels, slice(None), c, fc_only.max_iterations, title)
+        bar.update()
+    if len(candidates) > 2 and c in (candidates[0], candidates[-1]):
+        logger.warning(
+            "%s: the best C, %g, is at the end of fc_only.c_values; values beyond it may be better still", title, c
+        )
+    weight, bias = np.zeros((classes, features.shape[1])), np.full(classes, NEVER)
+    weight[present], bias[present] = own_weight, own_bias
+    return LinearProbe(weight, bias, c, top1, int(validation.sum()), converged)
+
+
+def validation_split(labels: np.ndarray, groups: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Which examples are in the validation split, (N,) bool: whole groups of each class, drawn at random.
+
+    Of each class it takes as many groups as fit into the fraction, but at least one and never all; of a class with one
+    group none.
 
     Args:
         labels: (N,) class indices.
-        groups: (N,) what belongs together within a class.
-        share: of each class's examples, below 1.
-        seed: of the order.
+        groups: (N,) examples of a class with the same value stay together.
+        fraction: of each class's examples, below 1.
+        seed: of the draw.
     """
     rng = np.random.default_rng(seed)
     chosen = np.zeros(len(labels), bool)
@@ -57,72 +230,10 @@ def hold_out(labels: np.ndarray, groups: np.ndarray, share: float, seed: int) ->
         own = np.flatnonzero(labels == label)
         names, group, sizes = np.unique(groups[own], return_inverse=True, return_counts=True)
         order = rng.permutation(len(names))
-        fit = int((np.cumsum(sizes[order]) <= share * len(own)).sum())
+        fit = int((np.cumsum(sizes[order]) <= fraction * len(own)).sum())
         taken = order[: max(fit, 1)] if len(names) > 1 else order[:0]
         chosen[own] = np.isin(group, taken)
     return chosen
-
-
-def fit_regressor(
-    features: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    *,
-    classes: int,
-    c_values: Sequence[float],
-    share: float,
-    max_iterations: int,
-    seed: int,
-    title: str,
-) -> Regressor:
-    """Choose C on a held-out part of the training data, then fit on all of it.
-
-    Features are standardised (zero mean and unit variance over what is fitted on), since the penalty treats all alike,
-    whatever scale the network gives them, and the solver takes many times fewer iterations then. The standardisation
-    is part of the weights and the bias that come out.
-
-    Args:
-        features: (N, width) float32.
-        labels: (N,) class indices.
-        groups: (N,) see `hold_out`.
-        classes: number of them; one without an example is never the best.
-        c_values: to choose from.
-        share: of the examples that is held out.
-        max_iterations: of the solver.
-        seed: of what is held out.
-        title: for messages and the progress bar.
-
-    Raises:
-        UserError: there are fewer than two classes, or nothing can be held out.
-    """
-    present = np.unique(labels)
-    if len(present) < 2:
-        raise UserError(f"{title}: examples of {len(present)} class can be read, and a regressor needs two")
-    values, right, held = sorted(c_values), {}, np.zeros(len(labels), bool)
-    with progress_bar(len(values) + 1 if len(values) > 1 else 1, "fit", title, delay=2) as bar:
-        if len(values) > 1:
-            held = hold_out(labels, groups, share, seed)
-            if not held.any():
-                raise UserError(
-                    f"{title}: every class has one group of examples, so nothing can be held out to choose C by; "
-                    "give fc_only.c_values a single value"
-                )
-            for c in values:
-                weight, bias, _ = _fit(features, labels, ~held, c, max_iterations, f"{title}, C = {c:g}")
-                best = present[_logits(features[held], weight, bias).argmax(axis=1)]
-                right[c] = 100 * float((best == labels[held]).mean())
-                bar.update()
-        c = max(values, key=lambda value: (right.get(value, 0.0), -value))
-        everything = slice(None)
-        own_weight, own_bias, converged = _fit(features, labels, everything, c, max_iterations, f"{title}, C = {c:g}")
-        bar.update()
-    if len(values) > 2 and c in (values[0], values[-1]):
-        logger.warning(
-            "%s: the best C, %g, is at the end of fc_only.c_values; values beyond it may be better still", title, c
-        )
-    weight, bias = np.zeros((classes, features.shape[1])), np.full(classes, NEVER)
-    weight[present], bias[present] = own_weight, own_bias
-    return Regressor(weight, bias, c, right, int(held.sum()), converged)
 
 
 def _fit(
@@ -130,7 +241,7 @@ def _fit(
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Weight and bias over the classes that occur, for features as they come, and whether the solver converged.
 
-    A million examples are many GB, so there is one float64 copy, in which they are standardised; scikit-learn's
+    A million examples take many GB, so there is one float64 copy, which is standardized in place; scikit-learn's
     StandardScaler makes two more.
     """
     from sklearn.exceptions import ConvergenceWarning
@@ -140,17 +251,18 @@ def _fit(
     mean = scaled.mean(axis=0)
     scaled -= mean
     scale = np.sqrt(np.einsum("ij,ij->j", scaled, scaled) / len(scaled))
-    scale[scale <= 1e-12 * np.abs(mean)] = 1  # always the same but for rounding; float32 that differ are further apart
+    scale[scale <= 1e-12 * np.abs(mean)] = 1  # constant but for rounding; float32 values that differ are further apart
     scaled /= scale
     model = LogisticRegression(C=c, max_iter=max_iterations)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         model.fit(scaled, labels[which])
-    converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in said)
+    converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
     if not converged:
         logger.warning(
-            "%s: the regressor has not converged in %d iterations; raise fc_only.max_iterations",
+            "%s, C = %g: the solver has not converged in %d iterations; increase fc_only.max_iterations",
             title,
+            c,
             int(model.n_iter_.max()),
         )
     coefficients, intercepts = model.coef_, model.intercept_

@@ -1,4 +1,4 @@
-"""What a training tells while it goes on: lines in train.jsonl, and, where wanted, TensorBoard and Weights & Biases."""
+"""The training log: train.jsonl, and TensorBoard and Weights & Biases if asked for."""
 
 import importlib.util
 import json
@@ -22,44 +22,46 @@ LOG = "train.jsonl"
 TENSORBOARD = "tensorboard"  # folder of its event files
 WANDB_ID = "wandb_id.txt"
 CURVES = ("loss", "accuracy", "learning_rate", "gradient_norm", "waited", "clips_per_second")  # of the event `step`
-FLUSH_SECONDS = 10  # TensorBoard's own 120 are long for somebody who watches
+FLUSH_SECONDS = 10  # TensorBoard's default of 120 is long for somebody who watches
 
-Tell = Callable[[str, int, dict[str, Any]], None]  # event, examples, values
+Sink = Callable[[str, int, dict[str, Any]], None]  # event, examples, values
 
 
 def check_log(log: Log) -> None:
-    """Find out before long work whether all that is asked for is installed.
+    """Check that the packages that the log needs are installed.
 
     Raises:
-        UserError: it is not.
+        UserError: one is not.
     """
-    for package, wanted in {"tensorboard": log.tensorboard, "wandb": log.wandb}.items():
-        if wanted and not _is_installed(package):
-            raise UserError(f"log.{package}: {package} is not installed; pip install 'vidsemi[{package}]'")
+    for package, required in {"tensorboard": log.tensorboard, "wandb": log.wandb}.items():
+        if required and not _is_installed(package):
+            raise UserError(
+                "log.not_installed",
+                f"log.{package}: {package} is not installed; install it with pip install 'vidsemi[{package}]'",
+            )
 
 
 def _is_installed(package: str) -> bool:
-    """Whether a package can be imported; a mere folder of that name, as W&B leaves where it has run, cannot."""
-    found = importlib.util.find_spec(package)
-    return found is not None and found.origin is not None
+    spec = importlib.util.find_spec(package)
+    return spec is not None and spec.origin is not None  # no origin: a folder of that name, as W&B leaves behind
 
 
 def _tensorboard_works() -> bool:
-    """Whether it can be used; one that is installed but broken ends no training that has not asked for it."""
+    """Whether TensorBoard can be imported; a broken installation ends no run that did not ask for it."""
     if not _is_installed("tensorboard"):
         return False
     try:
         importlib.import_module("torch.utils.tensorboard")
-    except Exception as error:  # whatever its packages raise where versions do not fit
-        logger.warning("TensorBoard is installed, but cannot be used: %s", error)
+    except Exception as error:  # its packages raise all sorts of errors if their versions do not match
+        logger.warning("TensorBoard is installed but cannot be imported: %s", error)
         return False
     return True
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
-    """The events of a train.jsonl, none where there is no such file; what is no JSON object is left out.
+    """The events of a train.jsonl; none if there is no such file.
 
-    So is the last line of a process that was killed while it wrote it.
+    Skips lines that are not JSON objects, such as the last line of a process that was killed while writing it.
     """
     if not file.is_file():
         return []
@@ -75,14 +77,13 @@ def read_log(file: Path) -> list[dict[str, Any]]:
 
 
 class TrainingLog:
-    """The log of one training while the block lasts. Of several processes only the first one has it.
+    """The log of a training run; to be entered as a context, on the first process only.
 
     Args:
-        folder: of the training; one that goes on has its log in it.
-        title: of the training, for Weights & Biases.
-        log: who is told besides train.jsonl.
-        examples: that the training has seen when the block begins, as its checkpoint says; 0 for a fresh start.
-            Events after them are dropped: they will come again.
+        folder: of train.jsonl and TensorBoard's event files.
+        title: of the run in Weights & Biases.
+        log: where to log besides train.jsonl.
+        examples: trained on when the run starts or resumes. Later events are dropped: they will come again.
     """
 
     def __init__(self, folder: Path, title: str, log: Log, *, examples: int):
@@ -91,11 +92,11 @@ class TrainingLog:
     def __enter__(self) -> Self:
         _drop_later(self.folder / LOG, self.examples)
         with ExitStack() as opened:
-            self._told: list[Tell] = []
+            self._sinks: list[Sink] = []
             if self.log.tensorboard or (self.log.tensorboard is None and _tensorboard_works()):
-                self._told.append(opened.enter_context(_tensorboard(self.folder / TENSORBOARD, self.examples)))
+                self._sinks.append(opened.enter_context(_tensorboard(self.folder / TENSORBOARD, self.examples)))
             if self.log.wandb:
-                self._told.append(opened.enter_context(_wandb(self.folder, self.title, self.log.wandb)))
+                self._sinks.append(opened.enter_context(_wandb(self.folder, self.title, self.log.wandb)))
             self._opened = opened.pop_all()
         return self
 
@@ -105,33 +106,32 @@ class TrainingLog:
         self._opened.__exit__(kind, error, trace)
 
     def write(self, event: str, *, examples: int, **values: Any) -> None:
-        """Tell of an event.
+        """Log an event.
 
         Args:
             event: `begin`, `step`, `checkpoint`, `not_finite` or `end`.
-            examples: that the training has seen by then.
-            values: JSON values; a number that is not finite becomes null.
+            examples: trained on so far.
+            values: JSON values; NaN and infinity become null.
 
         Raises:
             OSError: the disk is full; names the file.
         """
         values = {name: _finite(value) for name, value in values.items()}
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        with _naming(self.folder / LOG), open(self.folder / LOG, "a", encoding="utf-8") as file:
+        with _errors_name(self.folder / LOG), open(self.folder / LOG, "a", encoding="utf-8") as file:
             file.write(_line({"event": event, "examples": examples, "time": now, **values}))
-        for tell in self._told:
-            tell(event, examples, values)
+        for sink in self._sinks:
+            sink(event, examples, values)
 
 
 def _finite(value: Any) -> Any:
-    """The value; None for infinity and what is no number, which JSON does not know."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _drop_later(file: Path, examples: int) -> None:
-    """Keep of a train.jsonl what it says of this many examples and fewer; for 0 nothing."""
+    """Drop the events of a train.jsonl after so many examples; all of them for 0."""
     if file.is_file():
-        kept = [event for event in read_log(file) if _reached(event) <= examples] if examples else []
+        kept = [event for event in read_log(file) if _examples_of(event) <= examples] if examples else []
         write_text(file, "".join(map(_line, kept)))
 
 
@@ -139,55 +139,54 @@ def _line(event: dict[str, Any]) -> str:
     return json.dumps({name: _finite(value) for name, value in event.items()}) + "\n"
 
 
-def _reached(event: dict[str, Any]) -> float:
-    """The examples that an event tells of; infinitely many where it tells of none."""
+def _examples_of(event: dict[str, Any]) -> float:
     examples = event.get("examples")
     return examples if isinstance(examples, int) else math.inf
 
 
 @contextmanager
-def _tensorboard(folder: Path, examples: int) -> Iterator[Tell]:
-    """Write event files, each process one of its own; TensorBoard hides what earlier ones say of later examples."""
+def _tensorboard(folder: Path, examples: int) -> Iterator[Sink]:
+    """Write an event file; TensorBoard hides what earlier files have after `examples`."""
     from torch.utils.tensorboard import SummaryWriter
 
-    with _naming(folder):
+    with _errors_name(folder):
         writer = SummaryWriter(folder, purge_step=examples + 1, flush_secs=FLUSH_SECONDS)
 
-    def tell(event: str, examples: int, values: dict[str, Any]) -> None:
-        with _naming(folder):
+    def sink(event: str, examples: int, values: dict[str, Any]) -> None:
+        with _errors_name(folder):
             for tag in CURVES if event == "step" else ():
                 if values.get(tag) is not None:
                     writer.add_scalar(tag, values[tag], examples)
-            if event == "checkpoint":  # what comes before it does not come again
+            if event == "checkpoint":  # a resumed run does not log again what comes before it
                 writer.flush()
 
     try:
-        yield tell
+        yield sink
     finally:
-        with _naming(folder):
+        with _errors_name(folder):
             writer.close()
 
 
 @contextmanager
-def _wandb(folder: Path, title: str, project: str) -> Iterator[Tell]:
-    """Log to Weights & Biases; a training that goes on goes on in the same run there."""
+def _wandb(folder: Path, title: str, project: str) -> Iterator[Sink]:
+    """Log to Weights & Biases; a resumed run resumes the same run there."""
     import wandb
 
-    create_exclusive(folder / WANDB_ID, uuid.uuid4().hex)  # no hash of the path: containers have the same paths
+    create_exclusive(folder / WANDB_ID, uuid.uuid4().hex)  # not a hash of the path: containers share paths
     run_id = (folder / WANDB_ID).read_text(encoding="utf-8")
     try:
         run = wandb.init(project=project, name=title, id=run_id, resume="allow", dir=folder)
     except wandb.Error as error:
-        raise UserError(f"log.wandb: {error}") from None
+        raise UserError("log.wandb_failed", f"log.wandb: {error}") from None
 
-    def tell(event: str, examples: int, values: dict[str, Any]) -> None:
+    def sink(event: str, examples: int, values: dict[str, Any]) -> None:
         if event == "begin":
             run.config.update(values, allow_val_change=True)
         elif event == "step":
             run.log({tag: values[tag] for tag in CURVES if values.get(tag) is not None}, step=examples)
 
     try:
-        yield tell
+        yield sink
     except BaseException:
         run.finish(exit_code=1)
         raise
@@ -195,8 +194,8 @@ def _wandb(folder: Path, title: str, project: str) -> Iterator[Tell]:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Errors of the disk name the path, so that the one line that a user sees does."""
+def _errors_name(path: Path) -> Iterator[None]:
+    """Add the path to errors of the file system that lack one."""
     try:
         yield
     except OSError as error:

@@ -1,54 +1,51 @@
-"""How a training goes. Losses are fetched from the device a step late, so that a GPU need not wait for the next."""
+"""Training metrics: loss, accuracy, gradient norm, throughput; detects a NaN or infinite loss.
+
+Results are fetched from the device one step late, so that a GPU does not wait for the CPU.
+"""
 
 import math
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from vidsemi.io.errors import UserError
-
-RECENT = 50  # steps whose mean loss is shown
-SHOWN_IDS = 20  # of a step that went wrong
+RECENT = 50  # steps over which the loss that is shown is averaged
+SHOWN_IDS = 20
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step that has been begun, and may still be under way on the device.
+    """An optimizer step that was started and may still be running on the device.
 
     Attributes:
         number: from 1.
-        begin: clips before it.
-        clips: clips of it.
-        rate: its learning rate.
+        start: examples before it.
+        clips: clips in it.
+        learning_rate: of this step.
         example_ids: of this process's share.
-        outcome: what `Learner.step` gave.
+        result: (3,) from `TrainStep.run`.
     """
 
     number: int
-    begin: int
+    start: int
     clips: int
-    rate: float
+    learning_rate: float
     example_ids: list[int]
-    outcome: torch.Tensor
+    result: torch.Tensor
 
 
-class NotFiniteError(UserError):
-    """A step's loss or gradient is no number.
+class NotFiniteError(Exception):
+    """The loss or gradient norm of a step is NaN or infinite."""
 
-    Attributes:
-        step: that step.
-    """
-
-    def __init__(self, message: str, step: Step):
-        super().__init__(message)
-        self.step = step
+    def __init__(self, step: Step, loss: float, gradient_norm: float):
+        super().__init__(step, loss, gradient_norm)
+        self.step, self.loss, self.gradient_norm = step, loss, gradient_norm
 
 
-class Fetched:
-    """Numbers that are copied from the device when they are ready, while it goes on."""
+class _Fetched:
+    """Numbers that are copied from the device in the background."""
 
     def __init__(self, numbers: torch.Tensor):
         self._numbers = numbers.detach().to("cpu", non_blocking=True)
@@ -57,63 +54,62 @@ class Fetched:
             self._copied.record()
 
     def values(self) -> list[float]:
-        """The numbers, once they are there."""
         if self._copied:
             self._copied.synchronize()
         return self._numbers.tolist()
 
 
-class Meter:
-    """Takes steps and tells what came of them.
+class Metrics:
+    """Collects the results of steps.
 
     Args:
-        losses: of the last steps of a training that goes on.
+        losses: of the last steps of the run that is resumed.
 
     Attributes:
-        losses: of the last steps, for `loss`.
+        losses: of the last 50 steps.
     """
 
     def __init__(self, losses: Iterable[float] = ()):
         self.losses = deque(losses, maxlen=RECENT)
-        self._under_way: deque[tuple[Step, Fetched]] = deque()
+        self._running: deque[tuple[Step, _Fetched]] = deque()
         self._start_window(0.0)
 
     @property
     def loss(self) -> float:
-        """Mean loss of the last steps."""
+        """Mean loss of the last 50 steps."""
         return sum(self.losses) / len(self.losses) if self.losses else float("nan")
 
     def add(self, step: Step) -> None:
-        """Take a step, and look at the one before it.
+        """Add a step, and fetch the result of the one before it.
 
         Raises:
-            NotFiniteError: that one was not.
+            NotFiniteError: that result is not finite.
         """
-        self._under_way.append((step, Fetched(step.outcome)))
-        if len(self._under_way) > 1:
-            self._look_at(*self._under_way.popleft())
+        self._running.append((step, _Fetched(step.result)))
+        if len(self._running) > 1:
+            self._fetch(*self._running.popleft())
 
-    def settle(self) -> None:
-        """Look at all steps; before a checkpoint, so that none holds what is not finite.
+    def flush(self) -> None:
+        """Wait for all steps; called before a checkpoint, so that none is written after a NaN loss.
 
         Raises:
-            NotFiniteError: one was not.
+            NotFiniteError: a result is not finite.
         """
-        while self._under_way:
-            self._look_at(*self._under_way.popleft())
+        while self._running:
+            self._fetch(*self._running.popleft())
 
     def window(self, waited: float) -> dict[str, float]:
-        """Means over the steps since this was asked last.
+        """Means over the steps since the last call.
 
         Args:
-            waited: seconds that the training has waited for data in all.
+            waited: seconds that the run has waited for data so far.
         """
-        self.settle()
+        self.flush()
         seconds, steps, clips = max(time.monotonic() - self._begin, 1e-9), max(self._steps, 1), max(self._clips, 1)
         means = {
             "loss": self._loss / steps,
-            "accuracy": self._right / clips,
-            "gradient_norm": self._slope / steps,
+            "accuracy": self._num_correct / clips,
+            "gradient_norm": self._gradient_norm / steps,
             "waited": (waited - self._waited_before) / seconds,
             "clips_per_second": self._clips / seconds,
         }
@@ -122,20 +118,25 @@ class Meter:
 
     def _start_window(self, waited: float) -> None:
         self._begin, self._waited_before = time.monotonic(), waited
-        self._steps, self._clips, self._loss, self._right, self._slope = 0, 0, 0.0, 0.0, 0.0
+        self._steps, self._clips, self._loss, self._num_correct, self._gradient_norm = 0, 0, 0.0, 0.0, 0.0
 
-    def _look_at(self, step: Step, fetched: Fetched) -> None:
-        loss, right, slope = fetched.values()
-        if not (math.isfinite(loss) and math.isfinite(slope)):
-            more = len(step.example_ids) - SHOWN_IDS
-            ids = ", ".join(map(str, step.example_ids[:SHOWN_IDS])) + (f" and {more} more" if more > 0 else "")
-            raise NotFiniteError(
-                f"training stopped: loss {loss}, gradient norm {slope} in step {step.number}, after {step.begin} "
-                f"examples, at a learning rate of {step.rate:g} (example ids {ids}); lower the learning rate or set "
-                "max_grad_norm, in another output or after deleting this stage's folder, whose last checkpoint is from "
-                "before it",
-                step,
-            )
+    def _fetch(self, step: Step, fetched: _Fetched) -> None:
+        loss, num_correct, gradient_norm = fetched.values()
+        if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
+            raise NotFiniteError(step, loss, gradient_norm)
         self.losses.append(loss)
-        self._steps, self._clips = self._steps + 1, self._clips + step.clips
-        self._loss, self._right, self._slope = self._loss + loss, self._right + right, self._slope + slope
+        self._steps += 1
+        self._clips += step.clips
+        self._loss += loss
+        self._num_correct += num_correct
+        self._gradient_norm += gradient_norm
+
+
+def short_list(ids: Sequence[int]) -> str:
+    """The first 20 ids, and how many more there are.
+
+    >>> short_list([4, 5])
+    '4, 5'
+    """
+    more = len(ids) - SHOWN_IDS
+    return ", ".join(map(str, ids[:SHOWN_IDS])) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""Wishes that a training should end: they are heard at once and obeyed after the step and a checkpoint."""
+"""Preemption: on SIGTERM or Ctrl-C, finish the training step, write a checkpoint, then exit."""
 
 import signal
 import threading
@@ -7,47 +7,54 @@ from typing import Any
 
 from vidsemi.runtime.library_errors import is_lost_peer
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; a scheduler that needs the machine, or torchrun
+SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; a scheduler that takes the machine back, or torchrun
 
 
-class StopSignals:
-    """A context in which these signals are noted. A second Ctrl-C acts at once; torchrun's SIGTERM often comes twice.
+class GracefulShutdown:
+    """Notes SIGINT and SIGTERM instead of acting on them, while the block lasts.
+
+    A second Ctrl-C acts at once. A second SIGTERM does not: torchrun often sends it twice.
 
     Attributes:
-        caught: the signal that came, or None.
+        signal: the signal that was received, or None.
     """
 
     def __init__(self) -> None:
-        self.caught: int | None = None
-        self._before: dict[int, Any] = {}
+        self.signal: int | None = None
+        self._handlers: dict[int, Any] = {}
 
-    def __enter__(self) -> "StopSignals":
-        if threading.current_thread() is threading.main_thread():  # no signal reaches another one
+    def __enter__(self) -> "GracefulShutdown":
+        if threading.current_thread() is threading.main_thread():  # Python delivers signals to no other
             handlers = {number: signal.getsignal(number) for number in SIGNALS}
-            self._before = {number: each for number, each in handlers.items() if each not in (signal.SIG_IGN, None)}
-            for number in self._before:
+            self._handlers = {number: one for number, one in handlers.items() if one not in (signal.SIG_IGN, None)}
+            for number in self._handlers:
                 signal.signal(number, self._note)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
-        if self.caught is not None and (kind is None or is_lost_peer(error)):
-            # It came when nothing was left to be done; or another process, which got it too, was quicker to leave.
-            signal.raise_signal(self.caught)
+        self._restore_handlers()
+        if self.signal is not None and (kind is None or is_lost_peer(error)):
+            # It came after the last step; or another process, which received it too, has exited already.
+            signal.raise_signal(self.signal)
 
-    def obey(self) -> None:
-        """Do now what the signal would have done; where another process got it, end like after SIGTERM."""
-        self._restore()
-        signal.raise_signal(self.caught or signal.SIGTERM)
+    @property
+    def requested(self) -> bool:
+        """Whether a signal was received."""
+        return self.signal is not None
+
+    def exit(self) -> None:
+        """Act on the signal now; if another process received it, exit as after SIGTERM."""
+        self._restore_handlers()
+        signal.raise_signal(self.signal or signal.SIGTERM)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.caught = number
+        self.signal = number
         if number == signal.SIGINT:
-            signal.signal(number, self._before.pop(number))
+            signal.signal(number, self._handlers.pop(number))
 
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
+    def _restore_handlers(self) -> None:
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        self._before = {}
+        self._handlers = {}

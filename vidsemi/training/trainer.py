@@ -1,5 +1,6 @@
-"""The training loop: one for every stage, for any number of processes, stopped and gone on with anywhere."""
+"""The training loop: restore, step, save, finish. A resumed run ends with the weights of an uninterrupted one."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -11,213 +12,295 @@ import torch
 from torch import nn
 
 from vidsemi.config import Log, Recipe, Runtime
-from vidsemi.data.batch import collate
 from vidsemi.data.datasets import TrainDataset
-from vidsemi.data.loader import Feed, make_loader
+from vidsemi.data.loader import Loader
 from vidsemi.data.samplers import EpochSampler, MicroBatchSampler, micro_batch_start
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import progress_bar
 from vidsemi.models import weights_file
 from vidsemi.runtime.device import pick_device
-from vidsemi.runtime.distributed import Processes, any_of, from_first, gather, processes
+from vidsemi.runtime.distributed import any_of, from_first, gather, processes
 from vidsemi.runtime.library_errors import is_out_of_memory
 from vidsemi.training.checkpoint import Checkpoints
 from vidsemi.training.log import TrainingLog
-from vidsemi.training.metrics import Meter, NotFiniteError, Step
-from vidsemi.training.preemption import StopSignals
+from vidsemi.training.metrics import Metrics, NotFiniteError, Step, short_list
+from vidsemi.training.preemption import GracefulShutdown
 from vidsemi.training.schedule import learning_rate
-from vidsemi.training.train_step import Learner
+from vidsemi.training.train_step import TrainStep
 
-LOGGED = 200  # times that a training tells how it goes; more of them if it is long, since
-LOGGED_EXAMPLES = 50_000  # it tells after so many clips at the latest
+STEP_EVENTS = 200  # in the log of a training run; more if it is long, since
+EXAMPLES_PER_STEP_EVENT = 50_000  # is the most that passes between two of them
 
 
-def train(
-    network: nn.Module,
-    clips: TrainDataset,
-    recipe: Recipe,
-    *,
-    folder: Path,
-    runtime: Runtime,
-    title: str,
-    copies: np.ndarray | None = None,
-    log: Log | None = None,
-) -> dict[str, Any]:
-    """Train a network in place, going on from the checkpoint in `folder` if there is one.
+class Trainer:
+    """Trains a network in place. With several processes, each has a trainer of its own.
 
-    The order of the examples and their augmentation depend on (seed, pass, example) only, and what is drawn at random
-    on the device on (seed, examples so far). So a training that was stopped and goes on ends with the weights of one
-    that was not, whatever the number of workers; and, to rounding, whatever the number of processes.
+    The order of the examples and their augmentation depend only on (seed, epoch, example), and random numbers drawn on
+    the device (dropout, mixup) only on (seed, examples so far). A run that was killed and resumed therefore ends with
+    the same weights to the bit, whatever the number of loader workers; and with the same up to rounding, whatever the
+    number of processes.
 
     Args:
-        network: what to train.
-        clips: what to train it on.
-        recipe: how.
+        network: to train.
+        dataset: to train it on.
+        recipe: how to train it.
         folder: for checkpoints and the log.
         runtime: what to run on.
-        title: for the progress bar.
-        copies: (N,) int64, how many times each of the clips' examples stands in a pass; once if None.
-        log: what is logged beside train.jsonl.
-
-    Returns:
-        Figures: examples, steps, loss of the last of them, seconds of this process, share of them that waited for data,
-        unreadable files, processes, parts.
-
-    Raises:
-        UserError: the loss is not finite, memory or disk are too small, labels are not those of the network, or the
-            corpus cannot be read.
+        title: for messages and the progress bar.
+        repeats: (N,) int64, how often each example of the dataset occurs in an epoch; once if None.
+        log: where to log besides train.jsonl.
     """
-    group, device, each = processes(), pick_device(runtime), clips.clips_per_video
-    _check_labels(clips, title)
-    checkpoints = Checkpoints(folder)
-    newest, state = (checkpoints.newest() if group.first else None) or (None, {})
-    name = from_first(newest.name if newest else None)
-    if name and not group.first:
-        newest = folder / name
-        state = weights_file.load(newest)
-    parts = _parts(recipe, state, group, folder)
-    own = range(parts // group.size * group.rank, parts // group.size * (group.rank + 1))
-    learner = Learner(network, recipe, clips.spec, parts, device, runtime)
-    done, unreadable, losses = _take_over(learner, state, newest)
-    del state
-    copies = np.ones(len(clips), np.int64) if copies is None else copies
 
-    def feed_of(start: int, stop: int, own: range) -> Feed:
-        """The parts of the steps from one number of clips to another."""
-        order = EpochSampler(copies, seed=clips.seed, start=start // each, stop=stop // each)
-        batches = MicroBatchSampler(order, step_size=recipe.batch_size // each, micro_batches=parts, own=own)
-        return Feed(make_loader(clips, batches, runtime, pin_memory=device.type == "cuda", collate=collate))
-
-    def save() -> Path | None:
-        """A checkpoint of where the training is, by the first process; all take part."""
-        meter.settle()
-        _refuse_not_finite(learner, title, done)
-        unreadable.update(*gather(sorted(feed.unreadable)))
-        content = {"parts": parts, "unreadable": sorted(unreadable), "losses": list(meter.losses)}
-        return checkpoints.save(done, {**learner.state(), **content}) if group.first else None
-
-    meter = Meter(losses)
-    every = max(min(recipe.examples // LOGGED, LOGGED_EXAMPLES), 1)
-    begin = last_save = time.monotonic()
-    with (
-        StopSignals() as stop,
-        feed_of(done, recipe.examples, own) as feed,
-        progress_bar(recipe.examples, "clip", title, done) as bar,
-        _telling(TrainingLog(folder, title, log or Log(), examples=done) if group.first else None) as tell,
+    def __init__(
+        self,
+        network: nn.Module,
+        dataset: TrainDataset,
+        recipe: Recipe,
+        *,
+        folder: Path,
+        runtime: Runtime,
+        title: str,
+        repeats: np.ndarray | None = None,
+        log: Log | None = None,
     ):
-        tell("begin", examples=done, processes=group.size, parts=parts, device=str(device), precision=recipe.precision)
-        while done < recipe.examples:
-            size, rate = min(recipe.batch_size, recipe.examples - done), learning_rate(recipe, done)
-            seeds = [_seed(clips.seed, done + each * micro_batch_start(size // each, part, parts)) for part in own]
-            with _enough_memory(f"a step of {size} clips in {parts} parts", device, title):
-                outcome = learner.step(feed.take(len(own)), seeds, size, rate)
-            done += size
-            number = -(-done // recipe.batch_size)
-            meter.add(Step(number, done - size, size, rate, feed.example_ids, outcome))
-            bar.update(size)
-            share = feed.waited / max(time.monotonic() - begin, 1e-9)
-            bar.set_postfix_str(f"loss {meter.loss:.3f}, lr {rate:.2g}, waits for data {share:.0%}", refresh=False)
-            if done // every > (done - size) // every or done == recipe.examples:
-                tell("step", examples=done, step=number, learning_rate=rate, **meter.window(feed.waited))
-            due = group.first and time.monotonic() - last_save > runtime.checkpoint_seconds
-            steps = runtime.checkpoint_steps
-            if any_of(due or stop.caught is not None) or (steps and number % steps == 0):
-                if file := save():
-                    tell("checkpoint", examples=done, file=file.name)
-                last_save = time.monotonic()
-                if any_of(stop.caught is not None):
-                    stop.obey()
-        if recipe.precise_batch_norm:  # which may take long
-            save()
-        tell("end", examples=done)
-    more = recipe.precise_batch_norm  # by every process with all parts, so that they need not tell one another
-    extra = feed_of(recipe.examples, recipe.examples + more * recipe.batch_size, range(parts))
-    with extra if more else nullcontext(), _enough_memory(f"precise_batch_norm in {parts} parts", device, title):
-        inputs = (batch.clips(device, clips.spec, learner.layout) for batch in extra.take(more * parts))
-        torch.manual_seed(_seed(clips.seed, recipe.examples))
-        learner.finish(inputs, more * parts)
-    _refuse_not_finite(learner, title, done)
-    seconds = time.monotonic() - begin
-    return {
-        "examples": done,
-        "steps": -(-recipe.examples // recipe.batch_size),
-        "loss": meter.loss,
-        "seconds": seconds,
-        "waited": feed.waited / max(seconds, 1e-9),
-        "unreadable": sorted(unreadable.union(extra.unreadable, *gather(sorted(feed.unreadable)))),
-        "processes": group.size,
-        "parts": parts,
-    }
+        _check_labels(dataset, title)
+        self.network, self.dataset, self.recipe, self.runtime = network, dataset, recipe, runtime
+        self.folder, self.title, self.log = folder, title, log or Log()
+        self.repeats = np.ones(len(dataset), np.int64) if repeats is None else repeats
+        self.group, self.device = processes(), pick_device(runtime)
+        self.checkpoints = Checkpoints(folder)
+        self.unreadable: set[int] = set()
+        self.examples = 0  # so far
 
+    def run(self) -> dict[str, Any]:
+        """Train to the end, from the newest checkpoint in the folder if there is one.
 
-def _parts(recipe: Recipe, state: dict[str, Any], group: Processes, folder: Path) -> int:
-    """Parts of each step: as many as the training was begun with."""
-    begun = state.get("parts")
-    if begun and begun % group.size:
-        raise UserError(
-            f"the training in {folder} was begun with {begun} parts a step, so the number of processes has to divide "
-            f"{begun}, which {group.size} does not; or delete that folder to begin it anew"
+        Returns:
+            Metrics: examples, steps, loss (mean of the last 50 steps), seconds of this process, `waited` (share of them
+            spent waiting for data), unreadable (example ids), processes, micro_batches.
+
+        Raises:
+            UserError: the loss is not finite, memory or disk are too small, the labels are not those of the network, a
+                checkpoint does not fit, or too many files cannot be read.
+        """
+        self.restore()
+        self.started = self.last_save = time.monotonic()
+        with (
+            GracefulShutdown() as self.shutdown,
+            self._loader(self.examples, self.recipe.examples, self.own) as self.loader,
+            progress_bar(self.recipe.examples, "clip", self.title, self.examples) as self.bar,
+            self._open_log() as self.write_log,
+        ):
+            self._log_begin()
+            while self.examples < self.recipe.examples:
+                self.step()
+                if self._is_checkpoint_due():
+                    self.save()
+                    if any_of(self.shutdown.requested):
+                        self.shutdown.exit()
+            if self.recipe.precise_batch_norm:  # which may take long
+                self.save()
+            self.write_log("end", examples=self.examples)
+        self.finish()
+        return self._summary()
+
+    def restore(self) -> None:
+        """Load the newest checkpoint in the folder; without one, start from the network as it is."""
+        newest, state = (self.checkpoints.newest() if self.group.first else None) or (None, {})
+        name = from_first(newest.name if newest else None)
+        if name and not self.group.first:
+            newest = self.folder / name
+            state = weights_file.load(newest)
+        self.micro_batches = self._micro_batches(state.get("micro_batches"))
+        each = self.micro_batches // self.group.size
+        self.own = range(each * self.group.rank, each * (self.group.rank + 1))
+        self.train_step = TrainStep(
+            self.network, self.recipe, self.dataset.spec, self.micro_batches, self.device, self.runtime
         )
-    try:
-        return begun or recipe.micro_batches_for(group.size)
-    except ValueError as error:
-        raise UserError(f"{folder}: {error}") from None
+        self.metrics = Metrics()
+        if newest is None:
+            return
+        try:
+            self.train_step.load(state)
+            self.metrics = Metrics(state["losses"])
+            self.examples, self.unreadable = state["examples"], set(state["unreadable"])
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError):
+            raise UserError(
+                "checkpoint.mismatch", f"{newest} does not fit this training run; delete it to start over"
+            ) from None
+
+    def step(self) -> None:
+        """One optimizer step: the next `batch_size` examples, or what is left of them."""
+        start, size = self.examples, min(self.recipe.batch_size, self.recipe.examples - self.examples)
+        rate, seeds = learning_rate(self.recipe, start), [self._device_seed(size, number) for number in self.own]
+        with self._memory_errors(f"{size} clips"):
+            result = self.train_step.run(self.loader.take(len(self.own)), seeds, size, rate)
+        self.examples += size
+        self.metrics.add(Step(self.steps, start, size, rate, self.loader.example_ids, result))
+        self._log_step(size, rate)
+
+    def save(self) -> None:
+        """Write a checkpoint, on the first process; all have to call this."""
+        self.metrics.flush()
+        self._check_weights()
+        self.unreadable.update(*gather(sorted(self.loader.unreadable)))
+        state = {
+            **self.train_step.state(),
+            "micro_batches": self.micro_batches,
+            "unreadable": sorted(self.unreadable),
+            "losses": list(self.metrics.losses),
+        }
+        if self.group.first:
+            file = self.checkpoints.save(self.examples, state)
+            self.write_log("checkpoint", examples=self.examples, file=file.name)
+        self.last_save = time.monotonic()
+
+    def finish(self) -> None:
+        """Put the moving average into the network and recalibrate batch norm, where the recipe asks for them."""
+        start, batches = self.recipe.examples, self.recipe.precise_batch_norm * self.micro_batches
+        if batches:
+            # Every process goes through all micro-batches, so that they need not exchange statistics.
+            stop = start + self.recipe.precise_batch_norm * self.recipe.batch_size
+            with (
+                self._loader(start, stop, range(self.micro_batches)) as loader,
+                self._memory_errors("precise_batch_norm"),
+            ):
+                spec, layout = self.dataset.spec, self.train_step.layout
+                clips = (batch.clips(self.device, spec, layout) for batch in loader.take(batches))
+                torch.manual_seed(_seed(self.dataset.seed, start))
+                self.train_step.finish(clips, batches)
+            self.unreadable |= loader.unreadable
+        else:
+            self.train_step.finish()
+        self._check_weights()
+
+    @property
+    def steps(self) -> int:
+        """Steps so far."""
+        return math.ceil(self.examples / self.recipe.batch_size)
+
+    def _micro_batches(self, before: int | None) -> int:
+        """How many micro-batches a step has: as many as in the checkpoint, else what the recipe says."""
+        if before and before % self.group.size:
+            raise UserError(
+                "checkpoint.micro_batches_mismatch",
+                f"the training run in {self.folder} was started with {before} micro-batches a step, which "
+                f"{self.group.size} processes do not divide; resume with a number of processes that divides {before}, "
+                "or delete that folder to start over",
+            )
+        try:
+            return before or self.recipe.micro_batches_for(self.group.size)
+        except ValueError as error:
+            raise UserError("config.invalid_value", f"{self.folder}: {error}") from None
+
+    def _loader(self, start: int, stop: int, own: range) -> Loader:
+        """Some micro-batches of each step, from one number of examples to another."""
+        each = self.dataset.clips_per_video
+        keys = EpochSampler(self.repeats, seed=self.dataset.seed, start=start // each, stop=stop // each)
+        batches = MicroBatchSampler(
+            keys, step_size=self.recipe.batch_size // each, micro_batches=self.micro_batches, own=own
+        )
+        return Loader(self.dataset, batches, self.runtime, pin_memory=self.device.type == "cuda")
+
+    def _device_seed(self, size: int, number: int) -> int:
+        """Seed of what is drawn on the device for a micro-batch of the next step."""
+        each = self.dataset.clips_per_video
+        before = each * micro_batch_start(size // each, number, self.micro_batches)
+        return _seed(self.dataset.seed, self.examples + before)
+
+    def _is_checkpoint_due(self) -> bool:
+        """Whether to save: some process is to shut down, or the time or the steps between checkpoints are over."""
+        late = self.group.first and time.monotonic() - self.last_save > self.runtime.checkpoint_seconds
+        every = self.runtime.checkpoint_steps
+        return any_of(late or self.shutdown.requested) or (every is not None and self.steps % every == 0)
+
+    def _check_weights(self) -> None:
+        """Refuse to save weights that are not finite, wherever that comes from."""
+        if name := self.train_step.not_finite():
+            raise UserError(
+                "training.not_finite",
+                f"{self.title}: NaN or infinity in {name} after {self.examples} examples; lower the learning rate, "
+                f"then use a new output directory or delete {self.folder} (its last checkpoint is from before)",
+            )
+
+    def _log_begin(self) -> None:
+        self.write_log(
+            "begin",
+            examples=self.examples,
+            processes=self.group.size,
+            micro_batches=self.micro_batches,
+            device=str(self.device),
+            precision=self.recipe.precision,
+        )
+
+    def _log_step(self, size: int, rate: float) -> None:
+        share = self.loader.waited / max(time.monotonic() - self.started, 1e-9)
+        self.bar.update(size)
+        self.bar.set_postfix_str(
+            f"loss {self.metrics.loss:.3f}, lr {rate:.2g}, waits for data {share:.0%}", refresh=False
+        )
+        every = max(min(self.recipe.examples // STEP_EVENTS, EXAMPLES_PER_STEP_EVENT), 1)
+        if self.examples // every > (self.examples - size) // every or self.examples == self.recipe.examples:
+            means = self.metrics.window(self.loader.waited)
+            self.write_log("step", examples=self.examples, step=self.steps, learning_rate=rate, **means)
+
+    def _summary(self) -> dict[str, Any]:
+        seconds = time.monotonic() - self.started
+        return {
+            "examples": self.examples,
+            "steps": self.steps,
+            "loss": self.metrics.loss,
+            "seconds": seconds,
+            "waited": self.loader.waited / max(seconds, 1e-9),
+            "unreadable": sorted(self.unreadable.union(*gather(sorted(self.loader.unreadable)))),
+            "processes": self.group.size,
+            "micro_batches": self.micro_batches,
+        }
+
+    @contextmanager
+    def _open_log(self) -> Iterator[Callable[..., None]]:
+        """A function that logs an event, which only the first process does; a loss that is not finite is logged too."""
+        log = TrainingLog(self.folder, self.title, self.log, examples=self.examples) if self.group.first else None
+        with log or nullcontext():
+            write = log.write if log else lambda event, **values: None
+            try:
+                yield write
+            except NotFiniteError as error:
+                step, ids = error.step, [one for own in gather(error.step.example_ids) for one in own]
+                with suppress(OSError):  # a full disk is the smaller trouble
+                    write("not_finite", examples=step.start + step.clips, step=step.number, example_ids=ids)
+                raise UserError(
+                    "training.not_finite",
+                    f"{self.title}: NaN or infinite loss: loss {error.loss}, gradient norm {error.gradient_norm} "
+                    f"at step {step.number}, after {step.start} examples, learning rate {step.learning_rate:g} "
+                    f"(example ids {short_list(step.example_ids)}); lower the learning rate or set max_grad_norm, "
+                    f"then use a new output directory or delete {self.folder} (its last checkpoint is from before)",
+                ) from None
+
+    @contextmanager
+    def _memory_errors(self, what: str) -> Iterator[None]:
+        """Report an out-of-memory error with the config keys to change."""
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise UserError(
+                "device.out_of_memory",
+                f"out of memory on {self.device} ({what}, {self.micro_batches} micro-batches): increase micro_batches "
+                f"or reduce batch_size; then use a new output directory or delete {self.folder}",
+            ) from None
 
 
-def _take_over(learner: Learner, state: dict[str, Any], file: Path | None) -> tuple[int, set[int], list[float]]:
-    """Load the state of a training that was stopped: how many clips it has seen, what it could not read, losses."""
-    if file is None:
-        return 0, set(), []
-    try:
-        learner.load(state)
-        return state["examples"], set(state["unreadable"]), list(state["losses"])
-    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError):
-        raise UserError(f"{file} is not of this training; delete it to begin anew") from None
-
-
-def _check_labels(clips: TrainDataset, title: str) -> None:
-    labels, classes = clips.targets.labels, clips.targets.classes
+def _check_labels(dataset: TrainDataset, title: str) -> None:
+    labels, classes = dataset.targets.labels, dataset.targets.classes
     if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
-        raise UserError(f"{title}: labels go from {labels.min()} to {labels.max()}, but there are {classes} classes")
-
-
-def _refuse_not_finite(learner: Learner, title: str, done: int) -> None:
-    """Let nothing be saved that is no number, wherever it has come from."""
-    if name := learner.not_finite():
         raise UserError(
-            f"{title}: {name} is not finite after {done} examples; lower the learning rate, in another output or after "
-            "deleting this stage's folder, whose last checkpoint is from before it"
+            "labels.out_of_range",
+            f"{title}: labels go from {labels.min()} to {labels.max()}, but the network has {classes} classes",
         )
 
 
 def _seed(seed: int, examples: int) -> int:
-    """Of what is drawn at random on the device, as dropout does; the same however often the training was stopped."""
+    """Seed of the device's random numbers after so many examples, the same however often the run was resumed."""
     return int(np.random.SeedSequence([seed, examples]).generate_state(1, np.uint64)[0])
-
-
-@contextmanager
-def _telling(log: TrainingLog | None) -> Iterator[Callable[..., None]]:
-    """What tells the log of an event; where there is none, nobody is told. A step that was not finite is one."""
-    with log or nullcontext():
-        tell = log.write if log else lambda event, **values: None
-        try:
-            yield tell
-        except NotFiniteError as error:
-            step, ids = error.step, [one for own in gather(error.step.example_ids) for one in own]
-            with suppress(OSError):  # a full disk is the smaller trouble
-                tell("not_finite", examples=step.begin + step.clips, step=step.number, example_ids=ids)
-            raise
-
-
-@contextmanager
-def _enough_memory(what: str, device: torch.device, title: str) -> Iterator[None]:
-    """Say which key to change where memory does not suffice."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is one; CPUs and libraries raise plain ones
-        if not is_out_of_memory(error):
-            raise
-        raise UserError(
-            f"{title}: {what} needs more memory than {device} has; lower batch_size in its recipe, or raise parts, of "
-            "which one is in memory at a time, in another output or after deleting this stage's folder"
-        ) from None

@@ -1,0 +1,82 @@
+"""Training sets: the labeled set, the weakly labeled set with its hashtags, the pseudo-labeled set of a selection."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vidsemi.data.hashtags.match import read_matches
+from vidsemi.data.manifest import Manifest
+from vidsemi.data.samplers import draw_repeats, repeat_factors
+from vidsemi.data.targets import Targets
+from vidsemi.io.errors import UserError
+from vidsemi.selection.result import read_selection
+
+logger = logging.getLogger("vidsemi")
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Examples with their targets.
+
+    Attributes:
+        manifest: of all examples.
+        examples: (N,) int64 ids of the examples to train on.
+        targets: their N targets.
+        classes: names of the network's outputs.
+        repeats: (N,) int64, how often each example occurs in an epoch; once if None.
+        hashtags: whether the classes are hashtags.
+    """
+
+    manifest: Manifest
+    examples: np.ndarray
+    targets: Targets
+    classes: list[str]
+    repeats: np.ndarray | None = None
+    hashtags: bool = False
+
+
+def labeled_set(labeled: Manifest) -> TrainingSet:
+    """All examples of a manifest with their labels."""
+    classes = labeled.class_names()
+    labels = labeled.label_indices(classes, str(labeled.file))
+    return TrainingSet(labeled, np.arange(len(labels)), Targets.single(labels, len(classes)), classes)
+
+
+def hashtag_set(weak: Manifest, matches: Path, repeat_factor: str, seed: int) -> TrainingSet:
+    """The examples with a hashtag that matches a label; target 1/k on each of their k labels (Mahajan et al. 2018).
+
+    Args:
+        weak: manifest of the weakly labeled set.
+        matches: folder of the hashtags stage.
+        repeat_factor: rule by which examples of rare labels are repeated.
+        seed: of rounding the repeat factors.
+    """
+    names, example_ids, labels = read_matches(matches)
+    examples, first = np.unique(example_ids, return_index=True)
+    targets = Targets(np.append(first, len(labels)), labels, len(names))
+    repeats = draw_repeats(repeat_factors(targets, repeat_factor), seed)
+    logger.info(
+        "hashtags: an epoch has %d clips of %d examples (repeat_factor: %s)", repeats.sum(), len(repeats), repeat_factor
+    )
+    return TrainingSet(weak, examples, targets, names, repeats, hashtags=True)
+
+
+def pseudo_labeled_set(unlabeled: Manifest, classes: list[str], selection_file: Path) -> TrainingSet:
+    """The selected examples, each once, with target 1/k on each of the k classes that selected it.
+
+    Raises:
+        UserError: the selection belongs to another manifest or other classes, or is empty.
+    """
+    selection = read_selection(selection_file)
+    scores = selection.info.scores
+    if (scores.manifest, scores.classes) != (unlabeled.fingerprint, classes):
+        raise UserError(
+            "selection.wrong_manifest",
+            f"{selection_file} was created from another manifest than {unlabeled.file}, or with other classes",
+        )
+    if len(selection.example_id) == 0:
+        raise UserError("selection.empty", f"{selection_file} selects no examples, so there is nothing to train on")
+    examples, offsets, labels = selection.examples()
+    return TrainingSet(unlabeled, examples, Targets(offsets, labels, len(classes)), classes)
