@@ -1,45 +1,84 @@
-"""`vidsemi run`."""
+"""`vidsemi run` and `vidsemi transfer`: execute a plan, then write the report."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vidsemi.cli.options import Answer, add_command, add_config_arguments
 from vidsemi.io.errors import UserError
 
+if TYPE_CHECKING:
+    from vidsemi.config import Config, TransferConfig
+
+C = TypeVar("C", "Config", "TransferConfig")
+
 
 def add_parsers(subparsers: Any) -> None:
-    """Add `run`."""
+    """Add `run` and `transfer`."""
     parser = add_command(subparsers, "run", run, "run every stage of a config that is not done yet")
     add_config_arguments(parser)
     parser.add_argument("--until", metavar="STAGE", help="stop after this kind of stage, e.g. select")
 
+    parser = add_command(subparsers, "transfer", transfer, "measure the accuracy of a network on other datasets")
+    parser.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
+    add_config_arguments(parser)
+
 
 def run(options: argparse.Namespace) -> Answer | None:
-    """Every stage of a config that is not done yet, then the report; of several processes the first one answers."""
+    """Run the stages of a config."""
     from vidsemi.config.load import load_config
     from vidsemi.pipeline import run as pipeline
     from vidsemi.pipeline.plan import KINDS
+
+    def load() -> "Config":
+        config, until = load_config(options.cfg, options.overrides), options.until
+        if until and until not in KINDS:
+            raise UserError(
+                "run.unknown_stage", f"unknown stage '{until}' for --until; choose one of {', '.join(KINDS)}"
+            )
+        return config
+
+    return _execute(options, load, pipeline.check, lambda config: pipeline.run(config, options.until))
+
+
+def transfer(options: argparse.Namespace) -> Answer | None:
+    """Transfer a trained network to other datasets."""
+    from vidsemi.config.load import load_transfer_config
+    from vidsemi.pipeline import run as pipeline
+
+    return _execute(
+        options,
+        lambda: load_transfer_config(options.cfg, options.overrides),
+        lambda config: pipeline.check_transfer(options.weights, config),
+        lambda config: pipeline.transfer(options.weights, config),
+    )
+
+
+def _execute(
+    options: argparse.Namespace,
+    load: Callable[[], C],
+    check: Callable[[C], Answer],
+    execute: Callable[[C], list[dict[str, Any]]],
+) -> Answer | None:
+    """Load a config, then check it (`--check`) or execute it; of several processes the first answers."""
     from vidsemi.runtime.distributed import done_by_first, first_before_others, process_group, processes
 
     with process_group():
         with first_before_others():
-            config = load_config(options.cfg, options.overrides)
-            if options.until and options.until not in KINDS:
-                raise UserError(f"--until {options.until}: there is no such stage; they are: {', '.join(KINDS)}")
+            config = load()
         if options.check:
-            answer = done_by_first(lambda: pipeline.check(config))
+            answer = done_by_first(lambda: check(config))
         else:
-            rows = pipeline.run(config, options.until)
-            answer = done_by_first(lambda: _reported(config.output, rows, options.until))
+            rows = execute(config)
+            answer = done_by_first(lambda: _write_report(Path(config.output), rows))
         return answer if processes().first else None
 
 
-def _reported(output: str, rows: list[dict[str, Any]], until: str | None) -> Answer:
-    """What a run answers, once its report is written."""
+def _write_report(output: Path, rows: list[dict[str, Any]]) -> Answer:
     if not rows:
-        return {"output": output, "results": []}, f"{output}: done until {until}"
+        return {"output": str(output), "results": []}, f"{output}: no network has been evaluated yet"
     from vidsemi.report.write import write_report
 
-    written = write_report([Path(output)], Path(output))
-    return {"output": output, "results": rows}, f"{written.text}\n{Path(output) / 'report.html'}"
+    written = write_report([output], output)
+    return {"output": str(output), "results": rows}, f"{written.text}\n{output / 'report.html'}"

@@ -20,7 +20,6 @@ from vidsemi.pipeline.resolve import Resolved, ResolvedNetwork, describe_targets
 from vidsemi.pipeline.results import PlannedRow
 from vidsemi.pipeline.stage import Stage, WeightsFile
 from vidsemi.pipeline.stages import (
-    WEIGHTS,
     EvaluateStage,
     HashtagExamples,
     HashtagsStage,
@@ -101,7 +100,7 @@ class Case:
             f"{folder}/evaluate",
             "evaluate",
         )
-        self.plan.rows.append(PlannedRow(student, approach, self.seed, self.plan.weights(network, WEIGHTS), (stage,)))
+        self.plan.rows.append(PlannedRow(student, approach, self.seed, self.plan.weights(network), (stage,)))
 
 
 def supervised(case: Case) -> Stage:

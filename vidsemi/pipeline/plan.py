@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from vidsemi.config import Log, Runtime
 from vidsemi.data.dedup.checks import Check
 from vidsemi.pipeline.results import PlannedRow
-from vidsemi.pipeline.stage import Context, Stage
+from vidsemi.pipeline.stage import WEIGHTS, Context, Stage
 
 KINDS = ("hashtags", "teacher", "score", "select", "supervised", "pretrain", "finetune", "evaluate", "transfer")
 # as in `--until`
@@ -60,6 +60,6 @@ class Plan:
         """Where its stages run."""
         return Context(self.output, self.folders, self.runtime, self.log)
 
-    def weights(self, stage: Stage, file: str) -> str:
-        """A file of a stage, relative to the output."""
-        return f"{self.folders[stage.fingerprint]}/{file}"
+    def weights(self, stage: Stage) -> str:
+        """The weights that a stage writes, relative to the output."""
+        return f"{self.folders[stage.fingerprint]}/{WEIGHTS}"

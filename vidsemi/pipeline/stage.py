@@ -23,6 +23,7 @@ from vidsemi.runtime.distributed import first_before_others, processes
 logger = logging.getLogger("vidsemi")
 
 RECORD = "stage.json"
+WEIGHTS = "weights.pt"
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,10 @@ class Context:
     def folder(self, stage: Stage) -> Path:
         """A stage's folder."""
         return self.output / self.name(stage)
+
+    def weights(self, source: Stage | WeightsFile) -> str:
+        """The file of weights that a stage wrote, or the existing file or address."""
+        return source.source if isinstance(source, WeightsFile) else str(self.folder(source) / WEIGHTS)
 
     def metrics(self, stage: Stage) -> dict[str, Any]:
         """The metrics of a stage that is done."""

@@ -7,22 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from vidsemi.config import FcOnly, Recipe
 from vidsemi.data.hashtags.vocabulary import Vocabulary
 from vidsemi.data.manifest import Manifest
-from vidsemi.pipeline.stage import Architecture, Context, Stage, WeightsFile
+from vidsemi.pipeline.stage import WEIGHTS, Architecture, Context, Stage, WeightsFile
 
 if TYPE_CHECKING:
     from vidsemi.models.weights_file import NetworkSpec
     from vidsemi.training.training_set import TrainingSet
 
 SELECTION = "selection.parquet"
-WEIGHTS = "weights.pt"
 CLASSES = "classes.csv"
-
-WeightsSource = Stage | WeightsFile
-
-
-def weights_of(source: WeightsSource, context: Context) -> str:
-    """The file of weights, or its address."""
-    return source.source if isinstance(source, WeightsFile) else str(context.folder(source) / WEIGHTS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,12 +92,12 @@ class TrainStage(Stage):
     random_resized_crop_scale: tuple[float, float] | None
     recipe: Recipe
     seed: int
-    weights: WeightsSource | None
+    weights: Stage | WeightsFile | None
 
     def run(self, context: Context) -> dict[str, Any]:
         from vidsemi.training.train import train_network
 
-        training_set = self.training_set.load(context, self.seed)
+        training_set, weights = self.training_set.load(context, self.seed), self.weights
         return train_network(
             context.folder(self),
             training_set,
@@ -117,8 +109,8 @@ class TrainStage(Stage):
             runtime=context.runtime,
             log=context.log,
             title=context.name(self),
-            init_from=None if self.weights is None else weights_of(self.weights, context),
-            weakly_pretrained=isinstance(self.weights, WeightsFile) and self.weights.weakly_pretrained,
+            init_from=None if weights is None else context.weights(weights),
+            weakly_pretrained=isinstance(weights, WeightsFile) and weights.weakly_pretrained,
         )
 
     def clean_up(self, context: Context) -> None:
@@ -160,7 +152,7 @@ class EvaluateStage(Stage):
         from vidsemi.inference.evaluate import evaluate_weights
 
         return evaluate_weights(
-            weights=Path(weights_of(self.weights, context)),
+            weights=Path(context.weights(self.weights)),
             manifest=self.test,
             views=self.views,
             crops=self.crops,
@@ -190,7 +182,7 @@ class ScoreStage(Stage):
 
         return score_manifest(
             context.folder(self),
-            weights=Path(weights_of(self.teacher, context)),
+            weights=Path(context.weights(self.teacher)),
             manifest=self.unlabeled,
             views=self.views,
             crops=self.crops,
@@ -249,7 +241,7 @@ class FeaturesStage(Stage):
 
     together: ClassVar[bool] = True
 
-    weights: WeightsSource
+    weights: Stage | WeightsFile
     splits: tuple[tuple[Manifest, Manifest], ...]
     views: int
 
@@ -263,7 +255,7 @@ class FeaturesStage(Stage):
 
         return extract_features(
             context.folder(self),
-            weights=Path(weights_of(self.weights, context)),
+            weights=Path(context.weights(self.weights)),
             manifests=self.manifests,
             views=self.views,
             runtime=context.runtime,
@@ -285,7 +277,7 @@ class LinearProbeStage(Stage):
 
         return train_linear_probe(
             context.folder(self),
-            weights=Path(weights_of(self.features.weights, context)),
+            weights=Path(context.weights(self.features.weights)),
             features=context.folder(self.features),
             manifests=self.features.manifests,
             split=self.split,

@@ -14,7 +14,6 @@ from vidsemi.pipeline.resolve import ResolvedTarget, ResolvedTransfer, describe_
 from vidsemi.pipeline.results import PlannedRow
 from vidsemi.pipeline.stage import Architecture, Stage, WeightsFile
 from vidsemi.pipeline.stages import (
-    WEIGHTS,
     EvaluateStage,
     FeaturesStage,
     LabeledExamples,
@@ -53,7 +52,7 @@ class Source:
 def plan_transfers(plan: Plan, source: Source, targets: Sequence[ResolvedTarget]) -> None:
     """Plan the transfer of a network to every target by each of its protocols; each is a row of results.json."""
     weights = source.weights
-    file = weights.source if isinstance(weights, WeightsFile) else plan.weights(weights, WEIGHTS)
+    file = weights.source if isinstance(weights, WeightsFile) else plan.weights(weights)
     protocols = {"full_ft": _plan_full_ft, "fc_only": _plan_fc_only}
     for resolved in targets:
         for protocol in resolved.target.protocols:
