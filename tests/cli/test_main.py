@@ -75,7 +75,8 @@ def test_bad_input_gets_one_line_and_status_2(tiny_config: WriteConfig, shapes: 
 def test_a_run_directory_of_another_config_is_refused(tiny_config: WriteConfig):
     config = tiny_config()
     assert tool("run.py", "--cfg", config, "--until", "teacher").returncode == 0
-    assert "made by another config: input.crop was 16" in refused(tool("run.py", "--cfg", config, "input.crop=8"))
+    said = refused(tool("run.py", "--cfg", config, "input.crop=8"))
+    assert "input.crop was 16, is now 8" in said and "[stage.different_config]" in said
 
 
 def test_kinetics_without_data_says_what_where_and_which_page(tmp_path: Path):
@@ -93,7 +94,7 @@ def test_a_run_prints_its_table_or_one_json_document(tiny_config: WriteConfig, t
     assert document["results"] == json.loads((tmp_path / "run" / "results.json").read_text())
     again = tool("run.py", "--cfg", config)
     assert "| small " in again.stdout
-    assert "done before" in again.stderr
+    assert "already done" in again.stderr
     for name in ("results.md", "report.html", "accuracy_flops.svg", "accuracy_flops.png"):
         assert (tmp_path / "run" / name).stat().st_size > 500
 

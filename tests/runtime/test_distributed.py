@@ -146,14 +146,14 @@ def test_two_processes_end_a_run_as_one_does(tiny_config: WriteConfig, tmp_path:
     assert len(parts) == 6
     for file in [*parts, Path("seed0/teacher/select/selection.parquet")]:
         assert (together / file).read_bytes() == (alone / file).read_bytes(), file
-    assert result.stderr.count("seed0/teacher/train: done before") == 1
+    assert result.stderr.count("seed0/teacher/train: already done") == 1
 
 
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
         (["data.test=nowhere.csv"], "manifest nowhere.csv does not exist"),
-        ([], "another process is running in this directory"),
+        ([], "another process is running in"),
     ],
 )
 def test_a_wrong_input_is_said_once(overrides: list[str], words: str, tiny_config: WriteConfig, tmp_path: Path):
