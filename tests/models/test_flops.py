@@ -9,7 +9,7 @@ from torchvision import models
 
 from vidsemi.cli import main as cli
 from vidsemi.models.flops import measure_cost
-from vidsemi.models.registry import create_model, wanted_input
+from vidsemi.models.registry import create_model, pretrained_config
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_cost_is_that_of_table_7(name: str, frames: int, parameters: float, gmac
 def test_costs_are_those_that_torchvision_publishes(name: str):
     """Convolutions, grouped convolutions, fused attention, attention by products and by einsum."""
     meta = models.get_model_weights(name).DEFAULT.meta
-    wanted = wanted_input(f"torchvision/{name}")
+    wanted = pretrained_config(f"torchvision/{name}")
     assert wanted is not None and wanted.frames and wanted.crop
     network = create_model(f"torchvision/{name}", num_classes=len(meta["categories"]), frames=wanted.frames)
     cost = measure_cost(network, frames=wanted.frames, size=wanted.crop)
@@ -145,7 +145,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str]):
     text = capsys.readouterr().out
     assert "r2plus1d_10, 4 frames of 32×32, 400 classes" in text
     assert "| layer4 |" in text
-    assert "without a count: adaptive_avg_pool3d ×1, add_ ×4, batch_norm ×21" in text
+    assert "not counted: adaptive_avg_pool3d ×1, add_ ×4, batch_norm ×21" in text
     assert cli.main([*command, "--views", "3", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["gmacs_per_video"] == pytest.approx(3 * document["gmacs_per_view"])
@@ -154,18 +154,19 @@ def test_the_command(capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "code", "mentions"),
     [
-        (["--model", "r2plus1d_18"], "the key frames is missing"),
-        (["--model", "mvit_v2_s"], "did you mean 'torchvision/mvit_v2_s'"),
-        (["--model", "torchvision/mvit_v2_s", "--size", "112"], "does not take clips of 16 frames of 112 × 112"),
-        (["--model", "r2plus1d_18", "--frames", "0"], "--frames is 0"),
-        (["--model", "r2plus1d_18", "--frames", "8", "--args", "width"], "write NAME=VALUE"),
-        (["--model", "r2plus1d_18", "--frames", "8", "--args", "width=[1]"], "width must be a number, a text"),
+        (["--model", "r2plus1d_18"], "options.invalid", "frames"),
+        (["--model", "mvit_v2_s"], "model.unknown", "'torchvision/mvit_v2_s'"),
+        (["--model", "torchvision/mvit_v2_s", "--size", "112"], "model.input_mismatch", "16 frames of 112×112"),
+        (["--model", "r2plus1d_18", "--frames", "0"], "options.invalid", "--frames is 0"),
+        (["--model", "r2plus1d_18", "--frames", "8", "--args", "width"], "options.invalid", "--args"),
+        (["--model", "r2plus1d_18", "--frames", "8", "--args", "width=[1]"], "options.invalid", "width"),
     ],
 )
-def test_bad_options_are_one_line(options: list[str], words: str, capsys: pytest.CaptureFixture[str]):
+def test_bad_options_are_one_line(options: list[str], code: str, mentions: str, capsys: pytest.CaptureFixture[str]):
     assert cli.main(["flops", *options]) == 2
     error = capsys.readouterr().err
-    assert words in error
+    assert f"[{code}]" in error
+    assert mentions in error
     assert error.count("\n") == 1

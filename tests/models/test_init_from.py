@@ -1,4 +1,4 @@
-"""Runs and checkpoints that begin with weights of others."""
+"""Runs that start from weights of other programs, and files that are converted from them."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ def names(file: Path) -> Path:
     return file
 
 
-def test_published_weights_become_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_published_weights_are_converted(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     torch.manual_seed(0)
     theirs = create_model("r2plus1d_10", num_classes=5, frames=4, args={"width": 0.125})
     torch.save(theirs.state_dict(), tmp_path / "theirs.pth")
@@ -34,7 +34,9 @@ def test_published_weights_become_a_checkpoint(tmp_path: Path, capsys: pytest.Ca
     assert cli.main([*command, "--classes", str(tmp_path / "theirs.pth")]) == 2
     (tmp_path / "names.txt").write_text("a\nb\n")
     assert cli.main([*command, "--classes", str(tmp_path / "names.txt")]) == 2
-    assert "has no head for 2 classes named fc.weight" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "[weights.head_mismatch]" in error
+    assert "fc.weight for 2 classes" in error
 
 
 def test_resnets_are_converted_with_the_input_of_imagenet(tmp_path: Path):
@@ -45,7 +47,7 @@ def test_resnets_are_converted_with_the_input_of_imagenet(tmp_path: Path):
     assert (takes.frames, takes.resize, takes.crop, takes.mean) == (1, 256, 224, (0.485, 0.456, 0.406))
 
 
-def test_a_run_begins_with_weights(tiny_config: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_run_starts_from_weights(tiny_config: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture):
     torch.manual_seed(0)
     theirs = create_model("r2plus1d_10", num_classes=3, frames=4, args={"width": 0.0625})
     torch.save(theirs.state_dict(), tmp_path / "theirs.pth")
@@ -88,38 +90,30 @@ def test_a_teacher_that_needs_no_training(tiny_config: Callable[..., Path], tmp_
     assert torch.equal(network.fc.weight, weights_file.load_weights(weights)[0].fc.weight)
 
 
+TEACHER = "teacher.init_from={weights}"
 WEAKLY = ["teacher.weakly_pretrained=true", "approaches=[semi_weakly_supervised]"]
 
 
 @pytest.mark.parametrize(
-    ("overrides", "words"),
+    ("overrides", "code", "mentions"),
     [
-        (["teacher.frozen=true"], "frozen requires init_from"),
-        (["teacher.init_from=nowhere.pth"], "there are no weights at nowhere.pth"),
-        (["teacher.init_from={weights}", "teacher.args.width=0.125"], "does not fit r2plus1d_10"),
+        (["teacher.frozen=true"], "config.invalid_value", "init_from"),
+        (["teacher.init_from=nowhere.pth"], "weights.missing", "nowhere.pth"),
+        ([TEACHER, "teacher.args.width=0.125"], "weights.network_mismatch", "r2plus1d_10 width=0.125"),
+        (["students.0.weakly_pretrained=true", "students.0.init_from={weights}"], "config.invalid_value", "small"),
+        ([TEACHER, "teacher.weakly_pretrained=true"], "config.invalid_value", "weakly_pretrained"),
+        ([TEACHER, "teacher.frozen=true", WEAKLY[1]], "config.invalid_value", "semi_supervised"),
         (
-            ["students.0.weakly_pretrained=true", "students.0.init_from={weights}"],
-            "student small has weakly_pretrained",
-        ),
-        (["teacher.init_from={weights}", "teacher.weakly_pretrained=true"], "the teacher has weakly_pretrained"),
-        (
-            ["teacher.init_from={weights}", "teacher.frozen=true", WEAKLY[1]],
-            "can only teach the approach semi_supervised",
-        ),
-        (
-            [
-                "teacher.init_from={weights}",
-                "teacher.frozen=true",
-                WEAKLY[0],
-                "approaches=[semi_supervised,semi_weakly_supervised]",
-            ],
-            "can only teach the approach semi_weakly_supervised",
+            [TEACHER, "teacher.frozen=true", WEAKLY[0], "approaches=[semi_supervised,semi_weakly_supervised]"],
+            "config.invalid_value",
+            "semi_weakly_supervised",
         ),
     ],
 )
-def test_weights_that_are_wrong_or_not_what_is_said_are_found_before_anything_runs(
+def test_weights_are_checked_before_anything_runs(
     overrides: list[str],
-    words: str,
+    code: str,
+    mentions: str,
     tiny_config: Callable[..., Path],
     weights: Path,
     capsys: pytest.CaptureFixture[str],
@@ -127,7 +121,8 @@ def test_weights_that_are_wrong_or_not_what_is_said_are_found_before_anything_ru
     given = [override.format(weights=weights) for override in overrides]
     assert cli.main(["run", "--cfg", str(tiny_config()), "--check", *given]) == 2
     error = capsys.readouterr().err
-    assert words in error
+    assert f"[{code}]" in error
+    assert mentions in error
     assert error.count("\n") == 1
 
 
@@ -151,7 +146,7 @@ def test_weights_that_go_away_cost_no_training(
     assert (tmp_path / "run/seed0/small/supervised/train/weights.pt").is_file()
 
 
-def test_weights_that_hashtags_taught_are_used_by_the_weak_approaches_alone(
+def test_weakly_pretrained_weights_are_used_by_the_weak_approaches_alone(
     tiny_config: Callable[..., Path], tmp_path: Path, weights: Path
 ):
     """And a teacher that is the same for all seeds is one row, without a spread."""

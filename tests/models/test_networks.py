@@ -1,13 +1,14 @@
-"""The networks against the paper's figures and their own definitions."""
+"""The networks against the paper's numbers and their own definitions."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from vidsemi.io.errors import UserError
+from tests.helpers.errors import refused
+from tests.helpers.videos import spec_for
 from vidsemi.models.r2plus1d import R2Plus1D, middle_planes, temporal_strides
-from vidsemi.models.registry import RESNETS, create_model, head_keys, outline
+from vidsemi.models.registry import RESNETS, create_model, meta_model
 
 
 def cost_by_hand(network: nn.Module, clips: torch.Tensor) -> tuple[int, int]:
@@ -40,7 +41,7 @@ def cost_by_hand(network: nn.Module, clips: torch.Tensor) -> tuple[int, int]:
 )
 def test_costs_of_r2plus1d(name: str, parameters: float, gmacs_8: float, gmacs_32: float):
     for frames, gmacs in ((8, gmacs_8), (32, gmacs_32)):
-        network = outline(name, num_classes=400, frames=frames)
+        network = meta_model(name, num_classes=400, frames=frames)
         found = cost_by_hand(network, torch.zeros(1, 3, frames, 112, 112, device="meta"))
         assert found[0] / 1e6 == pytest.approx(parameters, abs=0.005)
         assert found[1] / 1e9 == pytest.approx(gmacs, abs=0.005)
@@ -51,7 +52,7 @@ def test_costs_of_r2plus1d(name: str, parameters: float, gmacs_8: float, gmacs_3
 )
 def test_costs_at_128_are_those_that_the_authors_list(name: str, frames: int, gmacs: float):
     """VMZ's model zoo, whose figures are of clips of 128 × 128; of depth 152 it also says 118.0M parameters."""
-    network = outline(name, num_classes=400, frames=frames)
+    network = meta_model(name, num_classes=400, frames=frames)
     found = cost_by_hand(network, torch.zeros(1, 3, frames, 128, 128, device="meta"))
     assert found[1] / 1e9 == pytest.approx(gmacs, abs=0.06)
     weights = sum(value.numel() for value in network.parameters() if value.ndim > 1)
@@ -72,7 +73,7 @@ def test_costs_at_128_are_those_that_the_authors_list(name: str, frames: int, gm
 )
 def test_costs_of_resnets(name: str, parameters: int, gmacs: float):
     """Those that torchvision and the authors of ResNeXt-WSL publish."""
-    network = outline(name, num_classes=1000, frames=1)
+    network = meta_model(name, num_classes=1000, frames=1)
     found = cost_by_hand(network, torch.zeros(1, 3, 1, 224, 224, device="meta"))
     assert found[0] == parameters
     assert found[1] / 1e9 == pytest.approx(gmacs, abs=0.0006)
@@ -109,7 +110,7 @@ def shapes_of(network: nn.Module, clips: torch.Tensor) -> dict[str, tuple[int, .
 @pytest.mark.parametrize("frames", [1, 3, 4, 7, 8, 13, 32])
 @pytest.mark.parametrize(("depth", "blocks"), [(18, (2, 2, 2, 2)), (34, (3, 4, 6, 3))])
 def test_shapes_of_every_layer_of_basic_blocks(depth: int, blocks: tuple[int, ...], frames: int):
-    network = outline(f"r2plus1d_{depth}", num_classes=400, frames=frames)
+    network = meta_model(f"r2plus1d_{depth}", num_classes=400, frames=frames)
     shapes = shapes_of(network, torch.zeros(1, 3, frames, 112, 112, device="meta"))
     halve = [False, True, frames >= 4, frames >= 8]
     expected = {"stem.0": (45, frames, 56, 56), "stem.3": (64, frames, 56, 56), "fc": (400,)}
@@ -132,7 +133,7 @@ def test_shapes_of_every_layer_of_basic_blocks(depth: int, blocks: tuple[int, ..
 
 @pytest.mark.parametrize(("depth", "blocks"), [(50, (3, 4, 6, 3)), (101, (3, 4, 23, 3)), (152, (3, 8, 36, 3))])
 def test_shapes_of_every_layer_of_bottlenecks(depth: int, blocks: tuple[int, ...]):
-    network = outline(f"r2plus1d_{depth}", num_classes=400, frames=16)
+    network = meta_model(f"r2plus1d_{depth}", num_classes=400, frames=16)
     shapes = shapes_of(network, torch.zeros(1, 3, 16, 112, 112, device="meta"))
     expected = {"stem.0": (45, 16, 56, 56), "stem.3": (64, 16, 56, 56), "fc": (400,)}
     time, side = 16, 56
@@ -151,7 +152,7 @@ def test_shapes_of_every_layer_of_bottlenecks(depth: int, blocks: tuple[int, ...
     assert shapes == expected
 
 
-def test_batch_norm_and_initialisation_are_those_of_the_reference():
+def test_batch_norm_and_initialization_are_those_of_the_reference():
     torch.manual_seed(0)
     network = R2Plus1D(18, 400, 8)
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm3d)]
@@ -165,7 +166,7 @@ def test_batch_norm_and_initialisation_are_those_of_the_reference():
 
 
 def test_the_cifar_stem_keeps_32_by_32():
-    network = outline("resnet18", num_classes=10, frames=1, args={"stem": "cifar"})
+    network = meta_model("resnet18", num_classes=10, frames=1, args={"stem": "cifar"})
     shapes = shapes_of(network, torch.zeros(1, 3, 1, 32, 32, device="meta"))
     assert shapes["conv1"] == (64, 32, 32)
     assert shapes["layer1.0.conv1"] == (64, 32, 32)
@@ -175,15 +176,15 @@ def test_the_cifar_stem_keeps_32_by_32():
 @pytest.mark.parametrize("stem", ["imagenet", "cifar"])
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_the_width_multiplies_the_planes_of_every_layer(name: str, stem: str):
-    """All layers have the same names and kernels; only planes differ, and neither the image's three nor the classes."""
+    """All layers have the same names and kernels; only planes differ, except the three colors and the classes."""
     whole, narrow = (
         {
             key: tuple(value.shape)
-            for key, value in outline(name, num_classes=11, frames=1, args=args).state_dict().items()
+            for key, value in meta_model(name, num_classes=11, frames=1, args=args).state_dict().items()
         }
         for args in ({"stem": stem}, {"stem": stem, "width": 0.25})
     )
-    kept = {1, 3, 7, 11}  # kernels, colours, classes
+    kept = {1, 3, 7, 11}  # kernels, colors, classes
     assert narrow == {key: tuple(n if n in kept else n // 4 for n in shape) for key, shape in whole.items()}
     built = create_model(name, num_classes=11, frames=1, args={"stem": stem, "width": 0.25})
     for module in built.modules():
@@ -216,40 +217,40 @@ def test_networks_take_clips_and_give_logits(name: str):
     frames = 1 if name in RESNETS else 4
     network = create_model(name, num_classes=5, frames=frames).eval()
     assert network(torch.zeros(2, 3, frames, 32, 32)).shape == (2, 5)
-    assert head_keys(name, frames=frames) == {"fc.weight", "fc.bias"}
+    assert spec_for(name, 5, frames).head_keys == {"fc.weight", "fc.bias"}
 
 
-def test_an_outline_has_no_memory_and_draws_no_numbers():
+def test_a_meta_model_has_no_memory_and_draws_no_numbers():
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
     for name in ("r2plus1d_10", "pytorchvideo/x3d_xs"):
-        network = outline(name, num_classes=5, frames=4)
+        network = meta_model(name, num_classes=5, frames=4)
         assert all(tensor.is_meta for tensor in network.state_dict().values())
     assert torch.equal(torch.rand(1), expected)
 
 
 @pytest.mark.parametrize(
-    ("name", "frames", "args", "words"),
+    ("name", "frames", "args", "problem", "mentions"),
     [
-        ("r2plus1d_19", 8, {}, "did you mean 'r2plus1d_18'"),
-        ("transformer", 8, {}, "`vidsemi models` lists them"),
-        ("r2plus1d_18", 8, {"widht": 1}, "does not take these args"),
-        ("resnet50", 8, {}, "frames to 1"),
-        ("mvit_v2_s", 8, {}, "did you mean 'torchvision/mvit_v2_s'"),
-        ("torchvision/mvit_v3_s", 8, {}, "did you mean 'torchvision/mvit_v2_s'"),
-        ("pytorchvideo/x3d", 8, {}, "did you mean 'pytorchvideo/x3d_"),
-        ("detectron/mask_rcnn", 8, {}, "there is no model 'detectron/mask_rcnn'; `vidsemi models` lists them"),
-        ("torchvision/maskrcnn_resnet50_fpn", 1, {}, "there is no model"),
-        ("torchvision/resnet50", 8, {}, "frames to 1"),
-        ("torchvision/resnet50", 1, {"weights": "DEFAULT"}, "does not take the arg weights"),
-        ("resnet18", 1, {"stem": "mnist"}, "stem is imagenet or cifar"),
-        ("resnet18", 1, {"width": 0}, "width 0 does not lie between"),
-        ("resnext50_32x4d", 1, {"width": 0.5}, "width is for networks without groups"),
-        ("r2plus1d_10", 8, {"width": 0}, "width 0 does not lie between"),
-        ("r2plus1d_10", 8, {"width": float("nan")}, "width nan does not lie between"),
+        ("r2plus1d_19", 8, {}, "unknown", "'r2plus1d_18'"),
+        ("transformer", 8, {}, "unknown", "vidsemi models"),
+        ("mvit_v2_s", 8, {}, "unknown", "'torchvision/mvit_v2_s'"),
+        ("torchvision/mvit_v3_s", 8, {}, "unknown", "'torchvision/mvit_v2_s'"),
+        ("pytorchvideo/x3d", 8, {}, "unknown", "'pytorchvideo/x3d_"),
+        ("detectron/mask_rcnn", 8, {}, "unknown", "vidsemi models"),
+        ("torchvision/maskrcnn_resnet50_fpn", 1, {}, "unknown", ""),
+        ("resnet50", 8, {}, "takes_images", "8"),
+        ("torchvision/resnet50", 8, {}, "takes_images", "8"),
+        ("torchvision/resnet50", 1, {"weights": "DEFAULT"}, "refused_arg", "weights"),
+        ("r2plus1d_18", 8, {"widht": 1}, "invalid_args", "widht"),
+        ("resnet18", 1, {"stem": "mnist"}, "invalid_args", "mnist"),
+        ("resnet18", 1, {"width": 0}, "invalid_args", "width"),
+        ("resnext50_32x4d", 1, {"width": 0.5}, "invalid_args", "groups"),
+        ("r2plus1d_10", 8, {"width": 0}, "invalid_args", "width"),
+        ("r2plus1d_10", 8, {"width": float("nan")}, "invalid_args", "width"),
     ],
 )
-def test_what_does_not_exist_is_said(name: str, frames: int, args: dict, words: str):
-    with pytest.raises(UserError, match=words):
+def test_networks_and_arguments_that_do_not_exist(name: str, frames: int, args: dict, problem: str, mentions: str):
+    with refused(f"model.{problem}", name, mentions):
         create_model(name, num_classes=5, frames=frames, args=args)

@@ -1,4 +1,4 @@
-"""Weights of others: published layouts load to the very outputs of a network that holds those tensors."""
+"""Weights of other programs: published layouts load to exactly the outputs of their own network."""
 
 import hashlib
 import io
@@ -12,12 +12,12 @@ from torch import nn
 from torchvision import models
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet
 
+from tests.helpers.errors import refused
 from tests.helpers.videos import spec_for
 from vidsemi.io import download as addresses
-from vidsemi.io.errors import UserError
 from vidsemi.models import weights_file
-from vidsemi.models.build import begin_with
-from vidsemi.models.registry import create_model, head_keys
+from vidsemi.models.build import initialize_from
+from vidsemi.models.registry import create_model
 from vidsemi.models.weights import read_weights
 
 
@@ -61,7 +61,7 @@ def test_ig65m_files(tmp_path: Path, classes: int, legacy: bool):
     file.write_bytes(content.getvalue())
     spec = spec_for("r2plus1d_34", classes, 8)
     ours = spec.build()
-    loaded = begin_with(ours, spec, read_weights(str(file)))
+    loaded = initialize_from(ours, spec, read_weights(str(file)))
     assert (loaded.replaced, loaded.missing, loaded.ignored) == ([], [], [])
     assert sorted(loaded.loaded) == sorted(state)
     with torch.no_grad():
@@ -87,7 +87,7 @@ def test_ssl_and_swsl_files(tmp_path: Path, name: str):
     torch.save(state, tmp_path / "semi_supervised.pth", _use_new_zipfile_serialization=False)
     spec = spec_for(name, 1000, 1)
     ours = spec.build()
-    loaded = begin_with(ours, spec, read_weights(str(tmp_path / "semi_supervised.pth")))
+    loaded = initialize_from(ours, spec, read_weights(str(tmp_path / "semi_supervised.pth")))
     assert loaded.missing
     assert all(key.endswith("num_batches_tracked") for key in loaded.missing)
     assert (loaded.replaced, loaded.ignored) == ([], [])
@@ -119,7 +119,7 @@ def test_state_dicts_inside_checkpoints(tmp_path: Path, wrap: Callable[[dict], d
     for model in ("resnet18", "torchvision/resnet18"):
         spec = spec_for(model, 7, 1)
         ours = spec.build().eval()
-        assert begin_with(ours, spec, read_weights(str(tmp_path / f"a.{suffix}"))).replaced == []
+        assert initialize_from(ours, spec, read_weights(str(tmp_path / f"a.{suffix}"))).replaced == []
         images = torch.randn(2, 3, 48, 48)
         assert torch.equal(ours(images[:, :, None]), theirs(images))
 
@@ -136,23 +136,23 @@ def test_files_of_timm(tmp_path: Path):
         for file in ("a.pth", "a.safetensors"):
             spec = spec_for(model, 7, 1)
             ours = spec.build().eval()
-            begin_with(ours, spec, read_weights(str(tmp_path / file)))
+            initialize_from(ours, spec, read_weights(str(tmp_path / file)))
             images = torch.randn(2, 3, 48, 48)
             torch.testing.assert_close(ours(images[:, :, None]), theirs(images), atol=1e-5, rtol=1e-5)
     (tmp_path / "b.safetensors").write_bytes(b"\xff" * 40)
-    with pytest.raises(UserError, match="cannot be read as safetensors"):
+    with refused("weights.unreadable", "b.safetensors"):
         read_weights(str(tmp_path / "b.safetensors"))
 
 
 @pytest.mark.parametrize("model", ["torchvision/mvit_v2_s", "pytorchvideo/x3d_xs", "torchvision/googlenet"])
-def test_files_of_zoos(tmp_path: Path, model: str):
+def test_files_of_model_libraries(tmp_path: Path, model: str):
     torch.manual_seed(0)
     spec = spec_for(model, 400)
     theirs = spec.build()
     state = {key.removeprefix("network."): value for key, value in theirs.state_dict().items()}
     torch.save({**state, "aux1.fc1.weight": torch.zeros(3)}, tmp_path / "a.pth")
     ours = spec.build()
-    loaded = begin_with(ours, spec, read_weights(str(tmp_path / "a.pth")))
+    loaded = initialize_from(ours, spec, read_weights(str(tmp_path / "a.pth")))
     assert [key.removeprefix("network.") for key in loaded.ignored] == ["aux1.fc1.weight"]
     assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in ours.state_dict().items())
 
@@ -166,7 +166,7 @@ def test_another_number_of_classes_gets_a_fresh_head(tmp_path: Path):
     fresh = spec.build()
     torch.manual_seed(1)
     ours = spec.build()
-    loaded = begin_with(ours, spec, read_weights(str(tmp_path / "a.pth")))
+    loaded = initialize_from(ours, spec, read_weights(str(tmp_path / "a.pth")))
     assert loaded.replaced == ["fc.weight", "fc.bias"]
     assert str(loaded).endswith("tensors loaded; fresh: fc.weight, fc.bias")
     assert torch.equal(ours.fc.weight, fresh.fc.weight)
@@ -176,10 +176,10 @@ def test_another_number_of_classes_gets_a_fresh_head(tmp_path: Path):
 def test_the_head_of_our_own_file_is_kept_for_the_same_classes_only(weights: Path):
     network, spec = weights_file.load_weights(weights)
     ours = spec.build()
-    assert begin_with(ours, spec, read_weights(str(weights))).replaced == []
+    assert initialize_from(ours, spec, read_weights(str(weights))).replaced == []
     assert torch.equal(ours.fc.weight, network.fc.weight)
     renamed = weights_file.NetworkSpec(spec.model, spec.args, [*spec.classes[1:], "up"], spec.input)
-    assert begin_with(renamed.build(), renamed, read_weights(str(weights))).replaced == ["fc.weight", "fc.bias"]
+    assert initialize_from(renamed.build(), renamed, read_weights(str(weights))).replaced == ["fc.weight", "fc.bias"]
 
 
 def test_a_checksum_in_the_name_is_verified(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -188,7 +188,7 @@ def test_a_checksum_in_the_name_is_verified(tmp_path: Path, caplog: pytest.LogCa
     good = (tmp_path / "a.pth").rename(tmp_path / f"net-{digest[:8]}.pth")
     assert read_weights(str(good)).tensors.keys() == {"a"}
     bad = good.rename(tmp_path / "net-0a1b2c3d.pth")
-    with pytest.raises(UserError, match=rf"its SHA-256 begins with {digest[:8]}, its name says 0a1b2c3d"):
+    with refused("weights.checksum_mismatch", digest[:8], "0a1b2c3d"):
         read_weights(str(bad))
     for name in ("net-20241131.pth", "step-00050000.pth", "net-v2.pth", "net-final.pth", "net_0a1b2c3d.pth"):
         bad = bad.rename(tmp_path / name)  # a date, a step, no checksum
@@ -211,16 +211,16 @@ def test_addresses_are_fetched_and_verified(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(addresses, "_path_manager", lambda folder: Manager())
     assert read_weights(f"https://example.org/net-{digest[:8]}.pth?download=1").tensors.keys() == {"a"}
-    with pytest.raises(UserError, match=r"net-0000000f.pth is damaged or another file.*delete that to fetch it again"):
+    with refused("weights.checksum_mismatch", "net-0000000f.pth", f"delete the copy {tmp_path}"):
         read_weights("https://example.org/net-0000000f.pth")
-    with pytest.raises(UserError, match="is damaged or another file"):  # digits alone are a checksum there
+    with refused("weights.checksum_mismatch", "net-08389792.pth"):  # digits alone are a checksum here
         read_weights("https://example.org/net-08389792.pth")
-    with pytest.raises(UserError, match=r"missing\.pth cannot be fetched: HTTP Error 404: Not Found"):
+    with refused("weights.not_fetched", "missing.pth", "HTTP Error 404: Not Found"):
         read_weights("https://example.org/missing.pth")
-    with pytest.raises(UserError, match="is not followed"):
+    with refused("weights.not_fetched", "https://example.org/../a.pth"):
         read_weights("https://example.org/../a.pth")
     assert len(asked) == 4
 
 
 def test_head_keys_of_wrapped_networks():
-    assert head_keys("torchvision/resnet18", frames=1) == {"network.fc.weight", "network.fc.bias"}
+    assert spec_for("torchvision/resnet18", 5).head_keys == {"network.fc.weight", "network.fc.bias"}

@@ -1,4 +1,4 @@
-"""Networks of other libraries: each takes the input that its zoo wants, and gives logits."""
+"""Networks of model libraries: each takes the input of its pretrained config and returns logits."""
 
 import json
 import sys
@@ -10,15 +10,16 @@ import pytest
 import torch
 from torchvision import models
 
+from tests.helpers.errors import refused
+from tests.helpers.videos import spec_for
 from vidsemi.cli import main as cli
 from vidsemi.config import Input, Network, OwnInput
 from vidsemi.config.load import load_config
 from vidsemi.data.normalize import normalize
 from vidsemi.inference.model import Inference
-from vidsemi.io.errors import UserError
 from vidsemi.models.build import check_network, network_spec
-from vidsemi.models.pretrained_cfg import IMAGENET, WantedInput
-from vidsemi.models.registry import create_model, head_keys, wanted_input
+from vidsemi.models.pretrained_cfg import IMAGENET, PretrainedConfig
+from vidsemi.models.registry import create_model, pretrained_config
 from vidsemi.models.zoo import pytorchvideo as zoo_pytorchvideo
 from vidsemi.models.zoo import torchvision as zoo_torchvision
 from vidsemi.pipeline.approaches import plan_run
@@ -32,7 +33,7 @@ PYTORCHVIDEO = [f"pytorchvideo/{name}" for name in zoo_pytorchvideo.names()]
 
 
 @pytest.mark.parametrize("name", [*TORCHVISION, "torchvision/regnet_y_400mf", *PYTORCHVIDEO])
-def test_every_network_takes_what_its_zoo_wants(name: str):
+def test_every_network_takes_the_input_of_its_pretrained_config(name: str):
     check_network(network_spec(Network(model=name), Input(), CLASSES))
 
 
@@ -42,14 +43,14 @@ def test_networks_of_timm():
         spec = network_spec(Network(model=f"timm/{name}"), Input(), CLASSES)
         check_network(spec)
         assert (spec.input.frames, spec.input.crop) == (1, 224)
-    assert wanted_input("timm/resnet18.fb_swsl_ig1b_ft_in1k").resize == 256  # type: ignore[union-attr]
-    with pytest.raises(UserError, match="did you mean 'timm/resnet18'"):
+    assert pretrained_config("timm/resnet18.fb_swsl_ig1b_ft_in1k").resize == 256  # type: ignore[union-attr]
+    with refused("model.unknown", "'timm/resnet18x'", "'timm/resnet18'"):
         create_model("timm/resnet18x", num_classes=7, frames=1)
-    with pytest.raises(UserError, match="there is no model 'timm/hf-hub:someone/else'"):
+    with refused("model.unknown", "'timm/hf-hub:someone/else'"):
         create_model("timm/hf-hub:someone/else", num_classes=7, frames=1)
 
 
-def test_what_networks_want():
+def test_the_input_of_a_network():
     spec = network_spec(Network(model="torchvision/mvit_v2_s"), Input(stride=3), CLASSES).input
     assert (spec.frames, spec.stride, spec.resize, spec.crop, spec.mean) == (16, 4, 256, 224, (0.45, 0.45, 0.45))
     spec = network_spec(Network(model="pytorchvideo/x3d_s", input=OwnInput(stride=2)), Input(), CLASSES).input
@@ -61,42 +62,46 @@ def test_what_networks_want():
 
 
 @pytest.mark.parametrize(
-    ("network", "words"),
+    ("network", "problem", "mentions"),
     [
-        (Network(model="torchvision/mvit_v2_s", frames=8), "does not take clips of 8 frames of 224 × 224"),
-        (Network(model="torchvision/resnet18", input=OwnInput(crop=300)), "crop 300 is larger than the frames"),
-        (Network(model="torchvision/resnet18", frames=4), "set its frames to 1, not 4"),
-        (Network(model="torchvision/vit_b_16", input=OwnInput(crop=160)), "does not take clips of 1 frames of 160"),
+        (Network(model="torchvision/mvit_v2_s", frames=8), "input_mismatch", ["8 frames", "224×224"]),
+        (Network(model="torchvision/resnet18", input=OwnInput(crop=300)), "crop_too_large", ["300", "256"]),
+        (Network(model="torchvision/resnet18", frames=4), "takes_images", ["4"]),
+        (Network(model="torchvision/vit_b_16", input=OwnInput(crop=160)), "input_mismatch", ["160×160"]),
     ],
 )
-def test_inputs_that_a_network_does_not_take(network: Network, words: str):
-    with pytest.raises(UserError, match=words):
+def test_inputs_that_a_network_does_not_take(network: Network, problem: str, mentions: list[str]):
+    with refused(f"model.{problem}", network.model, *mentions):
         check_network(network_spec(network, Input(), CLASSES))
 
 
-def test_colours_of_an_image_network_are_those_of_images():
-    assert wanted_input("pytorchvideo/mvit_base_16") == WantedInput(1, 1, 256, 224, IMAGENET.mean, IMAGENET.std)
+def test_an_image_network_has_the_normalization_of_imagenet():
+    assert pretrained_config("pytorchvideo/mvit_base_16") == PretrainedConfig(
+        1, 1, 256, 224, IMAGENET.mean, IMAGENET.std
+    )
 
 
 def test_a_network_that_gives_more_than_logits_in_training_is_refused():
     network = Network(model="torchvision/googlenet", args={"aux_logits": True})
-    with pytest.raises(UserError, match="puts out GoogLeNetOutputs for 2 clips"):
+    with refused("model.output_mismatch", "torchvision/googlenet", "GoogLeNetOutputs"):
         check_network(network_spec(network, Input(), CLASSES))
 
 
-def test_a_zoo_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setitem(sys.modules, "timm", None)
     for command in (["models", "timm"], ["models", "timm/resnet18"], ["flops", "--model", "timm/resnet18"]):
         assert cli.main(command) == 2
-        assert "need timm: pip install 'vidsemi[timm]'" in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert "[model.timm_not_installed]" in error
+        assert "vidsemi[timm]" in error
     assert cli.main(["models"]) == 0
     assert "timm/" not in capsys.readouterr().out
     assert cli.main(["flops", "--model", "mvit_v2_s"]) == 2
-    assert "did you mean 'torchvision/mvit_v2_s'" in capsys.readouterr().err
+    assert "'torchvision/mvit_v2_s'" in capsys.readouterr().err
 
 
-def test_what_a_network_takes_in_is_part_of_its_fingerprint(tiny_config: Callable[..., Path], tmp_path: Path):
-    """Its own input, and what its zoo says, which may change with the zoo's version."""
+def test_the_input_of_a_network_is_part_of_its_fingerprint(tiny_config: Callable[..., Path], tmp_path: Path):
+    """Its own input and its pretrained config, which may change with the library's version."""
     folder = tmp_path / "run"
     student = "{name: a, model: torchvision/r3d_18, frames: 2, input: {resize: 20, crop: %d}}"
     seen = set()
@@ -109,7 +114,7 @@ def test_what_a_network_takes_in_is_part_of_its_fingerprint(tiny_config: Callabl
     assert not folder.exists()
 
 
-def test_a_network_of_images_is_torchvisions_own():
+def test_an_image_network_is_torchvisions_own():
     torch.manual_seed(0)
     ours = create_model("torchvision/resnet18", num_classes=7, frames=1).eval()
     theirs = models.resnet18(num_classes=7).eval()
@@ -134,7 +139,7 @@ def test_networks_of_pytorchvideo_give_logits(name: str):
     """The hub's own heads of some end in a softmax."""
     network = create_model(f"pytorchvideo/{name}", num_classes=7, frames=4 if "x3d" in name else 16).eval()
     assert not any(isinstance(module, torch.nn.Softmax) for module in network.modules())
-    assert head_keys(f"pytorchvideo/{name}", frames=4) <= network.state_dict().keys()
+    assert spec_for(f"pytorchvideo/{name}", 7).head_keys <= network.state_dict().keys()
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -151,7 +156,7 @@ def test_networks_of_pytorchvideo_give_logits(name: str):
         ("timm/vit_tiny_patch16_224", 1, 224),
     ],
 )
-def test_networks_of_zoos_score_as_they_are(name: str, frames: int, crop: int, precision: str):
+def test_scores_are_those_of_the_librarys_network(name: str, frames: int, crop: int, precision: str):
     if name.startswith("timm"):
         pytest.importorskip("timm")
     torch.manual_seed(0)
@@ -165,7 +170,7 @@ def test_networks_of_zoos_score_as_they_are(name: str, frames: int, crop: int, p
     torch.testing.assert_close(found, expected, atol=1e-5 if precision == "float32" else 0.06, rtol=0)
 
 
-def test_a_run_with_a_zoo_network_as_student(tiny_config: Callable[..., Path], tmp_path: Path):
+def test_a_run_with_a_library_network_as_student(tiny_config: Callable[..., Path], tmp_path: Path):
     """Its frames are larger than the teacher's, with another shape and other colours."""
     student = "{model: torchvision/r3d_18, frames: 2, input: {resize: 20, crop: 16}}"
     config = tiny_config(text="approaches: [semi_supervised]\n")

@@ -236,7 +236,7 @@ def test_own_weights_that_learnt_hashtags_are_not_taken_for_others(tiny_config: 
     pipeline.run(config, until="pretrain")
     weights = f"{config.output}/seed0/small/weakly_supervised/pretrain/weights.pt"
     init = [f"students.0.init_from={weights}", "approaches=[supervised]", f"output={config.output}/other"]
-    with pytest.raises(UserError, match="has learnt hashtags: say weakly_pretrained: true"):
+    with pytest.raises(UserError, match="weakly_pretrained: true"):
         pipeline.check(load_config(str(tiny_config()), init))
     init[1:2] = ["approaches=[weakly_supervised]", "students.0.weakly_pretrained=true"]
     pipeline.check(load_config(str(tiny_config()), init))

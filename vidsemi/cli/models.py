@@ -1,12 +1,15 @@
-"""Commands about networks that are not trained here: models, flops, convert."""
+"""`vidsemi models`, `flops` and `convert`: networks that are not trained here."""
 
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidsemi.cli.options import Answer, add_command, integer, positive_int, read_class_names
 from vidsemi.io.errors import UserError
+
+if TYPE_CHECKING:
+    from vidsemi.models.weights_file import NetworkSpec
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -61,133 +64,96 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def models(options: argparse.Namespace) -> Answer:
-    """The networks that there are, and what they take."""
-    from vidsemi.models.listing import list_models
+    """List the networks and the input they expect."""
+    from vidsemi.io.tables import markdown_table
+    from vidsemi.models.registry import list_models
 
     entries = list_models(options.pattern)
     if not entries:
-        raise UserError(f"no network has a name with '{options.pattern}' in it; `vidsemi models` lists them all")
-    from vidsemi.io.tables import markdown_table
-
-    rows = [
-        tuple("" if entry[key] is None else str(entry[key]) for key in ("name", "frames", "stride", "resize", "crop"))
-        for entry in entries
-    ]
-    lines = markdown_table(("name", "frames", "stride", "resize", "crop"), rows)
+        raise UserError(
+            "model.unknown", f"no network has '{options.pattern}' in its name; `vidsemi models` lists them all"
+        )
+    columns = ("name", "frames", "stride", "resize", "crop")
+    rows = [["" if entry[column] is None else str(entry[column]) for column in columns] for entry in entries]
+    lines = markdown_table(columns, rows)
     if len(entries) == 1:
         lines += [f"published weights: {address}" for address in entries[0]["weights"]]
-    lines += ["", "What is empty is for you to say in the config (docs/models.md)."]
+    lines += ["", "Empty cells are left to the config (docs/models.md)."]
     return {"models": entries}, "\n".join(lines)
 
 
 def flops(options: argparse.Namespace) -> Answer:
-    """What a network costs."""
-    from vidsemi.io.tables import markdown_table
-    from vidsemi.models.flops import CONVENTION, measure_cost
+    """Count the parameters, multiply-adds and activations of a network."""
+    from vidsemi.models.build import check_network
+    from vidsemi.models.flops import measure_cost
     from vidsemi.runtime.library_errors import first_line
 
     names = [f"class {number}" for number in range(options.classes)]
-    spec = _spec(options, names, {"crop": options.size, "resize": options.size})
-    from vidsemi.models.build import check_network
-
+    spec = _network_spec(options, names, {"crop": options.size, "resize": options.size})
     check_network(spec)
-    takes = spec.input
+    frames, size = spec.input.frames, spec.input.crop
     try:
-        cost = measure_cost(spec.build(), frames=takes.frames, size=takes.crop)
+        cost = measure_cost(spec.build(), frames=frames, size=size)
     except (RuntimeError, MemoryError) as error:
         raise UserError(
-            f"{spec.model} cannot be run on one view of that length and size: {first_line(error)}"
+            "model.failed", f"{spec} fails on a view of {frames} frames of {size}×{size}: {first_line(error)}"
         ) from None
-    document = {
-        "model": spec.model,
-        "args": dict(spec.args),
-        "frames": takes.frames,
-        "size": takes.crop,
-        "classes": options.classes,
-        "parameters": cost.parameters,
-        "gmacs_per_view": cost.gmacs_per_view,
-        "views": options.views,
-        "gmacs_per_video": cost.gmacs_per_view * options.views,
-        "activations_per_view": cost.activations_per_view,
-        "gmacs_by_group": cost.gmacs_by_group,
-        "uncounted": cost.uncounted,
-        "convention": CONVENTION,
-    }
-    groups = [
-        (name, f"{gmacs:.4g}", f"{100 * gmacs / cost.gmacs_per_view:.1f}")
-        for name, gmacs in cost.gmacs_by_group.items()
-    ]
-    text = "\n".join(
-        [
-            f"{spec.model}, {takes.frames} frame{'s' * (takes.frames > 1)} of {takes.crop}×{takes.crop}, "
-            f"{options.classes} classes",
-            f"parameters      {cost.parameters / 1e6:.2f}M",
-            f"GMAC per view   {cost.gmacs_per_view:.2f}",
-            f"GMAC per video  {cost.gmacs_per_view * options.views:.2f}  ({options.views} views)",
-            f"activations     {cost.activations_per_view / 1e6:.2f}M per view (what the counted operators put out)",
-            f"({CONVENTION})",
-            "",
-            *markdown_table(("layers", "GMAC per view", "%"), groups),
-            "",
-            "without a count: "
-            + (", ".join(f"{name} ×{times}" for name, times in cost.uncounted.items()) or "nothing"),
-        ]
-    )
-    return document, text
+    about = {"model": spec.model, "args": dict(spec.args), "frames": frames, "size": size, "classes": options.classes}
+    title = f"{spec.model}, {frames} frame{'s' * (frames > 1)} of {size}×{size}, {options.classes} classes"
+    return about | cost.document(options.views), f"{title}\n{cost.text(options.views)}"
 
 
 def convert(options: argparse.Namespace) -> Answer:
-    """Published weights → a checkpoint of ours."""
+    """Convert published weights to a weights file of vidsemi."""
     classes = read_class_names(options.classes)
     from vidsemi.io.files import prepare_target
-    from vidsemi.models.build import adopt, check_network
+    from vidsemi.models.build import check_network, import_weights
 
     prepare_target(options.output)
     resize = options.resize[0] if options.resize and len(options.resize) == 1 else options.resize
     takes = {"crop": options.size, "resize": resize, "stride": options.stride, "mean": options.mean, "std": options.std}
-    spec = _spec(options, classes, takes)
+    spec = _network_spec(options, classes, takes)
     check_network(spec)
-    figures = adopt(options.output, spec, options.weights)
-    document = {"weights": str(options.output), "model": spec.model, "classes": len(classes), **figures}
-    return document, f"{options.output}: {spec.model}, {len(classes)} classes, {figures['loaded']} tensors"
+    report = import_weights(options.output, spec, options.weights)
+    document = {"weights": str(options.output), "model": spec.model, "classes": len(classes), **report}
+    return document, f"{options.output}: {spec.model}, {len(classes)} classes, {report['loaded']} tensors"
 
 
-def _spec(options: argparse.Namespace, classes: list[str], input: dict[str, Any]) -> Any:
-    """The network that the options describe, with the input that it wants but for what `input` says."""
+def _network_spec(options: argparse.Namespace, classes: list[str], input: dict[str, Any]) -> "NetworkSpec":
+    """The network of the options; keys of `input` that are not None replace those of its pretrained config."""
     from pydantic import ValidationError
 
     from vidsemi.config import Input, Network, OwnInput
-    from vidsemi.models.build import network_spec, ready_spec
+    from vidsemi.models.build import frozen_spec, network_spec
     from vidsemi.models.pretrained_cfg import IMAGENET
-    from vidsemi.models.registry import RESNETS, check_model
+    from vidsemi.models.registry import RESNETS, check_name
 
-    check_model(options.model)
+    check_name(options.model)
     frames, default = options.frames, Input()
-    if options.model in RESNETS:  # published weights of these are ImageNet's
+    if options.model in RESNETS:  # their published weights are ImageNet's
         frames = frames or IMAGENET.frames
         default = Input(**{key: getattr(IMAGENET, key) for key in ("resize", "crop", "mean", "std")})
     try:
-        own = OwnInput(**{key: value for key, value in input.items() if value is not None})
         network = Network(
             model=options.model,
             frames=frames,
-            args=dict(map(_argument, options.args)),
-            input=own,
+            args=dict(options.args),
+            input=OwnInput(**{key: value for key, value in input.items() if value is not None}),
             init_from=getattr(options, "weights", None),
         )
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
         message = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{key}: {message}" if key else message) from None
-    return (ready_spec if network.init_from else network_spec)(network, default, classes)
+        raise UserError("options.invalid", f"{key}: {message}" if key else message) from None
+    return (frozen_spec if network.init_from else network_spec)(network, default, classes)
 
 
-def _argument(text: str) -> tuple[str, Any]:
-    """`width=0.25` → a name and a value as in YAML."""
+def _model_argument(text: str) -> tuple[str, Any]:
+    """An argument type: `width=0.25` → a name and a value as in YAML."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise UserError(f"--args {text}: write NAME=VALUE, as in --args width=0.25")
+        raise argparse.ArgumentTypeError(f"is {text}; must be NAME=VALUE, as in width=0.25")
     try:
         return name, json.loads(value)
     except ValueError:

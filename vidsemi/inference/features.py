@@ -25,8 +25,7 @@ from vidsemi.inference.score_views import VideoScore, read_in_processes, score_v
 from vidsemi.io.files import atomic_path, remove_temporary
 from vidsemi.io.progress import progress_bar
 from vidsemi.models import weights_file
-from vidsemi.models.features import head_name, take_head_off
-from vidsemi.models.registry import head_keys
+from vidsemi.models.features import head_name, remove_head
 from vidsemi.runtime.device import clips_per_forward, pick_device
 from vidsemi.runtime.distributed import done_by_first, first_before_others, gather, processes
 
@@ -75,8 +74,7 @@ def extract_features(
     """
     with first_before_others():
         network, spec = weights_file.load_weights(weights)
-    keys = head_keys(spec.model, frames=spec.input.frames, args=spec.args)
-    take_head_off(network, head_name(keys, network, spec.model))
+    remove_head(network, head_name(spec))
     rows, _ = distinct_rows(manifests)
     done_by_first(lambda: remove_temporary(folder))
     own = processes()

@@ -1,73 +1,70 @@
-"""A network without its head: what it puts out then are the features of the layer before the head."""
-
-from collections.abc import Collection, Mapping
-from typing import Any
+"""Networks as feature extractors: without the head they return the features of the layer before it."""
 
 import torch
 from torch import nn
 
 from vidsemi.io.errors import UserError
-from vidsemi.models.registry import head_keys, outline
+from vidsemi.models.weights_file import NetworkSpec
 from vidsemi.runtime.library_errors import first_line, needs_tensor_values
 
 
-def head_name(keys: Collection[str], network: nn.Module, name: str) -> str:
+def head_name(spec: NetworkSpec) -> str:
     """The name of the one linear layer that is a network's head.
-
-    Args:
-        keys: names of the tensors whose shapes depend on the number of classes.
-        network: with the head on.
-        name: of the network, for messages.
 
     Raises:
         UserError: the head is anything but one linear layer with a bias.
     """
-    owners = {key.rpartition(".")[0] for key in keys}
-    head = network.get_submodule(next(iter(owners))) if len(owners) == 1 else None
+    owners = {key.rpartition(".")[0] for key in spec.head_keys}
+    head = spec.meta_model.get_submodule(next(iter(owners))) if len(owners) == 1 else None
     if not isinstance(head, nn.Linear) or head.bias is None:
-        what = f"consists of {', '.join(sorted(keys))}" if keys else "does not depend on the classes"
+        keys = ", ".join(sorted(spec.head_keys)) or "none"
         raise UserError(
-            f"{name}: its head is not one linear layer with a bias ({what}), so it gives no features for fc_only"
+            "model.no_linear_head",
+            f"{spec.model}: fc_only needs a head of one linear layer with a bias; its tensors per class are: {keys}",
         )
     return owners.pop()
 
 
 def linear_layer(network: nn.Module, head: str) -> nn.Linear:
-    """The head of a network by the name that `head_name` gives."""
+    """The head of a network, by the name that `head_name` returns."""
     layer = network.get_submodule(head)
     assert isinstance(layer, nn.Linear)
     return layer
 
 
-def take_head_off(network: nn.Module, head: str) -> None:
-    """Put nothing in the place of the head, in place: (N, 3, T, H, W) → (N, width) features."""
-    above, _, own = head.rpartition(".")
-    setattr(network.get_submodule(above), own, nn.Identity())
+def remove_head(network: nn.Module, head: str) -> None:
+    """Turn a network into a feature extractor in place: (N, 3, T, H, W) → (N, width)."""
+    _replace_layer(network, head, nn.Identity())
 
 
-def check_features(name: str, *, frames: int, size: int, args: Mapping[str, Any] | None = None) -> None:
-    """Find out whether a network gives features, by one that has shapes and no numbers.
+def _replace_layer(network: nn.Module, name: str, layer: nn.Module) -> None:
+    parent, _, own_name = name.rpartition(".")
+    setattr(network.get_submodule(parent), own_name, layer)
 
-    Args:
-        name: of the network.
-        frames: clip length.
-        size: side of the crop.
-        args: of the network's own.
+
+def check_features(spec: NetworkSpec) -> None:
+    """Check on the meta device that a network works as a feature extractor.
 
     Raises:
         UserError: it does not.
     """
-    network = outline(name, num_classes=2, frames=frames, args=args).eval()
-    head = head_name(head_keys(name, frames=frames, args=args), network, name)
-    width = linear_layer(network, head).in_features
-    take_head_off(network, head)
+    head = head_name(spec)
+    network, takes = spec.meta_model.eval(), spec.input
+    linear = linear_layer(network, head)
+    remove_head(network, head)
     try:
-        features = network(torch.zeros(2, 3, frames, size, size, device="meta"))
-    except Exception as error:  # networks of others say it in their own ways
-        if needs_tensor_values(error):  # whether it works, the first batch will tell
+        features = network(torch.zeros(2, 3, takes.frames, takes.crop, takes.crop, device="meta"))
+    except Exception as error:  # libraries raise whatever they like
+        if needs_tensor_values(error):  # cannot run on the meta device; the first batch will tell
             return
         raise UserError(
-            f"{name} does not work without its head, so it gives no features for fc_only: {first_line(error)}"
+            "model.no_features",
+            f"{spec.model}: fc_only needs features, but without its head it fails: {first_line(error)}",
         ) from None
-    if not isinstance(features, torch.Tensor) or features.shape != (2, width):
-        raise UserError(f"{name} puts out no features of {width} numbers without its head, as fc_only needs them")
+    finally:
+        _replace_layer(network, head, linear)
+    if not isinstance(features, torch.Tensor) or features.shape != (2, linear.in_features):
+        raise UserError(
+            "model.no_features",
+            f"{spec.model}: without its head it does not return the {linear.in_features} features that fc_only needs",
+        )

@@ -1,22 +1,22 @@
-"""What a network costs: parameters, multiply-adds and activations, counted by fvcore."""
+"""The cost of a network: parameters, multiply-adds and activations, counted by fvcore."""
 
 import math
 import warnings
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
-from vidsemi.models.registry import ADAPTED
+from vidsemi.io.tables import markdown_table
+from vidsemi.models.registry import ADAPTER
 
-# Convolutions, linear layers and products of matrices count. For convolutional networks this is the convention of the
-# paper's Table 7; with the products of attention it is also that of torchvision's tables. Of each product of matrices,
-# which of its inputs is the left factor.
-PRODUCTS = {
+# Convolutions, linear layers and matrix products count. For convolutional networks this is the convention of the
+# paper's Table 7; with the products of attention it is also that of torchvision's tables.
+MATRIX_PRODUCTS = {  # by operator: which of its inputs is the left factor
     "aten::linear": 0,
     "aten::matmul": 0,
     "aten::mm": 0,
@@ -32,15 +32,15 @@ CONVENTION = "multiply-adds of convolutions, linear layers and attention, per vi
 
 @dataclass(frozen=True)
 class Cost:
-    """What one network costs.
+    """The cost of one network.
 
     Attributes:
-        parameters: all trainable numbers.
+        parameters: number of trainable parameters.
         gmacs_per_view: billions of multiply-adds of one forward pass of one view.
-        activations_per_view: numbers that the counted operators put out.
-        gmacs_by_group: the multiply-adds by group of layers: the uppermost modules of which there is more than one.
-        uncounted: operators that have no count, and how often they ran: norms, additions, activations, pooling. fvcore
-            passes over some without a word: copies, views and the like, ReLU, dropout.
+        activations_per_view: number of outputs of the counted operators.
+        gmacs_by_group: the multiply-adds by group of layers, the topmost modules of which there are several.
+        uncounted: operators that are not counted, and how often they ran: norms, additions, activations, pooling.
+            fvcore silently skips some others: copies, views, ReLU, dropout.
     """
 
     parameters: int
@@ -49,9 +49,39 @@ class Cost:
     gmacs_by_group: dict[str, float]
     uncounted: dict[str, int]
 
+    def document(self, views: int) -> dict[str, Any]:
+        """As JSON, with the multiply-adds of a video of so many views."""
+        return {
+            **asdict(self),
+            "views": views,
+            "gmacs_per_video": self.gmacs_per_view * views,
+            "convention": CONVENTION,
+        }
+
+    def text(self, views: int) -> str:
+        """As lines and a table."""
+        uncounted = ", ".join(f"{name} ×{times}" for name, times in self.uncounted.items()) or "nothing"
+        groups = [
+            (name, f"{gmacs:.4g}", f"{100 * gmacs / self.gmacs_per_view:.1f}")
+            for name, gmacs in self.gmacs_by_group.items()
+        ]
+        return "\n".join(
+            [
+                f"parameters      {self.parameters / 1e6:.2f}M",
+                f"GMAC per view   {self.gmacs_per_view:.2f}",
+                f"GMAC per video  {self.gmacs_per_view * views:.2f}  ({views} views)",
+                f"activations     {self.activations_per_view / 1e6:.2f}M per view (outputs of the counted operators)",
+                f"({CONVENTION})",
+                "",
+                *markdown_table(("layers", "GMAC per view", "%"), groups),
+                "",
+                f"not counted: {uncounted}",
+            ]
+        )
+
 
 def measure_cost(network: nn.Module, *, frames: int, size: int) -> Cost:
-    """Count what one view of T = `frames` frames of size × size pixels costs, by running it once."""
+    """Count the cost of one view of T = `frames` frames of size × size pixels, by running it once."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # fvcore's own use of torch.jit.script
         from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
@@ -61,17 +91,17 @@ def measure_cost(network: nn.Module, *, frames: int, size: int) -> Cost:
     clips = torch.zeros(1, 3, frames, size, size, device=device)
     was_training = network.training
     fast_attention = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # one operator for a whole layer of attention, without a count
+    torch.backends.mha.set_fastpath_enabled(False)  # fuses an attention layer into one operator that is not counted
     try:
         flops = FlopCountAnalysis(network.eval(), clips).clear_op_handles()
         flops.set_op_handle("aten::_convolution", conv_flop_jit, "aten::_convolution_mode", _convolution_mode)
         flops.set_op_handle("aten::einsum", einsum_flop_jit, "aten::scaled_dot_product_attention", _attention)
         outputs = ActivationCountAnalysis(network, clips)
-        outputs.set_op_handle("aten::_convolution_mode", _numbers_out)
-        outputs.set_op_handle("aten::scaled_dot_product_attention", _numbers_out)
-        for name, place in PRODUCTS.items():
-            flops.set_op_handle(name, partial(_product, place))
-            outputs.set_op_handle(name, _numbers_out)
+        outputs.set_op_handle("aten::_convolution_mode", _output_size)
+        outputs.set_op_handle("aten::scaled_dot_product_attention", _output_size)
+        for name, left in MATRIX_PRODUCTS.items():
+            flops.set_op_handle(name, partial(_matrix_product, left))
+            outputs.set_op_handle(name, _output_size)
         for analysis in (flops, outputs):
             analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         macs = flops.by_module()
@@ -90,37 +120,37 @@ def measure_cost(network: nn.Module, *, frames: int, size: int) -> Cost:
 
 
 def _by_group(macs: Mapping[str, float]) -> dict[str, float]:
-    """Billions of multiply-adds of the uppermost modules of which there is more than one; what is left is "other"."""
-    above = ""
+    """Billions of multiply-adds of the topmost modules of which there are several; the rest is "other"."""
+    parent = ""
     while True:
-        groups = {name: count for name, count in macs.items() if count and name and name.rpartition(".")[0] == above}
+        groups = {name: count for name, count in macs.items() if count and name and name.rpartition(".")[0] == parent}
         if len(groups) != 1 or not any(name.startswith(f"{next(iter(groups))}.") for name in macs):
             break
-        above = next(iter(groups))
+        parent = next(iter(groups))
     other = macs[""] - sum(groups.values())
     groups |= {"other": other} if other else {}
-    return {name.removeprefix(ADAPTED): count / 1e9 for name, count in groups.items()}
+    return {name.removeprefix(ADAPTER): count / 1e9 for name, count in groups.items()}
 
 
 def _shape(value: Any) -> list[int]:
     return value.type().sizes()
 
 
-def _product(place: int, inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-    """Multiply-adds of a product: for each number that comes out as many as the last side of the left factor has."""
-    return Counter(product=math.prod(_shape(outputs[0])) * _shape(inputs[place])[-1])
+def _matrix_product(left: int, inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Multiply-adds of a matrix product: for each output as many as the left factor has columns."""
+    return Counter(product=math.prod(_shape(outputs[0])) * _shape(inputs[left])[-1])
 
 
 def _convolution_mode(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-    """Multiply-adds of a convolution whose padding is a word ("same"): the kernel's numbers for each that comes out."""
+    """Multiply-adds of a convolution with padding="same": for each output as many as its kernel has weights."""
     return Counter(conv=math.prod(_shape(outputs[0])) * math.prod(_shape(inputs[1])[1:]))
 
 
 def _attention(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-    """Multiply-adds of softmax(QKᵀ)V: queries × keys × the planes of both products."""
+    """Multiply-adds of softmax(QKᵀ)V: queries × keys × the channels of both products."""
     query, key, value = (_shape(part) for part in inputs[:3])
     return Counter(attention=math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1]))
 
 
-def _numbers_out(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+def _output_size(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     return Counter(outputs=math.prod(_shape(outputs[0])))

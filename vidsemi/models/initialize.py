@@ -1,4 +1,4 @@
-"""Tensors of a weights file → a network: what fits is loaded, the head may be replaced, anything else is an error."""
+"""Loads tensors into a network: those that fit are loaded, the head may be replaced, anything else is an error."""
 
 from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass
@@ -8,24 +8,24 @@ import torch
 from torch import nn
 
 from vidsemi.io.errors import UserError
-from vidsemi.models.registry import ADAPTED, MODELS, R2PLUS1D, outline, wanted_input
+from vidsemi.models.registry import ADAPTER, PAPER_MODELS, R2PLUS1D, meta_model, pretrained_config
 
-PREFIXES = ("module.", "network.", "model.")  # what DistributedDataParallel and other programs put before names
+PREFIXES = ("module.", "network.", "model.")  # that DistributedDataParallel and other programs put before names
 COUNTERS = "num_batches_tracked"  # of batch norm; older files lack them, and nothing depends on them
-DERIVED = {"attn_mask", "relative_coords_table", "total_ops", "total_params"}  # floats that no training has set
+DERIVED = {"attn_mask", "relative_coords_table", "total_ops", "total_params"}  # floats that are not trained
 SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What became of the tensors of a network and a file.
+    """Names of the tensors of a network and a file, by what happened to them.
 
     Attributes:
         loaded: taken from the file.
-        replaced: of the head, which stays fresh.
+        replaced: tensors of the head that keep their fresh values.
         missing: counters that the file lacks.
-        ignored: of the file, which the network does not have.
-        unused: those of the ignored that a training has set.
+        ignored: tensors of the file that the network does not have.
+        unused: those of the ignored that were trained.
     """
 
     loaded: list[str]
@@ -35,7 +35,7 @@ class Loaded:
     unused: list[str]
 
     def document(self) -> dict[str, Any]:
-        """As JSON: the names, but for those that were loaded, which are counted."""
+        """As JSON, with a count of the loaded tensors instead of their names."""
         return {**asdict(self), "loaded": len(self.loaded)}
 
     def __str__(self) -> str:
@@ -62,18 +62,15 @@ def initialize(
     Args:
         network: with fresh weights; one on the meta device is only compared.
         tensors: a state dict.
-        head: names of the network's tensors that depend on the classes.
-        keep_head: whether the head is taken from the file too, where all of it fits.
-        file: where the tensors are from, for messages.
-        model: name of the network, for messages.
-        holds: name of the network that the tensors are of, where the file says so; for messages.
-
-    Returns:
-        What was loaded and what not.
+        head: names of the network's tensors whose shapes depend on the number of classes.
+        keep_head: whether to take the head from the file too, if all of it fits.
+        file: where the tensors come from, for messages.
+        model: the network, for messages.
+        holds: the network that the file says it holds, for messages.
 
     Raises:
-        UserError: tensors beside the head are missing or of other shapes, the file's network has more layers, or
-            values are no finite numbers; the network stays as it was.
+        UserError: tensors outside the head are missing or have other shapes, the file's network has more layers, or
+            values are not finite. The network is then unchanged.
     """
     wanted = network.state_dict()
     tensors = _renamed({key: tensor for key, tensor in tensors.items() if key != "n_averaged"}, wanted.keys())
@@ -84,59 +81,62 @@ def initialize(
     lost = [key for key in absent if key not in fresh and key not in missing]
     other = [key for key in wanted if key in tensors and key not in fresh and tensors[key].shape != wanted[key].shape]
     ignored = [key for key in tensors if key not in wanted]
-    unused = [key for key in ignored if _is_weight(key, tensors[key])]
+    unused = [key for key in ignored if _is_trained(key, tensors[key])]
     more = [key for key in unused if _is_inside(key, wanted.keys(), head)]
     if lost or other or more:
         what = holds or identify(tensors)
-        raise UserError(f"{file} does not fit {model}: {_misfit(tensors, wanted, lost, other, more, what)}")
+        problem = _describe_mismatch(tensors, wanted, lost, other, more, what)
+        raise UserError("weights.network_mismatch", f"{file} does not fit {model}: {problem}")
     chosen = {key: tensors[key] for key in wanted if key in tensors and key not in fresh}
     for key, tensor in chosen.items():
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
-            raise UserError(f"{file}: the tensor {key} is sparse, quantized or empty, which networks here are not")
+            raise UserError("weights.invalid_tensor", f"{file}: tensor {key} is sparse, quantized or without data")
         if tensor.is_floating_point() != wanted[key].is_floating_point() and not key.endswith(COUNTERS):
-            raise UserError(f"{file}: the tensor {key} is {tensor.dtype}, wanted {wanted[key].dtype}")
+            raise UserError(
+                "weights.invalid_tensor", f"{file}: tensor {key} has type {tensor.dtype}, expected {wanted[key].dtype}"
+            )
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise UserError(f"{file}: the tensor {key} has values that are not finite")
+            raise UserError("weights.not_finite", f"{file}: tensor {key} has values that are not finite")
     if not any(tensor.is_meta for tensor in wanted.values()):
         network.load_state_dict(chosen, strict=False)
     return Loaded(list(chosen), fresh, missing, ignored, unused)
 
 
-def _is_weight(key: str, tensor: torch.Tensor) -> bool:
-    """Whether a training has set a tensor; others follow from a network's shape, or count something."""
+def _is_trained(key: str, tensor: torch.Tensor) -> bool:
+    """Whether training sets a tensor; others follow from a network's shape, or count something."""
     return tensor.is_floating_point() and key.rpartition(".")[2] not in DERIVED
 
 
 def _is_inside(key: str, wanted: Set[str], head: Set[str]) -> bool:
-    """Whether a tensor that a network does not have is of a part that it does have: a block more, a layer in a block.
+    """Whether a tensor that the network lacks belongs to a part that it has: one more block, or a layer in a block.
 
-    All of a ResNet-50 is in the file of a ResNet-101, by name and by shape, and would compute nonsense. The head is
-    another matter: it is replaced.
+    A ResNet-101's file contains all of a ResNet-50 by name and shape, and would compute nonsense in one. Tensors of the
+    head do not count, since the head may be replaced.
     """
-    wrapper = ADAPTED if all(name.startswith(ADAPTED) for name in wanted) else ""
-    parts = {name.removeprefix(wrapper).partition(".")[0] for name in wanted}
+    adapter = ADAPTER if all(name.startswith(ADAPTER) for name in wanted) else ""
+    parts = {name.removeprefix(adapter).partition(".")[0] for name in wanted}
     layers = {name.rpartition(".")[0] for name in head}
-    places = layers | {layer.rpartition(".")[0] for layer in layers if "." in layer.removeprefix(wrapper)}
+    places = layers | {layer.rpartition(".")[0] for layer in layers if "." in layer.removeprefix(adapter)}
     in_head = any(key.startswith(f"{place}.") for place in places)
-    return key.removeprefix(wrapper).partition(".")[0] in parts and not in_head
+    return key.removeprefix(adapter).partition(".")[0] in parts and not in_head
 
 
 def _renamed(tensors: Mapping[str, torch.Tensor], wanted: Set[str]) -> dict[str, torch.Tensor]:
-    """The tensors by the network's names, as far as they have them.
+    """The tensors under the network's names.
 
-    Other programs put something before all names, or most, and so do our wrappers. What fits best is taken.
+    Other programs prefix all names, or most, and so do our adapters. The renaming that matches most names is taken.
     """
     attempts = [list(tensors)]
     for prefix in PREFIXES:
         if 2 * sum(name.startswith(prefix) for name in attempts[-1]) > len(tensors):
             attempts.append([name.removeprefix(prefix) for name in attempts[-1]])
-    attempts += [[f"{ADAPTED}{name}" for name in names] for names in attempts]
-    whole = [names for names in attempts if len(set(names)) == len(tensors)]  # no two became one
-    best = max(whole, key=lambda names: len(wanted & set(names)))
+    attempts += [[f"{ADAPTER}{name}" for name in names] for names in attempts]
+    distinct = [names for names in attempts if len(set(names)) == len(tensors)]
+    best = max(distinct, key=lambda names: len(wanted & set(names)))
     return dict(zip(best, tensors.values(), strict=True))
 
 
-def _misfit(
+def _describe_mismatch(
     tensors: Mapping[str, torch.Tensor],
     wanted: Mapping[str, torch.Tensor],
     lost: list[str],
@@ -144,33 +144,33 @@ def _misfit(
     more: list[str],
     holds: str | None,
 ) -> str:
-    """What a file is and what was wanted, in one line."""
     parts = []
     if lost:
         parts.append(f"{len(lost)} of its {len(wanted)} tensors are not in the file, the first is {lost[0]}")
     if other:
-        found, needed = (tuple(group[other[0]].shape) for group in (tensors, wanted))
-        parts.append(f"{len(other)} have another shape, the first is {other[0]} with {found}, wanted {needed}")
+        found, expected = (tuple(group[other[0]].shape) for group in (tensors, wanted))
+        parts.append(f"{len(other)} have another shape, the first is {other[0]} with {found}, expected {expected}")
     if more:
-        parts.append(f"{len(more)} tensors of the file are of layers that it lacks, the first is {more[0]}")
-    hint = f"it holds {holds}" if holds else f"the file begins with {next(iter(tensors), 'nothing')}"
+        parts.append(f"the file has {len(more)} tensors of layers that it lacks, the first is {more[0]}")
+    hint = f"the file holds {holds}" if holds else f"the file's first tensor is {next(iter(tensors), 'missing')}"
     return f"{' and '.join(parts)}; {hint}"
 
 
 def identify(tensors: Mapping[str, torch.Tensor]) -> str | None:
-    """Which network a state dict is of, the head aside; None if of none that is often taken for another.
+    """Find the network that a state dict belongs to, whatever its classes.
 
-    Those are the paper's, and torchvision's networks for videos and ResNets.
+    Looks among the paper's networks and torchvision's video networks and ResNets, which are easily mistaken for each
+    other; None if it is none of these.
     """
-    from vidsemi.models.zoo import torchvision as zoo_torchvision
+    from vidsemi.models.zoo import torchvision as library
 
     shapes = {key: tensor.shape for key, tensor in tensors.items() if not key.endswith(COUNTERS)}
-    others = [name for name in zoo_torchvision.names() if zoo_torchvision.is_video(name) or "resne" in name]
-    for name in [*MODELS, *(f"torchvision/{other}" for other in others)]:
-        wanted = wanted_input(name)
-        frames = (wanted.frames if wanted else None) or (8 if name in R2PLUS1D else 1)
-        state = outline(name, num_classes=2, frames=frames).state_dict()
-        own = {key.removeprefix(ADAPTED): tensor.shape for key, tensor in state.items() if not key.endswith(COUNTERS)}
+    others = [name for name in library.names() if library.is_video(name) or "resne" in name]
+    for name in [*PAPER_MODELS, *(f"torchvision/{other}" for other in others)]:
+        pretrained = pretrained_config(name)
+        frames = (pretrained.frames if pretrained else None) or (8 if name in R2PLUS1D else 1)
+        state = meta_model(name, num_classes=2, frames=frames).state_dict()
+        own = {key.removeprefix(ADAPTER): tensor.shape for key, tensor in state.items() if not key.endswith(COUNTERS)}
         if own.keys() == shapes.keys() and sum(own[key] != shapes[key] for key in own) <= 2:  # the head's two
             return name
     return None

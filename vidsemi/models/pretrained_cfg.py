@@ -1,4 +1,4 @@
-"""What a network of a zoo was made for."""
+"""The input that a network's published weights were trained with."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,8 @@ Colors = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class WantedInput:
-    """The input that a network's published weights were trained with; None where its zoo does not say.
+class PretrainedConfig:
+    """The input of a network of a model library; None where the library does not say.
 
     Attributes:
         frames: clip length T; 1 for images.
@@ -18,18 +18,18 @@ class WantedInput:
         std: likewise.
     """
 
-    frames: int | None
-    stride: int | None
-    resize: int | tuple[int, int] | None
-    crop: int | None
-    mean: Colors | None
-    std: Colors | None
+    frames: int | None = 1
+    stride: int | None = None
+    resize: int | tuple[int, int] | None = None
+    crop: int | None = None
+    mean: Colors | None = None
+    std: Colors | None = None
 
 
-IMAGENET = WantedInput(1, None, 256, 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET = PretrainedConfig(resize=256, crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 def colors(values: list[float] | tuple[float, ...]) -> Colors:
-    """Three numbers of a zoo's list."""
+    """Convert a library's three numbers."""
     red, green, blue = (float(value) for value in values)
     return red, green, blue

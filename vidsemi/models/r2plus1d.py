@@ -1,13 +1,13 @@
 """R(2+1)D as Tran et al. (2018) trained it and as the paper's Table 7 counts it.
 
-A 3-D convolution is split into a spatial one and a temporal one with a ReLU between them. The planes in the middle are
-chosen *for each convolution* so that the pair has as many parameters as the 3-D convolution that it replaces; only this
-rule gives the 33M and 64M parameters of Table 7. (torchvision's `r2plus1d_18` chooses them once a block and is another
-network, of 31.51M.) From depth 50 on blocks are bottlenecks, whose (2+1)D convolution joins the narrow planes; depth
-152 then has the 118M parameters that its authors list (VMZ, model zoo).
+A 3-D convolution is split into a spatial and a temporal one with a ReLU in between. The number of middle planes is
+chosen *for each convolution* so that the pair has as many parameters as the 3-D convolution it replaces; only this rule
+gives the 33M and 64M parameters of Table 7. (torchvision's `r2plus1d_18` chooses it once per block and is another
+network, with 31.51M.) From depth 50 on, blocks are bottlenecks whose (2+1)D convolution works on the narrow planes;
+depth 152 then has the 118M parameters that its authors list (VMZ, model zoo).
 
-Modules are nested and named as in torchvision's `VideoResNet`, so state dicts in that layout, the published IG-65M
-files among them, fit without renaming.
+Modules are nested and named as in torchvision's `VideoResNet`, so state dicts in that layout, such as the published
+IG-65M files, fit without renaming.
 """
 
 import torch
@@ -21,19 +21,19 @@ BLOCKS = {
     101: (3, 4, 23, 3),
     152: (3, 8, 36, 3),
 }
-LEAST_DEPTH_OF_BOTTLENECKS = 50
+MIN_BOTTLENECK_DEPTH = 50
 BASE_PLANES = 64
 STEM_MIDDLE_PLANES = 45  # a design choice of the authors: the rule below would give 83
 BN_EPS, BN_MOMENTUM = 1e-3, 0.1  # Caffe2's momentum of 0.9 is PyTorch's 0.1
 
 
 def middle_planes(planes_in: int, planes_out: int) -> int:
-    """Planes between the 1x3x3 and the 3x1x1 convolution that keep the parameters of one 3x3x3 convolution."""
+    """Planes between the 1x3x3 and the 3x1x1 convolution for which both have as many parameters as one 3x3x3 one."""
     return (3 * 3 * 3 * planes_in * planes_out) // (3 * 3 * planes_in + 3 * planes_out)
 
 
 def temporal_strides(frames: int) -> tuple[int, int, int, int]:
-    """Stride in time of the four layers: three halvings, fewer for clips too short to be halved three times."""
+    """Temporal stride of each of the four layers: time is halved three times, less often in short clips."""
     halvings = 3 if frames >= 8 else 2 if frames >= 4 else 1
     return (1, 2, 2 if halvings >= 2 else 1, 2 if halvings == 3 else 1)
 
@@ -58,7 +58,7 @@ def _conv_2plus1d(planes_in: int, planes_out: int, time_stride: int, space_strid
 
 
 def _shortcut(planes_in: int, planes_out: int, time_stride: int, space_stride: int) -> nn.Module | None:
-    """One full-stride 1x1x1 convolution where shapes differ; else nothing."""
+    """A strided 1x1x1 convolution where shapes differ, else None."""
     if planes_in == planes_out and (time_stride, space_stride) == (1, 1):
         return None
     return nn.Sequential(
@@ -84,12 +84,12 @@ class BasicBlock(nn.Module):
         """(N, planes_in, T, H, W) → (N, planes, T / time_stride, H / space_stride, W / space_stride)."""
         shortcut = x if self.downsample is None else self.downsample(x)
         out = self.conv2(self.conv1(x))
-        out += shortcut  # in place: 5% more clips/s on a CPU than a sum of its own
+        out += shortcut  # in place: 5% more clips/s on a CPU
         return self.relu(out)
 
 
 class Bottleneck(nn.Module):
-    """A (2+1)D convolution between two of 1x1x1, and a shortcut; it strides in the middle one."""
+    """A (2+1)D convolution, which has the stride, between two 1x1x1 ones, and a shortcut."""
 
     expansion = 4
 
@@ -115,19 +115,19 @@ class Bottleneck(nn.Module):
 
 
 class R2Plus1D(nn.Module):
-    """The network: stem without max-pool, four layers of blocks, average pool, linear head.
+    """R(2+1)D: stem without max-pool, four layers of blocks, average pool, linear head.
 
     Args:
         depth: 10, 18 or 34 with basic blocks, 50, 101 or 152 with bottlenecks.
         num_classes: outputs of the head.
-        frames: clip length T the network is made for; it decides how often time is halved (8 or more: three times).
+        frames: clip length T, which determines how often time is halved (see `temporal_strides`).
         width: multiplies the planes of every layer; 1 is the paper's network, less is for small runs.
     """
 
     def __init__(self, depth: int, num_classes: int, frames: int, width: float = 1.0):
         super().__init__()
         if not 1 / 64 <= width <= 16:
-            raise ValueError(f"width {width} does not lie between 1/64 and 16")
+            raise ValueError(f"width is {width}; must be from 1/64 to 16")
         planes = [round(BASE_PLANES * width) * 2**i for i in range(4)]
         stem_middle = round(STEM_MIDDLE_PLANES * width)
         self.stem = nn.Sequential(
@@ -138,7 +138,7 @@ class R2Plus1D(nn.Module):
             _batch_norm(planes[0]),
             nn.ReLU(inplace=True),
         )
-        block = Bottleneck if depth >= LEAST_DEPTH_OF_BOTTLENECKS else BasicBlock
+        block = Bottleneck if depth >= MIN_BOTTLENECK_DEPTH else BasicBlock
         layers = []
         planes_in = planes[0]
         for planes_of_layer, blocks, time_stride, space_stride in zip(
@@ -155,7 +155,7 @@ class R2Plus1D(nn.Module):
         self._initialize()
 
     def _initialize(self) -> None:
-        """MSRA initialisation (He et al. 2015), as the reference uses."""
+        """MSRA initialization (He et al. 2015), as in the reference implementation."""
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -163,6 +163,6 @@ class R2Plus1D(nn.Module):
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        """(N, 3, T, H, W) normalised float → (N, num_classes) logits."""
+        """(N, 3, T, H, W) normalized float → (N, num_classes) logits."""
         x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(clips)))))
         return self.fc(self.avgpool(x).flatten(1))

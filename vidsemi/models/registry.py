@@ -1,4 +1,4 @@
-"""A name → a network: the paper's own by plain names, those of a zoo as `torchvision/…`, `pytorchvideo/…`, `timm/…`."""
+"""Networks by name: the paper's own, and those of model libraries as `torchvision/…`, `pytorchvideo/…`, `timm/…`."""
 
 import difflib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from vidsemi.io.errors import UserError
-from vidsemi.models.pretrained_cfg import WantedInput
+from vidsemi.models.pretrained_cfg import PretrainedConfig
 from vidsemi.runtime.library_errors import first_line
 
 R2PLUS1D = [f"r2plus1d_{depth}" for depth in (10, 18, 34, 50, 101, 152)]
@@ -23,22 +23,22 @@ RESNETS = [
     "resnext101_32x16d",
     "resnext101_32x48d",
 ]
-MODELS = [*R2PLUS1D, *RESNETS]  # the paper's
-ZOOS = ("torchvision", "pytorchvideo", "timm")
-ADAPTED = "network."  # before the names of all tensors where a network of a zoo stands inside a module of ours
+PAPER_MODELS = [*R2PLUS1D, *RESNETS]
+LIBRARIES = ("torchvision", "pytorchvideo", "timm")
+ADAPTER = "network."  # prefix of all tensor names where an adapter of ours wraps a library's network
 
-# Arguments of zoos that would load weights unseen; those come from `init_from`, which looks at them.
-NOT_ARGS = {"weights", "weights_backbone", "pretrained", "progress", "checkpoint_path", "pretrained_cfg", "cache_dir"}
-NOT_ARGS |= {"pretrained_cfg_overlay", "num_classes", "model_num_class", "head_num_classes"}
+# Arguments of libraries that would load weights unseen; weights come from `init_from`, which checks them.
+REFUSED_ARGS = {"weights", "weights_backbone", "pretrained", "progress", "checkpoint_path", "pretrained_cfg"}
+REFUSED_ARGS |= {"cache_dir", "pretrained_cfg_overlay", "num_classes", "model_num_class", "head_num_classes"}
 
 
 def create_model(name: str, *, num_classes: int, frames: int, args: Mapping[str, Any] | None = None) -> nn.Module:
     """Build a network with fresh weights.
 
-    Every network maps normalised clips (N, 3, T, H, W) to logits (N, num_classes).
+    Every network maps normalized clips (N, 3, T, H, W) to logits (N, num_classes).
 
     Args:
-        name: one of `MODELS`, or a zoo and one of its networks: `torchvision/mvit_v2_s`.
+        name: one of `PAPER_MODELS`, or a model library and one of its networks: `torchvision/mvit_v2_s`.
         num_classes: outputs of the head.
         frames: clip length T it is made for.
         args: the network's own arguments, `{"width": 0.25}` for a narrow R(2+1)D, `{"stem": "cifar"}` for a ResNet.
@@ -47,16 +47,15 @@ def create_model(name: str, *, num_classes: int, frames: int, args: Mapping[str,
         UserError: there is no such network, or it does not take these arguments.
     """
     args = dict(args or {})
-    check_model(name)
-    if refused := sorted(NOT_ARGS & args.keys()):
-        why = "the classes are those of the data" if "num_class" in refused[0] else "weights come from `init_from`"
-        raise UserError(f"the model '{name}' does not take the arg {refused[0]}: {why}")
+    check_name(name)
+    if refused := sorted(REFUSED_ARGS & args.keys()):
+        why = "the data determine the classes" if "num_class" in refused[0] else "use `init_from` for weights"
+        raise UserError("model.refused_arg", f"model '{name}' does not take the arg {refused[0]}: {why}")
     try:
-        zoo = zoo_of(name)
-        if zoo is not None:
-            own = name.partition("/")[2]
-            network = zoo.build(own, num_classes, frames, args)
-            return network if zoo.is_video(own) else OfImages(network, name, frames)
+        library, own_name = _library(name)
+        if library is not None:
+            network = library.build(own_name, num_classes, frames, args)
+            return network if library.is_video(own_name) else ImageAdapter(network, name, frames)
         if name in R2PLUS1D:
             from vidsemi.models.r2plus1d import R2Plus1D
 
@@ -65,86 +64,115 @@ def create_model(name: str, *, num_classes: int, frames: int, args: Mapping[str,
 
         return ImageResNet(name, num_classes, frames, **args)
     except (TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, LookupError) as error:
-        raise UserError(f"the model '{name}' does not take these args: {args} ({first_line(error)})") from None
+        raise UserError(
+            "model.invalid_args", f"model '{name}' cannot be built with args {args}: {first_line(error)}"
+        ) from None
 
 
-def outline(name: str, *, num_classes: int, frames: int, args: Mapping[str, Any] | None = None) -> nn.Module:
-    """The same network without memory for its weights: on the meta device, where only shapes are computed.
+def meta_model(name: str, *, num_classes: int, frames: int, args: Mapping[str, Any] | None = None) -> nn.Module:
+    """Build a network on the meta device: shapes without memory.
 
-    Some networks of zoos look at numbers while they are built, so these are built in memory first. No random number is
-    drawn that anybody would miss.
+    Some library networks read tensor values while they are built, so these are built on the CPU first. The global
+    random state is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
         try:
             with torch.device("meta"):
                 return create_model(name, num_classes=num_classes, frames=frames, args=args)
         except UserError:
-            if zoo_of(name) is None:
+            if name in PAPER_MODELS:
                 raise
         return create_model(name, num_classes=num_classes, frames=frames, args=args).to("meta")
 
 
-def head_keys(name: str, *, frames: int, args: Mapping[str, Any] | None = None) -> set[str]:
-    """Names of the tensors whose shapes depend on the number of classes."""
-    two, three = (outline(name, num_classes=classes, frames=frames, args=args).state_dict() for classes in (2, 3))
-    return {key for key in two if two[key].shape != three[key].shape}
+def check_name(name: str) -> None:
+    """Raise `UserError` with the nearest names if there is no such network."""
+    library, own_name = _library(name)
+    known = library.names() if library else PAPER_MODELS
+    if own_name in known:
+        return
+    if library:
+        candidates = [f"{name.partition('/')[0]}/{other}" for other in known]
+    elif "/" in name:
+        candidates = PAPER_MODELS
+    else:  # perhaps the library was left out
+        candidates = PAPER_MODELS + [f"{prefix}/{other}" for prefix in LIBRARIES for other in _installed_names(prefix)]
+    same = [other for other in candidates if name and other.partition("/")[2] == name]
+    near = same or difflib.get_close_matches(name, candidates, n=3)
+    hint = f"did you mean {' or '.join(repr(other) for other in near)}?" if near else "`vidsemi models` lists them"
+    raise UserError("model.unknown", f"there is no model '{name}'; {hint}")
 
 
-def zoo_of(name: str) -> ModuleType | None:
-    """The module of a name's zoo; None for the paper's networks.
-
-    Such a module has `names()`, and for each of these names `is_video`, `wanted`, `weights` and `build`.
-    """
-    zoo, slash, _ = name.partition("/")
-    return import_module(f"vidsemi.models.zoo.{zoo}") if slash and zoo in ZOOS else None
+def pretrained_config(name: str) -> PretrainedConfig | None:
+    """The input that a library's network was made for; None for the paper's, which take what the config says."""
+    check_name(name)
+    library, own_name = _library(name)
+    return library.pretrained_config(own_name) if library else None
 
 
-def check_model(name: str) -> None:
-    """Refuse a network that does not exist, with the nearest names.
+def list_models(pattern: str | None = None) -> list[dict[str, Any]]:
+    """List the networks whose names contain a text, the paper's first; timm's only where it is installed.
+
+    Args:
+        pattern: the text; None for all. If it is the whole name of a network, only that one is listed.
+
+    Returns:
+        For each network its name, frames, stride, resize and crop (None: left to the config), and the addresses of
+        published weights.
 
     Raises:
-        UserError: it does not.
+        UserError: the pattern names a library that is not installed.
     """
-    zoo = zoo_of(name)
-    prefix = name.partition("/")[0] + "/" if zoo else ""
-    known = [prefix + own for own in zoo.names()] if zoo else MODELS
-    if name in known:
-        return
-    if zoo is None and "/" not in name:  # perhaps the zoo was left out
-        known = MODELS + [f"{other}/{own}" for other in ZOOS for own in _names(other)]
-    same = [other for other in known if name and other.partition("/")[2] == name]
-    near = same or difflib.get_close_matches(name, known, n=3)
-    hint = f"did you mean {' or '.join(repr(other) for other in near)}?" if near else "`vidsemi models` lists them"
-    raise UserError(f"there is no model '{name}'; {hint}")
+    open_: dict[str, Any] = {"frames": None, "stride": None, "resize": None, "crop": None, "weights": []}
+    entries = [
+        {"name": name, **open_, "frames": 1 if name in RESNETS else None}
+        for name in PAPER_MODELS
+        if pattern is None or pattern in name
+    ]
+    for prefix in LIBRARIES:
+        library, _ = _library(f"{prefix}/")
+        assert library is not None
+        names = library.names() if f"{pattern}/".startswith(f"{prefix}/") else _installed_names(prefix)
+        for name in names:
+            if pattern is None or pattern in f"{prefix}/{name}":
+                config = library.pretrained_config(name)
+                takes = {key: getattr(config, key) for key in ("frames", "stride", "resize", "crop")}
+                entries.append({"name": f"{prefix}/{name}", **takes, "weights": library.weights(name)})
+    return [entry for entry in entries if entry["name"] == pattern] or entries
 
 
-def _names(zoo: str) -> list[str]:
+def _library(name: str) -> tuple[ModuleType | None, str]:
+    """The module of a name's library and the library's own name; None and the name itself for the paper's networks.
+
+    Such a module has `names()`, and for each of them `is_video`, `pretrained_config`, `weights` and `build`.
+    """
+    prefix, slash, own_name = name.partition("/")
+    if not slash or prefix not in LIBRARIES:
+        return None, name
+    return import_module(f"vidsemi.models.zoo.{prefix}"), own_name
+
+
+def _installed_names(prefix: str) -> list[str]:
     try:
-        return import_module(f"vidsemi.models.zoo.{zoo}").names()
+        return import_module(f"vidsemi.models.zoo.{prefix}").names()
     except UserError:  # an extra that is not installed
         return []
 
 
-def wanted_input(name: str) -> WantedInput | None:
-    """What a network of a zoo was made for; None for the paper's networks, which take what the config says.
-
-    Raises:
-        UserError: there is no such network.
-    """
-    check_model(name)
-    zoo = zoo_of(name)
-    return None if zoo is None else zoo.wanted(name.partition("/")[2])
-
-
-class OfImages(nn.Module):
-    """A network of images that is called like one of videos, with clips of one frame."""
+class ImageAdapter(nn.Module):
+    """Calls an image network with clips of one frame."""
 
     def __init__(self, network: nn.Module, name: str, frames: int):
-        if frames != 1:
-            raise UserError(f"{name} takes images: set its frames to 1, not {frames}")
+        check_one_frame(name, frames)
         super().__init__()
         self.network = network
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        """(N, 3, 1, H, W) normalised float → (N, classes) logits."""
+        """(N, 3, 1, H, W) normalized float → (N, classes) logits."""
         return self.network(clips.squeeze(2))
+
+
+def check_one_frame(name: str, frames: int) -> None:
+    """Raise `UserError` if an image network is to take clips of several frames."""
+    if frames != 1:
+        raise UserError("model.takes_images", f"{name} takes images: set its frames to 1, not {frames}")

@@ -1,6 +1,6 @@
-"""ResNet and ResNeXt for images, with the call of the video networks: an image is a clip of one frame.
+"""ResNet and ResNeXt for images, called like the video networks: an image is a clip of one frame.
 
-The ResNeXt are those of the paper's image tables (Mahajan et al. 2018): 32 groups of 4, 8, 16 or 48 planes.
+The ResNeXts are those of the paper's image tables (Mahajan et al. 2018): 32 groups of 4, 8, 16 or 48 planes.
 """
 
 from typing import Any, Literal
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from vidsemi.io.errors import UserError
+from vidsemi.models.registry import check_one_frame
 
 BASE_PLANES = 64
 Block = type[BasicBlock] | type[Bottleneck]
@@ -27,7 +27,7 @@ NETWORKS: dict[str, tuple[Block, list[int], int, int]] = {
 
 
 class ImageResNet(ResNet):
-    """torchvision's ResNet; keys of its state dict are torchvision's own, but for the `cifar` stem.
+    """torchvision's ResNet, with the layout of its state dict; only the `cifar` stem has another shape.
 
     Args:
         name: one of `NETWORKS`.
@@ -46,15 +46,14 @@ class ImageResNet(ResNet):
         stem: Literal["imagenet", "cifar"] = "imagenet",
         width: float = 1.0,
     ):
-        if frames != 1:
-            raise UserError(f"{name} takes images: set its frames to 1, not {frames}")
+        check_one_frame(name, frames)
         if stem not in ("imagenet", "cifar"):
-            raise ValueError(f"stem is imagenet or cifar, not {stem}")
+            raise ValueError(f"stem is {stem}; must be imagenet or cifar")
         block, layers, groups, planes_of_group = NETWORKS[name]
         if isinstance(width, bool) or not 1 / 64 <= width <= 16:
-            raise ValueError(f"width {width} does not lie between 1/64 and 16")
+            raise ValueError(f"width is {width}; must be from 1/64 to 16")
         if width != 1 and groups > 1:
-            raise ValueError("width is for networks without groups")
+            raise ValueError("networks with groups take no width")
         self.base_planes = round(BASE_PLANES * width)
         super().__init__(block, layers, num_classes, groups=groups, width_per_group=planes_of_group)
         if stem == "cifar" or width != 1:
@@ -70,11 +69,11 @@ class ImageResNet(ResNet):
             self.fc = nn.Linear(self.inplanes, num_classes)
 
     def _make_layer(self, block: Block, planes: int, *args: Any, **more: Any) -> nn.Sequential:
-        """One of the four layers, as torchvision makes it, with this network's planes."""
+        """Build one of the four layers with this network's number of planes."""
         if planes == BASE_PLANES:
             self.inplanes = self.base_planes
         return super()._make_layer(block, planes // BASE_PLANES * self.base_planes, *args, **more)
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        """(N, 3, 1, H, W) normalised float → (N, num_classes) logits."""
+        """(N, 3, 1, H, W) normalized float → (N, num_classes) logits."""
         return super().forward(clips.squeeze(2))

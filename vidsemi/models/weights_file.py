@@ -1,6 +1,7 @@
-"""Weights with all that is needed to use them, and the state that a killed training goes on from.
+"""vidsemi's weights files: a trained network with all that is needed to build and feed it.
 
-Both are plain tensors, numbers and strings, and load with `weights_only=True`: nothing in them is executed.
+Training checkpoints (training/checkpoint.py) use the same container. It holds tensors, numbers and strings, and loads
+with `weights_only=True`, so nothing in a file is executed.
 """
 
 import pickle
@@ -8,6 +9,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from torch import nn
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path
-from vidsemi.models.registry import create_model
+from vidsemi.models.registry import create_model, meta_model
 from vidsemi.runtime.library_errors import first_line, is_refused_format, is_torchscript, unpicklable_global
 
 FORMAT = 1
@@ -25,13 +27,13 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What it takes to build a network and to feed it.
+    """How to build a network and what to feed it.
 
     Attributes:
-        model: its name.
-        args: arguments of its own.
+        model: its name in the registry.
+        args: the network's own arguments.
         classes: class names in the order of its outputs.
-        input: what it takes in.
+        input: the clips it takes.
     """
 
     model: str
@@ -39,100 +41,118 @@ class NetworkSpec:
     classes: list[str]
     input: InputSpec
 
+    def __str__(self) -> str:
+        return " ".join([self.model, *(f"{name}={value}" for name, value in self.args.items())])
+
     def build(self) -> nn.Module:
-        """The network with fresh weights."""
+        """Build the network with fresh weights."""
         return create_model(self.model, num_classes=len(self.classes), frames=self.input.frames, args=self.args)
+
+    @cached_property
+    def meta_model(self) -> nn.Module:
+        """The network on the meta device, built once and shared: leave its layers as they are."""
+        return meta_model(self.model, num_classes=len(self.classes), frames=self.input.frames, args=self.args)
+
+    @cached_property
+    def head_keys(self) -> frozenset[str]:
+        """Names of the tensors whose shapes depend on the number of classes."""
+        more = meta_model(self.model, num_classes=len(self.classes) + 1, frames=self.input.frames, args=self.args)
+        shapes = {key: tensor.shape for key, tensor in more.state_dict().items()}
+        return frozenset(key for key, tensor in self.meta_model.state_dict().items() if tensor.shape != shapes[key])
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Save a checkpoint atomically; equal content gives equal bytes."""
+    """Save tensors and plain values atomically; equal content gives equal bytes."""
     try:
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             torch.save({"format": FORMAT, **content}, file)  # into a file: a path's name would be written too
-    except RuntimeError as error:  # what torch makes of a full disk
-        raise UserError(f"{path} cannot be written (is the disk full?): {first_line(error)}") from None
+    except RuntimeError as error:  # torch's error for a full disk
+        raise UserError(
+            "weights.write_failed", f"{path} cannot be written (is the disk full?): {first_line(error)}"
+        ) from None
 
 
-def read(path: Path, name: str) -> Any:
-    """What a file that torch saved holds, on the CPU.
+def load(path: Path) -> dict[str, Any]:
+    """Load what `save` wrote, to the CPU.
+
+    Raises:
+        UserError: as `load_untrusted`, or another program wrote the file, or a checksum does not match.
+    """
+    content = load_untrusted(path, str(path))
+    if zipfile.is_zipfile(path) and (damaged := _damaged_member(path)):
+        raise UserError("weights.damaged", f"{path} is damaged: the checksum of {damaged} does not match")
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(
+            "weights.not_vidsemi",
+            f"{path} is not a vidsemi weights file (format {FORMAT}); `vidsemi convert` makes one of published weights",
+        )
+    return content
+
+
+def load_untrusted(path: Path, name: str) -> Any:
+    """Load any file that `torch.save` wrote to the CPU, without executing anything in it.
 
     Args:
-        path: of the file.
-        name: for messages.
+        path: the file.
+        name: what messages call it.
 
     Raises:
         UserError: the file is missing, damaged, or holds anything but tensors and plain values.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch remarks on a file is said below, or does not matter
+            warnings.simplefilter("ignore")  # torch's remarks on a file are errors below, or do not matter
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"there are no weights at {name}") from None
-    except (MemoryError, OSError):  # a disk that is away says nothing of the file
+        raise UserError("weights.missing", f"there is no weights file {name}") from None
+    except (MemoryError, OSError):  # not the file's fault
         raise
     except pickle.UnpicklingError as error:
         needs = unpicklable_global(error)
-        more = f" (it needs {needs})" if needs else ""
+        more = f" ({needs})" if needs else ""
         raise UserError(
-            f"{name} is no checkpoint, or holds more than tensors and plain values{more}, and is not loaded: "
-            "that would execute what is in it"
+            "weights.unsafe",
+            f"{name} is not a weights file, or contains objects that cannot be loaded safely{more}",
         ) from None
-    except Exception as error:  # whatever the bytes of a file that is none make torch do
+    except Exception as error:  # arbitrary bytes make torch raise arbitrary errors
         why = first_line(error)
         if is_torchscript(error):
-            why = "it is a program, as TorchScript saves it, and is not loaded"
-        elif is_refused_format(error):  # torch's advice is to load it unsafely
-            why = "it is in a format that cannot be read without executing what is in it"
-        raise UserError(f"{name} cannot be loaded as weights: {why}") from None
-
-
-def load(path: Path) -> dict[str, Any]:
-    """Load a checkpoint of ours to the CPU.
-
-    Raises:
-        UserError: as `read` does, or the file is another program's, or not as it was written.
-    """
-    content = read(path, str(path))
-    if zipfile.is_zipfile(path) and (damaged := _damaged_member(path)):
-        raise UserError(f"{path} is damaged: its checksum of {damaged} does not hold")
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(
-            f"{path} is not a checkpoint of vidsemi (format {FORMAT}); `vidsemi convert` makes one of published weights"
-        )
-    return content
+            why = "it is a TorchScript program; save its state_dict instead"
+        elif is_refused_format(error):  # torch advises to load it unsafely
+            why = "its format cannot be read without executing code from the file"
+        raise UserError("weights.unreadable", f"{name} cannot be loaded as weights: {why}") from None
 
 
 def _damaged_member(path: Path) -> str | None:
-    """The first part of a file whose checksum does not hold. torch does not look at them."""
+    """The first part of a zip file whose checksum does not match; torch does not verify them."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip()
     except (MemoryError, OSError):
         raise
-    except Exception:  # whatever damage makes zipfile do
+    except Exception:  # damage makes zipfile raise arbitrary errors
         return "its parts"
 
 
 def is_weights(content: Mapping[str, Any]) -> bool:
-    """Whether a file's content is what `save_weights` writes."""
+    """Whether a file's content was written by `save_weights`."""
     return content.get("format") == FORMAT and {"spec", "state_dict"} <= content.keys()
 
 
 def spec_of(content: Mapping[str, Any], name: str) -> NetworkSpec:
-    """How the network of a file by `save_weights` is built.
+    """Read the spec in the content of a weights file.
 
     Raises:
-        UserError: the file does not say.
+        UserError: it is missing or invalid.
     """
     try:
         spec = NetworkSpec(**{**content["spec"], "input": InputSpec(**content["spec"]["input"])})
         if not (isinstance(spec.model, str) and isinstance(spec.args, dict) and spec.classes):
-            raise TypeError("model, args or classes are of the wrong kind")
+            raise TypeError("model, args or classes have the wrong type")
         if not all(isinstance(entry, str) for entry in spec.classes):
-            raise TypeError("a class has no name")
+            raise TypeError("a class name is not a string")
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{name} does not say what its weights are of: {first_line(error)}") from None
+        raise UserError("weights.invalid_spec", f"{name} has no valid network spec: {first_line(error)}") from None
     return spec
 
 
@@ -140,22 +160,29 @@ def save_weights(path: Path, network: nn.Module, spec: NetworkSpec, provenance: 
     """Save a trained network.
 
     Args:
-        path: of the file.
+        path: the file.
         network: the network.
-        spec: how to build it.
-        provenance: where the weights come from; plain JSON values.
+        spec: how it was built.
+        provenance: where the weights come from, as plain JSON values.
     """
     state = {key: value.cpu() for key, value in network.state_dict().items()}
     save(path, {"spec": asdict(spec), "state_dict": state, "provenance": provenance})
 
 
 def load_weights(path: Path) -> tuple[nn.Module, NetworkSpec]:
-    """A trained network, on the CPU, and how it was built."""
+    """Load a trained network to the CPU, with its spec."""
     content = load(path)
     spec = spec_of(content, str(path))
     network = spec.build()
     try:
         network.load_state_dict(content["state_dict"])
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise UserError(f"{path} does not hold the weights it names: {first_line(error)}") from None
+        raise UserError(
+            "weights.invalid_tensors", f"{path} does not hold the weights of its spec: {first_line(error)}"
+        ) from None
     return network, spec
+
+
+def load_spec(path: Path) -> NetworkSpec:
+    """Load only the spec of a trained network."""
+    return spec_of(load(path), str(path))

@@ -122,10 +122,10 @@ def resolve_transfer(weights: Path, config: TransferConfig) -> ResolvedTransfer:
     check_log(config.log)
     targets = _resolve_targets(config.transfer)
     _check_machine(config.output, config.runtime)
-    from vidsemi.models.build import check_features
-    from vidsemi.models.weights_file import load, spec_of
+    from vidsemi.models.features import check_features
+    from vidsemi.models.weights_file import load_spec
 
-    spec = spec_of(load(weights), str(weights))
+    spec = load_spec(weights)
     if any("fc_only" in target.protocols for target in config.transfer):
         check_features(spec)
     return ResolvedTransfer(
@@ -172,7 +172,9 @@ def _resolve_networks(config: Config, classes: list[str]) -> dict[str, ResolvedN
     Raises:
         UserError: a network does not exist or does not take its clips, or its weights do not fit.
     """
-    from vidsemi.models.build import check_features, check_network, check_weights, identity_of, network_spec, ready_spec
+    from vidsemi.models.build import check_network, check_weights, frozen_spec, network_spec
+    from vidsemi.models.features import check_features
+    from vidsemi.models.weights import fingerprint_weights
 
     networks: dict[str, Network] = {student.name: student for student in config.students}
     if config.teacher_approaches and config.teacher:
@@ -180,15 +182,15 @@ def _resolve_networks(config: Config, classes: list[str]) -> dict[str, ResolvedN
     resolved = {}
     for name, network in networks.items():
         frozen = isinstance(network, Teacher) and network.frozen
-        spec = (ready_spec if frozen else network_spec)(network, config.input, classes)
+        spec = (frozen_spec if frozen else network_spec)(network, config.input, classes)
         check_network(spec)
         if name != "teacher" and any("fc_only" in target.protocols for target in config.transfer):
             check_features(spec)
         weights = None
         if network.init_from:
             weakly_pretrained = network.weakly_pretrained
-            check_weights(spec, network.init_from, as_they_are=frozen, weakly_pretrained=weakly_pretrained)
-            weights = WeightsFile(network.init_from, identity_of(network.init_from), weakly_pretrained)
+            check_weights(spec, network.init_from, frozen=frozen, weakly_pretrained=weakly_pretrained)
+            weights = WeightsFile(network.init_from, fingerprint_weights(network.init_from), weakly_pretrained)
         resolved[name] = ResolvedNetwork(Architecture(spec.model, spec.args, spec.input), weights)
     return resolved
 

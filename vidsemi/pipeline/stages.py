@@ -131,9 +131,9 @@ class ImportWeightsStage(Stage):
     weights: WeightsFile
 
     def run(self, context: Context) -> dict[str, Any]:
-        from vidsemi.models.build import adopt
+        from vidsemi.models.build import import_weights
 
-        return adopt(context.folder(self) / WEIGHTS, spec_of(self.network, self.classes), self.weights.source)
+        return import_weights(context.folder(self) / WEIGHTS, spec_of(self.network, self.classes), self.weights.source)
 
 
 @dataclass(frozen=True, eq=False)

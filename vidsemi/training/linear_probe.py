@@ -21,7 +21,6 @@ from vidsemi.io.files import fingerprint_file
 from vidsemi.io.progress import progress_bar
 from vidsemi.models import weights_file
 from vidsemi.models.features import head_name, linear_layer
-from vidsemi.models.registry import head_keys
 from vidsemi.models.weights_file import NetworkSpec
 
 logger = logging.getLogger("vidsemi")
@@ -138,12 +137,11 @@ def _has_features(features: np.ndarray) -> np.ndarray:
 def _with_head(weights: Path, classes: list[str], probe: LinearProbe) -> tuple[torch.nn.Module, NetworkSpec]:
     """The network with the probe as its head. For one view its logits are the probe's."""
     before, spec = weights_file.load_weights(weights)
-    keys = head_keys(spec.model, frames=spec.input.frames, args=spec.args)
     spec = replace(spec, classes=classes)
     network = spec.build()
-    kept = {name: value for name, value in before.state_dict().items() if name not in keys}
+    kept = {name: value for name, value in before.state_dict().items() if name not in spec.head_keys}
     network.load_state_dict(kept, strict=False)
-    head = linear_layer(network, head_name(keys, network, spec.model))
+    head = linear_layer(network, head_name(spec))
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(probe.weight))
         head.bias.copy_(torch.from_numpy(probe.bias))

@@ -10,8 +10,8 @@ from vidsemi.config import Log, Recipe, Runtime
 from vidsemi.data.datasets import TrainDataset
 from vidsemi.data.video.backends import check_decoder
 from vidsemi.models import weights_file
-from vidsemi.models.build import begin_with, identity_of
-from vidsemi.models.weights import read_weights
+from vidsemi.models.build import initialize_from
+from vidsemi.models.weights import fingerprint_weights, read_weights
 from vidsemi.models.weights_file import NetworkSpec
 from vidsemi.runtime.distributed import processes
 from vidsemi.training.trainer import Trainer
@@ -61,9 +61,9 @@ def train_network(
     provenance: dict[str, Any] = {}
     loaded, hashtags = None, training_set.hashtags
     if init_from is not None:
-        provenance["init_from"] = identity_of(init_from)  # not its path, so that a run elsewhere gives the same bytes
+        provenance["init_from"] = fingerprint_weights(init_from)  # not the path: a run elsewhere gives the same bytes
         weights = read_weights(init_from)
-        loaded = begin_with(network, spec, weights)
+        loaded = initialize_from(network, spec, weights)
         hashtags = hashtags or weights.trained_on_hashtags or weakly_pretrained
         logger.info("%s: initialized from %s: %s", title, init_from, loaded)
     check_decoder(spec.input.decoder)

@@ -1,1 +1,1 @@
-"""Networks of other model libraries."""
+"""Networks of other model libraries, one module per library."""

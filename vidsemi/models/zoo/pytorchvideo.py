@@ -1,7 +1,7 @@
 """pytorchvideo's classification networks.
 
-Its hub says in prose what they take: "8x8" are 8 frames at a stride of 8, and its tutorials give the sizes. X3D and
-MViT are given the crop that they are built for, with which their heads have a single place to look at.
+Its hub documents their input in prose only: "8x8" means 8 frames at a stride of 8, and the tutorials give the sizes.
+X3D and MViT get the crop that they are built for, at which their heads see a single position.
 """
 
 import warnings
@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from vidsemi.models.pretrained_cfg import IMAGENET, WantedInput
+from vidsemi.models.pretrained_cfg import IMAGENET, PretrainedConfig
 
 MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
 SLOWFAST_ALPHA = 4  # frames of the fast pathway for each of the slow one
-HUB = ("resnet", "slowfast", "csn", "r2plus1d", "x3d", "vision_transformers", "efficient_x3d_mobile_cpu")  # its files
+HUB = ("resnet", "slowfast", "csn", "r2plus1d", "x3d", "vision_transformers", "efficient_x3d_mobile_cpu")  # modules
 
 
 class Network(NamedTuple):
-    """Clip length, stride, shorter side, crop, and how the number of classes is called."""
+    """Clip length, stride, shorter side, crop, and the name of the argument for the number of classes."""
 
     frames: int
     stride: int
@@ -63,15 +63,15 @@ def names() -> list[str]:
 
 
 def is_video(name: str) -> bool:
-    """Whether a network takes videos."""
+    """Whether a network takes clips of several frames."""
     return NETWORKS[name].frames > 1
 
 
-def wanted(name: str) -> WantedInput:
-    """What a network was made for."""
+def pretrained_config(name: str) -> PretrainedConfig:
+    """The input of a network's published weights."""
     network = NETWORKS[name]
     mean, std = (MEAN, STD) if network.frames > 1 else (IMAGENET.mean, IMAGENET.std)
-    return WantedInput(network.frames, network.stride, network.resize, network.crop, mean, std)
+    return PretrainedConfig(network.frames, network.stride, network.resize, network.crop, mean, std)
 
 
 def weights(name: str) -> list[str]:
@@ -83,16 +83,16 @@ def weights(name: str) -> list[str]:
 
 
 def build(name: str, num_classes: int, frames: int, args: Mapping[str, Any]) -> nn.Module:
-    """The network with fresh weights."""
+    """Build a network with fresh weights."""
     own: dict[str, Any] = {NETWORKS[name].classes: num_classes}
     if name.startswith(("x3d", "r2plus1d")):
         own["head_activation"] = None  # its own is a softmax, and we want logits
     network = getattr(_hub(), name)(pretrained=False, **{**own, **args})
-    return TwoPathways(network) if name.startswith("slowfast") else network
+    return SlowFastAdapter(network) if name.startswith("slowfast") else network
 
 
-class TwoPathways(nn.Module):
-    """A SlowFast network that takes one clip: all of its frames for the fast pathway, every fourth for the slow one."""
+class SlowFastAdapter(nn.Module):
+    """Calls a SlowFast network with one clip: all frames for the fast pathway, every fourth for the slow one."""
 
     def __init__(self, network: nn.Module):
         super().__init__()

@@ -1,4 +1,4 @@
-"""timm's image networks, an extra. What a network wants is in the pretrained_cfg of its name and tag."""
+"""timm's image networks (an extra). The input of each is in timm's pretrained_cfg of its name and tag."""
 
 import math
 from collections.abc import Mapping
@@ -7,14 +7,16 @@ from typing import Any
 from torch import nn
 
 from vidsemi.io.errors import UserError
-from vidsemi.models.pretrained_cfg import WantedInput, colors
+from vidsemi.models.pretrained_cfg import PretrainedConfig, colors
 
 
 def _timm() -> Any:
     try:
         import timm
     except ImportError:
-        raise UserError("networks of timm/ need timm: pip install 'vidsemi[timm]'") from None
+        raise UserError(
+            "model.timm_not_installed", "networks of timm/ need timm: pip install 'vidsemi[timm]'"
+        ) from None
     return timm
 
 
@@ -25,17 +27,18 @@ def names() -> list[str]:
 
 
 def is_video(name: str) -> bool:
-    """Whether a network takes videos: none does."""
+    """Whether a network takes clips of several frames: none does."""
     return False
 
 
-def wanted(name: str) -> WantedInput:
-    """What a network was made for."""
+def pretrained_config(name: str) -> PretrainedConfig:
+    """The input of a network's published weights."""
     cfg = _timm().models.get_pretrained_cfg(name)
     if cfg is None:
-        return WantedInput(1, None, None, None, None, None)
+        return PretrainedConfig()
     crop = cfg.input_size[-1]
-    return WantedInput(1, None, math.floor(crop / cfg.crop_pct), crop, colors(cfg.mean), colors(cfg.std))
+    resize = math.floor(crop / cfg.crop_pct)
+    return PretrainedConfig(resize=resize, crop=crop, mean=colors(cfg.mean), std=colors(cfg.std))
 
 
 def weights(name: str) -> list[str]:
@@ -48,5 +51,5 @@ def weights(name: str) -> list[str]:
 
 
 def build(name: str, num_classes: int, frames: int, args: Mapping[str, Any]) -> nn.Module:
-    """The network with fresh weights."""
+    """Build a network with fresh weights."""
     return _timm().create_model(name, pretrained=False, num_classes=num_classes, **args)

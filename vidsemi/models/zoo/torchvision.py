@@ -1,6 +1,6 @@
-"""torchvision's classification networks, of images and of videos.
+"""torchvision's classification networks for images and videos.
 
-What a network wants is what torchvision says of its default weights, frames a second as a stride of videos of 30.
+Their input is that of torchvision's default weights; its frame rate becomes the stride in videos of 30 frames/s.
 """
 
 import re
@@ -10,9 +10,9 @@ from typing import Any
 from torch import nn
 from torchvision import models
 
-from vidsemi.models.pretrained_cfg import WantedInput, colors
+from vidsemi.models.pretrained_cfg import PretrainedConfig, colors
 
-# Published weights of these two were trained on other means than those that torchvision feeds them.
+# The published weights of these two expect another normalization than torchvision's transforms apply.
 INCEPTIONS = {"googlenet", "inception_v3"}
 
 
@@ -22,17 +22,17 @@ def names() -> list[str]:
 
 
 def is_video(name: str) -> bool:
-    """Whether a network takes videos."""
+    """Whether a network takes clips of several frames."""
     return name in models.list_models(module=models.video)
 
 
-def wanted(name: str) -> WantedInput:
-    """What a network was made for."""
+def pretrained_config(name: str) -> PretrainedConfig:
+    """The input of a network's published weights."""
     default: Any = models.get_model_weights(name).DEFAULT
-    transforms, said = default.transforms(), default.meta["_docs"]
-    frames, rate = re.search(r"clip_len=(\d+)", said), re.search(r"frame_rate=([\d.]+)", said)
+    transforms, text = default.transforms(), default.meta["_docs"]
+    frames, rate = re.search(r"clip_len=(\d+)", text), re.search(r"frame_rate=([\d.]+)", text)
     resize = transforms.resize_size
-    return WantedInput(
+    return PretrainedConfig(
         frames=int(frames[1]) if frames else None if is_video(name) else 1,
         stride=round(30 / float(rate[1])) if rate else None,
         resize=(resize[0], resize[1]) if len(resize) == 2 else resize[0],
@@ -43,15 +43,15 @@ def wanted(name: str) -> WantedInput:
 
 
 def weights(name: str) -> list[str]:
-    """Address of a network's default weights; others may want another input."""
+    """Address of a network's default weights; others may expect another input."""
     return [models.get_model_weights(name).DEFAULT.url]
 
 
 def build(name: str, num_classes: int, frames: int, args: Mapping[str, Any]) -> nn.Module:
-    """The network with fresh weights."""
+    """Build a network with fresh weights."""
     own: dict[str, Any] = {}
     if name in INCEPTIONS:
         own = {"aux_logits": False, "transform_input": True, "init_weights": True}
     if name.startswith("vit_"):
-        own = {"image_size": wanted(name).crop}  # 224 unless told otherwise, which the largest does not want
+        own = {"image_size": pretrained_config(name).crop}  # its default of 224 is wrong for vit_h_14
     return models.get_model(name, weights=None, num_classes=num_classes, **{**own, **args})
