@@ -1,4 +1,4 @@
-"""`python tools/bench.py SUBJECT …`: vidsemi beside its peers and limits."""
+"""`python tools/bench.py SUBJECT …`: benchmark a part of vidsemi against peers and limits."""
 
 import sys
 from pathlib import Path

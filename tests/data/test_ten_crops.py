@@ -93,6 +93,7 @@ def reference(weights: Path, row: Row) -> np.ndarray:
         return network.eval()(normalize(crops, spec.input)).softmax(1).mean(0).numpy()
 
 
+@pytest.mark.slow
 def test_scores_are_the_mean_of_ten_softmaxes(tmp_path: Path, images: Path, weights: Path):
     manifest = load_manifest(images)
     options = {"views": 10, "per_example": 8, "shard_size": 9, "precision": "float32", "runtime": CPU, "title": "score"}
@@ -121,6 +122,7 @@ def test_directories_of_earlier_versions_have_one_crop(tmp_path: Path, images: P
         score_manifest(tmp_path / "s", weights=weights, manifest=manifest, crops=10, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crops", [1, 10])
 def test_figures_tell_the_views_that_there_were(crops: int, images: Path, weights: Path):
     """An image has one clip, whatever the config says of videos."""
@@ -134,12 +136,14 @@ def test_figures_tell_the_views_that_there_were(crops: int, images: Path, weight
         assert figures["top1"] == pytest.approx(100 * sum(best == labels[:3]) / 4)
 
 
+@pytest.mark.slow
 def test_videos_have_clips_times_crops(shapes: Path, weights: Path):
     manifest = load_manifest(shapes / "test.csv")
     figures = evaluate_weights(weights=weights, manifest=manifest, views=2, crops=10, runtime=CPU, title="evaluate")
     assert (figures["views"], figures["crops"]) == (20, 10)
 
 
+@pytest.mark.slow
 def test_commands(images: Path, weights: Path, capsys: pytest.CaptureFixture):
     words = ["--weights", str(weights), "--workers", "0", "--device", "cpu", "--json"]
     assert cli.main(["evaluate", "--manifest", str(images), "--crops", "10", *words]) == 0

@@ -66,6 +66,7 @@ def test_results_come_in_order(workers: int):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_hang_or_a_crash_costs_one_file(workers: int):
     paths = ["a", "crash", "b", "hang", "exit", "c", "crash", "d", "hang"]
@@ -95,6 +96,7 @@ def test_only_a_few_files_are_read_ahead():
         assert len(taken) <= 8
 
 
+@pytest.mark.slow
 def test_workers_are_replaced_in_the_course_of_time(monkeypatch: pytest.MonkeyPatch):
     assert FILES_PER_WORKER > 100
     monkeypatch.setattr("vidsemi.data.worker_pool.FILES_PER_WORKER", 3)
@@ -102,6 +104,7 @@ def test_workers_are_replaced_in_the_course_of_time(monkeypatch: pytest.MonkeyPa
     assert len({str(result).split(" by ")[1] for result in results}) == 4
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_from_outside_costs_no_file():
     with closing(read_all(act, rows(*["file"] * 60), workers=1, seconds=60)) as results:
         for number, result in enumerate(results):
@@ -120,6 +123,7 @@ def test_an_exception_that_nobody_foresaw_costs_one_file():
     ]
 
 
+@pytest.mark.slow
 def test_a_file_whose_worker_is_killed_every_time_is_a_failure():
     paths = ["a", "kill", "b"]
     assert outcomes(read_all(act, rows(*paths), workers=1, seconds=60)) == [
@@ -150,6 +154,7 @@ SCRIPTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_workers_that_cannot_start_are_no_failures_of_files(tmp_path: Path, name: str):
     head = f"import sys\nsys.path.insert(0, {str(REPOSITORY)!r})\nfrom tests.data.test_worker_pool import act, rows\n"
@@ -184,6 +189,7 @@ def test_any_array_arrives():
         assert result is None if expected is None else np.array_equal(result, expected)
 
 
+@pytest.mark.slow
 def test_an_accident_of_the_pool_ends_the_job():
     with pytest.raises(ZeroDivisionError, match="on arrival"):
         list(read_all(odd_results, rows("bool", "no traveller", "bool"), workers=1, seconds=9))
@@ -201,6 +207,7 @@ def test_an_idle_worker_is_not_late():
     assert len({str(result) for result in results}) == 1  # by the same process
 
 
+@pytest.mark.slow
 def test_a_worker_that_no_timer_ends_is_given_up(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("vidsemi.data.worker_pool.GRACE", 3)
     assert outcomes(read_all(act, rows("a", "stop", "b"), workers=1, seconds=0.5)) == [
@@ -222,6 +229,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_is_left_behind(tmp_path: Path, how: signal.Signals):

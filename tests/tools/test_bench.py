@@ -15,15 +15,17 @@ from tools.bench.select_contenders import digests
 from vidsemi.selection.score_reader import open_shards, shard_files
 from vidsemi.selection.select import select
 
+pytestmark = pytest.mark.slow
+
 
 def test_files_and_generator_hold_the_same_rows(tmp_path: Path):
-    data = ScoreData(at_least=11_001, classes=40, stored=4, examples_a_part=500)
+    data = ScoreData(at_least=11_001, classes=40, stored=4, examples_per_shard=500)
     data.write(tmp_path)
-    parts, info = open_shards(shard_files(tmp_path))
+    shards, info = open_shards(shard_files(tmp_path))
     assert info == data.info
-    assert len(parts) == 6
-    from_files = select(parts, info, per_class=50, per_example=4)
-    generated = select(data.generated_parts(), info, per_class=50, per_example=4)
+    assert len(shards) == 6
+    from_files = select(shards, info, per_class=50, per_example=4)
+    generated = select(data.generated_shards(), info, per_class=50, per_example=4)
     assert from_files.example_id.tolist() == generated.example_id.tolist()
     assert from_files.info == generated.info
     assert from_files.info.rows_read == data.rows == 12_000
@@ -31,11 +33,11 @@ def test_files_and_generator_hold_the_same_rows(tmp_path: Path):
 
 
 def test_the_data_is_skewed_and_has_ties():
-    data = ScoreData(at_least=8000, classes=40, stored=4, examples_a_part=500)
-    parts = [data.part(number) for number in range(4)]
-    counts = np.bincount(np.concatenate([part.label for part in parts]), minlength=40)
+    data = ScoreData(at_least=8000, classes=40, stored=4, examples_per_shard=500)
+    shards = [data.shard(number) for number in range(4)]
+    counts = np.bincount(np.concatenate([shard.label for shard in shards]), minlength=40)
     assert counts[0] > 3 * counts[39] > 0
-    scores = np.concatenate([part.score for part in parts])
+    scores = np.concatenate([shard.score for shard in shards])
     assert len(np.unique(scores)) < len(scores) - 500
     assert 0 < scores.min() <= scores.max() < 1
 

@@ -9,6 +9,8 @@ from tools.bench.command import main as bench
 from vidsemi.models.flops import measure_cost
 from vidsemi.models.registry import create_model
 
+pytestmark = pytest.mark.slow
+
 
 def test_passes_are_timed_beside_torchvision(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setattr(forward, "SECONDS", 0.1)

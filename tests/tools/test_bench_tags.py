@@ -9,10 +9,12 @@ import pytest
 
 from tools.bench import tags
 from tools.bench.command import main as bench
-from tools.bench.tag_data import ROWS_A_FILE, TagData, is_plain
+from tools.bench.tag_data import ROWS_PER_FILE, TagData, is_plain
 from vidsemi.data.formats.table import read_table_format
 from vidsemi.data.formats.yfcc100m import read_yfcc100m
 from vidsemi.data.hashtags.normalize import canonical
+
+pytestmark = pytest.mark.slow
 
 VIDSEMI = ["vidsemi, CSV", "vidsemi, TSV", "vidsemi, JSON lines", "vidsemi, YFCC100M"]
 PEERS = ["DuckDB, CSV", "polars, CSV"]
@@ -28,7 +30,7 @@ def test_all_files_hold_the_same_examples(tmp_path: Path):
     assert len(table["path"]) == 250
     yfcc100m = read_yfcc100m(tmp_path / "yfcc100m.txt", tmp_path / "files")
     assert (yfcc100m.broken, yfcc100m.elsewhere) == ([], 247)
-    there = {name: column[::ROWS_A_FILE] for name, column in table.items()}
+    there = {name: column[::ROWS_PER_FILE] for name, column in table.items()}
     assert yfcc100m.columns == there
     assert all(Path(path).is_file() for path in there["path"]) and len(there["path"]) == data.there == 3
 

@@ -21,7 +21,7 @@ from vidsemi.io.errors import UserError
 TINY = Setting("r2plus1d_10", {"width": 0.0625}, frames=4, size=32, batch=4, device="cpu")
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")  # several wait for one another
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]  # several threads would wait for each other
 
 
 @pytest.fixture

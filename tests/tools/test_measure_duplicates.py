@@ -15,6 +15,8 @@ from tests.data.dedup.test_exclude import picture, video
 from vidsemi.data.dedup.duplicates import FRAMES, MIN_MATCHING_FRAMES
 from vidsemi.data.dedup.hamming import near_pairs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:

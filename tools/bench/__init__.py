@@ -1,1 +1,1 @@
-"""Benchmarks: vidsemi beside its peers and limits, each in a process of its own."""
+"""Benchmarks of vidsemi against peers and limits. Every run is a fresh process."""

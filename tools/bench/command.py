@@ -1,4 +1,4 @@
-"""`tools/bench.py`: parts of vidsemi beside their peers and limits."""
+"""The command line of `tools/bench.py`."""
 
 import argparse
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> Parser:
-    """The options of every benchmark."""
-    parser = Parser(prog="bench.py", description="Time vidsemi beside its peers and limits.")
+    """A parser with a subcommand for each benchmark."""
+    parser = Parser(prog="bench.py", description="Benchmark vidsemi against peers and limits.")
     subjects = parser.add_subparsers(dest="subject", metavar="SUBJECT", required=True)
     for name, (about, add_arguments) in BENCHMARKS.items():
         add_arguments(add_command(subjects, name, bench, about))
@@ -25,12 +25,14 @@ def build_parser() -> Parser:
 
 
 def bench(options: argparse.Namespace) -> Answer:
-    """Time a part of vidsemi beside its peers and its limit."""
+    """Run the benchmark that `options` name."""
     counts = ("rows", "classes", "per_class", "per_example", "shard_size", "rounds", "repeats", "videos")
     for name in (*counts, "frames", "size", "clips", "batch"):
         value = getattr(options, name, None)
         if value is not None and not 1 <= value <= 10**12:
-            raise UserError(f"--{name.replace('_', '-')} is {value}; it must lie in [1, 10^12]")
+            raise UserError(
+                "arguments.out_of_range", f"--{name.replace('_', '-')} is {value}; it must lie in [1, 10^12]"
+            )
     subjects = {
         "select": _bench_select,
         "decode": _bench_decode,
@@ -43,7 +45,7 @@ def bench(options: argparse.Namespace) -> Answer:
 
 
 def _videos(options: argparse.Namespace) -> list[Path]:
-    """The files that are given, or else those that moving_shapes makes."""
+    """The given files, or else clips of datasets/moving_shapes."""
     from tools.bench.decode import made_files
     from vidsemi.io.files import dataset_folder
 
@@ -104,7 +106,7 @@ def _bench_train(options: argparse.Namespace) -> Answer:
 
 def _bench_select(options: argparse.Namespace) -> Answer:
     if options.per_example > options.classes / 2:
-        raise UserError("--per-example must be at most half of --classes")
+        raise UserError("arguments.out_of_range", "--per-example must be at most half of --classes")
     from tools.bench.select import HEADER, bench_select, cells
     from vidsemi.io.tables import markdown_table
 
@@ -114,13 +116,13 @@ def _bench_select(options: argparse.Namespace) -> Answer:
         classes=options.classes,
         per_class=options.per_class,
         per_example=options.per_example,
-        examples_a_part=options.shard_size,
+        examples_per_shard=options.shard_size,
         rounds=options.rounds,
         only=options.only,
     )
     versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
     setting = (
-        f"{document['rows']:,} rows in {document['parts']:,} parts from {document['source']}, "
+        f"{document['rows']:,} rows in {document['shards']:,} shards from {document['source']}, "
         f"{options.classes} classes, K = {options.per_class:,}, P = {options.per_example}\n"
         f"medians of {options.rounds} runs, each in a fresh process\n"
         f"{document['cores']} cores of {document['processor']}; {versions}\n"

@@ -1,4 +1,4 @@
-"""Times the reading of a video's ten test clips beside its peers and its limit."""
+"""`tools/bench.py decode`: read the ten test clips of a video, against peers and the limit of bare decoding."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from tools.bench.measure import chosen, failure, median, paths_of, rounded, run_
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.cores import processor, usable_cores
 
-LENGTHS = (8, 32)  # frames a clip
+LENGTHS = (8, 32)  # frames per clip
 PACKAGES = ("av", "decord", "torchcodec", "pytorchvideo", "torchvision", "torch", "numpy")
 
 
@@ -19,12 +19,12 @@ def bench_decode(files: list[Path], *, repeats: int, rounds: int, only: list[str
 
     Args:
         files: videos.
-        repeats: how often a contender reads all of them in a run.
-        rounds: how often each contender is run.
+        repeats: passes over all files in a run.
+        rounds: runs of each contender.
         only: names of contenders; all if empty.
 
     Returns:
-        A JSON object: the setting, the machine, and a row a contender with medians for both lengths of clips.
+        A JSON object: the setting, the machine, and for each contender a row of medians for both clip lengths.
     """
     pools = [f"{POOL}{workers}" for workers in sorted({1, usable_cores()})]
     names = chosen([*CONTENDERS, *pools], only)
@@ -62,7 +62,7 @@ def bench_decode(files: list[Path], *, repeats: int, rounds: int, only: list[str
 
 
 def text(document: dict[str, Any]) -> str:
-    """The table for people."""
+    """The document as a Markdown table."""
     from vidsemi.io.tables import markdown_table
 
     header = (
@@ -87,10 +87,10 @@ def text(document: dict[str, Any]) -> str:
 
 
 def made_files(script: Path, folder: Path) -> list[Path]:
-    """Clips of datasets/moving_shapes, made once by its script."""
+    """Clips of datasets/moving_shapes, generated once by its script."""
     target = folder / "moving_shapes"
     if not (target / "test.csv").exists():
         sizes = ["--labeled", "1", "--unlabeled", "1", "--no-class", "1", "--test", "2"]
         if subprocess.run([sys.executable, script, "--output", target, *sizes], stdout=sys.stderr).returncode:
-            raise UserError(f"{script} did not finish")
+            raise UserError("bench.no_videos", f"{script} failed; its output is above")
     return sorted(target.rglob("*.mp4"))

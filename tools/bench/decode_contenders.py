@@ -1,7 +1,7 @@
-"""Ways to the ten test clips of a video; `python -m tools.bench.decode_contenders NAME T REPEATS FILE…` runs one.
+"""Readers of the ten test clips of a video; `python -m tools.bench.decode_contenders NAME T REPEATS FILE…` runs one.
 
-A contender gives the frames of V = 10 clips of T frames as uint8 at 128×171, or says what else it gives. It runs on one
-core, and is timed over all files after a first one that does not count.
+A contender returns the frames of V = 10 clips of T frames as uint8 at 128×171, or None if it returns something else. It
+runs on one core and is timed over all files, after a warm-up.
 """
 
 import json
@@ -18,11 +18,11 @@ import numpy as np
 VIEWS = 10
 SIZE = (128, 171)
 
-Reader = Callable[[str], np.ndarray | None]  # file → (V·T, 3, 128, 171) uint8; None where it gives something else
+Reader = Callable[[str], np.ndarray | None]  # file → (V·T, 3, 128, 171) uint8; None for something else
 
 
 def bare_decode(frames: int) -> Reader:
-    """The limit: FFmpeg decodes every frame, and nothing is done with them."""
+    """The limit: FFmpeg decodes every frame, and nothing else happens."""
     import av
 
     def read(file: str) -> None:
@@ -51,7 +51,7 @@ def vidsemi(frames: int, decoder: Any = "pyav") -> Reader:
 
 
 def decord_alone(frames: int) -> Reader:
-    """Its own count, its own scaling, one thread."""
+    """Frame count and scaling of the library itself, one thread."""
     import decord
     import torch  # noqa: F401  (decord before torch can hang)
 
@@ -66,7 +66,7 @@ def decord_alone(frames: int) -> Reader:
 
 
 def torchcodec_alone(frames: int) -> Reader:
-    """Its own count, its own scaling, one thread."""
+    """Frame count and scaling of the library itself, one thread."""
     from torchcodec.decoders import VideoDecoder
     from torchcodec.transforms import Resize
 
@@ -81,12 +81,12 @@ def torchcodec_alone(frames: int) -> Reader:
 
 
 def pytorchvideo(frames: int, decoder: str = "pyav", seconds: float | None = None) -> Reader:
-    """A call of `get_clip` a view, scaled by torch as its own transforms do.
+    """One `get_clip` per view, scaled by torch as its own transforms do.
 
     Args:
         frames: of a clip.
-        decoder: one of its own.
-        seconds: of a clip, from which frames are taken evenly, as in its examples; None takes just as many as it needs.
+        decoder: one of pytorchvideo's.
+        seconds: length of a clip, from which frames are taken evenly, as in its examples; None for just T frames.
     """
     from pytorchvideo.data.encoded_video import EncodedVideo
     from torch.nn.functional import interpolate
@@ -94,7 +94,7 @@ def pytorchvideo(frames: int, decoder: str = "pyav", seconds: float | None = Non
     rates: dict[str, float] = {}
 
     def read(file: str) -> None:
-        if file not in rates:  # in the pass that is not timed
+        if file not in rates:  # during warm-up
             rates[file] = _rate(file)
         video = EncodedVideo.from_path(file, decode_audio=False, decoder=decoder)
         length = min(seconds or frames / rates[file], float(video.duration))
@@ -108,7 +108,7 @@ def pytorchvideo(frames: int, decoder: str = "pyav", seconds: float | None = Non
 
 
 def torchvision_kinetics(frames: int) -> Reader:
-    """Its Kinetics dataset and its transform; listing the files' time stamps is not timed."""
+    """Torchvision's Kinetics dataset and transform; listing the files' time stamps is not timed."""
     from torchvision.datasets import Kinetics
     from torchvision.transforms.v2 import Resize
 
@@ -167,7 +167,7 @@ POOL = "vidsemi, workers: "  # followed by their number
 
 
 def measure(name: str, frames: int, repeats: int, files: list[str]) -> dict[str, Any]:
-    """Videos a second on one core, and how far the frames are from those of `vidsemi`."""
+    """Videos per second on one core, and the mean difference of the frames from those of `vidsemi`."""
     import torch
 
     torch.set_num_threads(1)
@@ -189,7 +189,7 @@ def measure(name: str, frames: int, repeats: int, files: list[str]) -> dict[str,
 
 
 def measure_pool(workers: int, frames: int, repeats: int, files: list[str]) -> dict[str, Any]:
-    """Videos a second of the pool that scoring reads with, from the first ones that are done on."""
+    """Videos per second of the worker pool that scoring uses, after a warm-up."""
     from vidsemi.data.input_spec import InputSpec
     from vidsemi.data.manifest import Row
     from vidsemi.data.views import ViewReader, ViewRequest

@@ -1,4 +1,4 @@
-"""`tools/bench.py forward`: clips through R(2+1)D-18, vidsemi's and torchvision's, prepared in several ways."""
+"""`tools/bench.py forward`: forward passes of R(2+1)D-18, vidsemi's and torchvision's, eager, prepared, compiled."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ CONTENDERS = {
     )
 }
 YARDSTICK = "torchvision eager, {}"  # of the same precision
-SECONDS = 5.0  # that a run times, at least
+SECONDS = 5.0  # minimum timed per run
 
 
 def bench_forward(
@@ -31,13 +31,13 @@ def bench_forward(
     Args:
         frames: clip length T.
         size: side of the clips.
-        clips: of a pass; by default as many as scoring takes on the device.
-        device: to run on, or auto.
-        rounds: how often each contender is run.
+        clips: per pass; None for the number of scoring on the device.
+        device: torch device or auto.
+        rounds: runs of each contender.
         only: names of contenders; all if empty.
 
     Returns:
-        A JSON object: the setting, the machine, what each network costs, and a row a contender with medians.
+        A JSON object: the setting, the machine, the cost of each network, and for each contender a row of medians.
     """
     import torch
 
@@ -70,7 +70,7 @@ def bench_forward(
 
 
 def _rows(runs: dict[str, list[dict[str, Any]]], gmacs: dict[str, float]) -> list[dict[str, Any]]:
-    """A row a contender: its rates, and its multiply-adds a second as a share of the yardstick's."""
+    """A row per contender: its rate, and its multiply-adds per second relative to the yardstick's."""
     rates = {name: median(own, "clips_per_second") for name, own in runs.items()}
     work = {name: rate and rate * gmacs[CONTENDERS[name][0]] for name, rate in rates.items()}
     rows = []
@@ -93,13 +93,13 @@ def _rows(runs: dict[str, list[dict[str, Any]]], gmacs: dict[str, float]) -> lis
 
 
 def _compile_seconds(runs: list[dict[str, Any]]) -> float | None:
-    """What the first pass took longer than the later ones."""
+    """Seconds by which the first pass was longer than the later ones."""
     first, later = median(runs, "first_seconds"), median(runs, "seconds_a_pass")
     return None if first is None or later is None else first - later
 
 
 def text(document: dict[str, Any]) -> str:
-    """The table for people."""
+    """The document as a Markdown table."""
     from vidsemi.io.tables import markdown_table
 
     header = ("contender", "clips/s", "GMAC/s", "per multiply-add, of torchvision eager", "peak MiB", "compile s")

@@ -1,9 +1,8 @@
-"""Ways to put clips through a network.
+"""Forward passes of differently prepared networks.
 
-`python -m tools.bench.forward_contenders NETWORK TREATMENT PRECISION FRAMES SIZE CLIPS DEVICE SECONDS` times one:
-random uint8 clips in the host's memory, copied to the device, normalised there, through the network, softmax. That is
-the same for all; they differ in what is done with the network before. On a GPU, TF32 is as torch has it: in
-convolutions only.
+`python -m tools.bench.forward_contenders NETWORK TREATMENT PRECISION FRAMES SIZE CLIPS DEVICE SECONDS` times one. Each
+copies random uint8 clips from host memory to the device, normalizes them, runs the network and takes the softmax. On a
+GPU, TF32 is at torch's default: in convolutions only.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
     from vidsemi.inference.model import Precision
 
 CLASSES = 400
-LEAST_PASSES = 3  # that are timed
+MIN_PASSES = 3  # to time
 
-Forward = Callable[["np.ndarray"], "torch.Tensor"]  # uint8 clips to scores, which the device may still be at work on
+Forward = Callable[["np.ndarray"], "torch.Tensor"]  # uint8 clips → scores, which the device may still be computing
 
 
 def vidsemi(frames: int) -> nn.Module:
@@ -40,14 +39,14 @@ def vidsemi(frames: int) -> nn.Module:
 
 
 def torchvision(frames: int) -> nn.Module:
-    """The network of that name in torchvision, which takes clips of any length."""
+    """Torchvision's network of that name, which takes clips of any length."""
     from torchvision.models.video import r2plus1d_18
 
     return r2plus1d_18(num_classes=CLASSES)
 
 
 def prepared(network: nn.Module, spec: InputSpec, device: torch.device, precision: Precision) -> Forward:
-    """As `vidsemi score` runs a network."""
+    """Prepared as by `vidsemi score`."""
     from vidsemi.inference.model import Inference
 
     infer = Inference(network, spec, device, precision)
@@ -55,14 +54,14 @@ def prepared(network: nn.Module, spec: InputSpec, device: torch.device, precisio
 
 
 def eager(network: nn.Module, spec: InputSpec, device: torch.device, precision: Precision) -> Forward:
-    """As it was trained; bfloat16 is autocast."""
+    """Unchanged; bfloat16 by autocast."""
     import torch
 
     return _forward(network.eval().to(device), spec, device, precision, torch.contiguous_format)
 
 
 def compiled(network: nn.Module, spec: InputSpec, device: torch.device, precision: Precision) -> Forward:
-    """By `torch.compile`, with the channels last, batch norm folded and weights cast once, as scoring has them."""
+    """Compiled by `torch.compile`; channels last, batch norm folded and weights cast once, as in scoring."""
     import torch
     from torch import nn
 
@@ -105,17 +104,17 @@ def _seconds(forward: Forward, clips: np.ndarray, passes: int) -> float:
     begin = time.perf_counter()
     for _ in range(passes):
         scores = forward(clips)
-    scores.cpu()  # waits for the device, which takes passes in their order
+    scores.cpu()  # waits for the device
     return time.perf_counter() - begin
 
 
 def measure(forward: Forward, clips: np.ndarray, device: torch.device, least_seconds: float) -> dict[str, float]:
-    """Time passes, after a first one, which may compile, and a second, which tells how many fill the seconds."""
+    """Time passes, after a first one, which may compile, and a second, which shows how many passes to time."""
     import torch
 
     with PeakMemory() as memory:
         first, usual = _seconds(forward, clips, 1), _seconds(forward, clips, 1)
-        passes = max(LEAST_PASSES, math.ceil(least_seconds / usual))
+        passes = max(MIN_PASSES, math.ceil(least_seconds / usual))
         seconds = _seconds(forward, clips, passes)
     mib = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else memory.mib
     return {

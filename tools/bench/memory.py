@@ -1,4 +1,4 @@
-"""Memory of a process, and of a job of several as Linux shares it out between them."""
+"""Peak memory of a process, and of a process with all its children."""
 
 import os
 import resource
@@ -7,11 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 
-SECONDS = 0.25  # between two looks
+SECONDS = 0.25  # between two samples
 
 
 def peak_mib() -> float:
-    """Peak memory of this process. What getrusage says may be the peak of the process that started this one."""
+    """Peak memory of this process. getrusage may report the peak of the process that started it."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
@@ -20,7 +20,7 @@ def peak_mib() -> float:
 
 
 class PeakMemory:
-    """A context that looks at this process and all that it has started, again and again.
+    """A context that samples the memory of this process and all its descendants.
 
     Attributes:
         mib: the highest sum of their proportional set sizes (each shared page counts once), MiB; 0 without /proc.
@@ -29,7 +29,7 @@ class PeakMemory:
     def __init__(self) -> None:
         self.mib = 0.0
         self._ended = Event()
-        self._thread = Thread(target=self._look, daemon=True)
+        self._thread = Thread(target=self._sample, daemon=True)
 
     def __enter__(self) -> "PeakMemory":
         self._thread.start()
@@ -39,7 +39,7 @@ class PeakMemory:
         self._ended.set()
         self._thread.join()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         ended = False
         while not ended:
             self.mib = max(self.mib, sum(map(_proportional_mib, _family(os.getpid()))))

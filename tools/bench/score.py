@@ -1,4 +1,4 @@
-"""`tools/bench.py score`: a corpus scored from files to parts, beside peers and the two limits."""
+"""`tools/bench.py score`: score a dataset from video files to score shards, against peers and two limits."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ PEERS = ("pytorchvideo", "torchvision Kinetics")
 NAMES = (DECODE, *[prefix + precision for precision in PRECISIONS for prefix in (NETWORK, OURS)], *PEERS)
 PACKAGES = ("torch", "torchvision", "pytorchvideo", "torchcodec", "av")
 
-# By name: arguments of `create_model`, and the share of the videos that the slow network is given.
+# By name: model, its arguments, and the share of the videos to score with it.
 NETWORKS: dict[str, tuple[str, dict[str, float], float]] = {
     "R(2+1)D-10, 8 base planes": ("r2plus1d_10", {"width": 0.125}, 1.0),
     "R(2+1)D-18": ("r2plus1d_18", {}, 0.1),
@@ -32,15 +32,15 @@ def bench_score(
     """Time the contenders.
 
     Args:
-        files: videos, taken again and again.
-        videos: how many a contender scores in a run; a tenth of them with the large network.
-        rounds: how often each contender is run.
-        data: folder for the networks' weights, which are not trained.
+        files: videos, used repeatedly.
+        videos: number that a contender scores in a run; a tenth of them with the large network.
+        rounds: runs of each contender.
+        data: folder for the weights of the untrained networks.
         only: names of contenders; all if empty.
         models: names of models; all of `NETWORKS` if empty.
 
     Returns:
-        A JSON object: the setting, the machine, and a row a contender and network with medians.
+        A JSON object: the setting, the machine, and for each network and contender a row of medians.
     """
     names, paths = chosen(NAMES, only), paths_of(files)
     repeats = {
@@ -66,7 +66,7 @@ def bench_score(
 
 
 def _rows(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """A row a contender: its rate, and that as a share of what decoding and network allow and of each peer's."""
+    """A row per contender: its rate, also relative to the limits of decoding and network, and to each peer."""
     rates = {name: median(own, "videos_per_second") for name, own in runs.items()}
     rows = []
     for name, own in runs.items():
@@ -89,7 +89,7 @@ def _rows(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 
 def text(document: dict[str, Any]) -> str:
-    """The tables for people."""
+    """The document as Markdown tables."""
     from vidsemi.io.tables import markdown_table
 
     over = [f"over {peer}" for peer in PEERS]
@@ -117,7 +117,7 @@ def text(document: dict[str, Any]) -> str:
 
 
 def _weights(network: str, folder: Path) -> Path:
-    """An untrained network's file, made once."""
+    """The weights file of an untrained network, written once."""
     import torch
 
     from vidsemi.config import Input

@@ -1,8 +1,7 @@
-"""Ways to score a corpus; `python -m tools.bench.score_contenders NAME WEIGHTS REPEATS FILE…` runs one.
+"""Ways to score a dataset; `python -m tools.bench.score_contenders NAME WEIGHTS REPEATS FILE…` runs one.
 
-Each takes every file REPEATS times, ten clips a video. Timed is all of it, the start of processes too, after imports,
-the loading of the network and a small run that does not count. Worker processes import this module, so it imports
-little.
+Each scores every file REPEATS times, ten clips per video. The time includes the start of processes, but not imports,
+loading the network and a small warm-up. Worker processes import this module, so it imports little.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ if TYPE_CHECKING:
 
 VIEWS = 10
 
-Run = Callable[[], int]  # does it all; returns the number of clips that went through the network
+Run = Callable[[], int]  # does all the work; returns the number of clips that were scored
 
 
 def vidsemi(weights: Path, files: list[str], precision: str) -> Run:
-    """`vidsemi score`, from the manifest to the parts."""
+    """`vidsemi score`, from the manifest to the score shards."""
     from vidsemi.config import Runtime
     from vidsemi.data.manifest import load_manifest, write_manifest
     from vidsemi.inference.score import score_manifest
@@ -57,7 +56,7 @@ def vidsemi(weights: Path, files: list[str], precision: str) -> Run:
 
 
 def decode_alone(weights: Path, files: list[str]) -> Run:
-    """A limit: the same views, read by as many processes as scoring has, and thrown away."""
+    """A limit: read the same views with as many processes as scoring, and discard them."""
     from vidsemi.data.manifest import Row
     from vidsemi.data.views import ViewReader
     from vidsemi.data.worker_pool import read_all
@@ -74,7 +73,7 @@ def decode_alone(weights: Path, files: list[str]) -> Run:
 
 
 def network_alone(weights: Path, files: list[str], precision: str) -> Run:
-    """The other limit: the same network on clips that are in memory."""
+    """The other limit: the same network on clips in memory."""
     from vidsemi.config import Runtime
     from vidsemi.inference.model import Inference
     from vidsemi.runtime.device import clips_per_forward, pick_device
@@ -96,7 +95,7 @@ def network_alone(weights: Path, files: list[str], precision: str) -> Run:
 
 
 def pytorchvideo(weights: Path, files: list[str]) -> Run:
-    """`LabeledVideoDataset`, its sampler of ten clips a video, a DataLoader, and the network as it was trained."""
+    """`LabeledVideoDataset` with its sampler of ten clips per video, a DataLoader, and the unchanged network."""
     import torch
     from pytorchvideo.data import LabeledVideoDataset, make_clip_sampler
     from torch.utils.data import DataLoader, SequentialSampler
@@ -128,7 +127,7 @@ def pytorchvideo(weights: Path, files: list[str]) -> Run:
 
 
 def torchvision(weights: Path, files: list[str]) -> Run:
-    """Its Kinetics dataset with ten clips a video in a DataLoader; listing the files' time stamps is not timed."""
+    """Torchvision's Kinetics dataset with ten clips per video in a DataLoader; listing time stamps is not timed."""
     import torch
     from torch.utils.data import DataLoader, Dataset
     from torchvision.datasets import Kinetics
@@ -160,7 +159,7 @@ def torchvision(weights: Path, files: list[str]) -> Run:
         return torch.tensor(where), torch.stack([item[0] for _, item in items])
 
     class Chosen(Dataset):
-        """The chosen clips with their numbers."""
+        """The chosen clips with their indices."""
 
         def __len__(self) -> int:
             return len(chosen)
@@ -176,7 +175,7 @@ def torchvision(weights: Path, files: list[str]) -> Run:
 
 
 def _mean_by_video(network: torch.nn.Module, spec: NetworkSpec, batches: Iterator[Any]) -> int:
-    """What a user of a peer writes: softmax of each clip, mean over those of a video."""
+    """The loop that a user of a peer writes: softmax of each clip, mean over the clips of a video."""
     import torch
 
     from vidsemi.config import Runtime

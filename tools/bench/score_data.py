@@ -1,6 +1,7 @@
-"""Made-up score rows in any number: skewed class popularity, ties within and across examples."""
+"""Generated score rows: skewed class frequencies, ties within and across examples."""
 
 import json
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -17,47 +18,47 @@ from vidsemi.runtime.cores import usable_cores
 from vidsemi.selection.score_format import ScoreRows, ScoresInfo, label_type, shard_name
 from vidsemi.selection.score_reader import ScoreShard
 
-PATTERNS = 4  # blocks of rows that are made in full; every part is one of them with its scores shifted
+PATTERNS = 4  # blocks of rows that are drawn; every shard is one of them with its scores shifted
 
 
 @dataclass(frozen=True)
 class ScoreData:
-    """Score rows of a corpus, part by part.
+    """Score rows of a dataset, shard by shard.
 
     Attributes:
-        at_least: rows that are wanted; the last part is filled up.
+        at_least: minimum number of rows; the last shard is filled up.
         classes: number of classes; class r is about (r + 1)^-0.7 as frequent as class 0.
-        stored: rows an example, P.
-        examples_a_part: examples of each part.
+        stored: rows per example, P.
+        examples_per_shard: examples in each shard.
     """
 
     at_least: int
     classes: int
     stored: int
-    examples_a_part: int
+    examples_per_shard: int
 
     @property
     def rows(self) -> int:
-        """Rows in all."""
-        return self.parts * self.rows_a_part
+        """Total number of rows."""
+        return self.shards * self.rows_per_shard
 
     @property
-    def rows_a_part(self) -> int:
-        """Rows of each part."""
-        return self.examples_a_part * self.stored
+    def rows_per_shard(self) -> int:
+        """Rows per shard."""
+        return self.examples_per_shard * self.stored
 
     @property
-    def parts(self) -> int:
-        """Number of parts."""
-        return -(-self.at_least // self.rows_a_part)
+    def shards(self) -> int:
+        """Number of shards."""
+        return math.ceil(self.at_least / self.rows_per_shard)
 
     @property
     def info(self) -> ScoresInfo:
-        """The metadata of the parts."""
+        """Metadata of the shards."""
         names = [f"class {number}" for number in range(self.classes)]
-        size = self.examples_a_part
+        size = self.examples_per_shard
         return ScoresInfo(
-            "made up", "made up", names, self.stored, views=10, shard_size=size, examples=size * self.parts
+            "generated", "generated", names, self.stored, views=10, shard_size=size, examples=size * self.shards
         )
 
     @cached_property
@@ -66,7 +67,7 @@ class ScoreData:
         return [self._pattern(np.random.default_rng([0, number])) for number in range(PATTERNS)]
 
     def _pattern(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        shape = (self.examples_a_part, self.stored)
+        shape = (self.examples_per_shard, self.stored)
         popularity = np.cumsum(np.arange(1, self.classes + 1) ** -0.7)
         labels = np.searchsorted(popularity, rng.random(shape) * popularity[-1])
         while True:  # an example has each class once
@@ -86,8 +87,8 @@ class ScoreData:
             coarse,
         )
 
-    def part(self, number: int) -> ScoreRows:
-        """The rows of a part. Fine scores are shifted by up to 6%, each example's by the same number of steps."""
+    def shard(self, number: int) -> ScoreRows:
+        """The rows of a shard; scores off the coarse grid are shifted by up to 6%, those of an example alike."""
         labels, bits, coarse = self.patterns[number % PATTERNS]
         shift = np.random.default_rng([1, number]).integers(-(2**19), 2**19, len(bits), np.int32)
         shift[coarse] = 0
@@ -98,36 +99,34 @@ class ScoreData:
             (bits + shift[:, None]).reshape(-1).view(np.float32),
         )
 
-    def generated_parts(self) -> list[ScoreShard]:
-        """Parts that are made while they are read, for corpora that no disk holds."""
-        made = self.patterns  # now, not by several threads at once
-        assert made
+    def generated_shards(self) -> list[ScoreShard]:
+        """Shards that are generated while they are read, for datasets larger than the disk."""
+        assert self.patterns  # drawn now, not by several threads at once
 
         def batches(number: int) -> Iterator[ScoreRows]:
-            yield self.part(number)
+            yield self.shard(number)
 
         return [
-            ScoreShard(shard_name(number), number, partial(batches, number), lambda: self.rows_a_part)
-            for number in range(self.parts)
+            ScoreShard(shard_name(number), number, partial(batches, number), lambda: self.rows_per_shard)
+            for number in range(self.shards)
         ]
 
     def write(self, folder: Path) -> None:
-        """Write the parts that are not there yet."""
-        made = self.patterns
-        assert made
+        """Write the missing shards."""
+        assert self.patterns
         metadata = {"vidsemi": json.dumps(asdict(self.info))}
 
         def write(number: int) -> None:
-            rows = self.part(number)
+            rows = self.shard(number)
             columns = {"example_id": rows.example_id, "label": rows.label, "score": rows.score}
             with atomic_path(folder / shard_name(number)) as temporary:
                 table = pa.table(columns).replace_schema_metadata(metadata)
                 pq.write_table(table, temporary, compression="zstd")
 
-        missing = [number for number in range(self.parts) if not (folder / shard_name(number)).exists()]
+        missing = [number for number in range(self.shards) if not (folder / shard_name(number)).exists()]
         with (
             ThreadPoolExecutor(usable_cores()) as pool,
-            progress_bar(len(missing), "part", str(folder), delay=1) as bar,
+            progress_bar(len(missing), "shard", str(folder), delay=1) as bar,
         ):
             for _ in pool.map(write, missing):
                 bar.update()

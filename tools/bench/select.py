@@ -1,4 +1,4 @@
-"""Times the selection beside its peers and its limit: each run in a fresh process, in turn, medians over the rounds."""
+"""`tools/bench.py select`: select the highest-scoring examples of every class, against peers and bare reading."""
 
 import importlib.util
 from pathlib import Path
@@ -9,7 +9,7 @@ from vidsemi.io.errors import UserError
 from vidsemi.runtime.cores import processor, usable_cores
 
 CONTENDER_MODULE = "tools.bench.select_contenders"
-NUMPY_SORT_UP_TO = 200_000_000  # rows; it takes some 40 bytes for each
+NUMPY_SORT_UP_TO = 200_000_000  # rows; it takes about 40 bytes per row
 HEADER = ("contender", "seconds", "M rows/s", "peak MiB", "time / vidsemi", "whole process s", "answer")
 
 
@@ -20,41 +20,41 @@ def bench_select(
     classes: int,
     per_class: int,
     per_example: int,
-    examples_a_part: int,
+    examples_per_shard: int,
     rounds: int,
     only: list[str],
 ) -> dict[str, Any]:
     """Run the contenders.
 
     Args:
-        folder: where the score parts are made, once for each size; None feeds vidsemi alone from a generator.
-        rows: score rows, rounded up to whole parts.
-        classes: classes.
+        folder: for the score shards, written once per size; None runs only vidsemi, on generated rows.
+        rows: score rows, rounded up to whole shards.
+        classes: number of classes.
         per_class: K.
-        per_example: P, rows an example.
-        examples_a_part: examples of each part.
-        rounds: how often each contender is run.
-        only: names of contenders; all that can cope if empty. Answers are compared with the first one's.
+        per_example: P, rows per example.
+        examples_per_shard: examples in each shard.
+        rounds: runs of each contender.
+        only: names of contenders; if empty, all that this many rows fit. Results are compared with the first one's.
 
     Returns:
-        A JSON object: the setting, the machine, and a row a contender with medians.
+        A JSON object: the setting, the machine, and for each contender a row of medians.
     """
     from tools.bench.score_data import ScoreData
     from tools.bench.select_contenders import CONTENDERS
 
     names = chosen(list(CONTENDERS), only)
-    data = ScoreData(rows, classes, per_example, examples_a_part)
+    data = ScoreData(rows, classes, per_example, examples_per_shard)
     if folder is None:
         if only:
-            raise UserError("what is generated in memory is fed to vidsemi alone; there is no choosing contenders")
-        commands = {"vidsemi": ["generated", rows, classes, per_example, examples_a_part, per_class]}
+            raise UserError("arguments.conflict", "--generate runs only vidsemi, so it does not go with --only")
+        commands = {"vidsemi": ["generated", rows, classes, per_example, examples_per_shard, per_class]}
     else:
-        made = folder / f"rows{data.rows}_classes{classes}_p{per_example}_parts{data.parts}"
+        made = folder / f"rows{data.rows}_classes{classes}_p{per_example}_parts{data.shards}"
         if data.rows > NUMPY_SORT_UP_TO and not only:
             names.remove("numpy lexsort")
         for module in ("DuckDB", "polars"):
             if importlib.util.find_spec(module.lower()) is None and any(name.startswith(module) for name in names):
-                raise UserError(f"{module} is not installed; pip install 'vidsemi[bench]'")
+                raise UserError("bench.not_installed", f"{module} is not installed; pip install 'vidsemi[bench]'")
         data.write(made)
         commands = {name: [name, made.resolve(), per_class] for name in names}
     runs = run_in_turn(CONTENDER_MODULE, commands, rounds=rounds, title="bench select")
@@ -64,7 +64,7 @@ def bench_select(
         row["time_over_vidsemi"] = row["seconds"] / ours if ours and row["seconds"] else None
     return {
         "rows": data.rows,
-        "parts": data.parts,
+        "shards": data.shards,
         "classes": classes,
         "per_class": per_class,
         "per_example": per_example,
@@ -95,7 +95,7 @@ def cells(document: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _medians(name: str, runs: list[dict[str, Any]], rows: int) -> dict[str, Any]:
-    """One row of the table; without figures where a run failed."""
+    """One row of the table; without measurements if a run failed."""
     failed = failure(runs)
     figures: dict[str, Any] = {key: median(runs, key) for key in ("seconds", "peak_mib", "process_seconds")}
     return {
@@ -109,7 +109,7 @@ def _medians(name: str, runs: list[dict[str, Any]], rows: int) -> dict[str, Any]
 
 
 def _agree(table: list[dict[str, Any]]) -> bool:
-    """Write into each row whether its answer is the first one's: the same rows, only the same scores, or neither."""
+    """Write into each row whether its result is the first one's: the same rows, the same scores, or neither."""
     reference = next((row["digests"][0] for row in table if row["digests"][0] != ("", "")), ("", ""))
     for row in table:
         found = row.pop("digests")

@@ -1,6 +1,6 @@
-"""Ways to the K best rows of every class; `python -m tools.bench.select_contenders NAME FOLDER K` runs one.
+"""Ways to select the K best rows of every class; `python -m tools.bench.select_contenders NAME FOLDER K` runs one.
 
-A contender imports what it needs, then is timed from the files to arrays in memory.
+A contender is timed after its imports, from the files to arrays in memory.
 """
 
 import hashlib
@@ -25,30 +25,30 @@ def vidsemi(folder: Path, per_class: int) -> Contender:
     from vidsemi.selection.select import select
 
     def run() -> Columns:
-        parts, info = open_shards(shard_files(folder))
-        chosen = select(parts, info, per_class=per_class, per_example=info.per_example)
+        shards, info = open_shards(shard_files(folder))
+        chosen = select(shards, info, per_class=per_class, per_example=info.per_example)
         return chosen.label, chosen.example_id, chosen.score
 
     return run
 
 
-def generated(rows: int, classes: int, stored: int, examples_a_part: int, per_class: int) -> Contender:
-    """This package, fed from a generator instead of files."""
+def generated(rows: int, classes: int, stored: int, examples_per_shard: int, per_class: int) -> Contender:
+    """This package, on generated rows instead of files."""
     from tools.bench.score_data import ScoreData
     from vidsemi.selection.select import select
 
-    data = ScoreData(rows, classes, stored, examples_a_part)
-    parts = data.generated_parts()
+    data = ScoreData(rows, classes, stored, examples_per_shard)
+    shards = data.generated_shards()
 
     def run() -> Columns:
-        chosen = select(parts, data.info, per_class=per_class, per_example=stored)
+        chosen = select(shards, data.info, per_class=per_class, per_example=stored)
         return chosen.label, chosen.example_id, chosen.score
 
     return run
 
 
 def bare_read(folder: Path, per_class: int) -> Contender:
-    """The limit: Arrow reads the same columns in batches with all cores, and throws them away."""
+    """The limit: Arrow reads the same columns in batches on all cores, and discards them."""
     from pyarrow import dataset
 
     def run() -> None:
@@ -75,7 +75,7 @@ def _duckdb(folder: Path, query: str) -> Contender:
 
 
 def duckdb_max_by(folder: Path, per_class: int) -> Contender:
-    """Two aggregates of lists; which of equal scores are taken is left to chance."""
+    """Two aggregates of lists; ties are broken arbitrarily."""
     return _duckdb(
         folder,
         f"SELECT label, unnest(max_by(example_id, score, {per_class})) AS example_id, "
@@ -84,7 +84,7 @@ def duckdb_max_by(folder: Path, per_class: int) -> Contender:
 
 
 def duckdb_max_struct(folder: Path, per_class: int) -> Contender:
-    """One aggregate of pairs, with the ties as they should be."""
+    """One aggregate of pairs, with correct ties."""
     return _duckdb(
         folder,
         "SELECT label, -pair.id AS example_id, pair.score AS score FROM (SELECT label, "
@@ -102,7 +102,7 @@ def duckdb_window(folder: Path, per_class: int) -> Contender:
 
 
 def polars(folder: Path, per_class: int) -> Contender:
-    """A sort within each class, cut at K; of the forms that were tried the fastest."""
+    """A sort within each class, cut at K; the fastest of the forms that were tried."""
     import polars
 
     def run() -> Columns:
@@ -153,7 +153,7 @@ def digests(columns: Columns) -> dict[str, str]:
 
 
 def measure(run: Contender) -> dict[str, Any]:
-    """Seconds from files to arrays, peak memory of the process so far in MiB, and digests of what came out."""
+    """Seconds from files to arrays, peak memory of the process so far in MiB, and digests of the result."""
     begin = time.perf_counter()
     columns = run()
     seconds = time.perf_counter() - begin

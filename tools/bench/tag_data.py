@@ -1,5 +1,6 @@
-"""Made-up tag files of any length: skewed popularity, and spellings of every kind that people write."""
+"""Generated tag files: skewed tag frequencies, and all kinds of spelling that people use."""
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ from vidsemi.io.files import atomic_path
 from vidsemi.io.progress import progress_bar
 
 TAGS = 200_000
-TAGS_A_ROW = 5
-ROWS_A_FILE = 100  # rows to each file that is there: of the true YFCC100M 0.8 % are videos
-BLOCK = 50_000  # rows that are drawn at once
+TAGS_PER_ROW = 5
+ROWS_PER_FILE = 100  # rows per existing file: 0.8% of the real YFCC100M are videos
+BLOCK = 50_000  # rows to draw at once
 HEX = 32  # digits of a hash
 SYLLABLES = [consonant + vowel for consonant in "bcdfghjklmnprstv" for vowel in "aeiou"]
 
@@ -24,15 +25,15 @@ class TagData:
     """The same examples and tags as a CSV, a TSV, JSON lines and a table in the form of YFCC100M.
 
     Attributes:
-        rows: examples, of which every `ROWS_A_FILE`-th has a file, an empty one.
+        rows: examples; every `ROWS_PER_FILE`-th has an (empty) file.
     """
 
     rows: int
 
     @property
     def there(self) -> int:
-        """Number of examples whose files are there."""
-        return -(-self.rows // ROWS_A_FILE)
+        """Number of examples whose files exist."""
+        return math.ceil(self.rows / ROWS_PER_FILE)
 
     @cached_property
     def tags(self) -> list[str]:
@@ -43,13 +44,13 @@ class TagData:
         """Number, path and tags of every example."""
         popularity = np.cumsum(np.arange(1, TAGS + 1) ** -0.7)
         for first in range(0, self.rows, BLOCK):
-            draws = np.random.default_rng([2, first]).random((min(BLOCK, self.rows - first), TAGS_A_ROW))
+            draws = np.random.default_rng([2, first]).random((min(BLOCK, self.rows - first), TAGS_PER_ROW))
             numbers = np.searchsorted(popularity, draws * popularity[-1])
             for row, chosen in enumerate(numbers.tolist(), start=first):
                 yield row, f"files/{row // 10_000:05d}/{_id(row)}.mp4", [self.tags[number] for number in chosen]
 
     def write(self, folder: Path) -> None:
-        """Write the four files and the empty ones, if they are not there yet."""
+        """Write the four tag files and the empty ones, unless they exist."""
         names = ("tags.csv", "tags.tsv", "tags.jsonl", "yfcc100m.txt")
         if all((folder / name).exists() for name in names):
             return
@@ -65,14 +66,14 @@ class TagData:
                 tabs.write(f"{path}\t{field}\n")
                 lines.write(f'{{"path": "{path}", "hashtags": [{listed}]}}\n')
                 yfcc100m.write(_yfcc100m_line(row, tags))
-                if row % ROWS_A_FILE == 0:
+                if row % ROWS_PER_FILE == 0:
                     (folder / path).parent.mkdir(parents=True, exist_ok=True)
                     (folder / path).touch()
                 bar.update()
 
 
 def is_plain(field: str) -> bool:
-    """Whether the tags of a field are ASCII without URL encoding, which every contender should read alike."""
+    """Whether the tags of a field are ASCII without URL encoding, which all contenders should read alike."""
     return field.isascii() and "%" not in field
 
 
@@ -81,7 +82,7 @@ def _id(row: int) -> int:
 
 
 def _spelled(number: int) -> str:
-    """Seven in ten tags are plain words, the others capitals, hyphens, URL encoding and other scripts."""
+    """Seven in ten tags are plain words; the others have capitals, hyphens, URL encoding or other scripts."""
     first, second, third = SYLLABLES[number % 80], SYLLABLES[number // 80 % 80], SYLLABLES[number // 6400]
     word = first + second + third
     spellings = {
@@ -96,7 +97,7 @@ def _spelled(number: int) -> str:
 
 
 def _yfcc100m_line(row: int, tags: list[str]) -> str:
-    """A line with 25 columns, most of them as long as the true ones."""
+    """A line with 25 columns, most of them as long as the real ones."""
     name, server = _id(row), row % 9000
     secret = f"{name * 2654435761 % 2**40:010x}"
     page = f"http://www.flickr.com/photos/someone/{name}/"

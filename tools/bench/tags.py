@@ -1,4 +1,4 @@
-"""Times the way from a tag file to a manifest beside its peers and its limits, and compares the tags that come out."""
+"""`tools/bench.py tags`: read a tag file into a manifest, against peers and limits, and compare the resulting tags."""
 
 import csv
 import importlib.util
@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from tools.bench.measure import chosen, failure, median, rounded, run_in_turn, versions
-from tools.bench.tag_data import TAGS, TAGS_A_ROW, TagData, is_plain
+from tools.bench.tag_data import TAGS, TAGS_PER_ROW, TagData, is_plain
 from tools.bench.tags_contenders import CONTENDERS
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.cores import processor, usable_cores
@@ -26,18 +26,18 @@ def bench_tags(folder: Path, *, rows: int, rounds: int, only: list[str]) -> dict
     """Run the contenders.
 
     Args:
-        folder: where the tag files are made, once for each size, and the manifests written.
-        rows: examples of each file.
-        rounds: how often each contender is run.
-        only: names of contenders; all if empty. Tags are compared with those of vidsemi's CSV, or else of the first.
+        folder: for the tag files, written once per size, and the manifests.
+        rows: examples per file.
+        rounds: runs of each contender.
+        only: names of contenders; all if empty. The reference for tags is vidsemi's CSV, or else the first one.
 
     Returns:
-        A JSON object: the setting, the machine, and a row a contender with medians.
+        A JSON object: the setting, the machine, and for each contender a row of medians.
     """
     names = chosen(list(CONTENDERS), only)
     for module in ("DuckDB", "polars"):
         if importlib.util.find_spec(module.lower()) is None and any(name.startswith(module) for name in names):
-            raise UserError(f"{module} is not installed; pip install 'vidsemi[bench]'")
+            raise UserError("bench.not_installed", f"{module} is not installed; pip install 'vidsemi[bench]'")
     data = TagData(rows)
     made = (folder / f"tags_rows{rows}").resolve()
     data.write(made)
@@ -52,7 +52,7 @@ def bench_tags(folder: Path, *, rows: int, rounds: int, only: list[str]) -> dict
     return {
         "rows": rows,
         "tags": TAGS,
-        "tags_a_row": TAGS_A_ROW,
+        "tags_per_row": TAGS_PER_ROW,
         "files_there": data.there,
         "rounds": rounds,
         "cores": usable_cores(),
@@ -64,7 +64,7 @@ def bench_tags(folder: Path, *, rows: int, rounds: int, only: list[str]) -> dict
 
 
 def text(document: dict[str, Any]) -> str:
-    """The table for people."""
+    """The document as a Markdown table."""
     from vidsemi.io.tables import markdown_table
 
     rows = [
@@ -82,7 +82,7 @@ def text(document: dict[str, Any]) -> str:
     ]
     used = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
     setting = (
-        f"{document['rows']:,} rows of {document['tags_a_row']} tags out of {document['tags']:,}, to Parquet; "
+        f"{document['rows']:,} rows of {document['tags_per_row']} tags out of {document['tags']:,}, to Parquet; "
         f"of YFCC100M's rows {document['files_there']:,} have files\n"
         f"medians of {document['rounds']} runs, each in a fresh process; `core s`: seconds of all cores together\n"
         f"{document['cores']} cores of {document['processor']}; {used}\n"
@@ -91,7 +91,7 @@ def text(document: dict[str, Any]) -> str:
 
 
 def _medians(name: str, runs: list[dict[str, Any]], rows: int) -> dict[str, Any]:
-    """One row of the table; without figures where a run failed."""
+    """One row of the table; without measurements if a run failed."""
     failed = failure(runs)
     figures: dict[str, Any] = {key: median(runs, key) for key in FIGURES}
     return {
@@ -106,7 +106,7 @@ def _medians(name: str, runs: list[dict[str, Any]], rows: int) -> dict[str, Any]
 
 
 def _compare(table: list[dict[str, Any]], manifests: dict[str, Path], data: TagData, source: Path) -> None:
-    """Write into each row how many examples have other tags than the reference, of all and of those with plain tags."""
+    """Write into each row how many examples, and how many with plain tags, have other tags than in the reference."""
     writers = [row for row in table if row["name"] not in LIMITS and not row["answer"]]
     if not writers:
         return
@@ -129,11 +129,11 @@ def _compare(table: list[dict[str, Any]], manifests: dict[str, Path], data: TagD
 
 
 def _read(manifest: Path) -> dict[str, str]:
-    """The field of tags by the path of its example."""
+    """The hashtags field by path."""
     table = pq.read_table(manifest, columns=["path", "hashtags"])
     return {path: tags or "" for path, tags in zip(*(column.to_pylist() for column in table.columns), strict=True)}
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two fields hold the same tags, each once, in whatever order."""
+    """Whether two fields hold the same tags in any order."""
     return one == other or sorted(one.split()) == sorted(other.split())

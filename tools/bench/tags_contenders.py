@@ -1,7 +1,7 @@
-"""Ways from a tag file to a manifest; `python -m tools.bench.tags_contenders NAME FOLDER OUTPUT` runs one.
+"""Ways to read a tag file into a manifest; `python -m tools.bench.tags_contenders NAME FOLDER OUTPUT` runs one.
 
-A contender imports what it needs, then is timed from the file to the Parquet file that it has written. A limit parses
-every row and writes nothing.
+A contender is timed after its imports, from the tag file to the written Parquet file. A limit parses every row and
+writes nothing.
 """
 
 import csv
@@ -15,11 +15,11 @@ from typing import Any
 from tools.bench.memory import peak_mib
 
 Contender = Callable[[], None]
-NO_TAG = r"[^\p{L}\p{M}\p{N} ]"  # what the peers take out: all but letters, marks, numbers and the spaces between tags
+NO_TAG = r"[^\p{L}\p{M}\p{N} ]"  # removed by the peers: all but letters, marks, numbers and the spaces between tags
 
 
 def vidsemi(name: str) -> Callable[[Path, Path], Contender]:
-    """This package: a table, or YFCC100M's if it is called so."""
+    """This package: the format of a table, or of YFCC100M by the file's name."""
 
     def contender(folder: Path, output: Path) -> Contender:
 
@@ -39,7 +39,7 @@ def vidsemi(name: str) -> Callable[[Path, Path], Contender]:
 
 
 def bare_csv(folder: Path, output: Path) -> Contender:
-    """The limit in Python: its parser of CSV, and nothing else."""
+    """The limit in Python: its CSV parser, and nothing else."""
 
     def run() -> None:
         with open(folder / "tags.csv", encoding="utf-8", newline="") as file:
@@ -50,7 +50,7 @@ def bare_csv(folder: Path, output: Path) -> Contender:
 
 
 def bare_json(folder: Path, output: Path) -> Contender:
-    """The limit in Python: its parser of JSON, a line at a time, and nothing else."""
+    """The limit in Python: its JSON parser, line by line, and nothing else."""
 
     def run() -> None:
         with open(folder / "tags.jsonl", encoding="utf-8") as file:
@@ -61,7 +61,7 @@ def bare_json(folder: Path, output: Path) -> Contender:
 
 
 def duckdb(folder: Path, output: Path) -> Contender:
-    """A query over whole fields, which is faster than over each tag; the distinct tags stand in any order."""
+    """A query over whole fields, which is faster than over single tags; distinct tags come in any order."""
     import duckdb
 
     connection = duckdb.connect()
@@ -105,7 +105,7 @@ CONTENDERS: dict[str, Callable[[Path, Path], Contender]] = {
 
 
 def measure(run: Contender) -> dict[str, Any]:
-    """Seconds from the file to the manifest, by the clock and of all cores; peak memory of the process in MiB."""
+    """Wall and CPU seconds from the file to the manifest; peak memory of the process in MiB."""
     begin, cpu = time.perf_counter(), time.process_time()
     run()
     seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu

@@ -1,4 +1,4 @@
-"""`tools/bench.py train`: networks that learn from clips in memory and from files, by vidsemi and by a plain loop."""
+"""`tools/bench.py train`: train on clips in memory and from files, by vidsemi and by a plain loop."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from vidsemi.runtime.device import pick_device
 PRECISIONS = ("float32", "bfloat16")
 LIMIT, PLAIN = "matrix product", "plain loop"
 
-# By kind of device, in memory: on CPUs vidsemi's layout is channels last, and freed memory is what costs.
+# By device type, from memory: on CPUs vidsemi uses channels last, and returning freed memory is expensive.
 TREATMENTS = {
     "cpu": {
         "float32": (LIMIT, PLAIN, "plain loop, freed memory kept", "vidsemi as the plain loop", "vidsemi"),
@@ -29,7 +29,7 @@ TREATMENTS = {
 }
 COMPILED = "vidsemi, compiled"
 MEMORY: tuple[str, str, dict[str, float]] = ("R(2+1)D-18", "r2plus1d_18", {})
-SECONDS = 20.0  # that a run from memory times, at least
+SECONDS = 20.0  # minimum timed per run from memory
 
 READING, NETWORK, PEER, PEER_READING = (
     "reading alone",
@@ -38,7 +38,7 @@ READING, NETWORK, PEER, PEER_READING = (
     "pytorchvideo, reading alone",
 )
 
-# By name, from files: reader, clips a file.
+# By name, from files: reader, clips per file.
 READERS = {
     NETWORK: (NETWORK, 1),
     PEER_READING: (PEER_READING, 1),
@@ -51,7 +51,7 @@ READERS = {
     "vidsemi, 8 clips a file": ("vidsemi", 8),
 }
 
-# By model, from files: name, arguments, clips a step, and the share of the clips that a slow network is given.
+# By model, from files: name, arguments, clips per step, and the share of the clips to train on.
 FILES: dict[str, tuple[str, dict[str, float], int, float]] = {
     "r2plus1d_10": ("R(2+1)D-10, 8 base planes", {"width": 0.125}, 32, 1.0),
     "r2plus1d_18": ("R(2+1)D-18", {}, 8, 0.1),
@@ -73,18 +73,18 @@ def bench_train(
     """Time the contenders.
 
     Args:
-        files: videos, taken again and again.
+        files: videos, used repeatedly.
         frames: clip length T.
         size: side of the clips.
-        batch: clips a step in memory; by default 8 on a CPU and 24, as torchvision's reference has it, elsewhere.
-        videos: clips that a contender takes from files in a run, in whole steps; a tenth of them for the large network.
-        model: the network that is fed from files, one of `FILES`.
-        device: to run on, or auto.
-        rounds: how often each contender is run.
+        batch: clips per step from memory; by default 8 on a CPU, elsewhere 24, as in torchvision's reference.
+        videos: clips per run from files, in whole steps; a tenth of them for the large network.
+        model: network to train from files, a key of `FILES`.
+        device: torch device or auto.
+        rounds: runs of each contender.
         only: names of contenders; all if empty.
 
     Returns:
-        A JSON object: the setting, the machine, and two tables, `memory` and `files`, of medians, a row a contender.
+        A JSON object: the setting, the machine, and two tables of medians, `memory` and `files`, a row per contender.
     """
     where = pick_device(Runtime(device=device))
     treatments = treatments_on(where.type)
@@ -116,7 +116,7 @@ def bench_train(
 
 
 def treatments_on(kind: str) -> dict[str, tuple[str, str]]:
-    """Treatment and precision of each contender in memory, by name, on a kind of device."""
+    """Treatment and precision of each contender from memory, by name, for a device type."""
     own = TREATMENTS.get(kind, TREATMENTS["cuda"])
     return {
         f"{treatment}, {precision}": (treatment, precision)
@@ -126,11 +126,11 @@ def treatments_on(kind: str) -> dict[str, tuple[str, str]]:
 
 
 def memory_rows(runs: dict[str, list[dict[str, Any]]], gmacs: float) -> list[dict[str, Any]]:
-    """A row a contender: its rate, beside those of the plain loop and as a share of what the device can do at most.
+    """A row per contender: its rate, also relative to the plain loop and to the device's peak.
 
     Args:
-        runs: what the runs of each contender measured.
-        gmacs: 10^9 multiply-adds of a forward pass of a clip; the backward pass has twice as many.
+        runs: measurements of each contender.
+        gmacs: 10^9 multiply-adds of a forward pass per clip; the backward pass has twice as many.
     """
     operations = 2 * 3 * gmacs * 1e9
     rates = {}
@@ -162,7 +162,7 @@ def memory_rows(runs: dict[str, list[dict[str, Any]]], gmacs: float) -> list[dic
 
 
 def file_rows(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """A row a contender: its rate, as a share of what reading and network allow, and beside pytorchvideo's."""
+    """A row per contender: its rate, also relative to the limits of reading and network, and to pytorchvideo."""
     rates = {name: median(own, "clips_per_second") for name, own in runs.items()}
     rows = []
     for name, own in runs.items():
@@ -191,13 +191,13 @@ def _ratio(rates: dict[str, float | None], one: str, other: str) -> float | None
 
 
 def _compile_seconds(runs: list[dict[str, Any]]) -> float | None:
-    """What the first step took longer than the later ones."""
+    """Seconds by which the first step was longer than the later ones."""
     first, later = median(runs, "first_seconds"), median(runs, "seconds_a_step")
     return None if first is None or later is None else first - later
 
 
 def text(document: dict[str, Any]) -> str:
-    """The tables for people; one of which no contender was wanted is left out."""
+    """The document as Markdown tables, without empty ones."""
     from vidsemi.io.tables import markdown_table
 
     memory, files = document["memory"], document["files"]

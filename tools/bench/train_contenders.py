@@ -1,7 +1,6 @@
 """Ways to train a network on clips in memory.
 
-`python -m tools.bench.train_contenders TREATMENT PRECISION SETTING SECONDS` times one, after a few steps that do not
-count.
+`python -m tools.bench.train_contenders TREATMENT PRECISION SETTING SECONDS` times one, after a few warm-up steps.
 """
 
 import json
@@ -36,23 +35,14 @@ Precision = Literal["float32", "bfloat16"]
 
 CLASSES = 400
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 1e-4
-WARM_UP = 3  # steps that are not timed: the first may compile, and memory is taken from the system
-LEAST_STEPS = 3  # that are timed
-NO_END = 1_000_000  # steps, which no run gets to
+WARM_UP = 3  # steps that are not timed: the first may compile, and memory is allocated
+MIN_STEPS = 3  # to time
+NO_END = 1_000_000  # steps, which no run reaches
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What all contenders of a table have in common.
-
-    Attributes:
-        model: name of the network.
-        args: its own arguments.
-        frames: clip length T.
-        size: side of the clips.
-        batch: clips a step.
-        device: of torch.
-    """
+    """Network, input and device that all contenders of a table have in common."""
 
     model: str
     args: dict[str, Any]
@@ -62,17 +52,17 @@ class Setting:
     device: str
 
     def network(self) -> nn.Module:
-        """The network, with the same weights each time."""
+        """The network, with the same initial weights each time."""
         torch.manual_seed(0)
         return create_model(self.model, num_classes=CLASSES, frames=self.frames, args=self.args)
 
     def spec(self, resize: Size) -> InputSpec:
-        """What the network takes in, cut from frames of a size."""
+        """Input of the network, cropped from frames of a size."""
         default = Input()
         return InputSpec(self.frames, default.stride, resize, self.size, default.mean, default.std)
 
     def recipe(self, precision: Precision, *, clips: int, each: int = 1) -> Recipe:
-        """The training that the plain loop does too, on so many clips, `each` from a file at a time."""
+        """The recipe of the plain loop, for a number of clips, `each` of them from a file at a time."""
         return Recipe(
             examples=clips,
             batch_size=self.batch,
@@ -85,37 +75,37 @@ class Setting:
         )
 
     def to_json(self) -> str:
-        """As one word of a command line."""
+        """As one argument of a command line."""
         return json.dumps(asdict(self))
 
 
 class Enough(BaseException):
-    """The clock's word that enough steps have been timed; it ends a training as Ctrl-C would."""
+    """Raised by the clock when enough steps have been timed; stops training as Ctrl-C would."""
 
 
 class Clock:
-    """Times steps. It waits for the device only where it begins and ends, so that steps overlap as they do untimed.
+    """Times steps. It synchronizes with the device only at the beginning and end, so that steps overlap as usual.
 
     Args:
-        device: that the steps are on.
-        least_seconds: to be timed.
+        device: of the steps.
+        min_seconds: to time.
 
     Attributes:
         first: seconds of the first step.
-        steps: that were timed.
+        steps: number of timed steps.
         seconds: that they took.
     """
 
-    def __init__(self, device: torch.device, least_seconds: float):
-        self._device, self._least = device, least_seconds
+    def __init__(self, device: torch.device, min_seconds: float):
+        self._device, self._min_seconds = device, min_seconds
         self._begun = 0
         self.first, self.steps, self.seconds = 0.0, 0, 0.0
 
     def __call__(self) -> None:
-        """Take note that a step begins.
+        """To be called when a step begins.
 
         Raises:
-            Enough: it need not.
+            Enough: enough steps have been timed.
         """
         if self._begun == 0:
             self._begin = self._now()
@@ -123,7 +113,7 @@ class Clock:
             self.first = self._now() - self._begin
         elif self._begun == WARM_UP:
             self._begin = self._now()
-        elif self._begun >= WARM_UP + LEAST_STEPS and time.perf_counter() - self._begin >= self._least:
+        elif self._begun >= WARM_UP + MIN_STEPS and time.perf_counter() - self._begin >= self._min_seconds:
             self.steps, self.seconds = self._begun - WARM_UP, self._now() - self._begin
             raise Enough
         self._begun += 1
@@ -135,10 +125,10 @@ class Clock:
 
 
 class MemoryClips(Dataset):
-    """What `train` takes for `TrainDataset`: one batch of random clips, each pass another order of them.
+    """A replacement for `TrainDataset`: one batch of random clips, in another order each epoch.
 
     Args:
-        spec: what the network takes; frames are of the size of its crop.
+        spec: input of the network; frames have the size of its crop.
         batch: number of clips.
         clock: called as each step begins.
     """
@@ -168,18 +158,18 @@ class MemoryClips(Dataset):
 def plain_loop(
     network: nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Tensor]], device: torch.device, precision: Precision
 ) -> int:
-    """A training as torchvision's reference for video classification has it, with what it logs each step.
+    """The training loop of torchvision's reference for video classification, with the metrics of each step.
 
     Args:
-        network: is trained in place.
-        batches: normalised clips (N, 3, T, H, W) float32 and their labels (N,).
+        network: trained in place.
+        batches: normalized clips (N, 3, T, H, W) float32 and their labels (N,).
         device: to train on.
-        precision: bfloat16 is autocast.
+        precision: bfloat16 by autocast.
 
     Returns:
         The number of clips.
     """
-    torch.backends.cudnn.benchmark = True  # only GPUs look at it
+    torch.backends.cudnn.benchmark = True  # affects only GPUs
     network.to(device).train()
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(network.parameters(), LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
@@ -203,7 +193,7 @@ def plain_loop(
 
 
 def plain(setting: Setting, precision: Precision, clock: Clock, keep_memory: bool = False) -> nn.Module:
-    """The plain loop on clips that are normalised already, which no loader could give it faster."""
+    """The plain loop on clips that are already normalized; no loader could be faster."""
     device = torch.device(setting.device)
     if keep_memory:
         keep_freed_memory()
@@ -224,7 +214,7 @@ def plain(setting: Setting, precision: Precision, clock: Clock, keep_memory: boo
 
 
 def vidsemi(setting: Setting, precision: Precision, clock: Clock, **runtime: bool) -> nn.Module:
-    """The training loop of every stage, handed uint8 clips as its readers hand them over."""
+    """Vidsemi's training loop on uint8 clips like those of its loader."""
     network = setting.network()
     clips = MemoryClips(setting.spec((setting.size, setting.size)), setting.batch, clock)
     with suppress(Enough):
@@ -235,7 +225,7 @@ def vidsemi(setting: Setting, precision: Precision, clock: Clock, **runtime: boo
 def learn(
     network: nn.Module, clips: Any, recipe: Recipe, device: str, workers: int | None = None, **runtime: bool
 ) -> int:
-    """`Trainer`, without the checkpoints that a longer training makes now and then; returns the number of clips."""
+    """`Trainer` without intermediate checkpoints; returns the number of clips."""
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             network,
@@ -250,10 +240,10 @@ def learn(
 
 
 def matrix_product(precision: Precision, clock: Clock, device: torch.device) -> int:
-    """Large matrix products, the limit; on a GPU in TF32 for float32, as torch lets convolutions compute there.
+    """The limit: large matrix products; on a GPU float32 uses TF32, as torch's convolutions do.
 
     Returns:
-        Floating-point operations of one.
+        Floating-point operations of one product.
     """
     torch.backends.cuda.matmul.allow_tf32 = True
     side = 8192 if device.type == "cuda" else 2048
@@ -277,7 +267,7 @@ CONTENDERS: dict[str, Callable[[Setting, Precision, Clock], nn.Module]] = {
 
 
 def measure(treatment: str, precision: Precision, setting: Setting, seconds: float) -> dict[str, Any]:
-    """Time a contender, or the limit."""
+    """Time a contender or the limit."""
     device = torch.device(setting.device)
     clock = Clock(device, seconds)
     if treatment == "matrix product":

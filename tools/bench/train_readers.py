@@ -1,8 +1,7 @@
 """Ways to train a network from video files.
 
-`python -m tools.bench.train_readers READER PRECISION EACH SETTING CLIPS FILE…` times one of them, which takes EACH
-clips from a file at a time, and the files again and again. Timed is all of it, the start of processes too, after
-imports and a short training that does not count.
+`python -m tools.bench.train_readers READER EACH SETTING CLIPS FILE…` times one, which takes EACH clips from a file at a
+time and uses the files repeatedly. The time includes the start of processes, but not imports and a short warm-up.
 """
 
 import json
@@ -28,7 +27,7 @@ from vidsemi.data.samplers import EpochSampler, MicroBatchSampler
 from vidsemi.data.targets import Targets
 from vidsemi.runtime.cores import usable_cores
 
-SHORT = 2  # steps of the training that does not count
+WARM_UP = 2  # steps that are not timed
 
 
 def spec_of(setting: Setting) -> InputSpec:
@@ -39,7 +38,7 @@ def spec_of(setting: Setting) -> InputSpec:
 
 
 def train_clips(setting: Setting, files: list[str], each: int) -> TrainDataset:
-    """What `vidsemi run` reads in training, labels made up."""
+    """The training dataset of `vidsemi run`, with arbitrary labels."""
     with tempfile.TemporaryDirectory() as folder:
         write_manifest(Path(folder, "m.parquet"), {"path": files})
         manifest = load_manifest(Path(folder, "m.parquet"))
@@ -49,13 +48,13 @@ def train_clips(setting: Setting, files: list[str], each: int) -> TrainDataset:
 
 
 def vidsemi(setting: Setting, each: int, files: list[str], clips: int) -> int:
-    """The training of every stage."""
+    """Vidsemi's training loop."""
     recipe = setting.recipe("float32", clips=clips, each=each)
     return learn(setting.network(), train_clips(setting, files, each), recipe, setting.device)
 
 
 def reading_alone(setting: Setting, each: int, files: list[str], clips: int) -> int:
-    """A limit: the same batches, read by as many processes, and thrown away."""
+    """A limit: read the same batches with as many processes, and discard them."""
     order = EpochSampler(np.ones(len(files), np.int64), seed=0, start=0, stop=clips // each)
     batches = MicroBatchSampler(order, step_size=setting.batch // each, micro_batches=1, own=range(1))
     pin_memory = torch.device(setting.device).type == "cuda"
@@ -65,18 +64,18 @@ def reading_alone(setting: Setting, each: int, files: list[str], clips: int) -> 
 
 
 def network_alone(setting: Setting, each: int, files: list[str], clips: int) -> int:
-    """The other limit: the same training on clips that are in memory."""
+    """The other limit: the same training on clips in memory."""
     same = MemoryClips(setting.spec((setting.size, setting.size)), setting.batch)
     return learn(setting.network(), same, setting.recipe("float32", clips=clips), setting.device, workers=0)
 
 
 def pytorchvideo(setting: Setting, each: int, files: list[str], clips: int) -> int:
-    """The plain loop on what pytorchvideo reads."""
+    """The plain loop on pytorchvideo's batches."""
     return plain_loop(setting.network(), _peer_loader(setting, files, clips), torch.device(setting.device), "float32")
 
 
 def pytorchvideo_reading(setting: Setting, each: int, files: list[str], clips: int) -> int:
-    """Its limit: its batches, thrown away."""
+    """Its limit: read the same batches, and discard them."""
     return sum(len(batch) for batch, _ in _peer_loader(setting, files, clips))
 
 
@@ -104,9 +103,9 @@ def _peer_loader(setting: Setting, files: list[str], clips: int) -> Iterable[tup
 
 
 def _transform(spec: InputSpec) -> Callable[[torch.Tensor], torch.Tensor]:
-    """(3, any number of frames, H, W) float32 from 0 to 255 → (3, T, crop, crop) normalised.
+    """(3, any number of frames, H, W) float32 in [0, 255] → (3, T, crop, crop), normalized.
 
-    T frames come first, evenly spread, so that the rest is done to no more than those.
+    T evenly spaced frames are taken first, so that only these are transformed.
     """
     from torchvision.transforms.v2 import Compose, Normalize, RandomCrop, RandomHorizontalFlip
 
@@ -151,7 +150,7 @@ if __name__ == "__main__":
         """Train; returns the number of clips."""
         return READERS[reader](setting, int(each), files, clips)
 
-    run(SHORT * setting.batch)
+    run(WARM_UP * setting.batch)
     with PeakMemory() as memory:
         begin = time.perf_counter()
         done = run(int(clips))

@@ -41,12 +41,14 @@ def outcomes(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_real_clips_are_those_of_a_forward_decode(real_data: Path):
     found = outcomes(real_data / "clips")
     assert len(found) > 10
     assert set(found.values()) == {"equal"}
 
 
+@pytest.mark.slow
 def test_odd_real_files_are_read_right_or_refused(real_data: Path):
     found = outcomes(real_data / "odd")
     reasons = {reason for reason in found.values() if reason != "equal"}
@@ -147,6 +149,7 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
+@pytest.mark.slow
 def test_opening_many_files_does_not_grow_the_process(make_video: Callable[..., Path]):
     files = [make_video("a.mp4"), make_video("a.avi", codec="mpeg4"), make_video("a.webm", codec="libvpx-vp9", bf=0)]
 
@@ -161,6 +164,7 @@ def test_opening_many_files_does_not_grow_the_process(make_video: Callable[..., 
     assert resident_bytes() - before < 4 << 20
 
 
+@pytest.mark.slow
 def test_a_large_file_is_not_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Neither its frames (691 MB here) nor, beyond a bound, its packets, which are read again."""
     file = write_video(tmp_path / "long.mp4", [number % 256 for number in range(1000)], size=(480, 480), gop=100)

@@ -206,6 +206,7 @@ def check_foreign(decoder: str, file: Path) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_torchcodec_gives_the_frames_of_the_files_it_claims(folder: Path, tmp_path: Path):
     """In a process of its own, since FFmpeg's libraries are found when a process starts."""
     pytest.importorskip("torchcodec.version")
