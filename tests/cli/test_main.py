@@ -55,10 +55,10 @@ def bad_inputs(config: Path, shapes: Path, tmp_path: Path) -> dict[str, list[str
         "selekt: unknown key; did you mean 'select'?": ["selekt.per_class=3"],
         "select.per_class: Input should be a valid integer": ["select.per_class=few"],
         "no_path.csv has no column 'path'": [f"data.labeled={tmp_path}/no_path.csv"],
-        "empty.csv is empty": [f"data.unlabeled={tmp_path}/empty.csv"],
+        "[manifest.empty]": [f"data.unlabeled={tmp_path}/empty.csv"],
         "'esat' (line 2) is not one of the 8 classes": [f"data.test={tmp_path}/label.csv"],
-        "the folder that the paths in": [f"data.test={{manifest: {shapes}/test.csv, root: {tmp_path}/nowhere}}"],
-        "nowhere.csv does not exist": [f"data.test={tmp_path}/nowhere.csv"],
+        "[manifest.missing_root]": [f"data.test={{manifest: {shapes}/test.csv, root: {tmp_path}/nowhere}}"],
+        "[manifest.missing_file]": [f"data.test={tmp_path}/nowhere.csv"],
         "there is no model 'r2plus1d_81'": ["students.0.model=r2plus1d_81"],
         "runtime.device": ["runtime.device=tpu"],
     }
@@ -81,7 +81,7 @@ def test_a_run_directory_of_another_config_is_refused(tiny_config: WriteConfig):
 
 def test_kinetics_without_data_says_what_where_and_which_page(tmp_path: Path):
     line = refused(tool("run.py", "--cfg", "kinetics_student.yaml", cwd=tmp_path))
-    assert "no manifest data/kinetics/labeled.parquet" in line
+    assert "[manifest.missing_file]" in line
     assert str(tmp_path / "data/kinetics/labeled.parquet") in line
     assert "datasets/kinetics/README.md" in line
 

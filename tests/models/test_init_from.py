@@ -195,4 +195,4 @@ def test_labels_alone_need_no_unlabeled_corpus(tiny_config: Callable[..., Path],
     command = ["run", "--cfg", str(tiny_config()), "--check", "data.unlabeled=nowhere.csv"]
     assert cli.main([*command, "approaches=[supervised]"]) == 0
     assert cli.main(command) == 2
-    assert "manifest nowhere.csv does not exist" in capsys.readouterr().err
+    assert "[manifest.missing_file]" in capsys.readouterr().err

@@ -156,7 +156,7 @@ def test_w_may_be_a_corpus_of_its_own(tiny_config: Callable[..., Path], shapes: 
         (["hashtags.synonyms={shapes}/labeled.csv"], "expected a class and a tag"),
         (["hashtags.repeat_factor=cubic"], "repeat_factor"),
         (["train.weak_pretrain=null"], "the approach weakly_supervised requires the key train.weak_pretrain"),
-        (["data.weak=nowhere.csv"], "manifest nowhere.csv does not exist"),
+        (["data.weak=nowhere.csv"], "[manifest.missing_file]"),
         (["data.weak={shapes}/../other/w.csv"], "w.csv has no column 'hashtags', which the weak pre-training needs"),
         (["students.0.approaches=[supervised,supervised]"], "the approaches of student small lists the same value"),
         (["students.0.approaches=[]"], "students.0.approaches"),

@@ -152,7 +152,7 @@ def test_two_processes_end_a_run_as_one_does(tiny_config: WriteConfig, tmp_path:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["data.test=nowhere.csv"], "manifest nowhere.csv does not exist"),
+        (["data.test=nowhere.csv"], "[manifest.missing_file]"),
         ([], "another process is running in"),
     ],
 )

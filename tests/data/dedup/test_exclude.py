@@ -179,7 +179,7 @@ def test_what_cannot_be_is_one_line(
     command = ["manifest", "table", str(tmp_path / "all.csv"), "--output", str(tmp_path / "out" / "U.csv")]
     assert cli.main([*command, "--workers", "0", *(word.format(here=tmp_path) for word in words)]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert mentioned in last and f"[{code}" in last
+    assert mentioned in last and (f"[{code}]" in last or not code)
     assert not (tmp_path / "out" / "U.csv").exists()
 
 
