@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -130,9 +131,9 @@ def real_data() -> Path:
     return Path(folder)
 
 
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    """An untrained network with running statistics and a head that do not leave all scores alike."""
+@pytest.fixture(scope="session")
+def untrained_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained network with running statistics and a head that do not leave all scores alike; not to be changed."""
     import torch
 
     from vidsemi.data.input_spec import InputSpec
@@ -146,8 +147,18 @@ def weights(tmp_path: Path) -> Path:
     network = spec.build()
     network(torch.randn(8, 3, 4, 16, 16))
     torch.nn.init.normal_(network.fc.weight, std=2.0)
-    save_weights(tmp_path / "weights.pt", network, spec, {})
-    return tmp_path / "weights.pt"
+    file = tmp_path_factory.mktemp("weights") / "weights.pt"
+    save_weights(file, network, spec, {})
+    return file
+
+
+@pytest.fixture
+def weights(tmp_path: Path, untrained_weights: Path) -> Path:
+    """A copy of `untrained_weights` in the test's own folder."""
+    import torch
+
+    torch.manual_seed(0)
+    return Path(shutil.copy(untrained_weights, tmp_path / "weights.pt"))
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ def load(file: Path) -> tuple[Callable[[np.ndarray], np.ndarray], dict]:
     return lambda clips: module(torch.from_numpy(clips)).detach().numpy(), json.loads(extra["vidsemi"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("network", ["weights", "image_weights"])
 def test_an_exported_network_scores_like_scoring(
@@ -106,6 +107,7 @@ def normalize_in_export(monkeypatch: pytest.MonkeyPatch, normalization: Callable
     monkeypatch.setattr(export.Scorer, "forward", forward)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_an_export_that_scores_differently_is_refused(
     format: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -119,11 +121,13 @@ def test_an_export_that_scores_differently_is_refused(
     assert list(output.parent.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_without_an_output_it_lies_beside_the_weights(weights: Path):
     assert cli.main(["export", "--weights", str(weights), "--format", "pt2"]) == 0
     assert weights.with_suffix(".pt2").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_network_that_is_sure_of_itself_hides_no_difference(
     format: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -141,6 +145,7 @@ def test_a_network_that_is_sure_of_itself_hides_no_difference(
     assert "[export.inaccurate]" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_not_a_number_is_no_agreement(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
@@ -151,6 +156,7 @@ def test_not_a_number_is_no_agreement(
     assert not (tmp_path / "network.pt2").exists()
 
 
+@pytest.mark.slow
 def test_an_earlier_export_stays_when_a_new_one_fails(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "network.pt2").write_bytes(b"earlier")
     monkeypatch.setattr(export, "largest_difference", lambda *arguments: 1.0)
@@ -171,6 +177,7 @@ class Moody(torch.nn.Module):
         return self.fc(bright[:, None]) if bright.sum() > 0 else torch.zeros(len(x), 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_network_that_torch_cannot_trace_is_said_in_a_line(
     format: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -219,6 +226,7 @@ def test_bad_options(options: list[str], mention: str, code: str, capsys: pytest
     assert mention in error and code in error
 
 
+@pytest.mark.slow
 def test_the_document_alone_goes_to_standard_output(weights: Path, tmp_path: Path):
     """In a process of its own, where nothing has silenced the exporter before."""
     words = ["export", "--weights", weights, "--output", tmp_path / "network.onnx", "--format", "onnx", "--json"]
@@ -228,6 +236,7 @@ def test_the_document_alone_goes_to_standard_output(weights: Path, tmp_path: Pat
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_the_page_runs_without_vidsemi(weights: Path, tmp_path: Path):
     """The examples of docs/exporting.md, in a process that has exported files and nothing of ours."""
     for suffix in FORMATS:

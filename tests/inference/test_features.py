@@ -64,6 +64,7 @@ def test_features_of_a_split_are_read_from_its_own_shards(
     np.testing.assert_array_equal(found, np.float32(expected[2:]))
 
 
+@pytest.mark.slow
 def test_killed_features_resume_with_the_next_shard(
     weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -90,6 +91,7 @@ def test_killed_features_resume_with_the_next_shard(
     assert len(list(folder.glob("part-*.parquet"))) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_two_processes_transfer_as_one_does(
     weights: Path,

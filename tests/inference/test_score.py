@@ -56,6 +56,7 @@ def read_scores(folder: Path) -> ScoreRows:
     return ScoreRows(*(table.column(name).to_numpy() for name in ("example_id", "label", "score")))
 
 
+@pytest.mark.slow
 def test_scores_equal_the_plain_reference(tmp_path: Path, shapes: Path, weights: Path):
     manifest = load_manifest(shapes / "test.csv")
     for workers, folder in ((0, tmp_path / "a"), (2, tmp_path / "b")):
@@ -79,21 +80,6 @@ def test_scores_equal_the_plain_reference(tmp_path: Path, shapes: Path, weights:
             assert (np.diff(scores.score[own]) <= 0).all()
 
 
-def test_scoring_goes_on_where_it_stopped(tmp_path: Path, shapes: Path, weights: Path):
-    manifest = load_manifest(shapes / "test.csv")
-    options = {"views": 2, "per_example": 3, "shard_size": 5, "precision": "float32", "runtime": CPU, "title": "score"}
-    score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **options)
-    whole = read_scores(tmp_path / "s")
-    kept = (tmp_path / "s" / "part-000000.parquet").stat().st_mtime_ns
-    (tmp_path / "s" / "part-000002.parquet").unlink()
-    score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **options)
-    again = read_scores(tmp_path / "s")
-    assert np.array_equal(again.example_id, whole.example_id)
-    assert np.array_equal(again.label, whole.label)
-    assert np.array_equal(again.score, whole.score)
-    assert (tmp_path / "s" / "part-000000.parquet").stat().st_mtime_ns == kept
-
-
 def broken_manifest(tmp_path: Path, shapes: Path) -> Path:
     (tmp_path / "broken.mp4").write_bytes(b"nothing")
     good = [shapes / "test" / f"{number:05d}.mp4" for number in range(3)]
@@ -107,6 +93,7 @@ def broken_manifest(tmp_path: Path, shapes: Path) -> Path:
     return tmp_path / "m.csv"
 
 
+@pytest.mark.slow
 def test_real_clips_score_as_the_plain_reference_has_it(tmp_path: Path, weights: Path, real_data: Path):
     clips = [file for file in sorted((real_data / "clips").iterdir()) if file.suffix in (".mp4", ".avi")]
     (tmp_path / "real.csv").write_text("path\n" + "".join(f'"{file}"\n' for file in clips))
@@ -235,6 +222,7 @@ def test_views_of_one_video_are_averaged_after_the_softmax():
     assert score.probabilities == pytest.approx([0.75, 0.25], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_processes_change_nothing_but_what_hangs(weights: Path, shapes: Path, tmp_path: Path):
     """0 and 2 worker processes, with a file that does not decode among the others, leave the same bytes."""
     lines = (shapes / "test.csv").read_text().splitlines()

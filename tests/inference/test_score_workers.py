@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ from vidsemi.io.errors import UserError
 from vidsemi.selection import score_writer
 
 SHARD = 4
+
+pytestmark = pytest.mark.usefixtures("one_thread")  # whose rounding is that of `run_job`
 
 
 def score(folder: Path, weights: Path, manifest: Path | Manifest, **changes: object) -> dict:
@@ -49,106 +52,94 @@ def content(folder: Path) -> dict[str, bytes]:
     return files
 
 
-@pytest.fixture
-def corpus(shapes: Path, tmp_path: Path) -> Path:
-    """52 videos and three files that are none."""
-    (tmp_path / "broken.mp4").write_bytes(b"no video")
+@pytest.fixture(scope="module")
+def weights(untrained_weights: Path) -> Path:
+    return untrained_weights
+
+
+@pytest.fixture(scope="module")
+def corpus(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """52 videos and three unreadable files."""
+    folder = tmp_path_factory.mktemp("corpus")
+    (folder / "broken.mp4").write_bytes(b"no video")
     rows = [f"{shapes}/{path}" for path in paths_of(shapes / "unlabeled.csv")]
     for place in (0, 21, 40):
-        rows.insert(place, str(tmp_path / "broken.mp4"))
-    (tmp_path / "corpus.csv").write_text("\n".join(["path", *rows]) + "\n")
-    return tmp_path / "corpus.csv"
+        rows.insert(place, str(folder / "broken.mp4"))
+    (folder / "corpus.csv").write_text("\n".join(["path", *rows]) + "\n")
+    return folder / "corpus.csv"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, weights: Path, corpus: Path) -> Path:
+    """The directory that one undisturbed worker leaves."""
+    folder = tmp_path_factory.mktemp("whole")
+    run_job(folder, weights, corpus)
+    assert len(content(folder)) == 1 + 2 * 14  # the plan, and the scores and failures of each shard
+    examples = pq.read_table(sorted(folder.glob("part-*"))).column("example_id").to_pylist()
+    failures = pq.read_table(folder / "failures").column("example_id").to_pylist()
+    assert sorted([*examples[::3], *failures]) == list(range(55))
+    assert sorted(failures) == [0, 21, 40]
+    return folder
 
 
 @pytest.fixture
-def undisturbed(tmp_path: Path, weights: Path, corpus: Path) -> dict[str, bytes]:
-    run_job(tmp_path / "undisturbed", weights, corpus)
-    files = content(tmp_path / "undisturbed")
-    assert len(files) == 1 + 2 * 14  # the plan, and the scores and failures of each shard
-    examples = pq.read_table(sorted((tmp_path / "undisturbed").glob("part-*"))).column("example_id").to_pylist()
-    failures = pq.read_table(tmp_path / "undisturbed" / "failures").column("example_id").to_pylist()
-    assert sorted([*examples[::3], *failures]) == list(range(55))
-    assert sorted(failures) == [0, 21, 40]
-    return files
+def undisturbed(whole: Path) -> dict[str, bytes]:
+    return content(whole)
 
 
+@pytest.fixture
+def scored(tmp_path: Path, whole: Path) -> Path:
+    """A copy of `whole` for a test to change."""
+    return Path(shutil.copytree(whole, tmp_path / "s"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 3])
 def test_several_workers_leave_what_one_leaves(
-    tmp_path: Path,
-    weights: Path,
-    corpus: Path,
-    undisturbed: dict[str, bytes],
-    workers: int,
+    tmp_path: Path, weights: Path, corpus: Path, undisturbed: dict[str, bytes], workers: int
 ):
     run_job(tmp_path / "s", weights, corpus, workers=workers)
     assert content(tmp_path / "s") == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fate", "workers"), [("moment", 3), ("touch", 1), ("touch", 2)])
 def test_workers_that_are_killed_change_nothing(
-    tmp_path: Path,
-    weights: Path,
-    corpus: Path,
-    undisturbed: dict[str, bytes],
-    fate: str,
-    workers: int,
+    tmp_path: Path, weights: Path, corpus: Path, undisturbed: dict[str, bytes], fate: str, workers: int
 ):
     killed = run_job(tmp_path / "s", weights, corpus, workers=workers, kills=24, fate=fate, seed=workers)["killed"]
     assert killed >= 24
     assert content(tmp_path / "s") == undisturbed
 
 
-def test_a_file_that_kills_its_workers_is_a_failure_in_the_end(
-    tmp_path: Path,
-    weights: Path,
-    corpus: Path,
-    undisturbed: dict[str, bytes],
+@pytest.mark.slow
+def test_a_file_that_crashes_its_workers_is_a_failure_in_the_end(
+    tmp_path: Path, weights: Path, corpus: Path, undisturbed: dict[str, bytes]
 ):
     deadly = load_manifest(corpus).row(30).path
     job = {"deadly": Path(deadly).name, "kills": 5, "workers": 1}
     assert run_job(tmp_path / "s", weights, corpus, **job) == {"killed": 5}
     failures = pq.read_table(tmp_path / "s" / "failures").to_pylist()
     assert [row["example_id"] for row in failures] == [0, 21, 30, 40]
-    assert failures[2] == {
-        "example_id": 30,
-        "path": deadly,
-        "error": "crashes the worker repeatedly",
-    }
+    assert failures[2] == {"example_id": 30, "path": deadly, "error": "crashes the worker repeatedly"}
     same = [name for name, data in content(tmp_path / "s").items() if undisturbed[name] == data]
     assert len(same) == len(undisturbed) - 2  # all but its own shard's two files
     assert 30 not in pq.read_table(sorted((tmp_path / "s").glob("part-*"))).column("example_id").to_pylist()
 
 
-def test_a_shard_deleted_by_hand_comes_back(tmp_path: Path, weights: Path, corpus: Path):
-    score(tmp_path / "s", weights, corpus)
-    before = content(tmp_path / "s")
-    (tmp_path / "s" / "part-000003.parquet").unlink()
-    (tmp_path / "s" / "failures" / "part-000005.parquet").unlink()
-    (tmp_path / "s" / "part-000005.parquet").unlink()
-    figures = score(tmp_path / "s", weights, corpus)
-    assert figures == {"scored": 52, "failed": 3, "shards": 14, "precision": "float32"}
-    assert content(tmp_path / "s") == before
-
-
-def test_failures_deleted_by_hand_come_back(tmp_path: Path, weights: Path, corpus: Path):
-    """Without them, nobody could tell what is in neither table."""
-    score(tmp_path / "s", weights, corpus)
-    before = content(tmp_path / "s")
-    for file in (tmp_path / "s" / "failures").iterdir():
-        file.unlink()
-    assert score(tmp_path / "s", weights, corpus)["failed"] == 3
-    assert content(tmp_path / "s") == before
-
-
-def test_a_shard_that_lacks_examples_is_scored_again(tmp_path: Path, weights: Path, corpus: Path):
-    """As two workers may leave it that do not fail with the same files, or a file from elsewhere, or a damaged disk."""
-    score(tmp_path / "s", weights, corpus)
-    before = content(tmp_path / "s")
-    part = pq.read_table(tmp_path / "s" / "part-000004.parquet")
-    pq.write_table(part.slice(3), tmp_path / "s" / "part-000004.parquet")
-    (tmp_path / "s" / "part-000007.parquet").write_bytes(b"PAR1")
-    assert score(tmp_path / "s", weights, corpus)["scored"] == 52
-    assert content(tmp_path / "s") == before
+def test_shards_that_lack_anything_are_scored_again(
+    scored: Path, weights: Path, corpus: Path, undisturbed: dict[str, bytes]
+):
+    """After files were deleted or damaged, or when two workers could not read the same examples."""
+    part = pq.read_table(scored / "part-000004.parquet")
+    pq.write_table(part.slice(3), scored / "part-000004.parquet")
+    (scored / "part-000007.parquet").write_bytes(b"PAR1")
+    for name in ("part-000003", "part-000005", "failures/part-000005", "failures/part-000009"):
+        (scored / f"{name}.parquet").unlink()
+    kept = (scored / "part-000000.parquet").stat().st_mtime_ns
+    assert score(scored, weights, corpus) == {"scored": 52, "failed": 3, "shards": 14, "precision": "float32"}
+    assert content(scored) == undisturbed
+    assert (scored / "part-000000.parquet").stat().st_mtime_ns == kept
 
 
 def test_a_worker_without_the_disk_makes_no_failures(tmp_path: Path, weights: Path, corpus: Path, shapes: Path):
@@ -180,15 +171,16 @@ def test_shards_that_are_all_broken_are_failures_once_anything_was_read(
     assert score(tmp_path / "s", weights, tmp_path / "m.csv") == figures
 
 
-@pytest.mark.parametrize("full_at", [1, 2, 3, 8, 15])
+@pytest.mark.slow
+@pytest.mark.parametrize("full_at", [1, 8, 15])
 def test_a_full_disk_loses_nothing_that_was_written(
     tmp_path: Path,
     weights: Path,
     corpus: Path,
+    undisturbed: dict[str, bytes],
     monkeypatch: pytest.MonkeyPatch,
     full_at: int,
 ):
-    score(tmp_path / "whole", weights, corpus)
     write, written = pq.write_table, 0
 
     def fill(table: object, file: Path, **options: object) -> None:
@@ -205,12 +197,12 @@ def test_a_full_disk_loses_nothing_that_was_written(
     monkeypatch.undo()
     left = content(tmp_path / "s")
     assert len(left) == full_at  # the plan, and what was written before
+    assert left.items() <= undisturbed.items()
     score(tmp_path / "s", weights, corpus)
-    assert content(tmp_path / "s") == content(tmp_path / "whole")
+    assert content(tmp_path / "s") == undisturbed
 
 
-def test_another_plan_is_refused(tmp_path: Path, weights: Path, corpus: Path, shapes: Path):
-    score(tmp_path / "s", weights, corpus)
+def test_another_plan_is_refused(scored: Path, weights: Path, corpus: Path, shapes: Path):
     for change, words in (
         ({"views": 3}, "views 2 .*3"),
         ({"per_example": 2}, "per_example 3 .*2"),
@@ -218,17 +210,17 @@ def test_another_plan_is_refused(tmp_path: Path, weights: Path, corpus: Path, sh
         ({"precision": "bfloat16"}, "precision float32 .*bfloat16"),
     ):
         with pytest.raises(UserError, match=f"{words}.*plan.json") as error:
-            score(tmp_path / "s", weights, corpus, **change)
+            score(scored, weights, corpus, **change)
         assert error.value.code == "scores.plan_mismatch"
     with pytest.raises(UserError, match="other manifest") as error:
-        score(tmp_path / "s", weights, load_manifest(shapes / "labeled.csv"))
+        score(scored, weights, load_manifest(shapes / "labeled.csv"))
     assert error.value.code == "scores.plan_mismatch"
-    assert score(tmp_path / "s", weights, corpus, precision="auto")["precision"] == "float32"
-    (tmp_path / "s" / "plan.json").unlink()  # the shards tell it, too
+    assert score(scored, weights, corpus, precision="auto")["precision"] == "float32"
+    (scored / "plan.json").unlink()  # the shards tell it, too
     with pytest.raises(UserError, match=r"views 2 .*3.*part-000000\.parquet") as error:
-        score(tmp_path / "s", weights, corpus, views=3)
+        score(scored, weights, corpus, views=3)
     assert error.value.code == "scores.plan_mismatch"
-    (tmp_path / "s" / "plan.json").write_text("{")
+    (scored / "plan.json").write_text("{")
     with pytest.raises(UserError, match=r"plan\.json") as error:
-        score(tmp_path / "s", weights, corpus)
+        score(scored, weights, corpus)
     assert error.value.code == "scores.invalid_plan"

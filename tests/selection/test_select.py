@@ -114,6 +114,7 @@ def _little_room():
         yield
 
 
+@pytest.mark.slow
 @settings(max_examples=2000, deadline=None)
 @given(cases())
 def test_balanced_ranked_is_the_rules_word_by_word(case: Case):
@@ -139,6 +140,7 @@ def test_balanced_ranked_is_the_rules_word_by_word(case: Case):
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None)
 @given(cases(), st.data())
 def test_any_split_merged_in_any_way_is_one_pass(case: Case, data: st.DataObject):
