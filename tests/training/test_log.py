@@ -1,4 +1,4 @@
-"""The log of a training: its lines whatever happens to the training, TensorBoard's files, what W&B is given."""
+"""The training log: train.jsonl after kills and resumes, TensorBoard's event files, calls of Weights & Biases."""
 
 import importlib.util
 import json
@@ -27,7 +27,7 @@ PLAIN = Log(tensorboard=False)
 
 
 def write_steps(folder: Path, steps: list[int], begin: int = 0, log: Log = PLAIN, checkpoint: int = 0) -> None:
-    """A training that goes on from `begin` and ends after the given steps, without a word."""
+    """Log a run that resumes from `begin` and is killed after the given steps."""
     with TrainingLog(folder, "teacher/train", log, examples=begin) as written:
         written.write("begin", examples=begin, processes=1, device="cpu")
         for examples in steps:
@@ -37,11 +37,11 @@ def write_steps(folder: Path, steps: list[int], begin: int = 0, log: Log = PLAIN
 
 
 def steps_of(folder: Path) -> list[tuple[int, float]]:
-    """Examples of each step, and where the training began that wrote it."""
+    """Examples of each step, and where the run that logged it was resumed from."""
     return [(event["examples"], event["learning_rate"]) for event in read_log(folder / LOG) if event["event"] == "step"]
 
 
-def test_events_are_lines_that_are_there_at_once(tmp_path: Path):
+def test_events_are_written_at_once(tmp_path: Path):
     with TrainingLog(tmp_path, "t", PLAIN, examples=0) as log:
         log.write("begin", examples=0, step=0, processes=2, micro_batches=1, device="cuda", precision="bfloat16")
         (event,) = read_log(tmp_path / LOG)
@@ -55,7 +55,7 @@ def test_events_are_lines_that_are_there_at_once(tmp_path: Path):
     assert [file.name for file in tmp_path.iterdir()] == [LOG]
 
 
-def test_what_a_killed_training_does_again_is_in_its_log_once(tmp_path: Path):
+def test_steps_that_a_resumed_run_repeats_are_logged_once(tmp_path: Path):
     write_steps(tmp_path, [10, 20, 30], checkpoint=20)
     write_steps(tmp_path, [30, 40, 50], begin=20, checkpoint=40)
     write_steps(tmp_path, [50, 60], begin=40)
@@ -64,7 +64,7 @@ def test_what_a_killed_training_does_again_is_in_its_log_once(tmp_path: Path):
     assert (kinds.count("begin"), kinds.count("checkpoint")) == (3, 2)
 
 
-def test_a_training_that_begins_anew_begins_its_log_anew(tmp_path: Path):
+def test_a_run_that_starts_over_starts_its_log_over(tmp_path: Path):
     write_steps(tmp_path, [10, 20, 30])
     write_steps(tmp_path, [10])
     assert [event["event"] for event in read_log(tmp_path / LOG)] == ["begin", "step"]
@@ -87,7 +87,7 @@ def test_only_objects_are_events_and_no_file_has_none(tmp_path: Path):
     assert read_log(tmp_path / "gone") == read_log(tmp_path) == read_log(Path("/dev/zero")) == []
 
 
-def test_numbers_that_json_does_not_know_become_null(tmp_path: Path):
+def test_nan_and_infinity_become_null(tmp_path: Path):
     def refuse(name: str) -> None:
         raise AssertionError(name)
 
@@ -95,9 +95,6 @@ def test_numbers_that_json_does_not_know_become_null(tmp_path: Path):
         log.write("step", examples=8, loss=math.nan, gradient_norm=math.inf, accuracy=0.5)
     event = json.loads((tmp_path / LOG).read_text(), parse_constant=refuse)
     assert (event["loss"], event["gradient_norm"], event["accuracy"]) == (None, None, 0.5)
-    (tmp_path / LOG).write_text('{"examples": 4, "loss": NaN}\n')  # of an older version
-    write_steps(tmp_path, [], begin=8)
-    assert json.loads((tmp_path / LOG).read_text().splitlines()[0], parse_constant=refuse)["loss"] is None
 
 
 def test_a_full_disk_names_the_log(tmp_path: Path):
@@ -107,7 +104,7 @@ def test_a_full_disk_names_the_log(tmp_path: Path):
     assert caught.value.filename == str(tmp_path / LOG)
 
 
-def test_errors_of_the_training_itself_are_not_renamed(tmp_path: Path):
+def test_other_errors_keep_their_file_name(tmp_path: Path):
     with pytest.raises(OSError, match="of the decoder") as caught, TrainingLog(tmp_path, "t", Log(), examples=0):
         raise OSError("of the decoder")
     assert caught.value.filename is None
@@ -135,8 +132,8 @@ def test_tensorboard_shows_every_step_once(tmp_path: Path, monkeypatch: pytest.M
     assert curves_in(tmp_path)["loss"] == [(15, pytest.approx(100 / 15))]
 
 
-def test_a_checkpoint_flushes_what_comes_before_it(tmp_path: Path):
-    """Or a kill just after it would leave a gap, since what comes before is not done again."""
+def test_a_checkpoint_flushes_tensorboard(tmp_path: Path):
+    """Or a kill just after it would leave a gap, because earlier steps are not repeated."""
     with TrainingLog(tmp_path, "t", Log(), examples=0) as log:
         for examples in (10, 20):
             log.write("step", examples=examples, loss=1.0)
@@ -164,7 +161,7 @@ assert threading.active_count() == 1
 
 
 class Recorder(ModuleType):
-    """Stands for wandb and notes what it is told."""
+    """Replaces wandb and records its calls."""
 
     class Error(Exception):
         pass
@@ -172,23 +169,23 @@ class Recorder(ModuleType):
     def __init__(self) -> None:
         super().__init__("wandb")
         self.__spec__ = ModuleSpec("wandb", None, origin="recorder")
-        self.told: list[tuple[str, Any]] = []
+        self.calls: list[tuple[str, Any]] = []
         self.config = self
 
     def init(self, **words: Any) -> "Recorder":
         if words["project"] == "forbidden":
             raise self.Error("permission denied")
-        self.told.append(("init", words))
+        self.calls.append(("init", words))
         return self
 
     def update(self, values: dict, *, allow_val_change: bool) -> None:
-        self.told.append(("config", values))
+        self.calls.append(("config", values))
 
     def log(self, values: dict, step: int) -> None:
-        self.told.append(("log", (step, values)))
+        self.calls.append(("log", (step, values)))
 
     def finish(self, exit_code: int = 0) -> None:
-        self.told.append(("finish", exit_code))
+        self.calls.append(("finish", exit_code))
 
 
 @pytest.fixture
@@ -198,11 +195,11 @@ def wandb(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     return recorder
 
 
-def test_wandb_is_told_the_steps_and_nothing_unasked(tmp_path: Path, wandb: Recorder):
+def test_wandb_gets_the_steps_only_if_asked_for(tmp_path: Path, wandb: Recorder):
     write_steps(tmp_path, [10], log=PLAIN)
-    assert wandb.told == []
+    assert wandb.calls == []
     write_steps(tmp_path, [10, 20], log=Log(tensorboard=False, wandb="videos"), checkpoint=10)
-    (_, init), *rest = wandb.told
+    (_, init), *rest = wandb.calls
     assert (init["project"], init["name"], init["resume"], init["dir"]) == (
         "videos",
         "teacher/train",
@@ -217,24 +214,25 @@ def test_wandb_is_told_the_steps_and_nothing_unasked(tmp_path: Path, wandb: Reco
     ]
 
 
-def test_a_training_that_goes_on_is_the_same_wandb_run_and_no_other_is(tmp_path: Path, wandb: Recorder):
+def test_a_resumed_run_is_the_same_wandb_run_and_no_other_is(tmp_path: Path, wandb: Recorder):
     log = Log(tensorboard=False, wandb="videos")
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         write_steps(tmp_path / folder, [10], log=log)
     with pytest.raises(KeyboardInterrupt), TrainingLog(tmp_path / "a", "t", log, examples=10):
         raise KeyboardInterrupt
-    first, other, again = [words["id"] for kind, words in wandb.told if kind == "init"]
+    first, other, again = [words["id"] for kind, words in wandb.calls if kind == "init"]
     assert first == again != other
-    assert wandb.told[-1] == ("finish", 1)
+    assert wandb.calls[-1] == ("finish", 1)
 
 
-def test_what_wandb_refuses_is_one_line(tmp_path: Path, wandb: Recorder):
-    with pytest.raises(UserError, match=r"log\.wandb: permission denied"):
+def test_errors_of_wandb_are_one_line(tmp_path: Path, wandb: Recorder):
+    with pytest.raises(UserError, match=r"log\.wandb: permission denied") as error:
         write_steps(tmp_path, [10], log=Log(wandb="forbidden"))
+    assert error.value.code == "log.wandb_failed"
 
 
-def test_the_question_of_the_documents_has_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_query_of_the_docs_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     duckdb = pytest.importorskip("duckdb")
     monkeypatch.chdir(tmp_path)
     folders = [Path("runs/demo/seed0/teacher/train"), Path("runs/demo/seed1/small/semi_supervised/pretrain")]
@@ -250,7 +248,7 @@ def test_the_question_of_the_documents_has_an_answer(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("found", [None, ModuleSpec("folder", None)], ids=["absent", "a mere folder of that name"])
-def test_a_package_that_is_missing_is_named_before_anything_runs(
+def test_a_missing_package_is_named_before_anything_runs(
     found: ModuleSpec | None, tiny_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str], tmp_path: Path,
 ):  # fmt: skip
@@ -264,7 +262,7 @@ def test_a_package_that_is_missing_is_named_before_anything_runs(
     assert not (tmp_path / "tensorboard").exists()
 
 
-def test_where_one_logs_to_is_in_no_fingerprint(tiny_config: Callable[..., Path], wandb: Recorder):
+def test_log_settings_are_not_in_fingerprints(tiny_config: Callable[..., Path], wandb: Recorder):
     def fingerprints(*settings: str) -> list[str]:
         config = load_config(str(tiny_config()), settings)
         return [stage.fingerprint for stage in plan_run(resolve(config)).stages]

@@ -1,4 +1,4 @@
-"""What a training clip costs to read, and several clips of a file at once."""
+"""How much of a file is decoded for a training clip, and several clips of a file at once."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ from vidsemi.data.video.container import Source, Trim
 from vidsemi.data.video.decode import read_video
 from vidsemi.data.video.packets import REORDER
 from vidsemi.models.registry import create_model
-from vidsemi.training import trainer as loop
+from vidsemi.training.trainer import Trainer
 
 SPEC = InputSpec(frames=4, stride=1, resize=(20, 20), crop=16, mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2))
 GOP = 20
@@ -106,12 +106,12 @@ def train_three_a_video(shapes: Path, folder: Path, checkpoint_seconds: float = 
     network = create_model("r2plus1d_10", num_classes=8, frames=4, args={"width": 0.0625})
     recipe = Recipe(examples=48, batch_size=12, learning_rate=0.05, clips_per_video=3)
     runtime = Runtime(device="cpu", workers=0, checkpoint_seconds=checkpoint_seconds)
-    figures = loop.train(network, clips_of(shapes, 3), recipe, folder=folder, runtime=runtime, title="test")
-    assert (figures["examples"], figures["steps"]) == (48, 4)
+    metrics = Trainer(network, clips_of(shapes, 3), recipe, folder=folder, runtime=runtime, title="test").run()
+    assert (metrics["examples"], metrics["steps"]) == (48, 4)
     return network.state_dict()
 
 
-def test_training_with_several_clips_goes_on_where_it_stopped(
+def test_training_with_several_clips_a_video_resumes_exactly(
     shapes: Path, tmp_path: Path, die_in_steps: Callable[..., list[int]]
 ):
     straight = train_three_a_video(shapes, tmp_path / "a")

@@ -1,10 +1,10 @@
-"""Which convolutions may be trained in bfloat16.
+"""Mixed precision on CPUs: a self-test that finds convolutions with wrong bfloat16 gradients and keeps them in float32.
 
-oneDNN, as torch 2.15 has it for CPUs, gives a 3x1x1 convolution over two frames weight gradients that are not those of
-its input, or not finite, in bfloat16 alone. So each convolution is tried on what it will meet, and those that fail stay
-in float32.
+With the oneDNN of torch 2.15, the weight gradients of a 3×1×1 convolution over two frames are wrong or not finite in
+bfloat16. So before the first step each convolution is tested with inputs of the shape that it will get.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from torch import nn
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 PERIOD = 65_521  # a prime, so that no two planes are alike
-TOLERANCE = 0.05  # relative distance of a gradient from that in float32; rounding alone makes 0.003
+TOLERANCE = 0.05  # relative distance of a gradient from the float32 one; rounding alone makes 0.003
 
 
 @dataclass(frozen=True)
@@ -24,44 +24,41 @@ class _Trial:
 
     @property
     def kind(self) -> str:
-        """The same for all with the same settings and input."""
+        """Equal for convolutions with the same settings and input shape."""
         return f"{self.layer} {self.input.shape} {self.input.stride()}"
 
 
 def wrong_in_bfloat16(network: nn.Module, clips: torch.Tensor) -> list[str]:
-    """The convolutions whose gradients in bfloat16 are wrong on this device.
+    """Names of the convolutions whose bfloat16 gradients are wrong on this CPU; none on other devices.
 
     Args:
         network: in training mode.
-        clips: (N, 3, T, H, W) as in training.
-
-    Returns:
-        Their names.
+        clips: (N, 3, T, H, W), of the shape used in training.
     """
     if clips.device.type != "cpu":
         return []
-    right: dict[str, bool] = {}  # one trial for convolutions that are alike
+    correct: dict[str, bool] = {}  # one trial for convolutions that are alike
     trials = _trials(network, clips)
     for trial in trials:
-        if trial.kind not in right:
-            right[trial.kind] = _right_in_bfloat16(trial)
-    return [trial.name for trial in trials if not right[trial.kind]]
+        if trial.kind not in correct:
+            correct[trial.kind] = _is_correct_in_bfloat16(trial)
+    return [trial.name for trial in trials if not correct[trial.kind]]
 
 
 def keep_in_float32(network: nn.Module, names: Iterable[str]) -> None:
-    """Have layers compute in float32 whatever autocast says, until `release`."""
+    """Make layers compute in float32 under autocast, until `release`."""
     for name in names:
         _keep_in_float32(network.get_submodule(name))
 
 
 def release(network: nn.Module, names: Iterable[str]) -> None:
-    """Let layers compute as they did before `keep_in_float32`."""
+    """Undo `keep_in_float32`."""
     for name in names:
         del network.get_submodule(name).forward
 
 
 def _trials(network: nn.Module, clips: torch.Tensor) -> list[_Trial]:
-    """Every convolution with the shape and layout of what it gets."""
+    """Every convolution, with the shape and layout of its input."""
     trials: list[_Trial] = []
     hooks = []
     for name, layer in network.named_modules():
@@ -79,25 +76,25 @@ def _trials(network: nn.Module, clips: torch.Tensor) -> list[_Trial]:
     return trials
 
 
-def _right_in_bfloat16(trial: _Trial) -> bool:
+def _is_correct_in_bfloat16(trial: _Trial) -> bool:
     x = torch.empty_like(trial.input, device="cpu")
     _fill(x, seed=0)
     x.requires_grad_()
     with torch.no_grad():
-        slope = torch.empty_like(trial.layer(x))
-        _fill(slope, seed=1)
-    found = []
+        output_gradient = torch.empty_like(trial.layer(x))
+        _fill(output_gradient, seed=1)
+    gradients = []
     for enabled in (True, False):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             y = trial.layer(x)
-        found.append(torch.autograd.grad(y, (x, trial.layer.weight), slope.to(y.dtype)))
-    return all((a - b).norm() <= TOLERANCE * b.norm() for a, b in zip(*found, strict=True))  # not so if it is NaN
+        gradients.append(torch.autograd.grad(y, (x, trial.layer.weight), output_gradient.to(y.dtype)))
+    return all((a - b).norm() <= TOLERANCE * b.norm() for a, b in zip(*gradients, strict=True))  # false for NaN
 
 
 def _fill(tensor: torch.Tensor, seed: int) -> None:
-    """Put random numbers into a tensor, the same ones again and again: to draw all would take longer than the trial."""
+    """Fill a tensor with repeated random numbers; drawing all of them would take longer than the trial."""
     some = torch.randn(PERIOD, generator=torch.Generator().manual_seed(seed))
-    tensor.copy_(some.repeat(-(-tensor.numel() // PERIOD))[: tensor.numel()].view(tensor.shape))
+    tensor.copy_(some.repeat(math.ceil(tensor.numel() / PERIOD))[: tensor.numel()].view(tensor.shape))
 
 
 def _keep_in_float32(layer: nn.Module) -> None:

@@ -119,7 +119,7 @@ class TrainingLog:
         values = {name: _finite(value) for name, value in values.items()}
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         with _errors_name(self.folder / LOG), open(self.folder / LOG, "a", encoding="utf-8") as file:
-            file.write(_line({"event": event, "examples": examples, "time": now, **values}))
+            file.write(json.dumps({"event": event, "examples": examples, "time": now, **values}) + "\n")
         for sink in self._sinks:
             sink(event, examples, values)
 
@@ -132,11 +132,7 @@ def _drop_later(file: Path, examples: int) -> None:
     """Drop the events of a train.jsonl after so many examples; all of them for 0."""
     if file.is_file():
         kept = [event for event in read_log(file) if _examples_of(event) <= examples] if examples else []
-        write_text(file, "".join(map(_line, kept)))
-
-
-def _line(event: dict[str, Any]) -> str:
-    return json.dumps({name: _finite(value) for name, value in event.items()}) + "\n"
+        write_text(file, "".join(f"{json.dumps(event)}\n" for event in kept))
 
 
 def _examples_of(event: dict[str, Any]) -> float:
