@@ -44,6 +44,9 @@ def _add_train(bench: argparse.ArgumentParser) -> None:
         "--videos", type=int, default=400, help="clips per run from files, a tenth of them for the large network (400)"
     )
     bench.add_argument(
+        "--programs", type=int, default=0, metavar="N", help="busy programs beside the runs from files (0)"
+    )
+    bench.add_argument(
         "--model",
         choices=["r2plus1d_10", "r2plus1d_18"],
         default="r2plus1d_10",

@@ -99,6 +99,7 @@ def _bench_train(options: argparse.Namespace) -> Answer:
         model=options.model,
         device=options.device,
         rounds=options.rounds,
+        programs=options.programs,
         only=options.only,
     )
     return document, text(document)

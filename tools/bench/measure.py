@@ -7,7 +7,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,20 @@ def _run(module: str, words: Sequence[Any]) -> dict[str, Any]:
         errors = [line for line in done.stderr.splitlines() if re.match(r"[\w.]*(Error|Exception)\b", line)]
         return {"failed": f"failed: {errors[-1] if errors else 'it was killed, perhaps because memory was short'}"}
     return {**json.loads(done.stdout.splitlines()[-1]), "process_seconds": time.perf_counter() - begin}
+
+
+@contextmanager
+def busy_programs(count: int) -> Iterator[None]:
+    """So many other programs compute at niceness 10 while the block runs."""
+    programs = [
+        subprocess.Popen([sys.executable, "-c", "import os\nos.nice(10)\nwhile True: pass"]) for _ in range(count)
+    ]
+    try:
+        yield
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
 
 
 def failure(runs: list[dict[str, Any]]) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from tools.bench.measure import chosen, failure, median, paths_of, rounded, run_in_turn, versions
+from tools.bench.measure import busy_programs, chosen, failure, median, paths_of, rounded, run_in_turn, versions
 from tools.bench.train_contenders import CLASSES, Setting
 from vidsemi.config import Runtime
 from vidsemi.models.flops import measure_cost
@@ -47,6 +47,8 @@ READERS = {
     f"{READING}, 8 clips a file": (READING, 8),
     PEER: (PEER, 1),
     "vidsemi": ("vidsemi", 1),
+    "vidsemi, readers always nice": ("always nice", 1),
+    "vidsemi, readers never nice": ("never nice", 1),
     "vidsemi, 4 clips a file": ("vidsemi", 4),
     "vidsemi, 8 clips a file": ("vidsemi", 8),
 }
@@ -68,6 +70,7 @@ def bench_train(
     model: str,
     device: str,
     rounds: int,
+    programs: int = 0,
     only: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Time the contenders.
@@ -81,6 +84,7 @@ def bench_train(
         model: network to train from files, a key of `FILES`.
         device: torch device or auto.
         rounds: runs of each contender.
+        programs: other programs that compute all the time beside the runs from files, at niceness 10.
         only: names of contenders; all if empty.
 
     Returns:
@@ -100,7 +104,8 @@ def bench_train(
     setting = Setting(model, args, frames, size, step, str(where))
     paths, clips = paths_of(files), max(round(videos * share / step), 1) * step
     commands = {name: [*READERS[name], setting.to_json(), clips, *paths] for name in names if name in READERS}
-    from_files = run_in_turn("tools.bench.train_readers", commands, rounds=rounds, title="bench train, files")
+    with busy_programs(programs):
+        from_files = run_in_turn("tools.bench.train_readers", commands, rounds=rounds, title="bench train, files")
     return {
         "frames": frames,
         "size": size,
@@ -111,7 +116,14 @@ def bench_train(
         "processor": processor(),
         "versions": versions("torch", "pytorchvideo", "av"),
         "memory": {"network": title, "gmacs_per_clip": gmacs, "contenders": memory_rows(from_memory, gmacs)},
-        "files": {"network": fed, "files": paths, "clips": clips, "batch": step, "contenders": file_rows(from_files)},
+        "files": {
+            "network": fed,
+            "programs": programs,
+            "files": paths,
+            "clips": clips,
+            "batch": step,
+            "contenders": file_rows(from_files),
+        },
     }
 
 
@@ -168,7 +180,7 @@ def file_rows(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     for name, own in runs.items():
         reader, each = READERS[name]
         read, network = rates.get(READING if each == 1 else f"{READING}, {each} clips a file"), rates.get(NETWORK)
-        ours = rates[name] if reader == "vidsemi" else None
+        ours = rates[name] if name.startswith("vidsemi") else None
         row = {
             "name": name,
             "clips_per_second": rates[name],
@@ -179,7 +191,7 @@ def file_rows(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
         if ours and read and network:
             row["of_lower_limit"] = ours / min(read, network)
             row["of_shared_limit"] = ours * (1 / read + 1 / network)  # each clip costs core time for both
-        if reader in ("vidsemi", READING):
+        if ours or reader == READING:
             row["over_pytorchvideo"] = _ratio(rates, name, PEER if ours else PEER_READING)
         rows.append(row)
     return rows
@@ -213,6 +225,7 @@ def text(document: dict[str, Any]) -> str:
         lines += markdown_table(MEMORY_HEADER, list(map(_memory_cells, memory["contenders"])))
     if files["contenders"]:
         given = f"{files['clips']} clips, {files['batch']} a step, from {len(files['files'])} files"
+        given += f", beside {files['programs']} busy programs" if files["programs"] else ""
         lines += ["", f"{files['network']}, {given}", ""]
         lines += markdown_table(FILES_HEADER, list(map(_file_cells, files["contenders"])))
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from vidsemi.data.manifest import load_manifest, write_manifest
 from vidsemi.data.samplers import EpochSampler, MicroBatchSampler
 from vidsemi.data.targets import Targets
 from vidsemi.runtime.cores import usable_cores
+from vidsemi.runtime.priority import Priority
 
 WARM_UP = 2  # steps that are not timed
 
@@ -51,6 +53,18 @@ def vidsemi(setting: Setting, each: int, files: list[str], clips: int) -> int:
     """Vidsemi's training loop."""
     recipe = setting.recipe("float32", clips=clips, each=each)
     return learn(setting.network(), train_clips(setting, files, each), recipe, setting.device)
+
+
+def always_nice(setting: Setting, each: int, files: list[str], clips: int) -> int:
+    """The same, but readers keep their niceness beside other programs, too."""
+    with patch.object(Priority, "update"):
+        return vidsemi(setting, each, files, clips)
+
+
+def never_nice(setting: Setting, each: int, files: list[str], clips: int) -> int:
+    """The same, but readers never yield the cores to the network."""
+    with patch.object(Priority, "normal", True):
+        return vidsemi(setting, each, files, clips)
 
 
 def reading_alone(setting: Setting, each: int, files: list[str], clips: int) -> int:
@@ -139,6 +153,8 @@ READERS: dict[str, Callable[[Setting, int, list[str], int], int]] = {
     "pytorchvideo": pytorchvideo,
     "pytorchvideo, reading alone": pytorchvideo_reading,
     "vidsemi": vidsemi,
+    "always nice": always_nice,
+    "never nice": never_nice,
 }
 
 

@@ -1,26 +1,41 @@
 """The loader of training batches: worker processes that end with the training run, and not before it."""
 
 import multiprocessing
-import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from types import TracebackType
+from typing import Any
 
-from torch.utils.data import DataLoader, Dataset, Sampler
+import psutil
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from vidsemi.config import Runtime
 from vidsemi.data.batch import Batch, collate
 from vidsemi.data.datasets import MAX_SUBSTITUTES
-from vidsemi.data.worker_pool import NICENESS
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.device import worker_count
 from vidsemi.runtime.library_errors import is_dead_loader_worker
+from vidsemi.runtime.priority import Priority, Reader
 
 PREFETCH = 4  # batches that a worker has ready
 KILL_SECONDS = 5.0  # that killed workers may take to be gone
+
+
+class PrioritizedDataset(Dataset):
+    """Reads the items of a dataset at the priority of the moment, in the workers of a DataLoader."""
+
+    def __init__(self, dataset: Dataset, priority: Priority):
+        self._dataset, self._priority = dataset, priority
+        self._reader: Reader | None = None
+
+    def __getitem__(self, key: Any) -> Any:
+        if get_worker_info() is None:
+            return self._dataset[key]
+        self._reader = self._reader or Reader(self._priority)
+        return self._reader(self._dataset.__getitem__, key)
 
 
 class Loader:
@@ -40,8 +55,9 @@ class Loader:
 
     def __init__(self, dataset: Dataset, batches: Sampler, runtime: Runtime, *, pin_memory: bool):
         workers = worker_count(runtime)
+        self._priority = Priority()
         self._loader = DataLoader(
-            dataset,
+            PrioritizedDataset(dataset, self._priority),
             batch_sampler=batches,
             num_workers=workers,
             collate_fn=collate,
@@ -57,6 +73,7 @@ class Loader:
         before = set(multiprocessing.active_children())
         self._batches = iter(self._loader)
         self._workers = set(multiprocessing.active_children()) - before
+        self._usage = [psutil.Process(worker.pid) for worker in self._workers]
         self._main = threading.current_thread() is threading.main_thread()
         if self._main:
             # torch's handler raises an error for a dead worker at any moment, even in the middle of a step. torch also
@@ -86,7 +103,8 @@ class Loader:
         for _ in range(count):
             before = time.monotonic()
             try:
-                batch = next(self._batches)
+                with self._priority.waiting(self._usage):
+                    batch = next(self._batches)
             except (RuntimeError, MemoryError) as error:
                 if not (self._workers and is_dead_loader_worker(error)):
                     raise
@@ -107,8 +125,7 @@ class Loader:
 
 
 def start_loader_worker(worker: int) -> None:
-    """Set up a worker: low priority, signals left to the main process, no traceback when that goes away."""
-    os.nice(NICENESS)
+    """Set up a worker: signals left to the main process, no traceback when that goes away."""
     for number in (signal.SIGTERM, signal.SIGINT):  # may be sent to all processes; the main one ends its step first
         signal.signal(number, signal.SIG_IGN)
     sys.excepthook = _report

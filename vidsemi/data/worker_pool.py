@@ -21,8 +21,10 @@ from threading import Thread
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
+import psutil
 
 from vidsemi.io.errors import DecodeError
+from vidsemi.runtime.priority import Priority, Reader
 
 
 class HasPath(Protocol):
@@ -41,10 +43,6 @@ GRACE = 30.0  # seconds beyond a file's limit in which the kernel's timer should
 READY = "ready"  # a worker's first message
 SIGNALS = {int(number): number.name for number in signal.Signals}
 MAX_ATTEMPTS = 3  # for a file whose worker is killed from outside, for example by the kernel when memory is short
-
-# Decoders yield the cores to the network's threads, and get all of them while the network waits for data. Training on
-# 2 cores from small files: 308 clips/s at 0, 353 at 10, 403 at 19.
-NICENESS = 19
 
 
 def read_all(
@@ -84,9 +82,9 @@ def read_all(
             for file in islice(todo, limit - len(queued)):
                 pool = pool or _Pool(read, workers, seconds)
                 queued.append(pool.submit(file))
-            if not queued:
+            if pool is None or not queued:
                 return
-            yield queued.popleft().result()
+            yield pool.result(queued.popleft())
     finally:
         if pool is not None:
             pool.close()
@@ -101,6 +99,18 @@ def _attempt(read: Callable[[File], Result], file: File) -> Result | DecodeError
         return DecodeError("worker.exception", file.path, f"{type(error).__name__}: {error}")
 
 
+def _context() -> Any:
+    """How workers start.
+
+    Not fork: this process has threads (torch's, ours), and a forked child may wait forever for their locks. The server
+    that workers are forked from instead has everything imported and no threads.
+    """
+    methods = multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context.set_forkserver_preload(["vidsemi.data.views"])
+    return context
+
+
 @dataclass
 class _Task(Generic[Result]):
     file: HasPath | None  # None: to start the worker
@@ -111,17 +121,14 @@ class _Task(Generic[Result]):
 class _Worker(Generic[Result]):
     """A process that reads one file at a time."""
 
-    def __init__(self, read: Callable[[Any], Result], seconds: float):
-        # Not fork: this process has threads (torch's, ours), and a forked child may wait forever for their locks. The
-        # server that workers are forked from instead has everything imported and no threads.
-        methods = multiprocessing.get_all_start_methods()
-        context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        context.set_forkserver_preload(["vidsemi.data.views"])
+    def __init__(self, read: Callable[[Any], Result], seconds: float, priority: Priority):
+        context = _context()
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, read, seconds), daemon=True)
+        self.process = context.Process(target=_work, args=(theirs, read, seconds, priority), daemon=True)
         with _sigint_blocked():  # Ctrl-C is for the job, which then kills its workers
             self.process.start()
         theirs.close()
+        self.usage = psutil.Process(self.process.pid)
         self.task: _Task[Result] | None = _Task(None, Future())
         self.since = time.monotonic()  # when its task began
         self.files = 0
@@ -142,13 +149,24 @@ class _Pool(Generic[Result]):
 
     def __init__(self, read: Callable[[Any], Result], workers: int, seconds: float):
         self._read, self._seconds = read, seconds
-        self._workers = [_Worker(read, seconds) for _ in range(workers)]
+        self._priority = Priority(_context())
+        self._workers = [self._start() for _ in range(workers)]
         self._todo: deque[_Task[Result]] = deque()
         self._closed = False
         self._error: BaseException | None = None
         self._wakeup, self._wake = multiprocessing.Pipe(duplex=False)
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def _start(self) -> _Worker[Result]:
+        return _Worker(self._read, self._seconds, self._priority)
+
+    def result(self, future: "Future[Result | DecodeError]") -> Result | DecodeError:
+        """Wait for a file's result."""
+        if future.done():
+            return future.result()
+        with self._priority.waiting([worker.usage for worker in self._workers]):
+            return future.result()
 
     def submit(self, file: HasPath) -> "Future[Result | DecodeError]":
         if self._error is not None:
@@ -187,7 +205,7 @@ class _Pool(Generic[Result]):
             if self._todo and worker.task is None:
                 if worker.files >= FILES_PER_WORKER or not worker.process.is_alive():
                     worker.end()
-                    self._workers[place] = _Worker(self._read, self._seconds)
+                    self._workers[place] = self._start()
                     continue
                 worker.task, worker.since = self._todo.popleft(), time.monotonic()
                 worker.files += 1
@@ -227,7 +245,7 @@ class _Pool(Generic[Result]):
         if task.file is None:
             hint = 'a script that uses them needs if __name__ == "__main__":'
             raise RuntimeError(f"worker processes that read files cannot start ({cause}); {hint}")
-        self._workers[self._workers.index(worker)] = _Worker(self._read, self._seconds)
+        self._workers[self._workers.index(worker)] = self._start()
         task.attempts += 1
         path = task.file.path
         if late or cause == "SIGALRM":
@@ -250,11 +268,11 @@ def _sigint_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(connection: Connection, read: Callable[[Any], Any], seconds: float) -> None:
+def _work(connection: Connection, read: Callable[[Any], Any], seconds: float, priority: Priority) -> None:
     """The main function of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to every process of a job, it would look like a file's fault
-    os.nice(NICENESS)
+    reader = Reader(priority)
     os.environ["TQDM_DISABLE"] = "1"  # iopath shows a bar for every download
     Thread(target=_end_with_the_job, daemon=True).start()
     _send(connection, READY)
@@ -264,7 +282,7 @@ def _work(connection: Connection, read: Callable[[Any], Any], seconds: float) ->
         except EOFError:
             return
         signal.setitimer(signal.ITIMER_REAL, seconds)  # the kernel then ends this process, whatever hangs
-        result = _attempt(read, file)
+        result = reader(_attempt, read, file)
         signal.setitimer(signal.ITIMER_REAL, 0)
         _send(connection, result)
 

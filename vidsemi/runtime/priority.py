@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -48,13 +48,12 @@ class Priority:
         return bool(self._normal.value)
 
     @contextmanager
-    def waiting(self, readers: Iterable[int]) -> Iterator[None]:
+    def waiting(self, readers: Collection[psutil.Process]) -> Iterator[None]:
         """The network waits for its readers in this block.
 
         Args:
-            readers: process ids.
+            readers: their processes.
         """
-        readers = list(readers)
         cores = min(len(readers), usable_cores())
         used, start = cpu_seconds(readers), time.monotonic()
         yield
@@ -104,12 +103,12 @@ def _lower_own_priority() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
-def cpu_seconds(processes: Iterable[int]) -> float:
+def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
     """CPU time that processes have used so far; of those that are gone, none."""
     total = 0.0
     for process in processes:
         try:
-            times = psutil.Process(process).cpu_times()
+            times = process.cpu_times()
         except psutil.Error:
             continue
         total += times.user + times.system
