@@ -77,6 +77,17 @@ def test_tables_have_headers(page: Path):
         assert all(cell.strip() for cell in header.strip("|").split("|")), header
 
 
+def test_modules_named_in_the_architecture_exist():
+    page = (REPOSITORY / "docs/architecture.md").read_text(encoding="utf-8")
+    assert page.count("\n") <= 60
+    packages = {path.name for path in (REPOSITORY / "vidsemi").iterdir() if path.is_dir()}
+    named = {name for name in re.findall(r"[a-z]+(?:/[a-z0-9_]+)+", page) if name.split("/")[0] in packages}
+    assert len(named) > 40
+    for name in named:
+        module = REPOSITORY / "vidsemi" / name
+        assert module.with_suffix(".py").exists() or module.is_dir(), name
+
+
 def test_error_codes_in_the_faq_exist():
     code = "".join(file.read_text(encoding="utf-8") for file in REPOSITORY.glob("vidsemi/**/*.py"))
     named = re.findall(r"`([a-z_]+\.[a-z_]+)`", (REPOSITORY / "docs/faq.md").read_text(encoding="utf-8"))
