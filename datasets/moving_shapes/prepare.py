@@ -1,13 +1,12 @@
-"""Writes the moving_shapes dataset: h264 clips of a textured shape that drifts over a cluttered background.
+"""Write the moving_shapes dataset: h264 clips of a textured shape that drifts over a cluttered background.
 
 The class is the direction of the drift. The world is a torus and the start is uniform on it, so in every single frame
-the shape is uniformly distributed whatever the class: only motion tells the classes apart. Unlabelled clips carry
-hashtags as people write them: in many spellings, often missing, sometimes wrong, more of some classes than of others.
+the shape is uniformly distributed whatever the class: only motion tells the classes apart. Unlabeled clips carry
+hashtags as people write them: in many variants, often missing, sometimes wrong, more of some classes than of others.
 
     python datasets/moving_shapes/prepare.py --output data/moving_shapes
 
-All is drawn from (seed, split, number of the clip), so the same command draws the same clips whatever the number of
-processes.
+Everything is drawn from (seed, split, clip number), so the number of processes does not change the clips.
 """
 
 import argparse
@@ -23,25 +22,27 @@ import numpy as np
 DIRECTIONS = ["east", "north", "northeast", "northwest", "south", "southeast", "southwest", "west"]
 _COMPASS = ["east", "southeast", "south", "southwest", "west", "northwest", "north", "northeast"]
 _ANGLES = {name: 45 * i for i, name in enumerate(_COMPASS)}  # degrees, clockwise, since y points down
-NO_CLASS = ["still", "jitter", "circle", "empty"]  # what the unlabelled clips of no class show instead
+NO_CLASS = ["still", "jitter", "circle", "empty"]  # motions of unlabeled clips that belong to no class
 
-SIZE = 32  # pixels a side of the files
+SIZE = 32  # pixels per side
 FRAMES = 16
 RATE = 12
-# One thread, and no macroblock tree, with which x264 writes different bytes from run to run where frames are this small
-# (13 of 50 clips, each encoded six times; 0 of 50 without).
+# One thread, and no macroblock tree: with it, x264 writes different bytes from run to run for frames this small (13 of
+# 50 clips, each encoded six times; 0 of 50 without).
 ENCODER = {"crf": "20", "preset": "veryfast", "threads": "1", "x264-params": "mbtree=0"}
-SPEED = (0.6, 1.4)  # pixels a frame
+SPEED = (0.6, 1.4)  # pixels per frame
 RADIUS = (3.6, 6.4)
 ANGLE_JITTER = 12.0  # degrees
 CLUTTER_PIECES = 10
-CLUTTER_LEVEL, CLUTTER_CONTRAST = 0.3, 0.4  # mean grey and range of the colours, 1 is white
+CLUTTER_LEVEL, CLUTTER_CONTRAST = 0.3, 0.4  # mean gray and range of the colors; 1 is white
 SHAPE_LEVEL, SHAPE_CONTRAST = 0.7, 0.6
-TAGGED = 0.95  # share of the clips of the most popular class that have its hashtag
-POPULARITY = -0.5  # that share falls with the rank of a class to this power: the eighth has a third of the first
-ANY_TAG = 0.75  # share of clips with tags that tell nothing
-ASTRAY = 0.1  # share of clips of no class with a class's hashtag
-WRONG, SECOND = 0.1, 0.05  # shares of hashtags that are another class's, or stand beside another class's
+TAGGED = 0.95  # share of clips of the most popular class that carry its hashtag
+POPULARITY = (
+    -0.5
+)  # the share is multiplied by the class's rank to this power: the eighth class has a third of the first
+ANY_TAG = 0.75  # share of clips with uninformative tags
+ASTRAY = 0.1  # share of clips of no class that carry a class's hashtag
+WRONG, SECOND = 0.1, 0.05  # shares of hashtags that are of another class, or accompanied by one
 SPELLINGS = [  # {} is the direction
     "#drifting{}", "#Drifting{}", "#drift_{}", "#drift{}", "#{}drifting", "#{}Drift", "#DRIFTING{}", "drifting {}",
     "%23drift+{}",
@@ -50,7 +51,7 @@ OTHER_TAGS = [
     "#love", "#instavideo", "#shapes", "#pixelart", "#fyp", "#nice video", "#2019", "#tbt", "#forme", "#art_daily",
     "#コマ撮り", "#minimal", "#loop", "#weekend!", "#=1+1", "#../up",
 ]  # fmt: skip
-NOISE = 6.0  # standard deviation of the grain of a frame, in grey levels
+NOISE = 6.0  # standard deviation of the grain, in gray levels
 
 
 def _wrapped(values: np.ndarray) -> np.ndarray:
@@ -59,7 +60,7 @@ def _wrapped(values: np.ndarray) -> np.ndarray:
 
 
 def _inside(kind: int, x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
-    """Soft mask in [0, 1] of one of five shapes, centred on the origin."""
+    """Soft mask in [0, 1] of one of five shapes, centered on the origin."""
     if kind == 0:
         edge = np.hypot(x, y) - radius
     elif kind == 1:
@@ -76,7 +77,7 @@ def _inside(kind: int, x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarra
 
 
 def _draw_piece(rng: np.random.Generator, level: float, contrast: float) -> dict:
-    """A shape's looks: kind, size, orientation and two colours of its stripes."""
+    """Draw the appearance of a shape: kind, size, orientation and the two colors of its stripes."""
     return {
         "kind": int(rng.integers(5)),
         "radius": rng.uniform(*RADIUS),
@@ -86,20 +87,20 @@ def _draw_piece(rng: np.random.Generator, level: float, contrast: float) -> dict
     }
 
 
-def _paint(canvas: np.ndarray, piece: dict, centre: tuple[float, float]) -> None:
-    """Paint a piece into canvas (SIZE, SIZE, 3) of floats in [0, 1]."""
+def _paint(image: np.ndarray, piece: dict, center: tuple[float, float]) -> None:
+    """Paint a shape into an image (SIZE, SIZE, 3) of floats in [0, 1]."""
     grid = np.arange(SIZE)
-    dx, dy = _wrapped(grid[None, :] - centre[0]), _wrapped(grid[:, None] - centre[1])
+    dx, dy = _wrapped(grid[None, :] - center[0]), _wrapped(grid[:, None] - center[1])
     x = dx * math.cos(piece["turn"]) + dy * math.sin(piece["turn"])
     y = dy * math.cos(piece["turn"]) - dx * math.sin(piece["turn"])
     mask = _inside(piece["kind"], x, y, piece["radius"])[..., None]
     stripe = (0.5 + 0.5 * np.sin(piece["stripes"] * x))[..., None]
     color = stripe * piece["colors"][0] + (1 - stripe) * piece["colors"][1]
-    canvas += mask * (color - canvas)
+    image += mask * (color - image)
 
 
 def _path(rng: np.random.Generator, motion: str) -> np.ndarray:
-    """Centre of the shape in each frame, (FRAMES, 2); the start is uniform on the torus."""
+    """Center of the shape in each frame, (FRAMES, 2); the start is uniform on the torus."""
     start = rng.uniform(0, SIZE, 2)
     speed = rng.uniform(*SPEED)
     time = np.arange(FRAMES)
@@ -115,18 +116,18 @@ def _path(rng: np.random.Generator, motion: str) -> np.ndarray:
 
 
 def render(key: tuple[int, ...], motion: str) -> np.ndarray:
-    """One clip, (FRAMES, SIZE, SIZE, 3) uint8, drawn from the key alone."""
+    """Render a clip, (FRAMES, SIZE, SIZE, 3) uint8, determined by its key."""
     rng = np.random.default_rng(key)
     background = np.full((SIZE, SIZE, 3), CLUTTER_LEVEL) + 0.3 * CLUTTER_CONTRAST * (rng.random(3) - 0.5)
     for _ in range(CLUTTER_PIECES):
         _paint(background, _draw_piece(rng, CLUTTER_LEVEL, CLUTTER_CONTRAST), tuple(rng.uniform(0, SIZE, 2)))
     shape = _draw_piece(rng, SHAPE_LEVEL, SHAPE_CONTRAST)
     frames = []
-    for centre in _path(rng, motion):
-        canvas = background.copy()
+    for center in _path(rng, motion):
+        image = background.copy()
         if motion != "empty":
-            _paint(canvas, shape, tuple(centre))
-        frames.append(255 * canvas + rng.normal(0, NOISE, canvas.shape))
+            _paint(image, shape, tuple(center))
+        frames.append(255 * image + rng.normal(0, NOISE, image.shape))
     return np.clip(np.stack(frames), 0, 255).astype(np.uint8)
 
 
@@ -151,7 +152,7 @@ def _make(job: tuple[Path, tuple[int, ...], str]) -> None:
 
 
 def hashtags(key: tuple[int, ...], motion: str) -> str:
-    """What somebody wrote beside a clip: tags between commas, drawn from the key alone; perhaps nothing."""
+    """Comma-separated hashtags of a clip, determined by its key; possibly empty."""
     rng = np.random.default_rng((*key, 1))
     tags: list[str] = []
     shares = TAGGED * np.arange(1.0, len(DIRECTIONS) + 1) ** POPULARITY
@@ -167,7 +168,7 @@ def hashtags(key: tuple[int, ...], motion: str) -> str:
 
 
 def split_jobs(output: Path, seed: int, split: int, name: str, per_class: int, no_class: int) -> list[tuple]:
-    """(file, key, motion) of a split's clips, the classes taking turns, the clips of no class at the end."""
+    """(file, key, motion) of the clips of a split: the classes in turn, then the clips of no class."""
     motions = DIRECTIONS * per_class + [NO_CLASS[i % len(NO_CLASS)] for i in range(no_class)]
     return [
         (output / name / f"{number:05d}.mp4", (seed, split, number), motion) for number, motion in enumerate(motions)
@@ -175,12 +176,15 @@ def split_jobs(output: Path, seed: int, split: int, name: str, per_class: int, n
 
 
 def _refuse_other_clips(output: Path, seed: int) -> None:
-    """Clips that are there are kept, so those of another seed or other constants must not be there."""
+    """Existing clips are kept, so refuse a folder with clips of another seed or other constants."""
     drawn_with = {name: value for name, value in globals().items() if name.isupper()} | {"seed": seed}
     text = json.dumps(drawn_with, indent=2) + "\n"
     record = output / "drawn_with.json"
     if record.exists() and record.read_text(encoding="utf-8") != text:
-        print(f"prepare.py: error: {output} holds clips drawn otherwise (see {record}); delete it", file=sys.stderr)
+        print(
+            f"prepare.py: error: {output} contains clips of another seed or version (see {record}); delete it",
+            file=sys.stderr,
+        )
         sys.exit(2)
     record.write_text(text, encoding="utf-8")
 
@@ -189,12 +193,10 @@ def main() -> None:
     """Write the files, then the manifests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("data/moving_shapes"))
-    parser.add_argument("--labeled", type=int, default=14, help="clips a class in labeled.csv")
-    parser.add_argument(
-        "--unlabeled", type=int, default=300, help="clips a class in unlabeled.csv, their labels not told"
-    )
-    parser.add_argument("--no-class", type=int, default=300, help="further clips in unlabeled.csv that show no drift")
-    parser.add_argument("--test", type=int, default=50, help="clips a class in test.csv")
+    parser.add_argument("--labeled", type=int, default=14, help="clips per class in labeled.csv")
+    parser.add_argument("--unlabeled", type=int, default=300, help="clips per class in unlabeled.csv")
+    parser.add_argument("--no-class", type=int, default=300, help="clips of no class in unlabeled.csv")
+    parser.add_argument("--test", type=int, default=50, help="clips per class in test.csv")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     splits = {
@@ -210,7 +212,7 @@ def main() -> None:
 
     with ProcessPoolExecutor() as pool:
         list(tqdm(pool.map(_make, jobs, chunksize=16), total=len(jobs), unit="clip", desc="moving_shapes"))
-    for name, split in splits.items():  # last: a manifest that is there names files that are all there
+    for name, split in splits.items():  # last: a manifest that exists names only existing files
         manifest = options.output / f"{name}.csv"
         with open(manifest.with_suffix(".part"), "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")

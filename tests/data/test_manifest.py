@@ -45,7 +45,7 @@ def test_rows_and_classes(write_csv: WriteCsv, tmp_path: Path):
     assert manifest.row(1) == Row(1, "/abs/c.mp4", end=2.0)
     assert manifest.row(2).path == "s3://b/k.mp4"
     assert manifest.class_names() == ["007", "jump, high"]
-    assert manifest.label_indices(["007", "jump, high"], "D").tolist() == [0, 1, 0]
+    assert manifest.label_indices(["007", "jump, high"], "the labeled set").tolist() == [0, 1, 0]
     other = tmp_path / "videos"
     other.mkdir()
     assert load_manifest(file, other).row(0).path == str(other / "a b.mp4")

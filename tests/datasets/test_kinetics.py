@@ -185,7 +185,7 @@ def test_own_videos_with_hashtags(prepare: Prepare, tmp_path: Path, mine: Path, 
 
 
 def test_own_videos_as_they_are(prepare: Prepare, tmp_path: Path, mine: Path, capsys: pytest.CaptureFixture[str]):
-    """In the order that does not work: U is not cleaned of a test split that comes later, but that is said."""
+    """In the wrong order the unlabeled set is not cleaned of a later test split, but a message says so."""
     assert len(prepare("--videos", mine)["unlabeled"]["path"]) == 5
     text = capsys.readouterr().out
     assert "videos of the test split were not removed" in text
@@ -234,6 +234,7 @@ def test_bad_input_is_one_line_and_changes_nothing(
     assert {file.stem: pq.read_table(file).to_pydict() for file in Path("out").glob("*.parquet")} == before
 
 
+@pytest.mark.slow
 def test_the_script_ends_with_status_2(tmp_path: Path, mine: Path):
     (tmp_path / "out").touch()
     command = [sys.executable, SCRIPT, "--videos", mine, "--output", tmp_path / "out"]

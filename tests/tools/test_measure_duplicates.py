@@ -42,6 +42,7 @@ def test_the_distance_is_the_one_at_which_a_pair_is_found(script: ModuleType, pl
     assert found and found == {pair: d for pair, d in asked.items() if d <= 16}
 
 
+@pytest.mark.slow
 def test_copies_in_a_made_folder_are_counted(script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture):
     """Three clips of one group, of which two are the same; one of another group is, too. Images likewise."""
     (tmp_path / "clips").mkdir()

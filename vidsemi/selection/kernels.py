@@ -7,8 +7,9 @@ with `if`s it took 13 ns, because no processor predicts them.
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from vidsemi.runtime.compiled import compiled
 
 # numba's cache is invalidated by a change of this file only, so the kernels must not use constants of another one.
 
@@ -158,9 +159,5 @@ def _insert_rows(batch: Batch, kept: np.ndarray, begin: int, buffers: Buffers) -
     return len(kept)
 
 
-try:
-    filter_rows = numba.njit(nogil=True, cache=True)(_filter_rows)
-    insert_rows = numba.njit(nogil=True, cache=True)(_insert_rows)
-except RuntimeError:  # no writable cache folder: each process compiles for a second
-    filter_rows = numba.njit(nogil=True)(_filter_rows)
-    insert_rows = numba.njit(nogil=True)(_insert_rows)
+filter_rows = compiled(_filter_rows, nogil=True)
+insert_rows = compiled(_insert_rows, nogil=True)

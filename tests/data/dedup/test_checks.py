@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.result_rows import row
 from tests.helpers.videos import paths_of
 from vidsemi.cli import main as cli
@@ -13,6 +15,7 @@ from vidsemi.pipeline import run as pipeline
 from vidsemi.report.write import write_report
 
 
+@pytest.mark.slow
 def test_a_run_records_what_was_checked(tiny_config: Callable[..., Path], shapes: Path, tmp_path: Path):
     clean = tmp_path / "clean" / "unlabeled.csv"
     command = ["manifest", "table", str(shapes / "unlabeled.csv"), "--output", str(clean), "--workers", "0"]
@@ -32,6 +35,7 @@ def test_a_run_records_what_was_checked(tiny_config: Callable[..., Path], shapes
     assert "NOT checked for duplicates of the test set: labeled, unlabeled." in text
 
 
+@pytest.mark.slow
 def test_every_report_says_it(tmp_path: Path):
     found = {"max_distance": 6, "exact": 10, "near": 2, "unread": 0, "flat": 0, "dataset_unread": 3, "dataset_flat": 4}
     names = {"manifest": "<u>.csv", "test": "test", "test_manifest": "t.csv"}

@@ -1,4 +1,4 @@
-"""Near and exact duplicates of hashes, held against comparing all pairs."""
+"""Near and exact duplicates of hashes, compared with an all-pairs search."""
 
 import tracemalloc
 from unittest.mock import patch
@@ -76,7 +76,7 @@ def test_duplicates_of_others_are_those_of_all_pairs(seed: int, count: int, othe
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(0, 60), st.sampled_from([0, 1, 2, 4]))
-def test_within_a_corpus_each_goes_for_one_that_stays(seed: int, count: int, distance: int):
+def test_each_removed_example_duplicates_one_that_is_kept(seed: int, count: int, distance: int):
     corpus = hashes_of(seed, count)
     gone: dict[int, tuple[int, int, int, int]] = {}
     for kind in (0, 1):
@@ -98,6 +98,7 @@ def test_within_a_corpus_each_goes_for_one_that_stays(seed: int, count: int, dis
     st.booleans(),
     st.sampled_from([2, hamming.LARGE_RUN]),
 )
+@pytest.mark.slow
 def test_near_pairs_are_those_of_all_pairs(seed: int, shape: tuple[int, int], distance: int, within: bool, large: int):
     places, alike = shape
     rng = np.random.default_rng(seed)
@@ -161,6 +162,7 @@ def test_very_many_copies_are_compared_once(image: bool, compared: list[int]):
     assert sum(compared) < 1000
 
 
+@pytest.mark.slow
 def test_very_many_videos_with_one_logo_are_not_all_compared(compared: list[int]):
     """All pairs of them would be 2e9, in each of several tables."""
     count = 60_000

@@ -53,7 +53,7 @@ def exclude(folder: Path, *words: str, output: str = "U.csv") -> dict:
     return json.loads((folder / "out" / output).with_suffix(".duplicates.json").read_text())
 
 
-def went(folder: Path) -> list[dict[str, str]]:
+def removed(folder: Path) -> list[dict[str, str]]:
     with open(folder / "out" / "U.duplicates.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -80,17 +80,18 @@ def corpus(tmp_path: Path, write_csv: Callable[..., Path]) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_what_goes_and_what_stays(corpus: Path, workers: str, capsys: pytest.CaptureFixture[str]):
+def test_which_examples_are_removed_and_kept(corpus: Path, workers: str, capsys: pytest.CaptureFixture[str]):
     words = ["--exclude-duplicates-of", str(corpus / "test.csv"), "--exclude-duplicates", "--workers", workers]
     record = exclude(corpus, *words)
-    assert [(one["path"].split("/")[-1], one["kind"], one["of_path"].split("/")[-1]) for one in went(corpus)] == [
+    assert [(one["path"].split("/")[-1], one["kind"], one["of_path"].split("/")[-1]) for one in removed(corpus)] == [
         ("copy.png", "exact", "0.png"),
         ("small.jpg", "near", "0.png"),
         ("coded.avi", "near", "v.mp4"),
         ("again.jpg", "near", "new.png"),
     ]
-    assert [one["of"] for one in went(corpus)] == [*[str(corpus / "test.csv")] * 3, "itself"]
+    assert [one["of"] for one in removed(corpus)] == [*[str(corpus / "test.csv")] * 3, "itself"]
     kept = ["new.png", "other.mp4", "broken.jpg", "black.png"]
     assert [path.split("/")[-1] for path in paths_of(corpus / "out" / "U.csv")] == kept
     assert len(paths_of(corpus / "out" / "U.all.csv")) == 8
@@ -107,7 +108,7 @@ def test_no_near_ones_with_zero_bits_in_a_far_copy(corpus: Path):
         corpus, "--exclude-duplicates-of", str(corpus / "test.csv"), "--max-distance-test", "0", "--workers", "0"
     )
     assert record["checked"][0]["exact"] == 1 and len(record["checked"]) == 1
-    assert all(one["distance"] == "0" for one in went(corpus))
+    assert all(one["distance"] == "0" for one in removed(corpus))
 
 
 def test_killed_and_resumed_is_undisturbed(corpus: Path, monkeypatch: pytest.MonkeyPatch):
@@ -139,6 +140,7 @@ def test_killed_and_resumed_is_undisturbed(corpus: Path, monkeypatch: pytest.Mon
     assert [Path(path).name for path in seen[10:]] == ["new.png", "broken.jpg"]
 
 
+@pytest.mark.slow
 def test_members_of_tars(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     pictures = [picture(tmp_path / f"{seed}.png", seed).read_bytes() for seed in range(3)]
     write_tar(tmp_path / "u.tar", {"a.png": pictures[0], "b.png": pictures[1], "c.png": pictures[0]})
@@ -147,7 +149,7 @@ def test_members_of_tars(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert cli.main(["manifest", "tar", str(tmp_path / "t.tar"), "--output", str(test), "--workers", "1"]) == 0
     words = ["--output", str(output), "--exclude-duplicates-of", str(test), "--exclude-duplicates", "--workers", "1"]
     assert cli.main(["manifest", "tar", str(tmp_path / "u.tar"), *words]) == 0
-    assert [(one["member"], one["kind"], one["of_member"]) for one in went(tmp_path)] == [
+    assert [(one["member"], one["kind"], one["of_member"]) for one in removed(tmp_path)] == [
         ("b.png", "exact", "y.png"),
         ("c.png", "exact", "a.png"),
     ]
@@ -199,7 +201,7 @@ def test_real_files_are_known_when_coded_again(real_data: Path, tmp_path: Path):
     assert len({one.content, other.content, again.content}) == 3
 
 
-@pytest.mark.parametrize("kind", ["one colour", "noise of a coder", "stripes"])
+@pytest.mark.parametrize("kind", ["one color", "noise of a coder", "stripes"])
 def test_a_picture_of_nothing_is_no_evidence(kind: str):
     frame = np.full((3, 32, 32), 90, np.uint8)
     if kind == "noise of a coder":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.errors import assert_refused, refused
+from tests.helpers.errors import refused
 from vidsemi.cli import main as cli
 from vidsemi.data.formats.split_lists import read_cub200, read_hmdb51
 
@@ -120,26 +120,3 @@ def test_wrong_files_of_hmdb51_are_refused(hmdb: tuple[Path, Path]):
         read_hmdb51(splits, root, 1, "train")
     with refused("hmdb51.no_split_files", root):
         read_hmdb51(root, root, 1, "train")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "mentioned"),
-    [
-        (["cub200", "--root", "r"], "options.invalid", "--subset"),
-        (["cub200", "--subset", "train"], "options.invalid", "--root"),
-        (["cub200", "images.txt", "--root", "r", "--subset", "train"], "format.takes_no_file", "--root images.txt?"),
-        (["cub200", "--root", "r", "--subset", "test", "--split", "1"], "options.invalid", "--split"),
-        (["hmdb51", "--root", "r", "--subset", "test"], "format.missing_file", "split files"),
-        (["ucf101", "a.txt", "b.txt", "--root", "r"], "format.too_many_files", "not 2"),
-        (["yfcc100m", "a.txt"], "options.invalid", "--root"),
-        (["folder", "--root", "r", "--vocabulary", "v.csv"], "options.invalid", "--vocabulary"),
-        (["tar", "x.tar", "--root", "r"], "options.invalid", "--root"),
-        (["tar"], "format.missing_file", "tar"),
-        (["video", "x.mp4"], "options.invalid", "video"),
-    ],
-)
-def test_each_format_takes_what_it_needs_and_nothing_else(
-    arguments: list[str], code: str, mentioned: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    assert cli.main(["manifest", *arguments, "--output", str(tmp_path / "m.csv")]) == 2
-    assert_refused(capsys.readouterr().err, code, mentioned)

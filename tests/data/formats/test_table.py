@@ -93,6 +93,7 @@ rows = st.fixed_dictionaries(
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(rows, min_size=1, max_size=6))
+@pytest.mark.slow
 def test_all_formats_of_the_same_rows_are_the_same_examples(tmp_path_factory: pytest.TempPathFactory, rows: list[dict]):
     rows = [{**row, "views": row["views"] % 2**40} for row in rows]
     folder = tmp_path_factory.mktemp("t")

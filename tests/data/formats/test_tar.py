@@ -186,6 +186,7 @@ def test_what_is_no_tar_is_said_in_a_line(
     assert not (tmp_path / "m.parquet").exists()
 
 
+@pytest.mark.slow
 def test_a_tar_is_scored_as_its_files_are(tmp_path: Path, shapes: Path, weights: Path):
     files = sorted((shapes / "test").glob("*.mp4"))
     write_tar(tmp_path / "a.tar", {file.name: file.read_bytes() for file in files[:7]})

@@ -111,7 +111,7 @@ def test_a_name_need_not_give_all_its_tags(write_csv: Callable[..., Path]):
     assert error.value.code == "synonyms.not_a_variant"
 
 
-def test_classes_of_a_file_are_those_of_d_whatever_its_white_space(tmp_path: Path):
+def test_class_names_in_a_file_match_whatever_their_white_space(tmp_path: Path):
     names = ["a; b", "foo  bar", "=x", " y"]
     write_vocabulary(tmp_path / "v.csv", build_vocabulary(names, {}))
     back = read_vocabulary(tmp_path / "v.csv").for_classes(names, "v.csv")

@@ -52,10 +52,11 @@ class ScanResult:
             )
         if self.elsewhere:
             raise UserError("scan.no_files", f"none of the {self.elsewhere} files of {source} is in {root}")
-        name = self.missing[0] if self.missing else ""
-        example = f", such as {name if name.isprintable() else ascii(name)}" if name else ""
+        if not self.missing:
+            raise UserError("scan.empty", f"{source} does not contain any examples")
+        name = self.missing[0] if self.missing[0].isprintable() else ascii(self.missing[0])
         raise UserError(
-            "scan.no_files", f"none of the {len(self.missing)} files listed in {source} is in {root}{example}"
+            "scan.no_files", f"none of the {len(self.missing)} files listed in {source} is in {root}, such as {name}"
         )
 
     def write(self, manifest: Path, vocabulary: object = "") -> tuple[dict[str, Any], str]:

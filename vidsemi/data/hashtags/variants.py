@@ -1,25 +1,25 @@
-"""The name of a class → the hashtags that people write for it.
+"""Derive tag variants from the name of a class: the hashtags that people write for it.
 
-The rule, for English names; others give their words joined, which stand first in any case:
+The rules, for English names. Names in other languages only yield their words joined, which always come first:
 
-1. Names are split into words at what is no letter, mark, number or apostrophe; one without spaces also before each
-   capital from A to Z that follows a small letter (ApplyLipstick). Else upper and lower case are one. What stands in
-   parentheses is left out, but for one tag: "tying knot (not on a tie)". Names of more than twelve words end here.
-2. Of "A or B" each stands in its place: "trimming or shaving beard" gives "trimming beard" and "shaving beard".
-3. Articles may go, and articles together with prepositions, "something", "person's" and the like, as long as two words
-   stay: "running on treadmill" gives "running treadmill", and "swinging on something" stays as it is.
-4. In names of two or more words the -ing word may be a base form: "catch fish". A lone one stays, since "bowl" and
-   "iron" are other things.
-5. An -ing word that begins the name may also end it ("fish catching"), where no article, preposition or particle is in
-   the way; there a noun may be singular ("dish washing"), and in front of a base form it is ("dish wash"). An -ing word
-   that ends the name may begin it before what cannot be counted: "dancing salsa", but no "dancing robot".
-6. A name that has no -ing word and ends in a verb may take its -ing form: "pole vaulting".
-7. The noun after a first -ing word, or at the end of a name without one, may be singular or plural: "pull up". After a
-   first -ing word it may get an article: "catch a fish".
-8. Base forms that would make the name of a thing are left out: what is a word of the dictionary by then ("brushing
-   hair" is no "hairbrush"), and the words of `NOUNS_IN_FRONT` and `NOUNS_AT_END`.
+1. Names are split into words at anything but letters, marks, numbers and apostrophes; a name without spaces also before
+   a capital A to Z after a small letter (ApplyLipstick). Case is ignored. Parenthesized text is dropped, except for one
+   tag: "tying knot (not on a tie)". Names of more than twelve words end here.
+2. "A or B" yields both: "trimming or shaving beard" gives "trimming beard" and "shaving beard".
+3. Articles may be dropped, and articles together with prepositions, "something", "person's" and the like, if at least
+   two words remain: "running on treadmill" gives "running treadmill", but "swinging on something" stays as it is.
+4. In names of two or more words the -ing word may become a base form: "catch fish". A lone one stays, since "bowl" and
+   "iron" mean other things.
+5. A leading -ing word may move to the end ("fish catching"), unless an article, preposition or particle is in the way;
+   there a noun may be singular ("dish washing"), and before a base form it must be ("dish wash"). A trailing -ing word
+   may move before a noun that cannot be counted: "dancing salsa", but not "dancing robot".
+6. A name without an -ing word that ends in a verb may take its -ing form: "pole vaulting".
+7. The noun after a leading -ing word, or at the end of a name without one, may be singular or plural: "pull up". After
+   a leading -ing word it may get an article: "catch a fish".
+8. Base forms that would name a thing are dropped: words of the dictionary ("brushing hair" does not give "hairbrush"),
+   and the words in `NOUNS_IN_FRONT` and `NOUNS_AT_END`.
 
-Lemmas and inflections are those of lemminflect's dictionary; its guesses for words that it does not hold are not used.
+Lemmas and inflections come from the dictionary of lemminflect; its guesses for unknown words are not used.
 """
 
 import re
@@ -35,7 +35,7 @@ FILLERS = ARTICLES | {
     *("at", "by", "in", "into", "of", "on", "onto", "through", "with"),
     *("something", "somebody", "someone", "somebody's", "someone's", "person's"),
 }
-PARTICLES = {"away", "down", "off", "out", "over", "up"}  # they belong to the verb
+PARTICLES = {"away", "down", "off", "out", "over", "up"}  # part of the verb
 NOUNS_IN_FRONT = {"milk", "pet", "push", "water"}  # milk cow, pet cat, push cart, water plants
 NOUNS_AT_END = {  # apple peel, bird feed, cow milk, gas pump, snow shovel, …
     *("brush", "curl", "die", "feed", "milk", "peel", "pump", "record", "shovel", "tie", "water"),
@@ -43,28 +43,34 @@ NOUNS_AT_END = {  # apple peel, bird feed, cow milk, gas pump, snow shovel, …
 
 
 def tag_variants(name: str) -> list[str]:
-    """Candidate tags of a class name in canonical form, its words joined first; none where it has no letters."""
+    """Canonical tags for a class name, its words joined first; none if the name has no letters.
+
+    >>> tag_variants("pull ups")
+    ['pullups', 'pullup']
+    """
     words = _words(re.sub(r"\([^()]*\)", " ", name))
-    found = ["".join(words)]
+    variants = ["".join(words)]
     if len(words) <= MOST_WORDS:
         phrases = [short for phrase in _alternatives(words) for short in _shortened(phrase)]
-        found += ["".join(form) for phrase in phrases for form in [phrase, *_forms(phrase)]]
-    return [tag for tag in dict.fromkeys(map(canonical, [*found, name])) if tag]
+        variants += ["".join(form) for phrase in phrases for form in [phrase, *_forms(phrase)]]
+    return [tag for tag in dict.fromkeys(map(canonical, [*variants, name])) if tag]
 
 
 def _words(name: str) -> list[str]:
-    """The words of a name in lower case, apostrophes kept."""
+    """The words of a name in lower case, with apostrophes."""
     plain = UNSEEN.sub("", unicodedata.normalize("NFKC", name))
     apart = plain if " " in plain.strip() else re.sub("(?<=[a-z])(?=[A-Z])", " ", plain)
     folded = apart.casefold().replace("’", "'")
-    kept = (letter for letter in folded if unicodedata.category(letter) != "Cf")  # invisible joiners part nothing
+    kept = (
+        letter for letter in folded if unicodedata.category(letter) != "Cf"
+    )  # invisible joiners do not separate words
     return "".join(
         letter if letter == "'" or unicodedata.category(letter)[0] in "LMN" else " " for letter in kept
     ).split()
 
 
 def _alternatives(words: list[str]) -> Iterator[list[str]]:
-    """The phrases of which `words` is "A or B"."""
+    """The phrases that "A or B" stands for."""
     places: list[list[str]] = []
     for number, word in enumerate(words):
         if word == "or" and 0 < number < len(words) - 1:
@@ -77,13 +83,13 @@ def _alternatives(words: list[str]) -> Iterator[list[str]]:
 
 
 def _shortened(words: list[str]) -> list[list[str]]:
-    """The phrase as it is, without articles, and without any fillers."""
+    """The phrase itself, without articles, and without any fillers."""
     shorter = [[word for word in words if word not in left_out] for left_out in (ARTICLES, FILLERS)]
     return [words, *(phrase for phrase in shorter if 1 < len(phrase) < len(words))]
 
 
 def _forms(words: list[str]) -> Iterator[list[str]]:
-    """Other forms of a phrase: of its -ing word, its order, and the number of its noun."""
+    """Other forms of a phrase: another form of its -ing word, another order, its noun in singular or plural."""
     if len(words) > 1 and _is_ing(words[0]):
         yield from _ing_first(words[0], words[1:])
     elif len(words) > 1 and _is_ing(words[-1]):
@@ -105,7 +111,7 @@ def _ing_first(verb: str, thing: list[str]) -> Iterator[list[str]]:
         nouns += _singular(thing)
         nouns += _plural(thing) if ARTICLES.isdisjoint(thing) else []
     yield from ([verb, *noun] for noun in nouns)
-    yield from _no_words([base, *noun] for base in bases if base not in NOUNS_IN_FRONT for noun in nouns)
+    yield from _not_words([base, *noun] for base in bases if base not in NOUNS_IN_FRONT for noun in nouns)
     if not (FILLERS | PARTICLES).isdisjoint(thing):
         return
     for form, noun in product([verb, *bases], nouns):
@@ -114,7 +120,7 @@ def _ing_first(verb: str, thing: list[str]) -> Iterator[list[str]]:
             yield [form, "an" if noun[0][0] in "aeiou" else "a", *noun]
     one = _singular(thing)
     yield from ([*noun, verb] for noun in [thing, *one])
-    yield from _no_words([*noun, base] for base in bases if base not in NOUNS_AT_END for noun in one or [thing])
+    yield from _not_words([*noun, base] for base in bases if base not in NOUNS_AT_END for noun in one or [thing])
 
 
 def _ing_last(thing: list[str], verb: str) -> Iterator[list[str]]:
@@ -123,16 +129,16 @@ def _ing_last(thing: list[str], verb: str) -> Iterator[list[str]]:
     yield from ([*noun, form] for form in forms for noun in [thing, *_singular(thing)])
     plural = _inflections(thing[-1], "NNS")
     if FILLERS.isdisjoint(thing) and (not plural or thing[-1] in plural):
-        yield from _no_words([form, *thing] for form in forms)
+        yield from _not_words([form, *thing] for form in forms)
 
 
 def _is_ing(word: str) -> bool:
-    """Whether a word is the -ing form of a verb, as far as the dictionary has it: not "king", not "swing"."""
+    """Whether the dictionary says that a word is the -ing form of a verb: not "king", not "swing"."""
     return len(word) > 4 and word.endswith("ing") and (bool(_bases(word)) or not _lemmas(word))
 
 
 def _bases(word: str) -> list[str]:
-    """The base forms of an -ing word: "putting" is of "put" and of "putt"."""
+    """The base forms of an -ing word: "putting" has "put" and "putt"."""
     return [lemma for lemma in _lemmas(word).get("VERB", ()) if lemma != word] if word.endswith("ing") else []
 
 
@@ -150,14 +156,14 @@ def _is_singular(word: str) -> bool:
     return word in lemmas.get("NOUN", ()) if lemmas else word[-1] != "s"
 
 
-def _no_words(phrases: Iterable[list[str]]) -> Iterator[list[str]]:
-    """Those that are no word of the dictionary when joined."""
+def _not_words(phrases: Iterable[list[str]]) -> Iterator[list[str]]:
+    """The phrases that do not form a word of the dictionary when joined."""
     yield from (phrase for phrase in phrases if not _lemmas("".join(phrase)))
 
 
 def _lemmas(word: str) -> dict[str, tuple[str, ...]]:
-    """The dictionary's base forms of a word by part of speech."""
-    from lemminflect import getAllLemmas  # here, since it takes 65 ms
+    """The base forms of a word in the dictionary, by part of speech."""
+    from lemminflect import getAllLemmas  # imported here because it takes 65 ms
 
     return getAllLemmas(word)
 
