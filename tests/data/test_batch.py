@@ -35,18 +35,18 @@ def test_windows_are_uniform_over_all_places_that_there_are():
     assert abs(sum(window.flipped for window in windows) - 1500) < 150
 
 
-def test_the_device_cuts_what_the_windows_say_from_frames_of_several_sizes():
+def test_the_device_crops_frames_of_several_sizes():
     rng = np.random.default_rng(0)
     spec = InputSpec(2, 1, 6, 4, (0.5, 0.25, 0.0), (0.5, 0.5, 1.0))
-    items, wanted = [], []
+    items, expected = [], []
     for number, (height, width) in enumerate([(6, 8), (9, 6), (6, 6)]):
         frames = rng.integers(0, 256, (1, 2, 3, height, width), dtype=np.uint8)
         window = random_window(height, width, 4, number % 2, rng)
         items.append(TrainItem(torch.from_numpy(frames), [window], torch.zeros(8), number, []))
         cut = frames[0, :, :, window.top : window.top + 4, window.left : window.left + 4]
-        wanted.append(cut[..., ::-1] if number % 2 else cut)
+        expected.append(cut[..., ::-1] if number % 2 else cut)
     batch = collate(items)
     for layout in (torch.preserve_format, torch.channels_last_3d):
         x = batch.clips(torch.device("cpu"), spec, layout)
-        assert torch.equal(x, normalize(torch.from_numpy(np.stack(wanted)), spec))
+        assert torch.equal(x, normalize(torch.from_numpy(np.stack(expected)), spec))
     assert x.is_contiguous(memory_format=torch.channels_last_3d)

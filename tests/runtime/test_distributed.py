@@ -1,4 +1,4 @@
-"""Several processes under torchrun: they do one job together, give what one alone gives, and speak with one voice."""
+"""Several processes under torchrun: the results of one process, one set of messages, one exit."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ from vidsemi.pipeline.stage import locked
 
 WriteConfig = Callable[..., Path]
 
-TALK = """
+MESSAGES = """
 import json
 from vidsemi.runtime.distributed import any_of, done_by_first, first_before_others, from_first, gather
 from vidsemi.runtime.distributed import process_group, processes
@@ -33,9 +33,9 @@ with process_group():
     with first_before_others(), open("order", "a") as file:
         print(rank, file=file)
     lengths = [len(text) for text in gather(10_000_000 * rank * "x")]
-    heard = [lengths, from_first(rank), done_by_first(lambda: rank), any_of(rank == 1), any_of(False)]
+    received = [lengths, from_first(rank), done_by_first(lambda: rank), any_of(rank == 1), any_of(False)]
     with open(f"{rank}.json", "w") as file:
-        json.dump(heard, file)
+        json.dump(received, file)
 """
 
 ONE_FAILS = """
@@ -56,11 +56,11 @@ sys.exit(cli.main(["flops", "--model", "resnet18", "--frames", "1"]))
 """
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")  # as torchrun has it; several round otherwise
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]  # torchrun sets one; several round otherwise
 
 
 def torchrun(processes: int, *arguments: object) -> list[str]:
-    """A command line of torchrun, which takes a port that is free."""
+    """A command line of torchrun, on a free port."""
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
     return [str(word) for word in (*start, *arguments)]
 
@@ -70,33 +70,33 @@ def finished(command: list[str], cwd: Path = REPOSITORY) -> subprocess.Completed
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
 
 
-def said(stderr: str) -> list[str]:
-    """What vidsemi has said, among torchrun's own messages; a traceback of vidsemi's is none of it."""
+def messages(stderr: str) -> list[str]:
+    """vidsemi's messages among torchrun's; there must be no traceback of vidsemi."""
     assert f'File "{REPOSITORY}/vidsemi' not in stderr, stderr
     assert "terminate called" not in stderr, stderr
     return [line for line in stderr.splitlines() if line.startswith("vidsemi: ")]
 
 
-def test_what_processes_tell_one_another(tmp_path: Path):
-    (tmp_path / "talk.py").write_text(TALK)
-    result = finished(torchrun(3, "talk.py"), tmp_path)
+def test_messages_between_processes(tmp_path: Path):
+    (tmp_path / "messages.py").write_text(MESSAGES)
+    result = finished(torchrun(3, "messages.py"), tmp_path)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "order").read_text().split()[0] == "0"
     for rank in range(3):
         assert json.loads((tmp_path / f"{rank}.json").read_text()) == [[0, 10_000_000, 20_000_000], 0, 0, True, False]
 
 
-def test_one_that_fails_says_which_it_is_and_the_others_end(tmp_path: Path):
+def test_the_error_of_a_process_names_its_rank_and_the_others_end(tmp_path: Path):
     (tmp_path / "fails.py").write_text(ONE_FAILS)
     result = finished(torchrun(2, "fails.py"), tmp_path)
     assert result.returncode != 0
-    lines = said(result.stderr)
+    lines = messages(result.stderr)
     assert "vidsemi: error: rank 1 of 2: the disk is away [disk.gone]" in lines
     assert set(lines[1:]) <= {"vidsemi: terminated; resume with: the same torchrun command"}
 
 
 @pytest.mark.parametrize("examples", [17, 2])
-def test_three_processes_test_a_network_as_one_does(
+def test_three_processes_evaluate_like_one(
     examples: int, weights: Path, shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     """Of 17 videos, one of which cannot be read, and of fewer than there are processes."""
@@ -118,7 +118,7 @@ def test_three_processes_test_a_network_as_one_does(
     assert result.stderr.count("can be read; the others count as wrong") == 1
 
 
-def test_two_processes_end_a_run_as_one_does(tiny_config: WriteConfig, tmp_path: Path):
+def test_two_processes_run_like_one(tiny_config: WriteConfig, tmp_path: Path):
     config, alone, together = tiny_config(), tmp_path / "alone", tmp_path / "together"
     rows = pipeline.run(load_config(str(config), [f"output={alone}"]))
     shutil.copytree(alone, together)
@@ -129,7 +129,7 @@ def test_two_processes_end_a_run_as_one_does(tiny_config: WriteConfig, tmp_path:
 
     result = finished(torchrun(2, "tools/run.py", "--cfg", config, f"output={together}", "--json"))
     assert result.returncode == 0, result.stderr
-    assert said(result.stderr) == []
+    assert messages(result.stderr) == []
     document = json.loads(result.stdout)
     assert document["results"] == json.loads((together / "results.json").read_text())
     assert document["results"][:2] == rows[:2]  # of the same weights
@@ -156,34 +156,36 @@ def test_two_processes_end_a_run_as_one_does(tiny_config: WriteConfig, tmp_path:
         ([], "another process is running in"),
     ],
 )
-def test_a_wrong_input_is_said_once(overrides: list[str], words: str, tiny_config: WriteConfig, tmp_path: Path):
+def test_a_wrong_input_is_reported_once(overrides: list[str], words: str, tiny_config: WriteConfig, tmp_path: Path):
     command = torchrun(2, "tools/run.py", "--cfg", tiny_config(), *overrides, "--json")
     with locked(tmp_path / "run"):
         result = finished(command)
     assert result.returncode != 0
     assert result.stdout == ""
-    (line,) = said(result.stderr)
+    (line,) = messages(result.stderr)
     assert line.startswith("vidsemi: error: ")
     assert words in line
     assert not list((tmp_path / "run").rglob("stage.json"))
 
 
-def test_all_save_and_end_when_torchrun_is_terminated(tiny_config: WriteConfig):
+def test_all_save_and_exit_when_torchrun_is_terminated(tiny_config: WriteConfig):
     config = tiny_config()
     command = torchrun(2, "tools/run.py", "--cfg", config, "train.supervised.examples=1000000")
     process = subprocess.Popen(command, stderr=subprocess.PIPE, cwd=REPOSITORY, start_new_session=True)
     assert process.stderr
-    assert any(re.search(rb"seed0/teacher/train: [1-9]\d* of", line) for line in process.stderr)  # all are at it
+    assert any(re.search(rb"seed0/teacher/train: [1-9]\d* of", line) for line in process.stderr)  # all are training
     process.terminate()
     _, stderr = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert said(stderr.decode()) == ["vidsemi: terminated; resume with: the same torchrun command"]
+    assert messages(stderr.decode()) == ["vidsemi: terminated; resume with: the same torchrun command"]
     assert list(config.parent.glob("run/seed0/teacher/train/checkpoint-*.pt"))
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
 
 
-def test_no_bar_where_messages_are_not_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_no_progress_bar_on_processes_that_show_no_messages(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(logging.getLogger("vidsemi"), "level", logging.WARNING)
     with progress_bar(30, "video", "score") as bar:
         bar.update(30)

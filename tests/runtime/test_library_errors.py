@@ -133,6 +133,7 @@ def test_dead_loader_worker_of_torch():
     assert not is_dead_loader_worker(error_of(list, DataLoader(Failing(), num_workers=1)))
 
 
+@pytest.mark.slow  # torch imports its decompositions
 def test_networks_that_need_values_fail_on_the_meta_device():
     assert needs_tensor_values(error_of(torch.ones(2, device="meta").tolist))
     assert needs_tensor_values(error_of(bool, torch.ones(1, device="meta").sum() > 0))

@@ -62,6 +62,7 @@ def test_convolutions_that_bfloat16_gets_wrong_stay_in_float32(data: list, caplo
         assert ours[2](torch.ones(1, 6, 1, 1, 1)).dtype == torch.bfloat16  # the network is as it was
 
 
+@pytest.mark.slow
 def test_all_gradients_of_r2plus1d_are_correct_in_bfloat16():
     """It has a 3x1x1 convolution over two frames, which oneDNN gets wrong on some CPUs."""
     torch.manual_seed(0)

@@ -13,6 +13,7 @@ from tests.conftest import REPOSITORY
 from tests.helpers.ddp_job import JOBS
 
 JOB = REPOSITORY / "tests" / "helpers" / "ddp_job.py"
+pytestmark = pytest.mark.slow
 DIFFERENT = {"own", "synchronized", "precise, synchronized", "precise, whole"}  # by one process and by two
 
 

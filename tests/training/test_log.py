@@ -141,6 +141,7 @@ def test_a_checkpoint_flushes_tensorboard(tmp_path: Path):
         assert [step for step, _ in curves_in(tmp_path)["loss"]] == [10, 20]
 
 
+@pytest.mark.slow
 def test_tensorboard_leaves_no_threads_and_is_not_imported_unasked(tmp_path: Path):
     code = f"""
 import sys, threading

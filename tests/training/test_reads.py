@@ -111,6 +111,7 @@ def train_three_a_video(shapes: Path, folder: Path, checkpoint_seconds: float = 
     return network.state_dict()
 
 
+@pytest.mark.slow
 def test_training_with_several_clips_a_video_resumes_exactly(
     shapes: Path, tmp_path: Path, die_in_steps: Callable[..., list[int]]
 ):

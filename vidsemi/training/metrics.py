@@ -6,7 +6,7 @@ Results are fetched from the device one step late, so that a GPU does not wait f
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -40,8 +40,13 @@ class NotFiniteError(Exception):
     """The loss or gradient norm of a step is NaN or infinite."""
 
     def __init__(self, step: Step, loss: float, gradient_norm: float):
-        super().__init__(step, loss, gradient_norm)
-        self.step, self.loss, self.gradient_norm = step, loss, gradient_norm
+        more = len(step.example_ids) - SHOWN_IDS
+        ids = ", ".join(map(str, step.example_ids[:SHOWN_IDS])) + (f" and {more} more" if more > 0 else "")
+        super().__init__(
+            f"loss {loss}, gradient norm {gradient_norm} at step {step.number}, after {step.start} examples, learning "
+            f"rate {step.learning_rate:g} (example ids {ids})"
+        )
+        self.step = step
 
 
 class _Fetched:
@@ -130,13 +135,3 @@ class Metrics:
         self._loss += loss
         self._num_correct += num_correct
         self._gradient_norm += gradient_norm
-
-
-def short_list(ids: Sequence[int]) -> str:
-    """The first 20 ids, and how many more there are.
-
-    >>> short_list([4, 5])
-    '4, 5'
-    """
-    more = len(ids) - SHOWN_IDS
-    return ", ".join(map(str, ids[:SHOWN_IDS])) + (f" and {more} more" if more > 0 else "")

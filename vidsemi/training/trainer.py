@@ -23,7 +23,7 @@ from vidsemi.runtime.distributed import any_of, from_first, gather, processes
 from vidsemi.runtime.library_errors import is_out_of_memory
 from vidsemi.training.checkpoint import Checkpoints
 from vidsemi.training.log import TrainingLog
-from vidsemi.training.metrics import Metrics, NotFiniteError, Step, short_list
+from vidsemi.training.metrics import Metrics, NotFiniteError, Step
 from vidsemi.training.preemption import GracefulShutdown
 from vidsemi.training.schedule import learning_rate
 from vidsemi.training.train_step import TrainStep
@@ -132,9 +132,10 @@ class Trainer:
     def step(self) -> None:
         """One optimizer step: the next `batch_size` examples, or what is left of them."""
         start, size = self.examples, min(self.recipe.batch_size, self.recipe.examples - self.examples)
-        rate, seeds = learning_rate(self.recipe, start), [self._device_seed(size, number) for number in self.own]
+        rate, each = learning_rate(self.recipe, start), self.dataset.clips_per_video
+        ahead = [each * micro_batch_start(size // each, number, self.micro_batches) for number in self.own]
         with self._memory_errors(f"{size} clips"):
-            result = self.train_step.run(self.loader.take(len(self.own)), seeds, size, rate)
+            result = self.train_step.run(self.loader.take(len(self.own)), list(map(self._seed, ahead)), size, rate)
         self.examples += size
         self.metrics.add(Step(self.steps, start, size, rate, self.loader.example_ids, result))
         self._log_step(size, rate)
@@ -167,7 +168,7 @@ class Trainer:
             ):
                 spec, layout = self.dataset.spec, self.train_step.layout
                 clips = (batch.clips(self.device, spec, layout) for batch in loader.take(batches))
-                torch.manual_seed(_seed(self.dataset.seed, start))
+                torch.manual_seed(self._seed())
                 self.train_step.finish(clips, batches)
             self.unreadable |= loader.unreadable
         else:
@@ -202,11 +203,10 @@ class Trainer:
         )
         return Loader(self.dataset, batches, self.runtime, pin_memory=self.device.type == "cuda")
 
-    def _device_seed(self, size: int, number: int) -> int:
-        """Seed of what is drawn on the device for a micro-batch of the next step."""
-        each = self.dataset.clips_per_video
-        before = each * micro_batch_start(size // each, number, self.micro_batches)
-        return _seed(self.dataset.seed, self.examples + before)
+    def _seed(self, ahead: int = 0) -> int:
+        """Seed of the device's random numbers, some examples ahead; the same however often the run was resumed."""
+        entropy = [self.dataset.seed, self.examples + ahead]
+        return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
 
     def _is_checkpoint_due(self) -> bool:
         """Whether to save: some process is to shut down, or the time or the steps between checkpoints are over."""
@@ -271,10 +271,8 @@ class Trainer:
                     write("not_finite", examples=step.start + step.clips, step=step.number, example_ids=ids)
                 raise UserError(
                     "training.not_finite",
-                    f"{self.title}: NaN or infinite loss: loss {error.loss}, gradient norm {error.gradient_norm} "
-                    f"at step {step.number}, after {step.start} examples, learning rate {step.learning_rate:g} "
-                    f"(example ids {short_list(step.example_ids)}); lower the learning rate or set max_grad_norm, "
-                    f"then use a new output directory or delete {self.folder} (its last checkpoint is from before)",
+                    f"{self.title}: NaN or infinite loss: {error}; lower the learning rate or set max_grad_norm, then "
+                    f"use a new output directory or delete {self.folder} (its last checkpoint is from before)",
                 ) from None
 
     @contextmanager
@@ -299,8 +297,3 @@ def _check_labels(dataset: TrainDataset, title: str) -> None:
             "labels.out_of_range",
             f"{title}: labels go from {labels.min()} to {labels.max()}, but the network has {classes} classes",
         )
-
-
-def _seed(seed: int, examples: int) -> int:
-    """Seed of the device's random numbers after so many examples, the same however often the run was resumed."""
-    return int(np.random.SeedSequence([seed, examples]).generate_state(1, np.uint64)[0])
