@@ -73,14 +73,14 @@ def test_new_shards_are_folded_in_without_reading_the_old(scores: Path, select: 
     (tmp_path / "later").mkdir()
     for number in (4, 5):
         (scores / f"part-00000{number}.parquet").rename(tmp_path / "later" / f"part-00000{number}.parquet")
-    _, _, said = select("s.parquet", "--scores", scores, *KP)
-    assert "score shards 4-5 are not included" in said
+    _, _, err = select("s.parquet", "--scores", scores, *KP)
+    assert "score shards 4-5 are not included" in err
     for number in range(4):  # the old shards cannot be read any more
         (scores / f"part-00000{number}.parquet").write_bytes(b"gone")
     for number in (4, 5):
         (tmp_path / "later" / f"part-00000{number}.parquet").rename(scores / f"part-00000{number}.parquet")
-    status, _, said = select("s.parquet", "--scores", scores, "--merge", tmp_path / "s.parquet")
-    assert status == 0, said
+    status, _, err = select("s.parquet", "--scores", scores, "--merge", tmp_path / "s.parquet")
+    assert status == 0, err
     assert (tmp_path / "s.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
 
 
@@ -110,22 +110,22 @@ def test_selections_that_do_not_fit_are_not_merged(
     select("a.parquet", "--scores", scores, *KP, "--shards", "0-2", *options_of[0])
     select("b.parquet", "--scores", scores, *KP, "--shards", "3-5", *options_of[1])
     partial = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
-    status, _, said = select("merged.parquet", "--merge", *partial, *options)
+    status, _, err = select("merged.parquet", "--merge", *partial, *options)
     assert status == 2
-    assert words in said
+    assert words in err
     assert not (tmp_path / "merged.parquet").exists()
 
 
 def test_the_scores_are_looked_at_even_where_nothing_is_new(scores: Path, select: Select, tmp_path: Path):
     select("s.parquet", "--scores", scores, *KP)
-    status, _, said = select("again.parquet", "--scores", scores, "--merge", tmp_path / "s.parquet")
+    status, _, err = select("again.parquet", "--scores", scores, "--merge", tmp_path / "s.parquet")
     assert status == 0
-    assert "all shards have been read already" in said
+    assert "all shards have been read already" in err
     assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "s.parquet").read_bytes()
     write_shard(tmp_path / "other", 0, np.array([0]), np.full((1, 4), 0.25, np.float32), replace(info(), weights="x"))
-    status, _, said = select("bad.parquet", "--scores", tmp_path / "other", "--merge", tmp_path / "s.parquet")
+    status, _, err = select("bad.parquet", "--scores", tmp_path / "other", "--merge", tmp_path / "s.parquet")
     assert status == 2
-    assert "'weights'" in said
+    assert "'weights'" in err
 
 
 def test_shards_that_no_partial_selection_has_read_are_named(scores: Path, select: Select, tmp_path: Path):
@@ -147,14 +147,14 @@ def test_the_smallest_k_of_a_merge_counts(scores: Path, select: Select, tmp_path
 
 def test_an_input_is_not_overwritten(scores: Path, select: Select, tmp_path: Path):
     before = (scores / "part-000000.parquet").read_bytes()
-    status, _, said = select("scores/part-000000.parquet", "--scores", scores, *KP)
+    status, _, err = select("scores/part-000000.parquet", "--scores", scores, *KP)
     assert status == 2
-    assert "choose another name" in said
+    assert "choose another name" in err
     assert (scores / "part-000000.parquet").read_bytes() == before
     os.mkfifo(tmp_path / "pipe")
-    status, _, said = select("pipe", "--scores", scores, *KP)
+    status, _, err = select("pipe", "--scores", scores, *KP)
     assert status == 2
-    assert "not a file" in said
+    assert "not a file" in err
     assert (tmp_path / "pipe").is_fifo()
 
 
@@ -190,11 +190,11 @@ def test_k_may_shrink_in_a_merge(scores: Path, select: Select, tmp_path: Path):
     ],
 )
 def test_bad_options_are_one_line(scores: Path, select: Select, tmp_path: Path, options: list[str], words: str):
-    status, out, said = select("s.parquet", *[word.replace("SCORES", str(scores)) for word in options])
+    status, out, err = select("s.parquet", *[word.replace("SCORES", str(scores)) for word in options])
     assert status == 2
-    assert words in said
+    assert words in err
     assert out == ""
-    assert len(said.strip().splitlines()) == 1
+    assert len(err.strip().splitlines()) == 1
     assert not (tmp_path / "s.parquet").exists()
 
 
@@ -202,20 +202,20 @@ def test_an_old_selection_outlives_a_failure(scores: Path, select: Select, tmp_p
     select("s.parquet", "--scores", scores, *KP)
     before = (tmp_path / "s.parquet").read_bytes()
     (scores / "part-000005.parquet").write_bytes(b"PAR1 and no more")
-    status, _, said = select("s.parquet", "--scores", scores, *KP)
+    status, _, err = select("s.parquet", "--scores", scores, *KP)
     assert status == 2
-    assert "part-000005.parquet" in said and "[scores.invalid_shard]" in said
+    assert "part-000005.parquet" in err and "[scores.invalid_shard]" in err
     assert (tmp_path / "s.parquet").read_bytes() == before
     assert [path.name for path in tmp_path.glob(".*")] == []
 
 
-def test_what_is_said_of_a_selection(scores: Path, select: Select):
-    status, out, said = select("s.parquet", "--scores", scores, *KP)
+def test_output_of_a_selection(scores: Path, select: Select):
+    status, out, err = select("s.parquet", "--scores", scores, *KP)
     assert status == 0
     assert "balanced_ranked, K = 7, P = 2" in out
     assert "180 rows of 60 examples read, 120 candidates" in out
     assert "| rare            | 7      | 0          | 0      |            |" in out
-    assert "1 of 4 classes have no candidates: rare" in said
+    assert "1 of 4 classes have no candidates: rare" in err
     document = json.loads(select("s.parquet", "--scores", scores, *KP, "--json")[1])
     assert document["rows_read"] == 180
     assert document["rows"] == 21
@@ -270,8 +270,8 @@ def test_tags_that_name_a_class(scores: Path, select: Select, tmp_path: Path):
         ids = np.setdiff1d(np.arange(10) + 10 * number, [3])
         write_shard(scores, number, ids, np.full((len(ids), 4), 0.25, np.float32), info(fingerprint_file(manifest)))
     options = ("--scores", scores, "--per-class", 100, "--per-example", 1, "--policy", "balanced_with_tags")
-    status, _, said = select("s.parquet", *options, "--manifest", manifest)
-    assert status == 0, said
+    status, _, err = select("s.parquet", *options, "--manifest", manifest)
+    assert status == 0, err
     table = pq.read_table(tmp_path / "s.parquet").to_pydict()
     by_label: dict[int, list[int]] = {label: [] for label in range(4)}
     for example, label in zip(table["example_id"], table["label"], strict=True):
@@ -282,17 +282,17 @@ def test_tags_that_name_a_class(scores: Path, select: Select, tmp_path: Path):
     assert by_label[3] == []
     assert set(table["score"]) == {None}
     assert read_selection_info(tmp_path / "s.parquet").shard_ranges == []  # none was read
-    status, _, said = select("t.parquet", *options, "--manifest", manifest, "--shards", "0-1")
+    status, _, err = select("t.parquet", *options, "--manifest", manifest, "--shards", "0-1")
     assert status == 2
-    assert "[select.shards_with_tags]" in said
-    status, _, said = select(manifest.name, *options, "--manifest", manifest)
+    assert "[select.shards_with_tags]" in err
+    status, _, err = select(manifest.name, *options, "--manifest", manifest)
     assert status == 2
-    assert "choose another output" in said
+    assert "choose another output" in err
     other = tmp_path / "other.csv"
     other.write_text("path,hashtags\n" + "a.mp4,#yoga\n" * 60)
-    status, _, said = select("s.parquet", *options, "--manifest", other)
+    status, _, err = select("s.parquet", *options, "--manifest", other)
     assert status == 2
-    assert "[scores.wrong_manifest]" in said
+    assert "[scores.wrong_manifest]" in err
 
 
 def test_ranges():
@@ -303,6 +303,6 @@ def test_ranges():
 def test_a_directory_in_place_of_the_output_is_noticed_first(scores: Path, select: Select, tmp_path: Path):
     (tmp_path / "d").mkdir()
     (scores / "part-000000.parquet").write_bytes(b"not even read")
-    status, _, said = select("d", "--scores", scores, *KP)
+    status, _, err = select("d", "--scores", scores, *KP)
     assert status == 2
-    assert f"{tmp_path / 'd'}: something is there already that is not a file" in said
+    assert f"{tmp_path / 'd'}: something is there already that is not a file" in err

@@ -73,7 +73,7 @@ def test_the_file_holds_what_was_written_and_no_formula(tmp_path: Path):
 
 
 @pytest.mark.parametrize("text", ["", "label,test\na,1\n", "label,labeled,test,read,top1,top5\na,1,many,1,1,1\n", "\0"])
-def test_what_is_no_such_file_is_said_in_a_line(text: str, tmp_path: Path):
+def test_another_file_is_refused(text: str, tmp_path: Path):
     file = tmp_path / "classes.csv"
     file.write_text(text)
     for code, path in (("wrong_format", file), ("unreadable", tmp_path / "none.csv")):
@@ -95,7 +95,7 @@ def test_an_evaluation_leaves_all_classes(tmp_path: Path, shapes: Path, weights:
         labels = [row["label"] for row in csv.DictReader(stream)][4:]  # the first class has fewer, or none
     (tmp_path / "labeled.csv").write_text("path,label\n" + "".join(f"x.mp4,{label}\n" for label in labels))
 
-    figures = evaluate_weights(
+    metrics = evaluate_weights(
         weights=weights,
         manifest=load_manifest(tmp_path / "test.csv"),
         views=1,
@@ -112,8 +112,8 @@ def test_an_evaluation_leaves_all_classes(tmp_path: Path, shapes: Path, weights:
     assert {name: row.read for name, row in rows.items() if row.read} == count - Counter({"drifting west": 2})
     assert rows["drifting west"].top5 <= 100 * (count["drifting west"] - 2) / count["drifting west"]
     own = [row.top1 for row in rows.values() if row.test]
-    assert sum(own) / 2 == pytest.approx(figures["mean_class_top1"])
-    assert sum(row.top5 * row.test for row in rows.values() if row.test) / len(paths) == pytest.approx(figures["top5"])
+    assert sum(own) / 2 == pytest.approx(metrics["mean_class_top1"])
+    assert sum(row.top5 * row.test for row in rows.values() if row.test) / len(paths) == pytest.approx(metrics["top5"])
     assert all(row.top1 is None and row.top5 is None for row in rows.values() if not row.test)
 
 

@@ -179,7 +179,7 @@ class Moody(torch.nn.Module):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_network_that_torch_cannot_trace_is_said_in_a_line(
+def test_a_network_that_torch_cannot_trace_is_refused(
     format: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     _, spec = weights_file.load_weights(weights)
@@ -193,7 +193,7 @@ def test_a_network_that_torch_cannot_trace_is_said_in_a_line(
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
-def test_a_missing_package_is_said_in_a_line(
+def test_a_missing_package_is_named(
     package: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setitem(sys.modules, package, None)

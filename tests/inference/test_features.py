@@ -52,8 +52,8 @@ def test_features_of_a_split_are_read_from_its_own_shards(
     runtime = load_transfer_config(str(config_of(shapes_target(shapes)))).runtime
     given = {"weights": weights, "manifests": manifests, "views": 2, "runtime": runtime, "title": "t"}
     (folder / "features").mkdir()
-    figures = features_module.extract_features(folder / "features", **given)
-    assert figures == {"examples": 27, "read": 27, "views": 2}
+    metrics = features_module.extract_features(folder / "features", **given)
+    assert metrics == {"examples": 27, "read": 27, "views": 2}
     tables = [pq.read_table(file).to_pylist() for file in sorted((folder / "features").glob("part-*"))]
     assert [len(table) for table in tables] == [8, 8, 8, 3]
     by_path = {row["path"]: row["features"] for table in tables for row in table}

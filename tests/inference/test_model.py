@@ -70,7 +70,7 @@ def test_a_network_that_cannot_be_traced_is_used_as_it_is():
     assert infer([np.full((1, 1, 3, 2, 2), 255, np.uint8)])[0].tolist() == pytest.approx([0.8808, 0.1192], abs=1e-4)
 
 
-def test_too_many_clips_for_the_memory_are_said_in_a_line():
+def test_out_of_memory_is_a_user_error():
     class Large(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")

@@ -49,7 +49,7 @@ def test_a_folder_with_what_cannot_be_read(tmp_path: Path, shapes: Path, weights
     assert "cannot be read" in table[7]
 
 
-def test_nothing_to_predict_is_said_in_a_line(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture):
+def test_nothing_to_predict_is_an_error(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture):
     (tmp_path / "b.mp4").write_bytes(b"no video")
     for name, code in (("b.mp4", "predict.nothing_readable"), ("gone.mp4", "predict.not_found")):
         assert cli.main(["predict", str(tmp_path / name), "--weights", str(weights), "--workers", "0"]) == 2

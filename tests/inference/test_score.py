@@ -69,8 +69,8 @@ def test_scores_equal_the_plain_reference(tmp_path: Path, shapes: Path, weights:
             "runtime": runtime,
             "title": "score",
         }
-        figures = score_manifest(folder, weights=weights, manifest=manifest, **options)
-        assert figures == {"scored": 16, "failed": 0, "shards": 4, "precision": "float32"}
+        metrics = score_manifest(folder, weights=weights, manifest=manifest, **options)
+        assert metrics == {"scored": 16, "failed": 0, "shards": 4, "precision": "float32"}
         scores = read_scores(folder)
         assert scores.example_id.reshape(-1, 8)[:, 0].tolist() == list(range(16))
         for example in range(16):
@@ -100,8 +100,8 @@ def test_real_clips_score_as_the_plain_reference_has_it(tmp_path: Path, weights:
     manifest = load_manifest(tmp_path / "real.csv")
     runtime = Runtime(device="cpu", workers=2)
     options = {"views": 10, "per_example": 8, "shard_size": 6, "precision": "float32", "runtime": runtime}
-    figures = score_manifest(tmp_path / "s", weights=weights, manifest=manifest, title="score", **options)
-    assert figures["scored"] == len(clips) == 13
+    metrics = score_manifest(tmp_path / "s", weights=weights, manifest=manifest, title="score", **options)
+    assert metrics["scored"] == len(clips) == 13
     scores = read_scores(tmp_path / "s")
     for example, file in enumerate(clips):
         expected = reference(weights, str(file), 10)
@@ -166,8 +166,8 @@ def test_images_have_one_view(tmp_path: Path, weights: Path):
 def test_every_example_is_scored_or_a_failure(tmp_path: Path, shapes: Path, weights: Path):
     manifest = load_manifest(broken_manifest(tmp_path, shapes))
     options = {"views": 2, "per_example": 3, "shard_size": 2, "precision": "float32", "runtime": CPU, "title": "score"}
-    figures = score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **options)
-    assert figures == {"scored": 2, "failed": 2, "shards": 2, "precision": "float32"}
+    metrics = score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **options)
+    assert metrics == {"scored": 2, "failed": 2, "shards": 2, "precision": "float32"}
     failures = pq.read_table(tmp_path / "s" / "failures").to_pylist()
     assert [(row["example_id"], Path(row["path"]).name) for row in failures] == [(1, "broken.mp4"), (3, "gone.mp4")]
     assert all(row["error"] for row in failures)
@@ -176,17 +176,17 @@ def test_every_example_is_scored_or_a_failure(tmp_path: Path, shapes: Path, weig
 
 def test_a_video_that_cannot_be_read_counts_as_wrong(tmp_path: Path, shapes: Path, weights: Path):
     manifest = load_manifest(broken_manifest(tmp_path, shapes))
-    figures = evaluate_weights(weights=weights, manifest=manifest, views=3, runtime=CPU, title="evaluate")
+    metrics = evaluate_weights(weights=weights, manifest=manifest, views=3, runtime=CPU, title="evaluate")
     ranks = []
     for example, label in ((0, 0), (2, 1)):
         probabilities = reference(weights, manifest.row(example).path, 3)
         ranks.append(int((probabilities > probabilities[label]).sum()))
-    assert (figures["read"], figures["total"]) == (2, 4)
-    assert figures["top1"] == pytest.approx(100 * sum(rank < 1 for rank in ranks) / 4)
-    assert figures["top5"] == pytest.approx(100 * sum(rank < 5 for rank in ranks) / 4)
-    assert figures["mean_class_top1"] == pytest.approx(100 * ((ranks[0] < 1) + (ranks[1] < 1) / 3) / 2)
-    assert figures["parameters"] > 0
-    assert figures["gmacs_per_view"] > 0
+    assert (metrics["read"], metrics["total"]) == (2, 4)
+    assert metrics["top1"] == pytest.approx(100 * sum(rank < 1 for rank in ranks) / 4)
+    assert metrics["top5"] == pytest.approx(100 * sum(rank < 5 for rank in ranks) / 4)
+    assert metrics["mean_class_top1"] == pytest.approx(100 * ((ranks[0] < 1) + (ranks[1] < 1) / 3) / 2)
+    assert metrics["parameters"] > 0
+    assert metrics["gmacs_per_view"] > 0
 
 
 @settings(deadline=None)
@@ -243,8 +243,8 @@ def test_processes_change_nothing_but_what_hangs(weights: Path, shapes: Path, tm
     }
     for workers in (0, 2):
         runtime = CPU.model_copy(update={"workers": workers})
-        figures = score_manifest(tmp_path / str(workers), runtime=runtime, **settings)
-        assert figures == {"scored": 9, "failed": 1, "shards": 3, "precision": "float32"}
+        metrics = score_manifest(tmp_path / str(workers), runtime=runtime, **settings)
+        assert metrics == {"scored": 9, "failed": 1, "shards": 3, "precision": "float32"}
     files = sorted(file.relative_to(tmp_path / "0") for file in (tmp_path / "0").rglob("*.parquet"))
     assert len(files) == 6
     for file in files:

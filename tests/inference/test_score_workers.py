@@ -32,8 +32,8 @@ def score(folder: Path, weights: Path, manifest: Path | Manifest, **changes: obj
         "runtime": Runtime(device="cpu", workers=0),
         "title": "score",
     }
-    corpus = load_manifest(manifest) if isinstance(manifest, Path) else manifest
-    return score_manifest(folder, weights=weights, manifest=corpus, **{**options, **changes})
+    manifest = load_manifest(manifest) if isinstance(manifest, Path) else manifest
+    return score_manifest(folder, weights=weights, manifest=manifest, **{**options, **changes})
 
 
 def run_job(folder: Path, weights: Path, manifest: Path, **job: object) -> dict:
@@ -58,22 +58,22 @@ def weights(untrained_weights: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def corpus(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def manifest(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """52 videos and three unreadable files."""
-    folder = tmp_path_factory.mktemp("corpus")
+    folder = tmp_path_factory.mktemp("manifest")
     (folder / "broken.mp4").write_bytes(b"no video")
     rows = [f"{shapes}/{path}" for path in paths_of(shapes / "unlabeled.csv")]
     for place in (0, 21, 40):
         rows.insert(place, str(folder / "broken.mp4"))
-    (folder / "corpus.csv").write_text("\n".join(["path", *rows]) + "\n")
-    return folder / "corpus.csv"
+    (folder / "manifest.csv").write_text("\n".join(["path", *rows]) + "\n")
+    return folder / "manifest.csv"
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, weights: Path, corpus: Path) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory, weights: Path, manifest: Path) -> Path:
     """The directory that one undisturbed worker leaves."""
     folder = tmp_path_factory.mktemp("whole")
-    run_job(folder, weights, corpus)
+    run_job(folder, weights, manifest)
     assert len(content(folder)) == 1 + 2 * 14  # the plan, and the scores and failures of each shard
     examples = pq.read_table(sorted(folder.glob("part-*"))).column("example_id").to_pylist()
     failures = pq.read_table(folder / "failures").column("example_id").to_pylist()
@@ -96,29 +96,29 @@ def scored(tmp_path: Path, whole: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 3])
 def test_several_workers_leave_what_one_leaves(
-    tmp_path: Path, weights: Path, corpus: Path, undisturbed: dict[str, bytes], workers: int
+    tmp_path: Path, weights: Path, manifest: Path, undisturbed: dict[str, bytes], workers: int
 ):
-    run_job(tmp_path / "s", weights, corpus, workers=workers)
+    run_job(tmp_path / "s", weights, manifest, workers=workers)
     assert content(tmp_path / "s") == undisturbed
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("fate", "workers"), [("moment", 3), ("touch", 1), ("touch", 2)])
 def test_workers_that_are_killed_change_nothing(
-    tmp_path: Path, weights: Path, corpus: Path, undisturbed: dict[str, bytes], fate: str, workers: int
+    tmp_path: Path, weights: Path, manifest: Path, undisturbed: dict[str, bytes], fate: str, workers: int
 ):
-    killed = run_job(tmp_path / "s", weights, corpus, workers=workers, kills=24, fate=fate, seed=workers)["killed"]
+    killed = run_job(tmp_path / "s", weights, manifest, workers=workers, kills=24, fate=fate, seed=workers)["killed"]
     assert killed >= 24
     assert content(tmp_path / "s") == undisturbed
 
 
 @pytest.mark.slow
 def test_a_file_that_crashes_its_workers_is_a_failure_in_the_end(
-    tmp_path: Path, weights: Path, corpus: Path, undisturbed: dict[str, bytes]
+    tmp_path: Path, weights: Path, manifest: Path, undisturbed: dict[str, bytes]
 ):
-    deadly = load_manifest(corpus).row(30).path
+    deadly = load_manifest(manifest).row(30).path
     job = {"deadly": Path(deadly).name, "kills": 5, "workers": 1}
-    assert run_job(tmp_path / "s", weights, corpus, **job) == {"killed": 5}
+    assert run_job(tmp_path / "s", weights, manifest, **job) == {"killed": 5}
     failures = pq.read_table(tmp_path / "s" / "failures").to_pylist()
     assert [row["example_id"] for row in failures] == [0, 21, 30, 40]
     assert failures[2] == {"example_id": 30, "path": deadly, "error": "crashes the worker repeatedly"}
@@ -128,7 +128,7 @@ def test_a_file_that_crashes_its_workers_is_a_failure_in_the_end(
 
 
 def test_shards_that_lack_anything_are_scored_again(
-    scored: Path, weights: Path, corpus: Path, undisturbed: dict[str, bytes]
+    scored: Path, weights: Path, manifest: Path, undisturbed: dict[str, bytes]
 ):
     """After files were deleted or damaged, or when two workers could not read the same examples."""
     part = pq.read_table(scored / "part-000004.parquet")
@@ -137,12 +137,12 @@ def test_shards_that_lack_anything_are_scored_again(
     for name in ("part-000003", "part-000005", "failures/part-000005", "failures/part-000009"):
         (scored / f"{name}.parquet").unlink()
     kept = (scored / "part-000000.parquet").stat().st_mtime_ns
-    assert score(scored, weights, corpus) == {"scored": 52, "failed": 3, "shards": 14, "precision": "float32"}
+    assert score(scored, weights, manifest) == {"scored": 52, "failed": 3, "shards": 14, "precision": "float32"}
     assert content(scored) == undisturbed
     assert (scored / "part-000000.parquet").stat().st_mtime_ns == kept
 
 
-def test_a_worker_without_the_disk_makes_no_failures(tmp_path: Path, weights: Path, corpus: Path, shapes: Path):
+def test_a_worker_without_the_disk_makes_no_failures(tmp_path: Path, weights: Path, manifest: Path, shapes: Path):
     """It has read nothing, and what others have read it cannot read: it says so and leaves the shards to others."""
     (tmp_path / "m.csv").write_text("\n".join(["path", *paths_of(shapes / "unlabeled.csv")]) + "\n")
     here, away = load_manifest(tmp_path / "m.csv", shapes), load_manifest(tmp_path / "m.csv", tmp_path)
@@ -159,16 +159,16 @@ def test_a_worker_without_the_disk_makes_no_failures(tmp_path: Path, weights: Pa
 
 
 def test_shards_that_are_all_broken_are_failures_once_anything_was_read(
-    tmp_path: Path, weights: Path, corpus: Path, shapes: Path
+    tmp_path: Path, weights: Path, manifest: Path, shapes: Path
 ):
     lines = [f"{shapes}/{path}" for path in paths_of(shapes / "unlabeled.csv")]
     gone = [f"/nowhere/{number}.mp4" for number in range(3 * SHARD)]
     (tmp_path / "m.csv").write_text("\n".join(["path", *gone[:SHARD], *lines[:SHARD], *gone[SHARD:]]) + "\n")
-    figures = {"scored": SHARD, "failed": 3 * SHARD, "shards": 4, "precision": "float32"}
-    assert score(tmp_path / "s", weights, tmp_path / "m.csv") == figures
+    metrics = {"scored": SHARD, "failed": 3 * SHARD, "shards": 4, "precision": "float32"}
+    assert score(tmp_path / "s", weights, tmp_path / "m.csv") == metrics
     for number in (2, 3):  # a worker that begins with these finds out by what was read before
         (tmp_path / "s" / f"part-{number:06d}.parquet").unlink()
-    assert score(tmp_path / "s", weights, tmp_path / "m.csv") == figures
+    assert score(tmp_path / "s", weights, tmp_path / "m.csv") == metrics
 
 
 @pytest.mark.slow
@@ -176,7 +176,7 @@ def test_shards_that_are_all_broken_are_failures_once_anything_was_read(
 def test_a_full_disk_loses_nothing_that_was_written(
     tmp_path: Path,
     weights: Path,
-    corpus: Path,
+    manifest: Path,
     undisturbed: dict[str, bytes],
     monkeypatch: pytest.MonkeyPatch,
     full_at: int,
@@ -193,16 +193,16 @@ def test_a_full_disk_loses_nothing_that_was_written(
 
     monkeypatch.setattr(score_writer.pq, "write_table", fill)
     with pytest.raises(OSError, match="No space left"):
-        score(tmp_path / "s", weights, corpus)
+        score(tmp_path / "s", weights, manifest)
     monkeypatch.undo()
     left = content(tmp_path / "s")
     assert len(left) == full_at  # the plan, and what was written before
     assert left.items() <= undisturbed.items()
-    score(tmp_path / "s", weights, corpus)
+    score(tmp_path / "s", weights, manifest)
     assert content(tmp_path / "s") == undisturbed
 
 
-def test_another_plan_is_refused(scored: Path, weights: Path, corpus: Path, shapes: Path):
+def test_another_plan_is_refused(scored: Path, weights: Path, manifest: Path, shapes: Path):
     for change, words in (
         ({"views": 3}, "views 2 .*3"),
         ({"per_example": 2}, "per_example 3 .*2"),
@@ -210,17 +210,17 @@ def test_another_plan_is_refused(scored: Path, weights: Path, corpus: Path, shap
         ({"precision": "bfloat16"}, "precision float32 .*bfloat16"),
     ):
         with pytest.raises(UserError, match=f"{words}.*plan.json") as error:
-            score(scored, weights, corpus, **change)
+            score(scored, weights, manifest, **change)
         assert error.value.code == "scores.plan_mismatch"
     with pytest.raises(UserError, match="other manifest") as error:
         score(scored, weights, load_manifest(shapes / "labeled.csv"))
     assert error.value.code == "scores.plan_mismatch"
-    assert score(scored, weights, corpus, precision="auto")["precision"] == "float32"
+    assert score(scored, weights, manifest, precision="auto")["precision"] == "float32"
     (scored / "plan.json").unlink()  # the shards tell it, too
     with pytest.raises(UserError, match=r"views 2 .*3.*part-000000\.parquet") as error:
-        score(scored, weights, corpus, views=3)
+        score(scored, weights, manifest, views=3)
     assert error.value.code == "scores.plan_mismatch"
     (scored / "plan.json").write_text("{")
     with pytest.raises(UserError, match=r"plan\.json") as error:
-        score(scored, weights, corpus)
+        score(scored, weights, manifest)
     assert error.value.code == "scores.invalid_plan"

@@ -35,8 +35,8 @@ def write_two_shards(folder: Path) -> None:
 
 
 def select_from(folder: Path, per_class: int = 2, per_example: int = 2) -> Selection:
-    parts, scores = open_shards(shard_files(folder))
-    return select(parts, scores, per_class=per_class, per_example=per_example)
+    shards, scores = open_shards(shard_files(folder))
+    return select(shards, scores, per_class=per_class, per_example=per_example)
 
 
 def test_shards_keep_the_format(tmp_path: Path):
