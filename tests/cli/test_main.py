@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.helpers.videos import paths_of
+from tests.helpers.builders import paths_of
 from vidsemi.cli import main as cli
 from vidsemi.cli import models
 from vidsemi.io.files import atomic_path

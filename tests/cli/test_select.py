@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.helpers.videos import write_shard
+from tests.helpers.builders import write_shard
 from vidsemi.cli import main as cli
 from vidsemi.io.files import fingerprint_file
 from vidsemi.io.tables import shorten_rows

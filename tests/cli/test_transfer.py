@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.helpers.videos import shapes_target
+from tests.helpers.builders import shapes_target
 from vidsemi.cli import main as cli
 from vidsemi.config.load import load_config, load_transfer_config
 from vidsemi.data.dedup.checks import read_checks

@@ -1,4 +1,4 @@
-"""Clip arithmetic against the definitions, in exact fractions and by property."""
+"""Clip sampling against its definition in exact fractions, and by properties."""
 
 from fractions import Fraction
 from math import floor

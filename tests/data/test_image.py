@@ -31,7 +31,7 @@ with warnings.catch_warnings():
 HEIGHT, WIDTH = 24, 40
 ACROSS, DOWN = np.meshgrid(np.linspace(0, 255, WIDTH), np.linspace(0, 255, HEIGHT))
 SMOOTH = np.stack([ACROSS, DOWN, 255 - ACROSS], -1).astype(np.uint8)
-GREY16 = np.linspace(0, 65535, HEIGHT * WIDTH).astype(np.uint16).reshape(HEIGHT, WIDTH)
+GRAY16 = np.linspace(0, 65535, HEIGHT * WIDTH).astype(np.uint16).reshape(HEIGHT, WIDTH)
 
 
 def saved(image: Image.Image, form: str, **options: object) -> bytes:
@@ -60,7 +60,7 @@ def png(depth: int, color: int, rows: np.ndarray) -> bytes:
 
 def torchvision_pixels(data: bytes) -> np.ndarray:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is deprecated, and still the other decoder at hand
+        warnings.simplefilter("ignore")  # deprecated, but the other decoder at hand
         tensor = decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB)
     if tensor.dtype == torch.uint16:
         tensor = (tensor.int() >> 8).to(torch.uint8)
@@ -76,11 +76,11 @@ CMYK = np.concatenate([SMOOTH, np.full((HEIGHT, WIDTH, 1), 40, np.uint8)], -1)
     [
         pytest.param(saved(Image.fromarray(SMOOTH), "JPEG"), 0, id="JPEG"),
         pytest.param(saved(Image.fromarray(SMOOTH), "JPEG", progressive=True, subsampling=0), 0, id="progressive"),
-        pytest.param(saved(Image.fromarray(SMOOTH[..., 0]), "JPEG"), 0, id="grey JPEG"),
+        pytest.param(saved(Image.fromarray(SMOOTH[..., 0]), "JPEG"), 0, id="gray JPEG"),
         pytest.param(saved(Image.fromarray(CMYK, "CMYK"), "JPEG"), 1, id="CMYK JPEG"),
         pytest.param(saved(Image.fromarray(SMOOTH), "PNG"), 0, id="PNG"),
         pytest.param(png(16, 2, RGB16), 0, id="16-bit PNG"),
-        pytest.param(png(16, 0, GREY16[..., None]), 0, id="16-bit grey PNG"),
+        pytest.param(png(16, 0, GRAY16[..., None]), 0, id="16-bit grey PNG"),
         pytest.param(saved(Image.fromarray(SMOOTH).quantize(16), "PNG"), 0, id="palette"),
         pytest.param(saved(Image.fromarray(SMOOTH[..., 0] > 99), "PNG"), 0, id="1-bit"),
         pytest.param(saved(Image.fromarray(SMOOTH), "WEBP", lossless=True), 0, id="WebP"),
@@ -100,17 +100,17 @@ def test_cmyk_is_inverted_as_adobe_does():
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "JPEG2000", "PPM"])
-def test_grey_of_16_bits_keeps_its_upper_eight(form: str):
-    read = pixels(saved(Image.fromarray(GREY16), form))
-    assert np.array_equal(read, np.repeat((GREY16 >> 8)[..., None], 3, -1))
+def test_16_bit_gray_keeps_its_upper_eight_bits(form: str):
+    read = pixels(saved(Image.fromarray(GRAY16), form))
+    assert np.array_equal(read, np.repeat((GRAY16 >> 8)[..., None], 3, -1))
 
 
-def test_white_is_zero_in_some_tiffs():
-    read = pixels(saved(Image.fromarray(GREY16), "TIFF", tiffinfo={262: 0}))
-    assert np.array_equal(read[..., 0], 255 - (GREY16 >> 8))
+def test_tiffs_in_which_white_is_zero():
+    read = pixels(saved(Image.fromarray(GRAY16), "TIFF", tiffinfo={262: 0}))
+    assert np.array_equal(read[..., 0], 255 - (GRAY16 >> 8))
 
 
-def test_transparency_is_left_out_as_by_convert():
+def test_transparency_is_ignored():
     alpha = np.concatenate([SMOOTH, np.zeros((HEIGHT, WIDTH, 1), np.uint8)], -1)
     assert np.array_equal(pixels(saved(Image.fromarray(alpha), "PNG")), SMOOTH)
     assert np.array_equal(pixels(saved(Image.fromarray(alpha[..., 2:]), "PNG")), np.repeat(SMOOTH[..., 2:], 3, -1))
@@ -120,15 +120,15 @@ def test_avif_of_10_bits(tmp_path: Path):
     with av.open(str(tmp_path / "a.avif"), "w", format="avif") as container:
         stream = container.add_stream("libaom-av1" if "libaom-av1" in av.codecs_available else "libsvtav1", rate=1)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
-        grey = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64, 1)
-        frame = av.VideoFrame.from_ndarray(np.repeat(grey, 3, -1), format="rgb48le").reformat(format="yuv420p10le")
+        gray = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64, 1)
+        frame = av.VideoFrame.from_ndarray(np.repeat(gray, 3, -1), format="rgb48le").reformat(format="yuv420p10le")
         frame.pts = 0
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     if hasattr(os, "sched_setscheduler"):
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # as in making.write_video
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # as in `write_video`
     read = read_frames(Row(0, str(tmp_path / "a.avif")), lambda n: np.arange(n), size=(64, 64))
-    assert np.abs(read[0, 1].astype(int) - (grey[..., 0] >> 8)).max() <= 6
+    assert np.abs(read[0, 1].astype(int) - (gray[..., 0] >> 8)).max() <= 6
 
 
 def with_orientation(form: str, number: object) -> bytes:
@@ -138,7 +138,7 @@ def with_orientation(form: str, number: object) -> bytes:
     return saved(Image.fromarray(SMOOTH), form, exif=exif, **options)
 
 
-TURNED: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF's own words: where the first row and column belong
+TURNED: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF: the side of the first row and of the first column
     1: lambda p: p,  # top, left
     2: lambda p: p[:, ::-1],  # top, right
     3: lambda p: p[::-1, ::-1],  # bottom, right
@@ -160,13 +160,13 @@ def test_all_orientations(form: str, number: int):
 
 
 @pytest.mark.parametrize("damage", ["Exif\0\0", "Exif\0\0II*\0\xff\xff\xff\x7f", "Exif\0\0garbage of all kinds"])
-def test_a_broken_exif_costs_nothing_else(damage: str):
+def test_a_damaged_exif_is_ignored(damage: str):
     data = saved(Image.fromarray(SMOOTH), "JPEG", exif=damage.encode("latin-1"))
     assert np.array_equal(pixels(data), pixels(saved(Image.fromarray(SMOOTH), "JPEG")))
 
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
-def test_the_first_image_of_several_counts(form: str, tmp_path: Path):
+def test_the_first_of_several_images_is_read(form: str, tmp_path: Path):
     first, second = (Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (10, 200))
     options = {"WEBP": {"lossless": True}}.get(form, {})
     (tmp_path / "a.png").write_bytes(saved(first, form, save_all=True, append_images=[second], **options))
@@ -184,7 +184,7 @@ def test_gif_is_a_video_of_its_frames(tmp_path: Path):
     assert read.mean(axis=(1, 2, 3)).tolist() == [10, 200, 90]
     frames[1].save(tmp_path / "b.gif")
     read = read_frames(Row(0, str(tmp_path / "b.gif")), lambda n: np.zeros(4, int), size=(16, 16))
-    assert read.shape == (4, 3, 16, 16) and np.unique(read).tolist() == [200]  # stands still
+    assert read.shape == (4, 3, 16, 16) and np.unique(read).tolist() == [200]  # a still
 
 
 LARGE = saved(Image.fromarray(np.random.default_rng(1).integers(0, 256, (200, 300, 3), dtype=np.uint8)), "JPEG")
@@ -216,8 +216,8 @@ HUGE = (  # a PNG that announces 1.6 billion pixels
         (RANDOM_PNG[:20], "image.truncated", "PNG"),
         (RANDOM_PNG[:8] + bytes(99), "image.damaged", "PNG"),
         (saved(Image.fromarray(SMOOTH), "WEBP")[:-30], "image.damaged", "WebP"),
-        (saved(Image.fromarray(GREY16.astype(np.float32)), "TIFF"), "image.unsupported_pixels", "floating-point"),
-        (saved(Image.fromarray(GREY16.astype(np.int32)), "TIFF"), "image.unsupported_pixels", "32-bit"),
+        (saved(Image.fromarray(GRAY16.astype(np.float32)), "TIFF"), "image.unsupported_pixels", "floating-point"),
+        (saved(Image.fromarray(GRAY16.astype(np.int32)), "TIFF"), "image.unsupported_pixels", "32-bit"),
         (HUGE, "image.too_large", "110000000 pixels"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -232,7 +232,7 @@ def test_refused_files_have_a_reason(data: bytes, code: str, word: str, lenient:
     assert lenient == ImageFile.LOAD_TRUNCATED_IMAGES
 
 
-def test_a_bomb_is_refused_before_it_goes_off(monkeypatch: pytest.MonkeyPatch):
+def test_images_over_the_pixel_limit_are_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(image_module, "MAX_PIXELS", 100)
     assert read_image("x", saved(Image.new("RGB", (10, 10)), "PNG")).shape == (1, 3, 10, 10)
     with pytest.raises(DecodeError, match="11 × 10 pixels") as caught:
@@ -240,21 +240,20 @@ def test_a_bomb_is_refused_before_it_goes_off(monkeypatch: pytest.MonkeyPatch):
     assert caught.value.code == "image.too_large"
 
 
-def test_a_huge_file_is_not_read(tmp_path: Path):
+def test_files_over_the_size_limit_are_refused(tmp_path: Path):
     with open(tmp_path / "a.jpg", "wb") as file:
-        file.truncate(2**40)  # a hole
+        file.truncate(2**40)  # sparse
     with pytest.raises(DecodeError, match="1099511627776 bytes") as caught:
         read_frames(Row(0, str(tmp_path / "a.jpg")), lambda n: np.arange(n), size=8)
     assert caught.value.code == "image.too_large"
 
 
-def test_a_wrong_name_of_another_image_does_not_matter():
-    """Files are known by their content."""
+def test_the_format_is_recognized_by_content():
     assert np.array_equal(open_image("a.jpg", saved(Image.fromarray(SMOOTH), "PNG")), SMOOTH)
 
 
 @pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (1, 1)])
-def test_lines_of_pixels(shape: tuple[int, int]):
+def test_the_aspect_ratio_is_limited(shape: tuple[int, int]):
     data = saved(Image.new("RGB", shape[::-1], (1, 2, 3)), "PNG")
     frames = read_image("x", data, size=16)
     assert min(frames.shape[2:]) == 16 and max(frames.shape[2:]) <= 128
@@ -282,7 +281,7 @@ INTACT = {
 }
 
 
-def test_real_odd_images():
+def test_odd_real_images():
     if not (folder := os.environ.get("VIDSEMI_REAL_DATA")):
         pytest.skip("VIDSEMI_REAL_DATA does not name the folder of real files")
     images = [file for file in sorted(Path(folder, "odd").rglob("*")) if is_image(Row(0, str(file)))]

@@ -1,4 +1,4 @@
-"""Training crops of random size and shape, beside torchvision's."""
+"""Random resized crops of training clips, against torchvision."""
 
 import math
 from pathlib import Path
@@ -26,7 +26,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
 
 
 @given(st.integers(1, 400), st.integers(1, 400), st.floats(0.01, 1), st.floats(0.01, 1), st.integers(0, 2**32))
-def test_a_box_lies_in_the_frame_with_the_area_and_shape_asked_for(
+def test_boxes_lie_in_the_frame_and_have_the_requested_area_and_shape(
     height: int, width: int, one: float, other: float, seed: int
 ):
     area = (min(one, other), max(one, other))
@@ -34,7 +34,7 @@ def test_a_box_lies_in_the_frame_with_the_area_and_shape_asked_for(
     assert 0 <= box.top <= height - box.height
     assert 0 <= box.left <= width - box.width
     assert box.height > 0 and box.width > 0
-    # Sides are whole pixels: each may be half a pixel off; a frame that nothing fits into shows its largest part.
+    # Sides are rounded to pixels; if no box fits into the frame, it is the largest part.
     low = (box.height - 0.5) * (box.width - 0.5)
     high = (box.height + 0.5) * (box.width + 0.5)
     fits = low <= area[1] * height * width and area[0] * height * width <= high
@@ -42,7 +42,7 @@ def test_a_box_lies_in_the_frame_with_the_area_and_shape_asked_for(
     assert (box.width - 0.5) / (box.height + 0.5) <= 4 / 3 and (box.width + 0.5) / (box.height - 0.5) >= 3 / 4
 
 
-def test_boxes_are_spread_as_those_of_torchvision():
+def test_boxes_are_distributed_as_in_torchvision():
     """Mean and deviation of area, shape and place of 4,000 draws lie within five standard errors of each other."""
     draws, area, image = 4000, (0.08, 1.0), torch.zeros(3, 120, 160)
     rng = np.random.default_rng(0)
@@ -65,7 +65,7 @@ def test_boxes_are_spread_as_those_of_torchvision():
 
 
 @pytest.mark.parametrize("box", [Box(0, 0, 60, 90), Box(7, 11, 30, 23), Box(59, 89, 1, 1), Box(3, 5, 8, 9)])
-def test_a_box_is_cut_and_scaled_as_torchvision_does_with_images(box: Box):
+def test_crops_are_scaled_as_in_torchvision(box: Box):
     wanted = functional.resized_crop(Image.fromarray(NOISE), box.top, box.left, box.height, box.width, [16, 16])
     assert np.array_equal(crop_and_resize(NOISE.transpose(2, 0, 1)[None], box, 16)[0].transpose(1, 2, 0), wanted)
 
@@ -85,7 +85,7 @@ def clips_of(folder: Path, *files: str, each: int = 1, seed: int = 0) -> TrainDa
     )
 
 
-def test_an_image_is_cut_from_all_its_pixels_and_stands_still(tmp_path: Path):
+def test_images_are_cropped_at_full_resolution_and_repeated(tmp_path: Path):
     Image.fromarray(NOISE).save(tmp_path / "a.png")
     item = clips_of(tmp_path, "a.png", each=3)[0, 0, 0]
     assert item.frames.shape == (3, 4, 3, 16, 16)
@@ -102,14 +102,14 @@ def test_an_image_is_cut_from_all_its_pixels_and_stands_still(tmp_path: Path):
     }
 
 
-def test_the_frames_of_a_clip_share_a_box_and_draws_depend_on_pass_example_and_copy_only(tmp_path: Path):
-    write_video(tmp_path / "a.mp4", [7] * 12)  # every frame shows the same
+def test_a_clip_has_one_box_that_depends_on_epoch_example_and_repeat_only(tmp_path: Path):
+    write_video(tmp_path / "a.mp4", [7] * 12)  # all frames are alike
     Image.fromarray(NOISE).save(tmp_path / "b.png")
     clips = clips_of(tmp_path, "a.mp4", "b.png", each=2)
     item = clips[3, 0, 0]
     assert item.frames.shape == (2, 4, 3, 16, 16)
     spread = item.frames.float().amax(1) - item.frames.float().amin(1)
-    assert spread.max() <= 12  # what the codec changes between frames; another box would be far off
+    assert spread.max() <= 12  # noise of the codec; another box would be far off
     assert not torch.equal(item.frames[0], item.frames[1])
     assert torch.equal(clips_of(tmp_path, "a.mp4", "b.png", each=2)[3, 0, 0].frames, item.frames)
     for other in (clips[4, 0, 0], clips[3, 0, 1], clips_of(tmp_path, "a.mp4", "b.png", each=2, seed=1)[3, 0, 0]):
@@ -117,6 +117,6 @@ def test_the_frames_of_a_clip_share_a_box_and_draws_depend_on_pass_example_and_c
 
 
 @pytest.mark.parametrize("shares", [[0, 1], [0.5, 0.2], [0.5, 1.5], [0.5], "all"])
-def test_shares_that_are_none_are_refused(shares: object):
+def test_invalid_scales_are_refused(shares: object):
     with pytest.raises(ValidationError, match="random_resized_crop_scale"):
         Input(random_resized_crop_scale=shares)

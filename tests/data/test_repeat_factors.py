@@ -1,4 +1,4 @@
-"""How often examples of rare labels stand in a pass, and that every copy of them comes once."""
+"""Repeat factors of rare labels, and the order of an epoch: every repeat comes once."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_factors_are_those_of_the_definition(labeling: list[set[int]], rule: str
     assert repeat_factors(targets_of(labeling), rule) == pytest.approx(expected)
 
 
-def test_uniform_makes_all_labels_equally_frequent_and_the_square_root_half_as_unequal():
+def test_label_frequencies_by_rule():
     labels = np.repeat(np.arange(3), [100, 25, 4])
     targets = Targets.single(labels, 3)
     mass = {rule: np.bincount(labels, weights=repeat_factors(targets, rule)) for rule in REPEAT_RULES}
@@ -35,19 +35,19 @@ def test_uniform_makes_all_labels_equally_frequent_and_the_square_root_half_as_u
 
 
 @given(st.floats(1, 50), st.integers(0, 2**63))
-def test_copies_are_the_factor_on_average(factor: float, seed: int):
+def test_the_mean_number_of_repeats_is_the_factor(factor: float, seed: int):
     copies = draw_repeats(np.full(20_000, factor), seed)
     assert set(copies) <= {int(factor), int(factor) + 1}
     assert copies.mean() == pytest.approx(factor, abs=0.025)  # 7 standard deviations of a coin
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=12).filter(any), st.integers(0, 60))
-def test_a_pass_holds_every_copy_once_from_any_position(copies: list[int], start: int):
+def test_an_epoch_has_every_repeat_once_from_any_position(copies: list[int], start: int):
     order = {"repeats": np.array(copies), "seed": 3, "stop": 80}
     whole = list(EpochSampler(start=0, **order))
     keys = [(index, copy) for index, times in enumerate(copies) for copy in range(times)]
-    for pass_number in range(80 // len(keys)):
-        one = whole[pass_number * len(keys) : (pass_number + 1) * len(keys)]
-        assert sorted(one) == [(pass_number, *key) for key in keys]
+    for epoch in range(80 // len(keys)):
+        one = whole[epoch * len(keys) : (epoch + 1) * len(keys)]
+        assert sorted(one) == [(epoch, *key) for key in keys]
     assert list(EpochSampler(start=start, **order)) == whole[start:]
-    assert all(isinstance(number, int) for key in whole for number in key)  # what a worker gets is small
+    assert all(isinstance(number, int) for key in whole for number in key)  # small to send to workers

@@ -1,4 +1,4 @@
-"""Frames scaled to a shorter side: the same pixels as with that height and width written out."""
+"""Frames scaled to a shorter side equal those scaled to that height and width."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,8 +32,8 @@ def test_videos(make_video: Callable[..., Path], width: int, height: int, expect
     row = Row(0, str(make_video("a.mp4", frames=6, size=(height, width))))
     frames = read_frames(row, lambda n: np.arange(n), size=20, decoder=decoder)  # type: ignore[arg-type]
     assert frames.shape == (6, 3, *expected)
-    written_out = read_frames(row, lambda n: np.arange(n), size=expected, decoder=decoder)  # type: ignore[arg-type]
-    assert np.array_equal(frames, written_out)
+    explicit = read_frames(row, lambda n: np.arange(n), size=expected, decoder=decoder)  # type: ignore[arg-type]
+    assert np.array_equal(frames, explicit)
 
 
 def test_images(tmp_path: Path):
@@ -43,7 +43,7 @@ def test_images(tmp_path: Path):
     assert frames.shape == (1, 3, 16, 24)
 
 
-def test_views_are_the_centre_of_what_was_scaled(make_video: Callable[..., Path]):
+def test_views_are_center_crops(make_video: Callable[..., Path]):
     row = Row(0, str(make_video("a.mp4", frames=9, size=(64, 96))))
     colors = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     reader = ViewReader(InputSpec(4, 1, 20, 16, *colors), 2)

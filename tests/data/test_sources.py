@@ -1,4 +1,4 @@
-"""Where the bytes of an example come from."""
+"""Where the bytes of an example come from: members of tars, odd file names, URIs."""
 
 import re
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def codes(row: Row, decoder: str = "pyav") -> list[int]:
 @pytest.mark.parametrize("decoder", ["pyav", "decord"])
 @pytest.mark.parametrize("name", ["a.mp4", "a.ts", "a.mkv"])
 def test_a_member_of_a_tar_is_read_in_place(make_video: Callable[..., Path], tmp_path: Path, name: str, decoder: str):
-    """Between other videos, of which no byte may be taken for its own."""
+    """It lies between other videos, of which no byte may be read."""
     content = make_video(name, frames=9).read_bytes()
     other = make_video(f"other.{name}", frames=30).read_bytes()
     (tmp_path / "shard, end,1 :x.tar").write_bytes(other + content + other)
@@ -35,7 +35,7 @@ def test_a_member_of_a_tar_is_read_in_place(make_video: Callable[..., Path], tmp
 @pytest.mark.parametrize(
     "name", ["concat:a|b.mp4", "http:a.mp4", "a?b#c%20.mp4", "-i.mp4", "ä 你.mp4", "subfile,,x.mp4"]
 )
-def test_names_are_names_not_addresses(
+def test_file_names_are_not_taken_for_protocols(
     make_video: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ):
     make_video("a.mp4", frames=5).rename(tmp_path / name)
@@ -45,7 +45,7 @@ def test_names_are_names_not_addresses(
 
 
 class Manager:
-    """Fetches addresses that begin with `https://made/` from a folder."""
+    """Fetches URIs that start with `https://made/` from a folder."""
 
     def __init__(self, folder: Path):
         self.folder, self.caches = folder, []
@@ -57,7 +57,7 @@ class Manager:
         return str(self.folder / uri.removeprefix("https://made/"))
 
 
-def test_addresses_are_fetched_through_iopath(
+def test_uris_are_fetched_through_iopath(
     make_video: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     make_video("a.mp4", frames=5)
@@ -69,14 +69,14 @@ def test_addresses_are_fetched_through_iopath(
     with pytest.raises(DecodeError, match=re.escape("nobody answers at https://other/a.mp4")) as caught:
         codes(Row(0, "https://other/a.mp4"))
     assert caught.value.code == "file.not_downloaded"
-    assert len(set(manager.caches)) == 3  # two hosts with one path do not meet
+    assert len(set(manager.caches)) == 3  # two hosts do not share a path
     for path in ("x/../../a.mp4", "x/.\t./a.mp4"):  # neither is fetched
         with pytest.raises(DecodeError) as caught:
             codes(Row(0, f"https://made/{path}"))
         assert caught.value.code == "file.not_downloaded" and len(manager.caches) == 3
 
 
-def test_an_address_of_an_unknown_kind_is_refused():
+def test_an_unknown_uri_scheme_is_refused():
     with pytest.raises(DecodeError) as caught:
         codes(Row(0, "nowhere://a.mp4"))
     assert caught.value.code == "file.not_downloaded"

@@ -1,4 +1,4 @@
-"""Ten crops a clip: torchvision's as an oracle, and what they change in scores, plans, figures and stages."""
+"""Ten crops per clip: against torchvision, and their effect on scores and evaluation."""
 
 import json
 from collections.abc import Callable
@@ -35,8 +35,13 @@ def as_set(crops: np.ndarray) -> list[bytes]:
 
 
 @given(st.integers(1, 12), st.integers(0, 6), st.integers(0, 6), st.integers(0, 2**32))
-def test_they_are_those_of_torchvision(crop: int, more_lines: int, more_columns: int, seed: int):
-    shape = (2, 3, crop + 2 * more_lines, crop + 2 * more_columns)  # odd margins have a centre of each library's own
+def test_ten_crops_are_those_of_torchvision(crop: int, more_lines: int, more_columns: int, seed: int):
+    shape = (
+        2,
+        3,
+        crop + 2 * more_lines,
+        crop + 2 * more_columns,
+    )  # centers of odd margins differ
     frames = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     reference = torch.stack(TenCrop(crop)(torch.from_numpy(frames))).numpy()
     crops = ten_crops(frames, crop)

@@ -1,4 +1,4 @@
-"""What the files of a manifest are: `vidsemi manifest … --verify`."""
+"""`vidsemi manifest … --verify`: a table of what the files of a manifest are."""
 
 import io
 import json
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.helpers.videos import turn
+from tests.helpers.videos import rotate_mp4
 from vidsemi.cli import main as cli
 from vidsemi.data.manifest import Row
 from vidsemi.data.verify import describe
@@ -19,11 +19,11 @@ from vidsemi.io.errors import DecodeError
 
 
 @pytest.fixture
-def corpus(make_video: Callable[..., Path], tmp_path: Path, write_csv: Callable[..., Path]) -> Path:
+def dataset(make_video: Callable[..., Path], tmp_path: Path, write_csv: Callable[..., Path]) -> Path:
     """A manifest of good, bad and odd files."""
     (tmp_path / "b").mkdir()
     good = make_video("b/good.mp4", frames=20, rate=10)
-    turned = turn(make_video("b/turned.mp4", frames=5, rate=25), 90)
+    turned = rotate_mp4(make_video("b/turned.mp4", frames=5, rate=25), 90)
     squares = make_video("b/variable.mkv", stamps=[number**2 for number in range(20)])
     (tmp_path / "b/empty.mp4").write_bytes(b"")
     (tmp_path / "b/random.mp4").write_bytes(np.random.default_rng(0).bytes(3000))
@@ -39,16 +39,16 @@ def corpus(make_video: Callable[..., Path], tmp_path: Path, write_csv: Callable[
         [str(tmp_path / "b/image.png"), "", ""],
         [str(good), "7", "9"],
     ]
-    return write_csv("corpus.csv", ["path", "start", "end"], rows)
+    return write_csv("dataset.csv", ["path", "start", "end"], rows)
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_row_for_each_file(corpus: Path, capsys: pytest.CaptureFixture[str], workers: str):
-    assert cli.main(["manifest", "table", str(corpus), "--verify", "--workers", workers, "--json"]) == 0
+def test_a_row_for_each_file(dataset: Path, capsys: pytest.CaptureFixture[str], workers: str):
+    assert cli.main(["manifest", "table", str(dataset), "--verify", "--workers", workers, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["readable"], document["unreadable"], document["damaged"]) == (5, 4, 0)
     assert document["frames"] == 20 + 8 + 5 + 20 + 1
-    assert document["files"] == str(corpus.with_name("corpus.files.csv"))
+    assert document["files"] == str(dataset.with_name("dataset.files.csv"))
     rows = pyarrow.csv.read_csv(document["files"]).to_pylist()
     assert [row["example_id"] for row in rows] == list(range(9))
     assert [row["frames"] for row in rows] == [20, 8, 5, 20, None, None, None, 1, None]
@@ -63,7 +63,7 @@ def test_a_row_for_each_file(corpus: Path, capsys: pytest.CaptureFixture[str], w
     assert document["reasons"][rows[8]["error"]] == 1
 
 
-def test_a_manifest_is_made_and_verified_at_once(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_new_manifest_is_verified(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     output = tmp_path / "made" / "m.parquet"
     options = ["manifest", "folder", "--root", str(tmp_path), "--output", str(output), "--verify"]
     assert cli.main([*options, "--workers", "1"]) == 0
@@ -95,8 +95,8 @@ def test_bad_options(capsys: pytest.CaptureFixture[str], options: list[str], mes
     assert captured.err.count("\n") == 1
 
 
-def test_a_damaged_second_page_of_an_image_is_no_matter(tmp_path: Path):
-    """Nor is it to training and scoring, which read the first."""
+def test_a_damaged_second_image_is_ignored(tmp_path: Path):
+    """As in training and scoring, which read the first image."""
     content = io.BytesIO()
     pages = [Image.new("RGB", (8, 6), color) for color in ("red", "green", "blue")]
     pages[0].save(content, "TIFF", save_all=True, append_images=pages[1:])
@@ -105,7 +105,7 @@ def test_a_damaged_second_page_of_an_image_is_no_matter(tmp_path: Path):
     assert (info.frames, info.announced, info.width, info.height) == (1, 1, 8, 6)
 
 
-def test_images_with_pixels_below_zero_are_refused(tmp_path: Path):
+def test_images_with_signed_pixels_are_refused(tmp_path: Path):
     Image.fromarray(np.arange(48, dtype=np.uint16).reshape(6, 8)).save(tmp_path / "a.tif", tiffinfo={0x0153: 2})
     with pytest.raises(DecodeError, match="signed pixels") as caught:
         describe(Row(0, str(tmp_path / "a.tif")))

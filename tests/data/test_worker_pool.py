@@ -1,4 +1,4 @@
-"""Reading in processes: order, hangs, crashes, interrupts, and nothing left behind."""
+"""Reading in worker processes: order, hangs, crashes, interrupts, and no process is left behind."""
 
 import ctypes
 import os
@@ -21,9 +21,9 @@ from vidsemi.io.errors import DecodeError
 
 
 def act(row: Row) -> str:
-    """Do what the path says, as a decoder might."""
+    """Do what the path says, as decoders sometimes do."""
     if row.path == "hang":
-        ctypes.CDLL(None).pause()  # native code, which a handler in Python does not end
+        ctypes.CDLL(None).pause()  # native code, which no Python handler interrupts
     elif row.path == "crash":
         ctypes.string_at(0)
     elif row.path == "exit":
@@ -86,18 +86,18 @@ def test_a_hang_or_a_crash_costs_one_file(workers: int):
 def test_only_a_few_files_are_read_ahead():
     taken = []
 
-    def corpus() -> Iterator[Row]:
+    def files() -> Iterator[Row]:
         for number in range(10**6):
             taken.append(number)
             yield Row(number, "file")
 
-    with closing(read_all(act, corpus(), workers=2, seconds=60)) as results:
+    with closing(read_all(act, files(), workers=2, seconds=60)) as results:
         next(results)
         assert len(taken) <= 8
 
 
 @pytest.mark.slow
-def test_workers_are_replaced_in_the_course_of_time(monkeypatch: pytest.MonkeyPatch):
+def test_workers_are_replaced_after_many_files(monkeypatch: pytest.MonkeyPatch):
     assert FILES_PER_WORKER > 100
     monkeypatch.setattr("vidsemi.data.worker_pool.FILES_PER_WORKER", 3)
     results = list(read_all(act, rows(*["file"] * 10), workers=1, seconds=60))
@@ -115,7 +115,7 @@ def test_a_worker_that_is_killed_from_outside_costs_no_file():
     assert number == 59
 
 
-def test_an_exception_that_nobody_foresaw_costs_one_file():
+def test_an_unexpected_exception_costs_one_file():
     assert outcomes(read_all(act, rows("a", "stumble", "b"), workers=1, seconds=60)) == [
         "a",
         "worker.exception",
@@ -134,7 +134,7 @@ def test_a_file_whose_worker_is_killed_every_time_is_a_failure():
 
 
 def gone(pid: int, within: float = 20) -> bool:
-    """Whether a process ends in time; it may be a zombie that its parent has not collected."""
+    """Whether a process ends in time; it may be a zombie that nobody has waited for."""
     end = time.monotonic() + within
     while time.monotonic() < end:
         try:
@@ -156,7 +156,7 @@ SCRIPTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_workers_that_cannot_start_are_no_failures_of_files(tmp_path: Path, name: str):
+def test_workers_that_cannot_start_end_the_job(tmp_path: Path, name: str):
     head = f"import sys\nsys.path.insert(0, {str(REPOSITORY)!r})\nfrom tests.data.test_worker_pool import act, rows\n"
     script = tmp_path / "script.py"
     script.write_text(f"{head}from vidsemi.data.worker_pool import read_all\n{SCRIPTS[name]}")
@@ -166,23 +166,23 @@ def test_workers_that_cannot_start_are_no_failures_of_files(tmp_path: Path, name
     assert "processes that read files cannot start (exit status" in done.stderr
 
 
-def fail_to_arrive(kind: type, text: str) -> None:
+def fail_on_arrival(kind: type, text: str) -> None:
     raise kind(text)
 
 
-class NoTraveller:
-    """Something that can be sent but not received."""
+class FailsOnArrival:
+    """Can be pickled but not unpickled."""
 
     def __reduce__(self) -> tuple:
-        return fail_to_arrive, (ZeroDivisionError, "on arrival")
+        return fail_on_arrival, (ZeroDivisionError, "on arrival")
 
 
 def odd_results(row: Row) -> object:
     shapes = {"empty": np.zeros((0, 3)), "bool": np.ones((2, 2), bool), "strided": np.arange(10)[::2], "none": None}
-    return NoTraveller() if row.path == "no traveller" else shapes[row.path]
+    return FailsOnArrival() if row.path == "fails" else shapes[row.path]
 
 
-def test_any_array_arrives():
+def test_arrays_of_any_kind_are_received():
     names = ["empty", "bool", "strided", "none"]
     for name, result in zip(names, read_all(odd_results, rows(*names), workers=1, seconds=9), strict=True):
         expected = odd_results(Row(0, name))
@@ -190,25 +190,25 @@ def test_any_array_arrives():
 
 
 @pytest.mark.slow
-def test_an_accident_of_the_pool_ends_the_job():
+def test_an_error_of_the_pool_ends_the_job():
     with pytest.raises(ZeroDivisionError, match="on arrival"):
-        list(read_all(odd_results, rows("bool", "no traveller", "bool"), workers=1, seconds=9))
+        list(read_all(odd_results, rows("bool", "fails", "bool"), workers=1, seconds=9))
 
 
 def test_an_idle_worker_is_not_late():
-    def corpus() -> Iterator[Row]:
+    def files() -> Iterator[Row]:
         yield from rows("file", "file", "file", "file")
         end = time.monotonic() + 0.6
         while time.monotonic() < end:
             os.sched_yield()
         yield from rows("file", "file")
 
-    results = list(read_all(act, corpus(), workers=1, seconds=0.3))
-    assert len({str(result) for result in results}) == 1  # by the same process
+    results = list(read_all(act, files(), workers=1, seconds=0.3))
+    assert len({str(result) for result in results}) == 1  # from the same process
 
 
 @pytest.mark.slow
-def test_a_worker_that_no_timer_ends_is_given_up(monkeypatch: pytest.MonkeyPatch):
+def test_a_stopped_worker_is_replaced(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("vidsemi.data.worker_pool.GRACE", 3)
     assert outcomes(read_all(act, rows("a", "stop", "b"), workers=1, seconds=0.5)) == [
         "a",
@@ -219,7 +219,7 @@ def test_a_worker_that_no_timer_ends_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 JOB = """
 import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have it ignored by what they start in the background
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
 sys.path.insert(0, {tests!r})
 from tests.data.test_worker_pool import act, rows
 from vidsemi.data.worker_pool import read_all
@@ -230,10 +230,10 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_is_left_behind(tmp_path: Path, how: signal.Signals):
-    """Also where all workers hang in native code."""
+    """Even if all workers hang in native code."""
     script = tmp_path / "job.py"
     script.write_text(JOB.format(tests=str(REPOSITORY)))
     job = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, start_new_session=True)

@@ -67,8 +67,8 @@ def test_in_a_single_frame_the_place_is_uniform_whatever_the_class(prepare: Modu
     """Chi-square over a 4 × 4 grid of the shape's center in the last frame, the one farthest from the start."""
     rng = np.random.default_rng(1)
     for name in prepare.DIRECTIONS:
-        centres = np.stack([prepare._path(rng, name)[-1] for _ in range(1600)]) % prepare.SIZE
-        cells = (centres // (prepare.SIZE / 4)).astype(int)
+        centers = np.stack([prepare._path(rng, name)[-1] for _ in range(1600)]) % prepare.SIZE
+        cells = (centers // (prepare.SIZE / 4)).astype(int)
         counts = np.bincount(4 * cells[:, 0] + cells[:, 1], minlength=16)
         chi_square = ((counts - 100) ** 2 / 100).sum()
         assert chi_square < 44.3  # 15 degrees of freedom, p = 0.0001

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.conftest import REPOSITORY
-from tests.helpers.videos import write_shard
+from tests.helpers.builders import write_shard
 from tools.bench import command as bench
 from vidsemi.cli import main as cli
 from vidsemi.data.manifest import write_manifest

@@ -1,21 +1,13 @@
-"""What tests make: videos whose frames carry their number as black and white columns, and parts of scores."""
+"""Videos whose frames carry their number as black and white columns, and a reference decoder."""
 
-import csv
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
-
-from vidsemi.selection import score_writer
-from vidsemi.selection.score_format import ScoresInfo
-
-if TYPE_CHECKING:
-    from vidsemi.models.weights_file import NetworkSpec
 
 BITS = 8  # of the barcode
 
@@ -29,8 +21,8 @@ def barcode_frame(number: int, height: int = 48, width: int = 64) -> np.ndarray:
 def read_barcode(image: np.ndarray) -> int:
     """The number in a frame (3, H, W), whatever its size."""
     width = image.shape[-1]
-    centres = [int((bit + 0.5) * width / BITS) for bit in range(BITS)]
-    return sum(int(image[..., centre].mean() > 127) << bit for bit, centre in enumerate(centres))
+    centers = [int((bit + 0.5) * width / BITS) for bit in range(BITS)]
+    return sum(int(image[..., center].mean() > 127) << bit for bit, center in enumerate(centers))
 
 
 def write_video(
@@ -51,13 +43,13 @@ def write_video(
 
     Args:
         file: to write; its suffix names the container.
-        frames: how many, or their numbers.
-        rate: frames a second.
+        frames: number of frames, or the numbers that they carry.
+        rate: frames per second.
         codec: the encoder.
-        bf: most B-frames in a row.
+        bf: maximum B-frames in a row.
         gop: frames between key frames.
         size: (height, width).
-        pix_fmt: what is encoded.
+        pix_fmt: pixel format to encode.
         options: of the encoder.
         stamps: time stamps of the frames in units of 1 / rate; even and from 0 by default.
         container_options: of the container.
@@ -76,14 +68,14 @@ def write_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     if codec == "libsvtav1" and hasattr(os, "sched_setscheduler"):
-        # For root, this encoder makes the calling thread a real-time one. It and its children would then take the cores
-        # from the threads they wait for: a training of 3 steps in a later test stood still for minutes.
+        # For root, this encoder makes the calling thread a real-time one. It and its children would then starve the
+        # threads that they wait for: in a later test, training for 3 steps stalled for minutes.
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return file
 
 
-def turn(file: Path, degrees: int) -> Path:
-    """Give an MP4 a display matrix of quarter turns."""
+def rotate_mp4(file: Path, degrees: int) -> Path:
+    """Set the display matrix of an MP4 to a rotation by quarter turns."""
     cosine, sine = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
     matrix = np.array([cosine, sine, 0, -sine, cosine, 0, 0, 0, 1 << 14]) << 16
     content = bytearray(file.read_bytes())
@@ -94,7 +86,7 @@ def turn(file: Path, degrees: int) -> Path:
 
 
 def cut_by_edit_list(file: Path, ticks: int) -> Path:
-    """Let the edit list of an MP4 begin `ticks` units of its media time later."""
+    """Let the edit list of an MP4 start `ticks` units of media time later."""
     content = bytearray(file.read_bytes())
     place = content.index(b"elst") + 4 + 4 + 4 + 4  # version, count, duration
     begin = int.from_bytes(content[place : place + 4], "big") + ticks
@@ -103,7 +95,7 @@ def cut_by_edit_list(file: Path, ticks: int) -> Path:
     return file
 
 
-def forward_decode(file: Path, size: tuple[int, int]) -> np.ndarray:
+def full_decode(file: Path, size: tuple[int, int]) -> np.ndarray:
     """All frames of the default stream by a plain PyAV loop, scaled and upright, (n, 3, H, W)."""
     with av.open(str(file), metadata_errors="replace") as container:
         stream = container.streams.best("video")
@@ -114,7 +106,7 @@ def forward_decode(file: Path, size: tuple[int, int]) -> np.ndarray:
             try:
                 packet = next(packets, None)
                 packet = packet if packet and packet.size else None
-            except IndexError:  # PyAV's, where more streams turn up than the header names; the flush is lost
+            except IndexError:  # of PyAV, if a file has more streams than its header names; the flush is lost
                 packet = None
             with suppress(av.InvalidDataError):
                 frames += [upright(frame, size) for frame in stream.codec_context.decode(packet)]
@@ -124,7 +116,7 @@ def forward_decode(file: Path, size: tuple[int, int]) -> np.ndarray:
 
 
 def upright(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
-    """One frame, (3, H, W)."""
+    """Scale and rotate one frame, (3, H, W)."""
     turns = round(frame.rotation / 90) % 4
     height, width = size[::-1] if turns % 2 else size
     scaled = frame.reformat(width=width, height=height, format="gbrp", interpolation="BILINEAR")
@@ -132,35 +124,10 @@ def upright(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
 
 
 def link_ffmpeg(folder: Path) -> str:
-    """Name PyAV's own FFmpeg libraries as torchcodec looks for them; returns what LD_LIBRARY_PATH has to be."""
+    """Link PyAV's FFmpeg libraries under the names that torchcodec needs; returns a value for LD_LIBRARY_PATH."""
     libraries = Path(av.__file__).parent.parent / "av.libs"
     for name in ("avcodec", "avdevice", "avfilter", "avformat", "avutil", "swresample", "swscale"):
         (library,) = libraries.glob(f"lib{name}-*.so.*")
         major = library.name.split(".so.")[1].split(".")[0]
         (folder / f"lib{name}.so.{major}").symlink_to(library)
     return f"{folder}:{libraries}"
-
-
-def write_shard(folder: Path, number: int, examples: np.ndarray, probabilities: np.ndarray, info: ScoresInfo) -> None:
-    """Write a shard of scores from all probabilities, (N, classes)."""
-    score_writer.write_shard(folder, number, examples, *score_writer.top_classes(probabilities, info.per_example), info)
-
-
-def paths_of(manifest: Path) -> list[str]:
-    """The paths of a CSV manifest, as they stand there."""
-    with open(manifest, newline="", encoding="utf-8") as file:
-        return [row["path"] for row in csv.DictReader(file)]
-
-
-def spec_for(model: str, classes: int, frames: int | None = None, **args: Any) -> "NetworkSpec":
-    """A network with that many classes, and the input that it wants."""
-    from vidsemi.config import Input, Network
-    from vidsemi.models.build import network_spec
-
-    names = [f"class {number}" for number in range(classes)]
-    return network_spec(Network(model=model, frames=frames, args=args), Input(), names)
-
-
-def shapes_target(shapes: Path, more: str = "protocols: [fc_only]") -> str:
-    """A target of a transfer: the made clips themselves."""
-    return f"{{name: shapes, train: {shapes}/labeled.csv, test: {shapes}/test.csv, views: 2, {more}}}"

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.helpers.videos import shapes_target
+from tests.helpers.builders import shapes_target
 from tests.runtime.test_distributed import finished, torchrun
 from vidsemi.cli import main as cli
 from vidsemi.config.load import load_transfer_config

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.helpers.videos import paths_of
+from tests.helpers.builders import paths_of
 from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest, load_manifest
 from vidsemi.inference.score import score_manifest

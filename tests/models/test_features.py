@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from tests.helpers.builders import spec_for
 from tests.helpers.errors import refused
-from tests.helpers.videos import spec_for
 from vidsemi.inference.model import fused
 from vidsemi.models.features import check_features, head_name, linear_layer, remove_head
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from tests.helpers.builders import spec_for
 from tests.helpers.errors import refused
-from tests.helpers.videos import spec_for
 from vidsemi.models.r2plus1d import R2Plus1D, middle_planes, temporal_strides
 from vidsemi.models.registry import RESNETS, create_model, meta_model
 

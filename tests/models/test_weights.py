@@ -12,8 +12,8 @@ from torch import nn
 from torchvision import models
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet
 
+from tests.helpers.builders import spec_for
 from tests.helpers.errors import refused
-from tests.helpers.videos import spec_for
 from vidsemi.io import download as addresses
 from vidsemi.models import weights_file
 from vidsemi.models.build import initialize_from

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torchvision import models
 
+from tests.helpers.builders import spec_for
 from tests.helpers.errors import refused
-from tests.helpers.videos import spec_for
 from vidsemi.cli import main as cli
 from vidsemi.config import Input, Network, OwnInput
 from vidsemi.models import weights_file

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torchvision import models
 
+from tests.helpers.builders import spec_for
 from tests.helpers.errors import refused
-from tests.helpers.videos import spec_for
 from vidsemi.cli import main as cli
 from vidsemi.config import Input, Network, OwnInput
 from vidsemi.config.load import load_config

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tests.helpers.videos import shapes_target
+from tests.helpers.builders import shapes_target
 from vidsemi.cli import main as cli
 from vidsemi.config.load import load_config, load_transfer_config
 from vidsemi.data.clip_sampling import view_indices

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.helpers.videos import write_shard
+from tests.helpers.builders import write_shard
 from tests.selection.test_score_files import PROBABILITIES, info, select_from
 from vidsemi.io.errors import UserError
 from vidsemi.selection import score_reader

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.helpers.videos import write_shard
+from tests.helpers.builders import write_shard
 from vidsemi.io.errors import UserError
 from vidsemi.selection import score_reader
 from vidsemi.selection.result import Selection, read_selection, write_selection

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.builders import paths_of
 from tests.helpers.result_rows import row
-from tests.helpers.videos import paths_of
 from vidsemi.cli import main as cli
 from vidsemi.config.load import load_config
 from vidsemi.data.dedup.checks import Check, describe_checks

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.data.formats.test_tar import write_tar
-from tests.helpers.videos import paths_of
+from tests.helpers.builders import paths_of
 from vidsemi.cli import main as cli
 from vidsemi.data.dedup import frame_hashes as hashes
 from vidsemi.data.dedup import hash_files as hash_stage

@@ -1,6 +1,7 @@
-"""Reading frames: against barcodes, against a plain forward decode, and on files that lie or are broken."""
+"""Reading frames: wrong frame counts, trims, members of tars, images, and files that are not videos."""
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,10 +33,10 @@ def codes(frames: np.ndarray) -> list[int]:
 
 
 @pytest.mark.parametrize("announced", [50, 19, 20, 1])
-def test_a_false_count_changes_nothing(
+def test_a_wrong_announced_count_changes_nothing(
     make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, announced: int
 ):
-    """Packets that seem to be more or fewer than the frames that decode."""
+    """Packets announce more or fewer frames than decode."""
     file = make_video("a.mkv", frames=20)
     monkeypatch.setattr(
         video, "read_table", lambda *a: dataclasses.replace(read_table(*a), frames=announced, regular=False)
@@ -49,9 +50,21 @@ def test_a_false_count_changes_nothing(
     frames = read_video(Source(str(file)), choose, size=(24, 32))
     assert asked[-1] == 20
     assert codes(frames) == [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19]
-    # in training the pass stops early, but a count that is too high is still found out
+    # in training decoding stops early, but a count that is too high is still noticed
     frames = read_video(Source(str(file)), lambda n: np.array([n - 1]), size=(24, 32), exact=False)
     assert codes(frames) == [min(announced, 20) - 1]
+
+
+@pytest.mark.parametrize("name", ["a.avi", "b.mp4"])
+def test_the_fallback_to_sequential_decoding_is_logged(
+    make_video: Callable[..., Path], caplog: pytest.LogCaptureFixture, name: str
+):
+    file = make_video(name, codec="mpeg4" if name == "a.avi" else "mpeg2video")
+    with caplog.at_level(logging.DEBUG, logger="vidsemi"):
+        frames = read_video(Source(str(file)), lambda n: np.array([3]), size=(24, 32), exact=False)
+    assert codes(frames) == [3]
+    assert caplog.messages and all(str(file) in message for message in caplog.messages)
+    assert "decoded sequentially" in caplog.messages[-1]
 
 
 def test_trim_counts_frames_from_its_start(make_video: Callable[..., Path]):
@@ -85,7 +98,7 @@ def test_an_image_is_a_video_of_one_frame(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["empty.mp4", "random.mp4", "missing.mp4", "text.png", "folder.mp4"])
-def test_what_is_no_video_is_a_decode_error(tmp_path: Path, name: str):
+def test_files_that_are_not_videos_are_decode_errors(tmp_path: Path, name: str):
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "random.mp4").write_bytes(np.random.default_rng(0).bytes(5000))
     (tmp_path / "text.png").write_text("no image")
@@ -96,7 +109,7 @@ def test_what_is_no_video_is_a_decode_error(tmp_path: Path, name: str):
     assert "\n" not in str(caught.value)
 
 
-def test_a_playlist_does_not_lead_elsewhere(make_video: Callable[..., Path], tmp_path: Path):
+def test_playlists_are_not_followed(make_video: Callable[..., Path], tmp_path: Path):
     make_video("a.ts")
     playlist = tmp_path / "list.mp4"
     playlist.write_text("#EXTM3U\n#EXTINF:2,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n")
@@ -109,7 +122,7 @@ def test_a_playlist_does_not_lead_elsewhere(make_video: Callable[..., Path], tmp
             read_frames(Row(0, str(file)), all_frames, size=(8, 8))
 
 
-def test_a_codec_that_is_not_known_is_a_decode_error(make_video: Callable[..., Path]):
+def test_an_unknown_codec_is_a_decode_error(make_video: Callable[..., Path]):
     file = make_video("a.mp4")
     content = file.read_bytes()
     place = content.rindex(b"avc1")

@@ -1,4 +1,4 @@
-"""Clips whose frames carry their numbers, in every container and coding: what is asked for is what comes."""
+"""Videos whose frames carry their numbers, in every container and codec: the requested frames are read."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.helpers.videos import cut_by_edit_list, forward_decode, link_ffmpeg, read_barcode, turn, write_video
+from tests.helpers.videos import cut_by_edit_list, full_decode, link_ffmpeg, read_barcode, rotate_mp4, write_video
 from vidsemi.data.clip_sampling import random_clip_indices, view_indices
 from vidsemi.data.manifest import Row
 from vidsemi.data.read import read_frames
@@ -77,7 +77,7 @@ FILES: dict[str, dict[str, Any]] = {
     "ten-bit.mkv": {"pix_fmt": "yuv420p10le", **X265},
     "large-packets.mp4": {"frames": 40, "gop": 20, "options": {"x264-params": "qp=0:scenecut=0"}},
 }
-QUICK = [  # files of which not all packets need to be decoded
+SELECTIVE = [  # files of which not all packets have to be decoded
     *("b-frames.mp4", "b-frames.mkv", "b-frames.mov", "b-frames.flv", "b-frames.ts", "no-b-frames.avi", "hevc.mp4"),
     *("vp9.webm", "mpeg4-no-b.avi", "av1.mp4", "open-gop.mp4", "pyramid.mp4", "starts-late.ts", "variable-rate.mkv"),
     *("fragments.mp4", "ten-bit.mp4", "large-packets.mp4"),
@@ -91,7 +91,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def file(folder: Path, request: pytest.FixtureRequest) -> Path:
-    """One of FILES, made when it is needed first."""
+    """One of FILES, written when it is first needed."""
     file = folder / request.param
     return file if file.exists() else write_video(file, **FILES[request.param])
 
@@ -101,8 +101,8 @@ def codes(frames: np.ndarray) -> list[int]:
 
 
 @pytest.mark.parametrize("file", FILES, indirect=True)
-def test_the_frames_asked_for_are_those_of_a_forward_decode(file: Path):
-    expected = forward_decode(file, SIZE)
+def test_frames_are_those_of_a_full_decode(file: Path):
+    expected = full_decode(file, SIZE)
     n = FILES[file.name].get("frames", 20)
     assert codes(expected) == list(range(n))
     rng = np.random.default_rng(0)
@@ -117,9 +117,9 @@ def test_the_frames_asked_for_are_those_of_a_forward_decode(file: Path):
         assert np.array_equal(frames, expected[wanted])
 
 
-@pytest.mark.parametrize("file", QUICK, indirect=True)
-def test_frames_that_nobody_asked_for_are_not_decoded(file: Path, monkeypatch: pytest.MonkeyPatch):
-    """Without this, the test above would be one of the forward pass alone."""
+@pytest.mark.parametrize("file", SELECTIVE, indirect=True)
+def test_decoding_is_selective(file: Path, monkeypatch: pytest.MonkeyPatch):
+    """Otherwise the test above would only test sequential decoding."""
     monkeypatch.setattr(video, "decode_sequentially", None)
     for exact in (True, False):
         frames = read_video(Source(str(file)), lambda n: np.array([1, n - 1]), size=SIZE, exact=exact)
@@ -127,7 +127,7 @@ def test_frames_that_nobody_asked_for_are_not_decoded(file: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("file", FILES, indirect=True)
-def test_training_clips_are_runs_of_frames(file: Path):
+def test_training_clips_are_consecutive_frames(file: Path):
     n = FILES[file.name].get("frames", 20)
     for seed in range(6):
         wanted = random_clip_indices(n, 4, 2, np.random.default_rng(seed))
@@ -158,14 +158,14 @@ def test_trims(file: Path):
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
 def test_rotation(tmp_path: Path, degrees: int):
-    file = turn(write_video(tmp_path / "a.mp4", 9, size=(48, 96)), degrees)
+    file = rotate_mp4(write_video(tmp_path / "a.mp4", 9, size=(48, 96)), degrees)
     upright = read_video(Source(str(file)), lambda n: np.arange(n))
     assert upright.shape == ((9, 3, 96, 48) if degrees % 180 else (9, 3, 48, 96))
     back = np.rot90(upright, degrees // 90, axes=(2, 3))
     assert codes(back) == list(range(9))
     assert describe(Row(0, str(file))).width == upright.shape[3]
     scaled = read_video(Source(str(file)), lambda n: np.arange(n), size=SIZE)
-    assert np.array_equal(scaled, forward_decode(file, SIZE))
+    assert np.array_equal(scaled, full_decode(file, SIZE))
 
 
 @pytest.mark.parametrize("frames", [1, 3, 8])
@@ -174,7 +174,7 @@ def test_edit_lists_hide_frames(tmp_path: Path, frames: int):
     with av.open(str(file)) as container:
         ticks = container.streams.video[0].duration // 30
     cut_by_edit_list(file, frames * ticks)
-    expected = forward_decode(file, SIZE)
+    expected = full_decode(file, SIZE)
     assert codes(expected) == list(range(frames, 30))
     for exact in (True, False):
         got = read_video(Source(str(file)), lambda n: np.arange(n), size=SIZE, exact=exact)
@@ -182,61 +182,61 @@ def test_edit_lists_hide_frames(tmp_path: Path, frames: int):
 
 
 @pytest.mark.parametrize("file", FILES, indirect=True)
-def test_decord_gives_the_frames_of_the_files_it_claims(file: Path):
+def test_decord_decodes_the_files_it_supports(file: Path):
     pytest.importorskip("decord")
-    claimed = check_foreign("decord", file)
-    assert claimed == (file.suffix in (".mp4", ".mov", ".mkv", ".webm", ".flv") and not unclaimed(file))
+    supported = check_backend("decord", file)
+    assert supported == (file.suffix in (".mp4", ".mov", ".mkv", ".webm", ".flv") and not unsupported_coding(file))
 
 
-def unclaimed(file: Path) -> bool:
-    """Codings that decord does not know or gets wrong, and open groups of pictures, which x265 makes by default."""
+def unsupported_coding(file: Path) -> bool:
+    """Codecs that decord does not know or decodes wrongly, and open groups of pictures, which x265 makes by default."""
     wrong = ("mpeg4", "vp8", "av1", "hevc", "open-gop", "ten-bit.mkv")
     return file.name != "hevc-closed.mp4" and any(part in file.name for part in wrong)
 
 
-def check_foreign(decoder: str, file: Path) -> bool:
-    """Whether the decoder claims a file, and then gives its frames."""
+def check_backend(decoder: str, file: Path) -> bool:
+    """Whether the decoder supports a file; if it does, its frames are checked."""
     n = FILES[file.name].get("frames", 20)
     wanted = np.random.default_rng(0).integers(0, n, 10)
     frames = read_with_backend(decoder, Source(str(file)), lambda n: wanted, SIZE)
     if frames is None:
         return False
     assert codes(frames) == wanted.tolist()
-    assert abs(frames.astype(int) - forward_decode(file, SIZE)[wanted]).mean() < 1.5  # they scale in their own ways
+    assert abs(frames.astype(int) - full_decode(file, SIZE)[wanted]).mean() < 1.5  # they scale differently
     return True
 
 
 @pytest.mark.slow
-def test_torchcodec_gives_the_frames_of_the_files_it_claims(folder: Path, tmp_path: Path):
-    """In a process of its own, since FFmpeg's libraries are found when a process starts."""
+def test_torchcodec_decodes_the_files_it_supports(folder: Path, tmp_path: Path):
+    """In a process of its own, since FFmpeg's libraries are located when a process starts."""
     pytest.importorskip("torchcodec.version")
     for name, settings in FILES.items():
         if not (folder / name).exists():
             write_video(folder / name, **settings)
     script = (
-        "import sys; from pathlib import Path; from tests.data.video.test_decode_frames import FILES, check_foreign\n"
-        "print(*[name for name in FILES if check_foreign('torchcodec', Path(sys.argv[1], name))])"
+        "import sys; from pathlib import Path; from tests.data.video.test_decode_frames import FILES, check_backend\n"
+        "print(*[name for name in FILES if check_backend('torchcodec', Path(sys.argv[1], name))])"
     )
     environment = {**os.environ, "LD_LIBRARY_PATH": link_ffmpeg(tmp_path), "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
         [sys.executable, "-c", script, folder], env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    claimed = set(done.stdout.split())
-    assert {"b-frames.mp4", "vp9.webm", "av1.mkv", "hevc.mp4"} <= claimed
-    assert not {name for name in claimed if name.endswith((".avi", ".ts", ".mpg")) or "mpeg4" in name}
+    supported = set(done.stdout.split())
+    assert {"b-frames.mp4", "vp9.webm", "av1.mkv", "hevc.mp4"} <= supported
+    assert not {name for name in supported if name.endswith((".avi", ".ts", ".mpg")) or "mpeg4" in name}
 
 
 @pytest.mark.parametrize("decoder", ["pyav", "decord"])
-def test_what_a_decoder_does_not_claim_is_read_by_pyav(make_video: Callable[..., Path], decoder: str):
+def test_unsupported_files_are_read_by_pyav(make_video: Callable[..., Path], decoder: str):
     file = make_video("a.avi", codec="mpeg4")
     frames = read_frames(Row(0, str(file)), lambda n: np.arange(n), size=SIZE, decoder=decoder)
-    assert np.array_equal(frames, forward_decode(file, SIZE))
+    assert np.array_equal(frames, full_decode(file, SIZE))
 
 
 @pytest.mark.parametrize("decoder", ["pyav", "decord"])
-def test_a_playlist_that_is_an_mp4_further_on_names_no_other_file(tmp_path: Path, decoder: str):
-    """Its first four letters are the size of a first box; to an older FFmpeg it is the playlist that it begins as."""
+def test_a_playlist_that_is_also_an_mp4_is_not_followed(tmp_path: Path, decoder: str):
+    """Its first four letters are the size of a first box; an older FFmpeg takes it for a playlist."""
     write_video(tmp_path / "secret.ts", [200] * 30)
     mp4 = write_video(tmp_path / "a.mp4", 30, container_options={"movflags": "faststart"})
     begin = int.from_bytes(b"#EXT", "big")
@@ -247,7 +247,7 @@ def test_a_playlist_that_is_an_mp4_further_on_names_no_other_file(tmp_path: Path
         content[entry : entry + 4] = moved.to_bytes(4, "big")
     with open(tmp_path / "both.mp4", "wb") as file:
         file.write(f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{tmp_path}/secret.ts\n#EXT-X-ENDLIST\n".encode())
-        file.seek(begin)  # the file has a hole up to here
+        file.seek(begin)  # sparse up to here
         file.write(content)
     try:
         frames = read_frames(Row(0, str(tmp_path / "both.mp4")), lambda n: np.arange(n), size=SIZE, decoder=decoder)

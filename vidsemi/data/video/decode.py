@@ -83,6 +83,8 @@ def _decode_from_beginning(
             except NotSelective as reason:
                 logger.debug("%s is decoded sequentially: %s", source.path, reason)
             exact |= stream.codec_context.name in CODECS  # something contradicted the number, so it cannot be trusted
+        else:
+            logger.debug("%s is decoded sequentially: its packets are irregular or hold no frames", source.path)
     for _ in range(2):  # if the guess is wrong, the first pass has counted
         buffer = FrameBuffer(choose(max(guess, 1)), size)
         count = decode_sequentially(source, trim, buffer, stop_early=not exact)
