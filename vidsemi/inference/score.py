@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vidsemi.config import Runtime
-from vidsemi.data.manifest import Manifest
-from vidsemi.data.shards import cut_into_shards
+from vidsemi.data.manifest import Manifest, shard_ranges
 from vidsemi.data.views import ViewReader
 from vidsemi.inference.leases import Leases
 from vidsemi.inference.model import Inference, fastest_precision
@@ -61,7 +60,7 @@ def score_manifest(
     network, spec = weights_file.load_weights(weights)
     reader = ViewReader(spec.input, views, crops=crops)
     device = pick_device(runtime)
-    shards = cut_into_shards(manifest, shard_size)
+    shards = shard_ranges(manifest, shard_size)
     info = ScoresInfo(
         manifest=manifest.fingerprint,
         weights=fingerprint_file(weights),

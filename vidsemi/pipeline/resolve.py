@@ -10,10 +10,10 @@ from pathlib import Path
 
 from vidsemi.config import Config, Data, Network, Runtime, Target, Teacher, TransferConfig
 from vidsemi.data.dedup.checks import Check, check_duplicates, unknown_checks
-from vidsemi.data.groups import groups_of
 from vidsemi.data.hashtags.vocabulary import Vocabulary, vocabulary_for
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.run_datasets import Datasets, load_datasets
+from vidsemi.data.split import groups_of
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import dataset_folder, fingerprint_file
 from vidsemi.pipeline.stage import Architecture, WeightsFile, started_stages

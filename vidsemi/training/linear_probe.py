@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from vidsemi.config import FcOnly
-from vidsemi.data.groups import groups_of
 from vidsemi.data.manifest import Manifest
+from vidsemi.data.split import groups_of
 from vidsemi.inference.accuracy import accuracy, rank_of_label
 from vidsemi.inference.evaluate import evaluation_metrics
 from vidsemi.inference.features import read_features

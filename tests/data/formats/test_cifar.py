@@ -9,18 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torchvision.datasets
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from tests.conftest import REPOSITORY
 from tests.helpers.errors import refused
 from vidsemi.data.formats import cifar
 from vidsemi.data.formats.cifar import CIFAR100, read_cifar
-from vidsemi.data.formats.scan_result import ScanResult
 from vidsemi.data.manifest import Manifest, load_manifest
 from vidsemi.data.read import read_frames
-from vidsemi.data.split import split_labeled
 
 Prepare = Callable[..., dict[str, Manifest]]
 CLASSES = ["airplane", "ship", "truck"]
@@ -132,21 +128,6 @@ def test_folders_are_split_by_the_seed(tmp_path: Path, prepare: Prepare):
     assert labeled() == labeled("--seed", 0) != labeled("--seed", 1)
 
 
-@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=5), seed=st.integers(0, 2**32))
-def test_a_class_is_drawn_whatever_the_others_are(sizes: list[int], seed: int):
-    def split(sizes: list[int]) -> list[str]:
-        scan = ScanResult()
-        for number, size in enumerate(sizes):
-            for place in range(size + 1):
-                scan.add(path=f"{number}/{place}", label=str(number))
-        labeled, unlabeled = split_labeled(scan, 1, seed)
-        assert sorted(labeled.columns["path"] + unlabeled.columns["path"]) == sorted(scan.columns["path"])
-        assert labeled.columns["label"] == [str(number) for number in range(len(sizes))]
-        return labeled.columns["path"]
-
-    assert split([*sizes, 4])[:-1] == split(sizes)
-
-
 def test_what_is_missing_is_a_line(tmp_path: Path, prepare: Prepare):
     folder = write_cifar10(tmp_path / "cifar-10-batches-bin")
 
@@ -168,14 +149,3 @@ def test_what_is_missing_is_a_line(tmp_path: Path, prepare: Prepare):
     check("cifar.unknown_class", "test split")
     (folder / "batches.meta.txt").write_text("\n".join([*CLASSES, CLASSES[0]]))
     check("cifar.duplicate_class", "batches.meta.txt")
-
-
-@pytest.mark.parametrize(
-    ("labeled", "code"), [(0, "split.too_few_labels"), (3, "split.class_too_small"), (2, "split.none_unlabeled")]
-)
-def test_splits_that_cannot_be_made(labeled: int, code: str):
-    scan = ScanResult(columns={"path": list("abc"), "label": list("xxx")}, missing=["d"], missing_what="files are odd")
-    kept, _ = split_labeled(scan, 1, 0)
-    assert (kept.missing, kept.missing_what) == (["d"], "files are odd")
-    with refused(code):
-        split_labeled(ScanResult(columns={"path": ["a", "b"], "label": ["x", "x"]}), labeled, 0)

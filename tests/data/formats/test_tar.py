@@ -17,9 +17,8 @@ from PIL import Image
 from tests.helpers.videos import read_barcode
 from vidsemi.cli import main as cli
 from vidsemi.data.formats.tar import index_tar
-from vidsemi.data.manifest import Manifest, Row, load_manifest
+from vidsemi.data.manifest import Manifest, Row, load_manifest, shard_ranges
 from vidsemi.data.read import read_frames
-from vidsemi.data.shards import cut_into_shards
 
 
 def write_tar(file: Path, members: dict[str, bytes], **options: int) -> Path:
@@ -217,7 +216,7 @@ def tars_of(sizes: list[int]) -> Manifest:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=20), st.integers(1, 15))
 def test_shards_are_whole_tars_as_many_as_fit(sizes: list[int], size: int):
-    shards = cut_into_shards(tars_of(sizes), size)
+    shards = shard_ranges(tars_of(sizes), size)
     lengths = [max(length, 1) for length in sizes]
     ends = set(np.cumsum(lengths).tolist())
     assert [number for shard in shards for number in shard] == list(range(sum(lengths)))
@@ -235,7 +234,7 @@ def test_shards_are_whole_tars_as_many_as_fit(sizes: list[int], size: int):
 @given(st.integers(1, 50), st.integers(1, 60))
 def test_files_are_cut_evenly(examples: int, size: int):
     table = pa.table({"path": ["same.mp4"] * examples})
-    shards = cut_into_shards(Manifest(Path("m.csv"), Path(), table, ""), size)
+    shards = shard_ranges(Manifest(Path("m.csv"), Path(), table, ""), size)
     assert [list(shard) for shard in shards] == [
         list(range(examples))[first : first + size] for first in range(0, examples, size)
     ]

@@ -1,0 +1,59 @@
+"""Splits of datasets: which labels are kept, and which examples belong together because a pattern says so."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.helpers.errors import refused
+from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.data.manifest import load_manifest
+from vidsemi.data.split import groups_of, split_labeled
+
+
+def test_groups_of_files_and_of_members_of_tars(tmp_path: Path):
+    """Some are inside a tar, which has a name of the same form, and some are files."""
+    for name in ("shard_g9.tar", "b_g2.mp4"):
+        (tmp_path / name).touch()
+    rows = ["path,label,member,offset,size", "shard_g9.tar,x,a_g1.mp4,512,10", "b_g2.mp4,x,,,"]
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    manifest = load_manifest(tmp_path / "m.csv")
+    assert groups_of(manifest, r"_(g\d)").tolist() == ["g1", "g2"]
+    assert groups_of(manifest, None).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("pattern", [r"_(h\d)", r"b|_(g\d)"])
+def test_a_path_without_a_group_is_named(pattern: str, tmp_path: Path):
+    """Otherwise all examples without a group would form one group."""
+    for name in ("a_g1.mp4", "b_g2.mp4"):
+        (tmp_path / name).touch()
+    (tmp_path / "m.csv").write_text("path,label\na_g1.mp4,x\nb_g2.mp4,x\n")
+    with refused("transfer.group_mismatch", tmp_path / "m.csv", pattern, ".mp4"):
+        groups_of(load_manifest(tmp_path / "m.csv"), pattern)
+
+
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=5), seed=st.integers(0, 2**32))
+def test_a_class_is_drawn_whatever_the_others_are(sizes: list[int], seed: int):
+    def split(sizes: list[int]) -> list[str]:
+        scan = ScanResult()
+        for number, size in enumerate(sizes):
+            for place in range(size + 1):
+                scan.add(path=f"{number}/{place}", label=str(number))
+        labeled, unlabeled = split_labeled(scan, 1, seed)
+        assert sorted(labeled.columns["path"] + unlabeled.columns["path"]) == sorted(scan.columns["path"])
+        assert labeled.columns["label"] == [str(number) for number in range(len(sizes))]
+        return labeled.columns["path"]
+
+    assert split([*sizes, 4])[:-1] == split(sizes)
+
+
+@pytest.mark.parametrize(
+    ("labeled", "code"), [(0, "split.too_few_labels"), (3, "split.class_too_small"), (2, "split.none_unlabeled")]
+)
+def test_splits_that_cannot_be_made(labeled: int, code: str):
+    scan = ScanResult(columns={"path": list("abc"), "label": list("xxx")}, missing=["d"], missing_what="files are odd")
+    kept, _ = split_labeled(scan, 1, 0)
+    assert (kept.missing, kept.missing_what) == (["d"], "files are odd")
+    with refused(code):
+        split_labeled(ScanResult(columns={"path": ["a", "b"], "label": ["x", "x"]}), labeled, 0)
