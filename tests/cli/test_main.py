@@ -172,24 +172,6 @@ def test_manifest_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert "[format.missing_file]" in capsys.readouterr().err
 
 
-def test_report_over_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    row = {"student": "s", "approach": "supervised", "top5": 90.0, "mean_class_top1": 50.0, "views": 10,
-           "gmacs_per_view": 20.75, "parameters": 33_370_839}  # fmt: skip
-    for name, accuracies in (("a", (50.0, 54.0)), ("b", (60.0,))):
-        (tmp_path / name).mkdir()
-        rows = [{**row, "seed": seed, "top1": top1} for seed, top1 in enumerate(accuracies)]
-        (tmp_path / name / "results.json").write_text(json.dumps(rows))
-    runs = [str(tmp_path / "a"), str(tmp_path / "b")]
-    assert cli.main(["report", *runs]) == 2
-    assert cli.main(["report", *runs, "--output", str(tmp_path / "r")]) == 0
-    table = capsys.readouterr().out
-    assert "| a/s     | supervised | 52.0 ± 2.8 |" in table  # sample deviation of 50 and 54: sqrt(8)
-    assert "| b/s     | supervised | 60.0       |" in table
-    assert cli.main(["report", str(tmp_path)]) == 2
-    (tmp_path / "results.json").write_text('[{"student": 1}]')
-    assert cli.main(["report", str(tmp_path)]) == 2
-
-
 def test_ctrl_c_ends_with_130_and_the_line_that_resumes(tiny_config: WriteConfig):
     config = tiny_config()
     command = [sys.executable, str(REPOSITORY / "tools" / "run.py"), "--cfg", str(config), "runtime.workers=2",

@@ -40,8 +40,23 @@ def test_wrong_options_of_speed_are_one_line(wrong: list[str], tmp_path: Path, c
 
 
 def test_several_runs_need_an_output_and_are_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    run = write_results(tmp_path / "run", [row("a", "supervised", 0, 50.0)])
-    assert cli.main(["report", str(run), str(run / ".." / "run"), "--output", str(tmp_path / "r")]) == 2
-    assert "[report.repeated_run]" in capsys.readouterr().err
-    assert cli.main(["report", str(run), str(tmp_path)]) == 2
+    seeds = [row("s", "supervised", seed, top1, 20.75) for seed, top1 in enumerate((50.0, 54.0))]
+    a = write_results(tmp_path / "a", seeds)
+    b = write_results(tmp_path / "b", [row("s", "supervised", 0, 60.0, 20.75)])
+    output = ["--output", str(tmp_path / "r")]
+    assert cli.main(["report", str(a), str(b), "--no-speed", *output]) == 0
+    table = capsys.readouterr().out
+    assert "| a/s     | supervised | 52.0 ± 2.8 |" in table  # sample deviation of 50 and 54: sqrt(8)
+    assert "| b/s     | supervised |       60.0 |" in table
+    assert cli.main(["report", str(a), str(b)]) == 2
     assert "[report.missing_output]" in capsys.readouterr().err
+    assert cli.main(["report", str(a), str(a / ".." / "a"), *output]) == 2
+    assert "[report.repeated_run]" in capsys.readouterr().err
+
+
+def test_a_folder_without_valid_results_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["report", str(tmp_path)]) == 2
+    (tmp_path / "results.json").write_text('[{"student": 1}]')
+    assert cli.main(["report", str(tmp_path)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and all("results.json" in line for line in lines)

@@ -217,6 +217,7 @@ def test_a_name_is_no_formula(tmp_path: Path):
         assert {line["student"] for line in csv.DictReader(stream)} == {"'=1+1"}
 
 
+@pytest.mark.slow
 def test_several_runs_have_a_section_and_a_picture_each(run: Path, tmp_path: Path):
     other, output = tmp_path / "other run", tmp_path / "both"
     shutil.copytree(run, other)
@@ -242,6 +243,7 @@ def test_pictures_are_the_same_for_the_same_results(run: Path):
     assert frequency_sections(load_run(run)) == frequency_sections(load_run(run))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labeled", [[4, 1], [100, 90, 80], [0, 5, 9], [3000 - i for i in range(90)], LONG_TAIL])
 @pytest.mark.parametrize("students", [["teacher"], ["teacher", "a", "b", "c"], [f"student {i}" for i in range(9)]])
 def test_figures_of_all_kinds_of_labeled_sets(labeled: list[int], students: list[str], tmp_path: Path):
@@ -255,6 +257,7 @@ def test_figures_of_all_kinds_of_labeled_sets(labeled: list[int], students: list
     assert "## Accuracy by class frequency" in to_markdown([section])
 
 
+@pytest.mark.slow
 def test_a_run_with_a_long_tail_ends_in_a_table_of_it(tiny_config: Callable[..., Path], shapes: Path, tmp_path: Path):
     """One example of the first four classes, three of the others; the second run finds all of it done."""
     with open(shapes / "labeled.csv", newline="") as stream:

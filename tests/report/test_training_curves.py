@@ -72,6 +72,7 @@ def test_the_table_shows_the_last_steps(run: Path):
     ]
 
 
+@pytest.mark.slow
 def test_reports_show_the_curves_in_all_their_files(run: Path):
     write_report([run], run)
     page, text = (run / "report.html").read_text(), (run / "results.md").read_text()
@@ -97,6 +98,7 @@ def test_a_run_without_logs_shows_nothing(run: Path):
     assert "urves" not in (run / "report.html").read_text() + (run / "results.md").read_text()
 
 
+@pytest.mark.slow
 def test_several_runs_have_a_picture_each(run: Path, tmp_path: Path):
     other, output = tmp_path / "other (new)", tmp_path / "both"
     shutil.copytree(run, other)
@@ -148,6 +150,7 @@ def test_a_log_that_is_a_device_stops_nothing(run: Path):
     assert list(find_training_runs(run)[0].logs) == ["seed10"]
 
 
+@pytest.mark.slow
 def test_names_are_texts_everywhere(run: Path):
     write_log(run / "seed2/<b>&$\\frac$/supervised/train", [1.0], "05")
     write_report([run], run)

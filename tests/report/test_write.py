@@ -64,6 +64,7 @@ def test_csv_opens_in_other_programs_with_types(run: Path):
     assert found.fetchall() == [("a",)]
 
 
+@pytest.mark.slow
 def test_speed_is_measured_for_those_whose_weights_are_there(weights: Path, tmp_path: Path):
     folder = write_results(
         tmp_path / "run",
@@ -98,6 +99,7 @@ def test_speed_is_measured_for_those_whose_weights_are_there(weights: Path, tmp_
     assert (folder / "report.html").read_text().count("<img") == 2
 
 
+@pytest.mark.slow
 def test_a_report_without_speed_leaves_nothing_of_an_earlier_one(weights: Path, tmp_path: Path):
     folder = write_results(weights.parent, [row("tiny", "supervised", 0, 50.0, weights=weights.name)])
     before = write_report([folder], folder).text

@@ -17,7 +17,7 @@ HEADER = ("training run", "seeds", "examples", "loss", "training accuracy %", "w
 MOST_ROWS = 40  # training runs in a figure
 MOST_POINTS = 120  # of a line that is 190 points long; noise looks the same with more
 PANELS = ("learning rate", "loss", "training\naccuracy, %")
-STYLES = ("-", "--", ":", "-.")  # of the first seed, the second, …; more could not be told apart
+COLORS = (BLUE, "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # of the first seed, the second, …
 WIDTH, ROW = 10.0, 1.55  # inches
 LEFT, RIGHT, TOP, BOTTOM = 0.85, 0.15, 0.55, 0.5  # margins, inches
 GAP, TITLE = 0.75, 0.5  # between columns and between rows, inches
@@ -156,8 +156,8 @@ def plot_curves(trainings: Sequence[TrainingRun], format: str) -> bytes:
         _draw(row, training, seeds)
     for axes in grid[-1]:
         axes.set_xlabel("examples processed", fontsize=8)
-    if 1 < len(seeds) <= len(STYLES):
-        lines = [pyplot().Line2D([], [], color=BLUE, linestyle=style) for style in STYLES[: len(seeds)]]
+    if 1 < len(seeds) <= len(COLORS):
+        lines = [pyplot().Line2D([], [], color=color) for color in COLORS[: len(seeds)]]
         figure.legend(lines, seeds, loc="upper right", ncols=len(seeds), frameon=False, fontsize=8)
     return save(figure, format)
 
@@ -167,11 +167,11 @@ def _draw(row: Sequence[Any], training: TrainingRun, seeds: Sequence[str]) -> No
 
     for seed, log in training.logs.items():
         steps = thin_out(log, MOST_POINTS)
-        style = STYLES[seeds.index(seed)] if len(seeds) <= len(STYLES) else "-"
+        color = COLORS[seeds.index(seed)] if len(seeds) <= len(COLORS) else BLUE
         marker = "." if len(steps) == 1 else None
         values = ([s.learning_rate for s in steps], [s.loss for s in steps], [100 * s.accuracy for s in steps])
         for axes, ys in zip(row, values, strict=True):
-            axes.plot([s.examples for s in steps], ys, marker=marker, ls=style, color=BLUE, linewidth=0.8)
+            axes.plot([s.examples for s in steps], ys, marker=marker, color=color, linewidth=0.8)
     for axes, name in zip(row, PANELS, strict=True):
         axes.set_ylabel(name, fontsize=8)
         axes.tick_params(labelsize=7)
