@@ -42,7 +42,7 @@ def _convert(module: nn.Module) -> nn.Module:
     return module
 
 
-class CpuSyncBatchNorm(_BatchNorm):
+class CpuSyncBatchNorm(nn.SyncBatchNorm):
     """Batch norm over the examples of all processes, each of which may have a different number.
 
     Args:
@@ -50,19 +50,18 @@ class CpuSyncBatchNorm(_BatchNorm):
     """
 
     def __init__(self, batch_norm: _BatchNorm):
-        nn.Module.__init__(self)
-        for name in ("num_features", "eps", "momentum", "affine", "track_running_stats", "training"):
-            setattr(self, name, getattr(batch_norm, name))
-        self._parameters.update(batch_norm._parameters)
-        self._buffers.update(batch_norm._buffers)
-
-    def _check_input_dim(self, input: torch.Tensor) -> None:
-        pass  # one, two or three dimensions, as the batch norm that it replaces
+        own = batch_norm
+        super().__init__(own.num_features, own.eps, own.momentum, own.affine, own.track_running_stats)
+        self.train(own.training)
+        for name, parameter in own.named_parameters(recurse=False):
+            self.register_parameter(name, parameter)
+        for name, buffer in own.named_buffers(recurse=False):
+            self.register_buffer(name, buffer)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, ...) → the same shape, normalized over N and all positions of all processes."""
         if not self.training:
-            return super().forward(x)
+            return _BatchNorm.forward(self, x)
         from fvcore.nn.distributed import differentiable_all_reduce as all_reduce
 
         axes, shape = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
