@@ -6,7 +6,6 @@ each worker has a pipe of its own.
 """
 
 import multiprocessing
-import os
 import signal
 import time
 from collections import deque
@@ -16,31 +15,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from threading import Thread
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic
 
-import numpy as np
 import psutil
 
+from vidsemi.data.worker_process import File, HasPath, Result, attempt, receive, work
 from vidsemi.io.errors import DecodeError
-from vidsemi.runtime.priority import Priority, Reader
-
-
-class HasPath(Protocol):
-    """A file to read, or a part of one, with its `path` for messages; it can be pickled."""
-
-    @property
-    def path(self) -> str: ...  # noqa: D102
-
-
-File = TypeVar("File", bound=HasPath)
-Result = TypeVar("Result")
+from vidsemi.runtime.priority import Priority
 
 PREFETCH = 4  # files per worker that are read or queued ahead of the consumer; bounds the memory
 FILES_PER_WORKER = 1000  # then it is replaced, so that leaks of native libraries never add up
 GRACE = 30.0  # seconds beyond a file's limit in which the kernel's timer should have ended its worker
-READY = "ready"  # a worker's first message
 SIGNALS = {int(number): number.name for number in signal.Signals}
 MAX_ATTEMPTS = 3  # for a file whose worker is killed from outside, for example by the kernel when memory is short
 
@@ -71,7 +58,7 @@ def read_all(
     """
     if workers == 0:
         for file in files:
-            yield _attempt(read, file)
+            yield attempt(read, file)
         return
     todo = iter(files)
     limit = PREFETCH * workers if prefetch is None else prefetch
@@ -90,21 +77,9 @@ def read_all(
             pool.close()
 
 
-def _attempt(read: Callable[[File], Result], file: File) -> Result | DecodeError:
-    try:
-        return read(file)
-    except DecodeError as error:
-        return error
-    except Exception as error:  # a library's, for a file that nobody foresaw
-        return DecodeError("worker.exception", file.path, f"{type(error).__name__}: {error}")
-
-
 def _context() -> Any:
-    """How workers start.
-
-    Not fork: this process has threads (torch's, ours), and a forked child may wait forever for their locks. The server
-    that workers are forked from instead has everything imported and no threads.
-    """
+    # Not fork: this process has threads (torch's, ours), and a forked child may wait forever for their locks. The
+    # server that workers are forked from instead has everything imported and no threads.
     methods = multiprocessing.get_all_start_methods()
     context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     context.set_forkserver_preload(["vidsemi.data.views"])
@@ -124,7 +99,7 @@ class _Worker(Generic[Result]):
     def __init__(self, read: Callable[[Any], Result], seconds: float, priority: Priority):
         context = _context()
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, read, seconds, priority), daemon=True)
+        self.process = context.Process(target=work, args=(theirs, read, seconds, priority), daemon=True)
         with _sigint_blocked():  # Ctrl-C is for the job, which then kills its workers
             self.process.start()
         theirs.close()
@@ -229,7 +204,7 @@ class _Pool(Generic[Result]):
     def _collect(self, worker: _Worker[Result]) -> None:
         """Take a worker's result, or replace it if it has ended."""
         try:
-            result = _receive(worker.connection)
+            result = receive(worker.connection)
         except (EOFError, OSError):
             self._replace(worker)
             return
@@ -266,48 +241,3 @@ def _sigint_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _work(connection: Connection, read: Callable[[Any], Any], seconds: float, priority: Priority) -> None:
-    """The main function of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to every process of a job, it would look like a file's fault
-    reader = Reader(priority)
-    os.environ["TQDM_DISABLE"] = "1"  # iopath shows a bar for every download
-    Thread(target=_end_with_the_job, daemon=True).start()
-    _send(connection, READY)
-    while True:
-        try:
-            file = connection.recv()
-        except EOFError:
-            return
-        signal.setitimer(signal.ITIMER_REAL, seconds)  # the kernel then ends this process, whatever hangs
-        result = reader(_attempt, read, file)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        _send(connection, result)
-
-
-def _send(connection: Connection, result: Any) -> None:
-    """Send a result; arrays as raw memory, which takes 2 ms for 12 MB where pickling takes 10."""
-    if isinstance(result, np.ndarray) and result.flags.c_contiguous and result.size:
-        connection.send((result.dtype.str, result.shape))
-        connection.send_bytes(result.data.cast("B"))
-    else:
-        connection.send((None, result))
-
-
-def _receive(connection: Connection) -> Any:
-    dtype, content = connection.recv()
-    if dtype is None:
-        return content
-    result = np.empty(content, dtype)
-    connection.recv_bytes_into(result.data.cast("B"))
-    return result
-
-
-def _end_with_the_job() -> None:
-    """End this process when the one that started it is gone, even while a file hangs."""
-    job = multiprocessing.parent_process()
-    assert job is not None
-    job.join()
-    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,87 @@
+"""The child's side of the worker pool: read one file at a time and send the results to the parent."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from threading import Thread
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from vidsemi.io.errors import DecodeError
+from vidsemi.runtime.priority import Priority, Reader
+
+
+class HasPath(Protocol):
+    """A file to read, or a part of one, with its `path` for messages; it can be pickled."""
+
+    @property
+    def path(self) -> str: ...  # noqa: D102
+
+
+File = TypeVar("File", bound=HasPath)
+Result = TypeVar("Result")
+
+READY = "ready"  # a worker's first message
+
+
+def work(connection: Connection, read: Callable[[Any], Any], seconds: float, priority: Priority) -> None:
+    """The main function of a worker: receive files and send what `read` returns, until the connection closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to every process of a job, it would look like a file's fault
+    reader = Reader(priority)
+    os.environ["TQDM_DISABLE"] = "1"  # iopath shows a bar for every download
+    Thread(target=_end_with_parent, daemon=True).start()
+    _send(connection, READY)
+    while True:
+        try:
+            file = connection.recv()
+        except EOFError:
+            return
+        signal.setitimer(signal.ITIMER_REAL, seconds)  # the kernel then ends this process, whatever hangs
+        result = reader(attempt, read, file)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _send(connection, result)
+
+
+def attempt(read: Callable[[File], Result], file: File) -> Result | DecodeError:
+    """Read a file; all exceptions become a `DecodeError`, which is returned."""
+    try:
+        return read(file)
+    except DecodeError as error:
+        return error
+    except Exception as error:  # a library's, for a file that nobody foresaw
+        return DecodeError("worker.exception", file.path, f"{type(error).__name__}: {error}")
+
+
+def _send(connection: Connection, result: Any) -> None:
+    """Send a result; arrays as raw memory, which takes 2 ms for 12 MB where pickling takes 10."""
+    if isinstance(result, np.ndarray) and result.flags.c_contiguous and result.size:
+        connection.send((result.dtype.str, result.shape))
+        connection.send_bytes(result.data.cast("B"))
+    else:
+        connection.send((None, result))
+
+
+def receive(connection: Connection) -> Any:
+    """Receive what a worker has sent.
+
+    Raises:
+        EOFError, OSError: the worker has ended.
+    """
+    dtype, content = connection.recv()
+    if dtype is None:
+        return content
+    result = np.empty(content, dtype)
+    connection.recv_bytes_into(result.data.cast("B"))
+    return result
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, even while a file hangs."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGKILL)
