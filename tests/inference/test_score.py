@@ -18,7 +18,7 @@ from vidsemi.data.manifest import load_manifest
 from vidsemi.data.normalize import normalize
 from vidsemi.data.views import ViewReader, ViewRequest
 from vidsemi.data.worker_pool import read_all
-from vidsemi.inference.accuracy import accuracy, rank_of_label, ranks_of_labels
+from vidsemi.inference.accuracy import accuracy, rank_of_label
 from vidsemi.inference.evaluate import evaluate_weights
 from vidsemi.inference.model import Inference
 from vidsemi.inference.score import score_manifest
@@ -208,9 +208,9 @@ def test_a_network_that_gives_nan_is_refused(tmp_path: Path, shapes: Path, weigh
 
 
 def test_mean_class_accuracy_weighs_classes_alike():
-    scores = [VideoScore(i, np.array([[0.9, 0.1]], np.float32)) for i in range(10)]
     labels = np.array([0] * 9 + [1])
-    result = accuracy(ranks_of_labels(scores, labels), labels)
+    scores = np.array([0.9, 0.1], np.float32)
+    result = accuracy({i: rank_of_label(scores, label) for i, label in enumerate(labels)}, labels)
     assert result.top1 == pytest.approx(90)
     assert result.mean_class_top1 == pytest.approx(50)
     assert result.top5 == pytest.approx(100)

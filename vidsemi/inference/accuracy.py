@@ -1,13 +1,12 @@
 """Video-level accuracy, overall and per class, and the CSV table of classes that an evaluation writes."""
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-from vidsemi.inference.score_views import VideoScore
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import write_text
 from vidsemi.io.tables import csv_text, from_csv_cell
@@ -69,25 +68,11 @@ def rank_of_label(scores: np.ndarray, label: int) -> int:
     return int((scores > own).sum() + (scores[:label] == own).sum())
 
 
-def ranks_of_labels(scores: Iterable[VideoScore], labels: np.ndarray) -> dict[int, int | None]:
-    """Return the rank of each example's label by example id; None for an unreadable example.
-
-    Args:
-        scores: examples of the manifest in any order.
-        labels: (N,) class index by example id.
-    """
-    ranks: dict[int, int | None] = {}
-    for score in scores:
-        own, label = score.probabilities, int(labels[score.example_id])
-        ranks[score.example_id] = None if own is None else rank_of_label(own, label)
-    return ranks
-
-
 def accuracy(ranks: Mapping[int, int | None], labels: np.ndarray) -> Accuracy:
     """Compute accuracy over a manifest.
 
     Args:
-        ranks: of every example, from `ranks_of_labels`.
+        ranks: of the label by example id, of every example; None for an unreadable one.
         labels: (N,) class index by example id.
     """
     rank = np.full(len(labels), UNREADABLE)
@@ -113,7 +98,7 @@ def accuracy_by_class(
     """Compute the accuracy of each class, in class order.
 
     Args:
-        ranks: of every example, from `ranks_of_labels`.
+        ranks: of the label by example id, of every example; None for an unreadable one.
         labels: (N,) class index by example id.
         classes: names.
         labeled: size of the labeled set by class name; a class that is missing has no labeled example.

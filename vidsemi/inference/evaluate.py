@@ -1,7 +1,6 @@
 """Evaluation: weights and a labeled manifest → video-level accuracy, next to the cost of the network."""
 
 import logging
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -11,8 +10,8 @@ from torch import nn
 
 from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest
-from vidsemi.inference.accuracy import Accuracy, accuracy, accuracy_by_class, ranks_of_labels, write_class_accuracy
-from vidsemi.inference.score_views import VideoScore, score_examples
+from vidsemi.inference.accuracy import Accuracy, accuracy, accuracy_by_class, rank_of_label, write_class_accuracy
+from vidsemi.inference.score_views import score_examples
 from vidsemi.io.progress import progress_bar
 from vidsemi.models import weights_file
 from vidsemi.models.flops import measure_cost
@@ -52,20 +51,17 @@ def evaluate_weights(
     with first_before_others():
         network, spec = weights_file.load_weights(weights)
         labels = manifest.label_indices(spec.classes, str(weights))
-    own = processes()
-    share = range(own.rank, len(manifest), own.size)
+    process = processes()
+    share = range(process.rank, len(manifest), process.size)
     results = score_examples(network, spec.input, share, manifest.row, views=views, crops=crops, runtime=runtime)
+    ranks: dict[int, int | None] = {}
     most = 0
-    with closing(results) as scores, progress_bar(len(share), "example", title) as bar:
-
-        def counted() -> Iterator[VideoScore]:
-            nonlocal most
-            for score in scores:
-                bar.update()
-                most = max(most, 0 if score.views is None else len(score.views))
-                yield score
-
-        ranks = ranks_of_labels(counted(), labels)
+    with closing(results), progress_bar(len(share), "example", title) as bar:
+        for score in results:
+            own, label = score.probabilities, int(labels[score.example_id])
+            ranks[score.example_id] = None if own is None else rank_of_label(own, label)
+            most = max(most, 0 if score.views is None else len(score.views))
+            bar.update()
     ranks = dict(pair for share in gather([*ranks.items()]) for pair in share)
     result = accuracy(ranks, labels)
     if by_class:
@@ -73,7 +69,7 @@ def evaluate_weights(
         rows = accuracy_by_class(ranks, labels.tolist(), spec.classes, counts)
         done_by_first(lambda: write_class_accuracy(by_class, rows))
     most = max(gather(most)) or views * crops  # as requested if no example is readable
-    if own.first and result.read < result.total:
+    if process.first and result.read < result.total:
         logger.warning(
             "%s: only %d of %d examples can be read; the others count as wrong", title, result.read, result.total
         )
