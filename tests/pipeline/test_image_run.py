@@ -1,4 +1,4 @@
-"""The pipeline on images: folders, tars and a video in one U, and files that cannot be read, counted everywhere."""
+"""The pipeline on images: folders, tars and a video in one unlabeled set, and unreadable files."""
 
 import json
 import tarfile
@@ -27,6 +27,7 @@ def write_images(folder: Path, each: int, seed: int) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_on_images(tmp_path: Path, make_video: Callable[..., Path], capsys: pytest.CaptureFixture):
     def manifest(*words: object) -> dict:
         assert cli.main(["manifest", *map(str, words), "--json"]) == 0

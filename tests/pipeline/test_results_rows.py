@@ -12,6 +12,7 @@ from vidsemi.inference.evaluate import evaluate_weights
 from vidsemi.pipeline import run as pipeline
 
 LoadConfig = Callable[..., Config]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

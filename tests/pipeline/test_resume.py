@@ -35,7 +35,7 @@ sys.exit(cli.main(arguments))
 
 
 @pytest.fixture(autouse=True)
-def heed_ctrl_c() -> Iterator[None]:
+def default_sigint() -> Iterator[None]:
     """As in a terminal; a shell starts what it runs in the background with SIGINT ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -65,7 +65,8 @@ def steps_of_log(tmp_path: Path) -> list[int]:
         (signal.SIGINT, 130, "checkpoint-000000000040.pt"),
     ],
 )
-def test_stopped_and_gone_on_with(
+@pytest.mark.slow
+def test_a_stopped_training_resumes(
     train_arguments: Callable[..., list[str]],
     straight: bytes,
     tmp_path: Path,
@@ -114,8 +115,9 @@ def damage(file: Path, kind: str) -> None:
         file.write_bytes(content[:middle] + bytes(64) + content[middle + 64 :])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cut", "empty", "overwritten"])
-def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_is_used(
     train_arguments: Callable[..., list[str]],
     straight: bytes,
     tmp_path: Path,
@@ -135,7 +137,8 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(
     assert steps_of_log(tmp_path) == [1, 2, 3, 4, 5, 6]
 
 
-def test_two_damaged_checkpoints_are_the_users_to_delete(
+@pytest.mark.slow
+def test_two_damaged_checkpoints_are_left_to_the_user(
     train_arguments: Callable[..., list[str]],
     tmp_path: Path,
     die_in_steps: Callable[..., list[int]],
@@ -150,6 +153,7 @@ def test_two_damaged_checkpoints_are_the_users_to_delete(
     assert len(Checkpoints(tmp_path / "run" / STAGE).files()) == 2  # nothing is taken from the user
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_no_checkpoint(
     train_arguments: Callable[..., list[str]],
     straight: bytes,
@@ -190,6 +194,7 @@ def test_the_last_two_checkpoints_are_kept(tmp_path: Path):
     assert checkpoints.newest() is None
 
 
+@pytest.mark.slow
 def test_checkpoints_by_time(
     train_arguments: Callable[..., list[str]], tmp_path: Path, die_in_steps: Callable[..., list[int]]
 ):
@@ -207,7 +212,7 @@ def test_a_second_signal_acts_at_once():
         shutdown.signal = None
 
 
-def test_a_signal_that_nobody_has_obeyed_acts_in_the_end():
+def test_an_unhandled_signal_acts_in_the_end():
     with pytest.raises(KeyboardInterrupt), GracefulShutdown():
         signal.raise_signal(signal.SIGINT)
 

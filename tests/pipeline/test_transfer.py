@@ -33,6 +33,7 @@ def run_with(tiny_config: WriteConfig, target: str, *overrides: str) -> list[dic
     return pipeline.run(load_config(str(tiny_config(text=f"transfer:\n  - {target}")), overrides))
 
 
+@pytest.mark.slow
 def test_fc_only_is_what_a_hook_and_scikit_learn_make_of_it(
     weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path
 ):
@@ -75,6 +76,7 @@ def test_fc_only_is_what_a_hook_and_scikit_learn_make_of_it(
     assert (row["train_read"], row["train_total"], row["read"], row["total"]) == (24, 24, 16, 16)
 
 
+@pytest.mark.slow
 def test_of_an_image_the_network_says_what_the_regressor_says(weights: Path, colors: Path, config_of: WriteConfig):
     target = f"{{name: colors, train: {colors}/train.csv, test: {colors}/test.csv, protocols: [fc_only]}}"
     config = load_transfer_config(str(config_of(target)))
@@ -93,6 +95,7 @@ def test_of_an_image_the_network_says_what_the_regressor_says(weights: Path, col
     assert row["views"] == 1  # whatever the config asks for of videos
 
 
+@pytest.mark.slow
 def test_test_labels_change_the_accuracy_alone(weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path):
     found = []
     for number, shift in enumerate((0, 4)):  # what is learnt is tested, with its labels and with others
@@ -112,6 +115,7 @@ def test_test_labels_change_the_accuracy_alone(weights: Path, shapes: Path, conf
     assert found[0][0] > found[1][0]
 
 
+@pytest.mark.slow
 def test_a_run_transfers_every_student_and_tells_it_apart_from_its_test(
     tiny_config: WriteConfig, colors: Path, shapes: Path, tmp_path: Path
 ):
@@ -195,6 +199,7 @@ def test_splits_that_differ_keep_what_differs():
     assert over_splits(splits[1:2]) == splits[1]
 
 
+@pytest.mark.slow
 def test_unreadable_files_are_counted(weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path):
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     for name in ("labeled", "test"):
@@ -212,6 +217,7 @@ def test_unreadable_files_are_counted(weights: Path, shapes: Path, config_of: Wr
     assert "1 training examples could not be read and are left out" in text
 
 
+@pytest.mark.slow
 def test_a_test_set_that_cannot_be_read_is_all_wrong(
     weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path
 ):
@@ -222,6 +228,7 @@ def test_a_test_set_that_cannot_be_read_is_all_wrong(
     assert (row["top1"], row["read"], row["total"], row["views"]) == (0, 0, 1, 2)
 
 
+@pytest.mark.slow
 def test_full_ft_that_was_killed_ends_like_one_that_was_not(
     weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path, die_in_steps: Callable[..., list[int]]
 ):
@@ -241,6 +248,7 @@ def test_full_ft_that_was_killed_ends_like_one_that_was_not(
     assert (tmp_path / "moved" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_full_ft_begins_with_the_weights_and_a_new_head(weights: Path, colors: Path, config_of: WriteConfig):
     target = f"{{name: c, train: {colors}/train.csv, test: {colors}/test.csv, protocols: [full_ft], full_ft: {RECIPE}}}"
     config = load_transfer_config(str(config_of(target)), ["transfer.0.full_ft.learning_rate=1e-12"])
