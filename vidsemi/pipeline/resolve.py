@@ -106,9 +106,8 @@ def resolve(config: Config) -> Resolved:
     _check_machine(config.output, config.runtime)
     trained_on = {name: manifest for name, manifest in datasets.by_name().items() if name != "test"}
     from_weights = any(network.weights for network in networks.values())
-    test = {"test": datasets.test}
-    checks = check_duplicates(trained_on, test) + (unknown_checks(EARLIER_TRAINING, test) if from_weights else [])
-    checks += _check_targets(trained_on, targets, from_weights=from_weights)
+    checks = _duplicate_checks(trained_on, "test", datasets.test, from_weights=from_weights)
+    checks += _target_checks(trained_on, targets, from_weights=from_weights)
     started = started_stages(Path(config.output))
     return Resolved(config, datasets, vocabulary, networks, targets, checks, started)
 
@@ -133,7 +132,7 @@ def resolve_transfer(weights: Path, config: TransferConfig) -> ResolvedTransfer:
         network=Architecture(spec.model, spec.args, spec.input),
         weights=WeightsFile(str(weights.resolve()), fingerprint_file(weights)),
         targets=targets,
-        checks=_check_targets({}, targets, from_weights=True),
+        checks=_target_checks({}, targets, from_weights=True),
         started=started_stages(Path(config.output)),
     )
 
@@ -214,22 +213,30 @@ def _resolve_targets(targets: Sequence[Target]) -> list[ResolvedTarget]:
     return resolved
 
 
-def _check_targets(
-    trained_on: Mapping[str, Manifest | None], targets: Sequence[ResolvedTarget], *, from_weights: bool
+def _duplicate_checks(
+    trained_on: Mapping[str, Manifest | None], name: str, test: Manifest, *, from_weights: bool
 ) -> list[Check]:
-    """Find out which training sets were checked for duplicates of the test set of each split.
+    """Which training sets were checked for duplicates of a test set.
 
     Args:
-        trained_on: what the networks were trained on before, by names in a config.
-        targets: of the transfer.
-        from_weights: whether networks started from existing weights.
+        trained_on: the training sets by their names in a config.
+        name: of the test set.
+        test: the test set.
+        from_weights: whether networks start from existing weights, whose training set is not known.
     """
+    unknown = unknown_checks(EARLIER_TRAINING, {name: test}) if from_weights else []
+    return check_duplicates(trained_on, {name: test}) + unknown
+
+
+def _target_checks(
+    trained_on: Mapping[str, Manifest | None], targets: Sequence[ResolvedTarget], *, from_weights: bool
+) -> list[Check]:
+    """The same for the test set of each split of transfer targets."""
     checks = []
     for resolved in targets:
         for number, split in enumerate(resolved.splits):
-            test = {resolved.split_name(number): split.test}
-            checks += check_duplicates({**trained_on, "its own training set": split.labeled}, test)
-            checks += unknown_checks(EARLIER_TRAINING, test) if from_weights else []
+            sets = {**trained_on, "its own training set": split.labeled}
+            checks += _duplicate_checks(sets, resolved.split_name(number), split.test, from_weights=from_weights)
     return checks
 
 
