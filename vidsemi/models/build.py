@@ -114,25 +114,24 @@ def initialize_from(network: nn.Module, spec: NetworkSpec, weights: Weights) -> 
     )
 
 
-def check_weights(spec: NetworkSpec, init_from: str, *, frozen: bool, weakly_pretrained: bool) -> None:
+def check_weights(spec: NetworkSpec, weights: Weights, *, frozen: bool, weakly_pretrained: bool) -> None:
     """Check that weights fit a network and are what the config says.
 
     Args:
         spec: the network.
-        init_from: the weights.
+        weights: the weights.
         frozen: whether they are used without training, so that the head has to fit, too.
         weakly_pretrained: whether the config says that they were trained on hashtags.
 
     Raises:
-        UserError: they do not fit, are something else, or cannot be read.
+        UserError: they do not fit, or are something else.
     """
-    weights = read_weights(init_from)
     (_initialize_all if frozen else initialize_from)(spec.meta_model, spec, weights)
     if weights.trained_on_hashtags and not weakly_pretrained:
         raise UserError(
             "weights.weakly_pretrained",
-            f"{init_from} was pre-trained on hashtags; set weakly_pretrained: true, so that only the weakly supervised "
-            "approaches start from it",
+            f"{weights.file} was pre-trained on hashtags; set weakly_pretrained: true, so that only the weakly "
+            "supervised approaches start from it",
         )
 
 

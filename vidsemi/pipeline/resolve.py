@@ -171,9 +171,9 @@ def _resolve_networks(config: Config, classes: list[str]) -> dict[str, ResolvedN
     Raises:
         UserError: a network does not exist or does not take its clips, or its weights do not fit.
     """
-    from vidsemi.models.build import check_network, check_weights, frozen_spec, network_spec
+    from vidsemi.models.build import check_network, check_weights, network_spec
     from vidsemi.models.features import check_features
-    from vidsemi.models.weights import fingerprint_weights
+    from vidsemi.models.weights import fingerprint_weights, read_weights
 
     networks: dict[str, Network] = {student.name: student for student in config.students}
     if config.teacher_approaches and config.teacher:
@@ -181,16 +181,18 @@ def _resolve_networks(config: Config, classes: list[str]) -> dict[str, ResolvedN
     resolved = {}
     for name, network in networks.items():
         frozen = isinstance(network, Teacher) and network.frozen
-        spec = (frozen_spec if frozen else network_spec)(network, config.input, classes)
+        weights = read_weights(network.init_from) if network.init_from else None
+        trained_on = weights.spec.input if frozen and weights and weights.spec else None
+        spec = network_spec(network, config.input, classes, trained_on)
         check_network(spec)
         if name != "teacher" and any("fc_only" in target.protocols for target in config.transfer):
             check_features(spec)
-        weights = None
-        if network.init_from:
-            weakly_pretrained = network.weakly_pretrained
-            check_weights(spec, network.init_from, frozen=frozen, weakly_pretrained=weakly_pretrained)
-            weights = WeightsFile(network.init_from, fingerprint_weights(network.init_from), weakly_pretrained)
-        resolved[name] = ResolvedNetwork(Architecture(spec.model, spec.args, spec.input), weights)
+        file = None
+        if weights is not None and network.init_from:
+            check_weights(spec, weights, frozen=frozen, weakly_pretrained=network.weakly_pretrained)
+            fingerprint = fingerprint_weights(network.init_from)
+            file = WeightsFile(network.init_from, fingerprint, network.weakly_pretrained)
+        resolved[name] = ResolvedNetwork(Architecture(spec.model, spec.args, spec.input), file)
     return resolved
 
 
