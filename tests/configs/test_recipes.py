@@ -99,9 +99,11 @@ def plans_of(names: list[str], shapes: Path) -> list[Plan]:
         for network in networks_of(config):
             spec = network_spec(network, config.input, datasets.classes)
             source = network.init_from
-            weights = WeightsFile(source, f"content of {source}", network.weakly_pretrained) if source else None
+            weights = WeightsFile(source, f"content of {source}") if source else None
             architecture = Architecture(spec.model, spec.args, spec.input)
-            networks[getattr(network, "name", "teacher")] = ResolvedNetwork(architecture, weights)
+            networks[getattr(network, "name", "teacher")] = ResolvedNetwork(
+                architecture, weights, network.weakly_pretrained
+            )
         vocabulary = build_vocabulary(datasets.classes, {})
         plans.append(plan_run(Resolved(config, datasets, vocabulary, networks, [], [], {})))
     return plans

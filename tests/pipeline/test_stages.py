@@ -59,7 +59,7 @@ def examples(manifests: list[Manifest]) -> list[tuple[Stage, dict[str, list[Any]
     one, two, three = manifests
     vocabulary, other_vocabulary = build_vocabulary(["a", "b"], {}), build_vocabulary(["a", "c"], {})
     hashtags = HashtagsStage(one, vocabulary, 1)
-    train = TrainStage(LabeledExamples(one), NETWORK, 0.5, None, RECIPE, 0, None)
+    train = TrainStage(LabeledExamples(one), NETWORK, 0.5, None, RECIPE, 0)
     imported = ImportWeightsStage(NETWORK, ["a", "b"], WeightsFile("w.pt", "0" * 64))
     score = ScoreStage(train, one, 2, 1, 2, 10, "float32")
     select = SelectStage(score, 3, 2, "balanced_ranked", 0.0)
@@ -69,7 +69,7 @@ def examples(manifests: list[Manifest]) -> list[tuple[Stage, dict[str, list[Any]
         replace(NETWORK, args={"width": 0.25}),
         replace(NETWORK, input=replace(INPUT, crop=12)),
     ]
-    files = [WeightsFile("w.pt", "1" * 64), WeightsFile("w.pt", "0" * 64, weakly_pretrained=True)]
+    files = [WeightsFile("w.pt", "1" * 64)]
     training_sets = [
         LabeledExamples(two),
         HashtagExamples(one, hashtags, "natural"),
@@ -91,10 +91,11 @@ def examples(manifests: list[Manifest]) -> list[tuple[Stage, dict[str, list[Any]
                 "random_resized_crop_scale": [(0.5, 1.0)],
                 "recipe": [RECIPE.model_copy(update={"momentum": 0.5})],
                 "seed": [1],
-                "weights": [replace(train, seed=2), imported, *files],
+                "init_from": [replace(train, seed=2), imported, *files],
+                "weakly_pretrained": [True],
             },
         ),
-        (imported, {"network": networks, "classes": [["b", "a"]], "weights": files}),
+        (imported, {"network": networks, "classes": [["b", "a"]], "init_from": files}),
         (
             EvaluateStage(train, one, 2, 1, one),
             {"weights": [imported], "test": [two], "views": [3], "crops": [10], "labeled": [two, None]},

@@ -68,15 +68,14 @@ class Case:
     @property
     def init_weights(self) -> WeightsFile | None:
         """The weights to start from where the network must not have seen hashtags."""
-        weights = self.network.weights
-        return None if weights is None or weights.weakly_pretrained else weights
+        return None if self.network.weakly_pretrained else self.network.weights
 
     def train(
         self,
         name: str,
         training_set: LabeledExamples | HashtagExamples | PseudoLabeledExamples,
         recipe: Recipe | None,
-        weights: Stage | WeightsFile | None,
+        init_from: Stage | WeightsFile | None,
     ) -> TrainStage:
         """Plan a training stage."""
         assert recipe is not None  # the config requires it for this approach
@@ -88,7 +87,8 @@ class Case:
             random_resized_crop_scale=takes.random_resized_crop_scale,
             recipe=recipe,
             seed=self.seed,
-            weights=weights,
+            init_from=init_from,
+            weakly_pretrained=isinstance(init_from, WeightsFile) and self.network.weakly_pretrained,
         )
         return self.plan.add(stage, f"{self.folder}/{name}", self.kinds[name])
 
@@ -112,7 +112,7 @@ def weakly_supervised(case: Case) -> Stage:
     """Pre-train on hashtags, or start from weights that were; fine-tune on the labeled set."""
     train, weights = case.resolved.config.train, case.network.weights
     pretrained: Stage | WeightsFile | None = weights
-    if weights is None or not weights.weakly_pretrained:
+    if not case.network.weakly_pretrained:
         hashtags, weak = plan_hashtags(case.plan, case.resolved), case.resolved.datasets.weak
         assert weak is not None
         examples = HashtagExamples(weak, hashtags, case.resolved.config.hashtags.repeat_factor)

@@ -32,10 +32,12 @@ class ResolvedNetwork:
     Attributes:
         architecture: how it is built and fed.
         weights: the file that it starts from; None for random weights.
+        weakly_pretrained: whether the config says that they were pre-trained on hashtags.
     """
 
     architecture: Architecture
     weights: WeightsFile | None
+    weakly_pretrained: bool
 
 
 @dataclass(frozen=True)
@@ -190,9 +192,9 @@ def _resolve_networks(config: Config, classes: list[str]) -> dict[str, ResolvedN
         file = None
         if weights is not None and network.init_from:
             check_weights(spec, weights, frozen=frozen, weakly_pretrained=network.weakly_pretrained)
-            fingerprint = fingerprint_weights(network.init_from)
-            file = WeightsFile(network.init_from, fingerprint, network.weakly_pretrained)
-        resolved[name] = ResolvedNetwork(Architecture(spec.model, spec.args, spec.input), file)
+            file = WeightsFile(network.init_from, fingerprint_weights(network.init_from))
+        architecture = Architecture(spec.model, spec.args, spec.input)
+        resolved[name] = ResolvedNetwork(architecture, file, network.weakly_pretrained)
     return resolved
 
 

@@ -32,17 +32,11 @@ class WeightsFile:
 
     Attributes:
         source: a file, or an https:// address.
-        fingerprint: SHA-256 of the content, which is all that a stage's fingerprint covers.
-        weakly_pretrained: whether the config says that they were pre-trained on hashtags.
+        fingerprint: SHA-256 of the content, which is all that identifies it.
     """
 
     source: str
     fingerprint: str
-    weakly_pretrained: bool = False
-
-    def identity(self) -> str:
-        """The content of the file, wherever it lies."""
-        return f"{self.fingerprint} (weakly_pretrained)" if self.weakly_pretrained else self.fingerprint
 
 
 @dataclass(frozen=True)
@@ -105,12 +99,12 @@ def to_json(value: Any) -> Any:
         TypeError: no rule says what identifies such a value.
     """
     match value:
-        case Stage() | Vocabulary():
+        case Stage() | Vocabulary() | WeightsFile():
             return value.fingerprint
         case Manifest():  # paths are relative to the manifest's own folder unless the config names a root
             moved = value.root != value.file.parent
             return f"{value.fingerprint} under {value.root}" if moved else value.fingerprint
-        case WeightsFile() | Architecture():
+        case Architecture():
             return value.identity()
         case BaseModel():
             return value.model_dump(mode="json")

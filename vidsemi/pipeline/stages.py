@@ -92,12 +92,13 @@ class TrainStage(Stage):
     random_resized_crop_scale: tuple[float, float] | None
     recipe: Recipe
     seed: int
-    weights: Stage | WeightsFile | None
+    init_from: Stage | WeightsFile | None = None
+    weakly_pretrained: bool = False  # the config says so of the file, which does not say it itself
 
     def run(self, context: Context) -> dict[str, Any]:
         from vidsemi.training.train import train_network
 
-        training_set, weights = self.training_set.load(context, self.seed), self.weights
+        training_set = self.training_set.load(context, self.seed)
         return train_network(
             context.folder(self),
             training_set,
@@ -109,8 +110,8 @@ class TrainStage(Stage):
             runtime=context.runtime,
             log=context.log,
             title=context.name(self),
-            init_from=None if weights is None else context.weights(weights),
-            weakly_pretrained=isinstance(weights, WeightsFile) and weights.weakly_pretrained,
+            init_from=None if self.init_from is None else context.weights(self.init_from),
+            weakly_pretrained=self.weakly_pretrained,
         )
 
     def clean_up(self, context: Context) -> None:
@@ -128,12 +129,14 @@ class ImportWeightsStage(Stage):
 
     network: Architecture
     classes: list[str]
-    weights: WeightsFile
+    init_from: WeightsFile
 
     def run(self, context: Context) -> dict[str, Any]:
         from vidsemi.models.build import import_weights
 
-        return import_weights(context.folder(self) / WEIGHTS, spec_of(self.network, self.classes), self.weights.source)
+        return import_weights(
+            context.folder(self) / WEIGHTS, spec_of(self.network, self.classes), self.init_from.source
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,7 +74,7 @@ def _plan_full_ft(plan: Plan, source: Source, resolved: ResolvedTarget) -> tuple
             random_resized_crop_scale=source.random_resized_crop_scale,
             recipe=recipe,
             seed=source.seed,
-            weights=source.weights,
+            init_from=source.weights,
         )
         plan.add(trained, f"{folder}/train", KIND)
         test = EvaluateStage(trained, split.test, resolved.target.views)
