@@ -1,4 +1,4 @@
-"""`python -m vidsemi` is the command `vidsemi`."""
+"""`python -m vidsemi`: the command line."""
 
 import sys
 

@@ -122,5 +122,5 @@ def test_the_command_does_not_write_over_what_it_reads(weights: Path, shapes: Pa
     for file in (weights, shapes / "test.csv"):
         before = file.read_bytes()
         assert cli.main([*command, "--by-class", str(file)]) == 2
-        assert "is read here" in capsys.readouterr().err
+        assert "[output.is_input]" in capsys.readouterr().err
         assert file.read_bytes() == before

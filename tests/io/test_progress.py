@@ -1,4 +1,4 @@
-"""What a long job says of how far it is."""
+"""The progress bar in a log."""
 
 import re
 
@@ -14,9 +14,9 @@ def test_a_log_has_plain_lines(capsys: pytest.CaptureFixture[str]):
     printed = capsys.readouterr().err
     assert "\r" not in printed
     lines = printed.splitlines()
-    assert lines[0].startswith("score: 5 of 30 videos, ? video/s, 00:00 gone, ")
+    assert lines[0].startswith("score: 5 of 30 videos, ? video/s, 00:00 elapsed, ")
     assert re.fullmatch(
-        r"score: 30 of 30 videos, +[\d.]+ video/s, 00:00 gone, 00:00 left, 2 cannot be read", lines[-1]
+        r"score: 30 of 30 videos, +[\d.]+ video/s, 00:00 elapsed, 00:00 left, 2 cannot be read", lines[-1]
     ), lines[-1]
 
 

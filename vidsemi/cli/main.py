@@ -26,7 +26,7 @@ logger = logging.getLogger("vidsemi")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status."""
+    """Run a command and return its exit status."""
     return run_command(build_parser(), arguments)
 
 

@@ -56,6 +56,7 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--args",
+        type=_model_argument,
         nargs="+",
         default=[],
         metavar="NAME=VALUE",

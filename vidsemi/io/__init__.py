@@ -1,1 +1,1 @@
-"""Files, errors, progress and downloads."""
+"""Files, tables, errors, progress and downloads."""

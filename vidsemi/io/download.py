@@ -1,4 +1,4 @@
-"""Addresses (https://…, s3://…) → local copies in iopath's cache."""
+"""Downloads https://…, s3://… and other addresses into iopath's cache."""
 
 import hashlib
 import os
@@ -12,18 +12,18 @@ WEB = ("http://", "https://", "ftp://")
 
 
 class AddressError(Exception):
-    """What is at an address cannot be had; one line that says why."""
+    """An address cannot be fetched; the message is one line."""
 
 
 def is_address(path: str) -> bool:
-    """Whether a path is an address rather than a file of this machine."""
+    """Whether a path is an address rather than a local file."""
     return "://" in path
 
 
 def fetch(uri: str) -> str:
-    """A local copy of what is at an address.
+    """Download the file at an address, and return its path in the cache.
 
-    Every web address has a folder of its own in the cache, and none can lead out of it.
+    Each web address has its own folder in the cache, and no address can escape it.
 
     Raises:
         AddressError: it cannot be fetched.
@@ -33,18 +33,18 @@ def fetch(uri: str) -> str:
     scheme, _, rest = uri.partition("://")
     uri = f"{scheme.lower()}://{rest}"
     if ".." in urlsplit(uri).path.split("/") or not uri.isprintable():
-        raise AddressError("an address with .. or unprintable characters in it is not followed")
+        raise AddressError("addresses with .. or unprintable characters are refused")
     folder = os.path.join(get_cache_dir(), "vidsemi")
     if uri.startswith(WEB):
         cache = {"cache_dir": os.path.join(folder, hashlib.sha256(uri.encode()).hexdigest()[:16])}
     else:
-        cache = {}  # other handlers have folders of their own
+        cache = {}  # other handlers have their own folders
     try:
         path = _path_manager(folder).get_local_path(uri, **cache)
-    except Exception as error:  # handlers raise whatever their transport raises
+    except Exception as error:  # handlers raise the errors of their transport
         raise AddressError(str(error) or type(error).__name__) from None
     if path == uri:
-        raise AddressError("is an address of a kind that cannot be opened here (s3:// needs boto3)")
+        raise AddressError("this kind of address cannot be opened here (s3:// needs boto3)")
     return path
 
 
@@ -54,9 +54,9 @@ def _path_manager(folder: str) -> Any:
     from iopath.common.s3 import S3PathHandler
     from tqdm import tqdm
 
-    tqdm.set_lock(RLock())  # its own would be shared between processes, and left behind when a worker is killed
+    tqdm.set_lock(RLock())  # the default lock is a semaphore, which a killed worker would leak
     manager = PathManager()
     manager.register_handler(HTTPURLHandler())
-    with suppress(ImportError):  # s3:// is for those who have boto3
+    with suppress(ImportError):  # s3:// needs boto3
         manager.register_handler(S3PathHandler(cache_dir=folder, profile=None))
     return manager

@@ -1,11 +1,11 @@
-"""The errors that the command line turns into exit status 2."""
+"""Errors of the user's input and of files."""
 
 
 class UserError(Exception):
-    """The user's input is wrong: the command line prints the message as one line and exits with status 2.
+    """The user's input is wrong. The command line prints the message in one line and exits with status 2.
 
     Args:
-        code: stable name, `subject.problem`, such as `config.unknown_key`; the message's wording may change.
+        code: stable name `subject.problem`, e.g. `config.unknown_key`; the wording of the message may change.
         message: what is wrong, where, and what to do.
     """
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all, and the fingerprints that say which file something was made from."""
+"""Atomic writes, exclusive creation, and fingerprints of files."""
 
 import errno
 import hashlib
@@ -13,11 +13,12 @@ from typing import Any
 
 from vidsemi.io.errors import UserError
 
-NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL}  # says `os.link`
+# What `os.link` raises on file systems without hard links.
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL}
 
 
 def dataset_folder(name: str) -> Path:
-    """The folder `datasets/NAME` of a checkout, or of the datasets that an installed vidsemi contains.
+    """Find `datasets/NAME` in the installed package or the checkout.
 
     Raises:
         UserError: there is no such folder.
@@ -31,16 +32,16 @@ def dataset_folder(name: str) -> Path:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; synced and renamed to it if the block ends well, else removed."""
+    """Yield a temporary path next to `path`; sync it and rename it to `path`, or remove it if the block raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # a process id is not unique to a shared disk
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # process ids are not unique on shared disks
     try:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename in (None, str(temporary)):  # pyarrow names no file, and nobody knows the temporary one
+        if error.filename in (None, str(temporary)):  # pyarrow names no file, and users do not know the temporary one
             error.filename = str(path)
         raise
     finally:
@@ -48,22 +49,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def prepare_target(path: Path) -> None:
-    """Find out before long work whether a file can be written: make its folder, refuse what is there but no file."""
+    """Check before long work that a file can be written: create its folder, refuse anything there but a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not path.is_file():
-        raise FileExistsError(errno.EEXIST, "something is there already that is not a file", str(path))
+        raise FileExistsError(errno.EEXIST, "exists and is not a file", str(path))
 
 
 def keep_inputs(output: Path, *inputs: Path | None) -> None:
-    """Refuse an output that is one of the files that it is made from."""
+    """Raise `UserError` if an output would overwrite one of its inputs."""
     if any(file is not None and file.resolve() == output.resolve() for file in inputs):
-        raise UserError(f"{output} is read here; choose another output")
+        raise UserError("output.is_input", f"{output} is also an input; choose another output")
 
 
 def create_exclusive(path: Path, text: str) -> bool:
-    """Create a file unless it exists; whether it was created. Of several processes that try, one succeeds.
+    """Create a file unless it exists, and return whether it was created. Of several processes one succeeds.
 
-    Its content is there from the beginning, where the file system knows links.
+    Where the file system has hard links, the file appears with its content.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
@@ -73,7 +74,7 @@ def create_exclusive(path: Path, text: str) -> bool:
             file.flush()
             os.fsync(file.fileno())
         os.link(temporary, path)
-    except (FileExistsError, FileNotFoundError):  # or another process has swept the folder
+    except (FileExistsError, FileNotFoundError):  # or another process has removed temporary files
         return False
     except OSError as error:
         if error.errno not in NO_LINKS:
@@ -90,11 +91,11 @@ def create_exclusive(path: Path, text: str) -> bool:
 
 
 def remove_temporary(folder: Path, seconds: float = 0.0) -> None:
-    """Remove what killed processes left of attempts to write the files of a folder.
+    """Remove the temporary files that killed processes left in a folder.
 
     Args:
-        folder: of the files.
-        seconds: age of what is removed; where others write to the folder at the same time, longer than a file takes.
+        folder: the folder.
+        seconds: minimum age; if others write to the folder meanwhile, longer than a write takes.
     """
     for file in folder.glob(".*.tmp"):
         with suppress(FileNotFoundError):
@@ -114,17 +115,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON document atomically, indented for people."""
+    """Write a JSON document atomically, indented."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def fingerprint_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, as hexadecimal."""
+    """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fingerprint_json(value: Any) -> str:
-    """SHA-256 of a JSON value, the same for equal values whatever the order of their keys."""
+    """SHA-256 of a JSON value, independent of the order of keys."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""The one progress bar: live on a terminal, a plain line every few seconds in a log.
+"""The progress bar: live on a terminal, a plain line every few seconds in a log.
 
-Where messages are not shown (`process_group` shows those of the first process), the bar is not either.
+It is hidden where the log level hides messages, as `process_group` does in all processes but the first.
 """
 
 import logging
@@ -8,12 +8,12 @@ import sys
 
 from tqdm import tqdm
 
-SECONDS = 5.0  # between the lines of a log
-LINE = "{desc}: {n_fmt} of {total_fmt}{unit}s, {rate_noinv_fmt}, {elapsed} gone, {remaining} left{postfix}"
+SECONDS = 5.0  # between lines in a log
+LINE = "{desc}: {n_fmt} of {total_fmt}{unit}s, {rate_noinv_fmt}, {elapsed} elapsed, {remaining} left{postfix}"
 
 
 class _Lines:
-    """Standard error, without the carriage returns of a bar that is drawn over itself."""
+    """Standard error without carriage returns."""
 
     def write(self, text: str) -> None:
         if text.strip():
@@ -24,15 +24,15 @@ class _Lines:
 
 
 def progress_bar(total: int, unit: str, title: str, done: int = 0, delay: float = 0, silent: bool = False) -> tqdm:
-    """A bar on standard error.
+    """Create a progress bar on standard error.
 
     Args:
-        total: where it ends.
+        total: number of units.
         unit: what it counts, e.g. "clip".
-        title: what is going on.
-        done: where it begins.
-        delay: seconds before it shows; what is done by then shows nothing.
-        silent: show nothing at all.
+        title: text before the bar.
+        done: number of units that are done already.
+        delay: seconds before the bar appears.
+        silent: show nothing.
     """
     terminal = sys.stderr.isatty()
     interval = 0.2 if terminal else SECONDS

@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.data.formats.test_tar import write_tar
 from tests.helpers.builders import paths_of
+from tests.helpers.errors import assert_refused
 from vidsemi.cli import main as cli
 from vidsemi.data.dedup import frame_hashes as hashes
 from vidsemi.data.dedup import hash_files as hash_stage
@@ -161,7 +162,7 @@ def test_members_of_tars(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     ("words", "code", "mentioned"),
     [
         (["--exclude-duplicates-of", "gone.csv"], "manifest.missing_file", "gone.csv"),
-        (["--exclude-duplicates-of", "{here}/out/U.csv"], "", "U.csv is read here"),
+        (["--exclude-duplicates-of", "{here}/out/U.csv"], "output.is_input", "U.csv"),
         (["--exclude-duplicates", "--max-distance", "17"], "options.invalid", "--max-distance is 17"),
         (["--exclude-duplicates-of", "{here}/all.csv"], "duplicates.nothing_left", "all 1 examples"),
         (["--exclude-duplicates-of", "{here}/lost.csv"], "duplicates.no_readable_files", "lost.csv"),
@@ -232,7 +233,7 @@ def test_the_manifest_of_all_examples_replaces_no_input(
         words = [test, "--exclude-duplicates"]
     command = ["manifest", "table", *map(str, words), "--output", str(tmp_path / "U.csv"), "--workers", "0"]
     assert cli.main(command) == 2
-    assert "U.all.csv is read here" in capsys.readouterr().err
+    assert_refused(capsys.readouterr().err, "output.is_input", "U.all.csv")
     assert test.read_bytes() == before
 
 
