@@ -102,12 +102,13 @@ def test_speed_is_measured_for_those_whose_weights_are_there(weights: Path, tmp_
 @pytest.mark.slow
 def test_a_report_without_speed_leaves_nothing_of_an_earlier_one(weights: Path, tmp_path: Path):
     folder = write_results(weights.parent, [row("tiny", "supervised", 0, 50.0, weights=weights.name)])
+    (folder / "accuracy_speed.pdf").write_bytes(b"somebody else's")
     before = write_report([folder], folder).text
     content = {name: (folder / name).read_bytes() for name in ("results.md", "results.csv", "report.html")}
     write_report([folder], folder, runtime=CPU)
     assert write_report([folder], folder).text == before
     assert content == {name: (folder / name).read_bytes() for name in content}
-    assert not list(folder.glob("accuracy_speed*"))
+    assert [file.name for file in folder.glob("accuracy_speed*")] == ["accuracy_speed.pdf"]
     assert "clips / s" not in before and b"accuracy_speed" not in content["results.md"]
 
 

@@ -1,6 +1,7 @@
 """The figure of accuracy against the labeled examples of a class: a panel per student."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import fmean
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 MOST_STUDENTS = 6  # panels in the figure
 COLUMNS = 2  # of panels
 PANEL = (4.6, 3.5)  # inches
+TITLE_WIDTH = 45  # characters that fit above a panel
 MARKERS = {"weakly_supervised": "s", "semi_supervised": "D", "semi_weakly_supervised": "^"}
 MOST_DOTS = 60  # classes that are drawn one by one; more would hide the lines
 WIDE = 4  # ratio of the largest to the smallest number of examples from which on the axis is logarithmic
@@ -56,7 +58,7 @@ def plot_frequency(
         for tested in accuracy.tested:
             if tested.student == students[place] or tested.approach in TEACHERS:
                 lines.setdefault(tested.approach, _draw(axes, tested, accuracy.labeled, points))
-        axes.set_title(students[place], fontsize=10, pad=16)
+        axes.set_title(textwrap.fill(students[place], TITLE_WIDTH), fontsize=10, pad=16)
         _mark_groups(axes, groups)
     for axes in grid[:, 0]:
         axes.set_ylabel("top-1 accuracy of the class, %", fontsize=9)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from vidsemi.config import Runtime
 
 CSV_FILES = {"results.csv": "lines", "transfer.csv": "transfer", "class_frequency.csv": "class_frequency"}  # → key
-FILES = ("accuracy_flops.*", "accuracy_speed.*", "class_frequency*.svg", "training_curves*.svg", *CSV_FILES)
+STALE = (*CSV_FILES, *(f"accuracy_{axis}.{kind}" for axis in ("flops", "speed") for kind in ("svg", "png")))
+STALE += ("class_frequency*.svg", "training_curves*.svg")  # an earlier report may have had more runs
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _figure_files(sections: Sequence[Section]) -> dict[str, bytes]:
 
 
 def _write_files(output: Path, files: dict[str, bytes]) -> None:
-    for pattern in FILES:
+    for pattern in STALE:
         for file in output.glob(pattern):
             if file.name not in files:
                 file.unlink()
