@@ -76,7 +76,7 @@ def test_views_are_the_crops_of_each_clip(make_video: Callable[..., Path], most:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """A manifest of a video's frame as image, twice, one broken image, and one wide image."""
+    """A manifest of images of several widths, one of them damaged."""
     rng = np.random.default_rng(0)
     for number in range(3):
         Image.fromarray(rng.integers(0, 256, (40, 40 + 20 * number, 3), dtype=np.uint8)).save(
@@ -111,26 +111,15 @@ def test_scores_are_the_mean_of_ten_softmaxes(tmp_path: Path, images: Path, weig
         np.testing.assert_allclose(table["score"][rows], expected[table["label"][rows]], atol=1e-6)
     info = read_info(tmp_path / "s" / "part-000000.parquet")
     assert (info.views, info.crops) == (10, 10)
-    with pytest.raises(UserError, match="begun with crops 10, now it is 1"):
+    with pytest.raises(UserError, match="crops 10") as caught:
         score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **options)
-
-
-def test_directories_of_earlier_versions_have_one_crop(tmp_path: Path, images: Path, weights: Path):
-    manifest = load_manifest(images)
-    options = {"views": 2, "per_example": 2, "shard_size": 9, "precision": "float32", "runtime": CPU, "title": "score"}
-    figures = score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **options)
-    plan = json.loads((tmp_path / "s" / "plan.json").read_text())
-    assert plan.pop("crops") == 1
-    (tmp_path / "s" / "plan.json").write_text(json.dumps(plan))
-    assert score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **options) == figures
-    with pytest.raises(UserError, match="begun with crops 1, now it is 10"):
-        score_manifest(tmp_path / "s", weights=weights, manifest=manifest, crops=10, **options)
+    assert caught.value.code == "scores.plan_mismatch"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("crops", [1, 10])
-def test_figures_tell_the_views_that_there_were(crops: int, images: Path, weights: Path):
-    """An image has one clip, whatever the config says of videos."""
+def test_metrics_report_the_actual_number_of_views(crops: int, images: Path, weights: Path):
+    """An image has one clip, whatever the number of views."""
     manifest = load_manifest(images)
     figures = evaluate_weights(weights=weights, manifest=manifest, views=5, crops=crops, runtime=CPU, title="evaluate")
     assert (figures["read"], figures["total"], figures["views"], figures["crops"]) == (3, 4, crops, crops)
@@ -149,7 +138,7 @@ def test_videos_have_clips_times_crops(shapes: Path, weights: Path):
 
 
 @pytest.mark.slow
-def test_commands(images: Path, weights: Path, capsys: pytest.CaptureFixture):
+def test_crops_on_the_command_line(images: Path, weights: Path, capsys: pytest.CaptureFixture):
     words = ["--weights", str(weights), "--workers", "0", "--device", "cpu", "--json"]
     assert cli.main(["evaluate", "--manifest", str(images), "--crops", "10", *words]) == 0
     assert json.loads(capsys.readouterr().out)["views"] == 10

@@ -12,7 +12,7 @@ from vidsemi.models.registry import create_model
 pytestmark = pytest.mark.slow
 
 
-def test_passes_are_timed_beside_torchvision(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_forward_passes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setattr(forward, "SECONDS", 0.1)
     names = ["torchvision eager, float32", "vidsemi prepared, float32", "vidsemi prepared, bfloat16"]
     options = ["--frames", "2", "--size", "16", "--clips", "3", "--device", "cpu", "--rounds", "1"]
@@ -39,7 +39,7 @@ def test_passes_are_timed_beside_torchvision(monkeypatch: pytest.MonkeyPatch, ca
     assert "| vidsemi prepared, float32  |" in forward.text(document)
 
 
-def test_a_network_that_does_not_fit_is_in_the_table(monkeypatch: pytest.MonkeyPatch):
+def test_out_of_memory_is_reported(monkeypatch: pytest.MonkeyPatch):
     """Seven petabytes of clips."""
     monkeypatch.setattr(forward, "SECONDS", 0.1)
     document = forward.bench_forward(
@@ -50,8 +50,8 @@ def test_a_network_that_does_not_fit_is_in_the_table(monkeypatch: pytest.MonkeyP
     assert row["failed"] in forward.text(document)
 
 
-def test_figures_of_compiling():
-    """A compiled network's first pass beside its usual one; nothing where a run failed."""
+def test_compile_seconds():
+    """The first pass minus a later one; None if a run failed."""
     runs = [{"first_seconds": first, "seconds_a_pass": 0.5} for first in (9.5, 12.5, 10.5)]
     assert forward._compile_seconds(runs) == 10.0
     assert forward._compile_seconds([*runs, {"failed": "no compiler"}]) is None

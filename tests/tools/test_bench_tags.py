@@ -35,7 +35,7 @@ def test_all_files_hold_the_same_examples(tmp_path: Path):
     assert all(Path(path).is_file() for path in there["path"]) and len(there["path"]) == data.there == 3
 
 
-def test_the_tags_are_skewed_distinct_and_of_every_spelling():
+def test_the_tags_are_skewed_and_have_all_kinds_of_spelling():
     data = TagData(3000)
     assert len(set(map(canonical, data.tags))) == len(data.tags) == 200_000
     assert 0.9 < sum(map(is_plain, data.tags)) / len(data.tags) < 0.95
@@ -46,7 +46,7 @@ def test_the_tags_are_skewed_distinct_and_of_every_spelling():
     assert list(data.examples()) == list(TagData(3000).examples())
 
 
-def test_contenders_agree_and_the_table_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_tags_of_all_contenders_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     pytest.importorskip("duckdb")
     pytest.importorskip("polars")
     options = ["--rows", "2000", "--rounds", "1", "--data", str(tmp_path)]
@@ -73,8 +73,8 @@ def test_contenders_agree_and_the_table_says_so(tmp_path: Path, capsys: pytest.C
     assert "| polars, CSV         |" in tags.text(document)
 
 
-def test_other_tags_are_seen(tmp_path: Path):
-    """A manifest with a wrong plain tag, and one that lacks a row."""
+def test_different_tags_are_noticed(tmp_path: Path):
+    """In a manifest with a wrong plain tag, and in one without a row."""
     data = TagData(20)
     data.write(tmp_path)
     found = read_table_format(tmp_path / "tags.csv", None)

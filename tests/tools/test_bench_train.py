@@ -26,15 +26,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]  # severa
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch):
-    """Networks that train in no time."""
+    """Tiny networks."""
     small = ("narrow R(2+1)D-10", TINY.model, TINY.args)
     monkeypatch.setattr(train, "MEMORY", small)
     monkeypatch.setattr(train, "FILES", {TINY.model: (small[0], TINY.args, 4, 1.0)})
     monkeypatch.setattr(train, "SECONDS", 0.1)
 
 
-def test_both_loops_do_the_same():
-    """From the same weights, on the same clips, in as many steps; vidsemi's takes those of a step in another order."""
+def test_both_loops_train_the_same_network():
+    """From the same weights, on the same clips; only the order within a step differs."""
     clips = MemoryClips(TINY.spec((32, 32)), TINY.batch)
     fresh, steps = TINY.network(), 5
     plain, ours = copy.deepcopy(fresh), copy.deepcopy(fresh)
@@ -52,7 +52,7 @@ def test_both_loops_do_the_same():
 
 
 @pytest.mark.parametrize("treatment", [name for name in CONTENDERS if "compiled" not in name])
-def test_contenders_in_memory_train_until_the_clock_says_enough(treatment: str):
+def test_contenders_train_until_the_clock_stops_them(treatment: str):
     clock = Clock(torch.device("cpu"), 0.0)
     network = CONTENDERS[treatment](TINY, "float32", clock)
     assert clock.steps == 3 and clock.seconds > 0 and clock.first > 0
@@ -61,7 +61,7 @@ def test_contenders_in_memory_train_until_the_clock_says_enough(treatment: str):
 
 
 def test_the_clock_times_steps_after_the_warm_up(monkeypatch: pytest.MonkeyPatch):
-    """Steps that begin at 0, 10, 12, 14, … s: a first that compiles, then two seconds each."""
+    """Steps start at 0, 10, 12, 14, … s: the first one compiles, the others take two seconds."""
     now = iter([0.0, 10.0, *[14.0], *[20.0, 22.0, 24.0, 24.0]])
     monkeypatch.setattr("time.perf_counter", lambda: next(now))
     clock = Clock(torch.device("cpu"), 9.5)
@@ -71,7 +71,7 @@ def test_the_clock_times_steps_after_the_warm_up(monkeypatch: pytest.MonkeyPatch
     assert (clock.first, clock.steps, clock.seconds) == (10.0, 5, 10.0)
 
 
-def test_every_contender_is_in_a_table_and_can_be_run():
+def test_every_contender_is_in_a_table():
     for kind in ("cpu", "cuda"):
         treatments = train.treatments_on(kind)
         assert {treatment for treatment, _ in treatments.values()} <= {*CONTENDERS, train.LIMIT}
@@ -80,9 +80,7 @@ def test_every_contender_is_in_a_table_and_can_be_run():
     assert {reader for reader, _ in train.READERS.values()} == set(READERS)
 
 
-def test_training_in_memory_is_timed_beside_the_plain_loop(
-    tiny: None, make_video: Callable[..., Path], capsys: pytest.CaptureFixture[str]
-):
+def test_training_from_memory(tiny: None, make_video: Callable[..., Path], capsys: pytest.CaptureFixture[str]):
     names = ["matrix product, float32", "plain loop, float32", "vidsemi, bfloat16"]
     options = [str(make_video("a.mp4", frames=20)), "--frames", "4", "--size", "32", "--batch", "4", "--device", "cpu"]
     assert bench(["train", *options, "--rounds", "1", "--only", *names, "--json"]) == 0
@@ -97,9 +95,7 @@ def test_training_in_memory_is_timed_beside_the_plain_loop(
         assert row["name"].startswith("matrix") or (row["weights_finite"] and row["peak_mib"] > 10)
 
 
-def test_training_from_files_is_timed_beside_its_peer_and_limits(
-    tiny: None, make_video: Callable[..., Path], capsys: pytest.CaptureFixture[str]
-):
+def test_training_from_files(tiny: None, make_video: Callable[..., Path], capsys: pytest.CaptureFixture[str]):
     files = [str(make_video(f"{number}.mp4", frames=30)) for number in range(2)]
     names = ["network alone", "pytorchvideo", "vidsemi, 4 clips a file"]
     options = ["--frames", "4", "--size", "32", "--batch", "4", "--device", "cpu", "--videos", "9", "--rounds", "1"]
@@ -116,18 +112,18 @@ def test_training_from_files_is_timed_beside_its_peer_and_limits(
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_readers_take_the_clips_that_they_are_asked_for(make_video: Callable[..., Path], reader: str):
+def test_readers_train_on_the_requested_number_of_clips(make_video: Callable[..., Path], reader: str):
     files = [str(make_video(f"{number}.mp4", frames=12)) for number in range(3)]
     assert READERS[reader](TINY, 1, files, 8) == 8
 
 
-def test_a_file_that_cannot_be_read_is_no_fast_one(tmp_path: Path):
+def test_an_unreadable_file_is_an_error(tmp_path: Path):
     (tmp_path / "broken.mp4").write_bytes(b"x" * 1000)
     with pytest.raises(UserError, match="cannot be read"):
         READERS["reading alone"](TINY, 1, [str(tmp_path / "broken.mp4")], 8)
 
 
-def test_the_peer_is_fed_as_many_clips_of_the_same_shape(
+def test_the_peer_gets_as_many_clips_of_the_same_shape(
     make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ):
     fed = []
@@ -142,19 +138,19 @@ def test_the_peer_is_fed_as_many_clips_of_the_same_shape(
     assert train_readers.spec_of(replace(TINY, size=112)).resize == (128, 171)
 
 
-def test_what_the_peer_makes_of_a_clip():
-    """Ten frames of one grey each become the first, the last and two between them, normalised as vidsemi does it."""
-    greys = torch.arange(10) * 20
-    video = greys.float().view(1, 10, 1, 1).expand(3, 10, 50, 60)
+def test_transform_of_the_peer():
+    """Of ten uniform gray frames the first, the last and two in between remain, normalized as by vidsemi."""
+    grays = torch.arange(10) * 20
+    video = grays.float().view(1, 10, 1, 1).expand(3, 10, 50, 60)
     spec = train_readers.spec_of(TINY)
     found = train_readers._transform(spec)(video)
-    chosen = greys[[0, 3, 6, 9]].to(torch.uint8).view(1, 4, 1, 1, 1).expand(1, 4, 3, 32, 32)
+    chosen = grays[[0, 3, 6, 9]].to(torch.uint8).view(1, 4, 1, 1, 1).expand(1, 4, 3, 32, 32)
     assert found.is_contiguous()
     torch.testing.assert_close(found, normalize(chosen, spec)[0])
 
 
-def test_rows_in_memory():
-    """Rates 2 and 3 beside 1 and 0.5, 1 GMAC a clip, a device of 30 and 60 GFLOP/s; a compiled one, one that failed."""
+def test_rows_from_memory():
+    """Rates 2 and 3 against 1 and 0.5, 1 GMAC per clip, a device of 30 and 60 GFLOP/s; one compiled, one failed."""
     figures = {"peak_mib": 100.0, "weights_finite": True, "first_seconds": 9.0, "seconds_a_step": 0.5}
     runs = {
         "matrix product, float32": [{"flops_per_second": flops} for flops in (1e9, 3e10, 9e10)],
@@ -197,7 +193,7 @@ def test_rows_from_files():
     assert "of_lower_limit" not in rows["vidsemi"] and rows["vidsemi"]["over_pytorchvideo"] is None
 
 
-def test_the_text_says_what_was_measured():
+def test_text():
     run = {"clips_per_second": 3.0, "peak_mib": 10.0, "weights_finite": False}
     document = {
         **{"frames": 8, "size": 112, "batch": 24, "rounds": 3},
@@ -243,7 +239,7 @@ def test_bad_options(options: list[str], message: str, capsys: pytest.CaptureFix
     assert message in capsys.readouterr().err
 
 
-def test_a_file_that_is_not_there(tiny: None, capsys: pytest.CaptureFixture[str]):
+def test_a_missing_file(tiny: None, capsys: pytest.CaptureFixture[str]):
     options = ["--model", TINY.model, "--only", "vidsemi", "--device", "cpu"]
     assert bench(["train", "missing.mp4", *options]) == 2
     assert "there is no file missing.mp4" in capsys.readouterr().err

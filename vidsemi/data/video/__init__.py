@@ -1,1 +1,1 @@
-"""Video decoding."""
+"""Video decoding. `decode.read_video` is the entry."""
