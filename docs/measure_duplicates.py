@@ -8,6 +8,7 @@ UCF101, `v_<class>_g<group>_c<clip>.avi`). Takes a minute or two on one core.
 
 import argparse
 import io
+import math
 import os
 import random
 import tempfile
@@ -167,7 +168,7 @@ def hash_recoded(
 
 def measure_clips(hashes: Hashes) -> None:
     """Compare clips with re-encoded copies, and with copies without their beginning."""
-    some = list(hashes)[:: -(-len(hashes) // CODED)]
+    some = list(hashes)[:: math.ceil(len(hashes) / CODED)]
     copies = {name: {clip: hash_recoded(clip, *coding) for clip in some} for name, coding in CODINGS.items()}
     for seconds in LATER:
         parts = {clip: hash_file(Row(0, clip, start=seconds)).frames for clip in hashes}

@@ -129,17 +129,17 @@ def exclude_duplicates(
     left = np.arange(len(dataset))
     summary = Summary(output, unread=len(hashed.unread), flat=hashed.flat)
     unread = _unread_lines(hashed)
-    found: list[tuple[str, Manifest, Duplicates]] = []
+    removed: list[tuple[str, Manifest, Duplicates]] = []
     for test in tests:
         others = hash_manifest(test, folder, workers=workers, seconds=seconds)
         unread += _unread_lines(others)
         duplicates = duplicates_of(hashed.hashes.take(left), others.hashes, max_distance_test).renumbered(left)
-        found.append((str(test.file), test, duplicates))
+        removed.append((str(test.file), test, duplicates))
         left = np.setdiff1d(left, duplicates.example)
         summary.checked.append(_checked(others, max_distance_test, duplicates, hashed))
     if max_distance is not None:
         duplicates = duplicates_within(hashed.hashes.take(left), max_distance).renumbered(left, left)
-        found.append((ITSELF, dataset, duplicates))
+        removed.append((ITSELF, dataset, duplicates))
         left = np.setdiff1d(left, duplicates.example)
         summary.checked.append(_checked(None, max_distance, duplicates, hashed))
     if not len(left):
@@ -151,7 +151,7 @@ def exclude_duplicates(
     record_file(output).unlink(missing_ok=True)  # of an earlier call
     unread_file(output).unlink(missing_ok=True)
     write_tables(output, dataset.table.schema, [_select_rows(dataset.table, left)])
-    _write_removed(list_file(output), dataset, found)
+    _write_removed(list_file(output), dataset, removed)
     if unread:
         write_text(unread_file(output), "\n".join(unread) + "\n")
     record = {"format": FORMAT, "method": METHOD, **summary.document(), "manifest": fingerprint_file(output)}
@@ -166,9 +166,11 @@ def _select_rows(table: pa.Table, examples: np.ndarray) -> pa.Table:
     return table.filter(pa.array(kept))
 
 
-def _checked(test: HashedManifest | None, max_distance: int, found: Duplicates, dataset: HashedManifest) -> Checked:
+def _checked(
+    test: HashedManifest | None, max_distance: int, duplicates: Duplicates, dataset: HashedManifest
+) -> Checked:
     """The entry of a test set; None stands for the dataset itself."""
-    exact, near = (found.count(kind) for kind in KINDS)
+    exact, near = (duplicates.count(kind) for kind in KINDS)
     others = test or dataset
     numbers = (max_distance, exact, near, len(others.unread), others.flat)
     if test is None:
@@ -181,16 +183,16 @@ def _unread_lines(hashed: HashedManifest) -> list[str]:
     return [f"{row.path}{f' {row.member}' if row.member else ''}: {' '.join(why.split())}" for row, why in rows]
 
 
-def _write_removed(file: Path, dataset: Manifest, found: Sequence[tuple[str, Manifest, Duplicates]]) -> None:
+def _write_removed(file: Path, dataset: Manifest, removed: Sequence[tuple[str, Manifest, Duplicates]]) -> None:
     """Write one row per removed example: what it duplicates, and how near."""
     with atomic_path(file) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(HEADER)
-        for where, others, duplicates in found:
+        for source, others, duplicates in removed:
             columns = (duplicates.example, duplicates.of, duplicates.kind, duplicates.distance)
             for example, of, kind, bits in zip(*(column.tolist() for column in columns), strict=True):
                 one, other = dataset.row(example), others.row(of)
-                texts = (example, *_name(one), KINDS[kind], bits, of, *_name(other), csv_cell(where))
+                texts = (example, *_name(one), KINDS[kind], bits, of, *_name(other), csv_cell(source))
                 writer.writerow(texts)
 
 

@@ -87,12 +87,12 @@ def hash_manifest(manifest: Manifest, folder: Path, *, workers: int, seconds: fl
     cached = _read_shards(folder, SCHEMA.names)
     place = pc.index_in(keys, value_set=cached["key"])
     read = np.flatnonzero(pc.is_valid(place).to_numpy(zero_copy_only=False))
-    found = cached.take(place.drop_null()).combine_chunks()
+    hits = cached.take(place.drop_null()).combine_chunks()
     if len(read):
-        content[read] = np.frombuffer(found["content"].chunk(0).buffers()[1], np.uint64, 2 * len(read)).reshape(-1, 2)
-        counts = pc.list_value_length(found["frames"]).to_numpy()
+        content[read] = np.frombuffer(hits["content"].chunk(0).buffers()[1], np.uint64, 2 * len(read)).reshape(-1, 2)
+        counts = pc.list_value_length(hits["frames"]).to_numpy()
         columns = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        frames[np.repeat(read, counts), columns] = pc.list_flatten(found["frames"]).to_numpy()
+        frames[np.repeat(read, counts), columns] = pc.list_flatten(hits["frames"]).to_numpy()
     for example, failure in failures.items():
         if failure.content:
             content[example] = np.frombuffer(failure.content, np.uint64)
@@ -167,13 +167,13 @@ def _hash_rest(
         progress_bar(len(keys), "file", f"hash {manifest.file.name}", done=len(keys) - len(todo)) as bar,
     ):
         try:
-            for example, found in zip(todo.tolist(), results, strict=True):
-                if isinstance(found, DecodeError):
-                    failures[example] = FileHashes(b"", (), found.reason)
-                elif found.error is not None:
-                    failures[example] = found
+            for example, hashed in zip(todo.tolist(), results, strict=True):
+                if isinstance(hashed, DecodeError):
+                    failures[example] = FileHashes(b"", (), hashed.reason)
+                elif hashed.error is not None:
+                    failures[example] = hashed
                 else:
-                    batch.append({"key": keys[example], "content": found.content, "frames": found.frames})
+                    batch.append({"key": keys[example], "content": hashed.content, "frames": hashed.frames})
                 bar.set_postfix_str(f"{len(failures)} cannot be read", refresh=False)
                 bar.update()
                 if time.monotonic() - started > SECONDS_PER_SHARD:
