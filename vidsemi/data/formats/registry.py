@@ -38,7 +38,7 @@ class Format:
         many_files: takes several files or patterns.
         root: whether it takes `--root`, the folder of the videos or images.
         options: flag → arguments of `add_argument`; `--some-option` is passed as `some_option`.
-        has_hashtags: takes the keyword `vocabulary`: canonical tags, examples without any of which are left out; or None.
+        has_hashtags: takes the keyword `vocabulary`, a set of canonical tags or None; keeps examples that carry one.
         in_parallel: takes the keywords `workers` and `seconds`, the limit per file.
     """
 
