@@ -1,4 +1,4 @@
-"""Videos and corpora that the tests make, and the real files where they are."""
+"""Videos and datasets that the tests create, and the real files if there are any."""
 
 import csv
 import os
@@ -25,7 +25,7 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small moving_shapes dataset: 3 labelled, 6 unlabelled and 2 test clips a class, 4 of no class."""
+    """A small moving_shapes dataset: 3 labeled, 6 unlabeled and 2 test clips a class, 4 of no class."""
     folder = tmp_path_factory.mktemp("data") / "shapes"
     script = REPOSITORY / "datasets" / "moving_shapes" / "prepare.py"
     sizes = ["--labeled", "3", "--unlabeled", "6", "--no-class", "4", "--test", "2"]
@@ -79,21 +79,21 @@ def train_arguments(tiny_config: Callable[..., Path]) -> Callable[..., list[str]
 def die_in_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     """die_in_steps(3, 7): the third and the seventh training step from now on raise KeyboardInterrupt.
 
-    Returns the numbers of the steps that were begun, as they come.
+    Returns the numbers of the steps that were started, as they come.
     """
     from vidsemi.training.train_step import TrainStep
 
     def install(*numbers: int) -> list[int]:
-        step, begun = TrainStep.run, []
+        step, started = TrainStep.run, []
 
         def dies(*arguments: object) -> object:
-            begun.append(len(begun) + 1)
-            if begun[-1] in numbers:
+            started.append(len(started) + 1)
+            if started[-1] in numbers:
                 raise KeyboardInterrupt
             return step(*arguments)
 
         monkeypatch.setattr(TrainStep, "run", dies)
-        return begun
+        return started
 
     return install
 

@@ -147,7 +147,7 @@ def test_checks_of_targets_stay_as_long_as_their_rows(
         config = load_transfer_config(str(config_of(target)), [f"student={own.stem}"])
         transfer(own, config)
         checks = read_checks(Path(config.output))
-        assert checks is not None and len({(one.corpus, one.test) for one in checks}) == len(checks)
+        assert checks is not None and len({(one.dataset, one.test) for one in checks}) == len(checks)
         return {one.test for one in checks}
 
     def named(name: str) -> str:

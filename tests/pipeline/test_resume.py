@@ -44,7 +44,7 @@ def default_sigint() -> Iterator[None]:
 
 @pytest.fixture
 def straight(train_arguments: Callable[..., list[str]], tmp_path: Path) -> bytes:
-    """The weights of a training that was left alone, the first of whose steps is the test's own."""
+    """The weights of an undisturbed training run."""
     assert cli.main(train_arguments(f"output={tmp_path / 'straight'}")) == 0
     return (tmp_path / "straight" / STAGE / "weights.pt").read_bytes()
 
@@ -128,11 +128,11 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_is_used(
     stop(train_arguments(), die_in_steps)
     newest = Checkpoints(tmp_path / "run" / STAGE).files()[0]
     damage(newest, kind)
-    begun = die_in_steps()
+    started = die_in_steps()
     assert cli.main(train_arguments()) == 0
     assert f"{newest}" in caplog.text
     assert "resuming from" in caplog.text
-    assert len(begun) == 4  # steps 3 to 6
+    assert len(started) == 4  # steps 3 to 6
     assert weights(tmp_path) == straight
     assert steps_of_log(tmp_path) == [1, 2, 3, 4, 5, 6]
 

@@ -226,12 +226,12 @@ def test_undecodable_files_are_counted_and_reported(load: LoadConfig, shapes: Pa
     config = load("seeds=[0]", *(f"data.{name}={tmp_path / name}.csv" for name in ("labeled", "unlabeled", "test")))
     rows = pipeline.run(config)
     assert {(row["read"], row["total"]) for row in rows} == {(16, 17)}
-    figures = {
+    metrics = {
         file.parent.relative_to(Path(config.output) / "seed0").as_posix(): json.loads(file.read_text())["metrics"]
         for file in Path(config.output).rglob("stage.json")
     }
-    assert figures["teacher/train"]["unreadable"] == [24]
-    assert (figures["teacher/score"]["scored"], figures["teacher/score"]["failed"]) == (52, 1)
+    assert metrics["teacher/train"]["unreadable"] == [24]
+    assert (metrics["teacher/score"]["scored"], metrics["teacher/score"]["failed"]) == (52, 1)
 
 
 @pytest.mark.slow
@@ -256,7 +256,7 @@ def test_prepare_runs_the_script_of_a_dataset_if_manifests_are_missing(
 
 @pytest.mark.slow
 def test_three_real_classes(real_data: Path, tmp_path: Path):
-    """UCF101 by its own split files, part of the training groups as U, through the doors that a user takes."""
+    """UCF101 by its own split files, with part of the training groups as the unlabeled set, by the user's commands."""
     ucf = real_data / "ucf3"
     prepare = [sys.executable, str(REPOSITORY / "datasets/ucf101/prepare.py"), "--root", str(ucf)]
     prepare += ["--splits", str(ucf / "ucfTrainTestlist"), "--labeled-groups", "3", "--output", str(tmp_path / "data")]

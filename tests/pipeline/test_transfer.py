@@ -83,7 +83,7 @@ def test_of_an_image_the_network_says_what_the_regressor_says(weights: Path, col
     (row,) = transfer(weights, config)
     assert row["top1"] > 60  # of three classes, by a network that nobody has trained
     folder = Path(config.output) / "seed0/r2plus1d_10_4f/weights/transfer/colors/fc_only/regress"
-    figures = evaluate_weights(
+    metrics = evaluate_weights(
         weights=folder / "weights.pt",
         manifest=load_manifest(colors / "test.csv"),
         views=10,
@@ -91,14 +91,14 @@ def test_of_an_image_the_network_says_what_the_regressor_says(weights: Path, col
         title="t",
     )
     for key in ("top1", "mean_class_top1", "parameters", "gmacs_per_view", "views", "crops", "gmacs_per_video"):
-        assert row[key] == figures[key], key
+        assert row[key] == metrics[key], key
     assert row["views"] == 1  # whatever the config asks for of videos
 
 
 @pytest.mark.slow
 def test_test_labels_change_the_accuracy_alone(weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path):
     found = []
-    for number, shift in enumerate((0, 4)):  # what is learnt is tested, with its labels and with others
+    for number, shift in enumerate((0, 4)):  # the training set is the test set, with its labels and with others
         _, *rows = (shapes / "labeled.csv").read_text().splitlines()
         paths, labels = zip(*(row.split(",")[:2] for row in rows), strict=True)
         labels = labels[shift:] + labels[:shift]
@@ -147,8 +147,8 @@ transfer:
             assert row["read"] == row["total"] == 40
             folder = output / f"seed{row['seed']}/small/{row['approach']}/transfer/shapes/{row['protocol']}"
             stages = sorted(folder.glob("split*/*/stage.json"))
-            figures = [json.loads(file.read_text())["metrics"] for file in stages]
-            assert row["splits"] == [own["top1"] for own in figures if "top1" in own]
+            metrics = [json.loads(file.read_text())["metrics"] for file in stages]
+            assert row["splits"] == [own["top1"] for own in metrics if "top1" in own]
             assert ("c" in row) == ("converged" in row) == (row["protocol"] == "fc_only")
             if "c" in row:
                 assert (row["c"], row["validation_examples"], row["validation_top1"]) == ([0.1, 0.1], [0, 0], [{}, {}])
@@ -178,11 +178,11 @@ def test_splits_that_differ_keep_what_differs():
     }
     alike |= {"crops": 1, "gmacs_per_view": 2.0, "parameters": 7}
 
-    def figures(c: float, top1: float, views: int, converged: bool) -> dict:
+    def metrics(c: float, top1: float, views: int, converged: bool) -> dict:
         more = {"c": c, "validation_examples": int(c), "validation_top1": {"1": c}, "converged": converged}
         return {**alike, **more, "top1": top1, "views": views, "gmacs_per_video": 2.0 * views}
 
-    splits = [figures(1.0, 4.0, 1, True), figures(2.0, 5.0, 10, False), figures(3.0, 9.0, 10, True)]
+    splits = [metrics(1.0, 4.0, 1, True), metrics(2.0, 5.0, 10, False), metrics(3.0, 9.0, 10, True)]
     row = over_splits(splits)
     assert row == {
         **alike,
@@ -214,7 +214,7 @@ def test_unreadable_files_are_counted(weights: Path, shapes: Path, config_of: Wr
     assert cli.main(["report", str(tmp_path / "moved"), "--no-speed"]) == 0
     text = (tmp_path / "moved" / "results.md").read_text()
     assert "1 test examples could not be read; they count as wrong" in text
-    assert "1 training examples could not be read and are left out" in text
+    assert "1 training examples could not be read" in text
 
 
 @pytest.mark.slow
@@ -241,9 +241,9 @@ def test_full_ft_that_was_killed_ends_like_one_that_was_not(
     die_in_steps(2)
     with pytest.raises(KeyboardInterrupt):
         transfer(weights, config)
-    begun = die_in_steps()
+    started = die_in_steps()
     assert transfer(weights, config) == straight
-    assert len(begun) == 1  # of two steps the second
+    assert len(started) == 1  # of two steps the second
     name = "seed0/r2plus1d_10_4f/weights/transfer/shapes/full_ft/train/weights.pt"
     assert (tmp_path / "moved" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
 

@@ -40,13 +40,13 @@ def test_the_hashtags_stage_matches_labels_and_examples(weak: Path, tmp_path: Pa
     space = build_vocabulary(["c", "bee", "a"], {"bee": ["wasp"]})
     options = {"weak": manifest, "vocabulary": space, "title": "hashtags"}
     with caplog.at_level("INFO"):
-        figures = hashtags_stage(tmp_path, min_examples=2, **options)
+        metrics = hashtags_stage(tmp_path, min_examples=2, **options)
     names, examples, labels = read_matches(tmp_path)
     assert names == ["#bee", "#a"]
     assert list(zip(examples.tolist(), labels.tolist(), strict=True)) == [
         *[(0, 1), (1, 1), (2, 0), (2, 1), (3, 0), (4, 0), (4, 1)]
     ]
-    assert figures == {
+    assert metrics == {
         "examples": 5,
         "without": 1,
         "min_examples": 2,

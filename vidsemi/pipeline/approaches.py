@@ -120,7 +120,7 @@ def weakly_supervised(case: Case) -> Stage:
     return case.train("finetune", case.labeled, train.after_hashtags, pretrained)
 
 
-def taught(case: Case) -> Stage:
+def from_pseudo_labels(case: Case) -> Stage:
     """Pre-train on the teacher's pseudo-labels, fine-tune on the labeled set."""
     train, datasets = case.resolved.config.train, case.resolved.datasets
     assert case.selection is not None and datasets.unlabeled is not None
@@ -135,8 +135,8 @@ def taught(case: Case) -> Stage:
 APPROACHES: dict[Approach, Callable[[Case], Stage]] = {
     "supervised": supervised,
     "weakly_supervised": weakly_supervised,
-    "semi_supervised": taught,
-    "semi_weakly_supervised": taught,
+    "semi_supervised": from_pseudo_labels,
+    "semi_weakly_supervised": from_pseudo_labels,
 }
 
 
