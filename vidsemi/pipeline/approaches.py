@@ -30,14 +30,14 @@ from vidsemi.pipeline.stages import (
     SelectStage,
     TrainStage,
 )
-from vidsemi.pipeline.transfer import Source, plan_transfers
+from vidsemi.pipeline.transfer import TrainedNetwork, plan_transfers
 from vidsemi.selection.policies import get_policy
 
 TEACHERS: dict[Approach, str] = {"semi_supervised": "teacher", "semi_weakly_supervised": "weakly_supervised_teacher"}
 
 
 @dataclass(frozen=True)
-class Case:
+class TrainingJob:
     """A network that one approach trains with one seed.
 
     Attributes:
@@ -103,36 +103,36 @@ class Case:
         self.plan.rows.append(PlannedRow(student, approach, self.seed, self.plan.weights(network), (stage,)))
 
 
-def supervised(case: Case) -> Stage:
+def supervised(job: TrainingJob) -> Stage:
     """Train on the labeled set."""
-    return case.train("train", case.labeled, case.supervised, case.init_weights)
+    return job.train("train", job.labeled, job.supervised, job.init_weights)
 
 
-def weakly_supervised(case: Case) -> Stage:
+def weakly_supervised(job: TrainingJob) -> Stage:
     """Pre-train on hashtags, or start from weights that were; fine-tune on the labeled set."""
-    train, weights = case.resolved.config.train, case.network.weights
+    train, weights = job.resolved.config.train, job.network.weights
     pretrained: Stage | WeightsFile | None = weights
-    if not case.network.weakly_pretrained:
-        hashtags, weak = plan_hashtags(case.plan, case.resolved), case.resolved.datasets.weak
+    if not job.network.weakly_pretrained:
+        hashtags, weak = plan_hashtags(job.plan, job.resolved), job.resolved.datasets.weak
         assert weak is not None
-        examples = HashtagExamples(weak, hashtags, case.resolved.config.hashtags.repeat_factor)
-        pretrained = case.train("pretrain", examples, train.weak_pretrain, weights)
-    return case.train("finetune", case.labeled, train.after_hashtags, pretrained)
+        examples = HashtagExamples(weak, hashtags, job.resolved.config.hashtags.repeat_factor)
+        pretrained = job.train("pretrain", examples, train.weak_pretrain, weights)
+    return job.train("finetune", job.labeled, train.after_hashtags, pretrained)
 
 
-def from_pseudo_labels(case: Case) -> Stage:
+def from_pseudo_labels(job: TrainingJob) -> Stage:
     """Pre-train on the teacher's pseudo-labels, fine-tune on the labeled set."""
-    train, datasets = case.resolved.config.train, case.resolved.datasets
-    assert case.selection is not None and datasets.unlabeled is not None
-    examples = PseudoLabeledExamples(datasets.unlabeled, datasets.classes, case.selection)
-    pretrained = case.train("pretrain", examples, train.pretrain, case.init_weights)
-    if case.resolved.config.evaluate.pretrained:
-        _, student, approach = case.folder.split("/")
-        case.evaluate(pretrained, f"{case.folder}/pretrain", student, f"{approach}_pretrained")
-    return case.train("finetune", case.labeled, train.finetune, pretrained)
+    train, datasets = job.resolved.config.train, job.resolved.datasets
+    assert job.selection is not None and datasets.unlabeled is not None
+    examples = PseudoLabeledExamples(datasets.unlabeled, datasets.classes, job.selection)
+    pretrained = job.train("pretrain", examples, train.pretrain, job.init_weights)
+    if job.resolved.config.evaluate.pretrained:
+        _, student, approach = job.folder.split("/")
+        job.evaluate(pretrained, f"{job.folder}/pretrain", student, f"{approach}_pretrained")
+    return job.train("finetune", job.labeled, train.finetune, pretrained)
 
 
-APPROACHES: dict[Approach, Callable[[Case], Stage]] = {
+APPROACHES: dict[Approach, Callable[[TrainingJob], Stage]] = {
     "supervised": supervised,
     "weakly_supervised": weakly_supervised,
     "semi_supervised": from_pseudo_labels,
@@ -146,12 +146,12 @@ def plan_run(resolved: Resolved) -> Plan:
     plan = _empty_plan(resolved)
     if config.trains_on_hashtags:
         plan_hashtags(plan, resolved)  # first, since it ends the run where no hashtag means a class
-    trained: list[Source] = []
+    trained: list[TrainedNetwork] = []
     for seed in config.seeds:
         selections = {approach: plan_teacher(plan, resolved, approach, seed) for approach in config.teacher_approaches}
         for student in config.students:
             for approach in config.approaches_of(student):
-                case = Case(
+                job = TrainingJob(
                     plan=plan,
                     resolved=resolved,
                     network=resolved.networks[student.name],
@@ -161,15 +161,15 @@ def plan_run(resolved: Resolved) -> Plan:
                     kinds={"train": "supervised", "pretrain": "pretrain", "finetune": "finetune"},
                     selection=selections.get(approach),
                 )
-                last = APPROACHES[approach](case)
-                case.evaluate(last, case.folder, student.name, approach)
+                last = APPROACHES[approach](job)
+                job.evaluate(last, job.folder, student.name, approach)
                 trained.append(
-                    Source(
+                    TrainedNetwork(
                         student=student.name,
                         approach=approach,
                         seed=seed,
-                        folder=case.folder,
-                        network=case.network.architecture,
+                        folder=job.folder,
+                        architecture=job.network.architecture,
                         weights=last,
                         hflip_prob=config.input.hflip_prob,
                         random_resized_crop_scale=config.input.random_resized_crop_scale,
@@ -193,7 +193,7 @@ def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) 
     unlabeled = resolved.datasets.unlabeled
     assert teacher is not None and unlabeled is not None  # the config requires them
     name = TEACHERS[approach]
-    case = Case(
+    job = TrainingJob(
         plan=plan,
         resolved=resolved,
         network=network,
@@ -208,9 +208,9 @@ def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) 
         imported = ImportWeightsStage(network.architecture, resolved.datasets.classes, network.weights)
         trained = plan.add(imported, "teacher/weights", "teacher")
     else:
-        trained = (supervised if approach == "semi_supervised" else weakly_supervised)(case)
+        trained = (supervised if approach == "semi_supervised" else weakly_supervised)(job)
     if not teacher.frozen or seed == config.seeds[0]:  # a frozen teacher is the same for all seeds: one row
-        case.evaluate(trained, case.folder, "teacher", name)
+        job.evaluate(trained, job.folder, "teacher", name)
     score, select = config.score, config.select
     scores = ScoreStage(
         teacher=trained,
@@ -221,7 +221,7 @@ def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) 
         shard_size=score.shard_size,
         precision=score.precision,
     )
-    plan.add(scores, f"{case.folder}/score", "score")
+    plan.add(scores, f"{job.folder}/score", "score")
     policy = get_policy(select.policy)
     selection = SelectStage(
         scores=scores,
@@ -233,7 +233,7 @@ def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) 
         tagged=unlabeled if policy.needs_tags else None,
         vocabulary=resolved.vocabulary if policy.needs_tags else None,
     )
-    return plan.add(selection, f"{case.folder}/select", "select")
+    return plan.add(selection, f"{job.folder}/select", "select")
 
 
 def _empty_plan(resolved: Resolved) -> Plan:

@@ -80,7 +80,7 @@ class ResolvedTransfer:
     """The config of `vidsemi transfer` and what it names; attributes as in `Resolved`."""
 
     config: TransferConfig
-    network: Architecture
+    architecture: Architecture
     weights: WeightsFile
     targets: Sequence[ResolvedTarget]
     checks: Sequence[Check]
@@ -131,7 +131,7 @@ def resolve_transfer(weights: Path, config: TransferConfig) -> ResolvedTransfer:
         check_features(spec)
     return ResolvedTransfer(
         config=config,
-        network=Architecture(spec.model, spec.args, spec.input),
+        architecture=Architecture(spec.model, spec.args, spec.input),
         weights=WeightsFile(str(weights.resolve()), fingerprint_file(weights)),
         targets=targets,
         checks=_target_checks({}, targets, from_weights=True),

@@ -25,7 +25,7 @@ KIND = "transfer"
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainedNetwork:
     """A trained network to transfer.
 
     Attributes:
@@ -33,7 +33,7 @@ class Source:
         approach: how it was trained.
         seed: of its training, and of all that the transfer draws at random.
         folder: of its stages, relative to the output.
-        network: how it is built and fed.
+        architecture: how it is built and fed.
         weights: the stage that trains it, or a file.
         hflip_prob: of the augmentation of full_ft.
         random_resized_crop_scale: likewise.
@@ -43,38 +43,38 @@ class Source:
     approach: str
     seed: int
     folder: str
-    network: Architecture
+    architecture: Architecture
     weights: Stage | WeightsFile
     hflip_prob: float
     random_resized_crop_scale: tuple[float, float] | None
 
 
-def plan_transfers(plan: Plan, source: Source, targets: Sequence[ResolvedTarget]) -> None:
+def plan_transfers(plan: Plan, network: TrainedNetwork, targets: Sequence[ResolvedTarget]) -> None:
     """Plan the transfer of a network to every target by each of its protocols; each is a row of results.json."""
-    weights = source.weights
+    weights = network.weights
     file = weights.source if isinstance(weights, WeightsFile) else plan.weights(weights)
     protocols = {"full_ft": _plan_full_ft, "fc_only": _plan_fc_only}
     for resolved in targets:
         for protocol in resolved.target.protocols:
-            stages = protocols[protocol](plan, source, resolved)
-            names = (source.student, source.approach, source.seed)
+            stages = protocols[protocol](plan, network, resolved)
+            names = (network.student, network.approach, network.seed)
             plan.rows.append(PlannedRow(*names, file, stages, resolved.target.name, protocol))
 
 
-def _plan_full_ft(plan: Plan, source: Source, resolved: ResolvedTarget) -> tuple[Stage, ...]:
+def _plan_full_ft(plan: Plan, network: TrainedNetwork, resolved: ResolvedTarget) -> tuple[Stage, ...]:
     """Training and test of each split."""
     tests = []
     for number, split in enumerate(resolved.splits):
-        folder, recipe = _folder(source, resolved, "full_ft", number), resolved.target.full_ft
+        folder, recipe = _folder(network, resolved, "full_ft", number), resolved.target.full_ft
         assert recipe is not None  # the config requires it for this protocol
         trained = TrainStage(
             training_set=LabeledExamples(split.labeled),
-            network=source.network,
-            hflip_prob=source.hflip_prob,
-            random_resized_crop_scale=source.random_resized_crop_scale,
+            network=network.architecture,
+            hflip_prob=network.hflip_prob,
+            random_resized_crop_scale=network.random_resized_crop_scale,
             recipe=recipe,
-            seed=source.seed,
-            init_from=source.weights,
+            seed=network.seed,
+            init_from=network.weights,
         )
         plan.add(trained, f"{folder}/train", KIND)
         test = EvaluateStage(trained, split.test, resolved.target.views)
@@ -82,26 +82,26 @@ def _plan_full_ft(plan: Plan, source: Source, resolved: ResolvedTarget) -> tuple
     return tuple(tests)
 
 
-def _plan_fc_only(plan: Plan, source: Source, resolved: ResolvedTarget) -> tuple[Stage, ...]:
+def _plan_fc_only(plan: Plan, network: TrainedNetwork, resolved: ResolvedTarget) -> tuple[Stage, ...]:
     """The features of all splits together, and a linear probe of each split."""
     splits = tuple((split.labeled, split.test) for split in resolved.splits)
-    features = FeaturesStage(source.weights, splits, resolved.target.views)
-    plan.add(features, f"{_folder(source, resolved, 'fc_only')}/features", KIND)
+    features = FeaturesStage(network.weights, splits, resolved.target.views)
+    plan.add(features, f"{_folder(network, resolved, 'fc_only')}/features", KIND)
     probes = []
     for number in range(len(splits)):
-        probe = LinearProbeStage(features, number, resolved.target.fc_only, source.seed)
-        probes.append(plan.add(probe, f"{_folder(source, resolved, 'fc_only', number)}/regress", KIND))
+        probe = LinearProbeStage(features, number, resolved.target.fc_only, network.seed)
+        probes.append(plan.add(probe, f"{_folder(network, resolved, 'fc_only', number)}/regress", KIND))
     return tuple(probes)
 
 
-def _folder(source: Source, resolved: ResolvedTarget, protocol: Protocol, number: int | None = None) -> str:
+def _folder(network: TrainedNetwork, resolved: ResolvedTarget, protocol: Protocol, number: int | None = None) -> str:
     split = f"/split{number + 1}" if number is not None and len(resolved.splits) > 1 else ""
-    return f"{source.folder}/transfer/{resolved.target.name}/{protocol}{split}"
+    return f"{network.folder}/transfer/{resolved.target.name}/{protocol}{split}"
 
 
 def plan_transfer(resolved: ResolvedTransfer) -> Plan:
     """Plan the transfer of existing weights."""
-    config, spec = resolved.config, resolved.network
+    config, spec = resolved.config, resolved.architecture
     student = config.student or f"{spec.model.rpartition('/')[2]}_{spec.input.frames}f"
     plan = Plan(
         output=Path(config.output),
@@ -112,15 +112,15 @@ def plan_transfer(resolved: ResolvedTransfer) -> Plan:
         sizes={},
         started=resolved.started,
     )
-    source = Source(
+    network = TrainedNetwork(
         student=student,
         approach=config.approach,
         seed=config.seed,
         folder=f"seed{config.seed}/{student}/{config.approach}",
-        network=resolved.network,
+        architecture=resolved.architecture,
         weights=resolved.weights,
         hflip_prob=config.hflip_prob,
         random_resized_crop_scale=config.random_resized_crop_scale,
     )
-    plan_transfers(plan, source, resolved.targets)
+    plan_transfers(plan, network, resolved.targets)
     return plan
