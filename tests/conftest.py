@@ -149,15 +149,16 @@ def untrained_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.nn.init.normal_(network.fc.weight, std=2.0)
     file = tmp_path_factory.mktemp("weights") / "weights.pt"
     save_weights(file, network, spec, {})
+    torch.save(torch.get_rng_state(), file.with_name("rng.pt"))
     return file
 
 
 @pytest.fixture
 def weights(tmp_path: Path, untrained_weights: Path) -> Path:
-    """A copy of `untrained_weights` in the test's own folder."""
+    """A copy of `untrained_weights` in the test's own folder; torch's generator is as it was after they were made."""
     import torch
 
-    torch.manual_seed(0)
+    torch.set_rng_state(torch.load(untrained_weights.with_name("rng.pt")))
     return Path(shutil.copy(untrained_weights, tmp_path / "weights.pt"))
 
 

@@ -95,7 +95,7 @@ def _files(paths: list[str]) -> list[str]:
         elif Path(path).exists():
             files.append(path)
         else:
-            raise UserError("predict.not_found", f"there is no file {path}")
+            raise UserError("predict.not_found", f"file not found: {path}")
     return files
 
 

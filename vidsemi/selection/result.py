@@ -224,5 +224,5 @@ def _parse_info(file: Path, schema: pa.Schema) -> SelectionInfo:
 
 def _invalid_file(file: Path, error: Exception) -> UserError:
     if not file.is_file():
-        return UserError("selection.not_found", f"there is no selection {file}")
+        return UserError("selection.not_found", f"selection not found: {file}")
     return UserError("selection.invalid_file", f"{file} is not a selection of vidsemi: {' '.join(str(error).split())}")
