@@ -12,6 +12,7 @@ from vidsemi.models.flops import measure_cost
 from vidsemi.models.registry import create_model, pretrained_config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "frames", "parameters", "gmacs"), [("r2plus1d_18", 8, 33.37, 20.75), ("r2plus1d_34", 8, 63.70, 38.09)]
 )
@@ -21,6 +22,7 @@ def test_cost_is_that_of_table_7(name: str, frames: int, parameters: float, gmac
     assert cost.gmacs_per_view == pytest.approx(gmacs, abs=0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mvit_v2_s", "vit_b_16", "shufflenet_v2_x1_0", "r2plus1d_18"])
 def test_costs_are_those_that_torchvision_publishes(name: str):
     """Convolutions, grouped convolutions, fused attention, attention by products and by einsum."""

@@ -47,6 +47,7 @@ def test_resnets_are_converted_with_the_input_of_imagenet(tmp_path: Path):
     assert (takes.frames, takes.resize, takes.crop, takes.mean) == (1, 256, 224, (0.485, 0.456, 0.406))
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_weights(tiny_config: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture):
     torch.manual_seed(0)
     theirs = create_model("r2plus1d_10", num_classes=3, frames=4, args={"width": 0.0625})
@@ -55,7 +56,7 @@ def test_a_run_starts_from_weights(tiny_config: Callable[..., Path], tmp_path: P
     overrides = [f"students.0.init_from={tmp_path / 'theirs.pth'}", "train.supervised.learning_rate=1.0e-12"]
     with caplog.at_level("INFO"):
         assert cli.main(["run", "--cfg", str(config), *overrides, "approaches=[supervised]"]) == 0
-    assert f"seed0/small/supervised/train begins with {tmp_path / 'theirs.pth'}: " in caplog.text
+    assert f"seed0/small/supervised/train: initialized from {tmp_path / 'theirs.pth'}: " in caplog.text
     assert "fresh: fc.weight, fc.bias" in caplog.text
     content = torch.load(tmp_path / "run/seed0/small/supervised/train/weights.pt", weights_only=True)
     torch.testing.assert_close(content["state_dict"]["stem.0.weight"], theirs.state_dict()["stem.0.weight"])
@@ -65,6 +66,7 @@ def test_a_run_starts_from_weights(tiny_config: Callable[..., Path], tmp_path: P
     assert stage["metrics"]["init_from"]["replaced"] == ["fc.weight", "fc.bias"]
 
 
+@pytest.mark.slow
 def test_other_weights_in_the_same_place_are_another_run(
     tiny_config: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -78,6 +80,7 @@ def test_other_weights_in_the_same_place_are_another_run(
     assert "init_from" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_teacher_that_needs_no_training(tiny_config: Callable[..., Path], tmp_path: Path, weights: Path):
     """The fixture's network knows the eight classes of moving_shapes; three seeds share it, its scores and D̂."""
     config = tiny_config()
@@ -126,6 +129,7 @@ def test_weights_are_checked_before_anything_runs(
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_weights_that_go_away_cost_no_training(
     tiny_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -146,6 +150,7 @@ def test_weights_that_go_away_cost_no_training(
     assert (tmp_path / "run/seed0/small/supervised/train/weights.pt").is_file()
 
 
+@pytest.mark.slow
 def test_weakly_pretrained_weights_are_used_by_the_weak_approaches_alone(
     tiny_config: Callable[..., Path], tmp_path: Path, weights: Path
 ):
@@ -176,6 +181,7 @@ def test_weakly_pretrained_weights_are_used_by_the_weak_approaches_alone(
     assert not (tmp_path / "run/hashtags").exists()  # nothing was pre-trained on W
 
 
+@pytest.mark.slow
 def test_an_approach_that_is_called_otherwise_leaves_no_second_row(
     tiny_config: Callable[..., Path], tmp_path: Path, weights: Path
 ):

@@ -24,6 +24,7 @@ from vidsemi.models.registry import create_model, meta_model, pretrained_config
 from vidsemi.models.weights import read_weights
 
 
+@pytest.mark.slow
 def test_a_network_that_does_not_fit_stays_as_it_was_and_the_file_is_named(tmp_path: Path):
     torch.manual_seed(0)
     torch.save(models.video.r2plus1d_18().state_dict(), tmp_path / "a.pth")
@@ -36,6 +37,7 @@ def test_a_network_that_does_not_fit_stays_as_it_was_and_the_file_is_named(tmp_p
     assert all(torch.equal(value, before[key]) for key, value in ours.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_network_of_a_file_is_recognized():
     assert identify(models.resnext101_32x8d(num_classes=3).state_dict()) == "resnext101_32x8d"
     assert identify(models.video.mc3_18(num_classes=3).state_dict()) == "torchvision/mc3_18"
@@ -92,6 +94,7 @@ def test_no_pickle_is_ever_executed(tmp_path: Path, form: str):
     assert not trap.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("larger", "smaller"),
     [("r2plus1d_34", "r2plus1d_18"), ("r2plus1d_152", "r2plus1d_50"), ("resnext101_32x4d", "resnext50_32x4d")],
@@ -156,7 +159,7 @@ def program() -> bytes:
     ("content", "code"),
     [
         (b"", "weights.empty"),
-        (b"abseiling\nair drumming\n", "weights.unsafe"),
+        (b"abseiling\nair drumming\n", "weights.unreadable"),
         (b"path,label\na.mp4,x\n", "weights.unsafe"),
         (b"\x00" * 100, "weights.unsafe"),
         (truncated, "weights.unreadable"),
@@ -270,6 +273,7 @@ def test_averaged_weights_of_an_image_network_are_imported(tmp_path: Path):
     assert import_weights(tmp_path / "imported.pt", spec, str(tmp_path / "a.pth"))["ignored"] == []
 
 
+@pytest.mark.slow
 def test_imported_weights_have_no_other_tensors(tmp_path: Path):
     spec = spec_for("torchvision/googlenet", 5)
     state = {key.removeprefix("network."): value for key, value in spec.build().state_dict().items()}

@@ -32,11 +32,13 @@ TORCHVISION = [f"torchvision/{name}" for name in zoo_torchvision.names() if not 
 PYTORCHVIDEO = [f"pytorchvideo/{name}" for name in zoo_pytorchvideo.names()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*TORCHVISION, "torchvision/regnet_y_400mf", *PYTORCHVIDEO])
 def test_every_network_takes_the_input_of_its_pretrained_config(name: str):
     check_network(network_spec(Network(model=name), Input(), CLASSES))
 
 
+@pytest.mark.slow
 def test_networks_of_timm():
     pytest.importorskip("timm")
     for name in ("resnet18.fb_swsl_ig1b_ft_in1k", "vit_tiny_patch16_224", "mobilenetv3_small_100", "convnext_atto"):
@@ -100,6 +102,7 @@ def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
     assert "'torchvision/mvit_v2_s'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_input_of_a_network_is_part_of_its_fingerprint(tiny_config: Callable[..., Path], tmp_path: Path):
     """Its own input and its pretrained config, which may change with the library's version."""
     folder = tmp_path / "run"
@@ -134,6 +137,7 @@ def test_slowfast_gets_every_fourth_frame_on_its_slow_pathway():
     assert seen[1] is clips
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x3d_xs", "r2plus1d_r50", "efficient_x3d_xs", "slow_r50"])
 def test_networks_of_pytorchvideo_give_logits(name: str):
     """The hub's own heads of some end in a softmax."""
@@ -142,6 +146,7 @@ def test_networks_of_pytorchvideo_give_logits(name: str):
     assert spec_for(f"pytorchvideo/{name}", 7).head_keys <= network.state_dict().keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
     ("name", "frames", "crop"),
@@ -170,6 +175,7 @@ def test_scores_are_those_of_the_librarys_network(name: str, frames: int, crop: 
     torch.testing.assert_close(found, expected, atol=1e-5 if precision == "float32" else 0.06, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_run_with_a_library_network_as_student(tiny_config: Callable[..., Path], tmp_path: Path):
     """Its frames are larger than the teacher's, with another shape and other colours."""
     student = "{model: torchvision/r3d_18, frames: 2, input: {resize: 20, crop: 16}}"

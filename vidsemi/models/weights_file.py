@@ -120,7 +120,7 @@ def load_untrusted(path: Path, name: str) -> Any:
             why = "it is a TorchScript program; save its state_dict instead"
         elif is_refused_format(error):  # torch advises to load it unsafely
             why = "its format cannot be read without executing code from the file"
-        raise UserError("weights.unreadable", f"{name} cannot be loaded as weights: {why}") from None
+        raise UserError("weights.unreadable", f"{name} is not a weights file that can be loaded: {why}") from None
 
 
 def _damaged_member(path: Path) -> str | None:
