@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_results_come_in_order(workers: int):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_hang_or_a_crash_costs_one_file(workers: int):
     paths = ["a", "crash", "b", "hang", "exit", "c", "crash", "d", "hang"]
-    assert outcomes(read_all(act, rows(*paths), workers=workers, seconds=1)) == [
+    assert outcomes(read_all(act, rows(*paths), workers=workers, seconds=2)) == [
         "a",
         "worker.crash SIGSEGV",
         "b",
@@ -133,7 +134,7 @@ def test_a_file_whose_worker_is_killed_every_time_is_a_failure():
     ]
 
 
-def gone(pid: int, within: float = 20) -> bool:
+def gone(pid: int, within: float = 60) -> bool:
     """Whether a process ends in time; it may be a zombie that nobody has waited for."""
     end = time.monotonic() + within
     while time.monotonic() < end:
@@ -147,9 +148,9 @@ def gone(pid: int, within: float = 20) -> bool:
 
 
 SCRIPTS = {
-    "without a guard": "for result in read_all(act, rows('a', 'b'), workers=2, seconds=9):\n    print(result)\n",
+    "without a guard": "for result in read_all(act, rows('a', 'b'), workers=2, seconds=60):\n    print(result)\n",
     "cannot import": (
-        "import os\nif __name__ != '__main__':\n    os._exit(3)\nlist(read_all(act, rows('a'), workers=1, seconds=9))"
+        "import os\nif __name__ != '__main__':\n    os._exit(3)\nlist(read_all(act, rows('a'), workers=1, seconds=60))"
     ),
 }
 
@@ -184,7 +185,7 @@ def odd_results(row: Row) -> object:
 
 def test_arrays_of_any_kind_are_received():
     names = ["empty", "bool", "strided", "none"]
-    for name, result in zip(names, read_all(odd_results, rows(*names), workers=1, seconds=9), strict=True):
+    for name, result in zip(names, read_all(odd_results, rows(*names), workers=1, seconds=60), strict=True):
         expected = odd_results(Row(0, name))
         assert result is None if expected is None else np.array_equal(result, expected)
 
@@ -192,29 +193,28 @@ def test_arrays_of_any_kind_are_received():
 @pytest.mark.slow
 def test_an_error_of_the_pool_ends_the_job():
     with pytest.raises(ZeroDivisionError, match="on arrival"):
-        list(read_all(odd_results, rows("bool", "fails", "bool"), workers=1, seconds=9))
+        list(read_all(odd_results, rows("bool", "fails", "bool"), workers=1, seconds=60))
 
 
+@pytest.mark.slow
 def test_an_idle_worker_is_not_late():
     def files() -> Iterator[Row]:
         yield from rows("file", "file", "file", "file")
-        end = time.monotonic() + 0.6
+        end = time.monotonic() + 2.5
         while time.monotonic() < end:
             os.sched_yield()
         yield from rows("file", "file")
 
-    results = list(read_all(act, files(), workers=1, seconds=0.3))
+    results = list(read_all(act, files(), workers=1, seconds=2))
     assert len({str(result) for result in results}) == 1  # from the same process
 
 
 @pytest.mark.slow
 def test_a_stopped_worker_is_replaced(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("vidsemi.data.worker_pool.GRACE", 3)
-    assert outcomes(read_all(act, rows("a", "stop", "b"), workers=1, seconds=0.5)) == [
-        "a",
-        "worker.timeout",
-        "b",
-    ]
+    with closing(read_all(act, rows("a", "stop", "b"), workers=1, seconds=2, prefetch=1)) as results:
+        assert outcomes(islice(results, 1)) == ["a"]  # the start of the first worker may take its time
+        monkeypatch.setattr("vidsemi.data.worker_pool.GRACE", 3)
+        assert outcomes(results) == ["worker.timeout", "b"]
 
 
 JOB = """
@@ -242,7 +242,7 @@ def test_no_process_is_left_behind(tmp_path: Path, how: signal.Signals):
     group = {int(pid.name) for pid in Path("/proc").iterdir() if pid.name.isdigit() and of_session(pid, job.pid)}
     assert workers <= group
     os.kill(job.pid, how)
-    assert job.wait(timeout=20) != 0
+    assert job.wait(timeout=60) != 0
     assert all(gone(pid) for pid in group - {job.pid})
 
 
