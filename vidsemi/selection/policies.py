@@ -46,17 +46,17 @@ class Policy:
 
 
 POLICIES: dict[str, Policy] = {}
-P = TypeVar("P", bound=type[Policy])
+PolicyType = TypeVar("PolicyType", bound=type[Policy])
 
 
-def register_policy(name: str) -> Callable[[P], P]:
+def register_policy(name: str) -> Callable[[PolicyType], PolicyType]:
     """Decorate a `Policy` to make it available under a name, in configs and on the command line.
 
     Raises:
         ValueError: the name is taken.
     """
 
-    def register(policy: P) -> P:
+    def register(policy: PolicyType) -> PolicyType:
         if name in POLICIES:
             raise ValueError(f"there is a policy '{name}' already")
         POLICIES[name] = policy()
