@@ -133,18 +133,18 @@ def test_weights_are_checked_before_anything_runs(
 def test_weights_that_go_away_cost_no_training(
     tiny_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from vidsemi.training import train as stage
+    from vidsemi.training.trainer import Trainer
 
     torch.save(
         create_model("r2plus1d_10", num_classes=8, frames=4, args={"width": 0.0625}).state_dict(), tmp_path / "a.pth"
     )
-    train = stage.train
+    run = Trainer.run
 
-    def removes(*arguments: object, **settings: object) -> dict:
+    def removes(trainer: Trainer) -> dict:
         (tmp_path / "a.pth").unlink()
-        return train(*arguments, **settings)  # type: ignore[arg-type]
+        return run(trainer)
 
-    monkeypatch.setattr(stage, "train", removes)
+    monkeypatch.setattr(Trainer, "run", removes)
     overrides = [f"students.0.init_from={tmp_path / 'a.pth'}", "approaches=[supervised]"]
     assert cli.main(["run", "--cfg", str(tiny_config()), *overrides]) == 0
     assert (tmp_path / "run/seed0/small/supervised/train/weights.pt").is_file()
