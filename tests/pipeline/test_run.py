@@ -149,6 +149,21 @@ def test_two_processes_in_one_directory_are_noticed(load: LoadConfig):
 
 
 @pytest.mark.slow
+def test_a_killed_run_leaves_its_directory_unlocked(tmp_path: Path):
+    hold = "import sys, pathlib; from vidsemi.pipeline.stage import locked\n"
+    hold += "with locked(pathlib.Path(sys.argv[1])): print('locked', flush=True), sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout and holder.stdout.readline() == "locked\n"
+        with pytest.raises(UserError) as caught, locked(tmp_path):
+            pass
+        assert caught.value.code == "output.in_use"
+        holder.kill()
+    with locked(tmp_path):
+        pass
+
+
+@pytest.mark.slow
 def test_the_same_manifest_under_another_root_is_another_dataset(load: LoadConfig, shapes: Path, tmp_path: Path):
     here = load("seeds=[0]", "approaches=[supervised]", f"data.test={{manifest: {shapes}/test.csv, root: {shapes}}}")
     pipeline.run(here)
