@@ -12,6 +12,7 @@ import numpy as np
 from vidsemi.data.input_spec import Size
 from vidsemi.data.transforms import scaled_size
 from vidsemi.io.errors import DecodeError
+from vidsemi.runtime.library_errors import is_truncated_image
 
 # Formats to read, by Pillow's names. Not all that Pillow knows: EPS, for one, would start another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -108,9 +109,9 @@ def loaded(path: str, data: bytes) -> Iterator[Any]:
         raise DecodeError("image.out_of_memory", path, "decoding needs more memory than is available") from None
     except Exception as error:  # Pillow raises a dozen kinds for damaged files, struct.error and SyntaxError too
         kind = kind_of(data) or "image"
-        if re.search("(?i)truncated|EOF", text := str(error)):
+        if is_truncated_image(error):
             raise DecodeError("image.truncated", path, f"truncated {kind}") from None
-        detail = re.sub(r"\s*\([^)]*\)", "", text) or type(error).__name__  # with numbers no two files would be alike
+        detail = re.sub(r"\s*\([^)]*\)", "", str(error)) or type(error).__name__  # numbers differ by file
         raise DecodeError("image.damaged", path, f"damaged {kind}: {detail}") from None
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = keep

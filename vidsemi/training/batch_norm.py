@@ -42,8 +42,11 @@ def _convert(module: nn.Module) -> nn.Module:
     return module
 
 
-class CpuSyncBatchNorm(nn.SyncBatchNorm):
+class CpuSyncBatchNorm(nn.BatchNorm3d):
     """Batch norm over the examples of all processes, each of which may have a different number.
+
+    It takes inputs of any number of dimensions. Precise batch norm (fvcore) looks for torch's own classes, but DDP
+    refuses SyncBatchNorm on CPUs; hence the base class.
 
     Args:
         batch_norm: whose settings, parameters and statistics to take over.
@@ -58,10 +61,13 @@ class CpuSyncBatchNorm(nn.SyncBatchNorm):
         for name, buffer in own.named_buffers(recurse=False):
             self.register_buffer(name, buffer)
 
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        pass
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, ...) → the same shape, normalized over N and all positions of all processes."""
         if not self.training:
-            return _BatchNorm.forward(self, x)
+            return super().forward(x)
         from fvcore.nn.distributed import differentiable_all_reduce as all_reduce
 
         axes, shape = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
