@@ -5,11 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tests.helpers.result_rows import load_run, row, run_of, write_results
 from vidsemi.io.errors import UserError
 from vidsemi.report.paper import table_7
-from vidsemi.report.results import Result, Spread, average_seeds, load_runs, mark_pareto_fronts, run_names
+from vidsemi.report.results import (
+    Result,
+    Spread,
+    average_seeds,
+    load_runs,
+    mark_pareto_fronts,
+    pareto_front,
+    run_names,
+)
 
 
 def test_spread_is_the_sample_deviation():
@@ -76,3 +86,20 @@ def test_the_front_of_speed_has_only_students_with_a_measured_speed():
     results = mark_pareto_fronts(measured)
     assert [result.pareto_speed for result in results] == [False, True, None]
     assert [result.student for result in results if result.pareto_gmacs] == ["a", "b", "c"]
+
+
+few = st.integers(0, 5).map(float)  # so that there are many ties and duplicates
+
+
+@given(st.lists(st.tuples(few, few), max_size=12))
+@example([])
+@example([(1.0, 1.0)])
+@example([(1.0, 1.0), (1.0, 1.0)])
+@example([(1.0, 1.0), (1.0, 1.0), (0.0, 1.0)])
+@example([(1.0, 2.0), (1.0, 1.0), (2.0, 2.0)])
+def test_the_front_is_what_no_other_choice_beats(choices: list[tuple[float, float]]):
+    def beaten(cost: float, gain: float) -> bool:
+        return any(c <= cost and g >= gain and (c < cost or g > gain) for c, g in choices)
+
+    front = pareto_front([cost for cost, _ in choices], [gain for _, gain in choices])
+    assert front == [not beaten(*choice) for choice in choices]

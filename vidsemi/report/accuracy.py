@@ -14,12 +14,7 @@ HEADER = ("student", "approach", "top-1 %", "top-5 %", "class mean %", "GMAC / v
 
 
 def accuracy_section(results: Sequence[Result], speeds: SpeedReport | None = None) -> Section | None:
-    """Accuracy and cost as a table and figures; None without results.
-
-    Args:
-        results: with their Pareto fronts marked.
-        speeds: how the results' speeds were measured; None if they were not.
-    """
+    """Accuracy and cost of results with marked Pareto fronts, as a table and figures; None without results."""
     if not results:
         return None
     header, rows = [*HEADER], [_cells(result) for result in results]

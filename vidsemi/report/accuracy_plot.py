@@ -33,23 +33,14 @@ FRONT_RING = {"marker": "o", "markersize": 15, "markerfacecolor": "none", "marke
 
 @dataclass(frozen=True)
 class Axis:
-    """What accuracy is plotted against.
+    """What accuracy is plotted against."""
 
-    Attributes:
-        file: name of the figure's file, without suffix.
-        title: what the axis shows.
-        hint: which end of it is better.
-        value: a result's place on it, None without one.
-        on_front: whether a result is on the Pareto front.
-        step: how matplotlib draws the front: a student that costs more gains nothing until the next point.
-    """
-
-    file: str
+    file: str  # name of the figure's file, without suffix
     title: str
-    hint: str
+    hint: str  # which end is better
     value: Callable[[Result], float | None]
     on_front: Callable[[Result], bool | None]
-    step: str
+    step: str  # how matplotlib draws the front: a student that costs more gains nothing until the next point
 
 
 FLOPS = Axis(
@@ -71,15 +62,9 @@ SPEED = Axis(
 
 
 def plot_accuracy(results: Sequence[Result], axis: Axis, format: str) -> bytes:
-    """Plot top-1 against cost: a color per approach, a marker per student, and the Pareto front.
+    """Plot top-1 against cost as svg or png: a color per approach, a marker per student, and the Pareto front.
 
-    Args:
-        results: those without a place on the axis are left out.
-        axis: `FLOPS` or `SPEED`.
-        format: svg or png.
-
-    Returns:
-        The content of the file.
+    Results without a place on the axis are left out.
     """
     shown = [result for result in results if _place(result, axis) > 0]
     figure, axes = pyplot().subplots(figsize=(8, 4.6), layout="constrained")
@@ -125,7 +110,6 @@ class _Style:
 
     @staticmethod
     def student(result: Result) -> str:
-        """The student's name: the same in all runs."""
         return result.student if result.ours else result.name
 
     def label(self, result: Result) -> str:

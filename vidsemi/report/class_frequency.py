@@ -22,34 +22,21 @@ MISSING_SHOWN = 5  # results without accuracy by class that are named one by one
 
 @dataclass(frozen=True)
 class FrequencyGroup:
-    """Classes that are about equally frequent in the labeled set.
+    """Classes that are about equally frequent in the labeled set."""
 
-    Attributes:
-        name: head, middle or tail.
-        classes: class indices.
-        least: labeled examples of its rarest class.
-        most: labeled examples of its most frequent class.
-    """
-
-    name: str
+    name: str  # head, middle or tail
     classes: tuple[int, ...]
-    least: int
-    most: int
+    least: int  # labeled examples of the rarest class
+    most: int  # labeled examples of the most frequent class
 
 
 @dataclass(frozen=True)
 class TestedStudent:
-    """Accuracy by class of a student and approach.
-
-    Attributes:
-        student: its name.
-        approach: how it was trained.
-        top1: seed → percent of each class; None for a class without test examples.
-    """
+    """Accuracy by class of a student and approach."""
 
     student: str
     approach: str
-    top1: Mapping[int, Sequence[float | None]]
+    top1: Mapping[int, Sequence[float | None]]  # seed → percent of each class; None without test examples
 
     def mean_of(self, classes: Sequence[int]) -> dict[int, float]:
         """Seed → mean over some classes; empty if none of them has test examples."""
@@ -64,19 +51,12 @@ class TestedStudent:
 
 @dataclass(frozen=True)
 class AccuracyByClass:
-    """Accuracy by class of all networks of a run.
+    """Accuracy by class of all networks of a run."""
 
-    Attributes:
-        labeled: labeled examples of each class.
-        test: test examples of each class.
-        tested: one per student and approach, in the order of the results.
-        missing: results without accuracy by class, each with the reason.
-    """
-
-    labeled: Sequence[int]
-    test: Sequence[int]
-    tested: Sequence[TestedStudent]
-    missing: Sequence[str]
+    labeled: Sequence[int]  # labeled examples of each class
+    test: Sequence[int]  # test examples of each class
+    tested: Sequence[TestedStudent]  # one per student and approach, in the order of the results
+    missing: Sequence[str]  # results without accuracy by class, each with the reason
 
     @property
     def students(self) -> list[str]:
@@ -134,12 +114,7 @@ def _section(run: RunResults, figure_name: str, several: bool) -> Section | None
 
 
 def read_accuracy_by_class(rows: Sequence[dict[str, Any]], folder: Path) -> AccuracyByClass:
-    """Read the classes.csv of all networks of a run.
-
-    Args:
-        rows: of its results.json.
-        folder: the run's output directory.
-    """
+    """Read the classes.csv that the rows of a run's results.json name."""
     first: list[ClassAccuracy] = []
     tested: dict[tuple[str, str], dict[int, Sequence[float | None]]] = {}
     missing = []
@@ -157,7 +132,7 @@ def read_accuracy_by_class(rows: Sequence[dict[str, Any]], folder: Path) -> Accu
 
 
 def _read_classes(row: dict[str, Any], folder: Path) -> list[ClassAccuracy] | str:
-    """The accuracy by class of a row of results.json, or the reason why it is not known."""
+    """The accuracy by class of a row, or the reason why it is not known."""
     if not isinstance(row.get("classes"), str):
         return "results.json does not name its classes.csv"
     try:
@@ -174,17 +149,10 @@ def _counts(accuracy: ClassAccuracy) -> tuple[str, int | None, int]:
 
 
 def split_by_frequency(labeled: Sequence[int], parts: int) -> list[tuple[int, ...]]:
-    """Cut the classes, most frequent first, into parts with about the same number of classes.
+    """Cut the class indices, most frequent first, into at most so many parts with about the same number of classes.
 
-    Classes with the same number of examples stay together, in the part that their middle falls into, so the order of
-    the classes does not matter. Empty parts are left out: equally frequent classes are one part.
-
-    Args:
-        labeled: labeled examples of each class.
-        parts: largest number of parts.
-
-    Returns:
-        Class indices, each once.
+    Classes with the same number of labeled examples stay together, in the part that their middle falls into, so the
+    order of the classes does not matter. Empty parts are left out: equally frequent classes are one part.
     """
     order = sorted(range(len(labeled)), key=lambda index: -labeled[index])
     found: list[list[int]] = [[] for _ in range(parts)]
@@ -205,9 +173,6 @@ def frequency_groups(labeled: Sequence[int]) -> list[FrequencyGroup]:
     numbers suit some image datasets. All classes of Kinetics-400, with hundreds of videos each, would be many-shot,
     and all classes of a set with ten examples each few-shot, so there would be nothing to compare. The report states
     how many examples the classes of each group have.
-
-    Args:
-        labeled: labeled examples of each class.
     """
     parts = split_by_frequency(labeled, 3)
     names = {2: ("head", "tail"), 3: ("head", "middle", "tail")}.get(len(parts), ())
@@ -218,7 +183,6 @@ def frequency_groups(labeled: Sequence[int]) -> list[FrequencyGroup]:
 
 
 def _points(group: FrequencyGroup, labeled: Sequence[int]) -> list[list[int]]:
-    """The classes of each point that the figure shows of a group."""
     most = max(1, min(MOST_POINTS, len(group.classes) // CLASSES_PER_POINT))
     parts = split_by_frequency([labeled[index] for index in group.classes], most)
     return [[group.classes[place] for place in part] for part in parts]
@@ -241,7 +205,6 @@ def _row(run: str, tested: TestedStudent, group: FrequencyGroup, accuracy: Accur
 
 
 def _gain(own: TestedStudent, classes: Sequence[int], tested: Sequence[TestedStudent]) -> Spread | None:
-    """Points more than the same student trained supervised, over the seeds that both have."""
     baseline = next((one for one in tested if (one.student, one.approach) == (own.student, BASELINE)), None)
     if baseline is None or own is baseline:
         return None

@@ -27,17 +27,10 @@ DECADES = 30  # the same ratio, from which on the axis has fewer numbers
 def plot_frequency(
     accuracy: "AccuracyByClass", groups: Sequence["FrequencyGroup"], points: Sequence[Sequence[int]], format: str
 ) -> bytes:
-    """Plot top-1 against the labeled examples of a class: a line per approach; teachers are in all panels.
+    """Plot top-1 against the labeled examples of a class, as svg or png: a line per approach, teachers in all panels.
 
-    Args:
-        accuracy: of the run.
-        groups: head, middle and tail, from the most frequent to the rarest classes.
-        points: the classes of each point. A point is the mean over its classes and over seeds, with an error bar of one
-            standard deviation. If there are few classes, each is also a pale dot.
-        format: svg or png.
-
-    Returns:
-        The content of the file.
+    A point is the mean over some classes and over seeds, with an error bar of one standard deviation. If there are few
+    classes, each is also a pale dot.
     """
     students = accuracy.students[:MOST_STUDENTS]
     columns = min(COLUMNS, len(students))

@@ -12,12 +12,7 @@ from vidsemi.report.section import Figure, Section, Table
 
 
 def to_markdown(sections: Sequence[Section], *, figures: bool = True) -> str:
-    """Sections as Markdown that also reads well on a terminal.
-
-    Args:
-        sections: from top to bottom.
-        figures: link the pictures; False for a terminal.
-    """
+    """Sections as Markdown that also reads well on a terminal, there without links to `figures`."""
     return "\n".join(_section_markdown(section, figures) for section in sections)
 
 
@@ -40,12 +35,7 @@ def _table_markdown(table: Table) -> str:
 
 
 def to_html(title: str, sections: Sequence[Section]) -> str:
-    """Sections as one HTML page that loads nothing from outside; all texts are escaped.
-
-    Args:
-        title: heading.
-        sections: from top to bottom.
-    """
+    """Sections as one HTML page that loads nothing from outside; all texts are escaped."""
     return _template().render(title=title, sections=sections, version=__version__)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from vidsemi.pipeline.results import is_transfer, read_results
-from vidsemi.report.pareto import pareto_front
 
 TEACHERS = ("teacher", "weakly_supervised_teacher")  # the approaches of the student "teacher"
 THIS_RUN = "this run"
@@ -16,14 +15,7 @@ INTERNAL = ("name", "weights", "unconverged")  # fields that no file holds
 
 @dataclass(frozen=True)
 class RunResults:
-    """The content of a run's results.json.
-
-    Attributes:
-        name: the run's name in the report.
-        folder: its output directory.
-        rows: results on the test set, one per network.
-        transfer_rows: results on the datasets of a transfer.
-    """
+    """The content of a run's results.json: the rows on the test set, and those on the datasets of a transfer."""
 
     name: str
     folder: Path
@@ -32,10 +24,7 @@ class RunResults:
 
 
 def load_runs(folders: Sequence[Path]) -> list[RunResults]:
-    """Read the results of runs.
-
-    Args:
-        folders: output directories, none twice.
+    """Read the results of runs from their output directories, none of them twice.
 
     Raises:
         UserError: a run has no results, or its file is invalid.
@@ -65,7 +54,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
-        """Of one or more values."""
+        """Mean and deviation of one or more values."""
         return cls(statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None)
 
     def __format__(self, sign: str) -> str:
@@ -79,34 +68,12 @@ class Spread:
 class Result:
     """A student trained by one approach, averaged over seeds. None where something is not known.
 
-    The fields are the columns of results.csv, except the `INTERNAL` ones.
-
-    Attributes:
-        run: name of the run; empty for results that do not come from a run.
-        student: its name; "teacher" for a teacher.
-        approach: how it was trained; one of `TEACHERS` for a teacher.
-        source: where the numbers come from.
-        model: name of the network.
-        frames: of a clip.
-        seeds: number of seeds averaged over.
-        top1: percent of the test videos.
-        top5: percent of the test videos.
-        mean_class_top1: percent, averaged over classes.
-        gmacs_per_view: billions of multiply-adds.
-        gmacs_per_video: the same for all views of a video.
-        views: views per video.
-        parameters: of the network.
-        unread_videos: test videos that could not be read, in the worst seed; they count as wrong.
-        pareto_gmacs: no other student is as accurate for fewer multiply-adds.
-        clips_per_second: measured on this machine.
-        pareto_speed: no other student with a measured speed is as accurate and faster.
-        name: the student's name in tables and figures: with the run's name where there are several.
-        weights: weights files, one per seed.
+    The fields are the columns of results.csv, except the `INTERNAL` ones. Accuracies are percentages.
     """
 
-    run: str = ""
-    student: str
-    approach: str
+    run: str = ""  # empty for results that do not come from a run
+    student: str  # "teacher" for a teacher
+    approach: str  # one of `TEACHERS` for a teacher
     source: str = THIS_RUN
     model: str | None = None
     frames: int | None = None
@@ -116,14 +83,14 @@ class Result:
     mean_class_top1: Spread | None = None
     gmacs_per_view: float | None = None
     gmacs_per_video: float | None = None
-    views: int | None = None
+    views: int | None = None  # per video
     parameters: int | None = None
-    unread_videos: int | None = None
-    pareto_gmacs: bool = False
-    clips_per_second: float | None = None
-    pareto_speed: bool | None = None
-    name: str
-    weights: tuple[Path, ...] = ()
+    unread_videos: int | None = None  # in the worst seed; they count as wrong
+    pareto_gmacs: bool = False  # no other student is as accurate for fewer multiply-adds
+    clips_per_second: float | None = None  # measured on this machine
+    pareto_speed: bool | None = None  # no other student with a measured speed is as accurate and faster
+    name: str  # of the student in tables and figures, see `display_name`
+    weights: tuple[Path, ...] = ()  # one file per seed
 
     @property
     def ours(self) -> bool:
@@ -187,19 +154,29 @@ def mark_pareto_fronts(results: Sequence[Result]) -> list[Result]:
 
 
 def _front(results: Sequence[Result], costs: Mapping[int, float]) -> set[int]:
-    """The indices with a cost that are on the front of cost and accuracy."""
     on_front = pareto_front(list(costs.values()), [results[index].top1.mean for index in costs])
     return {index for index, on in zip(costs, on_front, strict=True) if on}
 
 
+def pareto_front(costs: Sequence[float], gains: Sequence[float]) -> list[bool]:
+    """Whether each choice is on the Pareto front: no other choice beats its (low) cost and (high) gain.
+
+    Another choice beats it if it costs no more, gains no less, and is better in one of the two. Choices that are equal
+    in both are on the front together, or not at all.
+    """
+    front = [False] * len(costs)
+    best: tuple[float, float] | None = None  # cost and gain of the last choice on the front
+    for index in sorted(range(len(costs)), key=lambda i: (costs[i], -gains[i])):
+        if best is None or gains[index] > best[1] or (costs[index], gains[index]) == best:
+            front[index] = True
+            best = costs[index], gains[index]
+    return front
+
+
 def as_record(item: Any, *omit: str) -> dict[str, Any]:
-    """A dataclass as a row of a CSV file or report.json; None where there is no value.
+    """A result as a row of a CSV file or report.json, without the `INTERNAL` fields; None where there is no value.
 
-    A `Spread` becomes two columns, `…_mean` and `…_std`.
-
-    Args:
-        item: instance of a dataclass whose spreads are called top1, top5, mean_class_top1 or gain.
-        omit: fields to leave out besides the `INTERNAL` ones.
+    A `Spread`, in the fields top1, top5, mean_class_top1 and gain, becomes two columns, `…_mean` and `…_std`.
     """
     record: dict[str, Any] = {}
     for name, value in vars(item).items():

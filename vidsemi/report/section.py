@@ -10,8 +10,6 @@ class Figure:
     """A picture.
 
     Attributes:
-        alt: text for readers who do not see it.
-        svg: the picture.
         png: the same picture, written beside the SVG; None for SVG only.
         name: file name without suffix; None for a picture that is only in the HTML page.
         fold: title of the closed element at the section's end that holds it in the HTML page; empty to show it at once.
@@ -25,7 +23,7 @@ class Figure:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """The picture's files by name."""
+        """File name → content."""
         if self.name is None:
             return {}
         return {f"{self.name}.svg": self.svg} | ({} if self.png is None else {f"{self.name}.png": self.png})
@@ -33,11 +31,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts.
+    """A table of texts; a cell without a value is empty.
 
     Attributes:
-        header: column names.
-        rows: cells; an empty text where there is no value.
         text_columns: number of text columns at the start; the columns after them are numbers, aligned right.
         fold: title of the closed element at the section's end that holds it in the HTML page; Markdown shows the first
             and last rows of a folded table. Empty to show it at once.
@@ -56,9 +52,6 @@ class Section:
     """A part of a report.
 
     Attributes:
-        title: heading.
-        figures: pictures.
-        tables: tables.
         text: notes, one sentence or paragraph each.
         warnings: notes that a reader must not miss.
         data: what report.json holds of the section. Lists that several sections have under one key are joined.

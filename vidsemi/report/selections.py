@@ -38,26 +38,11 @@ def _section(title: str, info: SelectionInfo) -> Section:
 
 
 def plot_selection(info: SelectionInfo, format: str) -> bytes:
-    """Plot the candidates, the selected examples and the lowest selected score of each class.
-
-    Args:
-        info: of the selection.
-        format: svg or png.
-
-    Returns:
-        The content of the file.
-    """
+    """Plot the candidates, selected examples and lowest selected score of each class, as svg or png."""
     order = sorted(range(len(info.scores.classes)), key=lambda index: -info.candidates_per_class[index])
     places = range(len(order))
-    candidates, wanted, chosen, last = (
-        [values[index] for index in order]
-        for values in (
-            info.candidates_per_class,
-            info.wanted_per_class,
-            info.chosen_per_class,
-            info.last_score_per_class,
-        )
-    )
+    columns = (info.candidates_per_class, info.wanted_per_class, info.chosen_per_class, info.last_score_per_class)
+    candidates, wanted, chosen, last = ([values[index] for index in order] for values in columns)
     figure, (counts, scores) = pyplot().subplots(
         2, 1, figsize=(8, 5), sharex=True, height_ratios=(3, 2), layout="constrained"
     )

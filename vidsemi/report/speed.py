@@ -18,24 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SpeedSetting:
-    """The hardware and settings of a measurement.
+    """The hardware and settings of a measurement."""
 
-    Attributes:
-        device: torch's name of the device.
-        gpu: name of the GPU; None on a CPU.
-        processor: name of the CPU.
-        cores: number of cores that this process may use.
-        threads: number of torch's threads.
-        precision: of the convolutions.
-        clips_per_pass: batch size.
-    """
-
-    device: str
-    gpu: str | None
+    device: str  # torch's name
+    gpu: str | None  # None on a CPU
     processor: str
-    cores: int
-    threads: int
-    precision: str
+    cores: int  # that this process may use
+    threads: int  # of torch
+    precision: str  # of the convolutions
     clips_per_pass: int
 
     def __str__(self) -> str:
@@ -48,26 +38,14 @@ class SpeedSetting:
 
 @dataclass(frozen=True)
 class SpeedReport:
-    """How speeds were measured.
-
-    Attributes:
-        setting: hardware and settings.
-        missing: names of the results without a speed, each with the reason.
-    """
+    """How speeds were measured."""
 
     setting: SpeedSetting
-    missing: list[str]
+    missing: list[str]  # names of the results without a speed, each with the reason
 
 
 def measure_speeds(results: Sequence[Result], runtime: "Runtime") -> tuple[list[Result], SpeedReport]:
-    """Measure how fast the networks of results are; each network once, however many results it has.
-
-    Args:
-        results: of students and teachers.
-        runtime: device and batch size.
-
-    Returns:
-        The results with their `clips_per_second`, and how it was measured.
+    """Fill in the `clips_per_second` of results; each network is measured once, however many results it has.
 
     Raises:
         UserError: the machine does not have the device.
@@ -91,11 +69,7 @@ def measure_speeds(results: Sequence[Result], runtime: "Runtime") -> tuple[list[
 
 
 def _clips_per_second(result: Result, device: "torch.device", clips: int, measured: dict[str, float]) -> float:
-    """Look the speed of a result's network up in `measured`, or measure it and add it there.
-
-    Raises:
-        UserError: no weights of the result can be loaded, or the clips do not fit into the device's memory.
-    """
+    """Look the speed of a result's network up in `measured`, or measure it and add it there."""
     from vidsemi.inference.model import Inference, fastest_precision
     from vidsemi.inference.speed import measure_speed
 

@@ -25,36 +25,22 @@ GAP, TITLE = 0.75, 0.5  # between columns and between rows, inches
 
 @dataclass(frozen=True)
 class LoggedStep:
-    """A step event of a log; NaN where the log has no number.
+    """A step event of a log; NaN where the log has no number."""
 
-    Attributes:
-        examples: processed so far.
-        learning_rate: of the step.
-        loss: mean over the last steps.
-        accuracy: top-1 on the training clips, from 0 to 1.
-        waited: share of the time spent waiting for data.
-        clips_per_second: training speed.
-    """
-
-    examples: float
+    examples: float  # processed so far
     learning_rate: float = math.nan
-    loss: float = math.nan
-    accuracy: float = math.nan
-    waited: float = math.nan
+    loss: float = math.nan  # mean over the last steps
+    accuracy: float = math.nan  # top-1 on the training clips, from 0 to 1
+    waited: float = math.nan  # share of the time spent waiting for data
     clips_per_second: float = math.nan
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """The logs of a stage that trains.
+    """The logs of a stage that trains."""
 
-    Attributes:
-        name: its folder in the run, without the seed.
-        logs: seed → steps, at least one, sorted by examples.
-    """
-
-    name: str
-    logs: Mapping[str, Sequence[LoggedStep]]
+    name: str  # its folder in the run, without the seed
+    logs: Mapping[str, Sequence[LoggedStep]]  # seed → steps, at least one, sorted by examples
 
 
 def curve_sections(runs: Sequence[RunResults]) -> list[Section]:
@@ -130,15 +116,7 @@ def _mean(values: Iterable[float], form: str) -> str:
 
 
 def plot_curves(trainings: Sequence[TrainingRun], format: str) -> bytes:
-    """Plot learning rate, loss and training accuracy against the examples processed: a row per training run.
-
-    Args:
-        trainings: one or more, from top to bottom.
-        format: svg or png.
-
-    Returns:
-        The content of the file.
-    """
+    """Plot learning rate, loss and training accuracy against the examples processed, as svg or png: a row per run."""
     seeds = sorted({seed for training in trainings for seed in training.logs}, key=lambda seed: (len(seed), seed))
     height = TOP + BOTTOM + ROW * len(trainings) - TITLE
     figure, grid = pyplot().subplots(len(trainings), len(PANELS), figsize=(WIDTH, height), squeeze=False)

@@ -16,52 +16,29 @@ PAPER, CUB = "ResNet-50 (paper)", "cub200"
 class TransferResult:
     """A student on a target dataset, averaged over seeds. None where something is not known.
 
-    The fields are the columns of transfer.csv, except `name` and `unconverged`.
-
-    Attributes:
-        run: name of the run; empty for the paper.
-        student: its name.
-        target: name of the dataset.
-        protocol: one of `PROTOCOLS`.
-        approach: how the student was trained before.
-        source: where the numbers come from.
-        seeds: number of seeds averaged over.
-        splits: number of splits that the accuracies are means of.
-        top1: percent of the test examples.
-        top5: percent of the test examples.
-        mean_class_top1: percent, averaged over classes.
-        views: views per video.
-        unread: test examples that could not be read, in the worst seed; they count as wrong.
-        left_out: training examples that could not be read, in the worst seed; only known for fc_only.
-        name: the student's name in tables.
-        unconverged: number of seeds whose logistic regression did not converge.
+    The fields are the columns of transfer.csv, except the `INTERNAL` ones. Accuracies are percentages.
     """
 
-    run: str = ""
+    run: str = ""  # empty for the paper
     student: str
-    target: str
-    protocol: str
-    approach: str
+    target: str  # name of the dataset
+    protocol: str  # one of `PROTOCOLS`
+    approach: str  # that trained the student before
     source: str = THIS_RUN
     seeds: int | None = None
-    splits: int | None = None
+    splits: int | None = None  # that the accuracies are means of
     top1: Spread
     top5: Spread | None = None
     mean_class_top1: Spread | None = None
-    views: int | None = None
-    unread: int | None = None
-    left_out: int | None = None
-    name: str
-    unconverged: int = 0
+    views: int | None = None  # per video
+    unread: int | None = None  # test examples, in the worst seed; they count as wrong
+    left_out: int | None = None  # training examples that could not be read, in the worst seed; only known for fc_only
+    name: str  # of the student in tables
+    unconverged: int = 0  # seeds whose logistic regression did not converge
 
 
 def transfer_section(runs: Sequence[RunResults], *, paper: bool = False) -> Section | None:
-    """The transfers of runs; None if nothing was transferred.
-
-    Args:
-        runs: with more than one, students carry the name of their run.
-        paper: add the paper's Table 8 if a target is named cub200.
-    """
+    """The transfers of runs; with `paper` also the paper's Table 8 if a target is named cub200. None without any."""
     results = average_transfer_seeds(runs)
     if paper and any(result.target == CUB for result in results):
         results += _table_8()

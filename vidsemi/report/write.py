@@ -30,16 +30,10 @@ STALE += ("class_frequency*.svg", "training_curves*.svg")  # an earlier report m
 
 @dataclass(frozen=True)
 class Report:
-    """A written report.
+    """A written report."""
 
-    Attributes:
-        text: its first sections in Markdown, for a terminal.
-        document: the content of report.json.
-        runs: what it was made from.
-    """
-
-    text: str
-    document: dict[str, Any]
+    text: str  # its first sections in Markdown, for a terminal
+    document: dict[str, Any]  # the content of report.json
     runs: Sequence[RunResults]
 
 
@@ -64,19 +58,18 @@ def write_report(
     results = mark_pareto_fronts([*results, *(table_7() if paper else [])])
     first = [accuracy_section(results, speeds), duplicates_section(runs), transfer_section(runs, paper=paper)]
     summary = [section for section in first if section]
-    sections = [
-        *summary,
-        *frequency_sections(runs),
-        *hashtag_sections(runs),
-        *selection_sections(runs),
-        *curve_sections(runs),
-    ]
+    several = (frequency_sections, hashtag_sections, selection_sections, curve_sections)
+    sections = [*summary, *(section for sections_of in several for section in sections_of(runs))]
     document = _document(sections)
     title = ", ".join(run.name for run in runs)
     write_text(output / "results.md", f"# {title}\n\n{to_markdown(sections)}")
     write_text(output / "report.html", to_html(title, sections))
     write_json(output / "report.json", document)
-    _write_files(output, _csv_files(document) | _figure_files(sections))
+    files = {name: csv_text(document[key]).encode() for name, key in CSV_FILES.items() if document[key]}
+    for section in sections:
+        for figure in section.figures:
+            files |= figure.files
+    _write_files(output, files)
     return Report(to_markdown(summary, figures=False), document, runs)
 
 
@@ -88,15 +81,6 @@ def _document(sections: Sequence[Section]) -> dict[str, Any]:
         for key, value in section.data.items():
             document[key] = [*document[key], *value] if isinstance(value, list) else value
     return document
-
-
-def _csv_files(document: dict[str, Any]) -> dict[str, bytes]:
-    return {name: csv_text(document[key]).encode() for name, key in CSV_FILES.items() if document[key]}
-
-
-def _figure_files(sections: Sequence[Section]) -> dict[str, bytes]:
-    figures = [figure for section in sections for figure in section.figures]
-    return {name: content for figure in figures for name, content in figure.files.items()}
 
 
 def _write_files(output: Path, files: dict[str, bytes]) -> None:
