@@ -138,20 +138,11 @@ def test_evaluate_measures_what_the_run_measured(
     assert cli.main(["run", "--cfg", str(tiny_config()), "approaches=[supervised]", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["results"]
     weights = str(tmp_path / "run" / row["weights"])
-    command = [
-        "evaluate",
-        "--weights",
-        weights,
-        "--manifest",
-        str(shapes / "test.csv"),
-        "--views",
-        "2",
-        "--workers",
-        "0",
-    ]
+    command = ["evaluate", "--weights", weights, "--manifest", str(shapes / "test.csv"), "--views", "2"]
+    command += ["--workers", "0"]
     assert cli.main([*command, "--json"]) == 0
-    figures = json.loads(capsys.readouterr().out)
-    assert {key: row[key] for key in figures} == figures
+    metrics = json.loads(capsys.readouterr().out)
+    assert {key: row[key] for key in metrics} == metrics
     assert cli.main(command) == 0
     assert f"top-1 {row['top1']:.2f}%" in capsys.readouterr().out
 
@@ -208,7 +199,7 @@ def test_ctrl_c_ends_with_130_and_the_command_that_resumes(tiny_config: WriteCon
 
 @pytest.mark.slow
 def test_terminated_scoring_releases_its_lease(tmp_path: Path, shapes: Path, weights: Path):
-    """As Slurm does before a machine is taken away: no claim is left, and the same command goes on."""
+    """As Slurm does before a machine is taken away: no lease is left, and the same command resumes."""
     paths = [f"{shapes}/{path}\n" for path in paths_of(shapes / "unlabeled.csv")]
     (tmp_path / "m.csv").write_text("path\n" + "".join(paths * 40))
     command = [sys.executable, str(REPOSITORY / "tools/score.py"), "--weights", str(weights), "--workers", "1"]
@@ -216,13 +207,13 @@ def test_terminated_scoring_releases_its_lease(tmp_path: Path, shapes: Path, wei
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     while process.poll() is None and not list((tmp_path / "s").glob("part-*")):
         os.sched_yield()
-    assert list((tmp_path / "s" / "claims").iterdir())
+    assert list((tmp_path / "s" / "leases").iterdir())
     process.terminate()
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (143, b""), stderr.decode()
     assert b"Traceback" not in stderr
     assert stderr.decode().rstrip().endswith(f"terminated; resume with: {shlex.join(command)}")
-    assert list((tmp_path / "s" / "claims").iterdir()) == []
+    assert list((tmp_path / "s" / "leases").iterdir()) == []
     with suppress(ProcessLookupError):  # its decoding processes are gone too, or about to go
         end = time.monotonic() + 30
         while time.monotonic() < end:
