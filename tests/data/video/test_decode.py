@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from vidsemi.data.clip_sampling import view_indices
 from vidsemi.data.manifest import Row
 from vidsemi.data.read import read_frames
 from vidsemi.data.video import decode as video
+from vidsemi.data.video.backends import check_decoder
 from vidsemi.data.video.container import Source, Trim
 from vidsemi.data.video.decode import read_video
 from vidsemi.data.video.packets import read_table
 from vidsemi.data.video.selective import ChooseFrames
-from vidsemi.io.errors import DecodeError
+from vidsemi.io.errors import DecodeError, UserError
 
 
 def all_frames(n: int) -> np.ndarray:
@@ -129,3 +131,12 @@ def test_an_unknown_codec_is_a_decode_error(make_video: Callable[..., Path]):
     file.write_bytes(content[:place] + b"zzzz" + content[place + 4 :])
     with pytest.raises(DecodeError, match="codec"):
         read_video(Source(str(file)), all_frames)
+
+
+@pytest.mark.parametrize("decoder", ["decord", "torchcodec"])
+def test_a_decoder_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch, decoder: str):
+    for module in (decoder, f"{decoder}.decoders"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match=f"{decoder}.*docs/decoding.md") as caught:
+        check_decoder(decoder)
+    assert caught.value.code == "decoder.not_installed"
