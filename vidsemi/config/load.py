@@ -83,7 +83,7 @@ def _checked(kind: type[C], values: dict[str, Any], file: Path) -> C:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise UserError(*_explain(error, str(file), kind)) from None
+        raise _explain(error, file, kind) from None
 
 
 def _apply(values: dict, override: str) -> None:
@@ -103,20 +103,20 @@ def _apply(values: dict, override: str) -> None:
         raise UserError("config.invalid_override", f"'{override}': the value is not valid YAML") from None
 
 
-def _explain(error: ValidationError, file: str, kind: type[BaseModel]) -> tuple[str, str]:
-    """Describe the first problem: its code, and file, key and what was expected in one line."""
-    first, *more = error.errors(include_url=False)
+def _explain(error: ValidationError, file: Path, kind: type[BaseModel]) -> UserError:
+    """Turn the first problem into one line: file, key and what was expected."""
+    first, *rest = error.errors(include_url=False)
     key = ".".join(str(part) for part in first["loc"]) or "config"
+    more = f" (and {len(rest)} more)" if rest else ""
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(first["loc"][-1]), _keys_beside(first["loc"], kind), n=1)
-        code, message = "config.unknown_key", "unknown key" + (f"; did you mean '{near[0]}'?" if near else "")
-    elif first["type"] == "missing":
-        code, message = "config.missing_key", "this key is missing"
-    else:
-        value = first["input"]
-        shown = f" (it is {value!r})" if not isinstance(value, dict | BaseModel) else ""
-        code, message = "config.invalid_value", first["msg"].removeprefix("Value error, ") + shown
-    return code, f"{file}: {key}: {message}" + (f" (and {len(more)} more)" if more else "")
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        return UserError("config.unknown_key", f"{file}: {key}: unknown key{hint}{more}")
+    if first["type"] == "missing":
+        return UserError("config.missing_key", f"{file}: {key}: this key is missing{more}")
+    message, value = first["msg"].removeprefix("Value error, "), first["input"]
+    shown = f" (it is {value!r})" if not isinstance(value, dict | BaseModel) else ""
+    return UserError("config.invalid_value", f"{file}: {key}: {message}{shown}{more}")
 
 
 def _keys_beside(location: Sequence[int | str], kind: type[BaseModel]) -> list[str]:
