@@ -44,6 +44,8 @@ class TrainingJob:
         plan: gets the stages.
         resolved: the config and what it names.
         network: what to train.
+        student: its name in the results.
+        approach: its approach in the results.
         folder: of its stages.
         seed: of its training.
         supervised: recipe on the labeled set alone.
@@ -54,6 +56,8 @@ class TrainingJob:
     plan: Plan
     resolved: Resolved
     network: ResolvedNetwork
+    student: str
+    approach: str
     folder: str
     seed: int
     supervised: Recipe
@@ -92,15 +96,15 @@ class TrainingJob:
         )
         return self.plan.add(stage, f"{self.folder}/{name}", self.kinds[name])
 
-    def evaluate(self, network: Stage, folder: str, student: str, approach: str) -> None:
+    def evaluate(self, network: Stage, *, before_fine_tuning: bool = False) -> None:
         """Plan the test of a network, which is a row of results.json."""
         test, datasets = self.resolved.config.evaluate, self.resolved.datasets
-        stage = self.plan.add(
-            EvaluateStage(network, datasets.test, test.views, test.crops, labeled=datasets.labeled),
-            f"{folder}/evaluate",
-            "evaluate",
-        )
-        self.plan.rows.append(PlannedRow(student, approach, self.seed, self.plan.weights(network), (stage,)))
+        folder, approach = self.folder, self.approach
+        if before_fine_tuning:
+            folder, approach = f"{folder}/pretrain", f"{approach}_pretrained"
+        stage = EvaluateStage(network, datasets.test, test.views, test.crops, labeled=datasets.labeled)
+        self.plan.add(stage, f"{folder}/evaluate", "evaluate")
+        self.plan.rows.append(PlannedRow(self.student, approach, self.seed, self.plan.weights(network), (stage,)))
 
 
 def supervised(job: TrainingJob) -> Stage:
@@ -127,8 +131,7 @@ def from_pseudo_labels(job: TrainingJob) -> Stage:
     examples = PseudoLabeledExamples(datasets.unlabeled, datasets.classes, job.selection)
     pretrained = job.train("pretrain", examples, train.pretrain, job.init_weights)
     if job.resolved.config.evaluate.pretrained:
-        _, student, approach = job.folder.split("/")
-        job.evaluate(pretrained, f"{job.folder}/pretrain", student, f"{approach}_pretrained")
+        job.evaluate(pretrained, before_fine_tuning=True)
     return job.train("finetune", job.labeled, train.finetune, pretrained)
 
 
@@ -155,6 +158,8 @@ def plan_run(resolved: Resolved) -> Plan:
                     plan=plan,
                     resolved=resolved,
                     network=resolved.networks[student.name],
+                    student=student.name,
+                    approach=approach,
                     folder=f"seed{seed}/{student.name}/{approach}",
                     seed=seed,
                     supervised=config.train.supervised,
@@ -162,7 +167,7 @@ def plan_run(resolved: Resolved) -> Plan:
                     selection=selections.get(approach),
                 )
                 last = APPROACHES[approach](job)
-                job.evaluate(last, job.folder, student.name, approach)
+                job.evaluate(last)
                 trained.append(
                     TrainedNetwork(
                         student=student.name,
@@ -197,6 +202,8 @@ def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) 
         plan=plan,
         resolved=resolved,
         network=network,
+        student="teacher",
+        approach=name,
         folder=f"seed{seed}/{name}",
         seed=seed,
         supervised=teacher.train or config.train.supervised,
@@ -210,7 +217,7 @@ def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) 
     else:
         trained = (supervised if approach == "semi_supervised" else weakly_supervised)(job)
     if not teacher.frozen or seed == config.seeds[0]:  # a frozen teacher is the same for all seeds: one row
-        job.evaluate(trained, job.folder, "teacher", name)
+        job.evaluate(trained)
     score, select = config.score, config.select
     scores = ScoreStage(
         teacher=trained,
