@@ -21,6 +21,7 @@ from vidsemi.training.train_step import TrainStep
 STAGE = "seed0/teacher/train"
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_not_saved(
     train_arguments: Callable[..., list[str]],
     monkeypatch: pytest.MonkeyPatch,
@@ -81,6 +82,7 @@ def test_other_errors_of_torch_are_not_out_of_memory(
         cli.main(train_arguments())
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_one_line(
     train_arguments: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

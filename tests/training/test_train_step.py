@@ -176,6 +176,7 @@ def test_precise_batch_norm_averages_over_the_trained_network(data: list):
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on CPUs")
+@pytest.mark.slow
 def test_a_compiled_network_trains_the_same(data: list):
     assert_close(
         trained(small(), data, runtime=Runtime(compile=True))[0], trained(small(), data)[0], rtol=1e-3, atol=1e-5

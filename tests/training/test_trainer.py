@@ -58,6 +58,7 @@ def equal(a: nn.Module, b: nn.Module) -> bool:
 
 
 @pytest.mark.parametrize("stop_at", [1, 4, 7])
+@pytest.mark.slow
 def test_a_resumed_run_equals_an_uninterrupted_one(
     tmp_path: Path, clips: TrainDataset, die_in_steps: Callable[..., list[int]], stop_at: int
 ):
@@ -73,6 +74,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert more["loss"] == metrics["loss"]
 
 
+@pytest.mark.slow
 def test_dropout_resumes_exactly(tmp_path: Path, clips: TrainDataset, die_in_steps: Callable[..., list[int]]):
     straight, _ = run(tmp_path / "a", clips, network=nn.Sequential(fresh(), nn.Dropout(0.5)))
     die_in_steps(5)
@@ -91,6 +93,7 @@ def test_dropout_resumes_exactly(tmp_path: Path, clips: TrainDataset, die_in_ste
 
 
 @pytest.mark.parametrize("stop_at", [2, 5])
+@pytest.mark.slow
 def test_every_option_resumes_exactly(
     tmp_path: Path, clips: TrainDataset, die_in_steps: Callable[..., list[int]], stop_at: int
 ):
@@ -120,6 +123,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, clips: Train
         assert error.value.code == "checkpoint.mismatch"
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_changes_nothing(tmp_path: Path, clips: TrainDataset):
     networks = [run(tmp_path / str(n), clips, Runtime(device="cpu", workers=n))[0] for n in (0, 1, 3)]
     assert equal(networks[0], networks[1])
@@ -135,6 +139,7 @@ def test_the_log_is_json_lines(tmp_path: Path, clips: TrainDataset):
     assert {"loss", "accuracy", "learning_rate", "gradient_norm", "waited", "clips_per_second"} <= events[-2].keys()
 
 
+@pytest.mark.slow
 def test_it_learns(tmp_path: Path, clips: TrainDataset):
     torch.manual_seed(0)
     few = TrainDataset(clips.manifest, clips.examples[:4], clips.targets, SPEC, hflip_prob=0.0, seed=0)
