@@ -10,17 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from tests.helpers.videos import write_video
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+# no test depends on the speed of the machine
+settings.register_profile("vidsemi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("vidsemi")
+
 
 @pytest.fixture
 def make_video(tmp_path: Path) -> Callable[..., Path]:
-    """Make a video of barcodes: make_video("a.mp4", frames=20, rate=10, codec="libx264"); more in `making.py`."""
-    return lambda name, **settings: write_video(tmp_path / name, **settings)
+    """Make a video of barcodes: make_video("a.mp4", frames=20, codec="libx264"); more in `helpers/videos.py`."""
+    return lambda name, **options: write_video(tmp_path / name, **options)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from statistics import mean, stdev
 
 import pyarrow.csv
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.result_rows import load_run, row, write_results
@@ -26,7 +26,6 @@ COUNTS = st.lists(st.integers(1, 30), min_size=1, max_size=60)
 LONG_TAIL = [50, 40, 20, 12, 12, 5, 2]  # head 50 and 40, middle 20, 12 and 12, tail 5 and 2
 
 
-@settings(deadline=None)
 @given(COUNTS, st.integers(1, 8))
 def test_a_class_is_in_the_part_where_its_equals_have_their_middle(labeled: list[int], parts: int):
     found = split_by_frequency(labeled, parts)
@@ -38,7 +37,6 @@ def test_a_class_is_in_the_part_where_its_equals_have_their_middle(labeled: list
     assert [sorted(part) for part in found] == [expected[part] for part in sorted(expected)]
 
 
-@settings(deadline=None)
 @given(COUNTS)
 def test_groups_go_from_the_most_frequent_down_and_leave_nobody_out(labeled: list[int]):
     groups = frequency_groups(labeled)

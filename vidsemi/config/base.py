@@ -1,10 +1,34 @@
-"""What several configs share: the base class of sections, the machine, and logging."""
+"""What several configs share: the base class of sections, types and checks of values, runtime, and logging."""
 
+import re
+from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+
+def check_folder_name(name: str) -> str:
+    """Refuse a name that cannot be a folder's on every system."""
+    if not re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9_+.-]{0,99}", name):
+        raise ValueError(f"'{name}' is not a valid folder name: use up to 100 letters, digits and _ - + .")
+    return name
+
+
+def check_unique(key: str, values: Sequence[object]) -> None:
+    """Refuse a list that has a value twice."""
+    if len(set(values)) < len(values):
+        raise ValueError(f"{key} lists the same value twice")
+
+
+def check_names(kind: str, names: Sequence[str]) -> None:
+    """Refuse two students or targets with the same name: their results would be ambiguous."""
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two {kind} have the name '{name}'; set a different `name` for one")
+
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+FolderName = Annotated[str, AfterValidator(check_folder_name)]
 
 
 class Section(BaseModel):

@@ -64,7 +64,5 @@ class Hashtags(Section):
     @model_validator(mode="after")
     def _has_one_source(self) -> "Hashtags":
         if self.vocabulary and self.synonyms:
-            raise ValueError(
-                "set either vocabulary or synonyms, not both: a vocabulary file already contains its synonyms"
-            )
+            raise ValueError("set either vocabulary or synonyms, not both: a vocabulary contains its synonyms")
         return self

@@ -4,7 +4,6 @@
 """
 
 import difflib
-import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
@@ -25,9 +24,7 @@ def find_config(name: str) -> Path:
     for file in candidates:
         if file.is_file():
             return file
-    raise UserError(
-        "config.not_found", f"config {name} not found; looked in {', '.join(str(file) for file in candidates)}"
-    )
+    raise UserError("config.not_found", f"config {name} not found; looked in {', '.join(map(str, candidates))}")
 
 
 def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
@@ -62,16 +59,14 @@ def load_transfer_config(name: str, overrides: Sequence[str] = ()) -> TransferCo
 
 
 def _read(name: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]:
-    """Find and read a config; returns its file, and its values with the overrides applied."""
     from fvcore.common.config import CfgNode
 
     file = find_config(name)
     try:
         values = CfgNode.load_yaml_with_base(str(file))
     except (yaml.YAMLError, OSError, ValueError, AssertionError, RecursionError, TypeError, AttributeError) as error:
-        raise UserError(
-            "config.unreadable", f"{file} cannot be read as a config: {' '.join(str(error).split())}"
-        ) from None
+        reason = " ".join(str(error).split())
+        raise UserError("config.unreadable", f"{file} cannot be read as a config: {reason}") from None
     if not isinstance(values, dict):
         raise UserError("config.unreadable", f"{file} is not a config: it contains no keys")
     for override in overrides:
@@ -87,7 +82,6 @@ def _checked(kind: type[C], values: dict[str, Any], file: Path) -> C:
 
 
 def _apply(values: dict, override: str) -> None:
-    """Set one `key.path=value` in nested dicts and lists."""
     key, equals, text = override.partition("=")
     if not equals:
         raise UserError("config.invalid_override", f"'{override}' is not an override; expected key.path=value")
@@ -115,12 +109,11 @@ def _explain(error: ValidationError, file: Path, kind: type[BaseModel]) -> UserE
     if first["type"] == "missing":
         return UserError("config.missing_key", f"{file}: {key}: this key is missing{more}")
     message, value = first["msg"].removeprefix("Value error, "), first["input"]
-    shown = f" (it is {value!r})" if not isinstance(value, dict | BaseModel) else ""
+    shown = "" if isinstance(value, dict | BaseModel) or f"'{value}'" in message else f" (it is {value!r})"
     return UserError("config.invalid_value", f"{file}: {key}: {message}{shown}{more}")
 
 
 def _keys_beside(location: Sequence[int | str], kind: type[BaseModel]) -> list[str]:
-    """The keys that exist where an unknown key was found in a config of some kind."""
     section = kind
     for part in location[:-1]:
         if isinstance(part, str) and part in section.model_fields:
@@ -130,12 +123,7 @@ def _keys_beside(location: Sequence[int | str], kind: type[BaseModel]) -> list[s
 
 def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
     """Yield the config sections in a type annotation such as `Recipe | None` or `tuple[Student, ...]`."""
-    if (
-        isinstance(annotation, type)
-        and not isinstance(annotation, types.GenericAlias)
-        and issubclass(annotation, Section)
-    ):
+    for inner in get_args(annotation):
+        yield from _sections(inner)
+    if get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, Section):
         yield annotation
-    elif get_origin(annotation) is not None:
-        for inner in get_args(annotation):
-            yield from _sections(inner)

@@ -1,19 +1,17 @@
 """The teacher, the students, and what networks take in: clip sampling, resizing, cropping and normalization."""
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
-from vidsemi.config.base import Fraction, Section
+from vidsemi.config.base import Fraction, Section, check_folder_name
 from vidsemi.config.training import Recipe
 
 Triple = tuple[float, float, float]
 Deviations = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
 
-def _check_resize(value: Any) -> Any:
-    """One message for a value that is neither of two forms."""
+def _check_resize(value: Any) -> Any:  # one message for a value that is neither of two forms
     numbers = value if isinstance(value, list | tuple) and len(value) == 2 else [value]
     if not all(isinstance(number, int) and not isinstance(number, bool) and number > 0 for number in numbers):
         raise ValueError("must be [height, width], or one number: the length of the shorter side")
@@ -78,15 +76,11 @@ class OwnInput(Section):
 
 
 Approach = Literal["supervised", "weakly_supervised", "semi_supervised", "semi_weakly_supervised"]
-TEACHER_APPROACHES: tuple[Approach, ...] = (
-    "semi_supervised",
-    "semi_weakly_supervised",
-)  # the approaches with a teacher
+TEACHER_APPROACHES: tuple[Approach, ...] = ("semi_supervised", "semi_weakly_supervised")
 Value = bool | int | float | str
 
 
-def _check_args(value: Any) -> Any:
-    """One message for a value of none of the types."""
+def _check_args(value: Any) -> Any:  # one message for a value of none of the types
     for name, given in value.items() if isinstance(value, dict) else ():
         if not isinstance(given, Value):
             raise ValueError(f"{name} must be a number, a string, true or false, not {given!r}")
@@ -117,17 +111,11 @@ class Network(Section):
     start from random weights."""
 
     @model_validator(mode="after")
-    def _says_from_what(self) -> "Network":
+    def _is_complete(self) -> "Network":
         if self.weakly_pretrained and not self.init_from:
             raise ValueError("weakly_pretrained requires init_from")
-        return self
-
-    @model_validator(mode="after")
-    def _has_frames(self) -> "Network":
         if self.frames is None and "/" not in self.model:
-            raise ValueError(
-                "the key frames is missing; only models of a library (names with a slash) have a default clip length"
-            )
+            raise ValueError("the key frames is missing; only models of a library (names with a slash) have a default")
         return self
 
 
@@ -160,9 +148,7 @@ class Student(Network):
     @model_validator(mode="after")
     def _name_it(self) -> "Student":
         length = f"_{self.frames}f" if self.frames else ""
-        name = self.name or f"{self.model.rpartition('/')[2]}{length}"
-        if not re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9_+.-]{0,99}", name):
-            raise ValueError(f"'{name}' is not a valid folder name: use up to 100 letters, digits and _ - + .")
+        name = check_folder_name(self.name or f"{self.model.rpartition('/')[2]}{length}")
         if name in ("teacher", "weakly_supervised_teacher", "score", "select"):
             raise ValueError(f"the name '{name}' is reserved for a stage")
         return self.model_copy(update={"name": name}) if name != self.name else self

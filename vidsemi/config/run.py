@@ -1,17 +1,14 @@
-"""The config of a run: its sections, and what has to fit together between them.
-
-Functions below the pipeline take the values they need, never the whole config.
-"""
+"""The config of a run: its sections, and what has to fit together between them."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from vidsemi.config.base import Fraction, Log, Runtime, Section
+from vidsemi.config.base import Fraction, Log, Runtime, Section, check_names, check_unique
 from vidsemi.config.data import Data, Hashtags
 from vidsemi.config.model import TEACHER_APPROACHES, Approach, Input, Network, Student, Teacher
 from vidsemi.config.training import Train
-from vidsemi.config.transfer import Target, check_targets
+from vidsemi.config.transfer import Target
 
 
 class Score(Section):
@@ -97,9 +94,8 @@ class Config(Section):
     @property
     def teacher_approaches(self) -> tuple[Approach, ...]:
         """The approaches that train a student with a teacher; each has a teacher of its own."""
-        return tuple(
-            one for one in TEACHER_APPROACHES if any(one in self.approaches_of(student) for student in self.students)
-        )
+        used = {approach for student in self.students for approach in self.approaches_of(student)}
+        return tuple(approach for approach in TEACHER_APPROACHES if approach in used)
 
     @property
     def trains_on_hashtags(self) -> bool:
@@ -112,42 +108,28 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Config":
-        lists = {"seeds": self.seeds, "approaches": self.approaches}
-        lists |= {f"the approaches of student {student.name}": student.approaches or () for student in self.students}
-        for key, values in lists.items():
-            if len(set(values)) < len(values):
-                raise ValueError(f"{key} lists the same value twice")
-        names = [student.name for student in self.students]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two students have the name '{name}'; set a different `name` for one")
-        check_targets(self.transfer)
+        check_unique("seeds", self.seeds)
+        check_unique("approaches", self.approaches)
+        for student in self.students:
+            check_unique(f"the approaches of student {student.name}", student.approaches or ())
+        check_names("students", [student.name for student in self.students])
+        check_names("targets", [target.name for target in self.transfer])
         self._check_weights_are_used()
         self._check_required_keys()
-        stored = self.score.per_example
-        if stored is not None and stored < self.select.per_example:
-            raise ValueError(
-                f"score.per_example ({stored}) must not be below select.per_example ({self.select.per_example})"
-            )
+        stored, used = self.score.per_example, self.select.per_example
+        if stored is not None and stored < used:
+            raise ValueError(f"score.per_example ({stored}) must not be below select.per_example ({used})")
         return self
 
     def _check_required_keys(self) -> None:
         """Refuse an approach whose data, networks or recipes are missing."""
         train, data, used = self.train, self.data, {one for each in self.students for one in self.approaches_of(each)}
-        pseudo_labels: dict[str, object] = {
-            "data.unlabeled": data.unlabeled,
-            "teacher": self.teacher,
-            "train.pretrain": train.pretrain,
-            "train.finetune": train.finetune,
-        }
+        pseudo: dict[str, object] = {"data.unlabeled": data.unlabeled, "teacher": self.teacher}
+        pseudo |= {"train.pretrain": train.pretrain, "train.finetune": train.finetune}
         weak: dict[str, object] = {"train.weak_finetune": train.after_hashtags}
         if self.trains_on_hashtags:
             weak |= {"data.weak": data.hashtags, "train.weak_pretrain": train.weak_pretrain}
-        needed: dict[str, dict[str, object]] = {
-            "weakly_supervised": weak,
-            "semi_supervised": pseudo_labels,
-            "semi_weakly_supervised": pseudo_labels | weak,
-        }
+        needed = {"weakly_supervised": weak, "semi_supervised": pseudo, "semi_weakly_supervised": pseudo | weak}
         for approach, keys in needed.items():
             for key, value in keys.items():
                 if approach in used and value is None:
@@ -158,25 +140,21 @@ class Config(Section):
         for student in self.students:
             if student.weakly_pretrained and "weakly_supervised" not in self.approaches_of(student):
                 raise ValueError(
-                    f"student {student.name} has weakly_pretrained weights, which only the approach weakly_supervised "
-                    "starts from; add it to its approaches"
+                    f"student {student.name} is weakly_pretrained; add weakly_supervised to its approaches"
                 )
         teacher = self.teacher
         if teacher is None or not self.teacher_approaches:
             return
         if teacher.train and "semi_supervised" not in self.teacher_approaches:
             raise ValueError(
-                "teacher.train is the recipe of the semi_supervised teacher, and semi_supervised is not among the "
-                "approaches; after pre-training on hashtags the recipe is train.weak_finetune"
+                "teacher.train is the recipe of the approach semi_supervised, which is not used here; "
+                "after pre-training on hashtags the recipe is train.weak_finetune"
             )
         if teacher.weakly_pretrained and "semi_weakly_supervised" not in self.teacher_approaches:
-            raise ValueError(
-                "the teacher has weakly_pretrained weights, which only the approach semi_weakly_supervised starts "
-                "from; add it to the approaches"
-            )
+            raise ValueError("the teacher is weakly_pretrained; add semi_weakly_supervised to the approaches")
         only = "semi_weakly_supervised" if teacher.weakly_pretrained else "semi_supervised"
         if teacher.frozen and self.teacher_approaches != (only,):
             raise ValueError(
-                f"a frozen teacher that is {'' if teacher.weakly_pretrained else 'not '}weakly_pretrained "
+                f"a frozen teacher with weakly_pretrained: {str(teacher.weakly_pretrained).lower()} "
                 f"can only teach the approach {only}, not {' and '.join(self.teacher_approaches)}"
             )

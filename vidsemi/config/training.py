@@ -72,26 +72,22 @@ class Recipe(Section):
         if count % processes:
             raise ValueError(f"micro_batches {count} is not a multiple of the {processes} processes")
         last = self.examples % self.batch_size or self.batch_size
-        least = 1 if self.sync_batch_norm and processes > 1 else 2  # videos; batch norm cannot normalise a single value
+        least = 1 if self.sync_batch_norm and processes > 1 else 2  # videos; batch norm cannot normalize a single value
         needed = least * count * self.clips_per_video
         if count > 1 and self.batch_size < needed:
-            raise ValueError(
-                f"batch_size {self.batch_size} is too small for {count} micro-batches of at least {least} videos"
-            )
+            raise ValueError(f"batch_size {self.batch_size} is too small for {count} micro-batches of {least} videos")
         if count > 1 and last < needed:
             raise ValueError(
-                f"examples {self.examples} leave a last step of {last}, too few for {count} micro-batches of at least "
-                f"{least} videos"
+                f"examples {self.examples} leave a last step of {last}, "
+                f"which is too small for {count} micro-batches of {least} videos"
             )
         return count
 
     @model_validator(mode="after")
     def _steps_are_whole(self) -> "Recipe":
-        for key in ("batch_size", "examples"):
-            if getattr(self, key) % self.clips_per_video:
-                raise ValueError(
-                    f"{key} {getattr(self, key)} is not a multiple of clips_per_video {self.clips_per_video}"
-                )
+        for key, value in {"batch_size": self.batch_size, "examples": self.examples}.items():
+            if value % self.clips_per_video:
+                raise ValueError(f"{key} {value} is not a multiple of clips_per_video {self.clips_per_video}")
         if self.batch_size > 1 and self.examples % self.batch_size == 1:
             raise ValueError(
                 f"examples {self.examples} leave a last step of one example at batch_size {self.batch_size}, "

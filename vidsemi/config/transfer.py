@@ -3,9 +3,9 @@
 import re
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from vidsemi.config.base import Fraction, Log, Runtime, Section
+from vidsemi.config.base import FolderName, Fraction, Log, Runtime, Section, check_names, check_unique
 from vidsemi.config.data import Source
 from vidsemi.config.model import Shares
 from vidsemi.config.training import Recipe
@@ -39,8 +39,7 @@ class FcOnly(Section):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "FcOnly":
-        if len(set(self.c_values)) < len(self.c_values):
-            raise ValueError("c_values lists the same value twice")
+        check_unique("c_values", self.c_values)
         if self.group is not None:
             try:
                 groups = re.compile(self.group).groups
@@ -54,7 +53,7 @@ class FcOnly(Section):
 class Target(Section):
     """A dataset to transfer students to."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_+-][A-Za-z0-9_+.-]{0,99}$")
+    name: FolderName
     """Name in results and folders: up to 100 letters, digits and _ - + ."""
     train: Source | None = None
     """Labeled training examples. Their labels, sorted alphabetically, are the classes."""
@@ -85,21 +84,10 @@ class Target(Section):
             raise ValueError("give either train and test, or splits")
         if not self.all_splits:
             raise ValueError("train and test are missing, or splits of them")
-        if len(set(self.protocols)) < len(self.protocols):
-            raise ValueError("protocols lists the same value twice")
+        check_unique("protocols", self.protocols)
         if "full_ft" in self.protocols and self.full_ft is None:
-            raise ValueError(
-                "the protocol full_ft requires a training recipe under the key full_ft (or set protocols: [fc_only])"
-            )
+            raise ValueError("the protocol full_ft requires a training recipe `full_ft` (or set protocols: [fc_only])")
         return self
-
-
-def check_targets(targets: tuple[Target, ...]) -> None:
-    """Refuse two targets with the same name: their results would be ambiguous."""
-    names = [target.name for target in targets]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"two targets have the name '{name}'")
 
 
 class TransferConfig(Section):
@@ -109,9 +97,9 @@ class TransferConfig(Section):
     """Output directory. Several networks may share it."""
     transfer: tuple[Target, ...] = Field(min_length=1)
     """Section Target: one or more."""
-    student: str | None = None
+    student: FolderName | None = None
     """Name of the network in the results. Default: MODEL_FRAMESf, without the library."""
-    approach: str = "weights"
+    approach: FolderName = "weights"
     """Approach by which the network was trained, for the results: supervised, weakly_supervised, semi_supervised or
     semi_weakly_supervised."""
     seed: int = Field(0, ge=0, lt=2**63)
@@ -125,14 +113,7 @@ class TransferConfig(Section):
     log: Log = Log()
     """Section Log."""
 
-    @field_validator("student", "approach")
-    @classmethod
-    def _is_a_folder(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9_+.-]{0,99}", value):
-            raise ValueError("is not a valid folder name: use up to 100 letters, digits and _ - + .")
-        return value
-
     @model_validator(mode="after")
     def _has_different_targets(self) -> "TransferConfig":
-        check_targets(self.transfer)
+        check_names("targets", [target.name for target in self.transfer])
         return self
