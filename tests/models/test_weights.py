@@ -1,7 +1,6 @@
 """Weights of other programs: published layouts load to exactly the outputs of their own network."""
 
 import hashlib
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dSte
 from tests.helpers.builders import spec_for
 from tests.helpers.errors import refused
 from vidsemi.io import download as addresses
+from vidsemi.io.files import fingerprint_file
 from vidsemi.models import weights_file
 from vidsemi.models.build import initialize_from
 from vidsemi.models.registry import create_model
@@ -55,11 +55,9 @@ def test_ig65m_files(tmp_path: Path, classes: int, legacy: bool):
     theirs = lively(published_r2plus1d_34(classes), clips)
     state = theirs.state_dict()
     assert sum(value.numel() for value in theirs.parameters()) == 63_697_175 + (classes - 400) * 513
-    content = io.BytesIO()
-    torch.save(state, content, _use_new_zipfile_serialization=not legacy)
-    digest = hashlib.sha256(content.getvalue()).hexdigest()[:8]
-    file = tmp_path / f"r2plus1d_34_clip8_ig65m_from_scratch-{digest}.pth"
-    file.write_bytes(content.getvalue())
+    torch.save(state, tmp_path / "a.pth", _use_new_zipfile_serialization=not legacy)
+    digest = fingerprint_file(tmp_path / "a.pth")[:8]
+    file = (tmp_path / "a.pth").rename(tmp_path / f"r2plus1d_34_clip8_ig65m_from_scratch-{digest}.pth")
     spec = spec_for("r2plus1d_34", classes, 8)
     ours = spec.build()
     loaded = initialize_from(ours, spec, read_weights(str(file)))
