@@ -88,7 +88,7 @@ def test_new_shards_are_folded_in_without_reading_the_old(scores: Path, select: 
     ("first", "second", "options", "words"),
     [
         (["--shards", "0-3"], ["--shards", "3-5"], [], "[select.shard_twice]"),
-        ([], [], ["--per-class", "8"], "K = 7"),
+        ([], [], ["--per-class", "8"], "per_class = 7"),
         ([], ["--scores", "OTHER"], [], "'weights'"),
         ([], [], ["--per-example", "1"], "per_example = 2"),
         ([], [], ["--min-score", "0.1"], "min_score = 0.0"),
@@ -212,7 +212,7 @@ def test_an_old_selection_outlives_a_failure(scores: Path, select: Select, tmp_p
 def test_output_of_a_selection(scores: Path, select: Select):
     status, out, err = select("s.parquet", "--scores", scores, *KP)
     assert status == 0
-    assert "balanced_ranked, K = 7, P = 2" in out
+    assert "balanced_ranked, per_class = 7, per_example = 2" in out
     assert "180 rows of 60 examples read, 120 candidates" in out
     assert "| rare            | 7      | 0          | 0      |            |" in out
     assert "1 of 4 classes have no candidates: rare" in err

@@ -109,15 +109,15 @@ def test_earlier_training_data_of_weights_are_reported_as_unknown(
     options = ["--output", str(clean), "--exclude-duplicates-of", str(test)]
     assert cli.main(["manifest", "table", str(shapes / "labeled.csv"), *options]) == 0
     target = f"{{name: t, train: {clean}, test: {test}, views: 2, protocols: [fc_only], fc_only: {{c_values: [1]}}}}"
-    said = "Checked for duplicates of the test set of t: its own training set"
+    checked = "Checked for duplicates of the test set of t: its own training set"
     words = "what the weights were trained on before."
     config = config_of(target)
     assert cli.main(["transfer", "--weights", str(weights), "--cfg", str(config)]) == 0
     for file in ("results.md", "report.html"):
         text = (tmp_path / "moved" / file).read_text()
-        assert said in text
+        assert checked in text
         assert f"NOT checked for duplicates of the test set of t: {words}" in text
-        assert "Accuracy may be inflated if the training data contains test examples." in text
+        assert "Test accuracy may be inflated if the training data contains test examples." in text
     _, text = check_transfer(weights, load_transfer_config(str(config)))
     assert f"NOT checked for duplicates of the test set of t: {words}\n" in text
 

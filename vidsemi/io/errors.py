@@ -9,11 +9,9 @@ class UserError(Exception):
         message: what is wrong, where, and what to do.
     """
 
-    def __init__(self, code: str, message: str | None = None):
-        # a single argument is a message without a code: until every call names one
-        super().__init__(*([code] if message is None else [code, message]))  # `args`, so that it survives pickling
-        self.code = "" if message is None else code
-        self.message = code if message is None else message
+    def __init__(self, code: str, message: str):
+        super().__init__(code, message)  # to `args`, so that the error survives pickling between processes
+        self.code, self.message = code, message
 
     def __str__(self) -> str:
         return self.message
@@ -29,7 +27,7 @@ class DecodeError(Exception):
     """
 
     def __init__(self, code: str, path: str, reason: str):
-        super().__init__(code, path, reason)  # to `args`, so that the error survives pickling between processes
+        super().__init__(code, path, reason)  # as above
         self.code, self.path = code, path
         self.reason = " ".join(reason.split())
 

@@ -91,11 +91,9 @@ def create_exclusive(path: Path, text: str) -> bool:
 
 
 def remove_temporary(folder: Path, seconds: float = 0.0) -> None:
-    """Remove the temporary files that killed processes left in a folder.
+    """Remove the temporary files that killed processes left in a folder, if they are at least so many seconds old.
 
-    Args:
-        folder: the folder.
-        seconds: minimum age; if others write to the folder meanwhile, longer than a write takes.
+    While others write to the folder, that should be longer than a write takes.
     """
     for file in folder.glob(".*.tmp"):
         with suppress(FileNotFoundError):

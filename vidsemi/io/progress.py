@@ -24,16 +24,7 @@ class _Lines:
 
 
 def progress_bar(total: int, unit: str, title: str, done: int = 0, delay: float = 0, silent: bool = False) -> tqdm:
-    """Create a progress bar on standard error.
-
-    Args:
-        total: number of units.
-        unit: what it counts, e.g. "clip".
-        title: text before the bar.
-        done: number of units that are done already.
-        delay: seconds before the bar appears.
-        silent: show nothing.
-    """
+    """Create a progress bar on standard error that counts units such as "clip" and appears after `delay` seconds."""
     terminal = sys.stderr.isatty()
     interval = 0.2 if terminal else SECONDS
     return tqdm(

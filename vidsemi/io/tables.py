@@ -12,14 +12,8 @@ FORMULA_STARTS = ("=", "+", "-", "@")
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int | None = None) -> list[str]:
     """Format a Markdown table that also reads well on a terminal.
 
-    Args:
-        header: column names.
-        rows: cells; line breaks and control characters in them are replaced.
-        text_columns: number of left-aligned columns at the start; the columns after them are numbers and are
-            right-aligned. None aligns all columns left.
-
-    Returns:
-        The lines of the table, all of one width.
+    Line breaks and control characters in cells are replaced. The first `text_columns` are aligned left, the others,
+    numbers, right; None aligns all columns left. All lines returned have the same width.
     """
     table = [[_markdown_cell(text) for text in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
@@ -40,7 +34,7 @@ def _markdown_cell(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Escape control characters, which a terminal would obey."""
+    """Escape control characters, which a terminal would execute."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in JOINERS else ascii(c)[1:-1] for c in text)
@@ -70,11 +64,7 @@ def from_csv_cell(cell: str) -> str:
 
 
 def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
-    """Format records with the same keys as CSV with a header; None becomes an empty cell.
-
-    Args:
-        records: one or more rows, column → value.
-    """
+    """Format one or more records with the same keys as CSV with a header; None becomes an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(records[0])

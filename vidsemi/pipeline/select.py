@@ -205,7 +205,7 @@ def _check_mergeable(path: Path, one: Selection, scores: ScoresInfo, per_class: 
     if one.info.per_class < per_class:
         raise UserError(
             "select.per_class_too_large",
-            f"{path} keeps K = {one.info.per_class} examples per class; {per_class} cannot be selected from it",
+            f"{path} was selected with per_class = {one.info.per_class}; it has too few examples for {per_class}",
         )
 
 

@@ -45,7 +45,7 @@ def summary(info: SelectionInfo) -> list[str]:
     """Return the metrics as a few lines of text."""
     total = info.scores.examples or info.scored
     lines = [
-        f"{info.policy}, K = {info.per_class:,}, P = {info.per_example}"
+        f"{info.policy}, per_class = {info.per_class:,}, per_example = {info.per_example}"
         + (f", scores from {info.min_score:g}" if info.min_score else "")
         + (f", seed {info.seed}" if info.seed is not None else ""),
         f"{info.rows_read:,} rows of {info.scored:,} examples read, {sum(info.candidates_per_class):,} candidates",
@@ -73,7 +73,7 @@ def class_rows(info: SelectionInfo) -> list[tuple[str, ...]]:
 
 
 def warnings(info: SelectionInfo) -> list[str]:
-    """Return what suggests that K, P or the teacher do not suit this unlabeled set, one line each."""
+    """Return signs that per_class, per_example or the teacher do not suit this unlabeled set, one line each."""
     names, wanted, candidates = info.scores.classes, info.wanted_per_class, info.candidates_per_class
     total, lines = sum(candidates), []
     if info.missing_shards:
@@ -81,18 +81,18 @@ def warnings(info: SelectionInfo) -> list[str]:
     empty = [name for name, count in zip(names, candidates, strict=True) if count == 0]
     if empty:
         lines.append(f"{len(empty)} of {len(names)} classes have no candidates: {_some(empty)}")
-    few = f"P = {info.per_example} is too small for this unlabeled set"
+    few = f"per_example = {info.per_example} is too small for this unlabeled set"
     if (policy := POLICIES.get(info.policy)) and policy.needs_tags:
         few = "too few examples have its hashtags"
     filled = statistics.median(min(c / w, 1) if w else 1 for c, w in zip(candidates, wanted, strict=True))
     if filled < 1:
         lines.append(
             f"the median class has candidates for only {int(100 * filled)}% of its rows: "
-            f"K = {info.per_class} is too large, or {few}"
+            f"per_class = {info.per_class} is too large, or {few}"
         )
     elif info.short_classes:
         short = info.short_classes
-        lines.append(f"{len(short)} of {len(names)} classes have fewer than K candidates: {_some(short)}")
+        lines.append(f"{len(short)} of {len(names)} classes have fewer candidates than wanted: {_some(short)}")
     largest = max(range(len(names)), key=lambda index: candidates[index])
     if len(names) > 2 and candidates[largest] > total / 2:
         lines.append(f"the class '{names[largest]}' has {candidates[largest] / total:.0%} of all candidates")

@@ -1,4 +1,4 @@
-"""What runs and reports say of the duplicates of test sets."""
+"""What runs and reports state about duplicates of test sets."""
 
 import json
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def test_a_run_records_what_was_checked(tiny_config: Callable[..., Path], shapes
 
 
 @pytest.mark.slow
-def test_every_report_says_it(tmp_path: Path):
+def test_every_report_states_it(tmp_path: Path):
     found = {"max_distance": 6, "exact": 10, "near": 2, "unread": 0, "flat": 0, "dataset_unread": 3, "dataset_flat": 4}
     names = {"manifest": "<u>.csv", "test": "test", "test_manifest": "t.csv"}
     runs = [tmp_path / "old", tmp_path / "new"]
@@ -46,21 +46,21 @@ def test_every_report_says_it(tmp_path: Path):
     checks = [{"dataset": "unlabeled", **names, "counts": found}, {"dataset": "labeled", **names, "counts": None}]
     (runs[1] / "duplicates.json").write_text(json.dumps({"format": 1, "checks": checks}))
     written = write_report([runs[1]], runs[1])
-    said = "unlabeled (12 removed: 10 exact, 2 near, up to 6 of 64 bits; 3 of its examples do not decode; "
-    said += "4 of its examples show next to nothing and were compared by their bytes alone)."
+    checked = "unlabeled (12 removed: 10 exact, 2 near, up to 6 of 64 bits; 3 of its examples do not decode; "
+    checked += "4 of its examples show next to nothing and were compared by their bytes alone)."
     for text in (written.text, (runs[1] / "results.md").read_text(), (runs[1] / "report.html").read_text()):
-        assert f"Checked for duplicates of the test set: {said}" in text
+        assert f"Checked for duplicates of the test set: {checked}" in text
         assert "NOT checked for duplicates of the test set: labeled." in text
     assert '<p class="warning">NOT checked' in (runs[1] / "report.html").read_text()
     assert "&lt;u&gt;.csv" in (runs[1] / "report.html").read_text()
     assert json.loads((runs[1] / "report.json").read_text())["duplicates"]["runs"] == {"new": checks}
     both = write_report(runs, tmp_path / "both")
     assert "**old: It is not known whether" in both.text
-    assert f"- new: Checked for duplicates of the test set: {said}" in both.text
+    assert f"- new: Checked for duplicates of the test set: {checked}" in both.text
     assert both.document["duplicates"]["runs"]["old"] is None
 
 
-def test_a_hint_names_the_test_sets_of_its_own_corpus_only():
+def test_a_hint_names_only_the_test_sets_of_its_own_dataset():
     splits = [Check("its own training set", f"train{n}.csv", f"ucf split {n}", f"test{n}.csv", None) for n in (1, 2)]
     run = [Check(name, f"{name}.csv", "test", "test.csv", None) for name in ("labeled", "unlabeled")]
     unknown = Check("what the weights were trained on", "", "test", "test.csv", None)
@@ -74,5 +74,5 @@ def test_a_hint_names_the_test_sets_of_its_own_corpus_only():
     assert hint.endswith("table labeled.csv --exclude-duplicates-of test.csv --output …, and likewise unlabeled.csv")
     assert describe_checks([unknown])[1] == [
         "NOT checked for duplicates of the test set: what the weights were trained on.",
-        "Accuracy may be inflated if the training data contains test examples.",
+        "Test accuracy may be inflated if the training data contains test examples.",
     ]

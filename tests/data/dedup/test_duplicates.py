@@ -65,29 +65,31 @@ def listed(found: Duplicates) -> Found:
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(0, 50), st.integers(0, 30), st.sampled_from([0, 1, 2, 4]))
 def test_duplicates_of_others_are_those_of_all_pairs(seed: int, count: int, others: int, distance: int):
-    corpus, test = hashes_of(seed, count), hashes_of(seed + 1, others)
+    dataset, test = hashes_of(seed, count), hashes_of(seed + 1, others)
     wanted = []
     for i in range(count):
-        if found := [(*one, j) for j in range(others) for one in relations(corpus, i, test, j, distance)]:
+        if found := [(*one, j) for j in range(others) for one in relations(dataset, i, test, j, distance)]:
             kind, bits, j = min(found)
             wanted.append((i, j, kind, bits))
-    assert listed(duplicates_of(corpus, test, distance)) == wanted
+    assert listed(duplicates_of(dataset, test, distance)) == wanted
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(0, 60), st.sampled_from([0, 1, 2, 4]))
 def test_each_removed_example_duplicates_one_that_is_kept(seed: int, count: int, distance: int):
-    corpus = hashes_of(seed, count)
+    dataset = hashes_of(seed, count)
     gone: dict[int, tuple[int, int, int, int]] = {}
     for kind in (0, 1):
         before = set(gone)
         for i in sorted(set(range(count)) - before):
             stay = [j for j in range(i) if j not in gone]
-            found = [(bits, j) for j in stay for how, bits in relations(corpus, j, corpus, i, distance) if how == kind]
+            found = [
+                (bits, j) for j in stay for how, bits in relations(dataset, j, dataset, i, distance) if how == kind
+            ]
             if found:
                 bits, j = min(found)
                 gone[i] = (i, j, kind, bits)
-    assert listed(duplicates_within(corpus, distance)) == [gone[i] for i in sorted(gone)]
+    assert listed(duplicates_within(dataset, distance)) == [gone[i] for i in sorted(gone)]
 
 
 @settings(max_examples=30, deadline=None)
@@ -155,10 +157,10 @@ def test_very_many_copies_are_compared_once(image: bool, compared: list[int]):
     frames = np.full((count, FRAMES), 12345, np.uint64)
     frames[:, 1:] *= not image
     content = np.arange(1, 2 * count + 1, dtype=np.uint64).reshape(-1, 2)
-    corpus = Hashes(content, np.tile([-np.inf, np.inf], (count, 1)), frames, np.full(count, image))
-    assert len(duplicates_within(corpus, 2)) == len(duplicates_of(corpus, corpus, 2)) - 1 == count - 1
-    corpus.content[:] = 1
-    assert duplicates_within(corpus, 2).count("exact") == count - 1
+    dataset = Hashes(content, np.tile([-np.inf, np.inf], (count, 1)), frames, np.full(count, image))
+    assert len(duplicates_within(dataset, 2)) == len(duplicates_of(dataset, dataset, 2)) - 1 == count - 1
+    dataset.content[:] = 1
+    assert duplicates_within(dataset, 2).count("exact") == count - 1
     assert sum(compared) < 1000
 
 
@@ -180,9 +182,9 @@ def test_black_frames_make_nothing_equal():
     frames = np.zeros((4, FRAMES), np.uint64)
     frames[2:, :2] = 99  # two informative frames of five are too few
     content = np.arange(1, 9, dtype=np.uint64).reshape(4, 2)
-    corpus = Hashes(content, np.tile([-np.inf, np.inf], (4, 1)), frames, np.array([True, False, False, False]))
-    assert len(duplicates_within(corpus, 6)) == len(duplicates_of(corpus, corpus, 6)) - 4 == 0
-    assert duplicates_of(corpus, corpus, 6).count("near") == 0
+    dataset = Hashes(content, np.tile([-np.inf, np.inf], (4, 1)), frames, np.array([True, False, False, False]))
+    assert len(duplicates_within(dataset, 6)) == len(duplicates_of(dataset, dataset, 6)) - 4 == 0
+    assert duplicates_of(dataset, dataset, 6).count("near") == 0
 
 
 def test_parts_of_a_file_that_share_no_moment_are_no_duplicates():
@@ -191,9 +193,9 @@ def test_parts_of_a_file_that_share_no_moment_are_no_duplicates():
         frames = np.zeros((count, FRAMES), np.uint64)
         return Hashes(np.ones((count, 2), np.uint64), np.array(trims, float), frames, np.zeros(count, bool))
 
-    corpus = parts((0, 5), (5, 10), (9, 12), (20, np.inf), (-np.inf, np.inf))
-    assert [row[:2] for row in listed(duplicates_within(corpus, 2))] == [(2, 1), (4, 0)]
-    assert duplicates_of(corpus, parts((10, 11)), 2).example.tolist() == [2, 4]
+    dataset = parts((0, 5), (5, 10), (9, 12), (20, np.inf), (-np.inf, np.inf))
+    assert [row[:2] for row in listed(duplicates_within(dataset, 2))] == [(2, 1), (4, 0)]
+    assert duplicates_of(dataset, parts((10, 11)), 2).example.tolist() == [2, 4]
 
 
 @pytest.mark.parametrize("seconds", [1, 1e6])  # nothing overlaps, or everything
@@ -204,11 +206,11 @@ def test_parts_of_a_video_are_not_all_held_against_one_another(seconds: float):
     content = np.repeat(np.arange(1, 2 * videos + 1, dtype=np.uint64).reshape(-1, 2), parts, axis=0)
     count = len(content)
     trim = np.stack([begins, begins + seconds], 1)
-    corpus = Hashes(content, trim, np.zeros((count, FRAMES), np.uint64), np.zeros(count, bool))
+    dataset = Hashes(content, trim, np.zeros((count, FRAMES), np.uint64), np.zeros(count, bool))
     tracemalloc.start()
-    assert len(duplicates_within(corpus, 2)) == (0 if seconds == 1 else count - videos)
+    assert len(duplicates_within(dataset, 2)) == (0 if seconds == 1 else count - videos)
     partners = np.arange(count) if seconds == 1 else np.repeat(np.arange(videos) * parts, parts)
-    assert duplicates_of(corpus, corpus, 2).of.tolist() == partners.tolist()
+    assert duplicates_of(dataset, dataset, 2).of.tolist() == partners.tolist()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20e6

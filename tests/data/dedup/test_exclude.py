@@ -60,7 +60,7 @@ def removed(folder: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-def corpus(tmp_path: Path, write_csv: Callable[..., Path]) -> Path:
+def dataset(tmp_path: Path, write_csv: Callable[..., Path]) -> Path:
     """Pictures and videos, some of them copies of one another or of those of a test set, and files that are neither."""
     test = [picture(tmp_path / "test" / "0.png", 0), video(tmp_path / "test" / "v.mp4", 100)]
     copy = tmp_path / "u" / "copy.png"
@@ -83,38 +83,38 @@ def corpus(tmp_path: Path, write_csv: Callable[..., Path]) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_which_examples_are_removed_and_kept(corpus: Path, workers: str, capsys: pytest.CaptureFixture[str]):
-    words = ["--exclude-duplicates-of", str(corpus / "test.csv"), "--exclude-duplicates", "--workers", workers]
-    record = exclude(corpus, *words)
-    assert [(one["path"].split("/")[-1], one["kind"], one["of_path"].split("/")[-1]) for one in removed(corpus)] == [
+def test_which_examples_are_removed_and_kept(dataset: Path, workers: str, capsys: pytest.CaptureFixture[str]):
+    words = ["--exclude-duplicates-of", str(dataset / "test.csv"), "--exclude-duplicates", "--workers", workers]
+    record = exclude(dataset, *words)
+    assert [(one["path"].split("/")[-1], one["kind"], one["of_path"].split("/")[-1]) for one in removed(dataset)] == [
         ("copy.png", "exact", "0.png"),
         ("small.jpg", "near", "0.png"),
         ("coded.avi", "near", "v.mp4"),
         ("again.jpg", "near", "new.png"),
     ]
-    assert [one["of"] for one in removed(corpus)] == [*[str(corpus / "test.csv")] * 3, "itself"]
+    assert [one["of"] for one in removed(dataset)] == [*[str(dataset / "test.csv")] * 3, "itself"]
     kept = ["new.png", "other.mp4", "broken.jpg", "black.png"]
-    assert [path.split("/")[-1] for path in paths_of(corpus / "out" / "U.csv")] == kept
-    assert len(paths_of(corpus / "out" / "U.all.csv")) == 8
+    assert [path.split("/")[-1] for path in paths_of(dataset / "out" / "U.csv")] == kept
+    assert len(paths_of(dataset / "out" / "U.all.csv")) == 8
     test, itself = record["checked"]
     assert (test["exact"], test["near"], itself["exact"], itself["near"]) == (1, 2, 0, 1)
     assert (record["examples"], record["removed"], record["unread"], record["flat"]) == (4, 4, 1, 1)
-    assert record["manifest"] == load_manifest(corpus / "out" / "U.csv").fingerprint
-    assert "broken.jpg" in (corpus / "out" / "U.unread.txt").read_text()
+    assert record["manifest"] == load_manifest(dataset / "out" / "U.csv").fingerprint
+    assert "broken.jpg" in (dataset / "out" / "U.unread.txt").read_text()
     assert json.loads(capsys.readouterr().out)["duplicates"]["checked"][0]["near"] == 2
 
 
-def test_no_near_ones_with_zero_bits_in_a_far_copy(corpus: Path):
+def test_no_near_ones_with_zero_bits_in_a_far_copy(dataset: Path):
     record = exclude(
-        corpus, "--exclude-duplicates-of", str(corpus / "test.csv"), "--max-distance-test", "0", "--workers", "0"
+        dataset, "--exclude-duplicates-of", str(dataset / "test.csv"), "--max-distance-test", "0", "--workers", "0"
     )
     assert record["checked"][0]["exact"] == 1 and len(record["checked"]) == 1
-    assert all(one["distance"] == "0" for one in removed(corpus))
+    assert all(one["distance"] == "0" for one in removed(dataset))
 
 
-def test_killed_and_resumed_is_undisturbed(corpus: Path, monkeypatch: pytest.MonkeyPatch):
+def test_killed_and_resumed_is_undisturbed(dataset: Path, monkeypatch: pytest.MonkeyPatch):
     """What is hashed is not hashed again, after a kill or for another test set; a file that has changed is."""
-    words = ["--exclude-duplicates-of", str(corpus / "test.csv"), "--exclude-duplicates", "--workers", "0"]
+    words = ["--exclude-duplicates-of", str(dataset / "test.csv"), "--exclude-duplicates", "--workers", "0"]
     seen: list[str] = []
 
     def counted(one: Row) -> hashes.FileHashes:
@@ -124,20 +124,20 @@ def test_killed_and_resumed_is_undisturbed(corpus: Path, monkeypatch: pytest.Mon
         return hash_file(one)
 
     monkeypatch.setattr(hash_stage, "hash_file", counted)
-    command = ["manifest", "table", str(corpus / "all.csv"), "--output", str(corpus / "out" / "U.csv")]
+    command = ["manifest", "table", str(dataset / "all.csv"), "--output", str(dataset / "out" / "U.csv")]
     assert cli.main([*command, *words]) == 130
-    assert not (corpus / "out" / "U.csv").exists()
-    resumed = exclude(corpus, *words)
+    assert not (dataset / "out" / "U.csv").exists()
+    resumed = exclude(dataset, *words)
     assert len(seen) == 4 + 5 + 2  # the fourth again, and the test set
     monkeypatch.setattr(hash_stage, "hash_file", hash_file)
-    (corpus / "again").mkdir()
-    shutil.copy(corpus / "all.csv", corpus / "again")
-    undisturbed = exclude(corpus / "again", *words)
+    (dataset / "again").mkdir()
+    shutil.copy(dataset / "all.csv", dataset / "again")
+    undisturbed = exclude(dataset / "again", *words)
     assert {**resumed, "manifest": ""} == {**undisturbed, "manifest": ""}
     seen[:] = [""] * 10
     monkeypatch.setattr(hash_stage, "hash_file", counted)
-    picture(corpus / "u" / "new.png", 5)
-    exclude(corpus, *words[2:])
+    picture(dataset / "u" / "new.png", 5)
+    exclude(dataset, *words[2:])
     assert [Path(path).name for path in seen[10:]] == ["new.png", "broken.jpg"]
 
 
@@ -225,10 +225,10 @@ def test_paths_of_more_than_two_gigabytes():
 def test_the_manifest_of_all_examples_replaces_no_input(
     role: str, tmp_path: Path, write_csv: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ):
-    write_csv("corpus.csv", ["path"], [[str(picture(tmp_path / "a.png", 0))]])
+    write_csv("dataset.csv", ["path"], [[str(picture(tmp_path / "a.png", 0))]])
     test = write_csv("U.all.csv", ["path"], [[str(picture(tmp_path / "b.png", 1))]])
     before = test.read_bytes()
-    words = [tmp_path / "corpus.csv", "--exclude-duplicates-of", test]
+    words = [tmp_path / "dataset.csv", "--exclude-duplicates-of", test]
     if role == "input":
         words = [test, "--exclude-duplicates"]
     command = ["manifest", "table", *map(str, words), "--output", str(tmp_path / "U.csv"), "--workers", "0"]
@@ -237,22 +237,22 @@ def test_the_manifest_of_all_examples_replaces_no_input(
     assert test.read_bytes() == before
 
 
-def test_a_test_set_under_another_root_is_other_files(corpus: Path, write_csv: Callable[..., Path]):
+def test_a_test_set_under_another_root_is_other_files(dataset: Path, write_csv: Callable[..., Path]):
     test = write_csv("relative.csv", ["path"], [["0.png"], ["v.mp4"]])
-    words = ["--exclude-duplicates-of", str(test), "--test-root", str(corpus / "test"), "--workers", "0"]
-    record = exclude(corpus, *words)
+    words = ["--exclude-duplicates-of", str(test), "--test-root", str(dataset / "test"), "--workers", "0"]
+    record = exclude(dataset, *words)
     assert (record["checked"][0]["exact"], record["checked"][0]["near"]) == (1, 2)
 
     def known(root: Path | None, own_root: Path | None = None) -> bool:
-        clean = load_manifest(corpus / "out" / "U.csv", own_root)
+        clean = load_manifest(dataset / "out" / "U.csv", own_root)
         return check_duplicates({"unlabeled": clean}, {"test": load_manifest(test, root)})[0].counts is not None
 
-    assert known(corpus / "test") and known(corpus / "u" / ".." / "test", corpus / "out")
-    assert not known(None) and not known(corpus / "u") and not known(corpus / "test", corpus / "u")
+    assert known(dataset / "test") and known(dataset / "u" / ".." / "test", dataset / "out")
+    assert not known(None) and not known(dataset / "u") and not known(dataset / "test", dataset / "u")
 
 
 @pytest.mark.parametrize("wrong", [{"exact": None}, {"near": "2"}, {"flat": True}, {"unread": []}])
-def test_records_of_anybody_are_known_or_not(wrong: dict, corpus: Path, tmp_path: Path):
+def test_records_of_anybody_are_known_or_not(wrong: dict, dataset: Path, tmp_path: Path):
     found = {"max_distance": 6, "exact": 1, "near": 2, "unread": 0, "flat": 0}
     found |= {"dataset_unread": 0, "dataset_flat": 0}
     check = {"dataset": "u", "manifest": "u.csv", "test": "test", "test_manifest": "t.csv", "counts": found}
@@ -265,12 +265,12 @@ def test_records_of_anybody_are_known_or_not(wrong: dict, corpus: Path, tmp_path
     ):
         (tmp_path / "duplicates.json").write_text(json.dumps({"format": 1, "checks": document}))
         assert (read_checks(tmp_path) is not None) == known
-    record = exclude(corpus, "--exclude-duplicates-of", str(corpus / "test.csv"), "--workers", "0")
-    corpora = {"u": load_manifest(corpus / "out" / "U.csv")}, {"test": load_manifest(corpus / "test.csv")}
-    assert check_duplicates(*corpora)[0].counts is not None
+    record = exclude(dataset, "--exclude-duplicates-of", str(dataset / "test.csv"), "--workers", "0")
+    datasets = {"u": load_manifest(dataset / "out" / "U.csv")}, {"test": load_manifest(dataset / "test.csv")}
+    assert check_duplicates(*datasets)[0].counts is not None
     record["checked"][0].update(wrong)
-    (corpus / "out" / "U.duplicates.json").write_text(json.dumps(record))
-    assert check_duplicates(*corpora)[0].counts is None
+    (dataset / "out" / "U.duplicates.json").write_text(json.dumps(record))
+    assert check_duplicates(*datasets)[0].counts is None
 
 
 def test_the_bytes_of_a_file_are_read_once_for_all_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -292,12 +292,12 @@ def test_the_bytes_of_a_file_are_read_once_for_all_its_parts(tmp_path: Path, mon
     assert hash_file(Row(0, str(clip))).content != parts[0].content
 
 
-def test_what_another_command_writes_just_now_stays(corpus: Path):
-    folder = corpus / "out" / "hashes"
+def test_what_another_command_writes_just_now_stays(dataset: Path):
+    folder = dataset / "out" / "hashes"
     folder.mkdir(parents=True)
     new, old = folder / ".part-new.tmp", folder / ".part-old.tmp"
     for file in (new, old):
         file.write_bytes(b"half")
     os.utime(old, (0, 0))
-    exclude(corpus, "--exclude-duplicates", "--workers", "0")
+    exclude(dataset, "--exclude-duplicates", "--workers", "0")
     assert new.exists() and not old.exists()

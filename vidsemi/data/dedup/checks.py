@@ -23,13 +23,10 @@ def record_file(manifest: Path) -> Path:
 
 @dataclass(frozen=True)
 class Check:
-    """A dataset and a test set.
+    """A dataset and a test set, by their names in the config and their manifests' files.
 
     Attributes:
-        dataset: its name in the config.
-        manifest: its file; empty if there is none, see `unknown_checks`.
-        test: the test set's name in the config.
-        test_manifest: its file.
+        manifest: empty if there is none, see `unknown_checks`.
         counts: `TEST_COUNTS`, and `DATASET_COUNTS` as `dataset_unread` and `dataset_flat`; see
             `vidsemi.data.dedup.exclude.Checked`. None if the two were not compared, or have changed since.
     """
@@ -50,15 +47,9 @@ def check_duplicates(datasets: Mapping[str, Manifest | None], tests: Mapping[str
             names.setdefault(manifest.file, []).append(name)
             manifests[manifest.file] = manifest
     return [
-        Check(
-            " and ".join(names[file]),
-            str(file),
-            test,
-            str(tests[test].file),
-            _read_counts(manifests[file], tests[test]),
-        )
+        Check(" and ".join(names[file]), str(file), name, str(test.file), _read_counts(manifests[file], test))
         for file in names
-        for test in tests
+        for name, test in tests.items()
     ]
 
 
@@ -89,12 +80,7 @@ def given_root(manifest: Manifest) -> str | None:
     return None if root == manifest.file.parent.resolve() else str(root)
 
 
-def _validated(counts: Mapping[str, Any]) -> dict[str, int]:
-    """The counts of a file that anybody may have written.
-
-    Raises:
-        KeyError, TypeError: a count is missing or not an integer.
-    """
+def _validated(counts: Mapping[str, Any]) -> dict[str, int]:  # of a file that anybody may have written
     names = [*TEST_COUNTS, *(f"dataset_{name}" for name in DATASET_COUNTS)]
     if any(type(counts[name]) is not int for name in names):
         raise TypeError("not an integer")
@@ -131,11 +117,9 @@ def describe_checks(checks: Sequence[Check] | None) -> tuple[list[str], list[str
     todo: dict[str, list[str]] = {}  # manifests of datasets → those of test sets
     for test in dict.fromkeys(check.test for check in checks):
         of_test = [check for check in checks if check.test == test]
-        known = "; ".join(
-            f"{check.dataset} ({_summary(check.counts)})" for check in of_test if check.counts is not None
-        )
+        known = [f"{check.dataset} ({_summary(check.counts)})" for check in of_test if check.counts is not None]
         if known:
-            checked.append(f"Checked for duplicates of {_test_set(test)}: {known}.")
+            checked.append(f"Checked for duplicates of {_test_set(test)}: {'; '.join(known)}.")
         unknown = [check for check in of_test if check.counts is None]
         if unknown:
             unchecked.setdefault(", ".join(check.dataset for check in unknown), []).append(_test_set(test))
@@ -144,12 +128,11 @@ def describe_checks(checks: Sequence[Check] | None) -> tuple[list[str], list[str
                 todo.setdefault(check.manifest, []).append(check.test_manifest)
     warnings = [f"NOT checked for duplicates of {', '.join(sets)}: {names}." for names, sets in unchecked.items()]
     if unchecked:
-        warnings.append(f"Accuracy may be inflated if the training data contains test examples{_remedy(todo)}")
+        warnings.append(f"Test accuracy may be inflated if the training data contains test examples{_remedy(todo)}")
     return checked, warnings
 
 
 def _remedy(todo: Mapping[str, Sequence[str]]) -> str:
-    """A command for the first dataset, and the names of the others."""
     if not todo:
         return "."
     first, *others = todo
@@ -164,12 +147,10 @@ def _test_set(test: str) -> str:
 def _summary(counts: Mapping[str, int]) -> str:
     text = f"{counts['exact'] + counts['near']} removed: {counts['exact']} exact, {counts['near']} near"
     text += f", up to {counts['max_distance']} of 64 bits"
+    problems = {"unread": "do not decode", "flat": "show next to nothing and were compared by their bytes alone"}
     limits = [
         f"{counts[key]} {whose} {problem}"
-        for name, problem in (
-            ("unread", "do not decode"),
-            ("flat", "show next to nothing and were compared by their bytes alone"),
-        )
+        for name, problem in problems.items()
         for key, whose in ((f"dataset_{name}", "of its examples"), (name, "of the test set"))
         if counts[key]
     ]
