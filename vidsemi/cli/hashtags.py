@@ -88,7 +88,6 @@ def _read_classes(source: str) -> tuple[list[str], Path | None]:
 
 
 def _list_variants(vocabulary: "Vocabulary") -> tuple[dict[str, Any], list[str]]:
-    """JSON and text for labels that were not counted."""
     rows = []
     for label in vocabulary.labels:
         others = [f"#{tag}" for tag in label.variants[1:]]

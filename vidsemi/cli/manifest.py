@@ -64,12 +64,15 @@ def manifest(options: argparse.Namespace) -> Answer:
         raise UserError("manifest.unused_test_root", "--test-root applies to --exclude-duplicates-of, which is missing")
     if options.output is None:
         if len(options.files) != 1:
-            raise UserError(
-                "manifest.missing_file", "--verify without --output needs one manifest: table FILE --verify"
-            )
+            raise UserError("manifest.missing_file", "--verify without --output needs one file: table FILE --verify")
         document, text = {"manifest": options.files[0]}, ""
     else:
-        _prepare_output(options)
+        from vidsemi.data.manifest import check_suffix
+        from vidsemi.io.files import keep_inputs, prepare_target
+
+        keep_inputs(options.output, options.vocabulary, *options.exclude_duplicates_of)  # before long reading
+        check_suffix(options.output)
+        prepare_target(options.output)
         document, text = (_write_without_duplicates if excludes else _write)(options, options.output)
     if not options.verify:
         return document, text
@@ -84,18 +87,7 @@ def manifest(options: argparse.Namespace) -> Answer:
     return {**document, "files": str(table), **summary.document()}, text
 
 
-def _prepare_output(options: argparse.Namespace) -> None:
-    """Refuse an output that cannot be written, before long reading."""
-    from vidsemi.data.manifest import check_suffix
-    from vidsemi.io.files import keep_inputs, prepare_target
-
-    keep_inputs(options.output, options.vocabulary, *options.exclude_duplicates_of)
-    check_suffix(options.output)
-    prepare_target(options.output)
-
-
 def _write(options: argparse.Namespace, output: Path) -> Answer:
-    """Read the format and write the manifest of all examples."""
     source: Format = options.format
     names = [flag.removeprefix("--").replace("-", "_") for flag in source.options]
     arguments = {name: getattr(options, name) for name in names}

@@ -43,19 +43,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest in memory. The example id is the row number.
-
-    Attributes:
-        file: the file it was read from.
-        root: folder that relative paths start from.
-        table: the columns of `COLUMNS` that the file has.
-        fingerprint: SHA-256 of the file.
-    """
+    """A manifest in memory. The example id is the row number."""
 
     file: Path
-    root: Path
-    table: pa.Table
-    fingerprint: str
+    root: Path  # folder that relative paths start from
+    table: pa.Table  # the columns of `COLUMNS` that the file has
+    fingerprint: str  # SHA-256 of the file
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -71,20 +64,14 @@ class Manifest:
         return [name for name in self.table.column_names if name not in ("label", "hashtags")]
 
     def class_names(self) -> list[str]:
-        """The distinct labels in alphabetical order.
-
-        Raises:
-            UserError: there is no column `label`, or a row has no label.
-        """
+        """The distinct labels in alphabetical order; a UserError unless every row has one."""
         if "label" not in self.table.column_names:
             raise UserError("manifest.missing_column", f"{self.file} has no column 'label', which a labeled set needs")
         labels = self.table.column("label")
         missing = np.flatnonzero(pc.is_null(labels).to_numpy())
         if len(missing):
-            raise UserError(
-                "manifest.missing_label",
-                f"{self.file}: {_row_name(self.file, missing[0])} has no label, which a labeled set needs",
-            )
+            row = _row_name(self.file, missing[0])
+            raise UserError("manifest.missing_label", f"{self.file}: {row} has no label, which a labeled set needs")
         return sorted(pc.unique(labels).to_pylist())
 
     def label_counts(self) -> dict[str, int]:
@@ -94,12 +81,7 @@ class Manifest:
         return {count["values"]: count["counts"] for count in counts.to_pylist()}
 
     def label_indices(self, classes: list[str], source: str) -> np.ndarray:
-        """The index in `classes` of each example's label, (N,) int64.
-
-        Args:
-            classes: class names in the order of the network's outputs.
-            source: where the classes come from, for the message about an unknown label.
-        """
+        """The index in `classes` of each example's label, (N,) int64; an error names the `source` of the classes."""
         self.class_names()
         labels = self.table.column("label")
         indices = pc.index_in(labels, value_set=pa.array(classes, pa.string()))
@@ -121,47 +103,41 @@ def resolve(path: str, root: Path) -> str:
     return path if "://" in path else str(root / path)
 
 
-def _row_name(file: Path, index: int) -> str:
-    """A row as an editor (CSV) or a reader of the table (Parquet) counts it."""
+def _row_name(file: Path, index: int) -> str:  # as an editor (CSV) or a reader of the table (Parquet) counts it
     return f"line {index + 2}" if file.suffix == ".csv" else f"row {index}"
+
+
+def check_suffix(file: Path) -> None:
+    """Raise a UserError unless the suffix is .csv or .parquet."""
+    if file.suffix not in (".csv", ".parquet"):
+        raise UserError("manifest.unknown_suffix", f"{file}: a manifest must be a .csv or .parquet file")
 
 
 def read_table(file: Path) -> pa.Table:
     """Read a CSV with a header or a Parquet file; the CSV columns in `COLUMNS` get their types."""
     if not file.is_file():
         raise UserError("manifest.missing_file", f"manifest {file} does not exist (looked for {file.absolute()})")
+    check_suffix(file)
     try:
         if file.suffix == ".parquet":
             return pq.read_table(file)
-        if file.suffix == ".csv":
-            options = pyarrow.csv.ConvertOptions(column_types=COLUMNS, strings_can_be_null=True, null_values=[""])
-            lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
-            return pyarrow.csv.read_csv(file, parse_options=lines, convert_options=options)
+        options = pyarrow.csv.ConvertOptions(column_types=COLUMNS, strings_can_be_null=True, null_values=[""])
+        lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
+        return pyarrow.csv.read_csv(file, parse_options=lines, convert_options=options)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         why = " ".join(str(error).split())
         raise UserError("manifest.unreadable", f"{file} cannot be read as a manifest: {why}") from None
-    raise UserError("manifest.unknown_suffix", f"{file}: a manifest must be a .csv or .parquet file")
 
 
 def load_manifest(file: Path, root: Path | None = None) -> Manifest:
-    """Read and check a manifest.
-
-    Args:
-        file: a .csv with a header or a .parquet.
-        root: folder that relative paths start from; default: the manifest's own folder.
-
-    Raises:
-        UserError: the file does not exist, has no `path` column or no rows, or the root does not exist.
-    """
+    """Read and check a manifest, a .csv with a header or a .parquet; `root` is its own folder by default."""
     table = read_table(file)
     for name in COLUMNS:
-        if table.column_names.count(name) > 1:
-            count = table.column_names.count(name)
+        if (count := table.column_names.count(name)) > 1:
             raise UserError("manifest.duplicate_column", f"{file} has {count} columns named '{name}'")
     if "path" not in table.column_names:
-        raise UserError(
-            "manifest.missing_column", f"{file} has no column 'path'; its columns are: {', '.join(table.column_names)}"
-        )
+        columns = ", ".join(table.column_names)
+        raise UserError("manifest.missing_column", f"{file} has no column 'path'; its columns are: {columns}")
     if table.num_rows == 0:
         raise UserError("manifest.empty", f"{file} has a header but no examples")
     if root is not None and not root.is_dir():
@@ -178,12 +154,7 @@ def load_manifest(file: Path, root: Path | None = None) -> Manifest:
 
 
 def write_manifest(file: Path, columns: dict[str, list]) -> None:
-    """Write a manifest, as CSV or Parquet by the suffix of `file`.
-
-    Args:
-        file: ends in .csv or .parquet.
-        columns: values by column name (names of `COLUMNS`), lists of one length.
-    """
+    """Write a manifest, CSV or Parquet by the suffix of `file`, from lists of values by the names in `COLUMNS`."""
     table = pa.table({name: pa.array(values, COLUMNS[name]) for name, values in columns.items()})
     write_tables(file, table.schema, [table])
 
@@ -195,26 +166,18 @@ def write_tables(file: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> N
             writer.write_table(table)
 
 
-def check_suffix(file: Path) -> None:
-    """Raise a UserError unless the suffix is .csv or .parquet."""
-    if file.suffix not in (".csv", ".parquet"):
-        raise UserError("manifest.unknown_suffix", f"{file}: a manifest must be a .csv or .parquet file")
-
-
 def _writer(file: Path, temporary: Path, schema: pa.Schema) -> Any:
+    check_suffix(file)
     if file.suffix == ".parquet":
         return pq.ParquetWriter(temporary, schema, compression="zstd")
-    check_suffix(file)
     return pyarrow.csv.CSVWriter(temporary, schema, write_options=pyarrow.csv.WriteOptions(quoting_style="needed"))
 
 
 def shard_ranges(manifest: Manifest, size: int) -> list[range]:
-    """The example ids of each shard, in order.
+    """The example ids of each shard of `size` examples, in order.
 
-    Args:
-        manifest: the examples.
-        size: examples per shard. A tar is never split, so that one worker reads it sequentially: a shard has as many
-            whole tars as fit, but at least one.
+    A tar is never split, so that one worker reads it sequentially: a shard has as many whole tars as fit, but at least
+    one.
     """
     ends = _tar_ends(manifest) if "member" in manifest.table.column_names else None
     shards, first = [], 0

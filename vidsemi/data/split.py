@@ -10,16 +10,9 @@ from vidsemi.io.errors import UserError
 
 
 def split_labeled(scan: ScanResult, per_class: int, seed: int) -> tuple[ScanResult, ScanResult]:
-    """Keep the labels of some examples of each class; both sets keep the order of `scan`.
+    """Keep the labels of `per_class` examples of each class; return the labeled and the unlabeled set, in their order.
 
-    Args:
-        scan: examples with a column `label`.
-        per_class: number of examples of each class that keep their labels.
-        seed: of the draw. The draw of a class depends only on the seed, its rank in alphabetical order and its number
-            of examples.
-
-    Returns:
-        The labeled set, and the unlabeled set without the column `label`.
+    The draw of a class depends only on the seed, its rank in alphabetical order and its number of examples.
 
     Raises:
         UserError: a class has too few examples, or no example would be unlabeled.
@@ -33,13 +26,12 @@ def split_labeled(scan: ScanResult, per_class: int, seed: int) -> tuple[ScanResu
         if len(members) < per_class:
             raise UserError(
                 "split.class_too_small",
-                f"class {name} has {len(members)} examples, fewer than the requested {per_class}",
+                f"class {name} has {len(members)} examples, fewer than the {per_class} to label",
             )
         is_labeled[np.random.default_rng([seed, number]).permutation(members)[:per_class]] = True
     if is_labeled.all():
         raise UserError(
-            "split.none_unlabeled",
-            f"each class has only {per_class} examples, so none would be unlabeled; request fewer labels per class",
+            "split.none_unlabeled", f"each class has only {per_class} examples; label fewer, so that some are unlabeled"
         )
     labeled, unlabeled = ScanResult(missing=scan.missing, missing_what=scan.missing_what), ScanResult()
     for column, values in scan.columns.items():
@@ -50,14 +42,9 @@ def split_labeled(scan: ScanResult, per_class: int, seed: int) -> tuple[ScanResu
 
 
 def groups_of(manifest: Manifest, pattern: str | None) -> np.ndarray:
-    """The group of each example, (N,): the part of its path that a pattern captures.
+    """The group of each example, (N,): what the group of a regular expression captures of its path (or tar member).
 
-    Args:
-        manifest: for examples in tars the pattern is applied to the member's name.
-        pattern: regular expression with one group; None puts each example in a group of its own.
-
-    Raises:
-        UserError: the pattern does not match a path.
+    Without a pattern each example is in a group of its own. A path that the pattern does not match is a UserError.
     """
     if pattern is None:
         return np.arange(len(manifest))

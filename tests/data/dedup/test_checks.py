@@ -44,7 +44,7 @@ def test_every_report_states_it(tmp_path: Path):
         run.mkdir()
         (run / "results.json").write_text(json.dumps([row("a", "supervised", 0, 50.0)]))
     checks = [{"dataset": "unlabeled", **names, "counts": found}, {"dataset": "labeled", **names, "counts": None}]
-    (runs[1] / "duplicates.json").write_text(json.dumps({"format": 1, "checks": checks}))
+    (runs[1] / "duplicates.json").write_text(json.dumps({"format": 2, "checks": checks}))
     written = write_report([runs[1]], runs[1])
     checked = "unlabeled (12 removed: 10 exact, 2 near, up to 6 of 64 bits; 3 of its examples do not decode; "
     checked += "4 of its examples show next to nothing and were compared by their bytes alone)."

@@ -263,14 +263,18 @@ def test_records_of_anybody_are_known_or_not(wrong: dict, dataset: Path, tmp_pat
         ([{**check, "dataset": 1}], False),
         ([None], False),
     ):
-        (tmp_path / "duplicates.json").write_text(json.dumps({"format": 1, "checks": document}))
+        (tmp_path / "duplicates.json").write_text(json.dumps({"format": 2, "checks": document}))
         assert (read_checks(tmp_path) is not None) == known
+    (tmp_path / "duplicates.json").write_text(json.dumps({"format": 1, "checks": [check]}))
+    assert read_checks(tmp_path) is None
     record = exclude(dataset, "--exclude-duplicates-of", str(dataset / "test.csv"), "--workers", "0")
-    datasets = {"u": load_manifest(dataset / "out" / "U.csv")}, {"test": load_manifest(dataset / "test.csv")}
-    assert check_duplicates(*datasets)[0].counts is not None
+    pair = {"u": load_manifest(dataset / "out" / "U.csv")}, {"test": load_manifest(dataset / "test.csv")}
+    assert check_duplicates(*pair)[0].counts is not None
+    (dataset / "out" / "U.duplicates.json").write_text(json.dumps({**record, "format": 1}))
+    assert check_duplicates(*pair)[0].counts is None
     record["checked"][0].update(wrong)
     (dataset / "out" / "U.duplicates.json").write_text(json.dumps(record))
-    assert check_duplicates(*datasets)[0].counts is None
+    assert check_duplicates(*pair)[0].counts is None
 
 
 def test_the_bytes_of_a_file_are_read_once_for_all_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

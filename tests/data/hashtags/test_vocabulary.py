@@ -133,6 +133,10 @@ def test_a_vocabulary_is_read_as_it_was_written(tmp_path: Path):
     with pytest.raises(UserError, match=r"line 3: #b .*#a") as error:
         read_vocabulary(tmp_path / "v.csv")
     assert error.value.code == "vocabulary.duplicate_tag"
+    (tmp_path / "v.csv").write_text("tag,classes,examples,spellings\n#a,a,1,#b\n")  # the tags would be lost
+    with pytest.raises(UserError, match=r"line 2.*variants") as error:
+        read_vocabulary(tmp_path / "v.csv")
+    assert error.value.code == "vocabulary.bad_line"
 
 
 def test_labels_of_too_few_examples_go_and_their_tags_with_them(write_csv: Callable[..., Path]):

@@ -9,7 +9,7 @@ from typing import Any
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.files import write_json
 
-FORMAT = 1
+FORMAT = 2
 FILE = "duplicates.json"  # in a run's directory
 TEST_COUNTS = ("max_distance", "exact", "near", "unread", "flat")  # per test set, in the record beside a manifest
 DATASET_COUNTS = ("unread", "flat")  # of the dataset itself, in the record

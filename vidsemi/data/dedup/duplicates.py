@@ -73,11 +73,7 @@ def duplicates_of(dataset: Hashes, others: Hashes, max_distance: int) -> Duplica
     """Find examples of a dataset that are duplicates of others.
 
     An exact duplicate is preferred to a near one, then the nearest, then the one with the smallest id.
-
-    Args:
-        dataset: searched for duplicates.
-        others: for instance a test set.
-        max_distance: maximum Hamming distance of near duplicates.
+    `max_distance` is the maximum Hamming distance of near duplicates.
     """
     return _find(dataset, others, max_distance)
 
@@ -98,17 +94,11 @@ Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # first, second, distance
 
 @dataclass(frozen=True)
 class _Criterion:
-    """What makes two examples duplicates.
+    """What makes two examples duplicates."""
 
-    Attributes:
-        known: Hashes → (N,) bool, which examples have the hash that is compared.
-        keys: Hashes → (N, C) uint64, the hash.
-        pairs: (N, C) keys, (M, C) other keys or None → pairs that are duplicates.
-    """
-
-    known: Callable[[Hashes], np.ndarray]
-    keys: Callable[[Hashes], np.ndarray]
-    pairs: Callable[[np.ndarray, np.ndarray | None], Pairs]
+    known: Callable[[Hashes], np.ndarray]  # → (N,) bool, which examples have the hash that is compared
+    keys: Callable[[Hashes], np.ndarray]  # → (N, C) uint64, the hash
+    pairs: Callable[[np.ndarray, np.ndarray | None], Pairs]  # (N, C) keys, (M, C) other keys or None → duplicates
 
 
 def _find(dataset: Hashes, others: Hashes | None, max_distance: int) -> Duplicates:
@@ -147,15 +137,9 @@ def _near_videos(max_distance: int) -> _Criterion:
 
 
 def _partners(dataset: Hashes, left: np.ndarray, others: Hashes | None, criterion: _Criterion) -> Partners:
-    """The partner of each example in `left`, or -1.
+    """The partner of each example in `left` (ascending), or -1: one of `others`, or else an earlier one that is kept.
 
     Examples with equal keys are searched for once, by their first one (leader): a million copies have 5e11 pairs.
-
-    Args:
-        dataset: searched for duplicates.
-        left: (L,) int64, the examples to search, ascending.
-        others: the possible partners; None means earlier examples of `left` that are kept.
-        criterion: what makes two examples duplicates.
     """
     of, distance = np.full(len(dataset), -1, np.int64), np.zeros(len(dataset), np.int64)
     rows = left[criterion.known(dataset)[left]]
@@ -197,15 +181,8 @@ def _removed_within(
 def _remove_in_order(first: np.ndarray, second: np.ndarray, bits: np.ndarray, count: int) -> np.ndarray:
     """Go through the rows in order and remove each one that pairs with an earlier row that is kept.
 
-    Args:
-        first: (pairs,) the earlier row of each pair; pairs are sorted by the later row.
-        second: (pairs,) the later row.
-        bits: (pairs,) their distance.
-        count: number of rows.
-
-    Returns:
-        (count,) int64: the pair that a row is removed for (the nearest, then the one with the earliest row); -1 if the
-        row is kept.
+    Pairs are sorted by their later row, `second`, and `bits` are their distances. Returns (count,) int64: the pair that
+    a row is removed for (the nearest, then the one with the earliest row), or -1 if the row is kept.
     """
     because = np.full(count, -1, np.int64)
     for pair in range(len(first)):
@@ -245,17 +222,10 @@ def _overlapping_pairs(one: np.ndarray, two: np.ndarray | None) -> Pairs:
 def _first_overlap(
     content: np.ndarray, trims: np.ndarray, other_content: np.ndarray, other_trims: np.ndarray, within: bool
 ) -> np.ndarray:
-    """The first trim of the same content that overlaps or equals each trim.
+    """The first of the other trims with the same content that overlaps or equals each trim, (N,) int64; -1 if none.
 
-    Args:
-        content: (N,) int64, sorted.
-        trims: (N, 2) float64, start and end.
-        other_content: (M,) int64, sorted.
-        other_trims: (M, 2) float64.
-        within: both sides are the same; trims that have an earlier partner are not partners themselves.
-
-    Returns:
-        (N,) int64, position among the others; -1 if there is none.
+    Contents are (N,) and (M,) int64, sorted; trims (N, 2) and (M, 2) float64. If both sides are the same (`within`),
+    trims that have an earlier partner are not partners themselves.
     """
     first = np.full(len(content), -1, np.int64)
     begin = 0

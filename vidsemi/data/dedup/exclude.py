@@ -24,47 +24,27 @@ HEADER = ("example_id", "path", "member", "kind", "distance", "of_example_id", "
 
 @dataclass(frozen=True)
 class Checked:
-    """What a manifest was compared with; an entry of MANIFEST.duplicates.json.
+    """What a manifest was compared with; an entry of MANIFEST.duplicates.json."""
 
-    Attributes:
-        against: a test set's file, or `ITSELF`.
-        fingerprint: of the test set; None for the manifest itself.
-        root: of the test set, if it is not the folder of its file.
-        max_distance: maximum Hamming distance of near duplicates.
-        exact: number of exact duplicates removed.
-        near: number of near duplicates removed.
-        unread: number of examples of the test set that do not decode.
-        flat: number of examples of the test set that show too little for a perceptual hash.
-    """
-
-    against: str
-    fingerprint: str | None
-    root: str | None
-    max_distance: int
-    exact: int
+    against: str  # a test set's file, or `ITSELF`
+    fingerprint: str | None  # of the test set; None for the manifest itself
+    root: str | None  # of the test set, if it is not the folder of its file
+    max_distance: int  # maximum Hamming distance of near duplicates
+    exact: int  # removed
     near: int
-    unread: int
-    flat: int
+    unread: int  # examples of the test set that do not decode
+    flat: int  # examples of the test set that show too little for a perceptual hash
 
 
 @dataclass
 class Summary:
-    """The result.
-
-    Attributes:
-        manifest: the manifest that was written.
-        examples: number of examples kept.
-        removed: number of examples removed.
-        unread: number of examples that do not decode; they are kept.
-        flat: number of examples that show too little for a perceptual hash.
-        checked: what they were compared with, in that order.
-    """
+    """The manifest that was written, and numbers of its examples."""
 
     manifest: Path
-    examples: int = 0
+    examples: int = 0  # kept
     removed: int = 0
-    unread: int = 0
-    flat: int = 0
+    unread: int = 0  # do not decode; they are kept
+    flat: int = 0  # show too little for a perceptual hash
     checked: list[Checked] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
@@ -78,25 +58,20 @@ class Summary:
             text = f"  of {one.against}: {one.exact} exact, {one.near} near (up to {one.max_distance} of 64 bits)"
             lines.append(text + (f"; {one.unread} of its examples do not decode" if one.unread else ""))
         if self.removed:
-            lines.append(f"  {list_file(self.manifest)} lists them")
+            lines.append(f"  {_removed_file(self.manifest)} lists them")
         if self.unread:
-            lines.append(
-                f"  {self.unread} examples do not decode and were kept; {unread_file(self.manifest)} lists them"
-            )
+            file = _unread_file(self.manifest)
+            lines.append(f"  {self.unread} examples do not decode and were kept; {file} lists them")
         if self.flat:
-            lines.append(
-                f"  {self.flat} examples show next to nothing; only exact duplicates of them were searched for"
-            )
+            lines.append(f"  {self.flat} examples show next to nothing; only their exact duplicates were searched for")
         return lines
 
 
-def list_file(manifest: Path) -> Path:
-    """The list of removed examples."""
+def _removed_file(manifest: Path) -> Path:
     return manifest.with_suffix(".duplicates.csv")
 
 
-def unread_file(manifest: Path) -> Path:
-    """The list of examples that do not decode."""
+def _unread_file(manifest: Path) -> Path:
     return manifest.with_suffix(".unread.txt")
 
 
@@ -110,16 +85,10 @@ def exclude_duplicates(
     workers: int,
     seconds: float,
 ) -> Summary:
-    """Write a manifest without duplicates.
+    """Write a manifest without duplicates of test sets, and beside it the lists and the record.
 
-    Args:
-        dataset: all examples.
-        output: manifest to write, .csv or .parquet; the lists and the record are written beside it.
-        tests: test sets whose duplicates are removed; an example is attributed to the first of them.
-        max_distance_test: maximum Hamming distance of near duplicates of a test example.
-        max_distance: the same within the dataset, after the duplicates of test sets are removed; None keeps those.
-        workers: processes that read.
-        seconds: time limit per file.
+    An example is attributed to the first test set that has a duplicate of it. Duplicates within the dataset are removed
+    afterwards, unless `max_distance` is None. Both maximum Hamming distances are those of near duplicates.
 
     Raises:
         UserError: no file of a manifest can be read, or no example would be left.
@@ -143,17 +112,14 @@ def exclude_duplicates(
         left = np.setdiff1d(left, duplicates.example)
         summary.checked.append(_checked(None, max_distance, duplicates, hashed))
     if not len(left):
-        raise UserError(
-            "duplicates.nothing_left",
-            f"all {len(dataset)} examples of {dataset.file} are duplicates; none would be left",
-        )
+        raise UserError("duplicates.nothing_left", f"all {len(dataset)} examples of {dataset.file} are duplicates")
     summary.examples, summary.removed = len(left), len(dataset) - len(left)
     record_file(output).unlink(missing_ok=True)  # of an earlier call
-    unread_file(output).unlink(missing_ok=True)
+    _unread_file(output).unlink(missing_ok=True)
     write_tables(output, dataset.table.schema, [_select_rows(dataset.table, left)])
-    _write_removed(list_file(output), dataset, removed)
+    _write_removed(_removed_file(output), dataset, removed)
     if unread:
-        write_text(unread_file(output), "\n".join(unread) + "\n")
+        write_text(_unread_file(output), "\n".join(unread) + "\n")
     record = {"format": FORMAT, "method": METHOD, **summary.document(), "manifest": fingerprint_file(output)}
     write_json(record_file(output), record)
     return summary
@@ -169,7 +135,6 @@ def _select_rows(table: pa.Table, examples: np.ndarray) -> pa.Table:
 def _checked(
     test: HashedManifest | None, max_distance: int, duplicates: Duplicates, dataset: HashedManifest
 ) -> Checked:
-    """The entry of a test set; None stands for the dataset itself."""
     exact, near = (duplicates.count(kind) for kind in KINDS)
     others = test or dataset
     numbers = (max_distance, exact, near, len(others.unread), others.flat)
@@ -184,7 +149,6 @@ def _unread_lines(hashed: HashedManifest) -> list[str]:
 
 
 def _write_removed(file: Path, dataset: Manifest, removed: Sequence[tuple[str, Manifest, Duplicates]]) -> None:
-    """Write one row per removed example: what it duplicates, and how near."""
     with atomic_path(file) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(HEADER)

@@ -21,27 +21,18 @@ from vidsemi.io.errors import DecodeError
 
 SIDE = 32  # pixels of the square that `imagehash.phash` looks at
 FLAT = 3.0  # standard deviation of gray levels (0 to 255); below it there is only coding noise
-FEWEST_BITS = (
-    16  # set in a hash: normally 32, those above the median; fewer if most frequencies are missing, as in stripes
-)
+FEWEST_BITS = 16  # set in a hash: normally 32, those above the median; fewer in stripes, which lack most frequencies
 CONTENT_BYTES = 16  # of SHA-256; among 1e12 files two have the same with probability 1e-15
 METHOD = f"SHA-256; phash of imagehash, 64 bits, of {FRAMES} frames a video"
 
 
 @dataclass(frozen=True)
 class FileHashes:
-    """The hashes of an example.
+    """The hashes of an example."""
 
-    Attributes:
-        content: first bytes of the SHA-256 of the file, or of the member of a tar.
-        frames: perceptual hashes, one for an image and `FRAMES` for a video; 0 for a frame that shows next to nothing.
-            Empty if the file does not decode.
-        error: why it does not decode; None if it does.
-    """
-
-    content: bytes
-    frames: tuple[int, ...]
-    error: str | None = None
+    content: bytes  # first bytes of the SHA-256 of the file, or of the member of a tar
+    frames: tuple[int, ...]  # perceptual hashes, 1 for an image, `FRAMES` for a video; empty if it does not decode
+    error: str | None = None  # why it does not decode
 
 
 def hash_file(row: Row) -> FileHashes:
@@ -57,7 +48,9 @@ def hash_file(row: Row) -> FileHashes:
         raise DecodeError.from_os_error(source.path, error) from None
     content = _content(source, state.st_size, state.st_mtime_ns)
     try:
-        frames = read_frames(row, _first_frame if is_image(row) else _spread_frames, size=(SIDE, SIDE))
+        frames = read_frames(
+            row, _spread_frames if not is_image(row) else lambda _: np.zeros(1, np.int64), size=(SIDE, SIDE)
+        )
     except DecodeError as error:
         return FileHashes(content, (), error.reason)
     return FileHashes(content, tuple(perceptual_hash(frame) for frame in frames))
@@ -66,11 +59,7 @@ def hash_file(row: Row) -> FileHashes:
 def perceptual_hash(frame: np.ndarray) -> int:
     """64 bits that hardly change when a frame is recoded or scaled: the signs of its 8 × 8 lowest frequencies.
 
-    Args:
-        frame: (3, 32, 32) uint8.
-
-    Returns:
-        The hash; 0, which no other frame has, if the frame shows next to nothing.
+    The frame is (3, 32, 32) uint8. The hash is 0, which no other frame has, if it shows next to nothing.
     """
     image = Image.fromarray(frame.transpose(1, 2, 0)).convert("L")
     bits = imagehash.phash(image).hash
@@ -82,10 +71,6 @@ def perceptual_hash(frame: np.ndarray) -> int:
 def _spread_frames(n: int) -> np.ndarray:
     """The middle frames of `FRAMES` equal parts of a video."""
     return (2 * np.arange(FRAMES) + 1) * n // (2 * FRAMES)
-
-
-def _first_frame(n: int) -> np.ndarray:
-    return np.zeros(1, np.int64)
 
 
 @lru_cache(maxsize=1000)  # several rows may be parts of one long video, whose bytes each process reads once

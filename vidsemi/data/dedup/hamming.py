@@ -25,12 +25,9 @@ SORT_COST = 1  # per element and level of sorting, in comparisons of two rows
 
 
 def masks(max_distance: int, pairs: float, rows: float) -> list[int]:
-    """Bit masks such that any two hashes within `max_distance` bits agree in all bits of at least one mask.
+    """Bit masks such that any two hashes within `max_distance` (0 to 32) bits agree in all bits of at least one mask.
 
-    Args:
-        max_distance: bits, from 0 to 32.
-        pairs: number of pairs to search; more pairs need masks with more bits.
-        rows: number of rows that are sorted for each mask.
+    More pairs to search need masks with more bits; `rows` are sorted for each mask.
 
     >>> [f"{mask:b}".count("1") for mask in masks(1, 10, 5)]
     [32, 32]
@@ -53,15 +50,10 @@ def masks(max_distance: int, pairs: float, rows: float) -> list[int]:
 def near_pairs(
     rows: np.ndarray, others: np.ndarray | None, *, max_distance: int, min_matches: int = 1
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find all pairs of rows of which at least `min_matches` hashes are within `max_distance` bits.
+    """Find all pairs of rows of which at least `min_matches` hashes are within `max_distance` (0 to 32) bits.
 
-    Memory is proportional to the pairs found, so pass each row once (`np.unique`): a million copies have 5e11 pairs.
-
-    Args:
-        rows: (N, F) uint64.
-        others: (M, F) uint64; None searches within `rows`.
-        max_distance: Hamming distance, from 0 to 32.
-        min_matches: number of the F hashes that must match.
+    Rows are (N, F) uint64, others (M, F); without others the search is within the rows. Memory is proportional to the
+    pairs found, so pass each row once (`np.unique`): a million copies have 5e11 pairs.
 
     Returns:
         first: (pairs,) int64, index into `rows`.
@@ -214,20 +206,10 @@ def _join(
     min_matches: int,
     pairs: np.ndarray,
 ) -> int:
-    """Compare rows with equal keys.
+    """Compare rows with equal keys; return the number of pairs that match.
 
-    Args:
-        keys: (N,) uint64, sorted.
-        rows: (N, F) uint64, the rows of the keys.
-        other_keys: (M,) uint64, sorted.
-        others: (M, F) uint64.
-        within: both sides are the same; each pair counts once.
-        max_distance: Hamming distance of hashes that match.
-        min_matches: number of the F hashes that must match.
-        pairs: (capacity, 3) int64, receives positions and distance of as many pairs as it can hold.
-
-    Returns:
-        The number of pairs.
+    Keys are (N,) and (M,) uint64, sorted; rows (N, F) and (M, F) uint64. If both sides are the same (`within`), each
+    pair counts once. `pairs`, (capacity, 3) int64, receives positions and distance of as many pairs as it can hold.
     """
     count = begin = 0
     for row in range(len(keys)):

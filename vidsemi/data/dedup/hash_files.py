@@ -37,11 +37,8 @@ SCHEMA = pa.schema(
 class HashedManifest:
     """A manifest and the hashes of its examples.
 
-    Attributes:
-        manifest: the examples.
-        hashes: of all examples.
-        unread: examples that do not decode, and why. Near duplicates of them are not found, and exact ones only if
-            their bytes could be read.
+    Examples that do not decode are `unread`, with the reason. Near duplicates of them are not found, and exact ones
+    only if their bytes could be read.
     """
 
     manifest: Manifest
@@ -56,19 +53,10 @@ class HashedManifest:
 
 
 def hash_manifest(manifest: Manifest, folder: Path, *, workers: int, seconds: float) -> HashedManifest:
-    """Hash all examples of a manifest.
+    """Hash all examples of a manifest; if no file can be read, raise a UserError.
 
-    Hashes of unchanged files (path, member, trim, size, time) are read from the shards in the folder; others are
-    computed and added. Files that do not decode are tried again by every call.
-
-    Args:
-        manifest: the examples.
-        folder: folder of the shards; any number of datasets can share it.
-        workers: processes that read.
-        seconds: time limit per file.
-
-    Raises:
-        UserError: no file can be read.
+    Hashes of unchanged files (path, member, trim, size, time) are read from the shards in the folder, which datasets
+    can share; others are computed and added. Files that do not decode are tried again by every call.
     """
     folder.mkdir(parents=True, exist_ok=True)
     remove_temporary(folder, TEMPORARY_SECONDS)
@@ -77,10 +65,10 @@ def hash_manifest(manifest: Manifest, folder: Path, *, workers: int, seconds: fl
     failures = _hash_rest(manifest, keys, np.flatnonzero(~known), folder, workers, seconds)
     unread = [(example, failure.error or "") for example, failure in failures.items()]
     if len(unread) == len(manifest):
+        path, why = manifest.row(0).path, unread[0][1]
         raise UserError(
             "duplicates.no_readable_files",
-            f"none of the {len(manifest)} files of {manifest.file} can be read, such as "
-            f"{manifest.row(0).path}: {unread[0][1]}",
+            f"none of the {len(manifest)} files of {manifest.file} can be read, such as {path}: {why}",
         )
     content = np.zeros((len(manifest), 2), np.uint64)
     frames = np.zeros((len(manifest), FRAMES), np.uint64)
@@ -110,7 +98,6 @@ def _trims(manifest: Manifest, images: np.ndarray) -> np.ndarray:
 
 
 def _keys(manifest: Manifest) -> tuple[pa.Array, np.ndarray]:
-    """The cache key of each example, and whether it is an image."""
     _state.cache_clear()
     images = np.zeros(len(manifest), bool)
     keys = bytearray()
@@ -121,8 +108,7 @@ def _keys(manifest: Manifest) -> tuple[pa.Array, np.ndarray]:
     return pa.Array.from_buffers(pa.binary(KEY_BYTES), len(manifest), [None, pa.py_buffer(bytes(keys))]), images
 
 
-def _key(row: Row) -> bytes:
-    """The cache key of a row: a hash of everything that its hashes depend on."""
+def _key(row: Row) -> bytes:  # a hash of everything that the hashes of a row depend on
     path = row.path if is_address(row.path) else os.path.abspath(row.path)
     what = [METHOD, path, row.member, row.offset, row.size, row.start, row.end, *_state(path)]
     return hashlib.blake2b(json.dumps(what).encode(), digest_size=KEY_BYTES).digest()
@@ -154,11 +140,7 @@ def _read_shards(folder: Path, columns: list[str]) -> pa.Table:
 def _hash_rest(
     manifest: Manifest, keys: pa.Array, todo: np.ndarray, folder: Path, workers: int, seconds: float
 ) -> dict[int, FileHashes]:
-    """Hash the examples in `todo` and write new shards.
-
-    Returns:
-        What is known of those that do not decode, by example.
-    """
+    """Hash the examples in `todo` and write new shards; return what is known of those that do not decode."""
     failures: dict[int, FileHashes] = {}
     batch: list[dict] = []
     started = time.monotonic()
@@ -185,7 +167,6 @@ def _hash_rest(
 
 
 def _write_shard(folder: Path, batch: list[dict]) -> None:
-    """Write a shard under a unique name."""
     if batch:
         with atomic_path(folder / f"part-{uuid.uuid4().hex}.parquet") as temporary:
             pq.write_table(pa.Table.from_pylist(batch, SCHEMA), temporary, compression="zstd")

@@ -27,21 +27,13 @@ IMAGES_PER_TAR = 1000  # scoring workers never share a tar
 
 @dataclass(frozen=True)
 class Layout:
-    """The files of a dataset.
+    """The files of a dataset."""
 
-    Attributes:
-        folder: folder that the archive of the binary version unpacks to.
-        pickle_folder: folder that the archive of the Python version unpacks to, which is not read.
-        files: files of each split.
-        class_names: text file with the class names.
-        label_bytes: bytes before the pixels of an image; the last one is the class.
-    """
-
-    folder: str
-    pickle_folder: str
-    files: dict[str, tuple[str, ...]]
-    class_names: str
-    label_bytes: int
+    folder: str  # that the archive of the binary version unpacks to
+    pickle_folder: str  # that the archive of the Python version unpacks to, which is not read
+    files: dict[str, tuple[str, ...]]  # of each split
+    class_names: str  # text file
+    label_bytes: int  # before the pixels of an image; the last one is the class
 
 
 CIFAR10 = Layout(
@@ -62,29 +54,16 @@ CIFAR100 = Layout(
 
 @dataclass(frozen=True)
 class Images:
-    """Images and their classes.
+    """Images and their classes."""
 
-    Attributes:
-        planes: (N, 3, 32, 32) uint8, RGB.
-        labels: N class names.
-    """
-
-    planes: np.ndarray
+    planes: np.ndarray  # (N, 3, 32, 32) uint8, RGB
     labels: list[str]
 
 
 def read_cifar(folder: Path, layout: Layout) -> dict[str, Images]:
-    """Read the binary version: the images of each split.
-
-    Args:
-        folder: folder of the files.
-        layout: of the dataset.
-
-    Raises:
-        UserError: a file is missing or malformed.
-    """
-    names = [line.strip() for line in _read(folder / layout.class_names).decode("utf-8", "replace").splitlines()]
-    names = [name for name in names if name]
+    """Read the binary version: the images of each split."""
+    lines = _read(folder / layout.class_names).decode("utf-8", "replace").splitlines()
+    names = list(filter(None, map(str.strip, lines)))
     if len(set(names)) < len(names):
         raise UserError("cifar.duplicate_class", f"{folder / layout.class_names} lists a class twice")
     splits = {}
@@ -121,13 +100,8 @@ def _read(file: Path) -> bytes:
 def scan_cifar(source: Path, layout: Layout, output: Path) -> dict[str, ScanResult]:
     """The labeled examples of the training and test splits.
 
-    Args:
-        source: folder with the binary version, or with class folders train/<class>/ and test/<class>/.
-        layout: of the dataset.
-        output: folder that receives tars of PNGs, in images/, if the source is the binary version. PNG is lossless.
-
-    Raises:
-        UserError: the source is neither.
+    The source is a folder with the binary version, whose images become tars of PNGs (lossless) in OUTPUT/images, or one
+    with class folders train/<class>/ and test/<class>/.
     """
     for folder in (source, source / layout.folder):
         if any((folder / file).is_file() for file in layout.files["train"]):
@@ -139,8 +113,7 @@ def scan_cifar(source: Path, layout: Layout, output: Path) -> dict[str, ScanResu
         if any((folder / file.removesuffix(".bin")).is_file() for file in layout.files["train"]):
             raise UserError(
                 "cifar.python_version",
-                f'{folder} is the Python version, whose pickles are not read; download the "binary version" instead '
-                f"({layout.folder})",
+                f'{folder} is the Python version, which is not read; get the "binary version" ({layout.folder}) instead',
             )
     raise UserError(
         "cifar.missing",
@@ -176,22 +149,14 @@ def _pack(images: Images, folder: Path, split: str) -> ScanResult:
 def prepare_cifar(description: str, layout: Layout, name: str, labeled: str) -> list[str]:
     """Parse the command line and write labeled.csv, test.csv and, if only some labels are kept, unlabeled.csv.
 
-    Args:
-        description: of the script.
-        layout: of the dataset.
-        name: of the default output folder in data/.
-        labeled: default of `--labeled`.
+    `labeled` is the default of `--labeled`, data/NAME that of `--output`.
 
     Returns:
         A line per manifest.
     """
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
-    parser.add_argument(
-        "--source",
-        type=Path,
-        required=True,
-        help=f"folder with {layout.folder}, or with train/<class>/ and test/<class>/",
-    )
+    source = f"folder with {layout.folder}, or with train/<class>/ and test/<class>/"
+    parser.add_argument("--source", type=Path, required=True, help=source)
     parser.add_argument("--labeled", default=labeled, metavar="N", help=f"labeled images per class, or all ({labeled})")
     parser.add_argument("--seed", type=int, default=0, help="seed for choosing them (0)")
     parser.add_argument("--output", type=Path, default=Path("data", name))
@@ -207,7 +172,6 @@ def prepare_cifar(description: str, layout: Layout, name: str, labeled: str) -> 
     if options.labeled == "all":
         (options.output / "unlabeled.csv").unlink(missing_ok=True)  # of an earlier call
     else:
-        scans["labeled.csv"], scans["unlabeled.csv"] = split_labeled(
-            splits["train"], int(options.labeled), options.seed
-        )
+        labeled_set, unlabeled_set = split_labeled(splits["train"], int(options.labeled), options.seed)
+        scans |= {"labeled.csv": labeled_set, "unlabeled.csv": unlabeled_set}
     return [scan.write(options.output / file)[1] for file, scan in scans.items()]

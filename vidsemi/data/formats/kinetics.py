@@ -72,16 +72,8 @@ def match_classes(labels: Iterable[str | None], classes: Sequence[str], source: 
     """Map labels to the official class names, ignoring case, spaces and punctuation.
 
     Class folders of many copies have `_` for spaces and lack `'()`: `massaging_persons_head` becomes "massaging
-    person's head".
-
-    Args:
-        labels: labels of examples.
-        classes: class names, distinct in this comparison.
-        source: where the labels come from, for messages.
-        dataset: name of the dataset, for messages.
-
-    Raises:
-        UserError: a label is missing or matches no class; the message suggests the closest one.
+    person's head". A label that is missing or matches no class is a UserError, which names the source of the labels and
+    the dataset.
     """
     known = {canonical(name): name for name in classes}
     names = []

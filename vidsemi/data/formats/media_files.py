@@ -18,11 +18,7 @@ IMAGE_SUFFIXES = {
 
 
 def media_files(root: Path) -> list[Path]:
-    """Every video or image below a folder, sorted by path; hidden files and folders are skipped, links followed.
-
-    Raises:
-        UserError: the folder does not exist, cannot be read, or contains no videos or images.
-    """
+    """Every video or image below a folder, sorted by path; hidden files and folders are skipped, links followed."""
     if not root.is_dir():
         raise UserError("folder.missing", f"folder {root} does not exist")
     media: list[Path] = []

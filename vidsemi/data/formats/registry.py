@@ -53,11 +53,7 @@ class Format:
     in_parallel: bool = False
 
     def scan(self, files: Sequence[str], root: Path | None, **options: Any) -> ScanResult:
-        """Read the files; refuse to return nothing.
-
-        Raises:
-            UserError: the files or the root are not what the format takes, cannot be read, or contain no examples.
-        """
+        """Read the files; a UserError if they or the root are not what the format takes, or contain no examples."""
         if files and not self.file:
             raise UserError(
                 "format.takes_no_file", f"the format {self.name} does not take a file; did you mean --root {files[0]}?"

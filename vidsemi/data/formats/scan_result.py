@@ -17,21 +17,15 @@ logger = logging.getLogger("vidsemi")
 class ScanResult:
     """Examples as columns of equal length, and what did not become one.
 
-    Attributes:
-        columns: values by column name of the manifest; `path` is relative to the working directory or absolute.
-        missing: files that are listed but do not exist, as listed, or whatever `missing_what` says.
-        missing_what: describes `missing` in messages.
-        elsewhere: number of lines about files that are not expected to exist here.
-        left_out: number of examples without a tag of the vocabulary.
-        broken: line numbers, from 1, and what is wrong with the line.
+    `columns` are values by column name of the manifest; `path` is relative to the working directory or absolute.
     """
 
     columns: dict[str, list] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-    missing_what: str = "listed files do not exist"
-    elsewhere: int = 0
-    left_out: int = 0
-    broken: list[tuple[int, str]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)  # as listed
+    missing_what: str = "listed files do not exist"  # describes `missing` in messages
+    elsewhere: int = 0  # lines about files that are not expected to exist here
+    left_out: int = 0  # examples without a tag of the vocabulary
+    broken: list[tuple[int, str]] = field(default_factory=list)  # line numbers, from 1, and what is wrong
 
     def add(self, **values: object) -> None:
         """Append one example; every call names the same columns."""
@@ -47,8 +41,7 @@ class ScanResult:
             return
         if self.left_out:
             raise UserError(
-                "scan.no_tagged_examples",
-                f"none of the {self.left_out} examples of {source} has a tag of the vocabulary",
+                "scan.no_tagged_examples", f"none of the {self.left_out} examples of {source} has a vocabulary tag"
             )
         if self.elsewhere:
             raise UserError("scan.no_files", f"none of the {self.elsewhere} files of {source} is in {root}")
@@ -62,12 +55,8 @@ class ScanResult:
     def write(self, manifest: Path, vocabulary: object = "") -> tuple[dict[str, Any], str]:
         """Write the manifest; list what did not become an example in MANIFEST.missing.txt and MANIFEST.broken.txt.
 
-        Args:
-            manifest: .csv or .parquet.
-            vocabulary: where the tags come from that examples must have, for the summary.
-
         Returns:
-            A summary as JSON and as one line.
+            A summary as JSON and as one line; it names the `vocabulary` whose tags examples must have.
         """
         from vidsemi.data.manifest import write_manifest
 

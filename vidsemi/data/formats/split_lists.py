@@ -45,7 +45,6 @@ def read_ucf101(file: Path, root: Path) -> ScanResult:
 
 
 def _ucf101_classes(file: Path) -> dict[str, str]:
-    """Class number → class name."""
     if not file.exists():
         return {}
     pairs = (line.strip().partition(" ") for line in read_text_lines(file))
@@ -69,14 +68,7 @@ def _add(scan: ScanResult, root: Path, path: str, label: str) -> None:
 def read_hmdb51(folder: Path, root: Path, split: int, subset: Subset) -> ScanResult:
     """Read one of the three splits of HMDB51: a file `<class>_test_split<N>.txt` per class, lines `<file> <0, 1 or 2>`.
 
-    Args:
-        folder: folder of the split files.
-        root: folder of the videos, `<class>/<file>`.
-        split: number of the split, from 1.
-        subset: which examples to read.
-
-    Raises:
-        UserError: there are no split files, or a line is malformed.
+    The videos are `<class>/<file>` in the root.
     """
     ending = f"_test_split{split}.txt"
     files = sorted(folder.glob(f"*{ending}")) if folder.is_dir() else []
@@ -99,15 +91,7 @@ def read_hmdb51(folder: Path, root: Path, split: int, subset: Subset) -> ScanRes
 
 @register_format("cub200", summary="CUB-200-2011", root="required", options={"--subset": SUBSET})
 def read_cub200(root: Path, subset: Subset) -> ScanResult:
-    """Read CUB-200-2011 as its authors distribute it.
-
-    Args:
-        root: folder with images.txt, image_class_labels.txt, train_test_split.txt, classes.txt and the folder images.
-        subset: which examples to read.
-
-    Raises:
-        UserError: a file is missing, a line is malformed, or the files disagree about the ids.
-    """
+    """Read CUB-200-2011 as its authors distribute it: four lists (images.txt, …) and the folder images."""
     classes = _table(root / "classes.txt")
     images, class_of = _table(root / "images.txt"), _table(root / "image_class_labels.txt")
     is_training = _table(root / "train_test_split.txt")
@@ -132,7 +116,6 @@ def read_cub200(root: Path, subset: Subset) -> ScanResult:
 
 
 def _table(file: Path) -> dict[str, str]:
-    """The lines `<id> <value>` of a file; ids must be distinct."""
     table: dict[str, str] = {}
     for number, (key, value) in _pairs(file):
         if key in table:

@@ -8,7 +8,7 @@ a folder and never becomes part of a path.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from functools import cached_property
+from functools import cached_property, partial
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,7 @@ class BrokenRowError(ValueError):
         "--hashtags-column": {"default": "hashtags", "help": "name of the hashtags column"},
         "--id-column": {
             "default": "id",
-            "help": "for rows without a path: name of the column that names files in --root",
+            "help": "name of the column that names files in --root, for rows without a path",
         },
     },
     has_hashtags=True,
@@ -58,14 +58,9 @@ def read_table_format(
 ) -> ScanResult:
     """Read a CSV or TSV with a header, JSON lines (each also as .gz or .bz2), or a Parquet file.
 
-    Args:
-        file: the table.
-        root: folder that relative paths start from (default: the table's folder), and where files are looked up by id.
-        path_column: name of the path column.
-        label_column: name of the label column.
-        hashtags_column: name of the hashtags column: text or, in JSON and Parquet, lists.
-        id_column: name of the id column, used for rows without a path.
-        vocabulary: canonical tags; examples that carry none of them are left out.
+    Relative paths start from the root (default: the table's folder); in it, files are looked up by id for rows without
+    a path. Hashtags are text or, in JSON and Parquet, lists. Examples without a canonical tag of the vocabulary are
+    left out.
 
     Raises:
         UserError: the file cannot be read, a column is missing or has the wrong type, or every row is broken.
@@ -165,14 +160,6 @@ def _tags(field: Any) -> list[str]:
     raise BrokenRowError("has tags that are neither text nor a list of texts")
 
 
-def _seconds(value: Any, what: str) -> float | None:
-    return _number(float, value, what)
-
-
-def _bytes(value: Any, what: str) -> int | None:
-    return _number(int, value, what)
-
-
 def _number(kind: Callable, value: Any, what: str) -> Any:
     if value is None or value == "":
         return None
@@ -186,12 +173,10 @@ def _number(kind: Callable, value: Any, what: str) -> Any:
     raise BrokenRowError(f"has a column {what} that is not a {'number' if kind is float else 'whole number'}")
 
 
+_seconds, _bytes = partial(_number, float), partial(_number, int)
 PARSERS: dict[str, Callable[[Any, str], Any]] = {
-    "start": _seconds,
-    "end": _seconds,
-    "member": _text,
-    "offset": _bytes,
-    "size": _bytes,
+    **{"start": _seconds, "end": _seconds},
+    **{"member": _text, "offset": _bytes, "size": _bytes},
 }
 
 
@@ -215,8 +200,7 @@ def _open_table(file: Path, names: dict[str, str], broken: Broken) -> tuple[Abst
         columns = table.column_names
     else:
         raise UserError(
-            "table.unknown_suffix",
-            f"{file}: a table must be a .csv, .tsv or .jsonl (also .gz or .bz2), or a .parquet",
+            "table.unknown_suffix", f"{file}: a table must be a .csv, .tsv or .jsonl (also .gz or .bz2), or a .parquet"
         )
     for name in names.values():
         if columns.count(name) > 1:
@@ -257,10 +241,8 @@ def _parquet_values(file: Path, table: "pa.Table", names: dict[str, str]) -> Row
 
 def _check_columns(file: Path, columns: Sequence[str] | AbstractSet[str], names: dict[str, str]) -> None:
     """Refuse a table with neither paths nor ids, or without a column that the user named."""
-    shown = ", ".join(
-        name if name.isprintable() else ascii(name)
-        for name in (columns if isinstance(columns, list) else sorted(columns))[:50]
-    )
+    first = (columns if isinstance(columns, list) else sorted(columns))[:50]
+    shown = ", ".join(name if name.isprintable() else ascii(name) for name in first)
     for name, column in names.items():
         is_needed = column != name or (name == "path" and names["id"] not in columns)
         if is_needed and column not in columns and columns:

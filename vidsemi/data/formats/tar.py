@@ -30,13 +30,7 @@ COLUMN_NAMES = ("path", "label", "member", "offset", "size")
 
 @dataclass
 class TarScan(ScanResult):
-    """Tars whose headers are read while the manifest is written, so that the index need not fit in memory.
-
-    Attributes:
-        tars: uncompressed tars.
-        workers: processes that read.
-        seconds: time limit per tar.
-    """
+    """Tars whose headers are read while the manifest is written, so that the index need not fit in memory."""
 
     tars: list[Path] = field(default_factory=list)
     workers: int = 0
@@ -100,24 +94,16 @@ class TarScan(ScanResult):
     in_parallel=True,
 )
 def read_tars(patterns: Iterable[str], *, workers: int, seconds: float) -> TarScan:
-    """Find the tars that patterns name, in the order of the patterns.
+    """Find the tars and folders of tars that patterns name, in this order.
 
-    Args:
-        patterns: names of tars or folders; `{000000..000099}`, `{a,b}`, `*`, `?` and `[…]` are expanded.
-        workers: processes that read the headers.
-        seconds: time limit per tar.
-
-    Raises:
-        UserError: a pattern matches nothing, or is a command or an address.
+    `{000000..000099}`, `{a,b}`, `*`, `?` and `[…]` are expanded; commands and addresses are refused.
     """
     from braceexpand import braceexpand
 
     tars: list[Path] = []
     for pattern in patterns:
         if "://" in pattern or pattern.startswith("pipe:"):
-            raise UserError(
-                "tar.not_local", f"{pattern}: only local tars can be indexed; give the path of a local copy"
-            )
+            raise UserError("tar.not_local", f"{pattern}: only local tars can be indexed; give the path of a copy")
         try:
             names = iter([pattern]) if os.path.exists(pattern) else braceexpand(pattern)
         except ValueError:
@@ -137,18 +123,14 @@ def read_tars(patterns: Iterable[str], *, workers: int, seconds: float) -> TarSc
 
 @dataclass
 class TarIndex:
-    """The members of a tar.
+    """The members of a tar, in its order.
 
-    Attributes:
-        columns: the examples, in the order of the tar.
-        left_out: number of images beside a video of the same sample, of members that are not plain files, and of names
-            that are repeated.
-        error: why the tar could not be read, or not to its end.
+    Images beside a video of the same sample, members that are not plain files, and repeated names are left out.
     """
 
     columns: dict[str, list] = field(default_factory=lambda: {name: [] for name in COLUMN_NAMES})
     left_out: int = 0
-    error: str | None = None
+    error: str | None = None  # why the tar could not be read, or not to its end
 
 
 def index_tar(tar: "Row") -> TarIndex:

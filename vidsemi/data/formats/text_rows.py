@@ -39,15 +39,9 @@ class ResyncingReader:
     r"""Read CSV rows; after a broken one, resume at the next line.
 
     A quoted field may span lines. If that does not end in a valid row, only the first of these lines is broken and the
-    next row is looked for in the second: a stray quote costs one line, not everything up to the next quote.
-
-    Args:
-        lines: lines with their ends; the first one is the header.
-        delimiter: of the fields.
-        broken: receives the broken lines. A row is broken if it has another length than the header.
-
-    Yields:
-        The number of the row's first line, and its fields. Empty lines are skipped.
+    next row is looked for in the second: a stray quote costs one line, not everything up to the next quote. A row is
+    also broken if it has another length than the header. Yields the number of each row's first line, and its fields;
+    empty lines are skipped.
 
     >>> broken = []
     >>> for row in ResyncingReader(iter(['path,tags\n', 'a.mp4,"#x\n', 'b.mp4,#y\n']), ",", broken):
@@ -138,15 +132,7 @@ def tab_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def stream_lines(file: Path, newline: str) -> Iterator[str]:
-    """Stream the lines of a UTF-8 file; invalid bytes become lone surrogates (see `is_utf8`).
-
-    Args:
-        file: plain, or gzip or bzip2 by its suffix.
-        newline: as for `open`.
-
-    Raises:
-        UserError: the file does not exist, cannot be read or is truncated.
-    """
+    """Stream the lines of a UTF-8 file, plain or compressed; invalid bytes become lone surrogates (see `is_utf8`)."""
     from vidsemi.io.progress import SECONDS, progress_bar  # imports tqdm, which `vidsemi --help` does not need
 
     number = 0

@@ -23,14 +23,8 @@ def read_yfcc100m(file: Path, root: Path, vocabulary: AbstractSet[str] | None = 
     - with 23 columns: the id;
     - with 24 columns: the id and a hash of 32 digits, or else the line number and the id.
 
-    Args:
-        file: the table.
-        root: folder of the files, which are named by their ids. Lines about other files are counted, not listed: the
-            table has 100 million lines.
-        vocabulary: canonical tags; examples that carry none of them are left out.
-
-    Raises:
-        UserError: the file cannot be read, or every line is broken.
+    Files in the root are named by their ids. Lines about other files are counted, not listed: the table has 100 million
+    lines. Examples that carry no canonical tag of the vocabulary are left out.
     """
     scan = ScanResult({"path": [], "hashtags": []})
     files = FilesById(root)

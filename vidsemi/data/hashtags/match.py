@@ -25,12 +25,7 @@ MATCHES = "matches.parquet"  # example_id int64, label int64; sorted by both
 
 
 def match_examples(manifest: Manifest, vocabulary: Vocabulary, needed_by: str) -> tuple[np.ndarray, np.ndarray]:
-    """Find the examples that carry a tag of the vocabulary.
-
-    Args:
-        manifest: needs a column `hashtags`.
-        vocabulary: labels to look for.
-        needed_by: what needs the hashtags, for the error message.
+    """Find the examples that carry a tag of the vocabulary; if the manifest has no hashtags, an error says `needed_by`.
 
     Returns:
         Example ids (N,) int64 ascending, and label indices (N,) int64. An example has one entry per label.
@@ -60,19 +55,12 @@ def _hashtag_fields(manifest: Manifest) -> Iterator[tuple[int, str]]:
 
 @dataclass(frozen=True)
 class Matches:
-    """The frequent labels and the examples that carry them.
+    """The frequent labels and the examples that carry them; an example has one entry per label."""
 
-    Attributes:
-        vocabulary: the labels with enough examples, in their original order.
-        example_ids: (N,) int64, ascending.
-        labels: (N,) int64, indices into `vocabulary`; an example has one entry per label.
-        dropped: labels with too few examples, and how many they have. Their tags are ignored.
-    """
-
-    vocabulary: Vocabulary
-    example_ids: np.ndarray
-    labels: np.ndarray
-    dropped: list[tuple[Label, int]]
+    vocabulary: Vocabulary  # the labels with enough examples, in their original order
+    example_ids: np.ndarray  # (N,) int64, ascending
+    labels: np.ndarray  # (N,) int64, indices into `vocabulary`
+    dropped: list[tuple[Label, int]]  # labels with too few examples, and how many they have
 
     @property
     def counts(self) -> list[int]:
@@ -86,14 +74,7 @@ class Matches:
 
 
 def match_frequent(manifest: Manifest, vocabulary: Vocabulary, min_examples: int, needed_by: str) -> Matches:
-    """Match a vocabulary to the examples and drop labels with fewer than `min_examples`.
-
-    Args:
-        manifest: needs a column `hashtags`.
-        vocabulary: labels to look for.
-        min_examples: fewest examples of a label that is kept.
-        needed_by: what needs the hashtags, for the error message.
-    """
+    """Match a vocabulary to the examples (see `match_examples`) and drop labels with fewer than `min_examples`."""
     examples, labels = match_examples(manifest, vocabulary, needed_by)
     counts = np.bincount(labels, minlength=len(vocabulary.labels))
     enough = counts >= min_examples
@@ -108,14 +89,7 @@ def match_frequent(manifest: Manifest, vocabulary: Vocabulary, min_examples: int
 def hashtags_stage(
     folder: Path, *, weak: Manifest, vocabulary: Vocabulary, min_examples: int, title: str
 ) -> dict[str, Any]:
-    """Write the labels for weak pre-training, and the examples that carry them.
-
-    Args:
-        folder: receives `VOCABULARY` and `MATCHES`.
-        weak: the weakly labeled set.
-        vocabulary: labels to look for.
-        min_examples: labels with fewer examples are dropped.
-        title: for the log.
+    """Write the labels with enough examples for weak pre-training, and the examples that carry them, to a folder.
 
     Returns:
         Counts: examples with and without a label, and the kept and dropped labels with their examples.
@@ -129,8 +103,8 @@ def hashtags_stage(
         most = max([*counts, *(count for _, count in matches.dropped)], default=0)
         raise UserError(
             "hashtags.too_few_labels",
-            f"{weak.file}: {len(labels)} labels have hashtags on at least {min_examples} examples (the most frequent "
-            f"label has {most}), but training needs two; `vidsemi hashtags` lists the counts",
+            f"{weak.file}: {len(labels)} labels have at least {min_examples} examples (the most frequent has {most}); "
+            "training needs two; `vidsemi hashtags` lists the counts",
         )
     write_vocabulary(folder / VOCABULARY, matches.vocabulary, counts)
     with atomic_path(folder / MATCHES) as temporary:

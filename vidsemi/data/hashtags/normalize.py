@@ -60,11 +60,9 @@ _CANONICAL = _CanonicalCache()
 
 
 def raw_tags(field: str | Iterable[str] | None) -> list[str]:
-    """Split a field into tags as they were written; some may be empty.
+    """Split a field, a list of tags or text (`#a #b`, `#a#b`, `a b`), into tags as written; some may be empty.
 
-    Args:
-        field: a list of tags, or text: `#a #b`, `#a#b`, `a b`. If the text has commas or semicolons, they separate the
-            tags, which may then contain spaces (`new york, catching fish`). None means no tags.
+    Commas or semicolons in a text separate its tags, which may then contain spaces (`new york, catching fish`).
     """
     if field is None:
         return []

@@ -57,16 +57,12 @@ def tag_variants(name: str) -> list[str]:
 
 
 def _words(name: str) -> list[str]:
-    """The words of a name in lower case, with apostrophes."""
     plain = UNSEEN.sub("", unicodedata.normalize("NFKC", name))
     apart = plain if " " in plain.strip() else re.sub("(?<=[a-z])(?=[A-Z])", " ", plain)
     folded = apart.casefold().replace("’", "'")
-    kept = (
-        letter for letter in folded if unicodedata.category(letter) != "Cf"
-    )  # invisible joiners do not separate words
-    return "".join(
-        letter if letter == "'" or unicodedata.category(letter)[0] in "LMN" else " " for letter in kept
-    ).split()
+    kept = [letter for letter in folded if unicodedata.category(letter) != "Cf"]  # invisible joiners separate nothing
+    spaced = (letter if letter == "'" or unicodedata.category(letter)[0] in "LMN" else " " for letter in kept)
+    return "".join(spaced).split()
 
 
 def _alternatives(words: list[str]) -> Iterator[list[str]]:
@@ -157,7 +153,6 @@ def _is_singular(word: str) -> bool:
 
 
 def _not_words(phrases: Iterable[list[str]]) -> Iterator[list[str]]:
-    """The phrases that do not form a word of the dictionary when joined."""
     yield from (phrase for phrase in phrases if not _lemmas("".join(phrase)))
 
 

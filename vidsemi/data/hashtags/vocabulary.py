@@ -29,17 +29,11 @@ COLUMNS = ["tag", "classes", "examples", "variants"]  # of the vocabulary file
 
 @dataclass(frozen=True)
 class Label:
-    """Tags with the same meaning.
+    """Tags with the same meaning."""
 
-    Attributes:
-        tag: the tag that names the label, without `#`.
-        classes: names of the classes it means.
-        variants: all tags with this meaning, including `tag`.
-    """
-
-    tag: str
-    classes: tuple[str, ...]
-    variants: tuple[str, ...]
+    tag: str  # names the label, without `#`
+    classes: tuple[str, ...]  # that it means
+    variants: tuple[str, ...]  # all tags with this meaning, including `tag`
 
     def document(self, examples: int | None = None) -> dict[str, Any]:
         """The label as JSON, with its number of examples if known."""
@@ -79,31 +73,24 @@ class Vocabulary:
     def for_classes(self, classes: Sequence[str], source: object) -> "Vocabulary":
         """The same labels with class names as in `classes`: a vocabulary file stores them with normalized white space.
 
-        Raises:
-            UserError: a label means a class that is not among `classes`; the message names `source`.
+        If a label means another class, a UserError names `source`.
         """
         known = {_name_in_file(name): name for name in classes}
         labels = []
         for label in self.labels:
             for name in label.classes:
                 if _name_in_file(name) not in known:
-                    raise UserError(
-                        "vocabulary.unknown_class", f"{source}: #{label.tag}: {_unknown_class(name, classes)}"
-                    )
+                    problem = _unknown_class(name, classes)
+                    raise UserError("vocabulary.unknown_class", f"{source}: #{label.tag}: {problem}")
             labels.append(replace(label, classes=tuple(known[_name_in_file(name)] for name in label.classes)))
         return Vocabulary(tuple(labels))
 
 
 def build_vocabulary(classes: Sequence[str], synonyms: Mapping[str, Sequence[str]]) -> Vocabulary:
-    """Build a vocabulary from class names.
+    """Build a vocabulary: a label for each class with at least one tag, in the order of the classes.
 
-    Args:
-        classes: class names.
-        synonyms: class name → further tags of the class; a tag after an exclamation mark is removed from the class.
-
-    Returns:
-        A label for each class with at least one tag, in the order of the classes. Classes that share a tag, directly or
-        through other classes, form one label named after the first of them.
+    Classes that share a tag, directly or through other classes, form one label named after the first of them. Synonyms
+    are further tags by class name; a tag after an exclamation mark is removed from the class.
     """
     groups: list[tuple[list[str], dict[str, None]]] = []  # class names and tags; empty once merged into another group
     group_of: dict[str, int] = {}  # tag → index of the group
@@ -142,10 +129,7 @@ def vocabulary_for(
         default_synonyms: synonyms that come with the dataset; used if the config names no file.
 
     Returns:
-        The vocabulary; None if the run uses no hashtags.
-
-    Raises:
-        UserError: a set has no hashtags, a file is invalid, or too few labels are left.
+        None if the run uses no hashtags.
     """
     if tagged is not None:
         require_hashtags(tagged, "the policy balanced_with_tags")
@@ -162,35 +146,24 @@ def vocabulary_for(
     else:
         vocabulary = build_vocabulary(classes, {})
     if weak is not None and len(vocabulary.labels) < 2:
-        raise UserError(
-            "vocabulary.too_few_labels",
-            f"the vocabulary has {len(vocabulary.labels)} labels, but the weak pre-training needs at least two",
-        )
+        count = len(vocabulary.labels)
+        raise UserError("vocabulary.too_few_labels", f"the vocabulary has {count} labels; weak pre-training needs two")
     missing = vocabulary.missing_classes(classes)
     if tagged is not None and missing:
         logger.warning("no hashtag means %d of the classes, such as %s", len(missing), missing[0])
         if len(missing) == len(classes):
-            raise UserError(
-                "vocabulary.no_class", "no hashtag means a class, so balanced_with_tags would not select anything"
-            )
+            raise UserError("vocabulary.no_class", "no hashtag means a class; balanced_with_tags would select nothing")
     return vocabulary
 
 
 def read_synonyms(file: Path, classes: Sequence[str], *, skip_others: bool = False) -> dict[str, list[str]]:
     """Read synonyms: a CSV with the columns `class` and `tag`, one tag per line.
 
-    A tag after an exclamation mark is removed from the variants of the class name: `tying knot,!tietheknot`.
-
-    Args:
-        file: the CSV.
-        classes: class names.
-        skip_others: skip lines of other classes instead of refusing them.
+    A tag after an exclamation mark is removed from the variants of the class name: `tying knot,!tietheknot`. Lines of
+    other classes are refused with a UserError, or skipped with `skip_others`.
 
     Returns:
         Class name → canonical tags.
-
-    Raises:
-        UserError: the file does not exist, is malformed, or names an unknown class.
     """
     known, synonyms = set(classes), dict[str, list[str]]()
     for number, row in _csv_rows(file):
@@ -204,8 +177,7 @@ def read_synonyms(file: Path, classes: Sequence[str], *, skip_others: bool = Fal
             if text[0] == "!" and tags[0] not in tag_variants(name):
                 raise UserError(
                     "synonyms.not_a_variant",
-                    f"{file}: line {number}: #{tags[0]} is not a variant of '{printable(name)}', so it cannot be "
-                    "removed",
+                    f"{file}: line {number}: #{tags[0]} is not a variant of '{printable(name)}' and cannot be removed",
                 )
             synonyms.setdefault(name, []).append(f"!{tags[0]}" if text[0] == "!" else tags[0])
         elif not skip_others:
@@ -229,16 +201,12 @@ def write_vocabulary(file: Path, vocabulary: Vocabulary, examples: Sequence[int]
 
 
 def read_vocabulary(file: Path) -> Vocabulary:
-    """Read a vocabulary file, as written by `write_vocabulary` or edited since.
-
-    Raises:
-        UserError: the file does not exist or is malformed, or two labels share a tag.
-    """
+    """Read a vocabulary file, as written by `write_vocabulary` or edited since."""
     labels: list[Label] = []
     label_of: dict[str, str] = {}
     for number, row in _csv_rows(file):
         tags = split_tags(row.get("tag")) + split_tags(row.get("variants"))
-        if not tags or None in row:
+        if not tags or None in row or "variants" not in row:
             raise UserError(
                 "vocabulary.bad_line", f"{file}: line {number} is not a label; the columns are {', '.join(COLUMNS)}"
             )
@@ -269,7 +237,6 @@ def _unknown_class(name: str, classes: Sequence[str]) -> str:
 
 
 def _csv_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
-    """Line numbers and rows of a small CSV with a header."""
     try:
         with open(file, newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
