@@ -113,7 +113,7 @@ def scan_cifar(source: Path, layout: Layout, output: Path) -> dict[str, ScanResu
         if any((folder / file.removesuffix(".bin")).is_file() for file in layout.files["train"]):
             raise UserError(
                 "cifar.python_version",
-                f'{folder} is the Python version, which is not read; get the "binary version" ({layout.folder}) instead',
+                f'{folder} is the Python version, which is not read; get the "binary version" ({layout.folder})',
             )
     raise UserError(
         "cifar.missing",
