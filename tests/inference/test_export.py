@@ -27,13 +27,13 @@ FORMATS = ["pt2", "onnx"]
 
 @pytest.fixture
 def image_weights(tmp_path: Path) -> Path:
-    """A ResNet-18 with running statistics and a head that do not leave all scores alike."""
+    """A narrow ResNet-18 with running statistics and a head that do not leave all scores alike."""
     torch.manual_seed(0)
     takes = InputSpec(1, 1, (32, 32), 32, (0.4, 0.5, 0.3), (0.2, 0.25, 0.3))
-    spec = NetworkSpec("resnet18", {}, ["cat", "dog", "wörm"], takes)
+    spec = NetworkSpec("resnet18", {"width": 0.125}, ["cat", "dog", "wörm"], takes)
     network = spec.build()
     network(torch.randn(8, 3, 1, 32, 32))
-    torch.nn.init.normal_(network.fc.weight, std=0.2)
+    torch.nn.init.normal_(network.fc.weight, std=0.5)
     save_weights(tmp_path / "image.pt", network, spec, {})
     return tmp_path / "image.pt"
 
@@ -122,21 +122,18 @@ def test_an_export_that_scores_differently_is_refused(
 
 
 @pytest.mark.slow
-def test_without_an_output_it_lies_beside_the_weights(weights: Path):
-    assert cli.main(["export", "--weights", str(weights), "--format", "pt2"]) == 0
-    assert weights.with_suffix(".pt2").is_file()
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_network_that_is_sure_of_itself_hides_no_difference(
+def test_a_confident_network_hides_no_difference(
     format: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    """Scores of 0 and 1, which a mean of red that is wrong by 0.01 does not move."""
+    """Scores of 0 and 1, which a mean of red that is wrong by 0.01 moves by 3e-9.
+
+    With this draw folded batch norm makes 2.6e-6, a quarter of the tolerance, and the wrong mean 0.16.
+    """
     network, spec = load_weights(weights)
-    torch.nn.init.normal_(network.fc.weight, std=2000.0)
-    save_weights(tmp_path / "sure.pt", network, spec, {})
-    command = ["export", "--weights", str(tmp_path / "sure.pt"), "--output", str(tmp_path / f"network.{format}")]
+    torch.nn.init.normal_(network.fc.weight, std=200.0, generator=torch.Generator().manual_seed(4))
+    save_weights(weights, network, spec, {})
+    command = ["export", "--weights", str(weights), "--output", str(tmp_path / f"network.{format}")]
     assert cli.main(command) == 0
     red, *others = spec.input.mean
     wrong = replace(spec.input, mean=(red + 0.01, *others))
@@ -146,26 +143,19 @@ def test_a_network_that_is_sure_of_itself_hides_no_difference(
 
 
 @pytest.mark.slow
-def test_not_a_number_is_no_agreement(
+def test_scores_that_are_not_a_number_are_refused_and_leave_an_earlier_export(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
+    (tmp_path / "network.pt2").write_bytes(b"earlier")
     normalize_in_export(monkeypatch, lambda clips, spec: clips.float().transpose(1, 2) * torch.inf)
     assert cli.main(["export", "--weights", str(weights), "--output", str(tmp_path / "network.pt2")]) == 2
     error = capsys.readouterr().err
     assert "nan" in error and "[export.inaccurate]" in error
-    assert not (tmp_path / "network.pt2").exists()
-
-
-@pytest.mark.slow
-def test_an_earlier_export_stays_when_a_new_one_fails(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "network.pt2").write_bytes(b"earlier")
-    monkeypatch.setattr(export, "largest_difference", lambda *arguments: 1.0)
-    assert cli.main(["export", "--weights", str(weights), "--output", str(tmp_path / "network.pt2")]) == 2
     assert (tmp_path / "network.pt2").read_bytes() == b"earlier"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["network.pt2", "weights.pt"]
 
 
-class Moody(torch.nn.Module):
+class DataDependent(torch.nn.Module):
     """A network whose forward depends on its input."""
 
     def __init__(self) -> None:
@@ -183,7 +173,7 @@ def test_a_network_that_torch_cannot_trace_is_refused(
     format: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     _, spec = weights_file.load_weights(weights)
-    monkeypatch.setattr(weights_file, "load_weights", lambda file: (Moody(), spec))
+    monkeypatch.setattr(weights_file, "load_weights", lambda file: (DataDependent(), spec))
     output = tmp_path / "out" / f"network.{format}"
     assert cli.main(["export", "--weights", str(weights), "--output", str(output)]) == 2
     printed = capfd.readouterr()
@@ -238,10 +228,10 @@ def test_the_document_alone_goes_to_standard_output(weights: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_the_page_runs_without_vidsemi(weights: Path, tmp_path: Path):
-    """The examples of docs/exporting.md, in a process that has exported files and nothing of ours."""
+    """The examples of docs/exporting.md, in a process that has files exported beside the weights and no vidsemi."""
+    weights.rename(tmp_path / "student.pt")
     for suffix in FORMATS:
-        output = tmp_path / f"student.{suffix}"
-        assert cli.main(["export", "--weights", str(weights), "--output", str(output)]) == 0
+        assert cli.main(["export", "--weights", str(tmp_path / "student.pt"), "--format", suffix]) == 0
     page = (REPOSITORY / "docs/exporting.md").read_text(encoding="utf-8")
     of_onnx, of_pt2 = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     program = "\n".join(

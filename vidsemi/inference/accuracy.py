@@ -16,41 +16,24 @@ UNREADABLE = np.iinfo(np.int64).max  # a rank that is wrong, however many classe
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Percentages over *all* examples of the manifest; an unreadable one counts as wrong.
-
-    Attributes:
-        top1: the label is the highest-scoring class.
-        top5: the label is among the five highest-scoring classes.
-        mean_class_top1: top1 within each class, averaged over the classes that occur.
-        read: number of readable examples.
-        total: number of examples.
-    """
+    """Percentages over *all* examples of the manifest; an unreadable one counts as wrong."""
 
     top1: float
     top5: float
-    mean_class_top1: float
-    read: int
+    mean_class_top1: float  # top1 within each class, averaged over the classes that occur
+    read: int  # readable examples
     total: int
 
 
 @dataclass(frozen=True)
 class ClassAccuracy:
-    """Accuracy of one class; an unreadable test example counts as wrong.
-
-    Attributes:
-        label: class name.
-        labeled: number of its examples in the labeled set; None if that set is not known.
-        test: number of its test examples.
-        read: number of its readable test examples.
-        top1: percent of its test examples that are top-1 correct; None without test examples.
-        top5: percent of its test examples that are top-5 correct; None without test examples.
-    """
+    """Accuracy of one class in percent; an unreadable test example counts as wrong."""
 
     label: str
-    labeled: int | None
-    test: int
-    read: int
-    top1: float | None
+    labeled: int | None  # its examples in the labeled set; None if that set is not known
+    test: int  # its test examples
+    read: int  # the readable ones
+    top1: float | None  # None without test examples, like top5
     top5: float | None
 
 
@@ -58,23 +41,13 @@ COLUMNS = [field.name for field in fields(ClassAccuracy)]
 
 
 def rank_of_label(scores: np.ndarray, label: int) -> int:
-    """Return how many classes rank before the label: higher scores first, ties by smaller class index.
-
-    Args:
-        scores: (classes,) of one example.
-        label: its class index.
-    """
+    """Return how many of an example's (classes,) scores rank before its label; ties go to the smaller class index."""
     own = scores[label]
     return int((scores > own).sum() + (scores[:label] == own).sum())
 
 
 def accuracy(ranks: Mapping[int, int | None], labels: np.ndarray) -> Accuracy:
-    """Compute accuracy over a manifest.
-
-    Args:
-        ranks: of the label by example id, of every example; None for an unreadable one.
-        labels: (N,) class index by example id.
-    """
+    """Compute accuracy over a manifest from the rank of every example's label, None where it is unreadable."""
     rank = np.full(len(labels), UNREADABLE)
     for example_id, own in ranks.items():
         rank[example_id] = UNREADABLE if own is None else own
@@ -95,14 +68,7 @@ def accuracy_by_class(
     classes: Sequence[str],
     labeled: Mapping[str, int] | None = None,
 ) -> list[ClassAccuracy]:
-    """Compute the accuracy of each class, in class order.
-
-    Args:
-        ranks: of the label by example id, of every example; None for an unreadable one.
-        labels: (N,) class index by example id.
-        classes: names.
-        labeled: size of the labeled set by class name; a class that is missing has no labeled example.
-    """
+    """Compute the accuracy of each class, in class order, from the same ranks and the labeled set's class counts."""
     by_class: list[list[int | None]] = [[] for _ in classes]
     for example_id, label in enumerate(labels):
         by_class[label].append(ranks.get(example_id))
@@ -112,15 +78,11 @@ def accuracy_by_class(
             labeled=None if labeled is None else labeled.get(name, 0),
             test=len(own),
             read=sum(rank is not None for rank in own),
-            top1=_percent_below(own, 1),
-            top5=_percent_below(own, 5),
+            top1=100 * sum(rank is not None and rank < 1 for rank in own) / len(own) if own else None,
+            top5=100 * sum(rank is not None and rank < 5 for rank in own) / len(own) if own else None,
         )
         for name, own in zip(classes, by_class, strict=True)
     ]
-
-
-def _percent_below(ranks: Sequence[int | None], end: int) -> float | None:
-    return 100 * sum(rank is not None and rank < end for rank in ranks) / len(ranks) if ranks else None
 
 
 def write_class_accuracy(file: Path, rows: Sequence[ClassAccuracy]) -> None:
@@ -129,11 +91,7 @@ def write_class_accuracy(file: Path, rows: Sequence[ClassAccuracy]) -> None:
 
 
 def read_class_accuracy(file: Path) -> list[ClassAccuracy]:
-    """Read a file by `write_class_accuracy`.
-
-    Raises:
-        UserError: the file is missing or has another form.
-    """
+    """Read a file by `write_class_accuracy`."""
     try:
         with open(file, newline="", encoding="utf-8") as stream:
             reader = csv.DictReader(stream)
@@ -153,7 +111,5 @@ def read_class_accuracy(file: Path) -> list[ClassAccuracy]:
     except OSError as error:
         raise UserError("class_accuracy.unreadable", f"{file} cannot be read: {error.strerror}") from None
     except (TypeError, ValueError, csv.Error):
-        raise UserError(
-            "class_accuracy.wrong_format",
-            f"{file} is not a table of class accuracies: it needs the columns {', '.join(COLUMNS)}",
-        ) from None
+        columns = ", ".join(COLUMNS)
+        raise UserError("class_accuracy.wrong_format", f"{file} must be a CSV with the columns {columns}") from None

@@ -34,19 +34,8 @@ def evaluate_weights(
 ) -> dict[str, Any]:
     """Evaluate a network in float32; several processes share the examples and all return the metrics of the whole.
 
-    Args:
-        weights: file of the network.
-        manifest: labeled examples; their labels must be among the network's classes.
-        views: clips per video; an image has one.
-        crops: crops per clip: 1 (center) or 10.
-        runtime: device and workers.
-        title: for the progress bar.
-        by_class: file to write by `write_class_accuracy`.
-        labeled: labeled set whose class counts go into that file.
-
-    Returns:
-        top1, top5, mean_class_top1 (percent), read, total, model, views (most of any example, clips × crops), crops,
-        frames, gmacs_per_video and all fields of `Cost`.
+    The labels must be among the network's classes. `by_class` is written by `write_class_accuracy`, with the class
+    counts of the `labeled` set. For `views` and `crops` see `ViewReader`; for the result see `evaluation_metrics`.
     """
     with first_before_others():
         network, spec = weights_file.load_weights(weights)
@@ -70,24 +59,15 @@ def evaluate_weights(
         done_by_first(lambda: write_class_accuracy(by_class, rows))
     most = max(gather(most)) or views * crops  # as requested if no example is readable
     if process.first and result.read < result.total:
-        logger.warning(
-            "%s: only %d of %d examples can be read; the others count as wrong", title, result.read, result.total
-        )
+        message = "%s: only %d of %d examples can be read; the others count as wrong"
+        logger.warning(message, title, result.read, result.total)
     return evaluation_metrics(result, network, spec, views=most, crops=crops)
 
 
 def evaluation_metrics(
     result: Accuracy, network: nn.Module, spec: NetworkSpec, *, views: int, crops: int
 ) -> dict[str, Any]:
-    """Return accuracy and cost of a network as results.json stores them.
-
-    Args:
-        result: accuracy of the network.
-        network: evaluated network.
-        spec: of the network.
-        views: per example, clips × crops.
-        crops: per clip.
-    """
+    """Return accuracy and cost of a network as results.json stores them; `views` counts clips × crops."""
     cost = measure_cost(network, frames=spec.input.frames, size=spec.input.crop)
     return {
         **asdict(result),

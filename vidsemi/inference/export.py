@@ -34,12 +34,7 @@ Run = Callable[[torch.Tensor], torch.Tensor]  # uint8 clips → scores
 
 
 class Scorer(nn.Module):
-    """Normalization, network and softmax in one module.
-
-    Args:
-        network: maps (N, 3, T, H, W) to logits (N, classes); not modified.
-        spec: input of the network.
-    """
+    """Normalization, network and softmax in one module; the network itself is not modified."""
 
     def __init__(self, network: nn.Module, spec: InputSpec):
         super().__init__()
@@ -52,29 +47,15 @@ class Scorer(nn.Module):
 
 @dataclass(frozen=True)
 class Format:
-    """A file format.
+    """A file format."""
 
-    Attributes:
-        save: writes a graph and the JSON document that goes with it.
-        load: makes the content of a file run on the CPU.
-        tolerance: largest difference between its scores and the network's.
-    """
-
-    save: Callable[[ExportedProgram, Path, str], None]
-    load: Callable[[Path], Run]
-    tolerance: float
+    save: Callable[[ExportedProgram, Path, str], None]  # writes a graph and the JSON document that goes with it
+    load: Callable[[Path], Run]  # makes the content of a file run on the CPU
+    tolerance: float  # largest difference between its scores and the network's
 
 
 def export_weights(*, weights: Path, output: Path, format: str) -> dict[str, Any]:
-    """Export a network, run the exported file, and compare its scores with the network's.
-
-    Args:
-        weights: file of the network.
-        output: file to write.
-        format: a key of `FORMATS`.
-
-    Returns:
-        A JSON object: bytes, classes, shape of the input, the largest difference and the tolerance.
+    """Export a network to one of `FORMATS`, run the file, and compare its scores with the network's.
 
     Raises:
         UserError: packages are missing, torch cannot export the network, or the exported one scores differently.
@@ -93,14 +74,11 @@ def export_weights(*, weights: Path, output: Path, format: str) -> dict[str, Any
             except OSError:
                 raise
             except Exception as error:  # exporters and runtimes raise errors of their own
-                raise UserError(
-                    "export.failed", f"cannot export to a working .{format} file; torch reports: {first_line(error)}"
-                ) from None
+                raise UserError("export.failed", f"torch cannot export to .{format}: {first_line(error)}") from None
         if not difference <= form.tolerance:  # NaN, too
             raise UserError(
                 "export.inaccurate",
-                f"the exported network's scores differ by up to {difference:.2g} from the network's own, more than "
-                f"{form.tolerance:g}; {output} is not written",
+                f"its scores differ by up to {difference:.2g}, more than {form.tolerance:g}; {output} is not written",
             )
     return {
         "file": str(output),
@@ -114,34 +92,20 @@ def export_weights(*, weights: Path, output: Path, format: str) -> dict[str, Any
 
 
 def metadata(spec: NetworkSpec) -> dict[str, Any]:
-    """Return what the file says about itself: all it takes to make its input and to name its outputs."""
-    return {
-        "vidsemi": __version__,
-        "model": spec.model,
-        "classes": spec.classes,
-        "frames": spec.input.frames,
-        "stride": spec.input.stride,
-        "resize": spec.input.resize,
-        "crop": spec.input.crop,
-        "mean": spec.input.mean,
-        "std": spec.input.std,
-    }
+    """Return the document inside the file: all it takes to make its input and to name its outputs."""
+    names = ("frames", "stride", "resize", "crop", "mean", "std")
+    own = {name: getattr(spec.input, name) for name in names}
+    return {"vidsemi": __version__, "model": spec.model, "classes": spec.classes, **own}
 
 
 def trace(network: nn.Module, spec: InputSpec) -> ExportedProgram:
-    """Trace a network's `Scorer` for any number of clips.
-
-    Raises:
-        UserError: torch cannot make one graph of it.
-    """
+    """Trace a network's `Scorer` for any number of clips."""
     clips = torch.zeros(2, *_clip_shape(spec), dtype=torch.uint8)  # 2, since torch makes a constant of 1
     shapes = {"clips": {0: torch.export.Dim(BATCH, min=1)}}
     try:
         program = torch.export.export(Scorer(network, spec), (clips,), dynamic_shapes=shapes)
     except Exception as error:  # each part of the tracer raises errors of its own
-        raise UserError(
-            "export.untraceable", f"this network cannot be exported; torch reports: {first_line(error)}"
-        ) from None
+        raise UserError("export.untraceable", f"torch cannot export this network: {first_line(error)}") from None
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # it holds paths of this machine
     return program
@@ -149,7 +113,7 @@ def trace(network: nn.Module, spec: InputSpec) -> ExportedProgram:
 
 @torch.inference_mode()
 def largest_difference(exported: Run, network: nn.Module, spec: NetworkSpec) -> float:
-    """Return the largest difference between the scores of an exported network and of the network, on random clips.
+    """Return the largest difference between the scores of an exported network and the network's, on random clips.
 
     The network is used as it was trained, its batch norm not folded, so that the two share nothing but the weights. A
     confident network gives scores of 0 and 1 whatever its input, so a hundredth of the difference of the logarithms of
@@ -198,11 +162,7 @@ def _load_pt2(file: Path) -> Run:
 
 
 def check_onnx(network: nn.Module) -> None:
-    """Check before the work that a network can become an ONNX file here.
-
-    Raises:
-        UserError: it is too large for one file, or packages are missing.
-    """
+    """Check before the work that a network can become an ONNX file here: its size and the installed packages."""
     size = 4 * sum(parameter.numel() for parameter in network.parameters())
     if size >= ONNX_LIMIT:
         raise UserError(

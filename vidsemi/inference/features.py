@@ -6,9 +6,10 @@ the next one. No forward pass has clips of two shards, so the features do not de
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,9 @@ SCHEMA = pa.schema(
 
 
 def distinct_rows(manifests: Sequence[Manifest]) -> tuple[list[Row], list[np.ndarray]]:
-    """Return the examples of several manifests once each; the splits of a dataset share their videos.
+    """Return the examples of several manifests once each, and for each manifest the places of its own among them.
 
-    Returns:
-        The rows, numbered by their places in this list; and for each manifest the place of each of its examples.
+    The splits of a dataset share their videos. The rows are numbered by their places.
     """
     places: dict[Row, int] = {}
     of_manifest = []
@@ -57,14 +57,7 @@ def extract_features(
     """Extract features in float32; several processes share the shards.
 
     The features of a video are the mean over its views, as if the network's own average pooling covered all of them.
-
-    Args:
-        folder: receives `part-NNNNNN.parquet` with path, features, number of views, and error of unreadable examples.
-        weights: file of the network.
-        manifests: of the examples; one that is in several is read once.
-        views: clips per video; an image has one.
-        runtime: device and workers.
-        title: for the progress bar.
+    An example of several manifests is read once. The folder receives `part-NNNNNN.parquet`.
 
     Returns:
         examples, read (number of readable ones), views (most of any example; as requested if none is readable).
@@ -78,7 +71,8 @@ def extract_features(
     rows, _ = distinct_rows(manifests)
     done_by_first(lambda: remove_temporary(folder))
     own = processes()
-    todo = [number for number in range(_num_shards(len(rows))) if not _file(folder, number).exists()]
+    files = [_file(folder, number) for number in range(math.ceil(len(rows) / SHARD_SIZE))]
+    todo = [number for number, file in enumerate(files) if not file.exists()]
     gather(None)  # all have looked before anyone writes
     mine = [range(n * SHARD_SIZE, min((n + 1) * SHARD_SIZE, len(rows))) for n in todo[own.rank :: own.size]]
     if mine:
@@ -94,9 +88,12 @@ def extract_features(
         )
         with closing(results), progress_bar(sum(map(len, mine)), "example", title) as bar:
             for shard in mine:
-                write_features(_file(folder, shard.start // SHARD_SIZE), rows, _take(results, len(shard), bar))
+                scores = []
+                for score in islice(results, len(shard)):
+                    scores.append(score)
+                    bar.update()
+                write_features(files[shard.start // SHARD_SIZE], rows, scores)
     gather(None)
-    files = [_file(folder, number) for number in range(_num_shards(len(rows)))]
     table = pa.concat_tables(pq.read_table(file, columns=["error", "views"]) for file in files)
     read, most_views = int(table.column("error").null_count), pc.max(table.column("views")).as_py()
     if own.first and read < len(rows):
@@ -105,12 +102,9 @@ def extract_features(
 
 
 def read_features(folder: Path, manifests: Sequence[Manifest], selected: slice = slice(None)) -> list[np.ndarray]:
-    """Read features by `extract_features`, opening only shards that hold an example of the selected manifests.
+    """Read features of the selected manifests, all of which must be given as they were to `extract_features`.
 
-    Args:
-        folder: of the features.
-        manifests: as they were given to `extract_features`.
-        selected: which of them to read.
+    Only shards that hold an example of the selected ones are opened.
 
     Returns:
         For each selected manifest an array (N, width) float32; the row of an unreadable example is NaN. The width is 0
@@ -139,24 +133,12 @@ def _features_of(folder: Path, places: np.ndarray) -> np.ndarray:
     return features
 
 
-def _num_shards(examples: int) -> int:
-    return math.ceil(examples / SHARD_SIZE)
-
-
 def _file(folder: Path, number: int) -> Path:
     return folder / f"part-{number:06d}.parquet"
 
 
-def _take(scores: Iterator[VideoScore], count: int, bar: Any) -> list[VideoScore]:
-    taken = []
-    for _ in range(count):
-        taken.append(next(scores))
-        bar.update()
-    return taken
-
-
 def write_features(file: Path, rows: Sequence[Row], scores: Sequence[VideoScore]) -> None:
-    """Write a shard atomically; the features of an example are the mean over its views."""
+    """Write a shard atomically."""
     columns = {
         "path": [rows[score.example_id].member or rows[score.example_id].path for score in scores],
         "features": [score.probabilities for score in scores],

@@ -27,23 +27,14 @@ MAX_DEATHS = 3  # of workers that were reading one example and nothing else; it 
 
 @dataclass
 class Lease:
-    """A shard that this worker holds.
-
-    Attributes:
-        number: of the shard.
-        file: of the lease.
-        attempt: 1 for the first worker, one more for each that died with the shard.
-        deaths: number of workers that died while they read an example, by its id.
-        reading: the example that is being read, where that is noted.
-        token: tells this lease from others of the same shard.
-    """
+    """A shard that this worker holds."""
 
     number: int
     file: Path
-    attempt: int = 1
-    deaths: dict[int, int] = field(default_factory=dict)
-    reading: int | None = None
-    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    attempt: int = 1  # one more for each worker that died with the shard
+    deaths: dict[int, int] = field(default_factory=dict)  # workers that died while they read an example, by its id
+    reading: int | None = None  # the example that is being read, where that is noted
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)  # tells this lease from others of the same shard
 
     @property
     def careful(self) -> bool:
@@ -62,23 +53,14 @@ class Lease:
 
     def text(self, owner: dict[str, Any] | None) -> str:
         """Return the content of the file."""
-        return json.dumps(
-            {
-                "owner": owner,
-                "token": self.token,
-                "attempt": self.attempt,
-                "reading": self.reading,
-                "deaths": self.deaths,
-            }
-        )
+        names = ("token", "attempt", "reading", "deaths")
+        return json.dumps({"owner": owner, **{name: getattr(self, name) for name in names}})
 
 
 class Leases:
     """The leases of a directory: a context that renews those of this worker and gives them back when it ends.
 
-    Args:
-        folder: of the leases.
-        patience: seconds without `report_progress` after which this worker counts as hung and renews no more.
+    After `patience` seconds without `report_progress` this worker counts as hung and renews no more.
     """
 
     def __init__(self, folder: Path, patience: float):
@@ -162,7 +144,7 @@ class Leases:
         return self._seen[number][1]
 
     def _give_back(self, lease: Lease) -> None:
-        """Leave a shard to others, and with it what is known of its examples."""
+        """Leave a shard to others, and with it what is known about its examples."""
         if lease.attempt == 1:
             self.release(lease)
         elif self.owns(lease):
@@ -194,7 +176,7 @@ def _state(file: Path) -> str | None:
 
 
 def _content(state: str) -> dict[str, Any] | None:
-    """Parse a lease; None if it is damaged."""
+    """Parse a lease from its `_state`; None if it is damaged."""
     try:
         content = json.loads(state.partition("\n")[2])
         return {
@@ -209,7 +191,6 @@ def _content(state: str) -> dict[str, Any] | None:
 
 
 def _successor(number: int, file: Path, content: dict[str, Any] | None) -> Lease:
-    """Return the lease after the one with `content`."""
     if content is None:
         return Lease(number, file, attempt=2)
     deaths = dict(content["deaths"])

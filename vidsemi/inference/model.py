@@ -34,12 +34,7 @@ class Inference:
     BF16 an R(2+1)D-18 then scores 11.3 clips of 8×112×112 per second in float32 and 22.5 in bfloat16, ten at a time;
     unprepared it scores 6.0 and 12.5 (`tools/bench.py forward`). In float32 scores change by less than 1e-6.
 
-    Args:
-        network: maps (N, 3, T, H, W) to logits (N, classes); not modified.
-        spec: input of the network.
-        device: to run on.
-        precision: of the convolutions; the softmax is always float32.
-        softmax: False for a network whose outputs are features.
+    The given network is not modified. The softmax is always float32; without it the outputs are features.
     """
 
     def __init__(
@@ -67,11 +62,7 @@ class Inference:
     def __call__(self, clips: Sequence[np.ndarray]) -> torch.Tensor:
         """Return the softmax (or features) of each clip, (N, classes) float32 on the device, maybe still computing.
 
-        Args:
-            clips: arrays (…, T, 3, crop, crop) uint8 of N clips together.
-
-        Raises:
-            UserError: the device is out of memory.
+        The clips are arrays (…, T, 3, crop, crop) uint8, N clips together.
         """
         shape = (sum(map(len, clips)), *clips[0].shape[1:])
         if len(clips) == 1 and self.device.type == "cpu":

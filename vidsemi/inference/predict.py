@@ -20,21 +20,13 @@ from vidsemi.selection.score_writer import top_classes
 
 @dataclass(frozen=True)
 class Prediction:
-    """Predicted classes of a file.
-
-    Attributes:
-        path: of the file.
-        classes: names, the highest-scoring first.
-        scores: (classes,) float32, the mean over the views.
-        views: (V, classes) float32, each view's own scores of these classes.
-        error: why the file cannot be read; the attributes above are empty then.
-    """
+    """Predicted classes of a file, the highest-scoring first."""
 
     path: str
     classes: list[str]
-    scores: np.ndarray
-    views: np.ndarray
-    error: str | None = None
+    scores: np.ndarray  # (classes,) float32, the mean over the views
+    views: np.ndarray  # (V, classes) float32, each view's own scores of these classes
+    error: str | None = None  # why the file cannot be read; the attributes above are empty then
 
     def document(self) -> dict[str, Any]:
         """Return the prediction as a JSON object."""
@@ -50,15 +42,7 @@ class Prediction:
 def predict_files(
     *, weights: Path, paths: list[str], views: int, crops: int = 1, top: int, runtime: Runtime
 ) -> list[Prediction]:
-    """Predict the classes of files.
-
-    Args:
-        weights: file of the network.
-        paths: videos, images, URIs, or folders of videos and images.
-        views: clips per video; an image has one.
-        crops: crops per clip: 1 (center) or 10.
-        top: classes per file.
-        runtime: device and workers.
+    """Predict the `top` classes of videos, images, URIs, and the videos and images in folders.
 
     Returns:
         One prediction per file, in the order of the paths; those of a folder in alphabetical order.
@@ -78,10 +62,8 @@ def predict_files(
             predictions.append(_prediction(rows[score.example_id].path, score, spec.classes, top))
             bar.update()
     if all(prediction.error for prediction in predictions):
-        raise UserError(
-            "predict.nothing_readable",
-            f"no file can be read; the first is {predictions[0].path}: {predictions[0].error}",
-        )
+        first = predictions[0]
+        raise UserError("predict.nothing_readable", f"no file can be read; the first is {first.path}: {first.error}")
     return predictions
 
 

@@ -20,6 +20,7 @@ from vidsemi.models import weights_file
 from vidsemi.runtime.device import pick_device
 from vidsemi.runtime.distributed import processes
 from vidsemi.selection.score_format import ScoresInfo
+from vidsemi.selection.score_reader import count_failures
 
 logger = logging.getLogger("vidsemi")
 
@@ -39,17 +40,9 @@ def score_manifest(
 ) -> dict[str, Any]:
     """Score every example of a manifest, together with all workers that score into the same folder.
 
-    Args:
-        folder: receives plan.json, part-NNNNNN.parquet and failures/part-NNNNNN.parquet.
-        weights: file of the network.
-        manifest: examples to score.
-        views: clips per video; an image has one.
-        crops: crops per clip: 1 (center) or 10.
-        per_example: highest-scoring classes stored per example, P; at most the network's classes.
-        shard_size: examples per shard; of tars, as many whole ones as fit.
-        precision: of the network; auto is the plan's, or the fastest of the device if there is no plan yet.
-        runtime: device and workers.
-        title: for the progress bar.
+    The folder receives plan.json, part-NNNNNN.parquet and failures/part-NNNNNN.parquet. Each example stores its
+    `per_example` (P) highest classes, or all if there are fewer. A shard takes `shard_size` examples; of tars, as many
+    whole ones as fit. The precision "auto" is the plan's, or the fastest of the device if there is no plan yet.
 
     Returns:
         scored and failed examples, shards, precision; of all workers and calls together.
@@ -80,12 +73,12 @@ def score_manifest(
     )
     info = agree_on_plan(folder, info, any_precision=precision == "auto")
     infer = Inference(network, spec.input, device, "bfloat16" if info.precision == "bfloat16" else "float32")
-    directory = ScoreDirectory(folder, info)
     with Leases(folder / "leases", 2 * runtime.seconds_per_file + 600) as leases:
-        ScoreWorker(ScoreJob(directory, manifest, shards, infer, reader, runtime, title), leases).work()
-    failed = directory.count_failures()
+        ScoreWorker(
+            ScoreJob(ScoreDirectory(folder, info), manifest, shards, infer, reader, runtime, title), leases
+        ).work()
+    failed = count_failures(folder)
     if failed and processes().first:
-        logger.warning(
-            "%s: %d of %d examples cannot be read; see %s", title, failed, len(manifest), folder / "failures"
-        )
+        message = "%s: %d of %d examples cannot be read; see %s"
+        logger.warning(message, title, failed, len(manifest), folder / "failures")
     return {"scored": len(manifest) - failed, "failed": failed, "shards": len(shards), "precision": info.precision}

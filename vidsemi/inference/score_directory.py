@@ -18,7 +18,7 @@ from vidsemi.inference.model import Precision
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import create_exclusive, remove_temporary
 from vidsemi.selection.score_format import ScoresInfo, read_plan, shard_name
-from vidsemi.selection.score_reader import count_failures, read_info, shard_numbers
+from vidsemi.selection.score_reader import read_info, shard_numbers
 from vidsemi.selection.score_writer import write_failures, write_shard
 
 PLAN = "plan.json"
@@ -42,7 +42,7 @@ class ScoreDirectory:
         return self._scores(number).exists() and self._failures(number).exists()
 
     def is_complete(self, number: int, examples: int) -> bool:
-        """Return whether the two files of a shard hold so many examples, by their footers."""
+        """Return whether the two files of a shard hold this many examples, by their footers."""
         try:
             rows = pq.read_metadata(self._scores(number)).num_rows
             failed = pq.read_metadata(self._failures(number)).num_rows
@@ -64,15 +64,11 @@ class ScoreDirectory:
     def write(self, number: int, scored: Sequence[Scored], failed: Sequence[Failed]) -> None:
         """Write a shard: its failures first, so that a shard whose scores exist has both."""
         write_failures(self.folder, number, sorted(failed))
-        width = self.info.per_example
-        write_shard(
-            self.folder,
-            number,
-            np.array([example_id for example_id, _, _ in scored], np.int64),
-            np.array([labels for _, labels, _ in scored], np.int64).reshape(-1, width),
-            np.array([scores for _, _, scores in scored], np.float32).reshape(-1, width),
-            self.info,
-        )
+        ids, labels, scores = zip(*scored, strict=True) if scored else ((), (), ())
+        shape = (-1, self.info.per_example)
+        all_labels, all_scores = np.array(labels, np.int64), np.array(scores, np.float32)
+        all_ids = np.array(ids, np.int64)
+        write_shard(self.folder, number, all_ids, all_labels.reshape(shape), all_scores.reshape(shape), self.info)
 
     def reopen(self, number: int) -> None:
         """Remove the scores of a shard, so that it is scored again."""
@@ -82,10 +78,6 @@ class ScoreDirectory:
         """Remove temporary files of killed workers."""
         remove_temporary(self.folder)
         remove_temporary(self.folder / "failures")
-
-    def count_failures(self) -> int:
-        """Count the unreadable examples."""
-        return count_failures(self.folder)
 
     def _scores(self, number: int) -> Path:
         return self.folder / shard_name(number)
@@ -97,10 +89,7 @@ class ScoreDirectory:
 def agree_on_plan(folder: Path, ours: ScoresInfo, *, any_precision: bool) -> ScoresInfo:
     """Return the plan of a directory; ours becomes it where there is none.
 
-    Args:
-        folder: directory of scores.
-        ours: what this worker is to do.
-        any_precision: take the precision of the plan, if there is one.
+    With `any_precision` ours takes the precision of an existing plan.
 
     Raises:
         UserError: the directory has another plan, or shards by another plan.
@@ -120,8 +109,7 @@ def _agreed(file: Path, theirs: ScoresInfo, ours: ScoresInfo, any_precision: boo
     precisions = get_args(Precision)
     if ours.precision not in precisions:
         raise UserError(
-            "scores.invalid_precision",
-            f"{file} has the unknown precision '{ours.precision}'; known are {', '.join(precisions)}",
+            "scores.invalid_precision", f"{file} has precision '{ours.precision}'; known are {', '.join(precisions)}"
         )
     if name := ours.difference(theirs):
         was, now = (str(getattr(info, name)) for info in (theirs, ours))

@@ -27,17 +27,11 @@ ReadViews = Callable[[Iterable[ViewRequest]], Generator[Views, None, None]]
 
 @dataclass(frozen=True)
 class VideoScore:
-    """Scores of one example.
-
-    Attributes:
-        example_id: row of the manifest.
-        views: (V, classes) float32, the softmax of each view; None if the example cannot be read.
-        error: why it cannot be read.
-    """
+    """Scores of one example."""
 
     example_id: int
-    views: np.ndarray | None
-    error: str | None = None
+    views: np.ndarray | None  # (V, classes) float32, the softmax of each view; None if the example cannot be read
+    error: str | None = None  # why it cannot be read
 
     @property
     def probabilities(self) -> np.ndarray | None:
@@ -61,21 +55,12 @@ class Clock:
 def read_in_processes(reader: ViewReader, runtime: Runtime, clips_per_forward: int, sample: Row) -> ReadViews:
     """Return a function that decodes in worker processes, ahead by four files per worker or two forward passes.
 
-    Args:
-        reader: of the views.
-        runtime: number of workers and time limit.
-        clips_per_forward: clips per forward pass.
-        sample: a typical example, which tells how many videos fill a forward pass.
+    `sample` is a typical example, which tells how many videos fill a forward pass.
     """
     workers = worker_count(runtime)
     videos = math.ceil(clips_per_forward / min(next(reader.requests(sample)).of, reader.most))
-    return partial(
-        read_all,
-        reader,
-        workers=workers,
-        seconds=runtime.seconds_per_file,
-        prefetch=max(PREFETCH * workers, 2 * videos),
-    )
+    ahead = max(PREFETCH * workers, 2 * videos)
+    return partial(read_all, reader, workers=workers, seconds=runtime.seconds_per_file, prefetch=ahead)
 
 
 def score_videos(
@@ -95,7 +80,7 @@ def score_videos(
 
     Args:
         infer: the network.
-        shards: example ids; the next shard is requested when there is room to read its videos.
+        shards: example ids; the next shard is requested once there is room to read its videos.
         row: returns the manifest row of an example.
         reader: splits an example into requests.
         read_views: reads requests, in order.
@@ -144,17 +129,7 @@ def score_examples(
     crops: int = 1,
     runtime: Runtime,
 ) -> Generator[VideoScore, None, None]:
-    """Score examples in float32 and in order, for evaluation and prediction.
-
-    Args:
-        network: to score with.
-        spec: input of the network.
-        examples: ids; may be empty.
-        row: returns the manifest row of an example.
-        views: clips per video; an image has one.
-        crops: crops per clip: 1 (center) or 10.
-        runtime: device and workers.
-    """
+    """Score examples, given by id, in float32 and in order, for evaluation and prediction."""
     if not examples:
         return
     reader, device = ViewReader(spec, views, crops=crops), pick_device(runtime)
@@ -166,8 +141,6 @@ def score_examples(
 
 @dataclass
 class _Video:
-    """An example whose scores are incomplete."""
-
     example_id: int
     missing: int  # views without scores
     read: bool = False  # all views were read
@@ -188,7 +161,6 @@ class _Batcher:
         self._running: deque[tuple[torch.Tensor, list[tuple[_Video, int]]]] = deque()
 
     def add(self, request: ViewRequest, views: Views) -> None:
-        """Add the views of a request."""
         if request.first == 0:
             self._videos.append(_Video(request.row.example_id, request.of))
         video = self._videos[-1]
@@ -201,7 +173,6 @@ class _Batcher:
             self._start()
 
     def flush(self) -> None:
-        """Score all that was added."""
         while self._clips:
             self._start()
         while self._running:
@@ -235,10 +206,9 @@ class _Batcher:
         softmax, owners = self._running.popleft()
         scores = softmax.cpu().numpy()
         if not np.isfinite(scores).all():
+            near = owners[0][0].example_id
             raise UserError(
-                "scores.not_finite",
-                f"the network's scores are not finite, first near example {owners[0][0].example_id}; "
-                "its weights may be damaged",
+                "scores.not_finite", f"the network's scores near example {near} are not finite; check its weights"
             )
         for (video, _), own in zip(owners, np.split(scores, np.cumsum([n for _, n in owners])[:-1]), strict=True):
             video.scores.append(own)

@@ -31,28 +31,18 @@ CRASHES = "crashes the worker repeatedly"
 
 @dataclass(frozen=True)
 class ScoreJob:
-    """What every worker of a job has in common.
-
-    Attributes:
-        directory: of the scores.
-        manifest: examples to score.
-        shards: example ids of each shard.
-        infer: the network.
-        reader: of the views.
-        runtime: device and workers.
-        title: for the progress bar.
-    """
+    """What every worker of a job has in common."""
 
     directory: ScoreDirectory
     manifest: Manifest
-    shards: Sequence[range]
+    shards: Sequence[range]  # example ids of each shard
     infer: Inference
     reader: ViewReader
     runtime: Runtime
     title: str
 
     def num_examples(self, shards: Iterable[int]) -> int:
-        """Return the number of examples of some shards."""
+        """Count the examples of some shards."""
         return sum(len(self.shards[number]) for number in shards if number < len(self.shards))
 
 
@@ -122,7 +112,6 @@ class ScoreWorker:
         return self._directory.is_complete(number, len(self._job.shards[number]))
 
     def _lease_free(self, todo: list[int]) -> Iterator[Lease]:
-        """Lease free shards, one at a time."""
         for number in todo:
             if time.monotonic() - self._scanned > RESCAN_EVERY:
                 self._todo()
@@ -144,8 +133,7 @@ class ScoreWorker:
             if self._directory.scored_example(sorted(self._done)) is None:
                 tried = self._job.num_examples(self._deferred)
                 raise UserError(
-                    "scores.nothing_readable",
-                    f"none of the {tried} examples tried can be read; the last is {self._last_failure}",
+                    "scores.nothing_readable", f"none of {tried} examples can be read; the last is {self._last_failure}"
                 )
             self._deferred.clear()  # another worker has read something
             return
@@ -155,7 +143,6 @@ class ScoreWorker:
         time.sleep(WAIT)
 
     def _score(self, leases: Iterable[Lease], read_views: ReadViews) -> None:
-        """Score the leased shards and write them."""
         taken: deque[tuple[Lease, int]] = deque()
 
         def shards() -> Iterator[Sequence[int]]:
@@ -223,17 +210,13 @@ class ScoreWorker:
         number = lease.number
         scored = [result for result in results if not isinstance(result[2], str)]
         failed = [result for result in results if isinstance(result[2], str)]
-        if failed and not self._num_read and not self._files_at_fault(number, failed[0]):
-            self._leases.release(lease)
-            return
-        if not self._leases.owns(lease):  # the new owner may be able to read what is unreadable here
-            self._leases.release(lease)
-            return
-        crashing = [example for example in self._job.shards[number] if example in lease.crashing]
-        self._bar.update(len(crashing))
-        failed += [self._failure(example, CRASHES) for example in crashing]
-        self._directory.write(number, scored, failed)
-        self._done.add(number)
+        credible = bool(self._num_read) or not failed or self._files_at_fault(number, failed[0])
+        if credible and self._leases.owns(lease):  # a new owner may be able to read what is unreadable here
+            crashing = [example for example in self._job.shards[number] if example in lease.crashing]
+            self._bar.update(len(crashing))
+            failed += [self._failure(example, CRASHES) for example in crashing]
+            self._directory.write(number, scored, failed)
+            self._done.add(number)
         self._leases.release(lease)
 
     def _files_at_fault(self, number: int, failure: Failed) -> bool:
@@ -256,7 +239,6 @@ class ScoreWorker:
             self._job.reader(next(self._job.reader.requests(self._job.manifest.row(known))))
         except DecodeError as error:
             raise UserError(
-                "scores.unreadable_here",
-                f"{error}; it could be read before: is the disk mounted, and is --root right?",
+                "scores.unreadable_here", f"{error}; it was readable before: is the disk mounted, and is --root right?"
             ) from None
         return True

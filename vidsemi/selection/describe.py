@@ -52,24 +52,17 @@ def summary(info: SelectionInfo) -> list[str]:
         f"{sum(info.chosen_per_class):,} rows selected: {info.chosen:,} examples, "
         f"{info.share_of_unlabeled:.1%} of {total:,} unlabeled",
     ]
-    times = [f"{count:,} by {k}" for k, count in enumerate(info.taken_by, start=1) if count]
-    if times:
+    if times := [f"{count:,} by {k}" for k, count in enumerate(info.taken_by, start=1) if count]:
         lines.append(f"examples by the number of classes that took them: {', '.join(times)}")
     return lines
 
 
 def class_rows(info: SelectionInfo) -> list[tuple[str, ...]]:
     """Return the table under `CLASS_HEADER`, most candidates first."""
-    return [
-        (
-            row["class"],
-            f"{row['wanted']:,}",
-            f"{row['candidates']:,}",
-            f"{row['chosen']:,}",
-            "" if row["last_score"] is None else f"{row['last_score']:.4f}",
-        )
-        for row in sorted(classes(info), key=lambda row: -row["candidates"])
-    ]
+    rows = sorted(classes(info), key=lambda row: -row["candidates"])
+    counts = [[f"{row[name]:,}" for name in ("wanted", "candidates", "chosen")] for row in rows]
+    last = ["" if row["last_score"] is None else f"{row['last_score']:.4f}" for row in rows]
+    return [(row["class"], *own, score) for row, own, score in zip(rows, counts, last, strict=True)]
 
 
 def warnings(info: SelectionInfo) -> list[str]:
@@ -78,8 +71,7 @@ def warnings(info: SelectionInfo) -> list[str]:
     total, lines = sum(candidates), []
     if info.missing_shards:
         lines.append(f"score shards {format_ranges(info.missing_shards)} are not included")
-    empty = [name for name, count in zip(names, candidates, strict=True) if count == 0]
-    if empty:
+    if empty := [name for name, count in zip(names, candidates, strict=True) if count == 0]:
         lines.append(f"{len(empty)} of {len(names)} classes have no candidates: {_some(empty)}")
     few = f"per_example = {info.per_example} is too small for this unlabeled set"
     if (policy := POLICIES.get(info.policy)) and policy.needs_tags:
@@ -101,8 +93,7 @@ def warnings(info: SelectionInfo) -> list[str]:
 
 def format_ranges(ranges: Sequence[Sequence[int]]) -> str:
     """Return the first five ranges as text: [[0, 2], [5, 5]] → "0-2, 5"."""
-    texts = [str(first) if first == last else f"{first}-{last}" for first, last in ranges]
-    return ", ".join(texts[:5]) + (", …" if len(texts) > 5 else "")
+    return _some([str(first) if first == last else f"{first}-{last}" for first, last in ranges])
 
 
 def _some(names: Sequence[str]) -> str:

@@ -15,67 +15,39 @@ from vidsemi.runtime.compiled import compiled
 
 
 class Batch(NamedTuple):
-    """Rows of a shard, in order; floats are viewed as int32 because non-negative floats are ordered like their bits.
+    """Rows of a shard, in order; floats are viewed as int32 because non-negative floats are ordered like their bits."""
 
-    Attributes:
-        example_id: (R,) int64.
-        label: (R,) int16 or int32.
-        score: (R,) float32 as int32.
-        value: (R,) float32 as int32, by which a class ranks its rows; the score itself in most policies.
-    """
-
-    example_id: np.ndarray
-    label: np.ndarray
-    score: np.ndarray
-    value: np.ndarray
+    example_id: np.ndarray  # (R,) int64
+    label: np.ndarray  # (R,) int16 or int32
+    score: np.ndarray  # (R,) float32 as int32
+    value: np.ndarray  # (R,) float32 as int32, by which a class ranks its rows; the score itself in most policies
 
 
 class Limits(NamedTuple):
-    """What rows must satisfy, and what makes one a candidate.
+    """What rows must satisfy, and what makes one a candidate."""
 
-    Attributes:
-        max_id: highest valid example id.
-        max_score: highest valid score, float32 as int32.
-        stored: most rows an example may have.
-        per_example: P; the first P rows of an example are candidates.
-        min_score: lowest score of a candidate, float32 as int32.
-    """
-
-    max_id: int
-    max_score: int
-    stored: int
-    per_example: int
-    min_score: int
+    max_id: int  # highest valid example id
+    max_score: int  # highest valid score, float32 as int32
+    stored: int  # most rows an example may have
+    per_example: int  # P; the first P rows of an example are candidates
+    min_score: int  # lowest score of a candidate, float32 as int32
 
 
 class ShardState(NamedTuple):
-    """What the filter carries from one batch of a shard to the next; batches may be cut anywhere.
+    """What the filter carries from one batch of a shard to the next; batches may be cut anywhere."""
 
-    Attributes:
-        last: [example id, sort key, rank within the example] of the last row.
-        last_example: (classes,) int64, the last example of each class, or -1.
-    """
-
-    last: np.ndarray
-    last_example: np.ndarray
+    last: np.ndarray  # [example id, sort key, rank within the example] of the last row
+    last_example: np.ndarray  # (classes,) int64, the last example of each class, or -1
 
 
 class Buffers(NamedTuple):
-    """The buffers of all classes in one array.
+    """The buffers of all classes in one array."""
 
-    Attributes:
-        packed: int64 rows, those of class c in a section that ends at `ends[c]`.
-        filled: (classes,) where the next row of each class goes.
-        ends: (classes,) where the section of each class ends.
-        least_key: (classes,) a row must have a greater key than this.
-        id_bits: bits of a packed row that hold the example id.
-    """
-
-    packed: np.ndarray
-    filled: np.ndarray
-    ends: np.ndarray
-    least_key: np.ndarray
-    id_bits: int
+    packed: np.ndarray  # int64 rows, each class's in a section of its own
+    filled: np.ndarray  # (classes,) where the next row of each class goes
+    ends: np.ndarray  # (classes,) where the section of each class ends
+    least_key: np.ndarray  # (classes,) a row must have a greater key than this
+    id_bits: int  # bits of a packed row that hold the example id
 
 
 def shard_state(classes: int) -> ShardState:
@@ -93,13 +65,8 @@ def _filter_rows(
 ) -> tuple[int, int, int]:
     """Check rows, count candidates, and find the candidates that reach the threshold of their class.
 
-    Args:
-        batch: the rows.
-        limits: what they must satisfy.
-        state: of the shard; updated.
-        least_value: (classes,) int32 thresholds.
-        candidates: (classes,) int64; counts are added.
-        kept: (R,) int32; receives the numbers of the rows that remain.
+    Updates `state`, adds to the (classes,) int64 counts `candidates`, and puts the numbers of the rows that remain into
+    the (R,) int32 `kept`. `least_value` holds (classes,) int32 thresholds.
 
     Returns:
         How many rows remain; how many examples begin in this batch; the first invalid row, or -1.
@@ -133,16 +100,9 @@ def _filter_rows(
 
 
 def _insert_rows(batch: Batch, kept: np.ndarray, begin: int, buffers: Buffers) -> int:
-    """Pack rows into the buffers of their classes until one is full.
+    """Pack the rows `kept[begin:]` into the buffers of their classes until one is full.
 
-    Args:
-        batch: the rows.
-        kept: numbers of the rows to insert.
-        begin: position in `kept` to start from.
-        buffers: of all classes; `filled` and `packed` are updated.
-
-    Returns:
-        The position in `kept` to continue from. The row before it filled its class, if any did.
+    Returns the position in `kept` to continue from. The row before it filled its class, if any did.
     """
     example_ids, labels, scores, values = batch
     packed, filled, ends, least_key, id_bits = buffers

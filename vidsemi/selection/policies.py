@@ -17,27 +17,15 @@ if TYPE_CHECKING:  # names can be checked without compiling anything
 
 
 class Policy:
-    """Base class: each class takes K candidates, the highest-scoring first.
+    """Base class: each class takes K candidates, the highest-scoring first."""
 
-    Attributes:
-        needs_counts: `quotas` needs the candidates of each class, which takes another pass over the scores.
-        needs_seed: `priority` depends on the seed.
-        needs_tags: candidates are the examples whose hashtags match a class, not score rows.
-        mergeable: selections from different shards can be merged. False if a quota depends on all candidates.
-    """
-
-    needs_counts = False
-    needs_seed = False
-    needs_tags = False
-    mergeable = True
+    needs_counts = False  # `quotas` needs the candidates of each class, which takes another pass over the scores
+    needs_seed = False  # `priority` depends on the seed
+    needs_tags = False  # candidates are the examples whose hashtags match a class, not score rows
+    mergeable = True  # selections from different shards can be merged; not if a quota depends on all candidates
 
     def quotas(self, per_class: int, candidates: np.ndarray) -> np.ndarray:
-        """Return how many rows each class takes, (classes,) int64.
-
-        Args:
-            per_class: K.
-            candidates: (classes,) int64, number of candidates; all 0 unless `needs_counts`.
-        """
+        """Return how many rows each class takes, (classes,) int64; the candidates are all 0 unless `needs_counts`."""
         return np.full_like(candidates, per_class)
 
     def priority(self, seed: int) -> "Priority | None":
@@ -66,11 +54,7 @@ def register_policy(name: str) -> Callable[[PolicyType], PolicyType]:
 
 
 def get_policy(name: str) -> Policy:
-    """Return a registered policy.
-
-    Raises:
-        UserError: there is none of that name.
-    """
+    """Return a registered policy, or raise a `UserError` that names those there are."""
     if name not in POLICIES:
         raise UserError("policy.unknown", f"unknown policy '{name}'; choose one of {', '.join(POLICIES)}")
     return POLICIES[name]
@@ -118,14 +102,9 @@ class Random(Policy):
 
 
 def zipf_counts(candidates: np.ndarray, total: int) -> np.ndarray:
-    """Divide rows among classes by Zipf's law: the r-th most frequent class gets a share proportional to 1/r.
+    """Divide `total` rows by Zipf's law: the class with the r-th most candidates gets a share proportional to 1/r.
 
-    Args:
-        candidates: (classes,) frequency of each class; ties go to the smaller class index.
-        total: sum of the result. Shares are rounded down, and the rest goes to the largest fractions.
-
-    Returns:
-        (classes,) int64.
+    Ties go to the smaller class index. Shares are rounded down, and the rest goes to the largest fractions.
     """
     share = 1 / np.arange(1, len(candidates) + 1)
     exact = total * share / share.sum()

@@ -24,42 +24,23 @@ STORED_NAMES = {"shard_ranges": "parts"}  # attributes with another name in the 
 
 @dataclass(frozen=True)
 class SelectionInfo:
-    """How a selection was made and what it holds; stored as JSON in the metadata of its file.
-
-    Attributes:
-        scores: metadata of the scores.
-        policy: name.
-        per_class: K.
-        per_example: P.
-        min_score: lowest score of a candidate.
-        seed: of a policy that chooses at random, else None.
-        shard_ranges: numbers of the shards that were read, as ranges [first, last].
-        scored: examples with scores (or matching hashtags, where the policy needs those).
-        rows_read: score rows (or matches) before any was dropped.
-        chosen: distinct selected examples.
-        taken_by: how many examples were selected by 1, 2, … classes.
-        wanted_per_class: rows each class was to take, in class order.
-        candidates_per_class: rows each class could take.
-        chosen_per_class: rows each class took.
-        last_score_per_class: score of each class's last row; None without rows.
-        format: version of this format.
-    """
+    """How a selection was made and what it holds; stored as JSON in the metadata of its file."""
 
     scores: ScoresInfo
     policy: str
     per_class: int
     per_example: int
-    min_score: float
-    seed: int | None
-    shard_ranges: list[list[int]]
-    scored: int
-    rows_read: int
-    chosen: int
-    taken_by: list[int]
-    wanted_per_class: list[int]
-    candidates_per_class: list[int]
-    chosen_per_class: list[int]
-    last_score_per_class: list[float | None]
+    min_score: float  # lowest score of a candidate
+    seed: int | None  # of a policy that chooses at random
+    shard_ranges: list[list[int]]  # numbers of the shards that were read, as ranges [first, last]
+    scored: int  # examples with scores (or matching hashtags, where the policy needs those)
+    rows_read: int  # score rows (or matches) before any was dropped
+    chosen: int  # distinct selected examples
+    taken_by: list[int]  # how many examples were selected by 1, 2, … classes
+    wanted_per_class: list[int]  # rows each class was to take, in class order
+    candidates_per_class: list[int]  # rows each class could take
+    chosen_per_class: list[int]  # rows each class took
+    last_score_per_class: list[float | None]  # None without rows
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -160,11 +141,7 @@ def write_selection(file: Path, selection: Selection) -> None:
 
 
 def read_selection(file: Path) -> Selection:
-    """Read a selection.
-
-    Raises:
-        UserError: the file is missing, damaged or not a selection.
-    """
+    """Read a selection; a file that is missing, damaged or not a selection is a `UserError`."""
     try:
         with pq.ParquetFile(file) as parquet:
             info = _parse_info(file, parquet.schema_arrow)
@@ -174,11 +151,7 @@ def read_selection(file: Path) -> Selection:
 
 
 def read_selection_info(file: Path) -> SelectionInfo:
-    """Read the metadata of a selection, not its rows.
-
-    Raises:
-        UserError: the file is missing, damaged or not a selection.
-    """
+    """Read the metadata of a selection, not its rows."""
     try:
         return _parse_info(file, pq.read_schema(file))
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
@@ -215,8 +188,7 @@ def _parse_info(file: Path, schema: pa.Schema) -> SelectionInfo:
         raise ValueError("its metadata has no policy; is it a shard of scores?")
     if metadata["format"] != FORMAT:
         raise UserError(
-            "selection.wrong_format",
-            f"{file} has format {metadata['format']}; this version of vidsemi reads format {FORMAT}: select again",
+            "selection.wrong_format", f"{file} has format {metadata['format']}; select again for format {FORMAT}"
         )
     own = {name: metadata[STORED_NAMES.get(name, name)] for name in SelectionInfo.__dataclass_fields__}
     return SelectionInfo(**{**own, "scores": ScoresInfo(**own["scores"])})

@@ -19,17 +19,11 @@ WINDOW = 1 << 27  # example ids that are compared at once where shards overlap: 
 
 @dataclass
 class Tally:
-    """Counts of a pass.
+    """Counts of a pass."""
 
-    Attributes:
-        candidates: (classes,) rows per class after P and the lowest score.
-        rows_read: rows before anything was dropped.
-        scored: examples that have rows.
-    """
-
-    candidates: np.ndarray
-    rows_read: int = 0
-    scored: int = 0
+    candidates: np.ndarray  # (classes,) rows per class after P and the lowest score
+    rows_read: int = 0  # before anything was dropped
+    scored: int = 0  # examples that have rows
 
 
 @dataclass(frozen=True)
@@ -42,13 +36,7 @@ class Span:
 
 
 def row_limits(per_example: int, stored: int, min_score: float) -> Limits:
-    """Return which rows are valid and which of them are candidates.
-
-    Args:
-        per_example: P, classes that an example keeps.
-        stored: classes per example in the shards, at least P.
-        min_score: lowest score of a candidate, to the precision of float32.
-    """
+    """Return which rows are valid and which of them are candidates; `min_score` is rounded to float32."""
     least, most = (int(np.float32(score).view(np.int32)) for score in (min_score, MAX_SCORE))
     return Limits(max_id=MAX_ID, max_score=most, stored=stored, per_example=per_example, min_score=least)
 
@@ -61,14 +49,9 @@ def scan(
     threads: int | None = None,
     progress: Callable[[], object] = lambda: None,
 ) -> Tally:
-    """Offer every candidate of the shards to `top`.
+    """Offer every candidate of the shards, in any order, to `top`.
 
-    Args:
-        shards: in any order.
-        limits: from `row_limits`.
-        top: keeps the highest-ranked rows.
-        threads: shards that are read at once; default: the cores that this process may use.
-        progress: called after each shard.
+    Reads as many shards at once as there are `threads` (default: the usable cores); `progress` is called after each.
 
     Raises:
         UserError: a shard has an invalid row, or an example is in two shards.
@@ -110,8 +93,8 @@ class _Pass:
         candidates, kept = np.zeros_like(tally.candidates), np.empty(len(rows), np.int32)
         num_kept, examples, bad = filter_rows(batch, self._limits, state, least_value, candidates, kept)
         if bad >= 0:
-            why = _complaint(rows, bad, state, self._limits, len(candidates))
-            raise UserError("scores.invalid_row", f"{shard.name}: {why}")
+            problem = _problem(rows, bad, state, self._limits, len(candidates))
+            raise UserError("scores.invalid_row", f"{shard.name}: {problem}")
         with self._lock:
             tally.rows_read += len(rows)
             tally.scored += examples
@@ -119,8 +102,7 @@ class _Pass:
             top.add(rows, value, kept[:num_kept])
 
 
-def _complaint(rows: ScoreRows, bad: int, state: ShardState, limits: Limits, classes: int) -> str:
-    """Say what is wrong with a row that `filter_rows` rejects."""
+def _problem(rows: ScoreRows, bad: int, state: ShardState, limits: Limits, classes: int) -> str:
     example, label, score = rows.example_id[bad], rows.label[bad], rows.score[bad]
     last = rows.example_id[bad - 1] if bad else state.last[0]
     if not 0 <= score <= MAX_SCORE or np.signbit(score):
@@ -134,10 +116,7 @@ def _complaint(rows: ScoreRows, bad: int, state: ShardState, limits: Limits, cla
     earlier = state.last[2] + 1 if example == state.last[0] else 0  # its rows in the batch before
     if earlier + np.count_nonzero(rows.example_id[: bad + 1] == example) > limits.stored:
         return f"example {example} has more than the {limits.stored} rows that the metadata allows"
-    return (
-        f"the rows of example {example} must be sorted by score, highest first, and where scores are equal by label; "
-        "no label may come twice"
-    )
+    return f"rows of example {example} must be sorted by score descending, then label; no label may come twice"
 
 
 def _refuse_shared_examples(spans: list[Span]) -> None:
@@ -154,7 +133,7 @@ def _refuse_shared_examples(spans: list[Span]) -> None:
 
 
 def _compare(group: list[Span]) -> None:
-    """Read the ids of shards whose ranges overlap again, a window at a time, and look for one that two of them have."""
+    """Read the ids of shards whose ranges overlap again, a window at a time, and look for one that occurs twice."""
     if len(group) < 2:
         return
     for low in range(group[0].first, max(span.last for span in group) + 1, WINDOW):
@@ -167,10 +146,8 @@ def _compare(group: list[Span]) -> None:
             if len(twice := np.flatnonzero(seen[own])):
                 example = own[twice[0]] + low
                 other = next(span for span in group if any(example in ids for ids in _example_ids(span.shard)))
-                raise UserError(
-                    "scores.example_twice",
-                    f"example {example} is in two shards: {other.shard.name} and {span.shard.name}",
-                )
+                names = f"{other.shard.name} and {span.shard.name}"
+                raise UserError("scores.example_twice", f"example {example} is in two shards: {names}")
             seen[own] = True
 
 

@@ -39,40 +39,24 @@ class ScoreRows:
 class ScoresInfo:
     """What all shards of a directory have in common; stored as JSON in the metadata of each.
 
-    Attributes:
-        manifest: fingerprint of the scored manifest.
-        weights: fingerprint of the weights.
-        classes: class names in the order of the label indices.
-        per_example: rows stored per example, P.
-        views: clips averaged per video, V.
-        format: version of this format.
-        frames: clip length T. This and the following may be None in shards by other programs.
-        stride: step between the frames of a clip.
-        resize: [height, width] of the frames before the crop, or their shorter side.
-        crop: side of the crop.
-        crops: crops per clip: 1 (center) or 10.
-        decoder: library that decoded the videos.
-        precision: of the network's arithmetic.
-        shard_size: examples per shard; approximate where tars are kept whole.
-        examples: size of the manifest.
-        shards: number of shards of the manifest.
+    Attributes with a default may be missing in shards by other programs.
     """
 
-    manifest: str
-    weights: str
-    classes: list[str]
-    per_example: int
-    views: int
+    manifest: str  # fingerprint
+    weights: str  # fingerprint
+    classes: list[str]  # in the order of the label indices
+    per_example: int  # rows stored per example, P
+    views: int  # clips averaged per video, V
     format: int = FORMAT
-    frames: int | None = None
-    stride: int | None = None
-    resize: list[int] | int | None = None
-    crop: int | None = None
-    crops: int = 1
+    frames: int | None = None  # clip length T
+    stride: int | None = None  # step between the frames of a clip
+    resize: list[int] | int | None = None  # [height, width] of the frames before the crop, or their shorter side
+    crop: int | None = None  # side
+    crops: int = 1  # per clip: 1 (center) or 10
     decoder: str | None = None
-    precision: str | None = None
-    shard_size: int | None = None
-    examples: int | None = None
+    precision: str | None = None  # of the network's arithmetic
+    shard_size: int | None = None  # examples per shard; approximate where tars are kept whole
+    examples: int | None = None  # size of the manifest
     shards: int | None = None
 
     def __post_init__(self) -> None:
@@ -117,11 +101,7 @@ def shard_name(number: int) -> str:
 
 
 def parse_info(file: Path, schema: pa.Schema | pq.FileMetaData) -> ScoresInfo:
-    """Read the metadata of a shard from its schema or footer.
-
-    Raises:
-        UserError: it is not the metadata of a shard, or of another format version.
-    """
+    """Parse the metadata of a shard from its schema or footer."""
     try:
         return _parse(file, schema.metadata[KEY.encode()])
     except (KeyError, TypeError, ValueError) as error:
@@ -129,18 +109,13 @@ def parse_info(file: Path, schema: pa.Schema | pq.FileMetaData) -> ScoresInfo:
 
 
 def read_plan(file: Path) -> ScoresInfo:
-    """Read the plan.json of a directory, which holds what its shards have in common.
-
-    Raises:
-        UserError: the file is damaged or not a plan.
-    """
+    """Read the plan.json of a directory, which holds what its shards have in common."""
     try:
         return _parse(file, file.read_bytes())
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise UserError(
             "scores.invalid_plan",
-            f"{file} is not the plan of a directory of scores: {' '.join(str(error).split())}; "
-            "if the directory holds shards, delete the plan: it is restored from them",
+            f"{file} is not a scoring plan: {' '.join(str(error).split())}; delete it to restore it from the shards",
         ) from None
 
 
@@ -148,8 +123,7 @@ def _parse(file: Path, text: bytes) -> ScoresInfo:
     metadata = json.loads(text)
     if metadata["format"] != FORMAT:
         raise UserError(
-            "scores.wrong_format",
-            f"{file} has format {metadata['format']}; this version of vidsemi reads format {FORMAT}",
+            "scores.wrong_format", f"{file} has format {metadata['format']}; score again for format {FORMAT}"
         )
     return ScoresInfo(**{name: metadata[name] for name in ScoresInfo.__dataclass_fields__ if name in metadata})
 

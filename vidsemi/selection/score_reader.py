@@ -23,19 +23,12 @@ BATCH_ROWS = 1 << 17  # rows per batch; with 2^20 selecting is no faster and tak
 
 @dataclass(frozen=True)
 class ScoreShard:
-    """A source of score rows.
+    """A source of score rows."""
 
-    Attributes:
-        name: for messages.
-        number: of the shard, unique in its directory.
-        batches: reads the rows from the first on; can be called again.
-        count: returns the number of rows without reading them.
-    """
-
-    name: str
-    number: int
-    batches: Callable[[], Iterable[ScoreRows]]
-    count: Callable[[], int]
+    name: str  # for messages
+    number: int  # unique in its directory
+    batches: Callable[[], Iterable[ScoreRows]]  # reads the rows from the first on; can be called again
+    count: Callable[[], int]  # returns the number of rows without reading them
 
 
 def shard_numbers(folder: Path) -> set[int]:
@@ -45,17 +38,13 @@ def shard_numbers(folder: Path) -> set[int]:
 
 
 def shard_files(folder: Path) -> dict[int, Path]:
-    """Return the files of a directory of scores by shard number, ascending.
-
-    Raises:
-        UserError: there are none, or a file has no shard number of its own.
-    """
+    """Return the files of a directory of scores, at least one, by shard number, ascending."""
     files: dict[int, Path] = {}
     for file in sorted(folder.glob("part-*.parquet")):
         number = re.fullmatch(r"part-(\d{1,12})\.parquet", file.name)
         if number is None or int(number[1]) in files:
             raise UserError(
-                "scores.invalid_file_name", f"{file}: a shard is named part-NNNNNN.parquet, with a number of its own"
+                "scores.invalid_file_name", f"{file} must be named part-NNNNNN.parquet, with its own number"
             )
         files[int(number[1])] = file
     if not files:
@@ -64,14 +53,7 @@ def shard_files(folder: Path) -> dict[int, Path]:
 
 
 def open_shards(files: dict[int, Path]) -> tuple[list[ScoreShard], ScoresInfo]:
-    """Open shards by number, at least one. Rows are read later.
-
-    Returns:
-        The shards and the metadata that they must share, that of the first.
-
-    Raises:
-        UserError: the first is damaged or not a shard.
-    """
+    """Open shards by number, at least one. Rows are read later, and must have the returned metadata of the first."""
     first = next(iter(files.values()))
     try:
         footer = pq.read_metadata(first)
@@ -128,11 +110,7 @@ def _rows(batch: pa.RecordBatch) -> ScoreRows:
 
 
 def read_info(file: Path) -> ScoresInfo:
-    """Read the metadata of a shard, not its rows.
-
-    Raises:
-        UserError: the file is damaged or not a shard.
-    """
+    """Read the metadata of a shard, not its rows."""
     try:
         return parse_info(file, pq.read_schema(file))
     except (pa.ArrowException, OSError) as error:
@@ -145,11 +123,7 @@ def count_failures(folder: Path) -> int:
 
 
 def read_failures(folder: Path) -> np.ndarray:
-    """Read the ids of the unreadable examples of a directory of scores, ascending int64.
-
-    Raises:
-        UserError: a file is damaged or not a list of failures.
-    """
+    """Read the ids of the unreadable examples of a directory of scores, ascending int64."""
     ids = [np.zeros(0, np.int64)]
     for file in sorted((folder / "failures").glob("part-*.parquet")):
         try:

@@ -14,14 +14,9 @@ from vidsemi.selection.score_format import KEY, ScoresInfo, label_type, shard_na
 
 
 def top_classes(probabilities: np.ndarray, per_example: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return each example's P highest-scoring classes; ties go to the smaller class index.
+    """Return labels and scores, both (N, P), of each example's P highest-scoring classes out of (N, classes).
 
-    Args:
-        probabilities: (N, classes) float32.
-        per_example: P; all classes if there are fewer.
-
-    Returns:
-        Labels and scores, both (N, P).
+    Ties go to the smaller class index. There are fewer than P columns if there are fewer classes.
     """
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :per_example]
     return order, np.take_along_axis(probabilities, order, axis=1)
@@ -30,16 +25,7 @@ def top_classes(probabilities: np.ndarray, per_example: int) -> tuple[np.ndarray
 def write_shard(
     folder: Path, number: int, examples: np.ndarray, labels: np.ndarray, scores: np.ndarray, info: ScoresInfo
 ) -> None:
-    """Write the scores of one shard atomically.
-
-    Args:
-        folder: directory of scores.
-        number: of the shard.
-        examples: (N,) example ids, ascending.
-        labels: (N, P) from `top_classes`.
-        scores: (N, P) float32, likewise.
-        info: metadata that all shards share.
-    """
+    """Write one shard atomically: ascending example ids (N,), and labels and scores (N, P) from `top_classes`."""
     table = pa.table(
         {
             "example_id": pa.array(np.repeat(examples, labels.shape[1]), pa.int64()),
@@ -52,15 +38,9 @@ def write_shard(
 
 def write_failures(folder: Path, number: int, failures: Sequence[tuple[int, str, str]]) -> None:
     """Write the unreadable examples of a shard as (example id, path, error); an empty list writes an empty file."""
-    examples, paths, errors = zip(*failures, strict=True) if failures else ((), (), ())
-    table = pa.table(
-        {
-            "example_id": pa.array(examples, pa.int64()),
-            "path": pa.array(paths, pa.string()),
-            "error": pa.array(errors, pa.string()),
-        }
-    )
-    _write(folder / "failures" / shard_name(number), table)
+    columns = zip(*failures, strict=True) if failures else ((), (), ())
+    schema = pa.schema([("example_id", pa.int64()), ("path", pa.string()), ("error", pa.string())])
+    _write(folder / "failures" / shard_name(number), pa.table([*columns], schema=schema))
 
 
 def _write(file: Path, table: pa.Table) -> None:

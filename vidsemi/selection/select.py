@@ -79,7 +79,7 @@ def select(
     if scores.examples is not None and tally.scored > scores.examples:
         raise UserError(
             "scores.too_many_examples",
-            f"the scores are of {scores.examples} examples by their metadata, but hold {tally.scored}",
+            f"the scores are of {scores.examples} examples, but hold {tally.scored}; score again",
         )
     rows = top.result()
     _refuse_duplicates(rows, scores.classes)
@@ -90,6 +90,7 @@ def select(
             f"an example was taken by {len(taken_by)} classes, but keeps {per_example}: it is in two shards",
         )
     chosen_per_class = np.bincount(rows.label, minlength=classes)
+    read = {shard.number for shard in shards}.union(*(one.info.shard_numbers() for one in earlier))
     info = SelectionInfo(
         scores=scores,
         policy=policy,
@@ -97,9 +98,7 @@ def select(
         per_example=per_example,
         min_score=min_score,
         seed=seed if rules.needs_seed else None,
-        shard_ranges=as_ranges(
-            {shard.number for shard in shards}.union(*(one.info.shard_numbers() for one in earlier))
-        ),
+        shard_ranges=as_ranges(read),
         scored=tally.scored,
         rows_read=tally.rows_read,
         chosen=sum(taken_by),
@@ -122,8 +121,7 @@ def _check_numbers(per_class: int, per_example: int, min_score: float, scores: S
     if min(per_example, len(scores.classes)) > scores.per_example:
         raise UserError(
             "select.per_example_too_large",
-            f"per_example (P) is {per_example}, but the scores hold {scores.per_example} classes per example; "
-            "choose a smaller P, or score again with a larger one",
+            f"per_example (P) is {per_example}, but scores hold {scores.per_example} classes: lower it or score again",
         )
 
 
@@ -147,10 +145,7 @@ def _refuse_duplicates(rows: ScoreRows, classes: list[str]) -> None:
     twice = np.flatnonzero(pairs[1:] == pairs[:-1])
     if len(twice):
         example, name = pairs[twice[0]] & MAX_ID, classes[pairs[twice[0]] >> ID_BITS]
-        raise UserError(
-            "selection.example_twice",
-            f"example {example} occurs twice for class '{name}'; each example must be in one shard only",
-        )
+        raise UserError("selection.example_twice", f"example {example} occurs twice for class '{name}', in two shards")
 
 
 def _ranks(counts: np.ndarray) -> np.ndarray:

@@ -24,22 +24,17 @@ NEVER = np.iinfo(np.int64).max
 
 
 def pack(score: np.ndarray, example_id: np.ndarray) -> np.ndarray:
-    """Pack scores and ids into int64 keys ordered by score descending, then id ascending, when sorted descending.
-
-    Args:
-        score: float32 in [0, `MAX_SCORE`], not -0.0.
-        example_id: int64 in [0, `MAX_ID`].
-    """
+    """Pack float32 scores and int64 ids into int64 keys: a higher score, then a smaller id, makes a larger key."""
     return (score.view(np.int32).astype(np.int64) << ID_BITS) | (MAX_ID - example_id)
 
 
 def unpack_score(key: np.ndarray) -> np.ndarray:
-    """Return the float32 scores of keys."""
+    """Return the float32 scores from packed keys."""
     return (key >> ID_BITS).astype(np.int32).view(np.float32)
 
 
 def unpack_id(key: np.ndarray) -> np.ndarray:
-    """Return the int64 example ids of keys."""
+    """Return the int64 example ids from packed keys."""
     return MAX_ID - (key & MAX_ID)
 
 
@@ -54,9 +49,6 @@ class TopPerClass:
         capacity: (classes,) rows that each class takes.
         most: most rows a class can have in the whole stream; no buffer is larger.
         priority: ranks the rows of a class; None ranks by score. Ties go to the smaller example id.
-
-    Raises:
-        UserError: there is not enough memory.
     """
 
     def __init__(self, capacity: np.ndarray, most: int, priority: Priority | None = None):
@@ -68,12 +60,8 @@ class TopPerClass:
         try:
             packed = np.empty(widths.sum(), np.int64)  # memory is used as it fills
         except MemoryError:
-            size = f"{8 * widths.sum() / 2**30:.0f} GiB"
-            raise UserError(
-                "select.out_of_memory",
-                f"{capacity.max()} rows for each of {len(capacity)} classes take {size} of memory; "
-                "choose a smaller per_class (K)",
-            ) from None
+            size = f"{capacity.max()} rows for each of {len(capacity)} classes take {8 * widths.sum() / 2**30:.0f} GiB"
+            raise UserError("select.out_of_memory", f"out of memory: {size}; lower per_class (K)") from None
         least_key = np.where(capacity > 0, -1, NEVER)
         self._buffers = Buffers(packed, self._starts.copy(), ends, least_key, ID_BITS)
         self.least_value = np.where(capacity > 0, 0, 2).astype(np.float32)  # as `least_key`, without the id
@@ -83,16 +71,7 @@ class TopPerClass:
         return rows.score if self.priority is None else self.priority(rows.example_id, rows.label)
 
     def add(self, rows: ScoreRows, value: np.ndarray | None = None, numbers: np.ndarray | None = None) -> None:
-        """Offer rows.
-
-        Args:
-            rows: any.
-            value: from `value`, where it is known already.
-            numbers: of the rows that are offered, int32; None for all.
-
-        Raises:
-            UserError: a class has more rows than `most`.
-        """
+        """Offer rows, or only those of the given int32 numbers; `value` is that of `self.value`, if known already."""
         value = self.value(rows) if value is None else value
         numbers = np.arange(len(rows), dtype=np.int32) if numbers is None else numbers
         batch = Batch(rows.example_id, rows.label, rows.score.view(np.int32), value.view(np.int32))
