@@ -1,4 +1,4 @@
-"""`vidsemi select`: merging, folding in, policies, tags, and what it says."""
+"""`vidsemi select`: merging, folding in, policies, tags, and messages."""
 
 import json
 import os

@@ -40,8 +40,8 @@ def test_each_class_is_counted_by_itself(examples: list[tuple[int, int | None]],
         own = [rank for label, rank in examples if label == index]
         assert (row.label, row.labeled) == (NAMES[index], 3 if NAMES[index] == "plain" else 0)
         assert (row.test, row.read) == (len(own), len(own) - own.count(None))
-        for value, right in ((row.top1, [0]), (row.top5, [0, 1, 2, 3, 4])):
-            assert value == (pytest.approx(100 * sum(own.count(r) for r in right) / len(own)) if own else None)
+        for value, correct in ((row.top1, [0]), (row.top5, [0, 1, 2, 3, 4])):
+            assert value == (pytest.approx(100 * sum(own.count(r) for r in correct) / len(own)) if own else None)
 
     whole = accuracy(ranks, np.array(labels))
     tested = [row for row in found if row.top1 is not None]
@@ -83,7 +83,7 @@ def test_another_file_is_refused(text: str, tmp_path: Path):
 
 
 def test_an_evaluation_leaves_all_classes(tmp_path: Path, shapes: Path, weights: Path):
-    """Two classes have test videos, one of them two of three that cannot be read; D has examples of all but one."""
+    """Two classes have test videos, one of them two that cannot be read; one class has no labeled example."""
     with open(shapes / "test.csv", newline="") as stream:
         tested = [row for row in csv.DictReader(stream) if row["label"] in ("drifting east", "drifting west")]
     paths = [(f"{shapes}/{row['path']}", row["label"]) for row in tested]

@@ -1,4 +1,4 @@
-"""A network made ready to score: what its preparation changes, and what not."""
+"""A network prepared for inference: what its preparation changes, and what it does not."""
 
 from pathlib import Path
 
@@ -60,13 +60,13 @@ def test_every_model_scores_as_it_was_trained(name: str, precision: Precision):
 
 
 def test_a_network_that_cannot_be_traced_is_used_as_it_is():
-    class Moody(torch.nn.Module):
+    class DataDependent(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             bright = x.mean(dim=(1, 2, 3, 4))
             return torch.stack([bright, -bright], dim=1) if bright.sum() > 0 else torch.zeros(len(x), 2)
 
     spec = InputSpec(1, 1, (2, 2), 2, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    infer = Inference(Moody(), spec, torch.device("cpu"))
+    infer = Inference(DataDependent(), spec, torch.device("cpu"))
     assert infer([np.full((1, 1, 3, 2, 2), 255, np.uint8)])[0].tolist() == pytest.approx([0.8808, 0.1192], abs=1e-4)
 
 

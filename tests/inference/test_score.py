@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vidsemi.config import Runtime
-from vidsemi.data.manifest import load_manifest
+from vidsemi.data.manifest import Manifest, load_manifest
 from vidsemi.data.normalize import normalize
 from vidsemi.data.views import ViewReader, ViewRequest
 from vidsemi.data.worker_pool import read_all
@@ -51,6 +52,11 @@ def reference(weights: Path, file: str, views: int) -> np.ndarray:
         return network.eval()(x).softmax(1).mean(0).numpy()
 
 
+def score(folder: Path, weights: Path, manifest: Manifest, **changes: object) -> dict[str, Any]:
+    options = {"per_example": 8, "shard_size": 5, "precision": "float32", "runtime": CPU, "title": "score"}
+    return score_manifest(folder, weights=weights, manifest=manifest, **{**options, **changes})
+
+
 def read_scores(folder: Path) -> ScoreRows:
     table = pq.read_table(sorted(folder.glob("part-*.parquet")))
     return ScoreRows(*(table.column(name).to_numpy() for name in ("example_id", "label", "score")))
@@ -61,15 +67,7 @@ def test_scores_equal_the_plain_reference(tmp_path: Path, shapes: Path, weights:
     manifest = load_manifest(shapes / "test.csv")
     for workers, folder in ((0, tmp_path / "a"), (2, tmp_path / "b")):
         runtime = CPU.model_copy(update={"workers": workers})
-        options = {
-            "views": 3,
-            "per_example": 8,
-            "shard_size": 5,
-            "precision": "float32",
-            "runtime": runtime,
-            "title": "score",
-        }
-        metrics = score_manifest(folder, weights=weights, manifest=manifest, **options)
+        metrics = score(folder, weights, manifest, views=3, runtime=runtime)
         assert metrics == {"scored": 16, "failed": 0, "shards": 4, "precision": "float32"}
         scores = read_scores(folder)
         assert scores.example_id.reshape(-1, 8)[:, 0].tolist() == list(range(16))
@@ -94,13 +92,12 @@ def broken_manifest(tmp_path: Path, shapes: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_real_clips_score_as_the_plain_reference_has_it(tmp_path: Path, weights: Path, real_data: Path):
+def test_scores_of_real_clips_equal_the_plain_reference(tmp_path: Path, weights: Path, real_data: Path):
     clips = [file for file in sorted((real_data / "clips").iterdir()) if file.suffix in (".mp4", ".avi")]
     (tmp_path / "real.csv").write_text("path\n" + "".join(f'"{file}"\n' for file in clips))
     manifest = load_manifest(tmp_path / "real.csv")
     runtime = Runtime(device="cpu", workers=2)
-    options = {"views": 10, "per_example": 8, "shard_size": 6, "precision": "float32", "runtime": runtime}
-    metrics = score_manifest(tmp_path / "s", weights=weights, manifest=manifest, title="score", **options)
+    metrics = score(tmp_path / "s", weights, manifest, views=10, shard_size=6, runtime=runtime)
     assert metrics["scored"] == len(clips) == 13
     scores = read_scores(tmp_path / "s")
     for example, file in enumerate(clips):
@@ -130,7 +127,7 @@ def test_views_beyond_what_is_read_at_once_take_more_passes_and_change_nothing(
 
 
 def test_a_video_that_breaks_off_between_passes_is_a_failure(shapes: Path, weights: Path):
-    """Of three requests the second fails: the video has no scores, and its neighbours have theirs."""
+    """Of three requests the second fails: the video has no scores, and its neighbors have theirs."""
     manifest = load_manifest(shapes / "test.csv")
     network, spec = weights_file.load_weights(weights)
     reader = ViewReader(spec.input, 6, most=2)
@@ -155,8 +152,7 @@ def test_images_have_one_view(tmp_path: Path, weights: Path):
     (request,) = reader.requests(manifest.row(0))
     views = reader(request)
     assert views.shape == (1, 4, 3, 16, 16)  # the image standing still
-    options = {"views": 10, "per_example": 8, "shard_size": 1, "precision": "float32", "runtime": CPU, "title": "score"}
-    assert score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **options)["scored"] == 1
+    assert score(tmp_path / "s", weights, manifest, views=10)["scored"] == 1
     with torch.no_grad():
         expected = network.eval()(normalize(torch.from_numpy(views), spec.input)).softmax(dim=1)[0].numpy()
     scores = read_scores(tmp_path / "s")
@@ -165,8 +161,7 @@ def test_images_have_one_view(tmp_path: Path, weights: Path):
 
 def test_every_example_is_scored_or_a_failure(tmp_path: Path, shapes: Path, weights: Path):
     manifest = load_manifest(broken_manifest(tmp_path, shapes))
-    options = {"views": 2, "per_example": 3, "shard_size": 2, "precision": "float32", "runtime": CPU, "title": "score"}
-    metrics = score_manifest(tmp_path / "s", weights=weights, manifest=manifest, **options)
+    metrics = score(tmp_path / "s", weights, manifest, views=2, per_example=3, shard_size=2)
     assert metrics == {"scored": 2, "failed": 2, "shards": 2, "precision": "float32"}
     failures = pq.read_table(tmp_path / "s" / "failures").to_pylist()
     assert [(row["example_id"], Path(row["path"]).name) for row in failures] == [(1, "broken.mp4"), (3, "gone.mp4")]
@@ -232,18 +227,9 @@ def test_processes_change_nothing_but_what_hangs(weights: Path, shapes: Path, tm
         "\n".join([lines[0], *rows[:4], f"{tmp_path}/broken.mp4,drifting east", *rows[4:]]) + "\n"
     )
     manifest = load_manifest(tmp_path / "m.csv")
-    settings = {
-        "weights": weights,
-        "manifest": manifest,
-        "views": 3,
-        "per_example": 2,
-        "shard_size": 4,
-        "precision": "float32",
-        "title": "test",
-    }
     for workers in (0, 2):
-        runtime = CPU.model_copy(update={"workers": workers})
-        metrics = score_manifest(tmp_path / str(workers), runtime=runtime, **settings)
+        options = {"per_example": 2, "shard_size": 4, "runtime": CPU.model_copy(update={"workers": workers})}
+        metrics = score(tmp_path / str(workers), weights, manifest, views=3, **options)
         assert metrics == {"scored": 9, "failed": 1, "shards": 3, "precision": "float32"}
     files = sorted(file.relative_to(tmp_path / "0") for file in (tmp_path / "0").rglob("*.parquet"))
     assert len(files) == 6

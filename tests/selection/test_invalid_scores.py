@@ -1,7 +1,6 @@
 """Invalid score shards are refused by name, in one line."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,71 +16,38 @@ from vidsemi.selection import score_reader
 from vidsemi.selection.score_format import MAX_ID
 from vidsemi.selection.score_reader import read_failures
 
+Spoil = Callable[[Path], object]
 
-def rewrite(folder: Path, **columns: list) -> None:
+
+def rows(**columns: list) -> Spoil:
     """part-000001 with the metadata of part-000000 and these columns."""
-    schema = pq.read_schema(folder / "part-000000.parquet")
-    table = pa.table({name: pa.array(values, schema.field(name).type) for name, values in columns.items()})
-    pq.write_table(table.replace_schema_metadata(schema.metadata), folder / "part-000001.parquet")
+
+    def write(folder: Path) -> None:
+        schema = pq.read_schema(folder / "part-000000.parquet")
+        table = pa.table({name: pa.array(values, schema.field(name).type) for name, values in columns.items()})
+        pq.write_table(table.replace_schema_metadata(schema.metadata), folder / "part-000001.parquet")
+
+    return write
 
 
-def nan(folder: Path) -> None:
-    rewrite(folder, example_id=[9, 9], label=[1, 2], score=[0.1, float("nan")])
+def row(example_id: int, label: int, score: float | None) -> Spoil:
+    return rows(example_id=[example_id], label=[label], score=[score])
 
 
-def negative(folder: Path) -> None:
-    rewrite(folder, example_id=[9, 9], label=[1, 2], score=[0.1, -0.2])
+def two_rows(example_ids: list[int], labels: list[int], scores: list[float]) -> Spoil:
+    return rows(example_id=example_ids, label=labels, score=scores)
 
 
-def minus_zero(folder: Path) -> None:
-    rewrite(folder, example_id=[9, 9], label=[1, 2], score=[0.1, -0.0])
+def other_info(**changes: object) -> Spoil:
+    return lambda folder: write_shard(folder, 1, np.array([9]), PROBABILITIES[:1], info(**changes))
 
 
-def above_one(folder: Path) -> None:
-    rewrite(folder, example_id=[9], label=[1], score=[1.5])
-
-
-def truncated(folder: Path) -> None:
-    content = (folder / "part-000000.parquet").read_bytes()
-    (folder / "part-000001.parquet").write_bytes(content[: len(content) // 2])
-
-
-def damaged(folder: Path) -> None:
-    content = bytearray((folder / "part-000000.parquet").read_bytes())
-    content[4:60] = bytes(56)  # the data, not the footer
-    (folder / "part-000001.parquet").write_bytes(content)
-
-
-def empty_file(folder: Path) -> None:
-    (folder / "part-000001.parquet").touch()
+def copy(name: str, change: Callable[[bytes], bytes] = bytes) -> Spoil:
+    return lambda folder: (folder / name).write_bytes(change((folder / "part-000000.parquet").read_bytes()))
 
 
 def foreign(folder: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), folder / "part-000001.parquet")
-
-
-def other_weights(folder: Path) -> None:
-    write_shard(folder, 1, np.array([9]), PROBABILITIES[:1], info(weights="x" * 64))
-
-
-def other_classes(folder: Path) -> None:
-    write_shard(folder, 1, np.array([9]), PROBABILITIES[:1], info(classes=4))
-
-
-def other_p(folder: Path) -> None:
-    write_shard(folder, 1, np.array([9]), PROBABILITIES[:1], info(per_example=3))
-
-
-def other_format(folder: Path) -> None:
-    write_shard(folder, 1, np.array([9]), PROBABILITIES[:1], info(format=2))
-
-
-def label_too_high(folder: Path) -> None:
-    rewrite(folder, example_id=[9], label=[3], score=[0.5])
-
-
-def label_negative(folder: Path) -> None:
-    rewrite(folder, example_id=[9], label=[-1], score=[0.5])
 
 
 def text_scores(folder: Path) -> None:
@@ -90,87 +56,42 @@ def text_scores(folder: Path) -> None:
     pq.write_table(table.set_column(2, "score", texts), folder / "part-000001.parquet")
 
 
-def null_scores(folder: Path) -> None:
-    rewrite(folder, example_id=[9], label=[1], score=[None])
+SHARD = "part-000001.parquet"
+too_many_rows = rows(example_id=[9, 9, 9], label=[0, 1, 2], score=[0.5, 0.4, 0.3])
+example_twice = rows(example_id=[9, 9, 9, 9], label=[1, 2, 1, 2], score=[0.5, 0.3, 0.5, 0.3])
+INVALID: dict[str, tuple[Spoil, str, list[str]]] = {
+    "nan": (two_rows([9, 9], [1, 2], [0.1, float("nan")]), "invalid_row", ["9", "nan"]),
+    "negative": (two_rows([9, 9], [1, 2], [0.1, -0.2]), "invalid_row", ["9", "-0.2"]),
+    "minus_zero": (two_rows([9, 9], [1, 2], [0.1, -0.0]), "invalid_row", ["9", "-0.0"]),
+    "above_one": (row(9, 1, 1.5), "invalid_row", ["9", "1.5"]),
+    "truncated": (copy(SHARD, lambda content: content[: len(content) // 2]), "invalid_shard", []),
+    "damaged_data": (copy(SHARD, lambda content: content[:4] + bytes(56) + content[60:]), "invalid_shard", []),
+    "empty_file": (copy(SHARD, lambda content: b""), "invalid_shard", []),
+    "foreign": (foreign, "invalid_shard", []),
+    "other_weights": (other_info(weights="x" * 64), "mismatch", ["'weights'"]),
+    "other_classes": (other_info(classes=4), "mismatch", ["'classes'"]),
+    "other_per_example": (other_info(per_example=3), "mismatch", ["'per_example'"]),
+    "other_format": (other_info(format=2), "wrong_format", ["2"]),
+    "label_too_high": (row(9, 3, 0.5), "invalid_row", ["9", "3", "[0, 3)"]),
+    "label_negative": (row(9, -1, 0.5), "invalid_row", ["9", "-1", "[0, 3)"]),
+    "text_scores": (text_scores, "invalid_shard", ["'score'", "float"]),
+    "null_scores": (row(9, 1, None), "invalid_shard", ["'score'", "nulls"]),
+    "missing_column": (rows(example_id=[9], label=[1]), "invalid_shard", []),
+    "shard_twice": (copy(SHARD), "example_twice", ["example 0", "part-000000"]),
+    "unsorted_ids": (two_rows([9, 8], [1, 1], [0.5, 0.5]), "invalid_row", ["example 8", "9"]),
+    "example_twice": (example_twice, "invalid_row", ["example 9"]),
+    "label_twice": (two_rows([9, 9], [1, 1], [0.5, 0.5]), "invalid_row", ["example 9", "twice"]),
+    "label_twice_two_scores": (two_rows([9, 9], [1, 1], [0.5, 0.4]), "invalid_row", ["example 9", "twice"]),
+    "too_many_rows": (too_many_rows, "invalid_row", ["example 9", "2 rows"]),
+    "unsorted_scores": (two_rows([9, 9], [0, 1], [0.4, 0.5]), "invalid_row", ["example 9", "sorted by score"]),
+    "negative_id": (two_rows([-1, 9], [0, 0], [0.4, 0.5]), "invalid_row", ["-1", str(MAX_ID)]),
+    "huge_id": (two_rows([9, 2**33], [0, 0], [0.4, 0.5]), "invalid_row", ["8589934592", str(MAX_ID)]),
+    "no_number": (copy("part-000001-copy.parquet"), "invalid_file_name", ["part-NNNNNN.parquet"]),
+}
 
 
-def missing_column(folder: Path) -> None:
-    rewrite(folder, example_id=[9], label=[1])
-
-
-def shard_twice(folder: Path) -> None:
-    shutil.copy(folder / "part-000000.parquet", folder / "part-000001.parquet")
-
-
-def unsorted_ids(folder: Path) -> None:
-    rewrite(folder, example_id=[9, 8], label=[1, 1], score=[0.5, 0.5])
-
-
-def example_twice(folder: Path) -> None:
-    rewrite(folder, example_id=[9, 9, 9, 9], label=[1, 2, 1, 2], score=[0.5, 0.3, 0.5, 0.3])
-
-
-def label_twice(folder: Path) -> None:
-    rewrite(folder, example_id=[9, 9], label=[1, 1], score=[0.5, 0.5])
-
-
-def label_twice_with_two_scores(folder: Path) -> None:
-    rewrite(folder, example_id=[9, 9], label=[1, 1], score=[0.5, 0.4])
-
-
-def too_many_rows(folder: Path) -> None:
-    rewrite(folder, example_id=[9, 9, 9], label=[0, 1, 2], score=[0.5, 0.4, 0.3])
-
-
-def unsorted_scores(folder: Path) -> None:
-    rewrite(folder, example_id=[9, 9], label=[0, 1], score=[0.4, 0.5])
-
-
-def negative_id(folder: Path) -> None:
-    rewrite(folder, example_id=[-1, 9], label=[0, 0], score=[0.4, 0.5])
-
-
-def huge_id(folder: Path) -> None:
-    rewrite(folder, example_id=[9, 2**33], label=[0, 0], score=[0.4, 0.5])
-
-
-def no_number(folder: Path) -> None:
-    shutil.copy(folder / "part-000000.parquet", folder / "part-000001-copy.parquet")
-
-
-@pytest.mark.parametrize(
-    ("spoil", "code", "mentions"),
-    [
-        (nan, "invalid_row", ["9", "nan"]),
-        (negative, "invalid_row", ["9", "-0.2"]),
-        (minus_zero, "invalid_row", ["9", "-0.0"]),
-        (above_one, "invalid_row", ["9", "1.5"]),
-        (truncated, "invalid_shard", []),
-        (damaged, "invalid_shard", []),
-        (empty_file, "invalid_shard", []),
-        (foreign, "invalid_shard", []),
-        (other_weights, "mismatch", ["'weights'"]),
-        (other_classes, "mismatch", ["'classes'"]),
-        (other_p, "mismatch", ["'per_example'"]),
-        (other_format, "wrong_format", ["2"]),
-        (label_too_high, "invalid_row", ["9", "3", "[0, 3)"]),
-        (label_negative, "invalid_row", ["9", "-1", "[0, 3)"]),
-        (text_scores, "invalid_shard", ["'score'", "float"]),
-        (null_scores, "invalid_shard", ["'score'", "nulls"]),
-        (missing_column, "invalid_shard", []),
-        (shard_twice, "example_twice", ["example 0", "part-000000"]),
-        (unsorted_ids, "invalid_row", ["example 8", "9"]),
-        (example_twice, "invalid_row", ["example 9"]),
-        (label_twice, "invalid_row", ["example 9", "twice"]),
-        (label_twice_with_two_scores, "invalid_row", ["example 9", "twice"]),
-        (too_many_rows, "invalid_row", ["example 9", "2 rows"]),
-        (unsorted_scores, "invalid_row", ["example 9", "sorted by score"]),
-        (negative_id, "invalid_row", ["-1", str(MAX_ID)]),
-        (huge_id, "invalid_row", ["8589934592", str(MAX_ID)]),
-        (no_number, "invalid_file_name", ["part-NNNNNN.parquet"]),
-    ],
-)
-def test_bad_shards_are_refused_by_name(tmp_path: Path, spoil: Callable[[Path], None], code: str, mentions: list[str]):
+@pytest.mark.parametrize(("spoil", "code", "mentions"), INVALID.values(), ids=INVALID.keys())
+def test_bad_shards_are_refused_by_name(tmp_path: Path, spoil: Spoil, code: str, mentions: list[str]):
     write_shard(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
     spoil(tmp_path)
     with pytest.raises(UserError, match="part-000001") as error:

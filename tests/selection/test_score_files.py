@@ -41,11 +41,8 @@ def select_from(folder: Path, per_class: int = 2, per_example: int = 2) -> Selec
 
 def test_shards_keep_the_format(tmp_path: Path):
     write_two_shards(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "failures",
-        "part-000000.parquet",
-        "part-000001.parquet",
-    ]
+    names = ["failures", "part-000000.parquet", "part-000001.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
     table = pq.read_table(tmp_path / "part-000000.parquet")
     assert [(field.name, field.type) for field in table.schema] == [
         ("example_id", pa.int64()),
