@@ -77,12 +77,14 @@ def test_fc_only_is_what_a_hook_and_scikit_learn_make_of_it(
 
 
 @pytest.mark.slow
-def test_of_an_image_the_network_says_what_the_regressor_says(weights: Path, colors: Path, config_of: WriteConfig):
+def test_for_an_image_the_network_predicts_what_the_linear_probe_predicts(
+    weights: Path, colors: Path, config_of: WriteConfig
+):
     target = f"{{name: colors, train: {colors}/train.csv, test: {colors}/test.csv, protocols: [fc_only]}}"
     config = load_transfer_config(str(config_of(target)))
     (row,) = transfer(weights, config)
     assert row["top1"] > 60  # of three classes, by a network that nobody has trained
-    folder = Path(config.output) / "seed0/r2plus1d_10_4f/weights/transfer/colors/fc_only/regress"
+    folder = Path(config.output) / "seed0/r2plus1d_10_4f/weights/transfer/colors/fc_only/linear_probe"
     metrics = evaluate_weights(
         weights=folder / "weights.pt",
         manifest=load_manifest(colors / "test.csv"),
@@ -109,7 +111,7 @@ def test_test_labels_change_the_accuracy_alone(weights: Path, shapes: Path, conf
         )
         config = load_transfer_config(str(config_of(target)), [f"output={tmp_path}/{number}"])
         (row,) = transfer(weights, config)
-        folder = Path(config.output) / "seed0/r2plus1d_10_4f/weights/transfer/t/fc_only/regress"
+        folder = Path(config.output) / "seed0/r2plus1d_10_4f/weights/transfer/t/fc_only/linear_probe"
         found.append((row["top1"], row["c"], (folder / "weights.pt").read_bytes()))
     assert found[0][1:] == found[1][1:]
     assert found[0][0] > found[1][0]
@@ -210,7 +212,7 @@ def test_unreadable_files_are_counted(weights: Path, shapes: Path, config_of: Wr
     whole = transfer(weights, load_transfer_config(str(config_of(shapes_target(shapes))), [f"output={tmp_path}/whole"]))
     (row,) = transfer(weights, load_transfer_config(str(config_of(shapes_target(tmp_path)))))
     assert (row["train_read"], row["train_total"], row["read"], row["total"]) == (24, 25, 16, 17)
-    assert row["top1"] * 17 == pytest.approx(whole[0]["top1"] * 16)  # the regressor is the same, one more is wrong
+    assert row["top1"] * 17 == pytest.approx(whole[0]["top1"] * 16)  # the linear probe is the same, one more is wrong
     assert cli.main(["report", str(tmp_path / "moved"), "--no-speed"]) == 0
     text = (tmp_path / "moved" / "results.md").read_text()
     assert "1 test examples could not be read; they count as wrong" in text

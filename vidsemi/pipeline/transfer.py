@@ -90,7 +90,7 @@ def _plan_fc_only(plan: Plan, network: TrainedNetwork, resolved: ResolvedTarget)
     probes = []
     for number in range(len(splits)):
         probe = LinearProbeStage(features, number, resolved.target.fc_only, network.seed)
-        probes.append(plan.add(probe, f"{_folder(network, resolved, 'fc_only', number)}/regress", KIND))
+        probes.append(plan.add(probe, f"{_folder(network, resolved, 'fc_only', number)}/linear_probe", KIND))
     return tuple(probes)
 
 
