@@ -19,8 +19,8 @@ from vidsemi.selection.select import select
 def selection(names: list[str]) -> Selection:
     """Ten examples, all of the first class; the others have none."""
     rows = ScoreRows(np.arange(10), np.zeros(10, np.int16), np.linspace(0.1, 0.9, 10, dtype=np.float32))
-    parts = [ScoreShard("part 0", 0, lambda: [rows], lambda: 10)]
-    return select(parts, ScoresInfo("m", "w", names, 1, views=10, examples=20), per_class=3, per_example=1)
+    shards = [ScoreShard("part 0", 0, lambda: [rows], lambda: 10)]
+    return select(shards, ScoresInfo("m", "w", names, 1, views=10, examples=20), per_class=3, per_example=1)
 
 
 def test_a_section_has_a_table_a_figure_and_warnings(tmp_path: Path):
