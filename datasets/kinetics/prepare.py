@@ -119,9 +119,8 @@ def find(root: Path, split: str, what: str) -> Path | None:
         named = [path for path in folder.iterdir() if path.name[0] != "." and is_called(path.name, split)]
         return sorted(p for p in named if (p.suffix.lower() == ".csv" and p.is_file() if what == "csv" else p.is_dir()))
 
-    matches = in_folder(root) or [
-        path for folder in sorted(root.iterdir()) if folder.is_dir() for path in in_folder(folder)
-    ]
+    folders = sorted(folder for folder in root.iterdir() if folder.is_dir())
+    matches = in_folder(root) or [path for folder in folders for path in in_folder(folder)]
     if len(matches) > 1:
         raise UserError(
             "kinetics.ambiguous_split",

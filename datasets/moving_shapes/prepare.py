@@ -37,9 +37,7 @@ CLUTTER_PIECES = 10
 CLUTTER_LEVEL, CLUTTER_CONTRAST = 0.3, 0.4  # mean gray and range of the colors; 1 is white
 SHAPE_LEVEL, SHAPE_CONTRAST = 0.7, 0.6
 TAGGED = 0.95  # share of clips of the most popular class that carry its hashtag
-POPULARITY = (
-    -0.5
-)  # the share is multiplied by the class's rank to this power: the eighth class has a third of the first
+POPULARITY = -0.5  # the share is multiplied by the class's rank to this power: the eighth has a third of the first
 ANY_TAG = 0.75  # share of clips with uninformative tags
 ASTRAY = 0.1  # share of clips of no class that carry a class's hashtag
 WRONG, SECOND = 0.1, 0.05  # shares of hashtags that are of another class, or accompanied by one
@@ -70,9 +68,8 @@ def _inside(kind: int, x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarra
     elif kind == 3:
         edge = abs(np.hypot(x, y) - 0.75 * radius) - 0.35 * radius
     else:
-        edge = np.minimum(
-            np.maximum(abs(x) - radius, abs(y) - 0.4 * radius), np.maximum(abs(y) - radius, abs(x) - 0.4 * radius)
-        )
+        bar, post = (np.maximum(abs(a) - radius, abs(b) - 0.4 * radius) for a, b in ((x, y), (y, x)))
+        edge = np.minimum(bar, post)
     return np.clip(0.5 - edge, 0.0, 1.0)
 
 
@@ -170,9 +167,8 @@ def hashtags(key: tuple[int, ...], motion: str) -> str:
 def split_jobs(output: Path, seed: int, split: int, name: str, per_class: int, no_class: int) -> list[tuple]:
     """(file, key, motion) of the clips of a split: the classes in turn, then the clips of no class."""
     motions = DIRECTIONS * per_class + [NO_CLASS[i % len(NO_CLASS)] for i in range(no_class)]
-    return [
-        (output / name / f"{number:05d}.mp4", (seed, split, number), motion) for number, motion in enumerate(motions)
-    ]
+    folder = output / name
+    return [(folder / f"{number:05d}.mp4", (seed, split, number), motion) for number, motion in enumerate(motions)]
 
 
 def _refuse_other_clips(output: Path, seed: int) -> None:
@@ -181,10 +177,8 @@ def _refuse_other_clips(output: Path, seed: int) -> None:
     text = json.dumps(drawn_with, indent=2) + "\n"
     record = output / "drawn_with.json"
     if record.exists() and record.read_text(encoding="utf-8") != text:
-        print(
-            f"prepare.py: error: {output} contains clips of another seed or version (see {record}); delete it",
-            file=sys.stderr,
-        )
+        message = f"{output} contains clips of another seed or version (see {record}); delete it"
+        print(f"prepare.py: error: {message}", file=sys.stderr)
         sys.exit(2)
     record.write_text(text, encoding="utf-8")
 

@@ -43,10 +43,8 @@ def main() -> None:
     labeled, unlabeled = split_groups(train, options.labeled_groups)
     scans = {"labeled": labeled, "unlabeled": unlabeled, "test": test}
     for name, scan in scans.items():
-        write_manifest(
-            options.output / f"{name}.csv",
-            {**scan.columns, "path": portable_paths(scan.columns["path"], options.output / f"{name}.csv")},
-        )
+        file = options.output / f"{name}.csv"
+        write_manifest(file, {**scan.columns, "path": portable_paths(scan.columns["path"], file)})
     sizes = ", ".join(f"{len(scan)} {name}" for name, scan in scans.items())
     print(f"{options.output}: {sizes}, {len(train.missing) + len(test.missing)} listed files do not exist")
 

@@ -19,19 +19,12 @@ KINDS = ("exact", "near")
 
 @dataclass(frozen=True)
 class Hashes:
-    """The hashes of the examples of a dataset.
+    """The hashes of the examples of a dataset. An image only has the first of the perceptual hashes, `frames`."""
 
-    Attributes:
-        content: (N, 2) uint64, hash of the file's bytes; 0 if they could not be read.
-        trim: (N, 2) float64, start and end in seconds; infinite if not trimmed.
-        frames: (N, FRAMES) uint64, perceptual hashes; 0 if unknown or too little to see. An image only has the first.
-        is_image: (N,) bool.
-    """
-
-    content: np.ndarray
-    trim: np.ndarray
-    frames: np.ndarray
-    is_image: np.ndarray
+    content: np.ndarray  # (N, 2) uint64, hash of the file's bytes; 0 if they could not be read
+    trim: np.ndarray  # (N, 2) float64, start and end in seconds; infinite if not trimmed
+    frames: np.ndarray  # (N, FRAMES) uint64; 0 if unknown or too little to see
+    is_image: np.ndarray  # (N,) bool
 
     def __len__(self) -> int:
         return len(self.content)
@@ -43,19 +36,12 @@ class Hashes:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """The duplicates in a dataset, sorted by example.
-
-    Attributes:
-        example: (D,) int64, the duplicate.
-        of: (D,) int64, the example that it duplicates.
-        kind: (D,) int64, index into `KINDS`.
-        distance: (D,) int64, Hamming distance of the hashes; for videos the distance within which enough frames match.
-    """
+    """The duplicates in a dataset, sorted by example: (D,) int64 each."""
 
     example: np.ndarray
-    of: np.ndarray
-    kind: np.ndarray
-    distance: np.ndarray
+    of: np.ndarray  # the example that it duplicates
+    kind: np.ndarray  # index into `KINDS`
+    distance: np.ndarray  # Hamming distance of the hashes; for videos the one within which enough frames match
 
     def __len__(self) -> int:
         return len(self.example)
@@ -88,7 +74,6 @@ def duplicates_within(dataset: Hashes, max_distance: int) -> Duplicates:
     return _find(dataset, None, max_distance)
 
 
-Partners = tuple[np.ndarray, np.ndarray]  # of each requested row: its partner or -1, and their distance
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # first, second, distance
 
 
@@ -104,7 +89,7 @@ class _Criterion:
 def _find(dataset: Hashes, others: Hashes | None, max_distance: int) -> Duplicates:
     of = np.full(len(dataset), -1, np.int64)
     kind, distance = np.zeros(len(dataset), np.int64), np.zeros(len(dataset), np.int64)
-    for number, criterion in enumerate((_exact(), _near_images(max_distance), _near_videos(max_distance))):
+    for number, criterion in enumerate(_criteria(max_distance)):
         left = np.flatnonzero(of < 0)
         of[left], distance[left] = _partners(dataset, left, others, criterion)
         kind[left] = min(number, 1)
@@ -112,33 +97,31 @@ def _find(dataset: Hashes, others: Hashes | None, max_distance: int) -> Duplicat
     return Duplicates(example, of[example], kind[example], distance[example])
 
 
-def _exact() -> _Criterion:
-    return _Criterion(
+def _criteria(max_distance: int) -> tuple[_Criterion, ...]:
+    exact = _Criterion(
         known=lambda hashes: np.asarray(hashes.content.any(axis=1)),
         keys=lambda hashes: np.hstack([hashes.content, (hashes.trim + 0.0).view(np.uint64)]),  # -0.0 + 0.0 is 0.0
         pairs=_overlapping_pairs,
     )
-
-
-def _near_images(max_distance: int) -> _Criterion:
-    return _Criterion(
+    near_images = _Criterion(
         known=lambda hashes: hashes.is_image & (hashes.frames[:, 0] != 0),
         keys=lambda hashes: hashes.frames[:, :1],
         pairs=lambda one, two: near_pairs(one, two, max_distance=max_distance),
     )
-
-
-def _near_videos(max_distance: int) -> _Criterion:
-    return _Criterion(
+    near_videos = _Criterion(
         known=lambda hashes: ~hashes.is_image & (np.count_nonzero(hashes.frames, axis=1) >= MIN_MATCHING_FRAMES),
         keys=lambda hashes: hashes.frames,
         pairs=lambda one, two: near_pairs(one, two, max_distance=max_distance, min_matches=MIN_MATCHING_FRAMES),
     )
+    return exact, near_images, near_videos
 
 
-def _partners(dataset: Hashes, left: np.ndarray, others: Hashes | None, criterion: _Criterion) -> Partners:
-    """The partner of each example in `left` (ascending), or -1: one of `others`, or else an earlier one that is kept.
+def _partners(
+    dataset: Hashes, left: np.ndarray, others: Hashes | None, criterion: _Criterion
+) -> tuple[np.ndarray, np.ndarray]:
+    """The partner of each example in `left` (ascending) or -1, and their distance.
 
+    Partners are among `others`; without others they are earlier examples of `left` that are kept.
     Examples with equal keys are searched for once, by their first one (leader): a million copies have 5e11 pairs.
     """
     of, distance = np.full(len(dataset), -1, np.int64), np.zeros(len(dataset), np.int64)

@@ -13,7 +13,7 @@ from vidsemi.data.dedup.checks import FORMAT, given_root, record_file
 from vidsemi.data.dedup.duplicates import KINDS, Duplicates, duplicates_of, duplicates_within
 from vidsemi.data.dedup.frame_hashes import METHOD
 from vidsemi.data.dedup.hash_files import HashedManifest, hash_manifest
-from vidsemi.data.manifest import Manifest, write_tables
+from vidsemi.data.manifest import Manifest, Row, write_tables
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path, fingerprint_file, write_json, write_text
 from vidsemi.io.tables import csv_cell
@@ -160,5 +160,5 @@ def _write_removed(file: Path, dataset: Manifest, removed: Sequence[tuple[str, M
                 writer.writerow(texts)
 
 
-def _name(row: Any) -> tuple[str, str]:
+def _name(row: Row) -> tuple[str, str]:
     return csv_cell(row.path), csv_cell(row.member or "")

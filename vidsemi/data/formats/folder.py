@@ -13,10 +13,7 @@ NOT_UTF8 = "files have names that are not UTF-8"
 
 @register_format("folder", summary="class folders: ROOT/CLASS/…/FILE", root="required")
 def read_folder(root: Path) -> ScanResult:
-    """Read class folders: root/<class>/…/<file>. A file directly in root is an error.
-
-    Files whose names are not UTF-8 are listed as missing.
-    """
+    """Read class folders: root/<class>/…/<file>; names that are not UTF-8 are listed as missing."""
     scan = ScanResult(missing_what=NOT_UTF8)
     for file in _storable(media_files(root), scan):
         parts = file.relative_to(root).parts
@@ -38,16 +35,14 @@ def read_files(root: Path) -> ScanResult:
 def read_videos(root: Path) -> ScanResult:
     """Like `read_files`, but without the images, which are mostly thumbnails."""
     scan = read_files(root)
-    scan.columns = {
-        "path": [path for path in scan.columns.get("path", []) if Path(path).suffix.lower() in VIDEO_SUFFIXES]
-    }
+    paths = scan.columns.get("path", [])
+    scan.columns = {"path": [path for path in paths if Path(path).suffix.lower() in VIDEO_SUFFIXES]}
     if not len(scan):
         raise UserError("folder.no_videos", f"{root} does not contain any videos")
     return scan
 
 
-def _storable(files: list[Path], scan: ScanResult) -> Iterator[Path]:
-    """The files whose names a table can store; the others become missing."""
+def _storable(files: list[Path], scan: ScanResult) -> Iterator[Path]:  # whose names a table can store
     for file in files:
         if is_utf8(str(file)):
             yield file

@@ -29,11 +29,8 @@ def media_files(root: Path) -> list[Path]:
             continue
         visited.add(os.path.realpath(folder))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        media += [
-            Path(folder, name)
-            for name in files
-            if Path(name).suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES and name[0] != "."
-        ]
+        suffixes = VIDEO_SUFFIXES | IMAGE_SUFFIXES
+        media += [Path(folder, name) for name in files if Path(name).suffix.lower() in suffixes and name[0] != "."]
     if not media:
         raise UserError("folder.no_media", f"{root} does not contain any videos or images")
     return sorted(media)

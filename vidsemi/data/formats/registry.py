@@ -29,28 +29,19 @@ Read = TypeVar("Read", bound=Callable[..., ScanResult])
 class Format:
     """How a format is read, and what the command line must provide for it.
 
-    Attributes:
-        name: as in `vidsemi manifest NAME`.
-        read: called with the file (a `Path`; a list of texts if `many_files`), then the root, each only if the format
-            takes one, and its options by keyword.
-        summary: one line for the help.
-        file: what the file is, for the help; empty if the format does not take one.
-        many_files: takes several files or patterns.
-        root: whether it takes `--root`, the folder of the videos or images.
-        options: flag → arguments of `add_argument`; `--some-option` is passed as `some_option`.
-        has_hashtags: takes the keyword `vocabulary`, a set of canonical tags or None; keeps examples that carry one.
-        in_parallel: takes the keywords `workers` and `seconds`, the limit per file.
+    `read` is called with the file (a `Path`; a list of texts if `many_files`), then the root, each only if the format
+    takes one, and its options by keyword.
     """
 
-    name: str
+    name: str  # as in `vidsemi manifest NAME`
     read: Callable[..., ScanResult]
-    summary: str
-    file: str = ""
-    many_files: bool = False
-    root: Literal["required", "optional", "none"] = "none"
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    has_hashtags: bool = False
-    in_parallel: bool = False
+    summary: str  # one line for the help
+    file: str = ""  # what the file is, for the help; empty if the format does not take one
+    many_files: bool = False  # takes several files or patterns
+    root: Literal["required", "optional", "none"] = "none"  # whether it takes `--root`, the folder of the media
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # flag → arguments of `add_argument`
+    has_hashtags: bool = False  # takes the keyword `vocabulary`: canonical tags or None; keeps examples that carry one
+    in_parallel: bool = False  # takes the keywords `workers` and `seconds`, the limit per file
 
     def scan(self, files: Sequence[str], root: Path | None, **options: Any) -> ScanResult:
         """Read the files; a UserError if they or the root are not what the format takes, or contain no examples."""

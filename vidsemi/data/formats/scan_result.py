@@ -66,7 +66,10 @@ class ScanResult:
             text += f"; {self.elsewhere} lines name files that do not exist here"
         if self.left_out:
             text += f"; {self.left_out} examples without a tag of {vocabulary} were left out"
-        text += write_broken(manifest, self.broken)
+        broken = [f"line {number}: {problem}" for number, problem in sorted(self.broken)]
+        if broken:
+            logger.warning("skipped %d broken lines:\n  %s", len(broken), "\n  ".join(broken[:10]))
+        text += _write_list(manifest.with_suffix(".broken.txt"), broken, "lines are broken")
         document = {"manifest": str(manifest), "examples": len(self), "missing": len(self.missing)}
         counts = {"elsewhere": self.elsewhere, "left_out": self.left_out, "broken": len(self.broken)}
         return {**document, **counts}, text
@@ -81,21 +84,12 @@ def portable_paths(paths: Iterable[str], manifest: Path) -> list[str]:
 
 def write_missing(manifest: Path, lines: Sequence[str], what: str) -> str:
     """Write MANIFEST.missing.txt, or remove an earlier one; return a clause for the summary."""
-    file = manifest.with_suffix(".missing.txt")
+    return _write_list(manifest.with_suffix(".missing.txt"), lines, what)
+
+
+def _write_list(file: Path, lines: Sequence[str], what: str) -> str:
     file.unlink(missing_ok=True)
     if not lines:
         return ""
     write_text(file, "\n".join(lines) + "\n")
     return f"; {len(lines)} {what}, see {file}"
-
-
-def write_broken(manifest: Path, broken: Sequence[tuple[int, str]]) -> str:
-    """Write MANIFEST.broken.txt, or remove an earlier one; log the first ten lines; return a clause for the summary."""
-    file = manifest.with_suffix(".broken.txt")
-    file.unlink(missing_ok=True)
-    if not broken:
-        return ""
-    lines = [f"line {number}: {problem}" for number, problem in sorted(broken)]
-    write_text(file, "\n".join(lines) + "\n")
-    logger.warning("skipped %d broken lines:\n  %s", len(lines), "\n  ".join(lines[:10]))
-    return f"; {len(lines)} lines are broken, see {file}"

@@ -35,7 +35,7 @@ def read_text_lines(file: Path) -> list[str]:
         raise UserError("file.unreadable", f"{file} cannot be read: {error}") from None
 
 
-class ResyncingReader:
+def resynced_rows(lines: Iterator[str], delimiter: str, broken: Broken) -> Iterator[tuple[int, list[str]]]:
     r"""Read CSV rows; after a broken one, resume at the next line.
 
     A quoted field may span lines. If that does not end in a valid row, only the first of these lines is broken and the
@@ -44,42 +44,37 @@ class ResyncingReader:
     empty lines are skipped.
 
     >>> broken = []
-    >>> for row in ResyncingReader(iter(['path,tags\n', 'a.mp4,"#x\n', 'b.mp4,#y\n']), ",", broken):
+    >>> for row in resynced_rows(iter(['path,tags\n', 'a.mp4,"#x\n', 'b.mp4,#y\n']), ",", broken):
     ...     print(row)
     (1, ['path', 'tags'])
     (3, ['b.mp4', '#y'])
     >>> broken
     [(2, 'is not a row: unexpected end of data')]
     """
-
-    def __init__(self, lines: Iterator[str], delimiter: str, broken: Broken) -> None:
-        self._lines = _PushbackLines(lines)
-        self._reader = csv.reader(self._lines, delimiter=delimiter, strict=True)
-        self._broken = broken
-
-    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
-        columns, number = 0, 1
-        while True:
-            row: list[str] = []
-            problem = ""
-            try:
-                row = next(self._reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                problem = f"is not a row: {error}"
-                if is_field_too_long(error):
-                    problem = "has a field that is too long, or a quote that does not end"
-            columns = columns or len(row)
-            if row and len(row) != columns:
-                problem = f"has {len(row)} columns, not {columns}"
-            if problem:
-                self._broken.append((number, problem))
-                self._lines.push_back_all_but_one()
-            elif row:
-                yield number, row
-            number += len(self._lines.taken)
-            self._lines.taken.clear()
+    pushback = _PushbackLines(lines)
+    reader = csv.reader(pushback, delimiter=delimiter, strict=True)
+    columns, number = 0, 1
+    while True:
+        row: list[str] = []
+        problem = ""
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problem = f"is not a row: {error}"
+            if is_field_too_long(error):
+                problem = "has a field that is too long, or a quote that does not end"
+        columns = columns or len(row)
+        if row and len(row) != columns:
+            problem = f"has {len(row)} columns, not {columns}"
+        if problem:
+            broken.append((number, problem))
+            pushback.push_back_all_but_one()
+        elif row:
+            yield number, row
+        number += len(pushback.taken)
+        pushback.taken.clear()
 
 
 class _PushbackLines:
@@ -104,8 +99,8 @@ class _PushbackLines:
 
 
 def csv_rows(file: Path, delimiter: str, broken: Broken) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and rows of a CSV file, header first; see `ResyncingReader`."""
-    return iter(ResyncingReader(stream_lines(file, newline=""), delimiter, broken))
+    """Line numbers and rows of a CSV file, header first; see `resynced_rows`."""
+    return resynced_rows(stream_lines(file, newline=""), delimiter, broken)
 
 
 def json_rows(file: Path, broken: Broken) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -61,10 +61,6 @@ class Vocabulary:
         """The labels as class names: `#catchingfish`."""
         return [f"#{label.tag}" for label in self.labels]
 
-    def labels_of(self, field: str | Sequence[str] | None) -> list[int]:
-        """Indices of the labels that a hashtag field means, each once, ascending; unknown tags are ignored."""
-        return sorted({self.label_by_tag[tag] for tag in split_tags(field) if tag in self.label_by_tag})
-
     def missing_classes(self, classes: Sequence[str]) -> list[str]:
         """The classes that no label means."""
         meant = {name for label in self.labels for name in label.classes}
