@@ -1,8 +1,8 @@
-# Two commands for a fresh machine with git, make and Python 3.11: `make demo` and `make test`.
+# For a fresh machine with git, make and Python 3.11: `make demo`; `make check` (lint, types, fast tests); `make test` (all).
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: install install-dev demo lint test clean
+.PHONY: install install-dev demo lint check test clean
 
 install: .venv/installed
 install-dev: .venv/installed-dev
@@ -25,8 +25,11 @@ lint: install-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+check: lint
+	$(BIN)/pytest --numprocesses 2 -m "not slow"
+
 test: lint
-	$(BIN)/pytest --numprocesses 2
+	$(BIN)/pytest --numprocesses 2 --durations 30
 
 clean:
 	rm -rf .venv runs data build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

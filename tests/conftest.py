@@ -1,6 +1,8 @@
 """Videos and datasets that the tests create, and the real files if there are any."""
 
 import csv
+import ctypes
+import gc
 import os
 import shutil
 import subprocess
@@ -20,6 +22,15 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # no test depends on the speed of the machine
 settings.register_profile("vidsemi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("vidsemi")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def freed_memory() -> Iterator[None]:
+    """Give memory back after each module: training has the C library keep what is freed (`runtime.device`)."""
+    yield
+    gc.collect()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 @pytest.fixture
