@@ -61,12 +61,8 @@ def add_parsers(subparsers: Any) -> None:
 def _runtime(options: argparse.Namespace) -> Any:
     from vidsemi.config import Runtime
 
-    return Runtime(
-        device=options.device,
-        workers=options.workers,
-        seconds_per_file=options.seconds_per_file,
-        clips_per_forward=options.clips_per_forward,
-    )
+    names = ("device", "workers", "seconds_per_file", "clips_per_forward")
+    return Runtime(**{name: getattr(options, name) for name in names})
 
 
 def score(options: argparse.Namespace) -> Answer:

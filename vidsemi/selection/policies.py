@@ -77,19 +77,6 @@ class UnbalancedRanked(Policy):
         return zipf_counts(candidates, per_class * len(candidates))
 
 
-@register_policy("balanced_with_tags")
-class BalancedWithTags(Policy):
-    """Each class takes K random examples whose hashtags match it; the scores are ignored."""
-
-    needs_seed = True
-    needs_tags = True
-    mergeable = False
-
-    def priority(self, seed: int) -> "Priority":
-        """Rank at random."""
-        return random_priority(seed)
-
-
 @register_policy("random")
 class Random(Policy):
     """Each class takes K random candidates, which shows what the ranking alone is worth."""
@@ -99,6 +86,14 @@ class Random(Policy):
     def priority(self, seed: int) -> "Priority":
         """Rank at random."""
         return random_priority(seed)
+
+
+@register_policy("balanced_with_tags")
+class BalancedWithTags(Random):
+    """Each class takes K random examples whose hashtags match it; the scores are ignored."""
+
+    needs_tags = True
+    mergeable = False
 
 
 def zipf_counts(candidates: np.ndarray, total: int) -> np.ndarray:

@@ -61,12 +61,11 @@ class ScoresInfo:
 
     def __post_init__(self) -> None:
         """Reject values that a file by another program may hold but that make no sense."""
-        for name, least in (("per_example", 1), ("views", 0), ("crops", 1)):
-            _check_integer(name, getattr(self, name), least)
-        optional = {"frames": 1, "stride": 1, "crop": 1, "shard_size": 1, "examples": 0, "shards": 0}
-        for name, least in optional.items():
-            if getattr(self, name) is not None:
-                _check_integer(name, getattr(self, name), least)
+        lowest = {"per_example": 1, "views": 0, "crops": 1, "frames": 1, "stride": 1, "crop": 1}
+        for name, least in {**lowest, "shard_size": 1, "examples": 0, "shards": 0}.items():
+            value, optional = getattr(self, name), self.__dataclass_fields__[name].default is None
+            if not (value is None and optional) and not (isinstance(value, int) and least <= value <= 2**62):
+                raise ValueError(f"'{name}' is {value!r}; it must be an integer of at least {least}")
         if not (isinstance(self.manifest, str) and isinstance(self.weights, str)):
             raise ValueError("'manifest' and 'weights' must be strings")
         names = self.classes
@@ -83,11 +82,6 @@ class ScoresInfo:
             if ours != theirs and ours is not None and theirs is not None:
                 return name
         return None
-
-
-def _check_integer(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or not least <= value <= 2**62:
-        raise ValueError(f"'{name}' is {value!r}; it must be an integer of at least {least}")
 
 
 def label_type(classes: int) -> pa.DataType:

@@ -90,6 +90,13 @@ def select(
             f"an example was taken by {len(taken_by)} classes, but keeps {per_example}: it is in two shards",
         )
     chosen_per_class = np.bincount(rows.label, minlength=classes)
+    ends = np.cumsum(chosen_per_class)  # the rows are sorted by class
+    ranks = np.arange(len(rows))
+    ranks -= np.repeat(ends - chosen_per_class, chosen_per_class)
+    last_scores = [
+        float(rows.score[end - 1]) if count and tags is None else None
+        for end, count in zip(ends, chosen_per_class, strict=True)
+    ]
     read = {shard.number for shard in shards}.union(*(one.info.shard_numbers() for one in earlier))
     info = SelectionInfo(
         scores=scores,
@@ -106,10 +113,10 @@ def select(
         wanted_per_class=top.capacity.tolist(),
         candidates_per_class=tally.candidates.tolist(),
         chosen_per_class=chosen_per_class.tolist(),
-        last_score_per_class=_last_scores(rows, chosen_per_class) if tags is None else [None] * classes,
+        last_score_per_class=last_scores,
     )
     score = rows.score if tags is None else np.full(len(rows), np.nan, np.float32)
-    return Selection(rows.label, _ranks(chosen_per_class), rows.example_id, score, info)
+    return Selection(rows.label, ranks, rows.example_id, score, info)
 
 
 def _check_numbers(per_class: int, per_example: int, min_score: float, scores: ScoresInfo) -> None:
@@ -146,18 +153,6 @@ def _refuse_duplicates(rows: ScoreRows, classes: list[str]) -> None:
     if len(twice):
         example, name = pairs[twice[0]] & MAX_ID, classes[pairs[twice[0]] >> ID_BITS]
         raise UserError("selection.example_twice", f"example {example} occurs twice for class '{name}', in two shards")
-
-
-def _ranks(counts: np.ndarray) -> np.ndarray:
-    """Return the ranks of rows that are sorted by class, from the rows per class: [2, 3] → [0, 1, 0, 1, 2]."""
-    ranks = np.arange(counts.sum())
-    ranks -= np.repeat(np.cumsum(counts) - counts, counts)
-    return ranks
-
-
-def _last_scores(rows: ScoreRows, counts: np.ndarray) -> list[float | None]:
-    ends = np.cumsum(counts)
-    return [float(rows.score[end - 1]) if count else None for end, count in zip(ends, counts, strict=True)]
 
 
 def _taken_by(example_id: np.ndarray) -> list[int]:
