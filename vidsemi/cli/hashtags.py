@@ -75,13 +75,10 @@ def _read_classes(source: str) -> tuple[list[str], Path | None]:
     try:
         folder = dataset_folder(source)
     except UserError:
-        raise UserError(
-            "classes.missing", f"--classes {source}: neither a file {source} nor a folder datasets/{source} exists"
-        ) from None
+        raise UserError("classes.missing", f"--classes: neither {source} nor datasets/{source} exists") from None
     if not (folder / "classes.txt").is_file():
         raise UserError(
-            "classes.missing",
-            f"--classes {source}: {folder} has no classes.txt; give a manifest with labels or a text file",
+            "classes.missing", f"--classes: {folder} has no classes.txt; give a manifest with labels or a text file"
         )
     synonyms = folder / "synonyms.csv"
     return read_class_names(folder / "classes.txt"), synonyms if synonyms.is_file() else None

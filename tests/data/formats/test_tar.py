@@ -116,7 +116,7 @@ def test_a_damaged_tar_costs_what_it_has_lost(
 def test_a_tar_that_ends_too_early_is_damaged(
     make_video: Callable[..., Path], tmp_path: Path, damage: Callable, kept: int, words: str | None
 ):
-    """Python's tarfile takes whatever is no header for the end."""
+    """Python's tarfile takes anything that is not a header for the end."""
     video = make_video("a.mp4").read_bytes()
     data = write_tar(tmp_path / "a.tar", {f"{n}.mp4": video for n in range(10)}).read_bytes()
     step = 512 + -(-len(video) // 512) * 512

@@ -155,9 +155,8 @@ def _write_removed(file: Path, dataset: Manifest, removed: Sequence[tuple[str, M
         for source, others, duplicates in removed:
             columns = (duplicates.example, duplicates.of, duplicates.kind, duplicates.distance)
             for example, of, kind, bits in zip(*(column.tolist() for column in columns), strict=True):
-                one, other = dataset.row(example), others.row(of)
-                texts = (example, *_name(one), KINDS[kind], bits, of, *_name(other), csv_cell(source))
-                writer.writerow(texts)
+                names, of_names = _name(dataset.row(example)), _name(others.row(of))
+                writer.writerow((example, *names, KINDS[kind], bits, of, *of_names, csv_cell(source)))
 
 
 def _name(row: Row) -> tuple[str, str]:

@@ -10,7 +10,7 @@ most d bits. A hash of 0 is unknown: it matches nothing, not even another 0.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import comb, log2
 
@@ -56,10 +56,8 @@ def near_pairs(
     pairs found, so pass each row once (`np.unique`): a million copies have 5e11 pairs.
 
     Returns:
-        first: (pairs,) int64, index into `rows`.
-        second: (pairs,) int64, index into `others`; within `rows` always greater than `first`.
-        distance: (pairs,) int64, the smallest `max_distance` at which the pair is found.
-        Sorted by first, then second.
+        (pairs,) int64 each: index into `rows`; index into `others`, within `rows` always greater than the first; and
+        the smallest `max_distance` at which the pair is found. Sorted by the indices.
     """
     search = _Search(rows, rows if others is None else others, others is None, max_distance, min_matches)
     pairs = _find_pairs(search, range(rows.shape[1]), min_matches)
@@ -81,11 +79,8 @@ class _Search:
         return masks(self.max_distance, len(self.rows) * len(self.others) / (1 + self.within), max(count, 1))
 
     def restricted(self, rows: np.ndarray, others: np.ndarray) -> "_Search":
-        """The search among some of the rows."""
         some = self.rows[rows]
-        return _Search(
-            some, some if self.within else self.others[others], self.within, self.max_distance, self.min_matches
-        )
+        return replace(self, rows=some, others=some if self.within else self.others[others])
 
 
 @dataclass(frozen=True)
@@ -137,7 +132,6 @@ def _columns_to_search(columns: Sequence[int], needed: int) -> Sequence[int]:
 
 
 def _sorted_keys(hashes: np.ndarray, mask: int) -> _Keys:
-    """The masked bits of all known hashes, sorted."""
     known = np.flatnonzero(hashes)
     keys = hashes[known] & np.uint64(mask)
     order = np.argsort(keys)

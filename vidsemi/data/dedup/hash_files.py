@@ -125,16 +125,16 @@ def _state(path: str) -> tuple[int, int]:
 
 
 def _read_shards(folder: Path, columns: list[str]) -> pa.Table:
-    tables = []
+    schema = pa.schema([SCHEMA.field(name) for name in columns])
+    tables = [schema.empty_table()]
     for file in sorted(folder.glob("part-*.parquet")):
         try:
-            table = pq.read_table(file, columns=columns)
-            tables.append(table.cast(pa.schema([SCHEMA.field(name) for name in columns])))
+            tables.append(pq.read_table(file, columns=columns).cast(schema))
         except (pa.ArrowException, OSError, ValueError) as error:
             raise UserError(
                 "duplicates.unreadable_cache", f"{file} cannot be read ({error}); delete it to hash its files again"
             ) from None
-    return pa.concat_tables([pa.schema([SCHEMA.field(name) for name in columns]).empty_table(), *tables])
+    return pa.concat_tables(tables)
 
 
 def _hash_rest(

@@ -40,11 +40,7 @@ class TarScan(ScanResult):
         """Nothing is known yet; `write` refuses tars without videos or images."""
 
     def write(self, manifest: Path, vocabulary: object = "") -> tuple[dict[str, Any], str]:
-        """Write the manifest; list the tars that cannot be read completely in MANIFEST.missing.txt.
-
-        Raises:
-            UserError: the tars contain no videos or images.
-        """
+        """Write the manifest; list the tars that cannot be read completely in MANIFEST.missing.txt."""
         import pyarrow as pa
 
         from vidsemi.data.manifest import COLUMNS, write_tables
@@ -117,8 +113,8 @@ def read_tars(patterns: Iterable[str], *, workers: int, seconds: float) -> TarSc
                 tars += sorted(Path(file).glob("*.tar")) if os.path.isdir(file) else [Path(file)]
     if not tars:
         raise UserError("tar.missing", f"{' '.join(patterns)} does not contain a .tar")
-    unique = list(dict.fromkeys(tars))
-    return TarScan(missing_what="tars are damaged", tars=unique, workers=workers, seconds=seconds)
+    tars = list(dict.fromkeys(tars))
+    return TarScan(missing_what="tars are damaged", tars=tars, workers=workers, seconds=seconds)
 
 
 @dataclass
