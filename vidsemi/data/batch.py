@@ -13,23 +13,14 @@ from vidsemi.data.transforms import Window
 
 @dataclass(frozen=True)
 class Batch:
-    """A micro-batch of N clips.
+    """A micro-batch of N clips."""
 
-    Attributes:
-        pixels: uint8 frames (T, 3, H, W) of one clip after another, flattened, because frame sizes may differ.
-        windows: the crop of each clip.
-        targets: (N, classes) float32.
-        example_ids: of each clip.
-        unreadable: ids of examples that do not decode.
-        error: why there are no clips: too many files in a row do not decode.
-    """
-
-    pixels: torch.Tensor
-    windows: list[Window]
-    targets: torch.Tensor
-    example_ids: list[int]
-    unreadable: list[int]
-    error: str | None
+    pixels: torch.Tensor  # uint8 frames (T, 3, H, W) of one clip after another, flattened: frame sizes may differ
+    windows: list[Window]  # the crop of each clip
+    targets: torch.Tensor  # (N, classes) float32
+    example_ids: list[int]  # of each clip
+    unreadable: list[int]  # ids of examples that do not decode
+    error: str | None  # why there are no clips: too many files in a row do not decode
 
     def __len__(self) -> int:
         return len(self.example_ids)

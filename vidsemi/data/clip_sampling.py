@@ -25,9 +25,7 @@ def view_starts(n: int, length: int, views: int) -> list[int]:
     [0, 30, 61, 92]
     """
     room = max(n - length, 0)
-    if views == 1:
-        return [room // 2]
-    return [i * room // (views - 1) for i in range(views)]
+    return [i * room // (views - 1) for i in range(views)] if views > 1 else [room // 2]
 
 
 def clip_indices(start: int, frames: int, stride: int, n: int) -> np.ndarray:

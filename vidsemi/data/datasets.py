@@ -33,19 +33,10 @@ class TrainItem:
 
 
 class TrainDataset(Dataset):
-    """Random clips with their targets.
+    """Random clips of examples (N, int64 ids) of a manifest, with their N targets.
 
     A key is (epoch, index, repeat), as `EpochSampler` yields it. An item depends on its key and the seed only.
-
-    Args:
-        manifest: of all examples.
-        examples: (N,) int64 example ids to train on.
-        targets: their N targets.
-        spec: input of the network.
-        hflip_prob: probability of a horizontal flip.
-        seed: of all randomness.
-        random_resized_crop_scale: smallest and largest share of a frame's area in a crop; None: fixed-size crops.
-        clips_per_video: clips to draw from a video at a time.
+    `random_resized_crop_scale` is the smallest and largest share of a frame's area in a crop; None: fixed-size crops.
     """
 
     def __init__(

@@ -47,15 +47,9 @@ HEAD = 1024  # bytes that are searched for TEXTS
 
 
 def read_image(path: str, data: bytes, *, size: Size | None = None) -> np.ndarray:
-    """Decode an image.
+    """Decode the content of an image file to (1, 3, height, width) uint8, RGB, the EXIF orientation applied.
 
-    Args:
-        path: of the file, for messages.
-        data: its content.
-        size: (height, width) or shorter side to scale to; None keeps the file's own.
-
-    Returns:
-        (1, 3, height, width) uint8, RGB, the EXIF orientation applied.
+    `size` is (height, width) or the shorter side to scale to; None keeps the file's own.
 
     Raises:
         DecodeError: the file is damaged, not an image or not supported.
@@ -131,7 +125,6 @@ def kind_of(data: bytes) -> str | None:
 
 
 def _not_an_image(path: str, data: bytes) -> DecodeError:
-    """Why Pillow does not recognize a content."""
     if not data:
         return DecodeError("image.empty", path, "empty file")
     kind = kind_of(data)

@@ -39,18 +39,9 @@ class PrioritizedDataset(Dataset):
 
 
 class Loader:
-    """Batches of a training dataset, and the time that the training run waits for them; to be entered as a context.
+    """Batches of a training dataset, one for each list of keys that `batches` yields; to be entered as a context.
 
-    Args:
-        dataset: to read from.
-        batches: sampler of lists of keys; one list makes a batch.
-        runtime: number of workers.
-        pin_memory: for a GPU that copies batches while it computes.
-
-    Attributes:
-        waited: seconds spent waiting for batches.
-        unreadable: example ids of files that do not decode.
-        example_ids: of the batches of the last `take`.
+    `pin_memory` is for a GPU that copies batches while it computes.
     """
 
     def __init__(self, dataset: Dataset, batches: Sampler, runtime: Runtime, *, pin_memory: bool):
@@ -65,9 +56,9 @@ class Loader:
             pin_memory=pin_memory,
             worker_init_fn=start_loader_worker,
         )
-        self.waited = 0.0
-        self.unreadable: set[int] = set()
-        self.example_ids: list[int] = []
+        self.waited = 0.0  # seconds that the training run waited for batches
+        self.unreadable: set[int] = set()  # example ids of files that do not decode
+        self.example_ids: list[int] = []  # of the batches of the last `take`
 
     def __enter__(self) -> "Loader":
         before = set(multiprocessing.active_children())
@@ -81,9 +72,7 @@ class Loader:
             self._handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         del self._batches  # torch tells the workers to end
         for worker in self._workers:
             worker.kill()  # one that hangs in a file, or that torch could not end because of an error
@@ -110,8 +99,8 @@ class Loader:
                     raise
                 raise UserError(
                     "loader.worker_died",
-                    "training stopped: a data loading worker was killed, or is out of memory or shared memory "
-                    "(/dev/shm); reduce runtime.workers; the same command resumes from the last checkpoint",
+                    "a data loading worker was killed, or is out of memory or shared memory (/dev/shm); reduce "
+                    "runtime.workers; the same command resumes from the last checkpoint",
                 ) from None
             self.waited += time.monotonic() - before
             if batch.error is not None:
@@ -132,10 +121,7 @@ def start_loader_worker(worker: int) -> None:
 
 
 def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print an error of a worker's thread, unless the main process has closed the connection.
-
-    Tensors reach the main process through a thread of the worker that hands over file descriptors. Ctrl-C in the middle
-    of that closes the connection, which is not worth a traceback.
-    """
+    # Tensors reach the main process through a thread of the worker that hands over file descriptors. Ctrl-C in the
+    # middle of that closes the connection, which is not worth a traceback.
     if not isinstance(error, ConnectionError | EOFError):
         sys.__excepthook__(kind, error, trace)

@@ -17,6 +17,5 @@ def normalize(
 def _planes(values: tuple[float, float, float], device: torch.device) -> torch.Tensor:
     """(3, 1, 1), for pixels in [0, 255]."""
     planes = torch.tensor(values).mul_(255).view(3, 1, 1)
-    if device.type == "cuda":  # from pinned memory, or the host would wait for the GPU to finish its queue
-        planes = planes.pin_memory()
-    return planes.to(device, non_blocking=True)
+    # From pinned memory, or the host would wait for the GPU to finish its queue.
+    return (planes.pin_memory() if device.type == "cuda" else planes).to(device, non_blocking=True)

@@ -35,8 +35,7 @@ def locate(row: Row) -> Source:
     if row.member is None:
         return Source(path)
     if row.offset is None or row.size is None:
-        reason = f"the manifest has no offset or size for the member {row.member}"
-        raise DecodeError("member.no_offset", path, reason)
+        raise DecodeError("member.no_offset", path, f"the manifest has no offset or size for the member {row.member}")
     try:
         inside = row.offset >= 0 and row.size > 0 and row.offset + row.size <= os.path.getsize(path)
     except OSError as error:
@@ -50,19 +49,10 @@ def locate(row: Row) -> Source:
 def read_frames(
     row: Row, choose: ChooseFrames, *, size: Size, exact: bool = True, decoder: Decoder = "pyav"
 ) -> np.ndarray:
-    """Read the chosen frames of an example.
+    """Read the chosen frames of an example, (N, 3, height, width) uint8, RGB; `read_video` explains the arguments.
 
-    An image is a video of one frame, so that a clip of it is a still.
-
-    Args:
-        row: the example.
-        choose: frame count → frame numbers; called as by `read_video`.
-        size: (height, width) or shorter side to scale to.
-        exact: confirm the frame count by decoding, as in `read_video`.
-        decoder: library for the files that it is known to decode correctly; PyAV decodes the others.
-
-    Returns:
-        (len(choose(n)), 3, height, width) uint8, RGB.
+    An image is a video of one frame, so that a clip of it is a still. PyAV decodes all files that the decoder is not
+    known to decode correctly.
 
     Raises:
         DecodeError: the example cannot be read, whatever the library or the reason.

@@ -15,21 +15,13 @@ SAMPLED_FILES = 20
 
 @dataclass(frozen=True)
 class Datasets:
-    """The manifests of a run.
+    """The manifests of a run."""
 
-    Attributes:
-        labeled: trained on; its labels are the classes.
-        test: never trained on.
-        unlabeled: scored by teachers.
-        classes: names, in alphabetical order: the order of a network's outputs.
-        weak: examples with hashtags.
-    """
-
-    labeled: Manifest
-    test: Manifest
-    unlabeled: Manifest | None
-    classes: list[str]
-    weak: Manifest | None = None
+    labeled: Manifest  # trained on; its labels are the classes
+    test: Manifest  # never trained on
+    unlabeled: Manifest | None  # scored by teachers
+    classes: list[str]  # names, in alphabetical order: the order of a network's outputs
+    weak: Manifest | None = None  # examples with hashtags
 
     def by_name(self) -> dict[str, Manifest | None]:
         """The manifests by their names in a config."""

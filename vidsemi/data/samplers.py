@@ -28,11 +28,7 @@ def repeat_factors(targets: Targets, rule: str) -> np.ndarray:
 
     A label h of a share f_h of the examples has the factor max(1, φ(t / f_h)), and an example the largest factor of its
     labels, where t is the share of the most frequent label. With `uniform` all labels come equally often if examples
-    have one label each.
-
-    Args:
-        targets: labels of the examples, at least one each.
-        rule: a key of `REPEAT_RULES`.
+    have one label each. The rule is a key of `REPEAT_RULES`.
     """
     counts = np.bincount(targets.labels, minlength=targets.classes)
     factors = np.maximum(1.0, REPEAT_RULES[rule](counts.max() / np.maximum(counts, 1)))
@@ -50,11 +46,8 @@ def draw_repeats(factors: np.ndarray, seed: int) -> np.ndarray:
 class EpochSampler(Sampler):
     """Keys (epoch, index, repeat) of `TrainDataset`; the order of an epoch is a permutation of (seed, epoch).
 
-    Args:
-        repeats: (N,) integers; how often each of the N examples occurs in an epoch, each time augmented differently.
-        seed: of the order.
-        start: position of the first key, counted over all epochs.
-        stop: position after the last.
+    Each of N examples occurs `repeats`, (N,) integers, times in an epoch, each time augmented differently. The
+    positions `start` and `stop` count over all epochs.
     """
 
     def __init__(self, repeats: np.ndarray, *, seed: int, start: int, stop: int):
@@ -82,13 +75,8 @@ class MicroBatchSampler(Sampler):
     """Lists of keys: the micro-batches of each step that this process computes.
 
     A step takes the next `step_size` keys, the last one perhaps fewer. Micro-batch i of n holds those from i/n to
-    (i + 1)/n of the step, so it does not depend on the number of processes which example is in which micro-batch.
-
-    Args:
-        keys: of the examples, in order.
-        step_size: keys a step.
-        micro_batches: of a step.
-        own: numbers of the micro-batches that are this process's.
+    (i + 1)/n of the step, so it does not depend on the number of processes which example is in which micro-batch. Those
+    in `own` are this process's.
     """
 
     def __init__(self, keys: EpochSampler, *, step_size: int, micro_batches: int, own: range):

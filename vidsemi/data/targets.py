@@ -7,16 +7,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Targets:
-    """The rows of a sparse (N, classes) matrix that each sum to 1.
+    """A sparse (N, classes) matrix: example i's k classes are `labels[offsets[i]:offsets[i + 1]]`, each with 1/k."""
 
-    Attributes:
-        offsets: (N + 1,) int64; example i's k classes are `labels[offsets[i]:offsets[i + 1]]`, each with weight 1/k.
-        labels: int64 class indices.
-        classes: number of classes.
-    """
-
-    offsets: np.ndarray
-    labels: np.ndarray
+    offsets: np.ndarray  # (N + 1,) int64
+    labels: np.ndarray  # int64 class indices
     classes: int
 
     @classmethod

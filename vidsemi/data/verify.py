@@ -24,23 +24,15 @@ from vidsemi.io.tables import markdown_table
 ROWS_AT_ONCE = 1000  # written to the table
 REASONS_SHOWN = 20
 
+COLUMNS = {
+    pa.int64(): ("frames", "announced", "damaged"),
+    pa.float64(): ("seconds", "rate"),
+    pa.int32(): ("width", "height", "rotation"),
+    pa.string(): ("codec", "container", "error"),
+}
 SCHEMA = pa.schema(
-    [
-        ("example_id", pa.int64()),
-        ("path", pa.string()),
-        ("member", pa.string()),
-        ("frames", pa.int64()),
-        ("announced", pa.int64()),
-        ("damaged", pa.int64()),
-        ("seconds", pa.float64()),
-        ("rate", pa.float64()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("rotation", pa.int32()),
-        ("codec", pa.string()),
-        ("container", pa.string()),
-        ("error", pa.string()),
-    ]
+    [("example_id", pa.int64()), ("path", pa.string()), ("member", pa.string())]
+    + [(name, kind) for kind, names in COLUMNS.items() for name in names]
 )
 
 
@@ -166,13 +158,9 @@ class VerifySummary:
 
 
 def verify_files(manifest: Manifest, output: Path, *, workers: int, seconds: float) -> VerifySummary:
-    """Decode every file of a manifest and write a table of the results.
+    """Decode every file of a manifest, within a limit of seconds each, and write a table of the results.
 
-    Args:
-        manifest: of the files.
-        output: .csv or .parquet to write: one row per example, with `error` if it cannot be read.
-        workers: processes that decode.
-        seconds: limit per file.
+    `output` is .csv or .parquet: one row per example, with `error` if it cannot be read.
     """
     summary = VerifySummary()
     rows = (manifest.row(example_id) for example_id in range(len(manifest)))

@@ -30,19 +30,12 @@ class ViewRequest:
 
 @dataclass(frozen=True)
 class ViewReader:
-    """Reads views. Can be pickled.
-
-    Attributes:
-        spec: input of the network.
-        views: clips per video; an image has one.
-        most: views per pass, to bound the memory; more of them take another pass over the video.
-        crops: per clip: 1 (center) or 10.
-    """
+    """Reads views. Can be pickled."""
 
     spec: InputSpec
-    views: int
-    most: int = 64
-    crops: int = 1
+    views: int  # clips per video; an image has one
+    most: int = 64  # views per pass, to bound the memory; more of them take another pass over the video
+    crops: int = 1  # per clip: 1 (center) or 10
 
     def __post_init__(self) -> None:
         """Check that the decoder is installed; raises a `UserError`."""

@@ -42,12 +42,8 @@ def read_all(
 ) -> Generator[Result | DecodeError, None, None]:
     """Read files in worker processes and yield the results in order. Closing the iterator ends the workers.
 
-    Args:
-        read: the function to call with each file; it and its results can be pickled.
-        files: for example `Row`s. The next one is taken when there is room for it.
-        workers: processes; 0 reads in this one, which does not survive a hang or a crash.
-        seconds: limit per file.
-        prefetch: files that are read or queued ahead; default: four per worker.
+    `read`, which can be pickled, gets each file and may take so many seconds for it. With 0 workers this process reads,
+    and does not survive a hang or a crash. `prefetch` files, by default four per worker, are read ahead.
 
     Yields:
         For every file the result of `read`, or the error: it does not decode, takes longer than `seconds`, or crashes

@@ -48,9 +48,8 @@ def pick_device(runtime: Runtime) -> torch.device:
             raise RuntimeError("it computes nothing")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            "device.unavailable", f"runtime.device: '{name}' cannot be used here: {first_line(error)}"
-        ) from None
+        reason = first_line(error)
+        raise UserError("device.unavailable", f"runtime.device: '{name}' cannot be used here: {reason}") from None
     return device
 
 
@@ -65,6 +64,4 @@ def clips_per_forward(runtime: Runtime, device: torch.device) -> int:
 
 def worker_count(runtime: Runtime) -> int:
     """Decoding processes: one a core, with the cores divided among the processes that torchrun started here."""
-    if runtime.workers is not None:
-        return runtime.workers
-    return max(usable_cores() // processes_here(), 1)
+    return max(usable_cores() // processes_here(), 1) if runtime.workers is None else runtime.workers

@@ -34,15 +34,10 @@ _store: Any = None  # of the messages, while the processes are connected
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes that work together.
+    """The processes that work together."""
 
-    Attributes:
-        rank: of this one, from 0.
-        size: number of processes.
-    """
-
-    rank: int = 0
-    size: int = 1
+    rank: int = 0  # of this one, from 0
+    size: int = 1  # number of processes
 
     @property
     def first(self) -> bool:
@@ -77,9 +72,8 @@ def process_group() -> Iterator[None]:
     except RuntimeError as error:
         if not is_lost_peer(error):
             raise
-        raise UserError(
-            "distributed.lost_peer", f"{prefix}another process has ended; see its error, or torchrun's summary"
-        ) from None
+        message = f"{prefix}another process has ended; see its error, or torchrun's summary"
+        raise UserError("distributed.lost_peer", message) from None
     finally:
         logger.setLevel(level)
         if not (gpus and failed):  # GPUs that wait for one another may never finish, and would be waited for
@@ -94,9 +88,8 @@ def _connect(backend: str) -> None:
     store, rank, size = next(dist.rendezvous("env://", timeout=TIMEOUT))
     store.set_timeout(TIMEOUT)
     _store = dist.PrefixStore("vidsemi", store)
-    dist.init_process_group(
-        backend, store=dist.PrefixStore("group", store), rank=rank, world_size=size, timeout=TIMEOUT
-    )
+    group_store = dist.PrefixStore("group", store)
+    dist.init_process_group(backend, store=group_store, rank=rank, world_size=size, timeout=TIMEOUT)
 
 
 def processes() -> Processes:
@@ -183,7 +176,6 @@ def _send(value: Any) -> int:
 
 
 def _receive(rank: int, message: int) -> Any:
-    """A message of a process, as soon as it is there."""
     key, pause = f"{message} {rank}", 0.001
     while not _store.check([key]):
         time.sleep(pause)

@@ -7,9 +7,7 @@ The next release of a library may word an error differently, so every such decis
 import re
 
 OUT_OF_MEMORY = re.compile("allocate memory|out of memory|ALLOC_FAILED")  # torch on CPUs; CUDA; cuDNN and cuBLAS
-DEAD_LOADER_WORKER = re.compile(
-    r"DataLoader worker \(pid|Pin memory thread exited|shared memory\(shm\)|DefaultCPUAllocator"
-)
+DEAD_LOADER_WORKER = re.compile(r"DataLoader worker \(pid|Pin memory thread|shared memory\(shm\)|DefaultCPUAllocator")
 UNPICKLABLE_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 TRUNCATED_IMAGE = re.compile("truncated|EOF", re.IGNORECASE)
 
@@ -24,9 +22,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     Only torch on GPUs has a type for it, a RuntimeError; torch on CPUs and the CUDA libraries raise a plain one.
     """
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error)) is not None
-    )
+    return isinstance(error, MemoryError) or _matches(error, OUT_OF_MEMORY)
 
 
 def is_lost_peer(error: BaseException | None) -> bool:
@@ -36,9 +32,11 @@ def is_lost_peer(error: BaseException | None) -> bool:
 
 def is_dead_loader_worker(error: BaseException) -> bool:
     """Whether a worker of a torch DataLoader was killed, or has too little memory or shared memory."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and DEAD_LOADER_WORKER.search(str(error)) is not None
-    )
+    return isinstance(error, MemoryError) or _matches(error, DEAD_LOADER_WORKER)
+
+
+def _matches(error: BaseException, words: re.Pattern[str]) -> bool:
+    return isinstance(error, RuntimeError) and words.search(str(error)) is not None
 
 
 def needs_tensor_values(error: BaseException) -> bool:

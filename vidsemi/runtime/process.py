@@ -16,11 +16,9 @@ def this_process() -> dict[str, Any]:
 
 
 def is_dead(process: dict[str, Any] | None) -> bool:
-    """Whether a process is known to have ended.
+    """Whether a process (of `this_process`) is known to have ended; one that cannot be seen from here is not.
 
-    Args:
-        process: from `this_process`, maybe on another machine or in another container; what cannot be seen from here is
-            not known to have ended. None is no process, which is dead.
+    It may be on another machine or in another container. None is no process, which is dead.
     """
     if process is None:
         return True

@@ -34,7 +34,6 @@ def synchronized(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def _convert(module: nn.Module) -> nn.Module:
-    """The module with `CpuSyncBatchNorm` in place of batch norm, as `convert_sync_batchnorm` does it."""
     if isinstance(module, TORCH_BATCH_NORM):
         return CpuSyncBatchNorm(module)
     for name, child in module.named_children():
@@ -43,17 +42,13 @@ def _convert(module: nn.Module) -> nn.Module:
 
 
 class CpuSyncBatchNorm(nn.BatchNorm3d):
-    """Batch norm over the examples of all processes, each of which may have a different number.
+    """Batch norm over the examples of all processes, with the settings, parameters and statistics of `own`.
 
-    It takes inputs of any number of dimensions. Precise batch norm (fvcore) looks for torch's own classes, but DDP
-    refuses SyncBatchNorm on CPUs; hence the base class.
-
-    Args:
-        batch_norm: whose settings, parameters and statistics to take over.
+    Processes may have different numbers of examples, and inputs any number of dimensions. Precise batch norm (fvcore)
+    looks for torch's own classes, but DDP refuses SyncBatchNorm on CPUs; hence the base class.
     """
 
-    def __init__(self, batch_norm: _BatchNorm):
-        own = batch_norm
+    def __init__(self, own: _BatchNorm):
         super().__init__(own.num_features, own.eps, own.momentum, own.affine, own.track_running_stats)
         self.train(own.training)
         for name, parameter in own.named_parameters(recurse=False):
@@ -80,9 +75,7 @@ class CpuSyncBatchNorm(nn.BatchNorm3d):
         variance = all_reduce(centered.square().sum(axes)) / count
         self._update_running_statistics(mean, variance * count / (count - 1))
         y = centered * (variance + self.eps).rsqrt().view(shape)
-        if self.affine:
-            y = y * self.weight.view(shape) + self.bias.view(shape)
-        return y.to(x.dtype)
+        return (y * self.weight.view(shape) + self.bias.view(shape) if self.affine else y).to(x.dtype)
 
     @torch.no_grad()
     def _update_running_statistics(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
@@ -127,12 +120,7 @@ class RunningStatistics:
     def end_step(self, micro_batches: int, sums: torch.Tensor) -> torch.Tensor:
         """Set the statistics to their mean over all micro-batches of all processes.
 
-        Args:
-            micro_batches: number of them.
-            sums: (n,) float32 of this process, to be reduced in the same message.
-
-        Returns:
-            (n,) the sums over all processes.
+        The same message reduces `sums`, (n,) float32 of this process; returns them over all processes.
         """
         flat = torch.cat([sums, *[total.view(-1) for total in self._sums]])
         if processes().size > 1:

@@ -31,17 +31,13 @@ class _Trial:
 def wrong_in_bfloat16(network: nn.Module, clips: torch.Tensor) -> list[str]:
     """Names of the convolutions whose bfloat16 gradients are wrong on this CPU; none on other devices.
 
-    Args:
-        network: in training mode.
-        clips: (N, 3, T, H, W), of the shape used in training.
+    The network is in training mode; the clips, (N, 3, T, H, W), have the shape used in training.
     """
     if clips.device.type != "cpu":
         return []
-    correct: dict[str, bool] = {}  # one trial for convolutions that are alike
     trials = _trials(network, clips)
-    for trial in trials:
-        if trial.kind not in correct:
-            correct[trial.kind] = _is_correct_in_bfloat16(trial)
+    firsts = {trial.kind: trial for trial in reversed(trials)}  # one trial for convolutions that are alike
+    correct = {kind: _is_correct_in_bfloat16(trial) for kind, trial in firsts.items()}
     return [trial.name for trial in trials if not correct[trial.kind]]
 
 

@@ -14,11 +14,7 @@ KEPT = 2
 
 
 class Checkpoints:
-    """The checkpoints of one training run.
-
-    Args:
-        folder: they are in.
-    """
+    """The checkpoints of one training run, in a folder of their own."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -28,11 +24,7 @@ class Checkpoints:
         return sorted(self.folder.glob("checkpoint-*.pt"), reverse=True)
 
     def save(self, examples: int, state: dict[str, Any]) -> Path:
-        """Write a checkpoint atomically, then delete all but the last two.
-
-        Args:
-            examples: trained on so far.
-            state: tensors, numbers and strings.
+        """Write a checkpoint (tensors, numbers and strings) atomically, then delete all but the last two.
 
         Raises:
             UserError: the disk is full.

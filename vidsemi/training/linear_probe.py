@@ -31,23 +31,14 @@ NEVER = -1e4  # bias of a class without training examples: no class ranks below 
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """A linear classifier of features as the network outputs them.
+    """A linear classifier of features as the network outputs them."""
 
-    Attributes:
-        weight: (classes, width) float64.
-        bias: (classes,) float64.
-        c: inverse regularization strength.
-        validation_top1: percent, for each candidate of C; empty if there was only one.
-        validation_examples: number of examples in the validation split.
-        converged: whether the solver did.
-    """
-
-    weight: np.ndarray
-    bias: np.ndarray
-    c: float
-    validation_top1: dict[float, float]
+    weight: np.ndarray  # (classes, width) float64
+    bias: np.ndarray  # (classes,) float64
+    c: float  # inverse regularization strength
+    validation_top1: dict[float, float]  # percent, for each candidate of C; empty if there was only one
     validation_examples: int
-    converged: bool
+    converged: bool  # whether the solver did
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """(N, width) → (N, classes) float64."""
@@ -69,18 +60,8 @@ def train_linear_probe(
     """Fit a linear probe on the training set of a split, test it, and write `folder`/weights.pt with it as the head.
 
     Training examples without features, because their file cannot be read, are left out; such test examples count as
-    wrong.
-
-    Args:
-        folder: of the result.
-        weights: of the network whose features these are.
-        features: folder of the features of all manifests.
-        manifests: the training set and the test set of each split, in turn.
-        split: number of the split to use, from 0.
-        fc_only: how to fit the probe.
-        views: the most views that any example's features are averaged over.
-        seed: of the validation split.
-        title: for messages.
+    wrong. `features` is the folder with those of all `manifests`: the training set and the test set of each split, in
+    turn. `views` is the most views that any example's features are averaged over.
 
     Returns:
         The metrics of `evaluate_weights`, and train_read, train_total, c, validation_examples, validation_top1,
@@ -162,16 +143,9 @@ def fit_linear_probe(
 
     Features are standardized (zero mean and unit variance over the examples fitted on), because the penalty treats them
     all alike, whatever their scale, and the solver then needs many times fewer iterations. The returned weight and bias
-    include the standardization.
+    include the standardization. A class without examples is never predicted.
 
-    Args:
-        features: (N, width) float32.
-        labels: (N,) class indices.
-        groups: (N,) see `validation_split`.
-        classes: number of classes; one without examples is never predicted.
-        fc_only: candidates for C, size of the validation split, iteration limit.
-        seed: of the validation split.
-        title: for messages and the progress bar.
+    Features are (N, width) float32, labels (N,) class indices, groups (N,) those of `validation_split`.
 
     Raises:
         UserError: there are fewer than two classes, or there is no validation split.
@@ -203,7 +177,7 @@ def fit_linear_probe(
         bar.update()
     if len(candidates) > 2 and c in (candidates[0], candidates[-1]):
         logger.warning(
-            "%s: the best C, %g, is at the end of fc_only.c_values; values beyond it may be better still", title, c
+            "%s: the best C, %g, is at the end of fc_only.c_values; values beyond it may be better", title, c
         )
     weight, bias = np.zeros((classes, features.shape[1])), np.full(classes, NEVER)
     weight[present], bias[present] = own_weight, own_bias
@@ -214,13 +188,7 @@ def validation_split(labels: np.ndarray, groups: np.ndarray, fraction: float, se
     """Which examples are in the validation split, (N,) bool: whole groups of each class, drawn at random.
 
     Of each class it takes as many groups as fit into the fraction, but at least one and never all; of a class with one
-    group none.
-
-    Args:
-        labels: (N,) class indices.
-        groups: (N,) examples of a class with the same value stay together.
-        fraction: of each class's examples, below 1.
-        seed: of the draw.
+    group none. Labels are (N,) class indices; examples of a class with the same value in groups, (N,), stay together.
     """
     rng = np.random.default_rng(seed)
     chosen = np.zeros(len(labels), bool)
@@ -257,11 +225,9 @@ def _fit(
         model.fit(scaled, labels[which])
     converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
     if not converged:
+        hint = "increase fc_only.max_iterations"
         logger.warning(
-            "%s, C = %g: the solver has not converged in %d iterations; increase fc_only.max_iterations",
-            title,
-            c,
-            int(model.n_iter_.max()),
+            "%s, C = %g: the solver has not converged in %d iterations; %s", title, c, model.n_iter_.max(), hint
         )
     coefficients, intercepts = model.coef_, model.intercept_
     if len(coefficients) == 1:  # of two classes, the second against the first

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from vidsemi.config import Log
@@ -28,11 +27,7 @@ Sink = Callable[[str, int, dict[str, Any]], None]  # event, examples, values
 
 
 def check_log(log: Log) -> None:
-    """Check that the packages that the log needs are installed.
-
-    Raises:
-        UserError: one is not.
-    """
+    """Check that the packages that the log needs are installed; raises a `UserError`."""
     for package, required in {"tensorboard": log.tensorboard, "wandb": log.wandb}.items():
         if required and not _is_installed(package):
             raise UserError(
@@ -79,11 +74,7 @@ def read_log(file: Path) -> list[dict[str, Any]]:
 class TrainingLog:
     """The log of a training run; to be entered as a context, on the first process only.
 
-    Args:
-        folder: of train.jsonl and TensorBoard's event files.
-        title: of the run in Weights & Biases.
-        log: where to log besides train.jsonl.
-        examples: trained on when the run starts or resumes. Later events are dropped: they will come again.
+    Events after `examples`, where the run starts or resumes, are dropped: they will come again.
     """
 
     def __init__(self, folder: Path, title: str, log: Log, *, examples: int):
@@ -100,32 +91,23 @@ class TrainingLog:
             self._opened = opened.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._opened.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._opened.__exit__(*error)
 
     def write(self, event: str, *, examples: int, **values: Any) -> None:
-        """Log an event.
-
-        Args:
-            event: `begin`, `step`, `checkpoint`, `not_finite` or `end`.
-            examples: trained on so far.
-            values: JSON values; NaN and infinity become null.
+        """Log the event `begin`, `step`, `checkpoint`, `not_finite` or `end`; NaN and infinity become null.
 
         Raises:
             OSError: the disk is full; names the file.
         """
-        values = {name: _finite(value) for name, value in values.items()}
+        for name, value in values.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                values[name] = None
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         with _errors_name(self.folder / LOG), open(self.folder / LOG, "a", encoding="utf-8") as file:
             file.write(json.dumps({"event": event, "examples": examples, "time": now, **values}) + "\n")
         for sink in self._sinks:
             sink(event, examples, values)
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _drop_later(file: Path, examples: int) -> None:

@@ -17,23 +17,14 @@ SHOWN_IDS = 20
 
 @dataclass(frozen=True)
 class Step:
-    """An optimizer step that was started and may still be running on the device.
+    """An optimizer step that was started and may still be running on the device."""
 
-    Attributes:
-        number: from 1.
-        start: examples before it.
-        clips: clips in it.
-        learning_rate: of this step.
-        example_ids: of this process's share.
-        result: (3,) from `TrainStep.run`.
-    """
-
-    number: int
-    start: int
+    number: int  # from 1
+    start: int  # examples before it
     clips: int
     learning_rate: float
-    example_ids: list[int]
-    result: torch.Tensor
+    example_ids: list[int]  # of this process's share
+    result: torch.Tensor  # (3,) from `TrainStep.run`
 
 
 class NotFiniteError(Exception):
@@ -65,14 +56,7 @@ class _Fetched:
 
 
 class Metrics:
-    """Collects the results of steps.
-
-    Args:
-        losses: of the last steps of the run that is resumed.
-
-    Attributes:
-        losses: of the last 50 steps.
-    """
+    """Collects the results of steps; `losses` are those of the last 50 steps, also of the run that is resumed."""
 
     def __init__(self, losses: Iterable[float] = ()):
         self.losses = deque(losses, maxlen=RECENT)
@@ -85,30 +69,18 @@ class Metrics:
         return sum(self.losses) / len(self.losses) if self.losses else float("nan")
 
     def add(self, step: Step) -> None:
-        """Add a step, and fetch the result of the one before it.
-
-        Raises:
-            NotFiniteError: that result is not finite.
-        """
+        """Add a step, and fetch the result of the one before it; raises `NotFiniteError`."""
         self._running.append((step, _Fetched(step.result)))
         if len(self._running) > 1:
             self._fetch(*self._running.popleft())
 
     def flush(self) -> None:
-        """Wait for all steps; called before a checkpoint, so that none is written after a NaN loss.
-
-        Raises:
-            NotFiniteError: a result is not finite.
-        """
+        """Wait for all steps, before a checkpoint: none is written after a NaN loss, which is a `NotFiniteError`."""
         while self._running:
             self._fetch(*self._running.popleft())
 
     def window(self, waited: float) -> dict[str, float]:
-        """Means over the steps since the last call.
-
-        Args:
-            waited: seconds that the run has waited for data so far.
-        """
+        """Means over the steps since the last call; `waited`: seconds that the run has waited for data so far."""
         self.flush()
         seconds, steps, clips = max(time.monotonic() - self._begin, 1e-9), max(self._steps, 1), max(self._clips, 1)
         means = {

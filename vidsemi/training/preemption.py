@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from vidsemi.runtime.library_errors import is_lost_peer
@@ -14,13 +14,10 @@ class GracefulShutdown:
     """Notes SIGINT and SIGTERM instead of acting on them, while the block lasts.
 
     A second Ctrl-C acts at once. A second SIGTERM does not: torchrun often sends it twice.
-
-    Attributes:
-        signal: the signal that was received, or None.
     """
 
     def __init__(self) -> None:
-        self.signal: int | None = None
+        self.signal: int | None = None  # that was received
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "GracefulShutdown":
@@ -31,9 +28,7 @@ class GracefulShutdown:
                 signal.signal(number, self._note)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         self._restore_handlers()
         if self.signal is not None and (kind is None or is_lost_peer(error)):
             # It came after the last step; or another process, which received it too, has exited already.

@@ -37,21 +37,10 @@ def train_network(
     init_from: str | None = None,
     weakly_pretrained: bool = False,
 ) -> dict[str, Any]:
-    """Train a network and write `folder`/weights.pt.
+    """Train a network and write `folder`/weights.pt; the folder also has the log, and the checkpoints to resume from.
 
-    Args:
-        folder: also for checkpoints, which are resumed from, and the log.
-        training_set: what to train on.
-        spec: the network and its input; its classes are those of the training set.
-        recipe: how to train.
-        hflip_prob: probability of a horizontal flip.
-        random_resized_crop_scale: smallest and largest share of a frame's area in a crop; None: fixed-size crops.
-        seed: of the fresh weights, the order and the augmentation.
-        runtime: what to run on.
-        log: where to log besides train.jsonl.
-        title: for messages and the progress bar.
-        init_from: initial weights: a file, or an address that iopath fetches. Fresh ones if None.
-        weakly_pretrained: whether those were trained on hashtags by another program.
+    The seed is that of the fresh weights, the order and the augmentation. `init_from` is a file of initial weights, or
+    an address that iopath fetches; `weakly_pretrained` says that another program trained these on hashtags.
 
     Returns:
         Metrics of `Trainer.run`, and `init_from`: which tensors were loaded, if any.

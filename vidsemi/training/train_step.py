@@ -28,13 +28,7 @@ logger = logging.getLogger("vidsemi")
 class TrainStep:
     """A network with its optimizer and everything else that changes with a step; trains the network in place.
 
-    Args:
-        network: to train.
-        recipe: how to train it.
-        spec: input of the network.
-        micro_batches: of a step, over all processes.
-        device: to run on.
-        runtime: how to run.
+    `micro_batches` is how many a step has, over all processes.
     """
 
     def __init__(
@@ -64,10 +58,7 @@ class TrainStep:
         if channels_last:
             put_channels_last(self.network)
         self.optimizer = torch.optim.SGD(
-            _parameter_groups(self.network, recipe),
-            recipe.peak_rate,
-            momentum=recipe.momentum,
-            nesterov=recipe.nesterov,
+            _parameter_groups(network, recipe), recipe.peak_rate, momentum=recipe.momentum, nesterov=recipe.nesterov
         )
         self.average: AveragedModel | None = None
         if recipe.ema is not None:
@@ -77,13 +68,9 @@ class TrainStep:
         self._ready: nn.Module | None = None
 
     def run(self, batches: Iterable[Batch], seeds: Sequence[int], examples: int, rate: float) -> torch.Tensor:
-        """Run a step.
+        """Run a step over this process's micro-batches, each with a seed of the device's random numbers.
 
-        Args:
-            batches: this process's micro-batches.
-            seeds: of the device's random numbers, one a micro-batch.
-            examples: clips of the step, over all micro-batches and processes.
-            rate: the learning rate.
+        `examples` are the clips of the step, over all micro-batches and processes.
 
         Returns:
             (3,) on the device, which may still be computing it; over all processes: mean loss, number of clips whose
@@ -135,9 +122,7 @@ class TrainStep:
     def finish(self, clips: Iterable[torch.Tensor] = (), batches: int = 0) -> None:
         """Leave the network ready to be saved: with the moving average of its weights, if there is one.
 
-        Args:
-            clips: batches over which batch norm statistics are recomputed (precise batch norm).
-            batches: number of them; 0 leaves the statistics as they are.
+        Batch norm statistics are recomputed over so many batches of clips (precise batch norm); 0 leaves them.
         """
         if self.average is not None:
             self.network.load_state_dict(self.average.module.state_dict())
@@ -163,10 +148,8 @@ class TrainStep:
             with self._autocast():
                 logits = network(clips)
             if logits.shape != targets.shape:
-                raise UserError(
-                    "network.wrong_output",
-                    f"the network outputs {tuple(logits.shape)} but the targets are {tuple(targets.shape)}",
-                )
+                shapes = f"the network outputs {tuple(logits.shape)} but the targets are {tuple(targets.shape)}"
+                raise UserError("network.wrong_output", shapes)
             smooth = self.recipe.label_smoothing
             loss = nn.functional.cross_entropy(logits.float(), targets, label_smoothing=smooth, reduction="sum")
             loss = loss / examples
@@ -199,14 +182,10 @@ def mixup(clips: torch.Tensor, targets: torch.Tensor, alpha: float) -> tuple[tor
 
 
 def _parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """The parameters with their weight decay."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if not recipe.no_decay_norm_and_bias:
         return [{"params": parameters, "weight_decay": recipe.weight_decay}]
     kernels = [parameter for parameter in parameters if parameter.ndim > 1]
-    norms_and_biases = [parameter for parameter in parameters if parameter.ndim <= 1]
-    groups = [
-        {"params": kernels, "weight_decay": recipe.weight_decay},
-        {"params": norms_and_biases, "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+    others = [parameter for parameter in parameters if parameter.ndim <= 1]
+    groups = [(kernels, recipe.weight_decay), (others, 0.0)]
+    return [{"params": params, "weight_decay": decay} for params, decay in groups if params]

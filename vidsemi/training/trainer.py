@@ -38,17 +38,7 @@ class Trainer:
     The order of the examples and their augmentation depend only on (seed, epoch, example), and random numbers drawn on
     the device (dropout, mixup) only on (seed, examples so far). A run that was killed and resumed therefore ends with
     the same weights to the bit, whatever the number of loader workers; and with the same up to rounding, whatever the
-    number of processes.
-
-    Args:
-        network: to train.
-        dataset: to train it on.
-        recipe: how to train it.
-        folder: for checkpoints and the log.
-        runtime: what to run on.
-        title: for messages and the progress bar.
-        repeats: (N,) int64, how often each example of the dataset occurs in an epoch; once if None.
-        log: where to log besides train.jsonl.
+    number of processes. `repeats`, (N,) int64, is how often each example occurs in an epoch; once if None.
     """
 
     def __init__(
@@ -114,9 +104,8 @@ class Trainer:
         self.micro_batches = self._micro_batches(state.get("micro_batches"))
         each = self.micro_batches // self.group.size
         self.own = range(each * self.group.rank, each * (self.group.rank + 1))
-        self.train_step = TrainStep(
-            self.network, self.recipe, self.dataset.spec, self.micro_batches, self.device, self.runtime
-        )
+        spec = self.dataset.spec
+        self.train_step = TrainStep(self.network, self.recipe, spec, self.micro_batches, self.device, self.runtime)
         self.metrics = Metrics()
         if newest is None:
             return
@@ -125,9 +114,8 @@ class Trainer:
             self.metrics = Metrics(state["losses"])
             self.examples, self.unreadable = state["examples"], set(state["unreadable"])
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError):
-            raise UserError(
-                "checkpoint.mismatch", f"{newest} does not fit this training run; delete it to start over"
-            ) from None
+            hint = "delete it to start over"
+            raise UserError("checkpoint.mismatch", f"{newest} does not fit this training run; {hint}") from None
 
     def step(self) -> None:
         """One optimizer step: the next `batch_size` examples, or what is left of them."""
@@ -181,7 +169,6 @@ class Trainer:
         return math.ceil(self.examples / self.recipe.batch_size)
 
     def _micro_batches(self, before: int | None) -> int:
-        """How many micro-batches a step has: as many as in the checkpoint, else what the recipe says."""
         if before and before % self.group.size:
             raise UserError(
                 "checkpoint.micro_batches_mismatch",
@@ -198,24 +185,21 @@ class Trainer:
         """Some micro-batches of each step, from one number of examples to another."""
         each = self.dataset.clips_per_video
         keys = EpochSampler(self.repeats, seed=self.dataset.seed, start=start // each, stop=stop // each)
-        batches = MicroBatchSampler(
-            keys, step_size=self.recipe.batch_size // each, micro_batches=self.micro_batches, own=own
-        )
+        step_size = self.recipe.batch_size // each
+        batches = MicroBatchSampler(keys, step_size=step_size, micro_batches=self.micro_batches, own=own)
         return Loader(self.dataset, batches, self.runtime, pin_memory=self.device.type == "cuda")
 
     def _seed(self, ahead: int = 0) -> int:
         """Seed of the device's random numbers, some examples ahead; the same however often the run was resumed."""
-        entropy = [self.dataset.seed, self.examples + ahead]
-        return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
+        sequence = np.random.SeedSequence([self.dataset.seed, self.examples + ahead])
+        return int(sequence.generate_state(1, np.uint64)[0])
 
     def _is_checkpoint_due(self) -> bool:
-        """Whether to save: some process is to shut down, or the time or the steps between checkpoints are over."""
         late = self.group.first and time.monotonic() - self.last_save > self.runtime.checkpoint_seconds
         every = self.runtime.checkpoint_steps
         return any_of(late or self.shutdown.requested) or (every is not None and self.steps % every == 0)
 
     def _check_weights(self) -> None:
-        """Refuse to save weights that are not finite, wherever that comes from."""
         if name := self.train_step.not_finite():
             raise UserError(
                 "training.not_finite",
@@ -236,9 +220,8 @@ class Trainer:
     def _log_step(self, size: int, rate: float) -> None:
         share = self.loader.waited / max(time.monotonic() - self.started, 1e-9)
         self.bar.update(size)
-        self.bar.set_postfix_str(
-            f"loss {self.metrics.loss:.3f}, lr {rate:.2g}, waits for data {share:.0%}", refresh=False
-        )
+        shown = f"loss {self.metrics.loss:.3f}, lr {rate:.2g}, waits for data {share:.0%}"
+        self.bar.set_postfix_str(shown, refresh=False)
         every = max(min(self.recipe.examples // STEP_EVENTS, EXAMPLES_PER_STEP_EVENT), 1)
         if self.examples // every > (self.examples - size) // every or self.examples == self.recipe.examples:
             means = self.metrics.window(self.loader.waited)

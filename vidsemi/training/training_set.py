@@ -18,23 +18,14 @@ logger = logging.getLogger("vidsemi")
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Examples with their targets.
-
-    Attributes:
-        manifest: of all examples.
-        examples: (N,) int64 ids of the examples to train on.
-        targets: their N targets.
-        classes: names of the network's outputs.
-        repeats: (N,) int64, how often each example occurs in an epoch; once if None.
-        hashtags: whether the classes are hashtags.
-    """
+    """Examples with their targets."""
 
     manifest: Manifest
-    examples: np.ndarray
-    targets: Targets
-    classes: list[str]
-    repeats: np.ndarray | None = None
-    hashtags: bool = False
+    examples: np.ndarray  # (N,) int64 ids of the examples to train on
+    targets: Targets  # N of them
+    classes: list[str]  # names of the network's outputs
+    repeats: np.ndarray | None = None  # (N,) int64, how often each example occurs in an epoch; once if None
+    hashtags: bool = False  # whether the classes are hashtags
 
 
 def labeled_set(labeled: Manifest) -> TrainingSet:
@@ -47,19 +38,14 @@ def labeled_set(labeled: Manifest) -> TrainingSet:
 def hashtag_set(weak: Manifest, matches: Path, repeat_factor: str, seed: int) -> TrainingSet:
     """The examples with a hashtag that matches a label; target 1/k on each of their k labels (Mahajan et al. 2018).
 
-    Args:
-        weak: manifest of the weakly labeled set.
-        matches: folder of the hashtags stage.
-        repeat_factor: rule by which examples of rare labels are repeated.
-        seed: of rounding the repeat factors.
+    `matches` is the folder of the hashtags stage; the seed is that of rounding the repeat factors.
     """
     names, example_ids, labels = read_matches(matches)
     examples, first = np.unique(example_ids, return_index=True)
     targets = Targets(np.append(first, len(labels)), labels, len(names))
     repeats = draw_repeats(repeat_factors(targets, repeat_factor), seed)
-    logger.info(
-        "hashtags: an epoch has %d clips of %d examples (repeat_factor: %s)", repeats.sum(), len(repeats), repeat_factor
-    )
+    numbers = (repeats.sum(), len(repeats), repeat_factor)
+    logger.info("hashtags: an epoch has %d clips of %d examples (repeat_factor: %s)", *numbers)
     return TrainingSet(weak, examples, targets, names, repeats, hashtags=True)
 
 

@@ -26,11 +26,7 @@ CODECS = {"decord": ("h264", "hevc", "vp9"), "torchcodec": ("h264", "hevc", "vp9
 
 
 def check_decoder(decoder: Decoder) -> None:
-    """Refuse a decoder that is not installed.
-
-    Raises:
-        UserError: it cannot be imported.
-    """
+    """Refuse a decoder that cannot be imported, with a `UserError`."""
     try:
         if decoder == "decord":
             _decord()
@@ -60,16 +56,11 @@ def read_with_backend(decoder: Decoder, source: Source, choose: ChooseFrames, si
     return None if frames is None else frames[rows]
 
 
-def _has_supported_signature(source: Source) -> bool:
-    """Whether the first bytes are those of a supported container. A playlist may be an MP4 further on."""
-    begin = read_bytes(source, 8)
-    return begin[4:] in MP4_BOXES or begin.startswith((b"\x1a\x45\xdf\xa3", b"FLV"))
-
-
 def _supported_frames(decoder: Decoder, source: Source) -> int:
     """Number of frames of a file that the decoder decodes correctly; 0 for any other."""
-    if not _has_supported_signature(source):
-        return 0
+    begin = read_bytes(source, 8)
+    if begin[4:] not in MP4_BOXES and not begin.startswith((b"\x1a\x45\xdf\xa3", b"FLV")):
+        return 0  # a playlist may be an MP4 further on
     with open_video(source) as (container, stream):
         codec = stream.codec_context.name
         if container.format.name.split(",")[0] not in CONTAINERS or codec not in CODECS[decoder]:

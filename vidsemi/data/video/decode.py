@@ -33,8 +33,7 @@ def read_video(
 
     Args:
         source: the file.
-        choose: number of frames → frame numbers to read. It may be called again if the number turns out to be wrong, so
-            it has to be a pure function.
+        choose: number of frames → frame numbers to read; pure, since a wrong number makes another call necessary.
         size: (height, width) or shorter side to scale to; None keeps the file's own.
         trim: the part of the video that counts.
         exact: confirm the number of frames. Otherwise the container's is trusted unless something contradicts it, and

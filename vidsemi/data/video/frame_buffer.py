@@ -14,11 +14,8 @@ class FrameBuffer:
     """Wanted frames as one array, filled as they are decoded; other frames are not converted.
 
     swscale scales bilinearly into planes: 80 µs for a frame of 340×256 → 171×128, where packed `rgb24` takes 175 µs for
-    the same values; and networks take planes.
-
-    Args:
-        wanted: (N,) frame numbers in any order, also repeated.
-        size: (height, width) of the result or length of its shorter side; None keeps that of the first frame.
+    the same values; and networks take planes. `wanted` are (N,) frame numbers in any order, also repeated; `size` is
+    (height, width) of the result or its shorter side, None that of the first frame.
     """
 
     def __init__(self, wanted: np.ndarray, size: Size | None):

@@ -7,6 +7,7 @@ That costs 2% of decoding (1.7 ms of 83 for a 10 s clip) and is more reliable th
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import av
 import numpy as np
@@ -49,19 +50,13 @@ class PacketTable:
 def read_table(
     container: InputContainer, stream: av.VideoStream, *, before: float = np.inf, count: int = 0
 ) -> PacketTable:
-    """Read packets from the container's current position.
+    """Read packets from the container's current position; 0 reads all, any other `count` so many.
 
-    Args:
-        container: an opened file.
-        stream: its video stream.
-        before: stop when all later packets are presented at or after this time stamp.
-        count: number of packets after which to stop; 0 reads all.
+    Stops when all later packets are presented at or after the time stamp `before`.
     """
     codec = stream.codec_context.name
     is_idr = _idr_test(stream)
-    stamps = array("q")
-    keys, idrs = bytearray(), bytearray()
-    sizes = array("q")
+    stamps, sizes, keys, idrs = array("q"), array("q"), bytearray(), bytearray()
     regular, frames, first_position = True, 0, None
     kept: list[av.Packet] | None = []
     kept_bytes = 0
@@ -111,21 +106,14 @@ def video_packets(container: InputContainer, stream: av.VideoStream) -> Iterator
 
 
 def packets_again(source: Source, table: PacketTable, start: int | None) -> Iterator[av.Packet]:
-    """Yield the packets of a table again, from the file if they were not kept.
-
-    Args:
-        source: the file.
-        table: its packets.
-        start: time stamp that was sought before they were read; None if they are from the beginning.
-    """
+    """Yield the packets of a table again; if they were not kept, from the file, after seeking `start` as before."""
     if table.kept is not None:
         yield from table.kept
         return
     with open_video(source) as (container, stream):
         if start is not None:
             container.seek(start, stream=stream)
-        for _, packet in zip(range(len(table.stamps)), video_packets(container, stream), strict=False):
-            yield packet
+        yield from islice(video_packets(container, stream), len(table.stamps))
 
 
 def _separates_order(stamps: np.ndarray) -> np.ndarray:

@@ -103,15 +103,9 @@ def seek_clip(container: InputContainer, stream: av.VideoStream, choose: ChooseF
 def decode_selectively(
     source: Source, stream: av.VideoStream, packets: PacketRange, wanted: np.ndarray, size: Size | None, check: bool
 ) -> np.ndarray:
-    """Decode the wanted frames, (N, 3, height, width) uint8.
+    """Decode the wanted frames, (N,) numbers, to (N, 3, height, width) uint8; the decoder must not have been used yet.
 
-    Args:
-        source: the file.
-        stream: whose decoder has not been used yet.
-        packets: that hold the wanted frames.
-        wanted: (N,) frame numbers.
-        size: (height, width) or shorter side of the result; None keeps the file's own.
-        check: also parse what is not decoded.
+    `size` is as in `read_video`; `check` also parses what is not decoded.
 
     Raises:
         NotSelective: the frames may not be those of a full decode.

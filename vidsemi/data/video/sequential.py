@@ -17,11 +17,7 @@ def decoded_frames(
 ) -> Iterator[av.VideoFrame]:
     """Yield the decoded frames of a trim in presentation order. Packets that do not decode are skipped, as players do.
 
-    Args:
-        container: an opened file.
-        stream: its video stream.
-        trim: the part of the video that counts.
-        damage: counts `packets` that the decoder refuses and `frames` that it marks as corrupt, also outside the trim.
+    `damage` counts `packets` that the decoder refuses and `frames` that it marks as corrupt, also outside the trim.
     """
     first, last = trim.stamps(stream)
     damage = Counter() if damage is None else damage
@@ -40,22 +36,15 @@ def decoded_frames(
 
 
 def decode_sequentially(source: Source, trim: Trim, buffer: FrameBuffer, *, stop_early: bool) -> int | None:
-    """Decode a file from its beginning and fill the buffer.
-
-    Args:
-        source: the file.
-        trim: the part of the video that counts; its first frame is number 0.
-        buffer: receives the frames.
-        stop_early: stop when the buffer is complete.
+    """Decode a file from its beginning and fill the buffer; the first frame of the trim is number 0.
 
     Returns:
-        The number of frames; None if decoding stopped early.
+        The number of frames; None if decoding stopped early, when the buffer was complete.
     """
-    number = 0
+    count = 0
     with open_video(source) as (container, stream):
-        for frame in decoded_frames(container, stream, trim):
-            buffer.put(number, frame)
-            number += 1
+        for count, frame in enumerate(decoded_frames(container, stream, trim), 1):
+            buffer.put(count - 1, frame)
             if stop_early and buffer.complete:
                 return None
-    return number
+    return count
