@@ -80,3 +80,15 @@ def test_out_of_memory_is_a_user_error():
     with pytest.raises(UserError, match="cpu with 3 clips; lower --clips-per-forward") as error:
         infer([np.zeros((3, 1, 3, 2, 2), np.uint8)])
     assert error.value.code == "device.out_of_memory"
+
+
+class _Huge(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.empty(1 << 50)
+
+
+def test_out_of_memory_on_a_cpu_is_an_error_of_the_user():
+    spec = InputSpec(2, 1, (16, 16), 16, (0.4, 0.4, 0.4), (0.2, 0.2, 0.2))
+    with pytest.raises(UserError, match="--clips-per-forward") as error:
+        Inference(_Huge(), spec, torch.device("cpu"))([np.zeros((3, 2, 3, 16, 16), np.uint8)])
+    assert error.value.code == "device.out_of_memory"

@@ -13,6 +13,7 @@ from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.device import keep_freed_memory, put_channels_last
+from vidsemi.runtime.library_errors import is_out_of_memory
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -74,7 +75,9 @@ class Inference:
             x = normalize(batch.to(self.device, non_blocking=True), self._spec, self._format)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
                 outputs = self._network(x)
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             raise UserError(
                 "device.out_of_memory",
                 f"out of memory on {self.device} with {len(batch)} clips; "
