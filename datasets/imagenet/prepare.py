@@ -61,8 +61,7 @@ def read_val(val: Path, labels: Path) -> ScanResult:
         else:
             scan.missing.append(stem)
     scan.require_examples(labels, val)
-    unnamed = sorted(files.keys() - wnids.keys())
-    if unnamed:
+    if unnamed := sorted(files.keys() - wnids.keys()):
         raise UserError(
             "imagenet.unlabeled_images", f"{labels} does not list {len(unnamed)} images of {val}, such as {unnamed[0]}"
         )

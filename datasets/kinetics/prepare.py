@@ -9,6 +9,7 @@ The README beside this file says which files are looked for, and where. No video
 import argparse
 import re
 from collections.abc import Iterable
+from itertools import compress
 from pathlib import Path
 
 from vidsemi.cli.options import read_class_names, run_script
@@ -179,7 +180,7 @@ def exclude_test_videos(scans: dict[str, ScanResult], output: Path) -> list[str]
             "kinetics.only_test_videos", f"all unlabeled videos are in the test split, such as {own.columns['path'][0]}"
         )
     for name, values in own.columns.items():
-        own.columns[name] = [value for value, keep in zip(values, kept, strict=True) if keep]
+        own.columns[name] = list(compress(values, kept))
     return [f"{kept.count(False)} unlabeled videos are in the test split and were left out"] if not all(kept) else []
 
 

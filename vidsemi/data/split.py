@@ -1,6 +1,7 @@
 """Split datasets: keep only some labels; groups of examples that must stay on one side."""
 
 import re
+from itertools import compress
 
 import numpy as np
 
@@ -25,8 +26,7 @@ def split_labeled(scan: ScanResult, per_class: int, seed: int) -> tuple[ScanResu
         members = np.flatnonzero(labels == name)
         if len(members) < per_class:
             raise UserError(
-                "split.class_too_small",
-                f"class {name} has {len(members)} examples, fewer than the {per_class} to label",
+                "split.class_too_small", f"class {name} has {len(members)} examples; {per_class} are needed"
             )
         is_labeled[np.random.default_rng([seed, number]).permutation(members)[:per_class]] = True
     if is_labeled.all():
@@ -35,9 +35,9 @@ def split_labeled(scan: ScanResult, per_class: int, seed: int) -> tuple[ScanResu
         )
     labeled, unlabeled = ScanResult(missing=scan.missing, missing_what=scan.missing_what), ScanResult()
     for column, values in scan.columns.items():
-        labeled.columns[column] = [value for value, chosen in zip(values, is_labeled, strict=True) if chosen]
+        labeled.columns[column] = list(compress(values, is_labeled))
         if column != "label":
-            unlabeled.columns[column] = [value for value, chosen in zip(values, is_labeled, strict=True) if not chosen]
+            unlabeled.columns[column] = list(compress(values, ~is_labeled))
     return labeled, unlabeled
 
 

@@ -110,15 +110,9 @@ def hashtags_stage(
     with atomic_path(folder / MATCHES) as temporary:
         table = pa.table({"example_id": matches.example_ids, "label": matches.labels})
         pq.write_table(table, temporary, compression="zstd")
-    logger.info(
-        "%s: %d of %d examples carry one of %d labels; dropped for fewer than %d examples: %s",
-        title,
-        matches.matched,
-        len(weak),
-        len(labels),
-        min_examples,
-        ", ".join(f"#{label.tag} ({count})" for label, count in matches.dropped) or "none",
-    )
+    dropped = ", ".join(f"#{label.tag} ({count})" for label, count in matches.dropped) or "none"
+    carried = f"{matches.matched} of {len(weak)} examples carry one of {len(labels)} labels"
+    logger.info("%s: %s; dropped for fewer than %d examples: %s", title, carried, min_examples, dropped)
     return {
         "examples": matches.matched,
         "without": len(weak) - matches.matched,
