@@ -43,24 +43,16 @@ def network_spec(
         own["frames"] = network.frames
     values = {**input.model_dump(include={"stride", "resize", "crop", "mean", "std", "decoder"}), **known, **own}
     if "frames" not in values:
-        raise UserError(
-            "model.frames_missing", f"{network.model}: its library does not tell its clip length; set `frames`"
-        )
+        raise UserError("model.frames_missing", f"the library of {network.model} gives no clip length; set `frames`")
     spec = InputSpec(**values)
     if spec.crop > (spec.resize if isinstance(spec.resize, int) else min(spec.resize)):
-        raise UserError(
-            "model.crop_too_large",
-            f"{network.model}: crop {spec.crop} is larger than the resized frames ({spec.resize})",
-        )
+        size = f"({spec.resize})"
+        raise UserError("model.crop_too_large", f"{network.model}: crop {spec.crop} exceeds the resized frames {size}")
     return NetworkSpec(network.model, network.args, classes, spec)
 
 
 def frozen_spec(network: Network, input: Input, classes: list[str]) -> NetworkSpec:
-    """The spec of a network whose `init_from` weights are used as they are, without training.
-
-    Raises:
-        UserError: as `network_spec`, or the weights cannot be read.
-    """
+    """The spec of a network whose `init_from` weights are used as they are, without training."""
     assert network.init_from
     weights = read_weights(network.init_from)
     return network_spec(network, input, classes, weights.spec.input if weights.spec else None)
@@ -115,16 +107,10 @@ def initialize_from(network: nn.Module, spec: NetworkSpec, weights: Weights) -> 
 
 
 def check_weights(spec: NetworkSpec, weights: Weights, *, frozen: bool, weakly_pretrained: bool) -> None:
-    """Check that weights fit a network and are what the config says.
-
-    Args:
-        spec: the network.
-        weights: the weights.
-        frozen: whether they are used without training, so that the head has to fit, too.
-        weakly_pretrained: whether the config says that they were trained on hashtags.
+    """Check that weights fit a network, with its head if they are frozen, and are weakly pre-trained only if allowed.
 
     Raises:
-        UserError: they do not fit, or are something else.
+        UserError: they do not fit, or were trained on hashtags.
     """
     (_initialize_all if frozen else initialize_from)(spec.meta_model, spec, weights)
     if weights.trained_on_hashtags and not weakly_pretrained:
@@ -136,18 +122,10 @@ def check_weights(spec: NetworkSpec, weights: Weights, *, frozen: bool, weakly_p
 
 
 def import_weights(path: Path, spec: NetworkSpec, init_from: str) -> dict[str, Any]:
-    """Convert weights that need no training to a weights file of vidsemi.
-
-    Args:
-        path: the file to write.
-        spec: the network, with the classes that the weights were trained on, in their order.
-        init_from: the weights.
-
-    Returns:
-        `Loaded.document()`.
+    """Convert weights that need no training to a weights file of vidsemi; returns `Loaded.document()`.
 
     Raises:
-        UserError: they cannot be read, or belong to another network or other classes.
+        UserError: the weights cannot be read, or belong to another network or other classes than `spec` has.
     """
     weights, network = read_weights(init_from), spec.build()
     loaded = _initialize_all(network, spec, weights)
@@ -157,7 +135,6 @@ def import_weights(path: Path, spec: NetworkSpec, init_from: str) -> dict[str, A
 
 
 def _initialize_all(network: nn.Module, spec: NetworkSpec, weights: Weights) -> Loaded:
-    """Load all of a network, head included, whose scores are to be those of the weights."""
     theirs, file = weights.spec, weights.file
     if theirs is not None:
         if (theirs.model, dict(theirs.args)) != (spec.model, dict(spec.args)):
@@ -169,14 +146,11 @@ def _initialize_all(network: nn.Module, spec: NetworkSpec, weights: Weights) -> 
         if theirs.classes != spec.classes:
             pairs = enumerate(zip_longest(map(repr, theirs.classes), map(repr, spec.classes), fillvalue="missing"))
             number, (found, expected) = next(entry for entry in pairs if entry[1][0] != entry[1][1])
-            raise UserError(
-                "weights.class_mismatch", f"{file} has other classes: class {number} is {found}, expected {expected}"
-            )
+            raise UserError("weights.class_mismatch", f"{file}: class {number} is {found}, expected {expected}")
     loaded = initialize_from(network, spec, weights)
     if loaded.replaced:
-        raise UserError(
-            "weights.head_mismatch", f"{file} has no head {loaded.replaced[0]} for {len(spec.classes)} classes"
-        )
+        classes, name = len(spec.classes), loaded.replaced[0]
+        raise UserError("weights.head_mismatch", f"{file} has no head {name} for {classes} classes")
     extra = [name for name in loaded.unused if not name.removeprefix(ADAPTER).lower().startswith(TRAINING_ONLY)]
     if extra:
         raise UserError("weights.extra_tensors", f"{file} has tensors that {spec} lacks, the first is {extra[0]}")

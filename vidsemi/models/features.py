@@ -9,11 +9,7 @@ from vidsemi.runtime.library_errors import first_line, needs_tensor_values
 
 
 def head_name(spec: NetworkSpec) -> str:
-    """The name of the one linear layer that is a network's head.
-
-    Raises:
-        UserError: the head is anything but one linear layer with a bias.
-    """
+    """The name of the head of a network; a UserError unless it is one linear layer with a bias."""
     owners = {key.rpartition(".")[0] for key in spec.head_keys}
     head = spec.meta_model.get_submodule(next(iter(owners))) if len(owners) == 1 else None
     if not isinstance(head, nn.Linear) or head.bias is None:
@@ -43,11 +39,7 @@ def _replace_layer(network: nn.Module, name: str, layer: nn.Module) -> None:
 
 
 def check_features(spec: NetworkSpec) -> None:
-    """Check on the meta device that a network works as a feature extractor.
-
-    Raises:
-        UserError: it does not.
-    """
+    """Check on the meta device that a network works as a feature extractor; a UserError if not."""
     head = head_name(spec)
     network, takes = spec.meta_model.eval(), spec.input
     linear = linear_layer(network, head)

@@ -34,29 +34,20 @@ CONVENTION = "multiply-adds of convolutions, linear layers and attention, per vi
 class Cost:
     """The cost of one network.
 
-    Attributes:
-        parameters: number of trainable parameters.
-        gmacs_per_view: billions of multiply-adds of one forward pass of one view.
-        activations_per_view: number of outputs of the counted operators.
-        gmacs_by_group: the multiply-adds by group of layers, the topmost modules of which there are several.
-        uncounted: operators that are not counted, and how often they ran: norms, additions, activations, pooling.
-            fvcore silently skips some others: copies, views, ReLU, dropout.
+    Norms, additions, activations and pooling are `uncounted`: how often each ran. fvcore silently skips some other
+    operators: copies, views, ReLU, dropout.
     """
 
     parameters: int
-    gmacs_per_view: float
-    activations_per_view: int
-    gmacs_by_group: dict[str, float]
+    gmacs_per_view: float  # billions of multiply-adds of one forward pass
+    activations_per_view: int  # outputs of the counted operators
+    gmacs_by_group: dict[str, float]  # by the topmost modules of which there are several
     uncounted: dict[str, int]
 
     def document(self, views: int) -> dict[str, Any]:
         """As JSON, with the multiply-adds of a video of so many views."""
-        return {
-            **asdict(self),
-            "views": views,
-            "gmacs_per_video": self.gmacs_per_view * views,
-            "convention": CONVENTION,
-        }
+        per_video = self.gmacs_per_view * views
+        return {**asdict(self), "views": views, "gmacs_per_video": per_video, "convention": CONVENTION}
 
     def text(self, views: int) -> str:
         """As lines and a table."""

@@ -18,21 +18,13 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Loaded:
-    """Names of the tensors of a network and a file, by what happened to them.
-
-    Attributes:
-        loaded: taken from the file.
-        replaced: tensors of the head that keep their fresh values.
-        missing: counters that the file lacks.
-        ignored: tensors of the file that the network does not have.
-        unused: those of the ignored that were trained.
-    """
+    """Names of the tensors of a network and a file, by what happened to them."""
 
     loaded: list[str]
-    replaced: list[str]
-    missing: list[str]
-    ignored: list[str]
-    unused: list[str]
+    replaced: list[str]  # tensors of the head that keep their fresh values
+    missing: list[str]  # counters that the file lacks
+    ignored: list[str]  # tensors of the file that the network does not have
+    unused: list[str]  # those of the ignored that were trained
 
     def document(self) -> dict[str, Any]:
         """As JSON, with a count of the loaded tensors instead of their names."""
@@ -57,16 +49,10 @@ def initialize(
     model: str,
     holds: str | None = None,
 ) -> Loaded:
-    """Load tensors into a network in place.
+    """Load a state dict into a network in place; a network on the meta device is only compared.
 
-    Args:
-        network: with fresh weights; one on the meta device is only compared.
-        tensors: a state dict.
-        head: names of the network's tensors whose shapes depend on the number of classes.
-        keep_head: whether to take the head from the file too, if all of it fits.
-        file: where the tensors come from, for messages.
-        model: the network, for messages.
-        holds: the network that the file says it holds, for messages.
+    `head` names the tensors whose shapes depend on the number of classes; `keep_head` takes them from the file too, if
+    they all fit. `file`, `model` and `holds`, the network that the file says it holds, are for messages.
 
     Raises:
         UserError: tensors outside the head are missing or have other shapes, the file's network has more layers, or
@@ -84,8 +70,7 @@ def initialize(
     unused = [key for key in ignored if _is_trained(key, tensors[key])]
     more = [key for key in unused if _is_inside(key, wanted.keys(), head)]
     if lost or other or more:
-        what = holds or identify(tensors)
-        problem = _describe_mismatch(tensors, wanted, lost, other, more, what)
+        problem = _describe_mismatch(tensors, wanted, lost, other, more, holds or identify(tensors))
         raise UserError("weights.network_mismatch", f"{file} does not fit {model}: {problem}")
     chosen = {key: tensors[key] for key in wanted if key in tensors and key not in fresh}
     for key, tensor in chosen.items():
@@ -157,10 +142,9 @@ def _describe_mismatch(
 
 
 def identify(tensors: Mapping[str, torch.Tensor]) -> str | None:
-    """Find the network that a state dict belongs to, whatever its classes.
+    """Find which network a state dict belongs to, whatever its classes.
 
-    Looks among the paper's networks and torchvision's video networks and ResNets, which are easily mistaken for each
-    other; None if it is none of these.
+    Tries the paper's networks and torchvision's video networks and ResNets, which are easily mistaken for each other.
     """
     from vidsemi.models.zoo import torchvision as library
 

@@ -7,22 +7,13 @@ Colors = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class PretrainedConfig:
-    """The input of a network of a model library; None where the library does not say.
+    """The input of a network of a model library; None where the library does not say."""
 
-    Attributes:
-        frames: clip length T; 1 for images.
-        stride: step between the frames of a clip.
-        resize: shorter side of the frames, or (height, width).
-        crop: side of the square.
-        mean: of red, green and blue after division by 255.
-        std: likewise.
-    """
-
-    frames: int | None = 1
-    stride: int | None = None
-    resize: int | tuple[int, int] | None = None
-    crop: int | None = None
-    mean: Colors | None = None
+    frames: int | None = 1  # clip length T; 1 for images
+    stride: int | None = None  # step between the frames of a clip
+    resize: int | tuple[int, int] | None = None  # shorter side of the frames, or (height, width)
+    crop: int | None = None  # side of the square
+    mean: Colors | None = None  # after division by 255
     std: Colors | None = None
 
 

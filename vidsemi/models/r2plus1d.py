@@ -117,11 +117,8 @@ class Bottleneck(nn.Module):
 class R2Plus1D(nn.Module):
     """R(2+1)D: stem without max-pool, four layers of blocks, average pool, linear head.
 
-    Args:
-        depth: 10, 18 or 34 with basic blocks, 50, 101 or 152 with bottlenecks.
-        num_classes: outputs of the head.
-        frames: clip length T, which determines how often time is halved (see `temporal_strides`).
-        width: multiplies the planes of every layer; 1 is the paper's network, less is for small runs.
+    Depths are those of `BLOCKS`. The clip length determines how often time is halved (see `temporal_strides`). `width`
+    multiplies the planes of every layer; 1 is the paper's network, less is for small runs.
     """
 
     def __init__(self, depth: int, num_classes: int, frames: int, width: float = 1.0):

@@ -14,15 +14,7 @@ from vidsemi.models.pretrained_cfg import PretrainedConfig
 from vidsemi.runtime.library_errors import first_line
 
 R2PLUS1D = [f"r2plus1d_{depth}" for depth in (10, 18, 34, 50, 101, 152)]
-RESNETS = [
-    "resnet18",
-    "resnet50",
-    "resnext50_32x4d",
-    "resnext101_32x4d",
-    "resnext101_32x8d",
-    "resnext101_32x16d",
-    "resnext101_32x48d",
-]
+RESNETS = ["resnet18", "resnet50", "resnext50_32x4d", *(f"resnext101_32x{planes}d" for planes in (4, 8, 16, 48))]
 PAPER_MODELS = [*R2PLUS1D, *RESNETS]
 LIBRARIES = ("torchvision", "pytorchvideo", "timm")
 ADAPTER = "network."  # prefix of all tensor names where an adapter of ours wraps a library's network
@@ -33,15 +25,10 @@ REFUSED_ARGS |= {"cache_dir", "pretrained_cfg_overlay", "num_classes", "model_nu
 
 
 def create_model(name: str, *, num_classes: int, frames: int, args: Mapping[str, Any] | None = None) -> nn.Module:
-    """Build a network with fresh weights.
+    """Build a network with fresh weights, which maps normalized clips (N, 3, T, H, W) to logits (N, num_classes).
 
-    Every network maps normalized clips (N, 3, T, H, W) to logits (N, num_classes).
-
-    Args:
-        name: one of `PAPER_MODELS`, or a model library and one of its networks: `torchvision/mvit_v2_s`.
-        num_classes: outputs of the head.
-        frames: clip length T it is made for.
-        args: the network's own arguments, `{"width": 0.25}` for a narrow R(2+1)D, `{"stem": "cifar"}` for a ResNet.
+    Its name is one of `PAPER_MODELS`, or a model library and one of its networks: `torchvision/mvit_v2_s`. `args` are
+    the network's own arguments, such as `{"width": 0.25}` for a narrow R(2+1)D or `{"stem": "cifar"}` for a ResNet.
 
     Raises:
         UserError: there is no such network, or it does not take these arguments.
@@ -64,9 +51,8 @@ def create_model(name: str, *, num_classes: int, frames: int, args: Mapping[str,
 
         return ImageResNet(name, num_classes, frames, **args)
     except (TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, LookupError) as error:
-        raise UserError(
-            "model.invalid_args", f"model '{name}' cannot be built with args {args}: {first_line(error)}"
-        ) from None
+        why = first_line(error)
+        raise UserError("model.invalid_args", f"model '{name}' cannot be built with args {args}: {why}") from None
 
 
 def meta_model(name: str, *, num_classes: int, frames: int, args: Mapping[str, Any] | None = None) -> nn.Module:
@@ -111,17 +97,10 @@ def pretrained_config(name: str) -> PretrainedConfig | None:
 
 
 def list_models(pattern: str | None = None) -> list[dict[str, Any]]:
-    """List the networks whose names contain a text, the paper's first; timm's only where it is installed.
+    """List the networks whose names contain a text, or the one whose name it is; the paper's come first.
 
-    Args:
-        pattern: the text; None for all. If it is the whole name of a network, only that one is listed.
-
-    Returns:
-        For each network its name, frames, stride, resize and crop (None: left to the config), and the addresses of
-        published weights.
-
-    Raises:
-        UserError: the pattern names a library that is not installed.
+    Each has its name, frames, stride, resize and crop (None: left to the config), and the addresses of published
+    weights. timm's are left out where it is not installed, unless the pattern asks for them: then that is a UserError.
     """
     open_: dict[str, Any] = {"frames": None, "stride": None, "resize": None, "crop": None, "weights": []}
     entries = [

@@ -29,13 +29,8 @@ NETWORKS: dict[str, tuple[Block, list[int], int, int]] = {
 class ImageResNet(ResNet):
     """torchvision's ResNet, with the layout of its state dict; only the `cifar` stem has another shape.
 
-    Args:
-        name: one of `NETWORKS`.
-        num_classes: outputs of the head.
-        frames: must be 1.
-        width: multiplies the planes of every layer; 1 is the published network, less is for small runs.
-        stem: `imagenet` (7x7 with stride 2 and a max-pool) or `cifar` (3x3 and neither, for images of 32 × 32; He et
-            al. 2016, section 4.2).
+    The stem is `imagenet` (7x7 with stride 2 and a max-pool) or `cifar` (3x3 and neither, for images of 32 × 32; He et
+    al. 2016, section 4.2). `width` multiplies the planes of every layer; 1 is the published network.
     """
 
     def __init__(

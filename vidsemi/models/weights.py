@@ -29,26 +29,16 @@ logger = logging.getLogger("vidsemi")
 
 @dataclass(frozen=True)
 class Weights:
-    """The tensors of a file.
+    """The tensors of a file."""
 
-    Attributes:
-        file: its name, for messages.
-        tensors: by name.
-        spec: the network they belong to; only vidsemi's files have it.
-        trained_on_hashtags: whether vidsemi trained them, or the weights they were initialized from, on hashtags.
-    """
-
-    file: str
+    file: str  # for messages
     tensors: dict[str, torch.Tensor]
-    spec: NetworkSpec | None = None
-    trained_on_hashtags: bool = False
+    spec: NetworkSpec | None = None  # only vidsemi's files have it
+    trained_on_hashtags: bool = False  # by vidsemi; so were perhaps the weights that these were initialized from
 
 
 def read_weights(source: str) -> Weights:
-    """Read a weights file to the CPU.
-
-    Args:
-        source: a file, or an address that iopath fetches.
+    """Read a weights file, or one at an address that iopath fetches, to the CPU.
 
     Raises:
         UserError: it is missing or damaged, does not match the checksum in its name, or is not a weights file.
@@ -71,11 +61,7 @@ def fingerprint_weights(source: str) -> str:
 
 
 def local_copy(source: str) -> Path:
-    """The file itself, or the cached copy of an address.
-
-    Raises:
-        UserError: it is not there.
-    """
+    """The file itself, or the cached copy of an address; a UserError if there is none."""
     if is_address(source):
         try:
             return Path(fetch(source))
@@ -120,7 +106,6 @@ def _read_safetensors(source: str, path: Path) -> dict[str, torch.Tensor]:
 
 
 def _find_state_dict(content: Any, source: str) -> dict[str, torch.Tensor]:
-    """The state dict that a file is or contains."""
     inner = content
     if isinstance(content, Mapping):
         inner = next((content[key] for key in STATE_DICT_KEYS if isinstance(content.get(key), Mapping)), content)

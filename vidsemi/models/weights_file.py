@@ -27,18 +27,11 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """How to build a network and what to feed it.
+    """How to build a network and what to feed it."""
 
-    Attributes:
-        model: its name in the registry.
-        args: the network's own arguments.
-        classes: class names in the order of its outputs.
-        input: the clips it takes.
-    """
-
-    model: str
-    args: Mapping[str, Any]
-    classes: list[str]
+    model: str  # its name in the registry
+    args: Mapping[str, Any]  # the network's own
+    classes: list[str]  # in the order of its outputs
     input: InputSpec
 
     def __str__(self) -> str:
@@ -90,11 +83,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def load_untrusted(path: Path, name: str) -> Any:
-    """Load any file that `torch.save` wrote to the CPU, without executing anything in it.
-
-    Args:
-        path: the file.
-        name: what messages call it.
+    """Load any file that `torch.save` wrote to the CPU, without executing anything in it; `name` is for messages.
 
     Raises:
         UserError: the file is missing, damaged, or holds anything but tensors and plain values.
@@ -111,8 +100,7 @@ def load_untrusted(path: Path, name: str) -> Any:
         needs = unpicklable_global(error)
         more = f" ({needs})" if needs else ""
         raise UserError(
-            "weights.unsafe",
-            f"{name} is not a weights file, or contains objects that cannot be loaded safely{more}",
+            "weights.unsafe", f"{name} is not a weights file, or contains objects that cannot be loaded safely{more}"
         ) from None
     except Exception as error:  # arbitrary bytes make torch raise arbitrary errors
         why = first_line(error)
@@ -140,11 +128,7 @@ def is_weights(content: Mapping[str, Any]) -> bool:
 
 
 def spec_of(content: Mapping[str, Any], name: str) -> NetworkSpec:
-    """Read the spec in the content of a weights file.
-
-    Raises:
-        UserError: it is missing or invalid.
-    """
+    """Read the spec in the content of a weights file; a UserError if it is missing or invalid."""
     try:
         spec = NetworkSpec(**{**content["spec"], "input": InputSpec(**content["spec"]["input"])})
         if not (isinstance(spec.model, str) and isinstance(spec.args, dict) and spec.classes):
@@ -157,14 +141,7 @@ def spec_of(content: Mapping[str, Any], name: str) -> NetworkSpec:
 
 
 def save_weights(path: Path, network: nn.Module, spec: NetworkSpec, provenance: dict[str, Any]) -> None:
-    """Save a trained network.
-
-    Args:
-        path: the file.
-        network: the network.
-        spec: how it was built.
-        provenance: where the weights come from, as plain JSON values.
-    """
+    """Save a trained network, how it was built, and where its weights come from, as plain JSON values."""
     state = {key: value.cpu() for key, value in network.state_dict().items()}
     save(path, {"spec": asdict(spec), "state_dict": state, "provenance": provenance})
 

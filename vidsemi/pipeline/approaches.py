@@ -38,31 +38,18 @@ TEACHERS: dict[Approach, str] = {"semi_supervised": "teacher", "semi_weakly_supe
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """A network that one approach trains with one seed.
-
-    Attributes:
-        plan: gets the stages.
-        resolved: the config and what it names.
-        network: what to train.
-        student: its name in the results.
-        approach: its approach in the results.
-        folder: of its stages.
-        seed: of its training.
-        supervised: recipe on the labeled set alone.
-        kinds: of its stages, by the last part of their folders.
-        selection: the pseudo-labels, for a student that learns from a teacher.
-    """
+    """A network that one approach trains with one seed; its stages are added to the plan."""
 
     plan: Plan
     resolved: Resolved
     network: ResolvedNetwork
-    student: str
-    approach: str
-    folder: str
+    student: str  # its name in the results
+    approach: str  # likewise
+    folder: str  # of its stages
     seed: int
-    supervised: Recipe
-    kinds: Mapping[str, str]
-    selection: SelectStage | None = None
+    supervised: Recipe  # for the labeled set alone
+    kinds: Mapping[str, str]  # of its stages, by the last part of their folders
+    selection: SelectStage | None = None  # the pseudo-labels, for a student that learns from a teacher
 
     @property
     def labeled(self) -> LabeledExamples:
@@ -168,18 +155,8 @@ def plan_run(resolved: Resolved) -> Plan:
                 )
                 last = APPROACHES[approach](job)
                 job.evaluate(last)
-                trained.append(
-                    TrainedNetwork(
-                        student=student.name,
-                        approach=approach,
-                        seed=seed,
-                        folder=job.folder,
-                        architecture=job.network.architecture,
-                        weights=last,
-                        hflip_prob=config.input.hflip_prob,
-                        random_resized_crop_scale=config.input.random_resized_crop_scale,
-                    )
-                )
+                names, architecture = (student.name, approach, seed, job.folder), job.network.architecture
+                trained.append(TrainedNetwork(*names, architecture, last, augmentation=config.input))
     for source in trained:
         plan_transfers(plan, source, resolved.targets)
     return plan
@@ -215,7 +192,7 @@ def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) 
         imported = ImportWeightsStage(network.architecture, resolved.datasets.classes, network.weights)
         trained = plan.add(imported, "teacher/weights", "teacher")
     else:
-        trained = (supervised if approach == "semi_supervised" else weakly_supervised)(job)
+        trained = supervised(job) if approach == "semi_supervised" else weakly_supervised(job)
     if not teacher.frozen or seed == config.seeds[0]:  # a frozen teacher is the same for all seeds: one row
         job.evaluate(trained)
     score, select = config.score, config.select

@@ -3,13 +3,12 @@
 import logging
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from vidsemi import __version__
-from vidsemi.data.dedup.checks import Check, describe_checks, read_checks, write_checks
+from vidsemi.data.dedup.checks import describe_checks, read_checks, write_checks
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import write_json
 from vidsemi.pipeline.plan import KINDS, Plan
@@ -23,19 +22,15 @@ logger = logging.getLogger("vidsemi")
 
 
 def execute(plan: Plan, until: str | None = None) -> list[dict[str, Any]]:
-    """Run every stage that is not done, and write results.json after each evaluation. All processes call this.
+    """Run every stage that is not done, and write results.json after each evaluation; returns its rows.
 
-    Args:
-        plan: of a run or a transfer.
-        until: one of `KINDS`; stages of later kinds are left out.
-
-    Returns:
-        The rows of results.json, in every process.
+    All processes call this. Stages of kinds after `until`, one of `KINDS`, are left out.
     """
     context, last = plan.context, KINDS.index(until) if until else len(KINDS)
     with locked(plan.output):
         done = done_by_first(lambda: _read_done(plan))
-        results = Results(plan.output, plan.rows, plan.folders, done_by_first(lambda: _read_earlier_results(plan)))
+        earlier = done_by_first(lambda: read_results(plan.output) if (plan.output / RESULTS).exists() else [])
+        results = Results(plan.output, plan.rows, plan.folders, earlier)
         for stage in plan.stages:
             if stage.fingerprint in done:
                 results.add(stage, done[stage.fingerprint])
@@ -53,10 +48,7 @@ def execute(plan: Plan, until: str | None = None) -> list[dict[str, Any]]:
 
 
 def check_plan(plan: Plan) -> dict[str, dict[str, Any]]:
-    """Find out what the output has of a plan, and refuse a plan that cannot be executed there.
-
-    Returns:
-        The metrics of the stages that are done, by fingerprint.
+    """The metrics of the stages that are done, by fingerprint.
 
     Raises:
         UserError: a stage's folder belongs to a different config, or a recipe's steps cannot be divided among the
@@ -73,11 +65,7 @@ def check_plan(plan: Plan) -> dict[str, dict[str, Any]]:
 
 
 def describe(plan: Plan) -> tuple[dict[str, Any], str]:
-    """What a plan would do, without running it: as a JSON document and as text.
-
-    Raises:
-        UserError: as `check_plan` does.
-    """
+    """What a plan would do, as a JSON document and as text; raises as `check_plan` does."""
     done, context = check_plan(plan), plan.context
     states = {context.name(stage): "done" if stage.fingerprint in done else "to do" for stage in plan.stages}
     free = shutil.disk_usage(existing_folder(plan.output)).free
@@ -104,17 +92,16 @@ def _read_done(plan: Plan) -> dict[str, dict[str, Any]]:
     return {fingerprint: metrics for fingerprint, metrics in found.items() if metrics is not None}
 
 
-def _read_earlier_results(plan: Plan) -> list[dict[str, Any]]:
-    return read_results(plan.output) if (plan.output / RESULTS).exists() else []
-
-
 def _write_checks(plan: Plan, results: Results) -> None:
     """Write the plan's duplicate checks, and those of other plans whose transfers still have rows."""
     known = {(check.dataset, check.test) for check in plan.checks}
     targets = {row["transfer"] for row in results.rows() if is_transfer(row)}
-    earlier: Sequence[Check] = read_checks(plan.output) or []
-    kept = [check for check in earlier if check.test.partition(" split ")[0] in targets]
-    write_checks(plan.output, [*plan.checks, *(check for check in kept if (check.dataset, check.test) not in known)])
+    kept = [
+        check
+        for check in read_checks(plan.output) or []
+        if check.test.partition(" split ")[0] in targets and (check.dataset, check.test) not in known
+    ]
+    write_checks(plan.output, [*plan.checks, *kept])
 
 
 def _run_stage(stage: Stage, context: Context) -> dict[str, Any]:

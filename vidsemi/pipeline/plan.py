@@ -10,8 +10,8 @@ from vidsemi.data.dedup.checks import Check
 from vidsemi.pipeline.results import PlannedRow
 from vidsemi.pipeline.stage import WEIGHTS, Context, Stage
 
+# As in `--until`.
 KINDS = ("hashtags", "teacher", "score", "select", "supervised", "pretrain", "finetune", "evaluate", "transfer")
-# as in `--until`
 
 S = TypeVar("S", bound=Stage)
 
@@ -20,31 +20,20 @@ S = TypeVar("S", bound=Stage)
 class Plan:
     """What a run or a transfer is going to do.
 
-    Attributes:
-        output: directory of the run.
-        runtime: the machine.
-        log: where training is logged.
-        checks: for duplicates of test examples in training sets.
-        summary: what `--check` prints of the data, in words.
-        sizes: the same as a JSON document.
-        started: folders of the stages that the output has, by fingerprint: a stage keeps its folder, whichever
-            approach planned it first.
-        stages: each after those that it reads.
-        kinds: which of `KINDS` each of them is.
-        folders: of each of them, relative to the output, by fingerprint.
-        rows: of results.json.
+    `started` holds the folders of the stages that the output has, by fingerprint: a stage keeps its folder, whichever
+    approach planned it first.
     """
 
     output: Path
     runtime: Runtime
     log: Log
-    checks: Sequence[Check]
-    summary: Sequence[str]
-    sizes: Mapping[str, Any]
+    checks: Sequence[Check]  # for duplicates of test examples in training sets
+    summary: Sequence[str]  # of the data, for `--check`
+    sizes: Mapping[str, Any]  # the same as a JSON document
     started: Mapping[str, str]
-    stages: list[Stage] = field(default_factory=list)
-    kinds: list[str] = field(default_factory=list)
-    folders: dict[str, str] = field(default_factory=dict)
+    stages: list[Stage] = field(default_factory=list)  # each after those that it reads
+    kinds: list[str] = field(default_factory=list)  # one of `KINDS` for each stage
+    folders: dict[str, str] = field(default_factory=dict)  # of the stages, relative to the output, by fingerprint
     rows: list[PlannedRow] = field(default_factory=list)
 
     def add(self, stage: S, folder: str, kind: str) -> S:

@@ -27,17 +27,11 @@ EARLIER_TRAINING = "what the weights were trained on before"  # of weights that 
 
 @dataclass(frozen=True)
 class ResolvedNetwork:
-    """A network of the config that builds and takes its clips.
-
-    Attributes:
-        architecture: how it is built and fed.
-        weights: the file that it starts from; None for random weights.
-        weakly_pretrained: whether the config says that they were pre-trained on hashtags.
-    """
+    """A network of the config that builds and takes its clips."""
 
     architecture: Architecture
-    weights: WeightsFile | None
-    weakly_pretrained: bool
+    weights: WeightsFile | None  # None for random weights
+    weakly_pretrained: bool  # whether the config says that the weights were pre-trained on hashtags
 
 
 @dataclass(frozen=True)
@@ -54,25 +48,15 @@ class ResolvedTarget:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A run's config and what it names.
-
-    Attributes:
-        config: of the run.
-        datasets: without those that no approach uses.
-        vocabulary: which hashtags mean which classes; None if no stage reads hashtags.
-        networks: the students by their names, and `teacher`.
-        targets: of the transfers.
-        checks: for duplicates of test examples in training sets.
-        started: folders of the stages that the output has, by fingerprint.
-    """
+    """A run's config and what it names."""
 
     config: Config
-    datasets: Datasets
-    vocabulary: Vocabulary | None
-    networks: Mapping[str, ResolvedNetwork]
+    datasets: Datasets  # without those that no approach uses
+    vocabulary: Vocabulary | None  # None if no stage reads hashtags
+    networks: Mapping[str, ResolvedNetwork]  # the students by their names, and `teacher`
     targets: Sequence[ResolvedTarget]
-    checks: Sequence[Check]
-    started: Mapping[str, str]
+    checks: Sequence[Check]  # for duplicates of test examples in training sets
+    started: Mapping[str, str]  # folders of the stages that the output has, by fingerprint
 
 
 @dataclass(frozen=True)
@@ -115,11 +99,7 @@ def resolve(config: Config) -> Resolved:
 
 
 def resolve_transfer(weights: Path, config: TransferConfig) -> ResolvedTransfer:
-    """Read and check everything that a transfer of existing weights needs.
-
-    Raises:
-        UserError: as `resolve` does.
-    """
+    """Read and check everything that a transfer of existing weights needs; raises as `resolve` does."""
     check_log(config.log)
     targets = _resolve_targets(config.transfer)
     _check_machine(config.output, config.runtime)
@@ -140,11 +120,7 @@ def resolve_transfer(weights: Path, config: TransferConfig) -> ResolvedTransfer:
 
 
 def prepare_data(config: Config) -> None:
-    """Run the dataset's prepare.py if manifests are missing and the config says that the script creates them.
-
-    Raises:
-        UserError: the script failed.
-    """
+    """Run the dataset's prepare.py if manifests are missing and the config says that the script creates them."""
     data = config.data
     sources = [source for source in (data.labeled, data.test, data.unlabeled, data.weak) if source is not None]
     if not (data.prepare and data.dataset) or all(Path(source.manifest).exists() for source in sources):
@@ -156,7 +132,6 @@ def prepare_data(config: Config) -> None:
 
 
 def _resolve_vocabulary(config: Config, datasets: Datasets) -> Vocabulary | None:
-    """The vocabulary of hashtags, if a stage reads hashtags."""
     synonyms = dataset_folder(config.data.dataset) / "synonyms.csv" if config.data.dataset else None
     return vocabulary_for(
         datasets.classes,
@@ -168,11 +143,7 @@ def _resolve_vocabulary(config: Config, datasets: Datasets) -> Vocabulary | None
 
 
 def _resolve_networks(config: Config, classes: list[str]) -> dict[str, ResolvedNetwork]:
-    """Build each network on the meta device, send clips through it, and compare its weights.
-
-    Raises:
-        UserError: a network does not exist or does not take its clips, or its weights do not fit.
-    """
+    """Build each network on the meta device, send clips through it, and compare its weights."""
     from vidsemi.models.build import check_network, check_weights, network_spec
     from vidsemi.models.features import check_features
     from vidsemi.models.weights import fingerprint_weights, read_weights
@@ -199,11 +170,6 @@ def _resolve_networks(config: Config, classes: list[str]) -> dict[str, ResolvedN
 
 
 def _resolve_targets(targets: Sequence[Target]) -> list[ResolvedTarget]:
-    """Read the manifests of transfer targets.
-
-    Raises:
-        UserError: as `load_datasets` does; or a path does not match `fc_only.group`.
-    """
     resolved = []
     for target in targets:
         splits = [
@@ -220,14 +186,7 @@ def _resolve_targets(targets: Sequence[Target]) -> list[ResolvedTarget]:
 def _duplicate_checks(
     trained_on: Mapping[str, Manifest | None], name: str, test: Manifest, *, from_weights: bool
 ) -> list[Check]:
-    """Which training sets were checked for duplicates of a test set.
-
-    Args:
-        trained_on: the training sets by their names in a config.
-        name: of the test set.
-        test: the test set.
-        from_weights: whether networks start from existing weights, whose training set is not known.
-    """
+    """Check training sets for duplicates of a test set; `from_weights`: networks start from weights that saw others."""
     unknown = unknown_checks(EARLIER_TRAINING, {name: test}) if from_weights else []
     return check_duplicates(trained_on, {name: test}) + unknown
 
@@ -235,7 +194,6 @@ def _duplicate_checks(
 def _target_checks(
     trained_on: Mapping[str, Manifest | None], targets: Sequence[ResolvedTarget], *, from_weights: bool
 ) -> list[Check]:
-    """The same for the test set of each split of transfer targets."""
     checks = []
     for resolved in targets:
         for number, split in enumerate(resolved.splits):
@@ -255,7 +213,6 @@ def describe_targets(targets: Sequence[ResolvedTarget]) -> list[str]:
 
 
 def _check_machine(output: str, runtime: Runtime) -> None:
-    """Refuse a device that does not exist and an output that is not writable."""
     from vidsemi.runtime.device import pick_device
 
     pick_device(runtime)

@@ -26,25 +26,15 @@ COSTS = ("views", "gmacs_per_view", "gmacs_per_video", "parameters")  # of the s
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """A row of results.json that a plan leads to.
-
-    Attributes:
-        student: the network's name.
-        approach: how it was trained.
-        seed: of its training.
-        weights: file relative to the output, or absolute.
-        stages: whose metrics make the row: one, or one a split of a transfer target.
-        target: name of the transfer target; None for the run's own test set.
-        protocol: of the transfer.
-    """
+    """A row of results.json that a plan leads to."""
 
     student: str
     approach: str
     seed: int
-    weights: str
-    stages: tuple[Stage, ...]
-    target: str | None = None
-    protocol: str | None = None
+    weights: str  # a file, relative to the output or absolute
+    stages: tuple[Stage, ...]  # whose metrics make the row: one, or one for each split of a transfer target
+    target: str | None = None  # name of the transfer target; None for the run's own test set
+    protocol: str | None = None  # of the transfer
 
     @property
     def names(self) -> dict[str, Any]:
@@ -54,21 +44,10 @@ class PlannedRow:
 
 
 class Results:
-    """The rows of results.json while a plan is executed: those of its stages that are done, and rows of other plans.
-
-    Args:
-        output: directory of the run.
-        planned: the rows of the plan.
-        folders: of the stages, by fingerprint.
-        earlier: the rows that results.json has.
-    """
+    """The rows of results.json while a plan is executed: those of its stages that are done, and rows of other plans."""
 
     def __init__(
-        self,
-        output: Path,
-        planned: Sequence[PlannedRow],
-        folders: Mapping[str, str],
-        earlier: Sequence[dict[str, Any]],
+        self, output: Path, planned: Sequence[PlannedRow], folders: Mapping[str, str], earlier: Sequence[dict[str, Any]]
     ):
         self._output, self._planned, self._folders, self._earlier = output, planned, folders, earlier
         self._metrics: dict[str, dict[str, Any]] = {}
@@ -129,24 +108,17 @@ def over_splits(metrics: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def read_results(run: Path) -> list[dict[str, Any]]:
-    """The rows of a run's results.json.
-
-    Raises:
-        UserError: there is no such file, or it does not hold results.
-    """
+    """The rows of a run's results.json; a UserError if it does not hold results."""
     file = run / RESULTS
     try:
         rows = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(
-            "results.missing", f"{run} has no {RESULTS}: no network of this run has been evaluated yet"
-        ) from None
+        raise UserError("results.missing", f"{run} has no {RESULTS}: no network has been evaluated yet") from None
     except (OSError, ValueError) as error:
         raise UserError("results.unreadable", f"cannot read {file}: {error}") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) and _is_result(row) for row in rows):
-        raise UserError(
-            "results.invalid_row", f"{file} does not hold results: each row needs {', '.join([*TEXTS, *NUMBERS])}"
-        )
+        needed = ", ".join([*TEXTS, *NUMBERS])
+        raise UserError("results.invalid_row", f"{file} does not hold results: each row needs {needed}")
     return rows
 
 

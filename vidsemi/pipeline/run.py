@@ -12,14 +12,9 @@ from vidsemi.runtime.distributed import first_before_others
 
 
 def run(config: Config, until: str | None = None) -> list[dict[str, Any]]:
-    """Run every stage of a config that is not done. All processes call this, and get the same.
+    """Run every stage of a config that is not done; returns the rows of results.json, in all processes.
 
-    Args:
-        config: of the run.
-        until: kind of stage, one of `plan.KINDS`; later kinds are left out.
-
-    Returns:
-        The rows of results.json.
+    Stages of kinds after `until`, one of `plan.KINDS`, are left out.
 
     Raises:
         UserError: as `resolve` and `check_plan` do, or a stage fails for a reason that the user can mend.

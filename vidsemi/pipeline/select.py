@@ -14,7 +14,7 @@ from vidsemi.io.errors import UserError
 from vidsemi.io.files import keep_inputs, prepare_target
 from vidsemi.io.progress import progress_bar
 from vidsemi.selection.describe import format_ranges, metrics
-from vidsemi.selection.policies import Policy, get_policy
+from vidsemi.selection.policies import get_policy
 from vidsemi.selection.result import Selection, as_ranges, read_selection, write_selection
 from vidsemi.selection.score_format import ScoreRows, ScoresInfo, label_type
 from vidsemi.selection.score_reader import ScoreShard, open_shards, read_failures, shard_files
@@ -37,23 +37,10 @@ def select_scores(
     vocabulary: Vocabulary | None = None,
     title: str = "select",
 ) -> dict[str, Any]:
-    """Select pseudo-labels from a directory of scores.
+    """Select pseudo-labels from a directory of scores, write them to a file, and return the selection's metrics.
 
-    Args:
-        file: gets the selection.
-        scores: the directory.
-        per_class: K.
-        per_example: P.
-        policy: name of the selection policy.
-        min_score: lowest score of a candidate.
-        seed: of a policy that draws at random.
-        shards: to read; all if None.
-        manifest: the unlabeled set, for a policy that reads its hashtags.
-        vocabulary: which hashtags mean which classes, likewise; built from the names of the classes if None.
-        title: for the progress bar.
-
-    Returns:
-        The metrics of the selection.
+    A policy that reads hashtags needs the unlabeled set as `manifest`; its vocabulary is built from the names of the
+    classes if it is None.
 
     Raises:
         UserError: a file is damaged or does not fit the others, or the policy lacks what it needs.
@@ -62,18 +49,14 @@ def select_scores(
     rule = {"policy": policy, "per_example": per_example, "min_score": min_score, "seed": seed}
     selected_by = get_policy(policy)
     if vocabulary is not None and not selected_by.needs_tags:
-        raise UserError(
-            "select.unused_vocabulary", f"the policy {policy} reads no hashtags; a vocabulary is for balanced_with_tags"
-        )
+        raise UserError("select.unused_vocabulary", f"{policy} uses no vocabulary; only balanced_with_tags does")
     sources, info = open_shards(_requested(scores, shards))
     tags = None
     if selected_by.needs_tags:
         if shards is not None:
             raise UserError("select.shards_with_tags", f"{policy} reads hashtags, not scores; leave out --shards")
         if manifest is None:
-            raise UserError(
-                "select.missing_manifest", f"{policy} needs --manifest, with the hashtags of the scored examples"
-            )
+            raise UserError("select.missing_manifest", f"{policy} needs --manifest, for the hashtags of the examples")
         tags, sources = _tagged_rows(manifest, vocabulary, info, scores), []
     return _select(file, sources, info, per_class, rule, title, tags=tags)
 
@@ -88,21 +71,11 @@ def merge_selections(
     title: str = "select",
     **rule: Any,
 ) -> dict[str, Any]:
-    """Merge selections of different shards, perhaps with shards that none of them has read.
+    """Merge selections of different shards, perhaps with shards of `scores` that none of them has read.
 
-    The result has the bytes of one selection from all shards.
-
-    Args:
-        file: gets the selection.
-        selections: to merge, made by the same rule with at least this K.
-        scores: directory with more shards; those that the selections include are not read again.
-        per_class: K; the smallest of the selections if None.
-        shards: of the directory to read; all if None.
-        title: for the progress bar.
-        rule: policy, per_example, min_score and seed, where they must have a certain value; else the selections' own.
-
-    Returns:
-        The metrics of the selection.
+    The result has the bytes of one selection from all shards. The selections must have been made by one rule with at
+    least this `per_class`, which is their smallest by default. `rule` may require a policy, per_example, min_score or
+    seed of them. Returns the metrics of the merged selection.
 
     Raises:
         UserError: a file is damaged, or the selections do not fit one another.
@@ -131,9 +104,7 @@ def _select(
     title: str,
     **more: Any,
 ) -> dict[str, Any]:
-    """Select, write the selection, log its warnings; returns its metrics."""
-    policy: Policy = get_policy(rule["policy"])
-    passes = 2 if policy.needs_counts else 1
+    passes = 2 if get_policy(rule["policy"]).needs_counts else 1
     with progress_bar(passes * len(shards), "shard", title, delay=1) as bar:
         selection = select(shards, info, per_class=per_class, **rule, **more, progress=bar.update)
     write_selection(file, selection)
@@ -144,7 +115,6 @@ def _select(
 
 
 def _check_output(file: Path, scores: Path | None, manifest: Manifest | None) -> None:
-    """Refuse an output that cannot be written, or that would destroy an input."""
     if scores is not None and file.resolve().parent == scores.resolve() and file.match("part-*.parquet"):
         raise UserError("output.is_a_shard", f"{file} would be read as a shard of the scores; choose another name")
     if manifest is not None:
@@ -153,7 +123,6 @@ def _check_output(file: Path, scores: Path | None, manifest: Manifest | None) ->
 
 
 def _requested(scores: Path, shards: range | None) -> dict[int, Path]:
-    """The files of the requested shards."""
     files = shard_files(scores)
     requested = {number: file for number, file in files.items() if shards is None or number in shards}
     if not requested:
@@ -168,10 +137,8 @@ def _included_shards(selections: Sequence[Path], earlier: Sequence[Selection]) -
     for path, one in zip(selections, earlier, strict=True):
         for number in one.info.shard_numbers():
             if number in read:
-                raise UserError(
-                    "select.shard_twice",
-                    f"{read[number]} and {path} have both read shard {number}; merge selections of different shards",
-                )
+                both = f"{read[number]} and {path}"
+                raise UserError("select.shard_twice", f"{both} have both read shard {number}; leave one of them out")
             read[number] = path
     return set(read)
 
@@ -188,25 +155,17 @@ def _unread_shards(scores: Path, shards: range | None, read: set[int]) -> tuple[
 
 def _check_mergeable(path: Path, one: Selection, scores: ScoresInfo, per_class: int, rule: Mapping[str, Any]) -> None:
     """Refuse a selection from other scores, by another rule or with a smaller K."""
-    if not get_policy(rule["policy"]).mergeable:
-        raise UserError(
-            "select.not_mergeable",
-            f"{rule['policy']} selections cannot be merged: how much a class takes depends on the whole unlabeled set",
-        )
+    if not get_policy(policy := rule["policy"]).mergeable:
+        raise UserError("select.not_mergeable", f"{policy} depends on all examples, so selections cannot be merged")
     if name := one.info.scores.difference(scores):
         raise UserError("select.different_scores", f"{path} was selected from other scores: '{name}' differs")
     for name, ours in rule.items():
         theirs = getattr(one.info, name)
         if theirs is not None and theirs != ours:
-            raise UserError(
-                "select.different_rule",
-                f"{path} was selected with {name} = {theirs}, so it cannot be merged with {name} = {ours}",
-            )
+            raise UserError("select.different_rule", f"{path} was selected with {name} = {theirs}, not {ours}")
     if one.info.per_class < per_class:
-        raise UserError(
-            "select.per_class_too_large",
-            f"{path} was selected with per_class = {one.info.per_class}; it has too few examples for {per_class}",
-        )
+        largest = one.info.per_class
+        raise UserError("select.per_class_too_large", f"{path} has per_class = {largest}, too few for {per_class}")
 
 
 def _tagged_rows(manifest: Manifest, vocabulary: Vocabulary | None, info: ScoresInfo, scores: Path) -> ScoreRows:
@@ -228,9 +187,6 @@ def _tagged_rows(manifest: Manifest, vocabulary: Vocabulary | None, info: Scores
         for name in label.classes
     ]
     if not pieces:
-        raise UserError(
-            "select.no_tagged_examples",
-            f"no example of {manifest.file} that could be read carries a hashtag of a class",
-        )
+        raise UserError("select.no_tagged_examples", f"no readable example of {manifest.file} has a hashtag of a class")
     example_id, label = map(np.concatenate, zip(*pieces, strict=True))
     return ScoreRows(example_id, label, np.zeros(len(label), np.float32))

@@ -28,26 +28,15 @@ WEIGHTS = "weights.pt"
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """Weights that existed before the run.
+    """Weights that existed before the run."""
 
-    Attributes:
-        source: a file, or an https:// address.
-        fingerprint: SHA-256 of the content, which is all that identifies it.
-    """
-
-    source: str
-    fingerprint: str
+    source: str  # a file, or an https:// address
+    fingerprint: str  # SHA-256 of the content, which is all that identifies it
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network without its weights and classes.
-
-    Attributes:
-        model: its name.
-        args: the network's own arguments.
-        input: what it takes in; every key is resolved.
-    """
+    """A network without its weights and classes."""
 
     model: str
     args: Mapping[str, Any]
@@ -93,11 +82,7 @@ class Stage(ABC):
 
 
 def to_json(value: Any) -> Any:
-    """The value of a field as the JSON value that identifies it.
-
-    Raises:
-        TypeError: no rule says what identifies such a value.
-    """
+    """The value of a field as the JSON value that identifies it; a TypeError if its type has none."""
     match value:
         case Stage() | Vocabulary() | WeightsFile():
             return value.fingerprint
@@ -132,19 +117,12 @@ def _stages_in(value: Any) -> Iterator[Stage]:
 
 @dataclass(frozen=True)
 class Context:
-    """Where a stage runs and on what: nothing here changes its result, but for rounding.
-
-    Attributes:
-        output: directory of the run.
-        folders: the folder of each stage, relative to `output`, by fingerprint.
-        runtime: the machine.
-        log: where training is logged besides train.jsonl.
-    """
+    """Where a stage runs and on what: nothing here changes its result, but for rounding."""
 
     output: Path
-    folders: Mapping[str, str]
+    folders: Mapping[str, str]  # of each stage, relative to `output`, by fingerprint
     runtime: Runtime
-    log: Log
+    log: Log  # where training is logged besides train.jsonl
 
     def name(self, stage: Stage) -> str:
         """A stage's folder relative to the output, such as `seed0/teacher/train`; also its title."""
@@ -166,11 +144,7 @@ class Context:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """The content of a stage's stage.json; None if the stage never started.
-
-    Raises:
-        UserError: the file is damaged.
-    """
+    """The content of a stage's stage.json; None if the stage never started, a UserError if the file is damaged."""
     file = folder / RECORD
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
@@ -183,16 +157,12 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise UserError(
-            "stage.unreadable_record", f"cannot read {file}: {error}; delete {folder} to run this stage again"
+            "stage.unreadable_record", f"cannot read {file}: {error}; to redo it, delete {folder}"
         ) from None
 
 
 def read_metrics(folder: Path, stage: Stage) -> dict[str, Any] | None:
-    """The metrics of a stage; None if it is not done.
-
-    Raises:
-        UserError: the folder belongs to a stage with other fields; names the field.
-    """
+    """The metrics of a stage; None if it is not done, a UserError if the folder belongs to one with other fields."""
     record = read_record(folder)
     if record is None:
         return None
@@ -233,13 +203,7 @@ def started_stages(output: Path) -> dict[str, str]:
 
 @contextmanager
 def locked(output: Path) -> Iterator[None]:
-    """Lock a run's directory, so that two runs cannot write to it; the first process holds the lock for all of its run.
-
-    The lock ends with its process, however that ends.
-
-    Raises:
-        UserError: another run holds it.
-    """
+    """Lock a run's directory against other runs; the first of its processes holds the lock, which ends with it."""
     from filelock import FileLock, Timeout
 
     with ExitStack() as held:

@@ -1,4 +1,4 @@
-"""The stages of the method, one class a kind. Only a stage that runs imports torch."""
+"""The stages of the method, one class for each kind. Only a stage that runs imports torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,9 +134,8 @@ class ImportWeightsStage(Stage):
     def run(self, context: Context) -> dict[str, Any]:
         from vidsemi.models.build import import_weights
 
-        return import_weights(
-            context.folder(self) / WEIGHTS, spec_of(self.network, self.classes), self.init_from.source
-        )
+        spec = spec_of(self.network, self.classes)
+        return import_weights(context.folder(self) / WEIGHTS, spec, self.init_from.source)
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,27 +198,16 @@ class ScoreStage(Stage):
 
 @dataclass(frozen=True, eq=False)
 class SelectStage(Stage):
-    """Select pseudo-labels from scores.
-
-    Attributes:
-        scores: the stage that wrote them.
-        per_class: K.
-        per_example: P.
-        policy: name of the selection policy.
-        min_score: lowest score of a candidate.
-        seed: of a policy that draws at random; None for the others.
-        tagged: the unlabeled set, where the policy reads its hashtags; None for the others.
-        vocabulary: which hashtags mean which classes, likewise.
-    """
+    """Select pseudo-labels from scores."""
 
     scores: ScoreStage
     per_class: int
     per_example: int
     policy: str
     min_score: float
-    seed: int | None = None
-    tagged: Manifest | None = None
-    vocabulary: Vocabulary | None = None
+    seed: int | None = None  # of a policy that draws at random
+    tagged: Manifest | None = None  # the unlabeled set, for a policy that reads its hashtags
+    vocabulary: Vocabulary | None = None  # likewise
 
     def run(self, context: Context) -> dict[str, Any]:
         from vidsemi.pipeline.select import select_scores

@@ -8,45 +8,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidsemi.config import Protocol
+from vidsemi.config import Input, Protocol, TransferConfig
 from vidsemi.pipeline.plan import Plan
 from vidsemi.pipeline.resolve import ResolvedTarget, ResolvedTransfer, describe_targets
 from vidsemi.pipeline.results import PlannedRow
 from vidsemi.pipeline.stage import Architecture, Stage, WeightsFile
-from vidsemi.pipeline.stages import (
-    EvaluateStage,
-    FeaturesStage,
-    LabeledExamples,
-    LinearProbeStage,
-    TrainStage,
-)
+from vidsemi.pipeline.stages import EvaluateStage, FeaturesStage, LabeledExamples, LinearProbeStage, TrainStage
 
 KIND = "transfer"
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A trained network to transfer.
+    """A trained network to transfer."""
 
-    Attributes:
-        student: its name in the results.
-        approach: how it was trained.
-        seed: of its training, and of all that the transfer draws at random.
-        folder: of its stages, relative to the output.
-        architecture: how it is built and fed.
-        weights: the stage that trains it, or a file.
-        hflip_prob: of the augmentation of full_ft.
-        random_resized_crop_scale: likewise.
-    """
-
-    student: str
+    student: str  # its name in the results
     approach: str
-    seed: int
-    folder: str
+    seed: int  # of its training, and of all that the transfer draws at random
+    folder: str  # of its stages, relative to the output
     architecture: Architecture
     weights: Stage | WeightsFile
-    hflip_prob: float
-    random_resized_crop_scale: tuple[float, float] | None
+    augmentation: Input | TransferConfig  # has the hflip_prob and random_resized_crop_scale of full_ft
 
 
 def plan_transfers(plan: Plan, network: TrainedNetwork, targets: Sequence[ResolvedTarget]) -> None:
@@ -62,7 +44,6 @@ def plan_transfers(plan: Plan, network: TrainedNetwork, targets: Sequence[Resolv
 
 
 def _plan_full_ft(plan: Plan, network: TrainedNetwork, resolved: ResolvedTarget) -> tuple[Stage, ...]:
-    """Training and test of each split."""
     tests = []
     for number, split in enumerate(resolved.splits):
         folder, recipe = _folder(network, resolved, "full_ft", number), resolved.target.full_ft
@@ -70,8 +51,8 @@ def _plan_full_ft(plan: Plan, network: TrainedNetwork, resolved: ResolvedTarget)
         trained = TrainStage(
             training_set=LabeledExamples(split.labeled),
             network=network.architecture,
-            hflip_prob=network.hflip_prob,
-            random_resized_crop_scale=network.random_resized_crop_scale,
+            hflip_prob=network.augmentation.hflip_prob,
+            random_resized_crop_scale=network.augmentation.random_resized_crop_scale,
             recipe=recipe,
             seed=network.seed,
             init_from=network.weights,
@@ -112,15 +93,8 @@ def plan_transfer(resolved: ResolvedTransfer) -> Plan:
         sizes={},
         started=resolved.started,
     )
-    network = TrainedNetwork(
-        student=student,
-        approach=config.approach,
-        seed=config.seed,
-        folder=f"seed{config.seed}/{student}/{config.approach}",
-        architecture=resolved.architecture,
-        weights=resolved.weights,
-        hflip_prob=config.hflip_prob,
-        random_resized_crop_scale=config.random_resized_crop_scale,
-    )
+    folder = f"seed{config.seed}/{student}/{config.approach}"
+    names = (student, config.approach, config.seed, folder)
+    network = TrainedNetwork(*names, resolved.architecture, resolved.weights, augmentation=config)
     plan_transfers(plan, network, resolved.targets)
     return plan
