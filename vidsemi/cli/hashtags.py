@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidsemi.cli.options import Answer, add_command, integer, read_class_names
+from vidsemi.cli.options import Answer, add_command, integer
 from vidsemi.io.errors import UserError
 from vidsemi.io.tables import markdown_table
 
@@ -63,15 +63,14 @@ def hashtags(options: argparse.Namespace) -> Answer:
 
 def _read_classes(source: str) -> tuple[list[str], Path | None]:
     """The class names that `--classes` refers to, and the synonyms that come with a dataset."""
+    from vidsemi.data.manifest import load_manifest, read_class_names
+    from vidsemi.io.files import dataset_folder
+
     file = Path(source)
     if file.suffix in (".csv", ".parquet"):
-        from vidsemi.data.manifest import load_manifest
-
         return load_manifest(file).class_names(), None
     if file.exists() or file.name != source:
         return read_class_names(file), None
-    from vidsemi.io.files import dataset_folder
-
     try:
         folder = dataset_folder(source)
     except UserError:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidsemi.cli.options import Answer, add_command, integer, positive_int, read_class_names
+from vidsemi.cli.options import Answer, add_command, integer, positive_int
 from vidsemi.io.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,11 +33,7 @@ def add_parsers(subparsers: Any) -> None:
     _add_model_arguments(parser)
     parser.add_argument("--stride", type=integer(1, 10_000), help="step between a clip's frames")
     parser.add_argument(
-        "--resize",
-        type=int,
-        nargs="+",
-        metavar="N",
-        help="height and width that frames are resized to, or shorter side",
+        "--resize", type=int, nargs="+", metavar="N", help="height and width of the resized frames, or shorter side"
     )
     parser.add_argument("--mean", type=float, nargs=3, metavar="X", help="of red, green and blue, from 0 to 1")
     parser.add_argument("--std", type=float, nargs=3, metavar="X", help="of red, green and blue, from 0 to 1")
@@ -45,15 +41,9 @@ def add_parsers(subparsers: Any) -> None:
 
 def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="NAME", help="`vidsemi models` lists them")
-    parser.add_argument(
-        "--frames", type=integer(1, 10_000), metavar="T", help="clip length; default: the pretrained config's"
-    )
-    parser.add_argument(
-        "--size",
-        type=integer(1, 10_000),
-        metavar="S",
-        help="side of the crop; default: the pretrained config's, or 112",
-    )
+    count, default = integer(1, 10_000), "default: the pretrained config's"
+    parser.add_argument("--frames", type=count, metavar="T", help=f"clip length; {default}")
+    parser.add_argument("--size", type=count, metavar="S", help=f"side of the crop; {default}, or 112")
     parser.add_argument(
         "--args",
         type=_model_argument,
@@ -71,9 +61,7 @@ def models(options: argparse.Namespace) -> Answer:
 
     entries = list_models(options.pattern)
     if not entries:
-        raise UserError(
-            "model.unknown", f"no network has '{options.pattern}' in its name; `vidsemi models` lists them all"
-        )
+        raise UserError("model.unknown", f"no network's name has '{options.pattern}'; `vidsemi models` lists them all")
     columns = ("name", "frames", "stride", "resize", "crop")
     rows = [["" if entry[column] is None else str(entry[column]) for column in columns] for entry in entries]
     lines = markdown_table(columns, rows)
@@ -96,9 +84,8 @@ def flops(options: argparse.Namespace) -> Answer:
     try:
         cost = measure_cost(spec.build(), frames=frames, size=size)
     except (RuntimeError, MemoryError) as error:
-        raise UserError(
-            "model.failed", f"{spec} fails on a view of {frames} frames of {size}×{size}: {first_line(error)}"
-        ) from None
+        why = first_line(error)
+        raise UserError("model.failed", f"{spec} fails on a view of {frames} frames of {size}×{size}: {why}") from None
     about = {"model": spec.model, "args": dict(spec.args), "frames": frames, "size": size, "classes": options.classes}
     title = f"{spec.model}, {frames} frame{'s' * (frames > 1)} of {size}×{size}, {options.classes} classes"
     return about | cost.document(options.views), f"{title}\n{cost.text(options.views)}"
@@ -106,10 +93,11 @@ def flops(options: argparse.Namespace) -> Answer:
 
 def convert(options: argparse.Namespace) -> Answer:
     """Convert published weights to a weights file of vidsemi."""
-    classes = read_class_names(options.classes)
+    from vidsemi.data.manifest import read_class_names
     from vidsemi.io.files import prepare_target
     from vidsemi.models.build import check_network, import_weights
 
+    classes = read_class_names(options.classes)
     prepare_target(options.output)
     resize = options.resize[0] if options.resize and len(options.resize) == 1 else options.resize
     takes = {"crop": options.size, "resize": resize, "stride": options.stride, "mean": options.mean, "std": options.std}

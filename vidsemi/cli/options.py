@@ -16,7 +16,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that raises `UserError` instead of printing its usage and exiting."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise what argparse has to say about an argument."""
+        """Raise the message of argparse as a `UserError`."""
         message = re.sub(r"^argument (\S+): is ", r"\1 is ", message)  # of the types below
         raise UserError("options.invalid", f"{message} (see {self.prog} --help)")
 
@@ -63,9 +63,7 @@ fraction = number(0, 1)
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the config of a run or transfer, and settings that replace its own."""
-    parser.add_argument(
-        "--cfg", required=True, metavar="FILE", help="config; a bare name is also looked up in configs/"
-    )
+    parser.add_argument("--cfg", required=True, metavar="FILE", help="config; configs/ is searched for a bare name")
     parser.add_argument("--check", action="store_true", help="dry run: check config, data and output, run nothing")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="settings that replace the config's")
 
@@ -83,11 +81,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         "--views", type=integer(1, 10_000), default=10, metavar="V", help="clips per video (default: %(default)s)"
     )
     parser.add_argument(
-        "--crops",
-        type=int,
-        choices=[1, 10],
-        default=1,
-        help="crops per clip: the center, or ten (default: %(default)s)",
+        "--crops", type=int, choices=[1, 10], default=1, help="per clip: the center, or ten (default: %(default)s)"
     )
     add_device_arguments(parser)
     add_decoding_arguments(parser)
@@ -120,25 +114,10 @@ def reader_count(options: argparse.Namespace) -> int:
     return options.workers if options.workers is not None else usable_cores()
 
 
-def read_class_names(file: Path) -> list[str]:
-    """Read class names from a text file, one a line; empty lines are skipped."""
-    try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
-    except UnicodeDecodeError:
-        raise UserError("classes.not_utf8", f"{file} is not UTF-8 text") from None
-    names = [line for line in lines if line]
-    if not names:
-        raise UserError("classes.empty", f"{file} has no class names; write one a line")
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError("classes.repeated", f"{file} names class '{repeated[0]}' more than once")
-    return names
-
-
 def error_line(error: UserError | OSError) -> str:
     """What the command line prints for an error of the user's or of the file system."""
     if isinstance(error, UserError):
-        code = f" [{error.code}]" if error.code else ""
-        return " ".join(str(error).split()) + code
+        return f"{' '.join(str(error).split())} [{error.code}]"
     return f"{error.filename or 'a file'}: {error.strerror or ' '.join(map(str, error.args))}"
 
 

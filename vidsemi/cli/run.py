@@ -34,9 +34,8 @@ def run(options: argparse.Namespace) -> Answer | None:
     def load() -> "Config":
         config, until = load_config(options.cfg, options.overrides), options.until
         if until and until not in KINDS:
-            raise UserError(
-                "run.unknown_stage", f"unknown stage '{until}' for --until; choose one of {', '.join(KINDS)}"
-            )
+            kinds = ", ".join(KINDS)
+            raise UserError("run.unknown_stage", f"unknown stage '{until}' for --until; choose one of {kinds}")
         return config
 
     return _execute(options, load, pipeline.check, lambda config: pipeline.run(config, options.until))

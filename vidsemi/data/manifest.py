@@ -153,6 +153,20 @@ def load_manifest(file: Path, root: Path | None = None) -> Manifest:
     return Manifest(file, root or file.parent, table, fingerprint_file(file))
 
 
+def read_class_names(file: Path) -> list[str]:
+    """Read class names from a text file, one a line; empty lines are skipped."""
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError:
+        raise UserError("classes.not_utf8", f"{file} is not UTF-8 text") from None
+    names = [line for line in lines if line]
+    if not names:
+        raise UserError("classes.empty", f"{file} has no class names; write one a line")
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError("classes.repeated", f"{file} names class '{repeated[0]}' more than once")
+    return names
+
+
 def write_manifest(file: Path, columns: dict[str, list]) -> None:
     """Write a manifest, CSV or Parquet by the suffix of `file`, from lists of values by the names in `COLUMNS`."""
     table = pa.table({name: pa.array(values, COLUMNS[name]) for name, values in columns.items()})
