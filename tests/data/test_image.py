@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from vidsemi.data import image as image_module
-from vidsemi.data.image import open_image, read_image
+from vidsemi.data.image import read_image
 from vidsemi.data.manifest import Row
 from vidsemi.data.read import is_image, read_frames
 from vidsemi.data.verify import describe
@@ -249,7 +249,7 @@ def test_files_over_the_size_limit_are_refused(tmp_path: Path):
 
 
 def test_the_format_is_recognized_by_content():
-    assert np.array_equal(open_image("a.jpg", saved(Image.fromarray(SMOOTH), "PNG")), SMOOTH)
+    assert np.array_equal(read_image("a.jpg", saved(Image.fromarray(SMOOTH), "PNG"))[0].transpose(1, 2, 0), SMOOTH)
 
 
 @pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (1, 1)])

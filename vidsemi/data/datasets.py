@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from vidsemi.data.clip_sampling import ChooseFrames, random_clip_indices
+from vidsemi.data.clip_sampling import random_clip_indices
 from vidsemi.data.input_spec import InputSpec
-from vidsemi.data.manifest import Manifest, Row
+from vidsemi.data.manifest import Manifest
 from vidsemi.data.read import is_image, read_frames, read_whole_image
 from vidsemi.data.targets import Targets
 from vidsemi.data.transforms import Window, crop_and_resize, random_box, random_window
@@ -80,26 +80,17 @@ class TrainDataset(Dataset):
             clips = [random_clip_indices(n, spec.frames, spec.stride, rng) for _ in range(self.clips_per_video)]
             return np.concatenate(clips)
 
-        row = self.manifest.row(example_id)
+        row, scale = self.manifest.row(example_id), self.random_resized_crop_scale
         rng = np.random.default_rng((*key, 2 * repeat + 1))
-        if self.random_resized_crop_scale is not None:
-            frames = self._random_resized_crops(row, choose, self.random_resized_crop_scale, rng)
+        if scale is not None and is_image(row):  # cropped at full resolution
+            clips = [read_whole_image(row)] * self.clips_per_video
         else:
             frames = read_frames(row, choose, size=spec.resize, exact=False, decoder=spec.decoder)
+            clips = np.split(frames, self.clips_per_video)
+        if scale is not None:
+            height, width = clips[0].shape[-2:]
+            crops = [crop_and_resize(clip, random_box(height, width, scale, rng), spec.crop) for clip in clips]
+            frames = np.concatenate([np.repeat(crop, spec.frames // len(crop), axis=0) for crop in crops])
         height, width = frames.shape[-2:]
         windows = [random_window(height, width, spec.crop, self.hflip_prob, rng) for _ in range(self.clips_per_video)]
         return torch.from_numpy(frames).view(self.clips_per_video, spec.frames, *frames.shape[1:]), windows
-
-    def _random_resized_crops(
-        self, row: Row, choose: ChooseFrames, scale: tuple[float, float], rng: np.random.Generator
-    ) -> np.ndarray:
-        """One crop for each clip, (clips × T, 3, crop, crop); images are cropped at full resolution."""
-        spec, many = self.spec, self.clips_per_video
-        if is_image(row):
-            clips = [read_whole_image(row)] * many
-        else:
-            frames = read_frames(row, choose, size=spec.resize, exact=False, decoder=spec.decoder)
-            clips = np.split(frames, many)
-        height, width = clips[0].shape[-2:]
-        crops = [crop_and_resize(clip, random_box(height, width, scale, rng), spec.crop) for clip in clips]
-        return np.concatenate([np.repeat(clip, spec.frames // len(clip), axis=0) for clip in crops])

@@ -49,31 +49,21 @@ HEAD = 1024  # bytes that are searched for TEXTS
 def read_image(path: str, data: bytes, *, size: Size | None = None) -> np.ndarray:
     """Decode the content of an image file to (1, 3, height, width) uint8, RGB, the EXIF orientation applied.
 
-    `size` is (height, width) or the shorter side to scale to; None keeps the file's own.
+    `size` is (height, width) or the shorter side to scale to; None keeps the file's own. Colors are those of Pillow's
+    `convert("RGB")`: transparency and color profiles are ignored, CMYK becomes (255 - C)(255 - K) / 255, and so on.
+    Gray of more than 8 bits keeps its upper eight, as color does.
 
     Raises:
         DecodeError: the file is damaged, not an image or not supported.
     """
     from PIL import Image
 
-    image = open_image(path, data)
+    with loaded(path, data) as stored:
+        image = upright(path, stored)
     if size is not None:
         height, width = scaled_size(size, image.height, image.width)
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image).transpose(2, 0, 1)[None]
-
-
-def open_image(path: str, data: bytes) -> Any:
-    """Decode the first image of a file as an upright `PIL.Image.Image`, RGB of 8 bits.
-
-    Colors are those of Pillow's `convert("RGB")`: transparency and color profiles are ignored, CMYK becomes
-    (255 - C)(255 - K) / 255, and so on. Gray of more than 8 bits keeps its upper eight, as color does.
-
-    Raises:
-        DecodeError: the file is damaged, not an image or not supported.
-    """
-    with loaded(path, data) as image:
-        return upright(path, image)
 
 
 @contextmanager

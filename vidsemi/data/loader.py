@@ -83,11 +83,7 @@ class Loader:
             signal.signal(signal.SIGCHLD, self._handler)
 
     def take(self, count: int) -> Iterator[Batch]:
-        """The next batches.
-
-        Raises:
-            UserError: too many files in a row cannot be read, or a worker was killed.
-        """
+        """The next batches; a `UserError` if too many files in a row cannot be read or a worker was killed."""
         self.example_ids = []
         for _ in range(count):
             before = time.monotonic()

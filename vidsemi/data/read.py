@@ -70,10 +70,6 @@ def read_frames(
 
 
 def read_whole_image(row: Row) -> np.ndarray:
-    """All pixels of an image, (1, 3, height, width) uint8, RGB, read-only.
-
-    Raises:
-        DecodeError: it cannot be read.
-    """
+    """All pixels of an image, (1, 3, height, width) uint8, RGB, read-only; raises a `DecodeError`."""
     source = locate(row)
     return read_image(source.path, read_bytes(source))

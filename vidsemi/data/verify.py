@@ -53,11 +53,7 @@ class FileInfo:
 
 
 def describe(row: Row) -> FileInfo:
-    """Decode the whole file of a manifest row.
-
-    Raises:
-        DecodeError: it cannot be read.
-    """
+    """Decode the whole file of a manifest row; raises a `DecodeError`."""
     source = locate(row)
     return _describe_image(source) if is_image(row) else _describe_video(source, Trim(row.start, row.end))
 
@@ -163,11 +159,12 @@ def verify_files(manifest: Manifest, output: Path, *, workers: int, seconds: flo
     `output` is .csv or .parquet: one row per example, with `error` if it cannot be read.
     """
     summary = VerifySummary()
+    create_table: Any = pyarrow.csv.CSVWriter if output.suffix == ".csv" else pq.ParquetWriter
     rows = (manifest.row(example_id) for example_id in range(len(manifest)))
     batch: list[dict[str, Any]] = []
     with (
         atomic_path(output) as temporary,
-        _writer(temporary, output.suffix) as writer,
+        create_table(temporary, SCHEMA) as writer,
         closing(read_all(describe, rows, workers=workers, seconds=seconds)) as results,
         progress_bar(len(manifest), "file", "verify") as bar,
     ):
@@ -182,7 +179,3 @@ def verify_files(manifest: Manifest, output: Path, *, workers: int, seconds: flo
                 writer.write_table(pa.Table.from_pylist(batch, SCHEMA))
                 batch.clear()
     return summary
-
-
-def _writer(path: Path, suffix: str) -> Any:
-    return pyarrow.csv.CSVWriter(path, SCHEMA) if suffix == ".csv" else pq.ParquetWriter(path, SCHEMA)

@@ -49,11 +49,7 @@ class ViewReader:
             yield ViewRequest(row, first * crops, min(first + at_once, clips) * crops, clips * crops)
 
     def __call__(self, request: ViewRequest) -> np.ndarray:
-        """Read the views of a request, (stop - first, T, 3, crop, crop) uint8.
-
-        Raises:
-            DecodeError: the example cannot be read.
-        """
+        """Read the views of a request, (stop - first, T, 3, crop, crop) uint8; raises a `DecodeError`."""
         spec = self.spec
         first, stop, of = (number // self.crops for number in (request.first, request.stop, request.of))
 

@@ -9,9 +9,9 @@ import multiprocessing
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import resource_tracker
@@ -33,12 +33,7 @@ MAX_ATTEMPTS = 3  # for a file whose worker is killed from outside, for example 
 
 
 def read_all(
-    read: Callable[[File], Result],
-    files: Iterable[File],
-    *,
-    workers: int,
-    seconds: float,
-    prefetch: int | None = None,
+    read: Callable[[File], Result], files: Iterable[File], *, workers: int, seconds: float, prefetch: int | None = None
 ) -> Generator[Result | DecodeError, None, None]:
     """Read files in worker processes and yield the results in order. Closing the iterator ends the workers.
 
@@ -96,8 +91,12 @@ class _Worker(Generic[Result]):
         context = _context()
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=work, args=(theirs, read, seconds, priority), daemon=True)
-        with _sigint_blocked():  # Ctrl-C is for the job, which then kills its workers
-            self.process.start()
+        resource_tracker.ensure_running()  # which would unblock the signal if it were started with the process
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process.start()  # never sees Ctrl-C, which is for the job, which then kills its workers
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self.usage = psutil.Process(self.process.pid)
         self.task: _Task[Result] | None = _Task(None, Future())
@@ -226,14 +225,3 @@ class _Pool(Generic[Result]):
             self._todo.appendleft(task)
         else:
             task.future.set_result(DecodeError("worker.crash", path, f"reading crashes its process ({cause})"))
-
-
-@contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Processes that are started in this block never see Ctrl-C."""
-    resource_tracker.ensure_running()  # which would unblock the signal if it were started in the block
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -66,11 +66,7 @@ def _send(connection: Connection, result: Any) -> None:
 
 
 def receive(connection: Connection) -> Any:
-    """Receive what a worker has sent.
-
-    Raises:
-        EOFError, OSError: the worker has ended.
-    """
+    """Receive what a worker has sent; raises an EOFError or OSError if it has ended."""
     dtype, content = connection.recv()
     if dtype is None:
         return content

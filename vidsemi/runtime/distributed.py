@@ -59,7 +59,12 @@ def process_group() -> Iterator[None]:
 
     if gpus := torch.cuda.device_count():
         torch.cuda.set_device(local_rank() % gpus)
-    _connect("cpu:gloo,cuda:nccl" if gpus else "gloo")
+    global _store
+    store, rank, size = next(dist.rendezvous("env://", timeout=TIMEOUT))
+    store.set_timeout(TIMEOUT)
+    _store = dist.PrefixStore("vidsemi", store)  # messages share the store that torchrun's environment names
+    backend, group_store = "cpu:gloo,cuda:nccl" if gpus else "gloo", dist.PrefixStore("group", store)
+    dist.init_process_group(backend, store=group_store, rank=rank, world_size=size, timeout=TIMEOUT)
     own, level, prefix, failed = processes(), logger.level, "", True
     if not own.first:
         logger.setLevel(logging.WARNING)
@@ -78,18 +83,6 @@ def process_group() -> Iterator[None]:
         logger.setLevel(level)
         if not (gpus and failed):  # GPUs that wait for one another may never finish, and would be waited for
             dist.destroy_process_group()
-
-
-def _connect(backend: str) -> None:
-    """Join the process group through the store that torchrun's environment names; messages share that store."""
-    global _store
-    import torch.distributed as dist
-
-    store, rank, size = next(dist.rendezvous("env://", timeout=TIMEOUT))
-    store.set_timeout(TIMEOUT)
-    _store = dist.PrefixStore("vidsemi", store)
-    group_store = dist.PrefixStore("group", store)
-    dist.init_process_group(backend, store=group_store, rank=rank, world_size=size, timeout=TIMEOUT)
 
 
 def processes() -> Processes:
@@ -129,10 +122,7 @@ def any_of(flag: bool) -> bool:
 
 @contextmanager
 def first_before_others() -> Iterator[None]:
-    """The first process runs the block before the others do.
-
-    If it fails, the others exit with status 2 and leave the message to the first.
-    """
+    """The first process runs the block before the others; if it fails, they exit with status 2, without a message."""
     own = processes()
     if own.size == 1:
         yield

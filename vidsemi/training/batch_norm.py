@@ -1,6 +1,6 @@
-"""Batch norm over micro-batches and processes: running statistics, synchronization, recalibration."""
+"""Batch norm over micro-batches and processes: running statistics, synchronization."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -130,10 +130,3 @@ class RunningStatistics:
             buffer.copy_(mean)
         self._before = []
         return flat[: len(sums)]
-
-
-def recalibrate(network: nn.Module, clips: Iterable[torch.Tensor], batches: int) -> None:
-    """Recompute the running statistics as averages over some batches (precise batch norm, by fvcore)."""
-    from fvcore.nn.precise_bn import update_bn_stats
-
-    update_bn_stats(network.train(), clips, batches)

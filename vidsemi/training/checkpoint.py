@@ -24,11 +24,7 @@ class Checkpoints:
         return sorted(self.folder.glob("checkpoint-*.pt"), reverse=True)
 
     def save(self, examples: int, state: dict[str, Any]) -> Path:
-        """Write a checkpoint (tensors, numbers and strings) atomically, then delete all but the last two.
-
-        Raises:
-            UserError: the disk is full.
-        """
+        """Write a checkpoint atomically, then delete all but the last two; a `UserError` if the disk is full."""
         file = self.folder / f"checkpoint-{examples:012d}.pt"
         try:
             weights_file.save(file, {"examples": examples, **state})
@@ -43,10 +39,8 @@ class Checkpoints:
     def newest(self) -> tuple[Path, dict[str, Any]] | None:
         """The newest intact checkpoint and its content, None if there are no checkpoints.
 
-        Deletes damaged ones that are newer, and temporary files of processes that were killed while writing.
-
-        Raises:
-            UserError: all are damaged.
+        Deletes damaged ones that are newer, and temporary files of processes that were killed while writing. If all are
+        damaged, raises a `UserError`.
         """
         remove_temporary(self.folder)
         damaged: list[Path] = []

@@ -6,7 +6,7 @@ import logging
 import math
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -30,10 +30,8 @@ def check_log(log: Log) -> None:
     """Check that the packages that the log needs are installed; raises a `UserError`."""
     for package, required in {"tensorboard": log.tensorboard, "wandb": log.wandb}.items():
         if required and not _is_installed(package):
-            raise UserError(
-                "log.not_installed",
-                f"log.{package}: {package} is not installed; install it with pip install 'vidsemi[{package}]'",
-            )
+            hint = f"install it with pip install 'vidsemi[{package}]'"
+            raise UserError("log.not_installed", f"log.{package}: {package} is not installed; {hint}")
 
 
 def _is_installed(package: str) -> bool:
@@ -58,17 +56,12 @@ def read_log(file: Path) -> list[dict[str, Any]]:
 
     Skips lines that are not JSON objects, such as the last line of a process that was killed while writing it.
     """
-    if not file.is_file():
-        return []
     events = []
-    for line in file.read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(event, dict):
-            events.append(event)
-    return events
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    for line in text.split("\n"):
+        with suppress(ValueError, RecursionError):
+            events.append(json.loads(line))
+    return [event for event in events if isinstance(event, dict)]
 
 
 class TrainingLog:
@@ -97,8 +90,7 @@ class TrainingLog:
     def write(self, event: str, *, examples: int, **values: Any) -> None:
         """Log the event `begin`, `step`, `checkpoint`, `not_finite` or `end`; NaN and infinity become null.
 
-        Raises:
-            OSError: the disk is full; names the file.
+        An OSError (the disk is full) names the file.
         """
         for name, value in values.items():
             if isinstance(value, float) and not math.isfinite(value):

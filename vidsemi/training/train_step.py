@@ -19,7 +19,7 @@ from vidsemi.inference.model import fastest_precision
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.device import keep_freed_memory, put_channels_last
 from vidsemi.runtime.distributed import gather, processes
-from vidsemi.training.batch_norm import RunningStatistics, recalibrate, synchronized
+from vidsemi.training.batch_norm import RunningStatistics, synchronized
 from vidsemi.training.bfloat16 import keep_in_float32, release, wrong_in_bfloat16
 
 logger = logging.getLogger("vidsemi")
@@ -127,8 +127,10 @@ class TrainStep:
         if self.average is not None:
             self.network.load_state_dict(self.average.module.state_dict())
         if batches:
+            from fvcore.nn.precise_bn import update_bn_stats
+
             with self._autocast():
-                recalibrate(self.network, clips, batches)
+                update_bn_stats(self.network.train(), clips, batches)
         release(self.network, self._in_float32 or ())
         self.network.to(memory_format=torch.contiguous_format)
 

@@ -81,7 +81,9 @@ class Trainer:
             progress_bar(self.recipe.examples, "clip", self.title, self.examples) as self.bar,
             self._open_log() as self.write_log,
         ):
-            self._log_begin()
+            counts = {"processes": self.group.size, "micro_batches": self.micro_batches}
+            device = {"device": str(self.device), "precision": self.recipe.precision}
+            self.write_log("begin", examples=self.examples, **counts, **device)
             while self.examples < self.recipe.examples:
                 self.step()
                 if self._is_checkpoint_due():
@@ -206,16 +208,6 @@ class Trainer:
                 f"{self.title}: NaN or infinity in {name} after {self.examples} examples; lower the learning rate, "
                 f"then use a new output directory or delete {self.folder} (its last checkpoint is from before)",
             )
-
-    def _log_begin(self) -> None:
-        self.write_log(
-            "begin",
-            examples=self.examples,
-            processes=self.group.size,
-            micro_batches=self.micro_batches,
-            device=str(self.device),
-            precision=self.recipe.precision,
-        )
 
     def _log_step(self, size: int, rate: float) -> None:
         share = self.loader.waited / max(time.monotonic() - self.started, 1e-9)

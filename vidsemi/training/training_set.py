@@ -52,8 +52,7 @@ def hashtag_set(weak: Manifest, matches: Path, repeat_factor: str, seed: int) ->
 def pseudo_labeled_set(unlabeled: Manifest, classes: list[str], selection_file: Path) -> TrainingSet:
     """The selected examples, each once, with target 1/k on each of the k classes that selected it.
 
-    Raises:
-        UserError: the selection belongs to another manifest or other classes, or is empty.
+    A selection from another manifest or with other classes, or an empty one, is a `UserError`.
     """
     selection = read_selection(selection_file)
     scores = selection.info.scores

@@ -22,12 +22,7 @@ logger = logging.getLogger("vidsemi")
 
 
 def read_video(
-    source: Source,
-    choose: ChooseFrames,
-    *,
-    size: Size | None = None,
-    trim: Trim = WHOLE,
-    exact: bool = True,
+    source: Source, choose: ChooseFrames, *, size: Size | None = None, trim: Trim = WHOLE, exact: bool = True
 ) -> np.ndarray:
     """Read the frames that `choose` names.
 
