@@ -3,7 +3,7 @@
 It holds paths only, so that any number of worker processes can carry it.
 """
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import torch
@@ -32,28 +32,22 @@ class TrainItem:
     error: str | None = None  # why the last file was not read, if there are no clips
 
 
+@dataclass(eq=False)
 class TrainDataset(Dataset):
-    """Random clips of examples (N, int64 ids) of a manifest, with their N targets.
+    """Random clips with their targets.
 
     A key is (epoch, index, repeat), as `EpochSampler` yields it. An item depends on its key and the seed only.
-    `random_resized_crop_scale` is the smallest and largest share of a frame's area in a crop; None: fixed-size crops.
     """
 
-    def __init__(
-        self,
-        manifest: Manifest,
-        examples: np.ndarray,
-        targets: Targets,
-        spec: InputSpec,
-        *,
-        hflip_prob: float,
-        seed: int,
-        random_resized_crop_scale: tuple[float, float] | None = None,
-        clips_per_video: int = 1,
-    ):
-        self.manifest, self.examples, self.targets = manifest, examples, targets
-        self.spec, self.hflip_prob, self.random_resized_crop_scale = spec, hflip_prob, random_resized_crop_scale
-        self.seed, self.clips_per_video = seed, clips_per_video
+    manifest: Manifest
+    examples: np.ndarray  # (N,) int64 ids of the examples to train on
+    targets: Targets  # N of them
+    spec: InputSpec
+    _: KW_ONLY
+    hflip_prob: float
+    seed: int
+    random_resized_crop_scale: tuple[float, float] | None = None  # share of a frame's area; None: fixed-size crops
+    clips_per_video: int = 1  # that are drawn at a time
 
     def __len__(self) -> int:
         return len(self.examples)

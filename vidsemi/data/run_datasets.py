@@ -43,10 +43,7 @@ def load_datasets(data: Data) -> Datasets:
         raise UserError(error.code, f"{error}{page}") from None
     classes = labeled.class_names()
     if len(classes) < 2:
-        raise UserError(
-            "manifest.single_class",
-            f"{labeled.file} has only one class, '{classes[0]}'; training a classifier needs at least two",
-        )
+        raise UserError("manifest.single_class", f"{labeled.file} has only one class, '{classes[0]}'; use at least two")
     test.label_indices(classes, str(labeled.file))
     for manifest in (labeled, test, unlabeled, weak):
         if manifest is not None:

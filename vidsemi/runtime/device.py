@@ -36,8 +36,7 @@ def put_channels_last(network: nn.Module) -> None:
 def pick_device(runtime: Runtime) -> torch.device:
     """The device to run on; `auto` is a GPU if there is one, and each worker's own if there are several.
 
-    Raises:
-        UserError: the device does not exist or cannot be used.
+    One that does not exist or cannot be used is a `UserError`.
     """
     name = runtime.device
     if name == "auto":

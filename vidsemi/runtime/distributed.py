@@ -77,8 +77,7 @@ def process_group() -> Iterator[None]:
     except RuntimeError as error:
         if not is_lost_peer(error):
             raise
-        message = f"{prefix}another process has ended; see its error, or torchrun's summary"
-        raise UserError("distributed.lost_peer", message) from None
+        raise UserError("distributed.lost_peer", f"{prefix}another process has ended; see its error") from None
     finally:
         logger.setLevel(level)
         if not (gpus and failed):  # GPUs that wait for one another may never finish, and would be waited for

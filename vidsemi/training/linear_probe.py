@@ -66,9 +66,6 @@ def train_linear_probe(
     Returns:
         The metrics of `evaluate_weights`, and train_read, train_total, c, validation_examples, validation_top1,
         converged.
-
-    Raises:
-        UserError: too little of the training set can be read.
     """
     own = slice(2 * split, 2 * split + 2)
     (train, test), (train_features, test_features) = manifests[own], read_features(features, manifests, own)
@@ -164,8 +161,8 @@ def fit_linear_probe(
             if not validation.any():
                 raise UserError(
                     "linear_probe.no_validation_split",
-                    f"{title}: every class has a single group of examples, so there is no validation split to choose C "
-                    "on; give fc_only.c_values a single value",
+                    f"{title}: every class has a single group of examples, so there is no validation split; give "
+                    "fc_only.c_values a single value",
                 )
             for c in candidates:
                 weight, bias, _ = _fit(features, labels, ~validation, c, fc_only.max_iterations, title)

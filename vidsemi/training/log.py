@@ -30,8 +30,9 @@ def check_log(log: Log) -> None:
     """Check that the packages that the log needs are installed; raises a `UserError`."""
     for package, required in {"tensorboard": log.tensorboard, "wandb": log.wandb}.items():
         if required and not _is_installed(package):
-            hint = f"install it with pip install 'vidsemi[{package}]'"
-            raise UserError("log.not_installed", f"log.{package}: {package} is not installed; {hint}")
+            raise UserError(
+                "log.not_installed", f"log.{package} needs {package}; install it with pip install 'vidsemi[{package}]'"
+            )
 
 
 def _is_installed(package: str) -> bool:

@@ -150,8 +150,8 @@ class TrainStep:
             with self._autocast():
                 logits = network(clips)
             if logits.shape != targets.shape:
-                shapes = f"the network outputs {tuple(logits.shape)} but the targets are {tuple(targets.shape)}"
-                raise UserError("network.wrong_output", shapes)
+                got, wanted = tuple(logits.shape), tuple(targets.shape)
+                raise UserError("network.wrong_output", f"the network outputs {got} but the targets are {wanted}")
             smooth = self.recipe.label_smoothing
             loss = nn.functional.cross_entropy(logits.float(), targets, label_smoothing=smooth, reduction="sum")
             loss = loss / examples

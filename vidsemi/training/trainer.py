@@ -116,8 +116,9 @@ class Trainer:
             self.metrics = Metrics(state["losses"])
             self.examples, self.unreadable = state["examples"], set(state["unreadable"])
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError):
-            hint = "delete it to start over"
-            raise UserError("checkpoint.mismatch", f"{newest} does not fit this training run; {hint}") from None
+            raise UserError(
+                "checkpoint.mismatch", f"{newest} does not fit this training run; delete it to start over"
+            ) from None
 
     def step(self) -> None:
         """One optimizer step: the next `batch_size` examples, or what is left of them."""

@@ -38,11 +38,7 @@ class Source:
 
 
 def read_bytes(source: Source, first: int | None = None) -> bytes:
-    """The first bytes of a source, or all of them, for small files.
-
-    Raises:
-        DecodeError: it cannot be read, or is too large.
-    """
+    """The first bytes of a source, or all of them; a `DecodeError` if it cannot be read or is too large."""
     try:
         with open(source.path, "rb") as file:
             size = os.fstat(file.fileno()).st_size if source.size is None else source.size

@@ -55,11 +55,7 @@ def whole_range(table: PacketTable, stream: av.VideoStream, trim: Trim, sought: 
 
 
 def seek_trim(container: InputContainer, stream: av.VideoStream, trim: Trim) -> PacketRange:
-    """Seek a trim and read its packets.
-
-    Raises:
-        NotSelective: they may not be all of them.
-    """
+    """Seek a trim and read its packets; `NotSelective` if they may not be all of them."""
     first, last = trim.stamps(stream)
     if not trim.start or stream.time_base is None:
         raise NotSelective("the trim has no start or the stream no time base")
@@ -75,10 +71,7 @@ def seek_clip(container: InputContainer, stream: av.VideoStream, choose: ChooseF
     """Seek the key frame before the first wanted frame by the container's index, and read packets up to the last one.
 
     Only MP4 and AVI have an index of all frames. It is trusted for the number of frames and for which packet is which,
-    if the first packet lies where the index says.
-
-    Raises:
-        NotSelective: there is no such index, or it does not fit the packets.
+    if the first packet lies where the index says. Without such an index it is `NotSelective`.
     """
     index = stream.index_entries
     count = len(index)
@@ -105,10 +98,8 @@ def decode_selectively(
 ) -> np.ndarray:
     """Decode the wanted frames, (N,) numbers, to (N, 3, height, width) uint8; the decoder must not have been used yet.
 
-    `size` is as in `read_video`; `check` also parses what is not decoded.
-
-    Raises:
-        NotSelective: the frames may not be those of a full decode.
+    `size` is as in `read_video`; `check` also parses what is not decoded. If the frames may not be those of a full
+    decode, raises `NotSelective`.
     """
     table, codec = packets.table, stream.codec_context.name
     if not table.regular:
