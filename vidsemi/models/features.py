@@ -49,14 +49,12 @@ def check_features(spec: NetworkSpec) -> None:
     except Exception as error:  # libraries raise whatever they like
         if needs_tensor_values(error):  # cannot run on the meta device; the first batch will tell
             return
+        why = first_line(error)
         raise UserError(
-            "model.no_features",
-            f"{spec.model}: fc_only needs features, but without its head it fails: {first_line(error)}",
+            "model.no_features", f"{spec.model} fails without its head, as fc_only uses it: {why}"
         ) from None
     finally:
         _replace_layer(network, head, linear)
     if not isinstance(features, torch.Tensor) or features.shape != (2, linear.in_features):
-        raise UserError(
-            "model.no_features",
-            f"{spec.model}: without its head it does not return the {linear.in_features} features that fc_only needs",
-        )
+        width = linear.in_features
+        raise UserError("model.no_features", f"{spec.model} without its head lacks the {width} features of fc_only")

@@ -16,16 +16,9 @@ from vidsemi.models.registry import ADAPTER
 
 # Convolutions, linear layers and matrix products count. For convolutional networks this is the convention of the
 # paper's Table 7; with the products of attention it is also that of torchvision's tables.
-MATRIX_PRODUCTS = {  # by operator: which of its inputs is the left factor
-    "aten::linear": 0,
-    "aten::matmul": 0,
-    "aten::mm": 0,
-    "aten::bmm": 0,
-    "aten::mv": 0,
-    "aten::dot": 0,
-    "aten::addmm": 1,
-    "aten::addmv": 1,
-    "aten::baddbmm": 1,
+MATRIX_PRODUCTS = {  # operators by which of their inputs is the left factor
+    0: ("linear", "matmul", "mm", "bmm", "mv", "dot"),
+    1: ("addmm", "addmv", "baddbmm"),
 }
 CONVENTION = "multiply-adds of convolutions, linear layers and attention, per view"
 
@@ -91,9 +84,10 @@ def measure_cost(network: nn.Module, *, frames: int, size: int) -> Cost:
         outputs = ActivationCountAnalysis(network, clips)
         outputs.set_op_handle("aten::_convolution_mode", _output_size)
         outputs.set_op_handle("aten::scaled_dot_product_attention", _output_size)
-        for name, left in MATRIX_PRODUCTS.items():
-            flops.set_op_handle(name, partial(_matrix_product, left))
-            outputs.set_op_handle(name, _output_size)
+        for left, names in MATRIX_PRODUCTS.items():
+            for name in names:
+                flops.set_op_handle(f"aten::{name}", partial(_matrix_product, left))
+                outputs.set_op_handle(f"aten::{name}", _output_size)
         for analysis in (flops, outputs):
             analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         macs = flops.by_module()

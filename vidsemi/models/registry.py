@@ -102,22 +102,21 @@ def list_models(pattern: str | None = None) -> list[dict[str, Any]]:
     Each has its name, frames, stride, resize and crop (None: left to the config), and the addresses of published
     weights. timm's are left out where it is not installed, unless the pattern asks for them: then that is a UserError.
     """
-    open_: dict[str, Any] = {"frames": None, "stride": None, "resize": None, "crop": None, "weights": []}
-    entries = [
-        {"name": name, **open_, "frames": 1 if name in RESNETS else None}
-        for name in PAPER_MODELS
-        if pattern is None or pattern in name
-    ]
+    own = {name: PretrainedConfig(frames=1 if name in RESNETS else None) for name in PAPER_MODELS}
+    entries = [_entry(name, config, []) for name, config in own.items() if (pattern or "") in name]
     for prefix in LIBRARIES:
-        library, _ = _library(f"{prefix}/")
-        assert library is not None
+        library = import_module(f"vidsemi.models.zoo.{prefix}")
         names = library.names() if f"{pattern}/".startswith(f"{prefix}/") else _installed_names(prefix)
-        for name in names:
-            if pattern is None or pattern in f"{prefix}/{name}":
-                config = library.pretrained_config(name)
-                takes = {key: getattr(config, key) for key in ("frames", "stride", "resize", "crop")}
-                entries.append({"name": f"{prefix}/{name}", **takes, "weights": library.weights(name)})
+        found = [name for name in names if (pattern or "") in f"{prefix}/{name}"]
+        entries += [
+            _entry(f"{prefix}/{name}", library.pretrained_config(name), library.weights(name)) for name in found
+        ]
     return [entry for entry in entries if entry["name"] == pattern] or entries
+
+
+def _entry(name: str, config: PretrainedConfig, weights: list[str]) -> dict[str, Any]:
+    takes = {key: getattr(config, key) for key in ("frames", "stride", "resize", "crop")}
+    return {"name": name, **takes, "weights": weights}
 
 
 def _library(name: str) -> tuple[ModuleType | None, str]:

@@ -109,9 +109,8 @@ def _find_state_dict(content: Any, source: str) -> dict[str, torch.Tensor]:
     inner = content
     if isinstance(content, Mapping):
         inner = next((content[key] for key in STATE_DICT_KEYS if isinstance(content.get(key), Mapping)), content)
-    tensors = {}
-    if isinstance(inner, Mapping):
-        tensors = {str(key): value for key, value in inner.items() if isinstance(value, torch.Tensor)}
+    entries = inner.items() if isinstance(inner, Mapping) else ()
+    tensors = {str(key): value for key, value in entries if isinstance(value, torch.Tensor)}
     if not tensors:
         keys = ", ".join(map(str, list(content)[:5])) if isinstance(content, Mapping) else ""
         what = f"its keys are {keys}" if keys else f"it is a {type(content).__name__}"

@@ -22,7 +22,7 @@ from vidsemi.training.log import check_log
 
 logger = logging.getLogger("vidsemi")
 
-EARLIER_TRAINING = "what the weights were trained on before"  # of weights that no stage created: not known here
+EARLIER_TRAINING = "what the weights were trained on before"  # not known here, since no stage created them
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def _target_checks(
 
 
 def describe_targets(targets: Sequence[ResolvedTarget]) -> list[str]:
-    """A line a split."""
+    """One line for each split."""
     return [
         f"transfer to {resolved.split_name(number).replace(' split ', ', split ')}: "
         f"{len(split.classes)} classes; {len(split.labeled)} train, {len(split.test)} test"
@@ -222,5 +222,5 @@ def _check_machine(output: str, runtime: Runtime) -> None:
 
 
 def existing_folder(path: Path) -> Path:
-    """The path, or the closest one above it that exists."""
+    """The path, or its closest parent that exists."""
     return next(folder for folder in [path, *path.resolve().parents] if folder.exists())

@@ -1,4 +1,4 @@
-"""results.json: one row a network that was tested, then one a network, transfer target and protocol."""
+"""results.json: a row for each tested network, then one for each network, transfer target and protocol."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ class PlannedRow:
 
     @property
     def names(self) -> dict[str, Any]:
-        """What the row is a result of; no two rows have the same."""
+        """What the row is a result of, which identifies it."""
         of_transfer = {} if self.target is None else {"transfer": self.target, "protocol": self.protocol}
         return {"student": self.student, "approach": self.approach, "seed": self.seed, **of_transfer}
 
