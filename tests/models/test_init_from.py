@@ -197,7 +197,7 @@ def test_an_approach_that_is_called_otherwise_leaves_no_second_row(
     ]
 
 
-def test_labels_alone_need_no_unlabeled_corpus(tiny_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]):
+def test_labels_alone_need_no_unlabeled_set(tiny_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]):
     command = ["run", "--cfg", str(tiny_config()), "--check", "data.unlabeled=nowhere.csv"]
     assert cli.main([*command, "approaches=[supervised]"]) == 0
     assert cli.main(command) == 2

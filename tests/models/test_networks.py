@@ -51,7 +51,7 @@ def test_costs_of_r2plus1d(name: str, parameters: float, gmacs_8: float, gmacs_3
     ("name", "frames", "gmacs"), [("r2plus1d_34", 8, 49.8), ("r2plus1d_34", 32, 199.0), ("r2plus1d_152", 32, 329.1)]
 )
 def test_costs_at_128_are_those_that_the_authors_list(name: str, frames: int, gmacs: float):
-    """VMZ's model zoo, whose figures are of clips of 128 × 128; of depth 152 it also says 118.0M parameters."""
+    """VMZ's model zoo, whose numbers are for clips of 128 × 128; for depth 152 it also lists 118.0M parameters."""
     network = meta_model(name, num_classes=400, frames=frames)
     found = cost_by_hand(network, torch.zeros(1, 3, frames, 128, 128, device="meta"))
     assert found[1] / 1e9 == pytest.approx(gmacs, abs=0.06)

@@ -1,4 +1,4 @@
-"""A full run that several tests read, and a copy of it for tests that go on with it."""
+"""A full run that several tests read, and a copy of it for tests that resume it."""
 
 import shutil
 from collections.abc import Callable

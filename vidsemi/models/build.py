@@ -59,11 +59,7 @@ def frozen_spec(network: Network, input: Input, classes: list[str]) -> NetworkSp
 
 
 def check_network(spec: NetworkSpec) -> None:
-    """Send clips through a network on the meta device, which takes no memory and little time.
-
-    Raises:
-        UserError: the network cannot be built, does not take such clips, or does not return logits for each.
-    """
+    """Send clips through a network on the meta device; a UserError if it does not take them or return logits."""
     network, takes, count = spec.meta_model, spec.input, 2
     clips = torch.zeros(count, 3, takes.frames, takes.crop, takes.crop, device="meta")
     for training in (True, False):
@@ -74,26 +70,21 @@ def check_network(spec: NetworkSpec) -> None:
         except Exception as error:  # libraries raise whatever they like
             if needs_tensor_values(error):  # cannot run on the meta device; the first batch will tell
                 return
-            raise UserError(
-                "model.input_mismatch",
-                f"{spec.model} does not take clips of {takes.frames} frames of {takes.crop}×{takes.crop}: "
-                f"{first_line(error)}",
-            ) from None
-        if not isinstance(logits, torch.Tensor) or logits.shape != (count, len(spec.classes)):
+            view, why = f"{takes.frames} frames of {takes.crop}×{takes.crop}", first_line(error)
+            raise UserError("model.input_mismatch", f"{spec.model} does not take clips of {view}: {why}") from None
+        expected = (count, len(spec.classes))
+        if not isinstance(logits, torch.Tensor) or logits.shape != expected:
             what = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
             raise UserError(
-                "model.output_mismatch",
-                f"{spec.model} returns {what} for {count} clips, expected logits ({count}, {len(spec.classes)})",
+                "model.output_mismatch", f"{spec.model} returns {what}, expected logits of shape {expected}"
             )
 
 
 def initialize_from(network: nn.Module, spec: NetworkSpec, weights: Weights) -> Loaded:
     """Load the weights that a network starts from, in place; a network on the meta device is only compared.
 
-    The head is loaded too if the file has the classes of `spec`, or as many without names.
-
-    Raises:
-        UserError: they belong to another network.
+    The head is loaded too if the file has the classes of `spec`, or as many without names. Weights of another network
+    are a UserError.
     """
     return initialize(
         network,
@@ -107,11 +98,7 @@ def initialize_from(network: nn.Module, spec: NetworkSpec, weights: Weights) -> 
 
 
 def check_weights(spec: NetworkSpec, weights: Weights, *, frozen: bool, weakly_pretrained: bool) -> None:
-    """Check that weights fit a network, with its head if they are frozen, and are weakly pre-trained only if allowed.
-
-    Raises:
-        UserError: they do not fit, or were trained on hashtags.
-    """
+    """Check that weights fit a network, frozen ones with its head, and saw hashtags only if the config says so."""
     (_initialize_all if frozen else initialize_from)(spec.meta_model, spec, weights)
     if weights.trained_on_hashtags and not weakly_pretrained:
         raise UserError(
@@ -139,18 +126,17 @@ def _initialize_all(network: nn.Module, spec: NetworkSpec, weights: Weights) -> 
     if theirs is not None:
         if (theirs.model, dict(theirs.args)) != (spec.model, dict(spec.args)):
             raise UserError("weights.network_mismatch", f"{file} holds {theirs}, expected {spec}")
-        if theirs.input.frames != spec.input.frames:
-            raise UserError(
-                "weights.frames_mismatch", f"{file} takes {theirs.input.frames} frames, expected {spec.input.frames}"
-            )
+        taken, frames = theirs.input.frames, spec.input.frames
+        if taken != frames:
+            raise UserError("weights.frames_mismatch", f"{file} takes {taken} frames, expected {frames}")
         if theirs.classes != spec.classes:
             pairs = enumerate(zip_longest(map(repr, theirs.classes), map(repr, spec.classes), fillvalue="missing"))
             number, (found, expected) = next(entry for entry in pairs if entry[1][0] != entry[1][1])
             raise UserError("weights.class_mismatch", f"{file}: class {number} is {found}, expected {expected}")
     loaded = initialize_from(network, spec, weights)
     if loaded.replaced:
-        classes, name = len(spec.classes), loaded.replaced[0]
-        raise UserError("weights.head_mismatch", f"{file} has no head {name} for {classes} classes")
+        head = loaded.replaced[0]
+        raise UserError("weights.head_mismatch", f"{file} has no head {head} for {len(spec.classes)} classes")
     extra = [name for name in loaded.unused if not name.removeprefix(ADAPTER).lower().startswith(TRAINING_ONLY)]
     if extra:
         raise UserError("weights.extra_tensors", f"{file} has tensors that {spec} lacks, the first is {extra[0]}")

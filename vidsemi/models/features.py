@@ -50,11 +50,9 @@ def check_features(spec: NetworkSpec) -> None:
         if needs_tensor_values(error):  # cannot run on the meta device; the first batch will tell
             return
         why = first_line(error)
-        raise UserError(
-            "model.no_features", f"{spec.model} fails without its head, as fc_only uses it: {why}"
-        ) from None
+        raise UserError("model.no_features", f"fc_only: {spec.model} fails without its head: {why}") from None
     finally:
         _replace_layer(network, head, linear)
     if not isinstance(features, torch.Tensor) or features.shape != (2, linear.in_features):
         width = linear.in_features
-        raise UserError("model.no_features", f"{spec.model} without its head lacks the {width} features of fc_only")
+        raise UserError("model.no_features", f"fc_only: {spec.model} without its head does not return {width} features")

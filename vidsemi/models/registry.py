@@ -28,10 +28,8 @@ def create_model(name: str, *, num_classes: int, frames: int, args: Mapping[str,
     """Build a network with fresh weights, which maps normalized clips (N, 3, T, H, W) to logits (N, num_classes).
 
     Its name is one of `PAPER_MODELS`, or a model library and one of its networks: `torchvision/mvit_v2_s`. `args` are
-    the network's own arguments, such as `{"width": 0.25}` for a narrow R(2+1)D or `{"stem": "cifar"}` for a ResNet.
-
-    Raises:
-        UserError: there is no such network, or it does not take these arguments.
+    the network's own arguments, such as `{"width": 0.25}` for a narrow R(2+1)D or `{"stem": "cifar"}` for a ResNet. A
+    network that does not exist or take them is a UserError.
     """
     args = dict(args or {})
     check_name(name)

@@ -52,10 +52,8 @@ class ImageResNet(ResNet):
         self.base_planes = round(BASE_PLANES * width)
         super().__init__(block, layers, num_classes, groups=groups, width_per_group=planes_of_group)
         if stem == "cifar" or width != 1:
-            small = stem == "cifar"
-            self.conv1 = nn.Conv2d(
-                3, self.base_planes, 3 if small else 7, 1 if small else 2, padding=1 if small else 3, bias=False
-            )
+            kernel, stride = (3, 1) if stem == "cifar" else (7, 2)
+            self.conv1 = nn.Conv2d(3, self.base_planes, kernel, stride, padding=kernel // 2, bias=False)
             nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
         if stem == "cifar":
             self.maxpool = nn.Identity()

@@ -96,9 +96,7 @@ def _read_safetensors(source: str, path: Path) -> dict[str, torch.Tensor]:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError:
-        raise UserError(
-            "weights.safetensors_not_installed", f"{source}: to read safetensors, pip install 'vidsemi[timm]'"
-        ) from None
+        raise UserError("weights.safetensors_not_installed", f"to read {source}, pip install 'vidsemi[timm]'") from None
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:

@@ -60,9 +60,7 @@ def save(path: Path, content: dict[str, Any]) -> None:
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             torch.save({"format": FORMAT, **content}, file)  # into a file: a path's name would be written too
     except RuntimeError as error:  # torch's error for a full disk
-        raise UserError(
-            "weights.write_failed", f"{path} cannot be written (is the disk full?): {first_line(error)}"
-        ) from None
+        raise UserError("weights.write_failed", f"cannot write {path} (disk full?): {first_line(error)}") from None
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -99,9 +97,7 @@ def load_untrusted(path: Path, name: str) -> Any:
     except pickle.UnpicklingError as error:
         needs = unpicklable_global(error)
         more = f" ({needs})" if needs else ""
-        raise UserError(
-            "weights.unsafe", f"{name} is not a weights file, or contains objects that cannot be loaded safely{more}"
-        ) from None
+        raise UserError("weights.unsafe", f"{name} is not a weights file, or holds unsafe objects{more}") from None
     except Exception as error:  # arbitrary bytes make torch raise arbitrary errors
         why = first_line(error)
         if is_torchscript(error):
@@ -154,9 +150,8 @@ def load_weights(path: Path) -> tuple[nn.Module, NetworkSpec]:
     try:
         network.load_state_dict(content["state_dict"])
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise UserError(
-            "weights.invalid_tensors", f"{path} does not hold the weights of its spec: {first_line(error)}"
-        ) from None
+        why = first_line(error)
+        raise UserError("weights.invalid_tensors", f"{path} does not hold the weights of its spec: {why}") from None
     return network, spec
 
 

@@ -40,10 +40,7 @@ def select_scores(
     """Select pseudo-labels from a directory of scores, write them to a file, and return the selection's metrics.
 
     A policy that reads hashtags needs the unlabeled set as `manifest`; its vocabulary is built from the names of the
-    classes if it is None.
-
-    Raises:
-        UserError: a file is damaged or does not fit the others, or the policy lacks what it needs.
+    classes if it is None. Files that do not fit one another are a UserError.
     """
     _check_output(file, scores, manifest)
     rule = {"policy": policy, "per_example": per_example, "min_score": min_score, "seed": seed}
@@ -75,10 +72,7 @@ def merge_selections(
 
     The result has the bytes of one selection from all shards. The selections must have been made by one rule with at
     least this `per_class`, which is their smallest by default. `rule` may require a policy, per_example, min_score or
-    seed of them. Returns the metrics of the merged selection.
-
-    Raises:
-        UserError: a file is damaged, or the selections do not fit one another.
+    seed of them; others are a UserError. Returns the metrics of the merged selection.
     """
     _check_output(file, scores, None)
     earlier = [read_selection(path) for path in selections]

@@ -42,11 +42,6 @@ class Architecture:
     args: Mapping[str, Any]
     input: InputSpec
 
-    def identity(self) -> dict[str, Any]:
-        """The fields; 1 and 1.0 are the same width."""
-        args = {name: float(value) if type(value) is int else value for name, value in self.args.items()}
-        return {"model": self.model, "args": args, "input": to_json(self.input)}
-
 
 @dataclass(frozen=True, eq=False)
 class Stage(ABC):
@@ -89,8 +84,9 @@ def to_json(value: Any) -> Any:
         case Manifest():  # paths are relative to the manifest's own folder unless the config names a root
             moved = value.root != value.file.parent
             return f"{value.fingerprint} under {value.root}" if moved else value.fingerprint
-        case Architecture():
-            return value.identity()
+        case Architecture():  # 1 and 1.0 are the same width
+            args = {name: float(own) if type(own) is int else own for name, own in value.args.items()}
+            return {"model": value.model, "args": args, "input": to_json(value.input)}
         case BaseModel():
             return value.model_dump(mode="json")
         case Mapping():
@@ -143,8 +139,7 @@ class Context:
         return metrics
 
 
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """The content of a stage's stage.json; None if the stage never started, a UserError if the file is damaged."""
+def _read_record(folder: Path) -> dict[str, Any] | None:
     file = folder / RECORD
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
@@ -157,13 +152,13 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise UserError(
-            "stage.unreadable_record", f"cannot read {file}: {error}; to redo it, delete {folder}"
+            "stage.unreadable_record", f"cannot read {file}: {error}; delete {folder} to run this stage again"
         ) from None
 
 
 def read_metrics(folder: Path, stage: Stage) -> dict[str, Any] | None:
     """The metrics of a stage; None if it is not done, a UserError if the folder belongs to one with other fields."""
-    record = read_record(folder)
+    record = _read_record(folder)
     if record is None:
         return None
     if record.get("fingerprint") != stage.fingerprint:
@@ -197,7 +192,7 @@ def started_stages(output: Path) -> dict[str, str]:
             fingerprint = json.loads(file.read_text(encoding="utf-8"))["fingerprint"]
             folders[fingerprint] = file.parent.relative_to(output).as_posix()
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # `read_record` reports it if this stage is needed
+            continue  # `read_metrics` reports it if this stage is needed
     return folders
 
 

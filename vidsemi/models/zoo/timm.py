@@ -14,9 +14,7 @@ def _timm() -> Any:
     try:
         import timm
     except ImportError:
-        raise UserError(
-            "model.timm_not_installed", "networks of timm/ need timm: pip install 'vidsemi[timm]'"
-        ) from None
+        raise UserError("model.timm_not_installed", "timm is not installed: pip install 'vidsemi[timm]'") from None
     return timm
 
 
