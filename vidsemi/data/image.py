@@ -51,10 +51,8 @@ def read_image(path: str, data: bytes, *, size: Size | None = None) -> np.ndarra
 
     `size` is (height, width) or the shorter side to scale to; None keeps the file's own. Colors are those of Pillow's
     `convert("RGB")`: transparency and color profiles are ignored, CMYK becomes (255 - C)(255 - K) / 255, and so on.
-    Gray of more than 8 bits keeps its upper eight, as color does.
-
-    Raises:
-        DecodeError: the file is damaged, not an image or not supported.
+    Gray of more than 8 bits keeps its upper eight, as color does. A file that is damaged, not an image or not supported
+    is a `DecodeError`.
     """
     from PIL import Image
 

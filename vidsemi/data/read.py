@@ -25,8 +25,7 @@ def is_image(row: Row) -> bool:
 def locate(row: Row) -> Source:
     """The local bytes of an example; a URI is first fetched into iopath's cache.
 
-    Raises:
-        DecodeError: it cannot be fetched, or its tar does not reach as far as the manifest says.
+    If it cannot be fetched, or its tar does not reach as far as the manifest says, raises a `DecodeError`.
     """
     try:
         path = fetch(row.path) if is_address(row.path) else row.path
@@ -52,10 +51,7 @@ def read_frames(
     """Read the chosen frames of an example, (N, 3, height, width) uint8, RGB; `read_video` explains the arguments.
 
     An image is a video of one frame, so that a clip of it is a still. PyAV decodes all files that the decoder is not
-    known to decode correctly.
-
-    Raises:
-        DecodeError: the example cannot be read, whatever the library or the reason.
+    known to decode correctly. Whatever the library or the reason, an example that cannot be read is a `DecodeError`.
     """
     source = locate(row)
     if is_image(row):

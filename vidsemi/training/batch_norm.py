@@ -18,10 +18,7 @@ def synchronized(network: nn.Module, device: torch.device) -> nn.Module:
     """The network with batch norm over the examples of all processes; its parameters stay the same tensors.
 
     On GPUs this is torch's SyncBatchNorm. torch has none for CPUs, so there it is `CpuSyncBatchNorm`, which lets the
-    tests show that several processes train like one.
-
-    Raises:
-        UserError: the network has another kind of batch norm, which may do more than torch's.
+    tests show that several processes train like one. Any other kind of batch norm may do more and is a `UserError`.
     """
     for module in network.modules():
         if isinstance(module, _BatchNorm) and type(module) not in (*TORCH_BATCH_NORM, nn.SyncBatchNorm):

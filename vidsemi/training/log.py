@@ -106,13 +106,8 @@ class TrainingLog:
 def _drop_later(file: Path, examples: int) -> None:
     """Drop the events of a train.jsonl after so many examples; all of them for 0."""
     if file.is_file():
-        kept = [event for event in read_log(file) if _examples_of(event) <= examples] if examples else []
-        write_text(file, "".join(f"{json.dumps(event)}\n" for event in kept))
-
-
-def _examples_of(event: dict[str, Any]) -> float:
-    examples = event.get("examples")
-    return examples if isinstance(examples, int) else math.inf
+        events = [event for event in read_log(file) if isinstance(event.get("examples"), int)] if examples else []
+        write_text(file, "".join(f"{json.dumps(event)}\n" for event in events if event["examples"] <= examples))
 
 
 @contextmanager

@@ -24,19 +24,16 @@ logger = logging.getLogger("vidsemi")
 def read_video(
     source: Source, choose: ChooseFrames, *, size: Size | None = None, trim: Trim = WHOLE, exact: bool = True
 ) -> np.ndarray:
-    """Read the frames that `choose` names.
+    """Read the frames that `choose` names, (N, 3, height, width) uint8, RGB, the container's rotation applied.
 
     Args:
         source: the file.
-        choose: number of frames → frame numbers to read; pure, since a wrong number makes another call necessary.
+        choose: number of frames → N frame numbers; pure, since a wrong number makes another call necessary.
         size: (height, width) or shorter side to scale to; None keeps the file's own.
         trim: the part of the video that counts.
         exact: confirm the number of frames. Otherwise the container's is trusted unless something contradicts it, and
             decoding goes from the key frame before the first wanted frame to the last one; for training, where clips
             are random anyway.
-
-    Returns:
-        (len(choose(n)), 3, height, width) uint8, RGB, the container's rotation applied.
 
     Raises:
         DecodeError: the file cannot be opened, or no frame decodes.

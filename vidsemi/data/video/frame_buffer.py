@@ -33,20 +33,10 @@ class FrameBuffer:
 
     def put(self, number: int, frame: av.VideoFrame) -> None:
         """Convert the frame of this number, if it is wanted."""
-        if number in self._missing:
-            self._missing.remove(number)
-            self._convert(self._row[number], frame)
-
-    def array(self) -> np.ndarray:
-        """(N, 3, height, width) uint8, RGB: the frames in the order of `wanted`."""
-        assert self._pixels is not None and self.complete
-        rows = self._first_row[self._frame_of_row]
-        for row in np.flatnonzero(rows != np.arange(len(rows))).tolist():
-            self._pixels[row] = self._pixels[rows[row]]
-        return self._pixels
-
-    def _convert(self, row: int, frame: av.VideoFrame) -> None:
-        turns = round(frame.rotation / 90) % 4
+        if number not in self._missing:
+            return
+        self._missing.remove(number)
+        row, turns = self._row[number], round(frame.rotation / 90) % 4
         if self._pixels is None:
             upright = (frame.width, frame.height) if turns % 2 else (frame.height, frame.width)
             size = upright if self._size is None else scaled_size(self._size, *upright)
@@ -59,3 +49,11 @@ class FrameBuffer:
             lines = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
             pixels = lines[:, :width]  # without padding
             self._pixels[row, channel] = np.rot90(pixels, turns) if turns else pixels
+
+    def array(self) -> np.ndarray:
+        """(N, 3, height, width) uint8, RGB: the frames in the order of `wanted`."""
+        assert self._pixels is not None and self.complete
+        rows = self._first_row[self._frame_of_row]
+        for row in np.flatnonzero(rows != np.arange(len(rows))).tolist():
+            self._pixels[row] = self._pixels[rows[row]]
+        return self._pixels

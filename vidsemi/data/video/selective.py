@@ -108,7 +108,8 @@ def decode_selectively(
         raise NotSelective(f"groups of pictures of {codec} are not recognized")
     needed = np.isin(packets.numbers, wanted)
     if check:
-        needed |= _must_be_seen(table) if codec in SKIPPABLE and _progressive(stream) else True
+        progressive = int(stream.codec_context.field_order) in (0, 1)  # or unknown; a lone field may give no frame
+        needed |= _must_be_seen(table) if codec in SKIPPABLE and progressive else True
     send = _to_send(needed, table.gop_starts)
     columns = (table.stamps, packets.numbers, send, needed)
     plan: Plan = list(zip(*(column.tolist() for column in columns), strict=True))
@@ -174,11 +175,6 @@ def _must_be_seen(table: PacketTable) -> np.ndarray:
     late = np.arange(len(table.stamps)) - np.argsort(np.argsort(table.stamps))
     latest_before = np.concatenate([[0], np.maximum.accumulate(late)[:-1]])
     return (table.sizes < SMALL) | (late > np.maximum(latest_before, 0))
-
-
-def _progressive(stream: av.VideoStream) -> bool:
-    """Whether pictures are whole frames, as far as is known: a field may stand alone, and give no frame."""
-    return int(stream.codec_context.field_order) in (0, 1)
 
 
 def _to_send(needed: np.ndarray, gop_starts: np.ndarray) -> np.ndarray:
