@@ -24,8 +24,7 @@ def synchronized(network: nn.Module, device: torch.device) -> nn.Module:
         if isinstance(module, _BatchNorm) and type(module) not in (*TORCH_BATCH_NORM, nn.SyncBatchNorm):
             raise UserError(
                 "sync_batch_norm.unsupported",
-                f"sync_batch_norm supports torch's own batch norm only, but the network has {type(module)}; "
-                "set sync_batch_norm: false",
+                f"sync_batch_norm supports torch's batch norm only, not {type(module)}; set sync_batch_norm: false",
             )
     return nn.SyncBatchNorm.convert_sync_batchnorm(network) if device.type == "cuda" else _convert(network)
 

@@ -149,10 +149,7 @@ def fit_linear_probe(
     """
     present = np.unique(labels)
     if len(present) < 2:
-        raise UserError(
-            "linear_probe.single_class",
-            f"{title}: the training examples that can be read have {len(present)} class; a linear probe needs two",
-        )
+        raise UserError("linear_probe.single_class", f"{title}: a linear probe needs readable examples of two classes")
     candidates, top1, validation = sorted(fc_only.c_values), {}, np.zeros(len(labels), bool)
     fits = len(candidates) + 1 if len(candidates) > 1 else 1
     with progress_bar(fits, "fit", title, delay=2) as bar:
@@ -161,8 +158,7 @@ def fit_linear_probe(
             if not validation.any():
                 raise UserError(
                     "linear_probe.no_validation_split",
-                    f"{title}: every class has a single group of examples, so there is no validation split; give "
-                    "fc_only.c_values a single value",
+                    f"{title}: no class has two groups, of which to validate on one; give fc_only.c_values one value",
                 )
             for c in candidates:
                 weight, bias, _ = _fit(features, labels, ~validation, c, fc_only.max_iterations, title)

@@ -31,7 +31,7 @@ def check_log(log: Log) -> None:
     for package, required in {"tensorboard": log.tensorboard, "wandb": log.wandb}.items():
         if required and not _is_installed(package):
             raise UserError(
-                "log.not_installed", f"log.{package} needs {package}; install it with pip install 'vidsemi[{package}]'"
+                "log.not_installed", f"log.{package} needs another package: pip install 'vidsemi[{package}]'"
             )
 
 

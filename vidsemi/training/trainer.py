@@ -116,9 +116,7 @@ class Trainer:
             self.metrics = Metrics(state["losses"])
             self.examples, self.unreadable = state["examples"], set(state["unreadable"])
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError):
-            raise UserError(
-                "checkpoint.mismatch", f"{newest} does not fit this training run; delete it to start over"
-            ) from None
+            raise UserError("checkpoint.mismatch", f"{newest} does not fit this run; delete it to start over") from None
 
     def step(self) -> None:
         """One optimizer step: the next `batch_size` examples, or what is left of them."""
@@ -175,9 +173,8 @@ class Trainer:
         if before and before % self.group.size:
             raise UserError(
                 "checkpoint.micro_batches_mismatch",
-                f"the training run in {self.folder} was started with {before} micro-batches a step, which "
-                f"{self.group.size} processes do not divide; resume with a number of processes that divides {before}, "
-                "or delete that folder to start over",
+                f"{self.folder} was started with {before} micro-batches a step, which {self.group.size} processes "
+                "cannot share evenly; resume with another number of processes, or delete that folder to start over",
             )
         try:
             return before or self.recipe.micro_batches_for(self.group.size)

@@ -35,8 +35,7 @@ def check_decoder(decoder: Decoder) -> None:
     except (ImportError, OSError, RuntimeError) as error:
         raise UserError(
             "decoder.not_installed",
-            f"the decoder {decoder} cannot be imported ({first_line(error)}); install it as docs/decoding.md says, or "
-            "set input.decoder to pyav",
+            f"{decoder} cannot be imported ({first_line(error)}); see docs/decoding.md or set input.decoder to pyav",
         ) from None
 
 
