@@ -34,7 +34,7 @@ class Weights:
     file: str  # for messages
     tensors: dict[str, torch.Tensor]
     spec: NetworkSpec | None = None  # only vidsemi's files have it
-    trained_on_hashtags: bool = False  # by vidsemi; so were perhaps the weights that these were initialized from
+    trained_on_hashtags: bool = False  # by vidsemi: these, or the weights that they started from
 
 
 def read_weights(source: str) -> Weights:
@@ -43,7 +43,7 @@ def read_weights(source: str) -> Weights:
     Raises:
         UserError: it is missing or damaged, does not match the checksum in its name, or is not a weights file.
     """
-    path = local_copy(source)
+    path = _local_copy(source)
     _verify_checksum(source, path)
     if path.suffix == ".safetensors":
         return Weights(source, _read_safetensors(source, path))
@@ -57,11 +57,11 @@ def read_weights(source: str) -> Weights:
 
 def fingerprint_weights(source: str) -> str:
     """SHA-256 of a weights file or of the file at an address."""
-    return fingerprint_file(local_copy(source))
+    return fingerprint_file(_local_copy(source))
 
 
-def local_copy(source: str) -> Path:
-    """The file itself, or the cached copy of an address; a UserError if there is none."""
+def _local_copy(source: str) -> Path:
+    """The file itself, or the cached copy of an address."""
     if is_address(source):
         try:
             return Path(fetch(source))
@@ -76,19 +76,17 @@ def local_copy(source: str) -> Path:
 
 def _verify_checksum(source: str, path: Path) -> None:
     checksum = CHECKSUM.search(source.rpartition("/")[2].partition("?")[0])
-    if checksum is None:
+    if checksum is None or (digest := fingerprint_file(path)).startswith(checksum[1]):
         return
-    digest = fingerprint_file(path)
-    if not digest.startswith(checksum[1]):
-        if checksum[1].isdecimal() and not is_address(source):  # of a local file, more likely a date or a step
-            logger.warning("%s: if %s in its name is a checksum, the file is damaged", source, checksum[1])
-            return
-        copy = f"; delete the copy {path} to fetch it again" if is_address(source) else ""
-        raise UserError(
-            "weights.checksum_mismatch",
-            f"{source} is damaged or another file: its SHA-256 starts with {digest[: len(checksum[1])]}, "
-            f"its name says {checksum[1]}{copy}",
-        )
+    if checksum[1].isdecimal() and not is_address(source):  # of a local file, more likely a date or a step
+        logger.warning("%s: if %s in its name is a checksum, the file is damaged", source, checksum[1])
+        return
+    copy = f"; delete the copy {path} to fetch it again" if is_address(source) else ""
+    raise UserError(
+        "weights.checksum_mismatch",
+        f"{source} is damaged or another file: its SHA-256 starts with {digest[: len(checksum[1])]}, "
+        f"its name says {checksum[1]}{copy}",
+    )
 
 
 def _read_safetensors(source: str, path: Path) -> dict[str, torch.Tensor]:

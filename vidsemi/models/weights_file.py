@@ -64,11 +64,7 @@ def save(path: Path, content: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Load what `save` wrote, to the CPU.
-
-    Raises:
-        UserError: as `load_untrusted`, or another program wrote the file, or a checksum does not match.
-    """
+    """Load what `save` wrote to the CPU; a UserError if another program wrote the file, or it is damaged."""
     content = load_untrusted(path, str(path))
     if zipfile.is_zipfile(path) and (damaged := _damaged_member(path)):
         raise UserError("weights.damaged", f"{path} is damaged: the checksum of {damaged} does not match")
@@ -108,7 +104,7 @@ def load_untrusted(path: Path, name: str) -> Any:
 
 
 def _damaged_member(path: Path) -> str | None:
-    """The first part of a zip file whose checksum does not match; torch does not verify them."""
+    """The first member of a zip file whose checksum does not match; torch does not verify them."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip()
