@@ -12,8 +12,7 @@ from pathlib import Path
 
 from vidsemi.cli.options import run_script
 from vidsemi.data.formats.folder import read_folder
-from vidsemi.data.formats.media_files import media_files
-from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.data.formats.scan import ScanResult, media_files
 from vidsemi.io.errors import UserError
 
 

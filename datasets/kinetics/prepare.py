@@ -15,8 +15,7 @@ from pathlib import Path
 from vidsemi.cli.options import run_script
 from vidsemi.data.formats.folder import read_folder, read_videos
 from vidsemi.data.formats.kinetics import match_classes, read_kinetics, youtube_id
-from vidsemi.data.formats.media_files import files_by_stem
-from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.data.formats.scan import ScanResult, files_by_stem
 from vidsemi.data.formats.table import read_table_format
 from vidsemi.data.hashtags.vocabulary import build_vocabulary, read_synonyms
 from vidsemi.data.manifest import load_manifest, read_class_names

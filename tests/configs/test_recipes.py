@@ -10,12 +10,10 @@ from vidsemi.cli import main as cli
 from vidsemi.config import Config, Data
 from vidsemi.config.load import load_config, load_transfer_config
 from vidsemi.data.hashtags.vocabulary import build_vocabulary
-from vidsemi.data.run_datasets import load_datasets
 from vidsemi.models.build import check_network, network_spec
-from vidsemi.pipeline.approaches import plan_run
-from vidsemi.pipeline.plan import Plan
-from vidsemi.pipeline.resolve import Resolved, ResolvedNetwork
-from vidsemi.pipeline.stage import Architecture, WeightsFile
+from vidsemi.pipeline.plan import plan_run
+from vidsemi.pipeline.resolve import Resolved, ResolvedNetwork, load_datasets
+from vidsemi.pipeline.stage import Architecture, Plan, WeightsFile
 from vidsemi.report.paper import TABLE_8, TABLE_8_APPROACHES, table_7
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.errors import refused
-from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.manifest import load_manifest
 from vidsemi.data.split import groups_of, split_labeled
 

@@ -22,7 +22,7 @@ from vidsemi.models.pretrained_cfg import IMAGENET, PretrainedConfig
 from vidsemi.models.registry import create_model, pretrained_config
 from vidsemi.models.zoo import pytorchvideo as zoo_pytorchvideo
 from vidsemi.models.zoo import torchvision as zoo_torchvision
-from vidsemi.pipeline.approaches import plan_run
+from vidsemi.pipeline.plan import plan_run
 from vidsemi.pipeline.resolve import resolve
 from vidsemi.pipeline.stages import TrainStage
 

@@ -21,7 +21,7 @@ from vidsemi.inference.accuracy import read_class_accuracy
 from vidsemi.io.errors import UserError
 from vidsemi.pipeline import run as pipeline
 from vidsemi.pipeline import stages
-from vidsemi.pipeline.approaches import plan_run
+from vidsemi.pipeline.plan import plan_run
 from vidsemi.pipeline.resolve import resolve
 from vidsemi.pipeline.stage import Architecture, Stage, WeightsFile, to_json
 from vidsemi.pipeline.stages import (

@@ -9,7 +9,7 @@ import pytest
 from vidsemi.cli import main as cli
 from vidsemi.config import Config
 from vidsemi.config.load import load_config
-from vidsemi.data.hashtags.match import hashtags_stage, read_matches
+from vidsemi.data.hashtags.match import match_hashtags, read_matches
 from vidsemi.data.hashtags.vocabulary import build_vocabulary, read_vocabulary
 from vidsemi.data.manifest import load_manifest
 from vidsemi.io.errors import UserError
@@ -40,7 +40,7 @@ def test_the_hashtags_stage_matches_labels_and_examples(weak: Path, tmp_path: Pa
     space = build_vocabulary(["c", "bee", "a"], {"bee": ["wasp"]})
     options = {"weak": manifest, "vocabulary": space, "title": "hashtags"}
     with caplog.at_level("INFO"):
-        metrics = hashtags_stage(tmp_path, min_examples=2, **options)
+        metrics = match_hashtags(tmp_path, min_examples=2, **options)
     names, examples, labels = read_matches(tmp_path)
     assert names == ["#bee", "#a"]
     assert list(zip(examples.tolist(), labels.tolist(), strict=True)) == [
@@ -56,7 +56,7 @@ def test_the_hashtags_stage_matches_labels_and_examples(weak: Path, tmp_path: Pa
     assert "dropped for fewer than 2 examples: #c (1)" in caplog.text
     assert "wasp" in read_vocabulary(tmp_path / "vocabulary.csv").labels[0].variants
     with pytest.raises(UserError) as caught:
-        hashtags_stage(tmp_path, min_examples=4, **options)
+        match_hashtags(tmp_path, min_examples=4, **options)
     assert caught.value.code == "hashtags.too_few_labels" and "at least 4 examples" in str(caught.value)
 
     training_set = hashtag_set(manifest, tmp_path, "uniform", seed=0)

@@ -19,7 +19,7 @@ from vidsemi.cli import main as cli
 from vidsemi.config import Log
 from vidsemi.config.load import load_config
 from vidsemi.io.errors import UserError
-from vidsemi.pipeline.approaches import plan_run
+from vidsemi.pipeline.plan import plan_run
 from vidsemi.pipeline.resolve import resolve
 from vidsemi.training.log import LOG, TrainingLog, check_log, read_log
 

@@ -8,7 +8,7 @@ from typing import Any
 from tools.bench.decode_contenders import CONTENDERS, POOL
 from tools.bench.measure import chosen, failure, median, paths_of, rounded, run_in_turn, versions
 from vidsemi.io.errors import UserError
-from vidsemi.runtime.cores import processor, usable_cores
+from vidsemi.runtime.process import processor, usable_cores
 
 LENGTHS = (8, 32)  # frames per clip
 PACKAGES = ("av", "decord", "torchcodec", "pytorchvideo", "torchvision", "torch", "numpy")

@@ -5,7 +5,7 @@ from typing import Any
 
 from tools.bench.forward_contenders import CLASSES, NETWORKS
 from tools.bench.measure import chosen, failure, median, rounded, run_in_turn, versions
-from vidsemi.runtime.cores import processor, usable_cores
+from vidsemi.runtime.process import processor, usable_cores
 
 # By name: network, treatment, precision.
 CONTENDERS = {

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench.measure import chosen, failure, median, paths_of, rounded, run_in_turn, versions
-from vidsemi.runtime.cores import processor, usable_cores
+from vidsemi.runtime.process import processor, usable_cores
 
 DECODE, NETWORK, OURS = "decode alone", "network alone, ", "vidsemi, "
 PRECISIONS = ("float32", "bfloat16")

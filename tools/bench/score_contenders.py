@@ -60,7 +60,7 @@ def decode_alone(weights: Path, files: list[str]) -> Run:
     from vidsemi.data.manifest import Row
     from vidsemi.data.views import ViewReader
     from vidsemi.data.worker_pool import read_all
-    from vidsemi.runtime.cores import usable_cores
+    from vidsemi.runtime.process import usable_cores
 
     reader = ViewReader(_load(weights)[1].input, VIEWS)
 
@@ -100,7 +100,7 @@ def pytorchvideo(weights: Path, files: list[str]) -> Run:
     from pytorchvideo.data import LabeledVideoDataset, make_clip_sampler
     from torch.utils.data import DataLoader, SequentialSampler
 
-    from vidsemi.runtime.cores import usable_cores
+    from vidsemi.runtime.process import usable_cores
 
     network, spec = _load(weights)
     seconds = spec.input.frames / _rate(files[0])
@@ -133,7 +133,7 @@ def torchvision(weights: Path, files: list[str]) -> Run:
     from torchvision.datasets import Kinetics
     from torchvision.transforms.v2 import CenterCrop, Compose, Resize
 
-    from vidsemi.runtime.cores import usable_cores
+    from vidsemi.runtime.process import usable_cores
 
     network, spec = _load(weights)
     folder = Path(tempfile.mkdtemp(), "val", "class")

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from vidsemi.io.files import atomic_path
 from vidsemi.io.progress import progress_bar
-from vidsemi.runtime.cores import usable_cores
+from vidsemi.runtime.process import usable_cores
 from vidsemi.selection.score_format import ScoreRows, ScoresInfo, label_type, shard_name
 from vidsemi.selection.score_reader import ScoreShard
 

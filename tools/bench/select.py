@@ -6,7 +6,7 @@ from typing import Any
 
 from tools.bench.measure import chosen, failure, median, rounded, run_in_turn, versions
 from vidsemi.io.errors import UserError
-from vidsemi.runtime.cores import processor, usable_cores
+from vidsemi.runtime.process import processor, usable_cores
 
 CONTENDER_MODULE = "tools.bench.select_contenders"
 NUMPY_SORT_UP_TO = 200_000_000  # rows; it takes about 40 bytes per row

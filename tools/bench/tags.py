@@ -11,7 +11,7 @@ from tools.bench.measure import chosen, failure, median, rounded, run_in_turn, v
 from tools.bench.tag_data import TAGS, TAGS_PER_ROW, TagData, is_plain
 from tools.bench.tags_contenders import CONTENDERS
 from vidsemi.io.errors import UserError
-from vidsemi.runtime.cores import processor, usable_cores
+from vidsemi.runtime.process import processor, usable_cores
 
 REFERENCE = "vidsemi, CSV"
 LIMITS = ("csv.reader alone", "json.loads alone")

@@ -10,8 +10,8 @@ from tools.bench.measure import busy_programs, chosen, failure, median, paths_of
 from tools.bench.train_contenders import CLASSES, Setting
 from vidsemi.config import Runtime
 from vidsemi.models.flops import measure_cost
-from vidsemi.runtime.cores import processor, usable_cores
 from vidsemi.runtime.device import pick_device
+from vidsemi.runtime.process import processor, usable_cores
 
 PRECISIONS = ("float32", "bfloat16")
 LIMIT, PLAIN = "matrix product", "plain loop"

@@ -26,8 +26,8 @@ from vidsemi.data.loader import Loader
 from vidsemi.data.manifest import load_manifest, write_manifest
 from vidsemi.data.samplers import EpochSampler, MicroBatchSampler
 from vidsemi.data.targets import Targets
-from vidsemi.runtime.cores import usable_cores
 from vidsemi.runtime.priority import Priority
+from vidsemi.runtime.process import usable_cores
 
 WARM_UP = 2  # steps that are not timed
 

@@ -109,7 +109,7 @@ def add_decoding_arguments(parser: argparse.ArgumentParser) -> None:
 
 def reader_count(options: argparse.Namespace) -> int:
     """Number of processes that decode."""
-    from vidsemi.runtime.cores import usable_cores
+    from vidsemi.runtime.process import usable_cores
 
     return options.workers if options.workers is not None else usable_cores()
 

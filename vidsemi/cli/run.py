@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> Answer | None:
     """Run the stages of a config."""
     from vidsemi.config.load import load_config
     from vidsemi.pipeline import run as pipeline
-    from vidsemi.pipeline.plan import KINDS
+    from vidsemi.pipeline.stage import KINDS
 
     def load() -> "Config":
         config, until = load_config(options.cfg, options.overrides), options.until

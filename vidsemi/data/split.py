@@ -5,7 +5,7 @@ from itertools import compress
 
 import numpy as np
 
-from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
 

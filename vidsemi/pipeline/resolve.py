@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidsemi.config import Config, Data, Network, Runtime, Target, Teacher, TransferConfig
-from vidsemi.data.dedup.checks import Check, check_duplicates, unknown_checks
+import numpy as np
+
+from vidsemi.config import Config, Data, Network, Runtime, Source, Target, Teacher, TransferConfig
+from vidsemi.data.dedup.checks import Check, recorded_checks, unknown_checks
 from vidsemi.data.hashtags.vocabulary import Vocabulary, vocabulary_for
-from vidsemi.data.manifest import Manifest
-from vidsemi.data.run_datasets import Datasets, load_datasets
+from vidsemi.data.manifest import Manifest, load_manifest
 from vidsemi.data.split import groups_of
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import dataset_folder, fingerprint_file
@@ -20,9 +21,64 @@ from vidsemi.pipeline.stage import Architecture, WeightsFile, started_stages
 from vidsemi.selection.policies import get_policy
 from vidsemi.training.log import check_log
 
-logger = logging.getLogger("vidsemi")
-
+SAMPLED_FILES = 20  # of each manifest, to see whether they exist
 EARLIER_TRAINING = "what the weights were trained on before"  # not known here, since no stage created them
+
+
+@dataclass(frozen=True)
+class Datasets:
+    """The manifests of a run."""
+
+    labeled: Manifest  # trained on; its labels are the classes
+    test: Manifest  # never trained on
+    unlabeled: Manifest | None  # scored by teachers
+    classes: list[str]  # names, in alphabetical order: the order of a network's outputs
+    weak: Manifest | None = None  # examples with hashtags
+
+    def by_name(self) -> dict[str, Manifest | None]:
+        """The manifests by their names in a config."""
+        return {"labeled": self.labeled, "unlabeled": self.unlabeled, "weak": self.weak, "test": self.test}
+
+
+def load_datasets(data: Data) -> Datasets:
+    """Read the manifests, check that the test set has no other labels, and look for some of the files of each.
+
+    Raises:
+        UserError: a manifest or its files are missing or wrong; names the page that describes how to lay out the data.
+    """
+    page = f"; datasets/{data.dataset}/README.md describes how to lay out this data" if data.dataset else ""
+    try:
+        labeled, test = _load(data.labeled), _load(data.test)
+        unlabeled = _load(data.unlabeled) if data.unlabeled else None
+        weak = unlabeled if data.weak == data.unlabeled else _load(data.weak) if data.weak else None
+    except UserError as error:
+        raise UserError(error.code, f"{error}{page}") from None
+    classes = labeled.class_names()
+    if len(classes) < 2:
+        raise UserError("manifest.single_class", f"{labeled.file} has only one class, '{classes[0]}'; use at least two")
+    test.label_indices(classes, str(labeled.file))
+    for manifest in (labeled, test, unlabeled, weak):
+        if manifest is not None:
+            _check_some_files(manifest, page)
+    return Datasets(labeled, test, unlabeled, classes, weak)
+
+
+def _load(source: Source) -> Manifest:
+    return load_manifest(Path(source.manifest), Path(source.root) if source.root else None)
+
+
+def _check_some_files(manifest: Manifest, page: str) -> None:
+    """Refuse a manifest if none of a few files, evenly spread over it, exists."""
+    rows = np.linspace(0, len(manifest) - 1, min(SAMPLED_FILES, len(manifest))).astype(int)
+    paths = [manifest.row(int(row)).path for row in rows]
+    if not any("://" in path or os.path.exists(path) for path in paths):
+        raise UserError(
+            "manifest.missing_files",
+            f"none of the {len(paths)} files sampled from {manifest.file} exists, e.g. {paths[0]}{page}",
+        )
+
+
+logger = logging.getLogger("vidsemi")
 
 
 @dataclass(frozen=True)
@@ -188,7 +244,7 @@ def _duplicate_checks(
 ) -> list[Check]:
     """Check training sets for duplicates of a test set; `from_weights`: networks start from weights that saw others."""
     unknown = unknown_checks(EARLIER_TRAINING, {name: test}) if from_weights else []
-    return check_duplicates(trained_on, {name: test}) + unknown
+    return recorded_checks(trained_on, {name: test}) + unknown
 
 
 def _target_checks(

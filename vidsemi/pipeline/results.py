@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import write_json
-from vidsemi.pipeline.stage import Stage
+from vidsemi.pipeline.stage import PlannedRow, Stage
 from vidsemi.pipeline.stages import CLASSES
 
 RESULTS = "results.json"
@@ -22,25 +21,6 @@ MEANS = ("top1", "top5", "mean_class_top1")  # how the metrics of several splits
 SUMS = ("read", "total", "train_read", "train_total")
 LISTS = ("c", "validation_examples", "validation_top1")  # one entry a split
 COSTS = ("views", "gmacs_per_view", "gmacs_per_video", "parameters")  # of the split with most views; classes may differ
-
-
-@dataclass(frozen=True)
-class PlannedRow:
-    """A row of results.json that a plan leads to."""
-
-    student: str
-    approach: str
-    seed: int
-    weights: str  # a file, relative to the output or absolute
-    stages: tuple[Stage, ...]  # whose metrics make the row: one, or one for each split of a transfer target
-    target: str | None = None  # name of the transfer target; None for the run's own test set
-    protocol: str | None = None  # of the transfer
-
-    @property
-    def names(self) -> dict[str, Any]:
-        """What the row is a result of, which identifies it."""
-        of_transfer = {} if self.target is None else {"transfer": self.target, "protocol": self.protocol}
-        return {"student": self.student, "approach": self.approach, "seed": self.seed, **of_transfer}
 
 
 class Results:

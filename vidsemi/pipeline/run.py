@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from vidsemi.config import Config, TransferConfig
-from vidsemi.pipeline.approaches import plan_run
 from vidsemi.pipeline.execute import check_plan, describe, execute
+from vidsemi.pipeline.plan import plan_run
 from vidsemi.pipeline.resolve import prepare_data, resolve, resolve_transfer
 from vidsemi.pipeline.transfer import plan_transfer
 from vidsemi.runtime.distributed import first_before_others

@@ -1,18 +1,19 @@
-"""A stage of a run: its fields determine its result, and stage.json records whether it is done."""
+"""Stages and plans: the fields of a stage determine its result, stage.json records whether it is done."""
 
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel
 
 from vidsemi.config import Log, Runtime
+from vidsemi.data.dedup.checks import Check
 from vidsemi.data.hashtags.vocabulary import Vocabulary
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Manifest
@@ -24,6 +25,8 @@ logger = logging.getLogger("vidsemi")
 
 RECORD = "stage.json"
 WEIGHTS = "weights.pt"
+# Of stages, as in `--until`.
+KINDS = ("hashtags", "teacher", "score", "select", "supervised", "pretrain", "finetune", "evaluate", "transfer")
 
 
 @dataclass(frozen=True)
@@ -213,3 +216,63 @@ def locked(output: Path) -> Iterator[None]:
                         "output.in_use", f"another process is running in {output}; wait for it or choose another output"
                     ) from None
         yield
+
+
+S = TypeVar("S", bound=Stage)
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """A row of results.json that a plan leads to."""
+
+    student: str
+    approach: str
+    seed: int
+    weights: str  # a file, relative to the output or absolute
+    stages: tuple[Stage, ...]  # whose metrics make the row: one, or one for each split of a transfer target
+    target: str | None = None  # name of the transfer target; None for the run's own test set
+    protocol: str | None = None  # of the transfer
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """What the row is a result of, which identifies it."""
+        of_transfer = {} if self.target is None else {"transfer": self.target, "protocol": self.protocol}
+        return {"student": self.student, "approach": self.approach, "seed": self.seed, **of_transfer}
+
+
+@dataclass
+class Plan:
+    """What a run or a transfer is going to do.
+
+    `started` holds the folders of the stages that the output has, by fingerprint: a stage keeps its folder, whichever
+    approach planned it first.
+    """
+
+    output: Path
+    runtime: Runtime
+    log: Log
+    checks: Sequence[Check]  # for duplicates of test examples in training sets
+    summary: Sequence[str]  # of the data, for `--check`
+    sizes: Mapping[str, Any]  # the same as a JSON document
+    started: Mapping[str, str]
+    stages: list[Stage] = field(default_factory=list)  # each after those that it reads
+    kinds: list[str] = field(default_factory=list)  # one of `KINDS` for each stage
+    folders: dict[str, str] = field(default_factory=dict)  # of the stages, relative to the output, by fingerprint
+    rows: list[PlannedRow] = field(default_factory=list)
+
+    def add(self, stage: S, folder: str, kind: str) -> S:
+        """Add a stage, unless an equal one is planned already; returns it."""
+        if stage.fingerprint not in self.folders:
+            self.stages.append(stage)
+            self.kinds.append(kind)
+            self.folders[stage.fingerprint] = self.started.get(stage.fingerprint, folder)
+        return stage
+
+    @property
+    def context(self) -> Context:
+        """Where its stages run."""
+        return Context(self.output, self.folders, self.runtime, self.log)
+
+    def weights(self, stage: Stage) -> str:
+        """The weights that a stage writes, relative to the output."""
+        return f"{self.folders[stage.fingerprint]}/{WEIGHTS}"

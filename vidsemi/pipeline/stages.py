@@ -26,9 +26,9 @@ class HashtagsStage(Stage):
     min_examples: int
 
     def run(self, context: Context) -> dict[str, Any]:
-        from vidsemi.data.hashtags.match import hashtags_stage
+        from vidsemi.data.hashtags.match import match_hashtags
 
-        return hashtags_stage(
+        return match_hashtags(
             context.folder(self),
             weak=self.weak,
             vocabulary=self.vocabulary,

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidsemi.config import Input, Protocol, TransferConfig
-from vidsemi.pipeline.plan import Plan
 from vidsemi.pipeline.resolve import ResolvedTarget, ResolvedTransfer, describe_targets
-from vidsemi.pipeline.results import PlannedRow
-from vidsemi.pipeline.stage import Architecture, Stage, WeightsFile
+from vidsemi.pipeline.stage import Architecture, Plan, PlannedRow, Stage, WeightsFile
 from vidsemi.pipeline.stages import EvaluateStage, FeaturesStage, LabeledExamples, LinearProbeStage, TrainStage
 
 KIND = "transfer"

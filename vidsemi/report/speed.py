@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import progress_bar
 from vidsemi.report.results import Result
-from vidsemi.runtime.cores import processor, usable_cores
+from vidsemi.runtime.process import processor, usable_cores
 
 if TYPE_CHECKING:
     import torch

@@ -7,9 +7,9 @@ from torch import nn
 
 from vidsemi.config import Runtime
 from vidsemi.io.errors import UserError
-from vidsemi.runtime.cores import usable_cores
 from vidsemi.runtime.distributed import local_rank, processes_here
 from vidsemi.runtime.library_errors import first_line
+from vidsemi.runtime.process import usable_cores
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 KEPT, KEPT_BY_OLD_GLIBC = 1 << 30, 32 << 20  # bytes; glibc before about 2.35 accepts no more than the second

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from vidsemi.runtime.cores import usable_cores
+from vidsemi.runtime.process import usable_cores
 
 Result = TypeVar("Result")
 

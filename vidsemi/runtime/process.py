@@ -1,13 +1,24 @@
-"""Process id and start time: which process something belongs to, and whether that process is still running.
-
-psutil is no help: its start times follow the system clock, so that after an adjustment a living process would look like
-another one. The kernel's own start time, in ticks since boot, never changes.
-"""
+"""Processes: their identity (process id and start time), and the cores that they may use."""
 
 import os
+import platform
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on; all of the machine's if the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    """Model name of the processor. On Linux neither `platform` nor psutil knows it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def this_process() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from threading import Lock
 import numpy as np
 
 from vidsemi.io.errors import UserError
-from vidsemi.runtime.cores import usable_cores
+from vidsemi.runtime.process import usable_cores
 from vidsemi.selection.kernels import Batch, Limits, ShardState, filter_rows, shard_state
 from vidsemi.selection.score_format import MAX_ID, MAX_SCORE, ScoreRows
 from vidsemi.selection.score_reader import ScoreShard

@@ -19,7 +19,7 @@ from tests.helpers.errors import assert_refused
 from vidsemi.cli import main as cli
 from vidsemi.data.dedup import frame_hashes as hashes
 from vidsemi.data.dedup import hash_files as hash_stage
-from vidsemi.data.dedup.checks import check_duplicates, read_checks
+from vidsemi.data.dedup.checks import read_checks, recorded_checks
 from vidsemi.data.dedup.exclude import _select_rows
 from vidsemi.data.dedup.frame_hashes import hash_file
 from vidsemi.data.manifest import Row, load_manifest
@@ -245,7 +245,7 @@ def test_a_test_set_under_another_root_is_other_files(dataset: Path, write_csv: 
 
     def known(root: Path | None, own_root: Path | None = None) -> bool:
         clean = load_manifest(dataset / "out" / "U.csv", own_root)
-        return check_duplicates({"unlabeled": clean}, {"test": load_manifest(test, root)})[0].counts is not None
+        return recorded_checks({"unlabeled": clean}, {"test": load_manifest(test, root)})[0].counts is not None
 
     assert known(dataset / "test") and known(dataset / "u" / ".." / "test", dataset / "out")
     assert not known(None) and not known(dataset / "u") and not known(dataset / "test", dataset / "u")
@@ -269,12 +269,12 @@ def test_records_of_anybody_are_known_or_not(wrong: dict, dataset: Path, tmp_pat
     assert read_checks(tmp_path) is None
     record = exclude(dataset, "--exclude-duplicates-of", str(dataset / "test.csv"), "--workers", "0")
     pair = {"u": load_manifest(dataset / "out" / "U.csv")}, {"test": load_manifest(dataset / "test.csv")}
-    assert check_duplicates(*pair)[0].counts is not None
+    assert recorded_checks(*pair)[0].counts is not None
     (dataset / "out" / "U.duplicates.json").write_text(json.dumps({**record, "format": 1}))
-    assert check_duplicates(*pair)[0].counts is None
+    assert recorded_checks(*pair)[0].counts is None
     record["checked"][0].update(wrong)
     (dataset / "out" / "U.duplicates.json").write_text(json.dumps(record))
-    assert check_duplicates(*pair)[0].counts is None
+    assert recorded_checks(*pair)[0].counts is None
 
 
 def test_the_bytes_of_a_file_are_read_once_for_all_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

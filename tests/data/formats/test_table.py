@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests.helpers.errors import refused
 from vidsemi.cli import main as cli
-from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.formats.table import read_table_format
 from vidsemi.data.hashtags.normalize import join_tags, split_tags
 from vidsemi.data.hashtags.vocabulary import build_vocabulary, write_vocabulary

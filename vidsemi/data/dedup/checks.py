@@ -38,7 +38,7 @@ class Check:
     counts: dict[str, int] | None
 
 
-def check_duplicates(datasets: Mapping[str, Manifest | None], tests: Mapping[str, Manifest]) -> list[Check]:
+def recorded_checks(datasets: Mapping[str, Manifest | None], tests: Mapping[str, Manifest]) -> list[Check]:
     """Look up each pair of a dataset and a test set, by their names in a config; repeated datasets count once."""
     names: dict[Path, list[str]] = {}
     manifests: dict[Path, Manifest] = {}

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vidsemi.data.formats.folder import read_folder
-from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.formats.tar import index_tar
 from vidsemi.data.manifest import Row
 from vidsemi.data.split import split_labeled

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from vidsemi.data.formats.media_files import VIDEO_SUFFIXES, is_utf8, media_files
 from vidsemi.data.formats.registry import register_format
-from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.data.formats.scan import VIDEO_SUFFIXES, ScanResult, is_utf8, media_files
 from vidsemi.io.errors import UserError
 
 NOT_UTF8 = "files have names that are not UTF-8"

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from vidsemi.data.formats.media_files import files_by_stem
 from vidsemi.data.formats.registry import register_format
-from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.data.formats.scan import ScanResult, files_by_stem
 from vidsemi.data.formats.text_rows import read_text_lines
 from vidsemi.data.hashtags.normalize import canonical
 from vidsemi.io.errors import UserError

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.data.formats.scan import ScanResult
 from vidsemi.io.errors import UserError
 
 BUILT_IN = ("table", "folder", "kinetics", "split_lists", "yfcc100m", "tar")  # modules, in the order of the help

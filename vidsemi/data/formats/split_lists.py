@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vidsemi.data.formats.registry import register_format
-from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.formats.text_rows import read_text_lines
 from vidsemi.io.errors import UserError
 

@@ -13,9 +13,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidsemi.data.formats.media_files import files_by_stem, is_utf8
 from vidsemi.data.formats.registry import register_format
-from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.data.formats.scan import ScanResult, files_by_stem, is_utf8
 from vidsemi.data.formats.text_rows import Broken, csv_rows, json_rows, text_suffix
 from vidsemi.data.hashtags.normalize import join_tags, split_tags
 from vidsemi.io.errors import UserError

@@ -13,9 +13,8 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidsemi.data.formats.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vidsemi.data.formats.registry import register_format
-from vidsemi.data.formats.scan_result import ScanResult, portable_paths, write_missing
+from vidsemi.data.formats.scan import IMAGE_SUFFIXES, VIDEO_SUFFIXES, ScanResult, portable_paths, write_missing
 from vidsemi.io.errors import DecodeError, UserError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from vidsemi.data.formats.registry import register_format
-from vidsemi.data.formats.scan_result import ScanResult
+from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.formats.table import BrokenRowError, FilesById, require_usable_rows
 from vidsemi.data.formats.text_rows import tab_rows
 from vidsemi.data.hashtags.normalize import join_tags, split_tags

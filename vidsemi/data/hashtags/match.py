@@ -86,7 +86,7 @@ def match_frequent(manifest: Manifest, vocabulary: Vocabulary, min_examples: int
     return Matches(kept, examples[is_kept], new_index[labels[is_kept]], dropped)
 
 
-def hashtags_stage(
+def match_hashtags(
     folder: Path, *, weak: Manifest, vocabulary: Vocabulary, min_examples: int, title: str
 ) -> dict[str, Any]:
     """Write the labels with enough examples for weak pre-training, and the examples that carry them, to a folder.
@@ -123,7 +123,7 @@ def hashtags_stage(
 
 
 def read_matches(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Read what `hashtags_stage` wrote: label names, example ids (N,) and label indices (N,)."""
+    """Read what `match_hashtags` wrote: label names, example ids (N,) and label indices (N,)."""
     table = pq.read_table(folder / MATCHES)
     names = read_vocabulary(folder / VOCABULARY).names
     return names, table.column("example_id").to_numpy(), table.column("label").to_numpy()
