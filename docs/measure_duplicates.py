@@ -25,7 +25,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from vidsemi.data.dedup.duplicates import FRAMES, MIN_MATCHING_FRAMES
 from vidsemi.data.dedup.frame_hashes import SIDE, hash_file, perceptual_hash
 from vidsemi.data.dedup.hamming import BITS, near_pairs
-from vidsemi.data.image import open_image, read_image
+from vidsemi.data.image import read_image
 from vidsemi.data.manifest import Row
 from vidsemi.data.read import read_frames
 from vidsemi.data.verify import describe
@@ -123,6 +123,11 @@ def slashed(numbers: Iterable[object]) -> str:
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table under its title."""
     print(f"{title}:\n", *markdown_table(header, list(rows)), "", sep="\n", flush=True)
+
+
+def rgb_image(data: bytes) -> Image.Image:
+    """Decode an image file."""
+    return Image.fromarray(read_image("image", data)[0].transpose(1, 2, 0))
 
 
 def hash_image(image: Image.Image, quality: int | None = None) -> int:
@@ -223,13 +228,13 @@ def main(words: Sequence[str] | None = None) -> None:
         files = {file: archive.read(file) for file in archive.namelist() if file.endswith(".jpg")}
     train, test = ([file for file in files if file.startswith(f"cifar10/{split}/")] for split in ("train", "test"))
     some = random.Random(0).sample(sorted(test), min(IMAGES, len(test)))
-    small = [open_image(file, files[file]) for file in some]
+    small = [rgb_image(files[file]) for file in some]
     measure_changes({"32×32 images": small, "first frames of clips": frames})
     measure_clips(clips)
     groups = {clip: clips[clip] for clip in ucf}
     measure_pairs("Pairs of clips of UCF101", groups, None, "group", lambda clip: clip.rsplit("_c", 1)[0])
     train_hashes, test_hashes = (
-        {file: (hash_image(open_image(file, files[file])),) for file in side} for side in (train, test)
+        {file: (hash_image(rgb_image(files[file])),) for file in side} for side in (train, test)
     )
     title = "Pairs of a training and a test image of CIFAR-10"
     measure_pairs(title, train_hashes, test_hashes, "class", lambda file: file.split("/")[2])

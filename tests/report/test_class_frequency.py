@@ -173,7 +173,7 @@ def test_what_is_not_known_is_named_and_costs_nothing_else(run: Path):
     assert "No accuracy by class of teacher (teacher, seed 0): " in note
     for text in (
         f"{rows[0]['classes']} cannot be read",
-        f"{rows[1]['classes']} is not",
+        f"{rows[1]['classes']} must be",
         "<b> (supervised, seed 1): results.json does not name",
         "other (supervised, seed 0): evaluated with another labeled set or test set",
         "none (supervised, seed 0): seed0/none/supervised/evaluate/classes.csv has no numbers of labeled examples",

@@ -207,6 +207,7 @@ def test_text():
         },
         "files": {
             "network": "small",
+            "programs": 5,
             "files": ["a.mp4"],
             "clips": 48,
             "batch": 32,
@@ -216,7 +217,7 @@ def test_text():
     text = train.text(document)
     assert "clips of 8×112×112" in text
     assert "R(2+1)D-18, 20.75 GMAC a clip forward, 24 clips a step" in text
-    assert "small, 48 clips, 32 a step, from 1 files" in text
+    assert "small, 48 clips, 32 a step, from 1 files, beside 5 busy programs" in text
     (plain,) = [line for line in text.splitlines() if line.startswith("| plain loop, bfloat16")]
     assert [cell.strip() for cell in plain.strip("|").split("|")] == [
         *["plain loop, bfloat16", "3.00", "1.00", "", "", "10", "", "no"]

@@ -75,8 +75,8 @@ class ScoreDirectory:
         self._scores(number).unlink(missing_ok=True)
 
     def clean_up(self) -> None:
-        """Remove temporary files of killed workers."""
-        remove_temporary(self.folder)
+        """Remove temporary files of killed workers, but not of stage.json, which another process may be writing."""
+        remove_temporary(self.folder, names="part-*")
         remove_temporary(self.folder / "failures")
 
     def _scores(self, number: int) -> Path:

@@ -90,12 +90,12 @@ def create_exclusive(path: Path, text: str) -> bool:
     return True
 
 
-def remove_temporary(folder: Path, seconds: float = 0.0) -> None:
-    """Remove the temporary files that killed processes left in a folder, if they are at least so many seconds old.
+def remove_temporary(folder: Path, seconds: float = 0.0, names: str = "*") -> None:
+    """Remove temporary files, for targets of these names, that killed processes left at least so many seconds ago.
 
     While others write to the folder, that should be longer than a write takes.
     """
-    for file in folder.glob(".*.tmp"):
+    for file in folder.glob(f".{names}.tmp"):
         with suppress(FileNotFoundError):
             if not seconds or time.time() - file.stat().st_mtime > seconds:
                 file.unlink()
