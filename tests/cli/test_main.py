@@ -147,6 +147,7 @@ def test_evaluate_measures_what_the_run_measured(
     assert f"top-1 {row['top1']:.2f}%" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_flops_as_json_and_text(capsys: pytest.CaptureFixture[str]):
     command = ["flops", "--model", "r2plus1d_18", "--frames", "8", "--size", "112"]
     assert cli.main([*command, "--json"]) == 0

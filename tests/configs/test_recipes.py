@@ -32,6 +32,7 @@ def networks_of(config: Config) -> list:
 
 
 @pytest.mark.parametrize(("name", "overrides"), CASES)
+@pytest.mark.slow
 def test_a_recipe_loads_and_builds(name: str, overrides: list[str]):
     config = load_config(str(CONFIGS / name), overrides)
     classes = [f"class {number}" for number in range(1000 if config.input.crop == 224 else 400)]

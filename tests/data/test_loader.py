@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CUT_OFF = """
 import os, socket
 from multiprocessing import resource_sharer
@@ -19,11 +21,13 @@ shared[0].detach()  # is served after those
 """
 
 
+@pytest.mark.slow
 def test_a_worker_is_silent_about_a_closed_connection():
     done = subprocess.run([sys.executable, "-c", CUT_OFF.format(after="")], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_worker_prints_other_errors():
     hook = "import sys; sys.excepthook(KeyError, KeyError('lost'), None)"
     done = subprocess.run([sys.executable, "-c", CUT_OFF.format(after=hook)], capture_output=True, text=True)

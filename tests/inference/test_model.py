@@ -44,6 +44,7 @@ def test_batch_norm_in_the_convolutions_changes_nothing_but_rounding(weights: Pa
 
 @pytest.mark.parametrize("name", ["r2plus1d_10", "r2plus1d_18", "r2plus1d_50", "resnet18", "resnext50_32x4d"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.slow
 def test_every_model_scores_as_it_was_trained(name: str, precision: Precision):
     frames = 1 if name.startswith("res") else 2
     torch.manual_seed(0)

@@ -39,6 +39,7 @@ def test_the_median_of_enough_passes_after_the_first(
     assert not left
 
 
+@pytest.mark.slow
 def test_a_network_has_a_speed(weights: Path):
     network, spec = load_weights(weights)
     found = measure_speed(Inference(network, spec.input, torch.device("cpu")), spec.input, 3)

@@ -19,6 +19,7 @@ SMALL = [
 
 @pytest.mark.parametrize(("model", "frames", "args", "size"), SMALL, ids=[case[0] for case in SMALL])
 @torch.inference_mode()
+@pytest.mark.slow
 def test_the_head_on_the_features_gives_the_logits(model: str, frames: int | None, args: dict, size: int):
     if model.startswith("timm"):
         pytest.importorskip("timm")

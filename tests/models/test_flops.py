@@ -35,6 +35,7 @@ def test_costs_are_those_that_torchvision_publishes(name: str):
     assert cost.gmacs_per_view == pytest.approx(meta["_ops"], abs=0.0006)
 
 
+@pytest.mark.slow
 def test_multiply_adds_and_activations_by_hand():
     network = create_model("r2plus1d_10", num_classes=7, frames=4, args={"width": 0.125})
     macs, outputs, groups = 0, 0, {}
@@ -141,6 +142,7 @@ def test_groups_that_no_module_has_are_other():
     assert cost.gmacs_per_view == pytest.approx(208e-9)
 
 
+@pytest.mark.slow
 def test_the_command(capsys: pytest.CaptureFixture[str]):
     command = ["flops", "--model", "r2plus1d_10", "--frames", "4", "--size", "32", "--args", "width=0.125"]
     assert cli.main([*command, "--views", "3"]) == 0

@@ -52,6 +52,7 @@ def test_the_network_of_a_file_is_recognized():
         ({"fc.weight": torch.zeros(5, 64)}, "weights.network_mismatch", "stem.0.weight"),
     ],
 )
+@pytest.mark.slow
 def test_files_that_hold_something_else(tmp_path: Path, content: Any, code: str, mentions: str):
     torch.save(content, tmp_path / "a.pth")
     spec = spec_for("r2plus1d_10", 5, 4, width=0.125)
@@ -108,6 +109,7 @@ def test_a_deeper_network_is_not_taken_for_a_shallower_one(larger: str, smaller:
         initialize(network, tensors, head=set(), keep_head=True, file="a.pth", model=smaller)
 
 
+@pytest.mark.slow
 def test_deeper_networks_of_libraries_are_not_taken_for_shallower_ones():
     deeper = meta_model("torchvision/resnet101", num_classes=5, frames=1).state_dict()
     network = meta_model("torchvision/resnet50", num_classes=5, frames=1)
@@ -237,6 +239,7 @@ def test_tensors_that_are_ignored(model: str, extra: str):
     assert set(loaded.replaced) == head
 
 
+@pytest.mark.slow
 def test_layers_in_a_block_are_not_ignored():
     network = meta_model("resnet18", num_classes=5, frames=1)
     tensors = network.state_dict() | {"layer1.0.se.fc1.weight": torch.zeros(3)}
@@ -244,6 +247,7 @@ def test_layers_in_a_block_are_not_ignored():
         initialize(network, tensors, head={"fc.weight", "fc.bias"}, keep_head=True, file="a", model="resnet18")
 
 
+@pytest.mark.slow
 def test_names_that_only_look_like_a_prefix_are_kept():
     """timm's VOLO has most of its layers in a module called `network`."""
     pytest.importorskip("timm")

@@ -183,6 +183,7 @@ def test_the_figure_of_many_training_runs_shows_the_first_ones(tmp_path: Path, m
 
 
 @pytest.mark.parametrize("seeds", [1, 3, 7])
+@pytest.mark.slow
 def test_pictures_are_the_same_for_the_same_logs(seeds: int):
     logs = {f"seed{seed}": [LoggedStep(n, 0.1, 1 / (n + seed), 0.5) for n in range(1, 500)] for seed in range(seeds)}
     trainings = [TrainingRun("one", logs), TrainingRun("two", {"seed0": [LoggedStep(10)]})]

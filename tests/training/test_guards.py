@@ -54,6 +54,7 @@ def test_weights_that_are_not_finite_are_not_saved(
         MemoryError(),
     ],
 )
+@pytest.mark.slow
 def test_out_of_memory_names_the_keys(
     train_arguments: Callable[..., list[str]],
     monkeypatch: pytest.MonkeyPatch,

@@ -131,6 +131,7 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path, clips: TrainDatas
     assert not equal(networks[0], fresh())
 
 
+@pytest.mark.slow
 def test_the_log_is_json_lines(tmp_path: Path, clips: TrainDataset):
     run(tmp_path / "a", clips)
     events = [json.loads(line) for line in (tmp_path / "a" / "train.jsonl").read_text().splitlines()]
@@ -229,6 +230,7 @@ def corpus(tmp_path: Path, shapes: Path, good: list[bool]) -> Manifest:
     return load_manifest(tmp_path / "mixed.csv")
 
 
+@pytest.mark.slow
 def test_a_file_that_does_not_decode_is_replaced_by_the_next_and_counted(tmp_path: Path, shapes: Path):
     manifest = corpus(tmp_path, shapes, [True, False, False, True])
     targets = Targets.single(np.array([0, 1, 2, 3]), 8)
@@ -268,6 +270,7 @@ def first_item(dataset: TrainDataset, queue: multiprocessing.Queue) -> None:
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.slow
 def test_datasets_travel_to_other_processes(clips: TrainDataset, method: str):
     assert torch.equal(pickle.loads(pickle.dumps(clips))[(0, 0, 0)].frames, clips[(0, 0, 0)].frames)
     context = multiprocessing.get_context(method)

@@ -296,6 +296,7 @@ def test_the_bytes_of_a_file_are_read_once_for_all_its_parts(tmp_path: Path, mon
     assert hash_file(Row(0, str(clip))).content != parts[0].content
 
 
+@pytest.mark.slow
 def test_what_another_command_writes_just_now_stays(dataset: Path):
     folder = dataset / "out" / "hashes"
     folder.mkdir(parents=True)
