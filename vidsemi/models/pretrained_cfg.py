@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from vidsemi.io.errors import UserError
+
 Colors = tuple[float, float, float]
 
 
@@ -24,3 +26,9 @@ def colors(values: list[float] | tuple[float, ...]) -> Colors:
     """Convert a library's three numbers."""
     red, green, blue = (float(value) for value in values)
     return red, green, blue
+
+
+def check_one_frame(name: str, frames: int) -> None:
+    """Raise `UserError` if an image network is to take clips of several frames."""
+    if frames != 1:
+        raise UserError("model.takes_images", f"{name} takes images: set its frames to 1, not {frames}")

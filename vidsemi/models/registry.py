@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from vidsemi.io.errors import UserError
-from vidsemi.models.pretrained_cfg import PretrainedConfig
+from vidsemi.models.pretrained_cfg import PretrainedConfig, check_one_frame
 from vidsemi.runtime.library_errors import first_line
 
 R2PLUS1D = [f"r2plus1d_{depth}" for depth in (10, 18, 34, 50, 101, 152)]
@@ -146,9 +146,3 @@ class ImageAdapter(nn.Module):
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """(N, 3, 1, H, W) normalized float → (N, classes) logits."""
         return self.network(clips.squeeze(2))
-
-
-def check_one_frame(name: str, frames: int) -> None:
-    """Raise `UserError` if an image network is to take clips of several frames."""
-    if frames != 1:
-        raise UserError("model.takes_images", f"{name} takes images: set its frames to 1, not {frames}")

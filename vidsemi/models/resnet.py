@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from vidsemi.models.registry import check_one_frame
+from vidsemi.models.pretrained_cfg import check_one_frame
 
 BASE_PLANES = 64
 Block = type[BasicBlock] | type[Bottleneck]
