@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: install install-dev demo lint check test clean
+.PHONY: install install-dev demo lint check fast-tests test clean
 
 install: .venv/installed
 install-dev: .venv/installed-dev
@@ -25,7 +25,10 @@ lint: install-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint
+check: install-dev
+	$(MAKE) --jobs 2 --output-sync lint fast-tests
+
+fast-tests: install-dev
 	$(BIN)/pytest --numprocesses 2 -m "not slow"
 
 test: lint

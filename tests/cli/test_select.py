@@ -225,6 +225,7 @@ def test_output_of_a_selection(scores: Path, select: Select):
     assert document["share_of_unlabeled"] == document["chosen"] / 60
 
 
+@pytest.mark.slow
 def test_selecting_needs_no_torch(scores: Path, tmp_path: Path):
     words = ["select", "--scores", str(scores), *map(str, KP), "--output", str(tmp_path / "s.parquet")]
     code = (

@@ -62,6 +62,7 @@ def test_multiply_adds_and_activations_by_hand():
     assert cost.uncounted == {"adaptive_avg_pool3d": 1, "add_": 4, "batch_norm": norms}
 
 
+@pytest.mark.slow
 def test_the_network_and_torch_are_left_as_they_were():
     network = create_model("r2plus1d_10", num_classes=7, frames=4, args={"width": 0.125}).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}

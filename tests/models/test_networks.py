@@ -39,6 +39,7 @@ def cost_by_hand(network: nn.Module, clips: torch.Tensor) -> tuple[int, int]:
         ("r2plus1d_152", 118.23, 63.00, 252.00),
     ],
 )
+@pytest.mark.slow
 def test_costs_of_r2plus1d(name: str, parameters: float, gmacs_8: float, gmacs_32: float):
     for frames, gmacs in ((8, gmacs_8), (32, gmacs_32)):
         network = meta_model(name, num_classes=400, frames=frames)
@@ -251,6 +252,7 @@ def test_a_meta_model_has_no_memory_and_draws_no_numbers():
         ("r2plus1d_10", 8, {"width": float("nan")}, "invalid_args", "width"),
     ],
 )
+@pytest.mark.slow
 def test_networks_and_arguments_that_do_not_exist(name: str, frames: int, args: dict, problem: str, mentions: str):
     with refused(f"model.{problem}", name, mentions):
         create_model(name, num_classes=5, frames=frames, args=args)

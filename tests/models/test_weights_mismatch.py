@@ -226,6 +226,7 @@ def test_frozen_weights_keep_the_input_they_were_trained_on(weights: Path):
         ("torchvision/swin_t", "features.1.0.attn.attn_mask"),
     ],
 )
+@pytest.mark.slow
 def test_tensors_that_are_ignored(model: str, extra: str):
     """Other heads, heads of other tasks, counters, and tensors that are not trained."""
     frames = (wanted.frames if (wanted := pretrained_config(model)) else None) or 1

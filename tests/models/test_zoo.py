@@ -117,6 +117,7 @@ def test_the_input_of_a_network_is_part_of_its_fingerprint(tiny_config: Callable
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_an_image_network_is_torchvisions_own():
     torch.manual_seed(0)
     ours = create_model("torchvision/resnet18", num_classes=7, frames=1).eval()

@@ -86,6 +86,7 @@ def test_reports_show_the_curves_in_all_their_files(run: Path):
     assert before == {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()}
 
 
+@pytest.mark.slow
 def test_a_run_without_logs_shows_nothing(run: Path):
     write_report([run], run)
     shutil.rmtree(run / "seed2")

@@ -63,6 +63,7 @@ def test_notes_say_what_a_reader_must_know_of_the_numbers(run: Path):
     assert transfer_section([run_of(ROWS[:1])]) is None
 
 
+@pytest.mark.slow
 def test_all_files_of_a_report_hold_the_same_results(run: Path):
     written = write_report([run], run, paper=True)
     document = json.loads((run / "report.json").read_text())
@@ -122,6 +123,7 @@ def test_names_are_neither_markup_nor_formulas(run: Path):
         {"train_total": None},
     ],
 )
+@pytest.mark.slow
 def test_invalid_rows_are_refused(run: Path, wrong: dict):
     write_results(run, [{**ROWS[1], **wrong}])
     with pytest.raises(UserError, match=r"results\.json"):

@@ -112,6 +112,7 @@ def test_a_report_without_speed_leaves_nothing_of_an_earlier_one(weights: Path, 
     assert "clips / s" not in before and b"accuracy_speed" not in content["results.md"]
 
 
+@pytest.mark.slow
 def test_the_papers_rows_are_marked_everywhere(run: Path):
     written = write_report([run], run, paper=True)
     lines = [line for line in read_csv(run / "results.csv") if line["source"] != "this run"]

@@ -95,6 +95,7 @@ def test_a_killed_worker_is_one_line(
     assert multiprocessing.active_children() == before
 
 
+@pytest.mark.slow
 def test_an_error_of_a_worker_is_not_its_death(
     train_arguments: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ):

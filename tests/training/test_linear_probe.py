@@ -156,6 +156,7 @@ def test_the_best_c_at_the_end_of_the_candidates_is_a_warning(caplog: pytest.Log
         ([0, 0, 1], [5, 5, 5], "linear_probe.no_validation_split"),
     ],
 )
+@pytest.mark.slow
 def test_too_little_to_train_on_is_one_line(labels: list[int], groups: list[int], code: str):
     with pytest.raises(UserError) as error:
         fit(np.eye(3, dtype=np.float32), np.array(labels), np.array(groups), classes=2)

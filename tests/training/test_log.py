@@ -263,6 +263,7 @@ def test_a_missing_package_is_named_before_anything_runs(
     assert not (tmp_path / "tensorboard").exists()
 
 
+@pytest.mark.slow
 def test_log_settings_are_not_in_fingerprints(tiny_config: Callable[..., Path], wandb: Recorder):
     def fingerprints(*settings: str) -> list[str]:
         config = load_config(str(tiny_config()), settings)

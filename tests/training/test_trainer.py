@@ -245,6 +245,7 @@ def test_a_file_that_does_not_decode_is_replaced_by_the_next_and_counted(tmp_pat
     assert metrics["examples"] == 60
 
 
+@pytest.mark.slow
 def test_a_corpus_of_broken_files_stops_the_training_in_a_line(tmp_path: Path, shapes: Path):
     manifest = corpus(tmp_path, shapes, [False] * 5)
     clips = TrainDataset(manifest, np.arange(5), Targets.single(np.zeros(5, int), 8), SPEC, hflip_prob=0.0, seed=0)
@@ -281,6 +282,7 @@ def test_datasets_travel_to_other_processes(clips: TrainDataset, method: str):
     process.join()
 
 
+@pytest.mark.slow
 def test_weights_come_back_with_all_that_is_needed(tmp_path: Path):
     spec = NetworkSpec("r2plus1d_10", {"width": 0.0625}, [f"c{i}" for i in range(8)], SPEC)
     network = fresh().eval()
