@@ -143,7 +143,7 @@ def test_the_table_of_the_readme_is_that_of_the_results_page():
 def test_the_questions_to_scores_have_answers(
     tmp_path: Path, shapes: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Every SQL block of docs/scoring.md runs on a scored corpus as it stands, and says something true."""
+    """Every SQL block of docs/scoring.md runs on a scored dataset as it stands, and says something true."""
     duckdb = pytest.importorskip("duckdb")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.mp4").write_bytes(b"no video")
@@ -156,11 +156,11 @@ def test_the_questions_to_scores_have_answers(
     words = ["--weights", str(weights), "--manifest", "data/unlabeled.parquet", "--output", "scores", "--views", "2"]
     assert cli.main(["score", *words, "--shard-size", "7", "--workers", "0", "--device", "cpu"]) == 0
     page = (REPOSITORY / "docs/scoring.md").read_text(encoding="utf-8")
-    surest, names, lost, between, whole, sure, again = (
+    highest, names, lost, between, whole, sure, again = (
         duckdb.sql(block) for block in re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
     )
-    assert surest.columns == ["path", "score"] and 0 < len(surest) <= 16
-    assert {path for path, _ in surest.fetchall()} <= set(paths[1:-1])
+    assert highest.columns == ["path", "score"] and 0 < len(highest) <= 16
+    assert {path for path, _ in highest.fetchall()} <= set(paths[1:-1])
     counts = names.fetchall()
     assert len(counts) == 8 and sum(videos for _, videos in counts) == 16
     assert {example for _, _, example in lost.fetchall()} == {paths[0], paths[-1]}

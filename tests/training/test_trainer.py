@@ -219,7 +219,7 @@ def test_the_loss_is_the_cross_entropy_of_soft_targets(tmp_path: Path, clips: Tr
     assert value == pytest.approx(-0.5 * np.log(probabilities[1]) - 0.5 * np.log(probabilities[6]), rel=1e-6)
 
 
-def corpus(tmp_path: Path, shapes: Path, good: list[bool]) -> Manifest:
+def some_broken(tmp_path: Path, shapes: Path, good: list[bool]) -> Manifest:
     """A manifest of readable and unreadable files."""
     lines = ["path,label"]
     for number, ok in enumerate(good):
@@ -232,7 +232,7 @@ def corpus(tmp_path: Path, shapes: Path, good: list[bool]) -> Manifest:
 
 @pytest.mark.slow
 def test_a_file_that_does_not_decode_is_replaced_by_the_next_and_counted(tmp_path: Path, shapes: Path):
-    manifest = corpus(tmp_path, shapes, [True, False, False, True])
+    manifest = some_broken(tmp_path, shapes, [True, False, False, True])
     targets = Targets.single(np.array([0, 1, 2, 3]), 8)
     clips = TrainDataset(manifest, np.arange(4), targets, SPEC, hflip_prob=0.0, seed=0)
     item = clips[(0, 1, 0)]
@@ -247,7 +247,7 @@ def test_a_file_that_does_not_decode_is_replaced_by_the_next_and_counted(tmp_pat
 
 @pytest.mark.slow
 def test_a_corpus_of_broken_files_stops_the_training_in_a_line(tmp_path: Path, shapes: Path):
-    manifest = corpus(tmp_path, shapes, [False] * 5)
+    manifest = some_broken(tmp_path, shapes, [False] * 5)
     clips = TrainDataset(manifest, np.arange(5), Targets.single(np.zeros(5, int), 8), SPEC, hflip_prob=0.0, seed=0)
     for workers in (0, 2):
         with pytest.raises(UserError, match=r"cannot be read; the last is .*broken"):
