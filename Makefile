@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: install install-dev demo lint check fast-tests test clean
+.PHONY: install install-dev demo lint check fast-tests test test-gpu clean
 
 install: .venv/installed
 install-dev: .venv/installed-dev
@@ -33,6 +33,9 @@ fast-tests: install-dev
 
 test: lint
 	$(BIN)/pytest --numprocesses 2 --durations 30
+
+test-gpu: install-dev
+	$(BIN)/pytest -m gpu
 
 clean:
 	rm -rf .venv runs data build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

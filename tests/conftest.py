@@ -24,6 +24,20 @@ settings.register_profile("vidsemi", deadline=None, suppress_health_check=[Healt
 settings.load_profile("vidsemi")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide GPUs from ordinary tests, whose results are promised to the bit on CPUs; `make test-gpu` shows them."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device and `make test-gpu`")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def freed_memory() -> Iterator[None]:
     """Give memory back after each module: training has the C library keep what is freed (`runtime.device`)."""

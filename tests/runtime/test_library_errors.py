@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from vidsemi.runtime.library_errors import (
     first_line,
     is_dead_loader_worker,
+    is_device_error,
     is_field_too_long,
     is_lost_peer,
     is_out_of_memory,
@@ -87,9 +88,35 @@ def test_out_of_memory_on_a_gpu(error: Exception):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_out_of_memory_provoked_on_a_gpu():
     assert is_out_of_memory(error_of(torch.empty, HUGE, device="cuda"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA error: an illegal memory access was encountered",
+        "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "NCCL error in: ProcessGroupNCCL.cpp:3690, unhandled cuda error",
+    ],
+)
+def test_errors_of_a_gpu(words: str):
+    assert is_device_error(RuntimeError(words))
+    assert is_device_error(torch.AcceleratorError("the launch timed out and was terminated"))
+    assert not is_device_error(ValueError(words))
+    assert not is_device_error(RuntimeError("shapes do not match"))
+
+
+@pytest.mark.gpu
+def test_errors_provoked_on_a_gpu():
+    # In a process of its own: no kernel runs after such an error.
+    code = (
+        "import torch\nfrom vidsemi.runtime.library_errors import is_device_error\n"
+        "try:\n    torch.zeros(2, device='cuda')[torch.tensor([9], device='cuda')].cpu()\n"
+        "except RuntimeError as error:\n    print(is_device_error(error))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "True\n"
 
 
 def test_other_errors_of_torch_are_not_out_of_memory():

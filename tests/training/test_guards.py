@@ -72,6 +72,40 @@ def test_out_of_memory_names_the_keys(
     assert "[device.out_of_memory]" in last
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), "device.out_of_memory"),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), "device.failed"),
+    ],
+)
+@pytest.mark.slow
+def test_a_device_that_fails_while_a_run_resumes_leaves_its_checkpoint(
+    train_arguments: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    die_in_steps: Callable[..., list[int]],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    error: Exception,
+    code: str,
+):
+    """The optimizer's momentum moves to the device then."""
+
+    def fails(*_: object) -> None:
+        raise error
+
+    die_in_steps(3)
+    with pytest.raises(KeyboardInterrupt):
+        cli.main(train_arguments())
+    checkpoints = Checkpoints(tmp_path / "run" / STAGE).files()
+    capsys.readouterr()
+    monkeypatch.setattr(torch.optim.SGD, "load_state_dict", fails)
+    assert cli.main(train_arguments()) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"[{code}]" in last and "start over" not in last
+    assert Checkpoints(tmp_path / "run" / STAGE).files() == checkpoints
+
+
 def test_other_errors_of_torch_are_not_out_of_memory(
     train_arguments: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ):

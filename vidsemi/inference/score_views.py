@@ -1,5 +1,6 @@
 """A network over videos: the softmax of every view of every video, with clips of several videos in one forward pass."""
 
+import logging
 import math
 import time
 from collections import deque
@@ -9,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-import torch
 from torch import nn
 
 from vidsemi.config import Runtime
@@ -19,10 +19,13 @@ from vidsemi.data.views import ViewReader, ViewRequest
 from vidsemi.data.worker_pool import PREFETCH, read_all
 from vidsemi.inference.model import Inference
 from vidsemi.io.errors import DecodeError, UserError
-from vidsemi.runtime.device import clips_per_forward, pick_device, worker_count
+from vidsemi.runtime.device import Fetched, clips_per_forward, pick_device, worker_count
 
 Views = np.ndarray | DecodeError  # (some, T, 3, crop, crop) uint8, or why there are none
 ReadViews = Callable[[Iterable[ViewRequest]], Generator[Views, None, None]]
+
+
+logger = logging.getLogger("vidsemi")
 
 
 @dataclass(frozen=True)
@@ -151,14 +154,15 @@ class _Video:
 class _Batcher:
     """Batches clips of several videos into forward passes, and returns their scores by video.
 
-    The scores of a pass are fetched after the next one has started, so that a GPU never waits.
+    The scores of a pass are on their way to the CPU before the next pass is started, and waited for after that, so that
+    a GPU never waits.
     """
 
     def __init__(self, infer: Inference, most: int):
         self._infer, self._most = infer, most
         self._videos: deque[_Video] = deque()
         self._clips: deque[tuple[_Video, np.ndarray]] = deque()
-        self._running: deque[tuple[torch.Tensor, list[tuple[_Video, int]]]] = deque()
+        self._running: deque[tuple[Fetched, list[tuple[_Video, int]]]] = deque()
 
     def add(self, request: ViewRequest, views: Views) -> None:
         if request.first == 0:
@@ -188,7 +192,7 @@ class _Batcher:
             yield VideoScore(video.example_id, views, video.error)
 
     def _start(self) -> None:
-        """Start a forward pass with as many clips as fit."""
+        """Start a forward pass with as many clips as fit; passes are halved when the device is out of memory."""
         room, clips, owners = self._most, [], []
         while room and self._clips:
             video, own = self._clips.popleft()
@@ -197,14 +201,22 @@ class _Batcher:
             if len(own) > room:
                 self._clips.appendleft((video, own[room:]))
             room -= len(clips[-1])
-        self._running.append((self._infer(clips), owners))
+        try:
+            self._running.append((Fetched(self._infer(clips)), owners))
+        except UserError as error:
+            count = sum(map(len, clips))
+            if error.code != "device.out_of_memory" or count == 1:
+                raise
+            self._most = math.ceil(count / 2)
+            logger.warning("%s; continuing with clips_per_forward: %d", error, self._most)
+            self._clips.extendleft(zip([video for video, _ in reversed(owners)], reversed(clips), strict=True))
         if len(self._running) > 1:
             self._fetch()
 
     def _fetch(self) -> None:
         """Fetch the scores of the earliest pass and give them to their videos."""
-        softmax, owners = self._running.popleft()
-        scores = softmax.cpu().numpy()
+        fetched, owners = self._running.popleft()
+        scores = fetched.tensor().numpy()
         if not np.isfinite(scores).all():
             near = owners[0][0].example_id
             raise UserError(

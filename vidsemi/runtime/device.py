@@ -1,15 +1,22 @@
-"""Device, memory format, memory allocation, and sizes that depend on the machine."""
+"""Device, memory format, memory allocation, copies from the device, and sizes that depend on the machine."""
 
+import copy
 import ctypes
+import logging
+import os
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from vidsemi.config import Runtime
 from vidsemi.io.errors import UserError
-from vidsemi.runtime.distributed import local_rank, processes_here
+from vidsemi.runtime.distributed import local_rank, processes_here, started_processes
 from vidsemi.runtime.library_errors import first_line
-from vidsemi.runtime.process import usable_cores
+from vidsemi.runtime.process import processor, usable_cores
+
+logger = logging.getLogger("vidsemi")
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 KEPT, KEPT_BY_OLD_GLIBC = 1 << 30, 32 << 20  # bytes; glibc before about 2.35 accepts no more than the second
@@ -36,20 +43,85 @@ def put_channels_last(network: nn.Module) -> None:
 def pick_device(runtime: Runtime) -> torch.device:
     """The device to run on; `auto` is a GPU if there is one, and each worker's own if there are several.
 
-    One that does not exist or cannot be used is a `UserError`.
+    A GPU becomes the current device, which CUDA's events, pinned memory and compiled code belong to. A device that does
+    not exist or cannot compute is a `UserError`, and so are more connected processes than GPUs.
     """
     name = runtime.device
     if name == "auto":
         name = f"cuda:{local_rank() % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+        if name == "cpu" and (reason := _unusable_gpu()):
+            logger.warning("runtime.device: auto uses the CPU, because torch cannot use the GPU: %s", reason)
     try:
         device = torch.device(name)
         if device.type == "meta":
             raise RuntimeError("it computes nothing")
-        torch.empty(0, device=device)
+        if device.type == "cuda":
+            _check_gpu_share(runtime)
+            if device.index is not None:
+                torch.cuda.set_device(device)
+        torch.zeros(1, device=device).add_(1).item()  # a kernel: torch may have none for this GPU
     except (RuntimeError, AssertionError) as error:
         reason = first_line(error)
         raise UserError("device.unavailable", f"runtime.device: '{name}' cannot be used here: {reason}") from None
     return device
+
+
+def _unusable_gpu() -> str | None:
+    """Why torch does not use a GPU that the machine has; None if there is none, or if the user hides it."""
+    if not Path("/dev/nvidia0").exists() or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return None
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        return first_line(error)
+    return "no device is visible to it"
+
+
+def _check_gpu_share(runtime: Runtime) -> None:
+    """NCCL refuses two processes on one GPU, minutes into a run and in words of its own."""
+    here, gpus = processes_here(), torch.cuda.device_count()
+    if started_processes() > 1 and (here > gpus or (here > 1 and ":" in runtime.device)):
+        raise UserError(
+            "device.shared_gpu",
+            f"torchrun started {here} processes on this machine for {gpus} GPUs (runtime.device: {runtime.device}), "
+            "but each process needs its own; lower --nproc-per-node, or set runtime.device: auto",
+        )
+
+
+def device_name(device: torch.device) -> str:
+    """The model of a GPU or processor."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{processor()} ({device.type})"
+
+
+def to_cpu(value: Any) -> Any:
+    """A state of nested dictionaries and lists with all tensors on the CPU; those that are there are not copied."""
+    match value:
+        case torch.Tensor():
+            return value.cpu()
+        case dict():
+            copied = copy.copy(value)  # of the same type, with the metadata of a state_dict
+            copied.update((key, to_cpu(own)) for key, own in value.items())
+            return copied
+        case list() | tuple():
+            return type(value)(map(to_cpu, value))
+        case _:
+            return value
+
+
+class Fetched:
+    """Numbers on their way from the device to the CPU; the device continues meanwhile."""
+
+    def __init__(self, numbers: torch.Tensor):
+        self._numbers = numbers.detach().to("cpu", non_blocking=numbers.is_cuda)
+        self._copied = torch.cuda.Event(blocking=True) if numbers.is_cuda else None  # sleeps, where others spin
+        if self._copied:
+            self._copied.record()
+
+    def tensor(self) -> torch.Tensor:
+        """The numbers, once they have arrived; waits for nothing that the device was given later."""
+        if self._copied:
+            self._copied.synchronize()
+        return self._numbers
 
 
 def clips_per_forward(runtime: Runtime, device: torch.device) -> int:

@@ -7,6 +7,7 @@ The next release of a library may word an error differently, so every such decis
 import re
 
 OUT_OF_MEMORY = re.compile("allocate memory|out of memory|ALLOC_FAILED")  # torch on CPUs; CUDA; cuDNN and cuBLAS
+DEVICE_ERROR = re.compile("CUDA error|cuDNN error|CUDNN_STATUS|CUBLAS_STATUS|NCCL error|HIP error")
 DEAD_LOADER_WORKER = re.compile(r"DataLoader worker \(pid|Pin memory thread|shared memory\(shm\)|DefaultCPUAllocator")
 UNPICKLABLE_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 TRUNCATED_IMAGE = re.compile("truncated|EOF", re.IGNORECASE)
@@ -23,6 +24,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     Only torch on GPUs has a type for it, a RuntimeError; torch on CPUs and the CUDA libraries raise a plain one.
     """
     return isinstance(error, MemoryError) or _matches(error, OUT_OF_MEMORY)
+
+
+def is_device_error(error: BaseException) -> bool:
+    """Whether a GPU failed: the error of an earlier kernel, which any later call may raise, or the driver's own.
+
+    torch has a type for it since 2.8, a RuntimeError.
+    """
+    return type(error).__name__ == "AcceleratorError" or _matches(error, DEVICE_ERROR)
 
 
 def is_lost_peer(error: BaseException | None) -> bool:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
+from vidsemi.runtime.device import Fetched
+
 RECENT = 50  # steps over which the loss that is shown is averaged
 SHOWN_IDS = 20
 
@@ -40,27 +42,12 @@ class NotFiniteError(Exception):
         self.step = step
 
 
-class _Fetched:
-    """Numbers that are copied from the device in the background."""
-
-    def __init__(self, numbers: torch.Tensor):
-        self._numbers = numbers.detach().to("cpu", non_blocking=True)
-        self._copied = torch.cuda.Event() if numbers.is_cuda else None
-        if self._copied:
-            self._copied.record()
-
-    def values(self) -> list[float]:
-        if self._copied:
-            self._copied.synchronize()
-        return self._numbers.tolist()
-
-
 class Metrics:
     """Collects the results of steps; `losses` are those of the last 50 steps, also of the run that is resumed."""
 
     def __init__(self, losses: Iterable[float] = ()):
         self.losses = deque(losses, maxlen=RECENT)
-        self._running: deque[tuple[Step, _Fetched]] = deque()
+        self._running: deque[tuple[Step, Fetched]] = deque()
         self._start_window(0.0)
 
     @property
@@ -70,7 +57,7 @@ class Metrics:
 
     def add(self, step: Step) -> None:
         """Add a step, and fetch the result of the one before it; raises `NotFiniteError`."""
-        self._running.append((step, _Fetched(step.result)))
+        self._running.append((step, Fetched(step.result)))
         if len(self._running) > 1:
             self._fetch(*self._running.popleft())
 
@@ -97,8 +84,8 @@ class Metrics:
         self._begin, self._waited_before = time.monotonic(), waited
         self._steps, self._clips, self._loss, self._num_correct, self._gradient_norm = 0, 0, 0.0, 0.0, 0.0
 
-    def _fetch(self, step: Step, fetched: _Fetched) -> None:
-        loss, num_correct, gradient_norm = fetched.values()
+    def _fetch(self, step: Step, fetched: Fetched) -> None:
+        loss, num_correct, gradient_norm = fetched.tensor().tolist()
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             raise NotFiniteError(step, loss, gradient_norm)
         self.losses.append(loss)

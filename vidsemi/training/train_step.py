@@ -10,17 +10,17 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from vidsemi.config import Recipe, Runtime
 from vidsemi.data.batch import Batch
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.inference.model import fastest_precision
 from vidsemi.io.errors import UserError
-from vidsemi.runtime.device import keep_freed_memory, put_channels_last
+from vidsemi.models.convolution_trial import check_tf32, keep_in_float32, release, report, wrong_convolutions
+from vidsemi.runtime.device import device_name, keep_freed_memory, put_channels_last, to_cpu
 from vidsemi.runtime.distributed import gather, processes
 from vidsemi.training.batch_norm import RunningStatistics, synchronized
-from vidsemi.training.bfloat16 import keep_in_float32, release, wrong_in_bfloat16
 
 logger = logging.getLogger("vidsemi")
 
@@ -46,10 +46,9 @@ class TrainStep:
         self.layout = torch.channels_last_3d if channels_last else torch.preserve_format
         if device.type == "cpu":
             keep_freed_memory()
-        elif device.type == "cuda":
-            torch.backends.cudnn.benchmark = True  # all steps have the same shapes
-            if device.index is not None:
-                torch.cuda.set_device(device)  # CUDA events and compiled code belong to the current device
+        self._benchmark = torch.backends.cudnn.benchmark
+        if device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # all steps have the same shapes; until `finish`
         if recipe.precision == "bfloat16" and fastest_precision(device) != "bfloat16":
             logger.warning("%s has no bfloat16 instructions; float32 would be faster", device)
         if recipe.sync_batch_norm and processes().size > 1:
@@ -62,7 +61,7 @@ class TrainStep:
         )
         self.average: AveragedModel | None = None
         if recipe.ema is not None:
-            self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
+            self.average = AveragedModel(self.network, use_buffers=True)
         self._statistics = RunningStatistics(self.network) if micro_batches > 1 else None
         self._in_float32: list[str] | None = None  # convolutions that are wrong in bfloat16; known at the first step
         self._ready: nn.Module | None = None
@@ -91,14 +90,15 @@ class TrainStep:
             torch.nn.utils.clip_grads_with_norm_(self.network.parameters(), self.recipe.max_grad_norm, norm)
         self.optimizer.step()
         if self.average is not None:
-            self.average.update_parameters(self.network)
+            _update_average(self.average, self.network, self.recipe.ema)
         return torch.cat([sums, norm.view(1)])
 
     def state(self) -> dict[str, Any]:
         """Everything to resume from: tensors, numbers and names."""
         state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
         average = {"average": self.average.state_dict()} if self.average is not None else {}
-        return state | average | {"in_float32": self._in_float32}
+        own = {"in_float32": self._in_float32, "device": device_name(self.device)}
+        return to_cpu(state | average) | own
 
     def load(self, state: dict[str, Any]) -> None:
         """Load what `state` returned."""
@@ -106,8 +106,9 @@ class TrainStep:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        self._in_float32 = state["in_float32"]
-        keep_in_float32(self.network, self._in_float32 or ())
+        if state["device"] == device_name(self.device):  # else other convolutions are wrong
+            self._in_float32 = state["in_float32"]
+            keep_in_float32(self.network, self._in_float32 or ())
 
     def not_finite(self) -> str | None:
         """The name of a weight or running statistic, of the network or its average, that is NaN or infinite."""
@@ -132,6 +133,9 @@ class TrainStep:
             with self._autocast():
                 update_bn_stats(self.network.train(), clips, batches)
         release(self.network, self._in_float32 or ())
+        torch.backends.cudnn.benchmark = self._benchmark  # or scores would depend on what was fastest just now
+        if self._compile:
+            torch.compiler.reset()  # or the fifth network of a process would not be compiled: 8 graphs a function
         self.network.to(memory_format=torch.contiguous_format)
 
     def _autocast(self) -> AbstractContextManager:
@@ -161,20 +165,37 @@ class TrainStep:
 
     def _prepare(self, clips: torch.Tensor) -> nn.Module:
         """Set up what depends on the shape of the first clips: bfloat16 exceptions, compilation, DDP."""
-        if self.recipe.precision == "bfloat16" and self._in_float32 is None:
-            self._in_float32 = sorted(set().union(*gather(wrong_in_bfloat16(self.network, clips))))
+        precision = self.recipe.precision
+        check_tf32(self.network, clips, gradients=True)
+        if precision != "float32" and self._in_float32 is None:
+            wrong = wrong_convolutions(self.network, clips, precision, gradients=True)
+            self._in_float32 = sorted(set().union(*gather(wrong)))
             keep_in_float32(self.network, self._in_float32)
-        if self._in_float32:
-            names = ", ".join(self._in_float32)
-            logger.info("kept in float32, because their bfloat16 gradients are wrong on this CPU: %s", names)
+        report(self._in_float32 or [], precision, device_name(self.device))
         if self._compile:
             self.network.compile(dynamic=False)  # else the code for a shape would depend on the shapes before it
         self._ready = self.network
         if processes().size > 1:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # older torch does not know the argument's new name
-                self._ready = DistributedDataParallel(self.network, broadcast_buffers=False)
+                self._ready = DistributedDataParallel(
+                    self.network, broadcast_buffers=False, gradient_as_bucket_view=True
+                )
         return self._ready
+
+
+@torch.no_grad()
+def _update_average(average: AveragedModel, network: nn.Module, decay: float) -> None:
+    """What `AveragedModel.update_parameters` does, which waits for a GPU twice a step."""
+    averages = [*average.module.parameters(), *average.module.buffers()]
+    pairs = list(zip(averages, [*network.parameters(), *network.buffers()], strict=True))
+    moving = [pair for pair in pairs if pair[0].is_floating_point()] if average.n_averaged else []
+    if moving:
+        torch._foreach_lerp_([own for own, _ in moving], [new for _, new in moving], 1 - decay)
+    for own, new in pairs:
+        if not (moving and own.is_floating_point()):
+            own.copy_(new)
+    average.n_averaged += 1  # on the CPU
 
 
 def mixup(clips: torch.Tensor, targets: torch.Tensor, alpha: float) -> tuple[torch.Tensor, torch.Tensor]:

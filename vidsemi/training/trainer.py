@@ -20,7 +20,7 @@ from vidsemi.io.progress import progress_bar
 from vidsemi.models import weights_file
 from vidsemi.runtime.device import pick_device
 from vidsemi.runtime.distributed import any_of, from_first, gather, processes
-from vidsemi.runtime.library_errors import is_out_of_memory
+from vidsemi.runtime.library_errors import first_line, is_device_error, is_out_of_memory
 from vidsemi.training.checkpoint import Checkpoints
 from vidsemi.training.log import TrainingLog
 from vidsemi.training.metrics import Metrics, NotFiniteError, Step
@@ -106,16 +106,21 @@ class Trainer:
         self.micro_batches = self._micro_batches(state.get("micro_batches"))
         each = self.micro_batches // self.group.size
         self.own = range(each * self.group.rank, each * (self.group.rank + 1))
-        spec = self.dataset.spec
-        self.train_step = TrainStep(self.network, self.recipe, spec, self.micro_batches, self.device, self.runtime)
         self.metrics = Metrics()
-        if newest is None:
-            return
+        with self._memory_errors("the network and its optimizer"):
+            spec = self.dataset.spec
+            self.train_step = TrainStep(self.network, self.recipe, spec, self.micro_batches, self.device, self.runtime)
+            if newest is not None:
+                self._load(newest, state)
+
+    def _load(self, newest: Path, state: dict[str, Any]) -> None:
         try:
             self.train_step.load(state)
             self.metrics = Metrics(state["losses"])
             self.examples, self.unreadable = state["examples"], set(state["unreadable"])
-        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError):
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            if is_device_error(error) or is_out_of_memory(error):  # the checkpoint is good
+                raise
             raise UserError("checkpoint.mismatch", f"{newest} does not fit this run; delete it to start over") from None
 
     def step(self) -> None:
@@ -250,17 +255,24 @@ class Trainer:
 
     @contextmanager
     def _memory_errors(self, what: str) -> Iterator[None]:
-        """Report an out-of-memory error with the config keys to change."""
+        """Report an out-of-memory error with the config keys to change, other errors of the device as such."""
         try:
             yield
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            if is_out_of_memory(error):
+                resume = f"then use a new output directory or delete {self.folder}"
+                raise UserError(
+                    "device.out_of_memory",
+                    f"out of memory on {self.device} ({what}, {self.micro_batches} micro-batches): end other programs "
+                    f"on it and resume, or increase micro_batches or reduce batch_size; {resume}",
+                ) from None
+            if not is_device_error(error):
                 raise
             raise UserError(
-                "device.out_of_memory",
-                f"out of memory on {self.device} ({what}, {self.micro_batches} micro-batches): increase micro_batches "
-                f"or reduce batch_size; then use a new output directory or delete {self.folder}",
-            ) from None
+                "device.failed",
+                f"{self.device} failed ({what}): {first_line(error)}; the same command resumes from the last "
+                "checkpoint",
+            ) from error
 
 
 def _check_labels(dataset: TrainDataset, title: str) -> None:

@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional
 
 from tests.helpers.reference_training import assert_close, by_hand, make_data, trained
+from vidsemi.models.convolution_trial import keep_in_float32, wrong_convolutions
 from vidsemi.models.registry import create_model
-from vidsemi.training import bfloat16
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_convolutions_that_bfloat16_gets_wrong_stay_in_float32(data: list, caplo
 
     caplog.set_level(logging.INFO)
     ours, _, _ = trained(network(), data, precision="bfloat16")
-    assert "kept in float32" in caplog.text and caplog.text.rstrip().endswith(": 2")
+    assert "1 convolutions stay in float32" in caplog.text and caplog.text.rstrip().endswith(": 2")
     exact = by_hand(network(), data)
     assert (
         functional.cosine_similarity(
@@ -71,8 +71,8 @@ def test_all_gradients_of_r2plus1d_are_correct_in_bfloat16():
     targets = torch.arange(8) % 5
     exact = copy.deepcopy(network)
     functional.cross_entropy(exact(clips), targets).backward()
-    wrong = bfloat16.wrong_in_bfloat16(network, clips)
-    bfloat16.keep_in_float32(network, wrong)
+    wrong = wrong_convolutions(network, clips, "bfloat16", gradients=True)
+    keep_in_float32(network, wrong)
     with torch.autocast("cpu", torch.bfloat16):
         logits = network.train()(clips)
     functional.cross_entropy(logits.float(), targets).backward()

@@ -1,0 +1,144 @@
+"""The CUDA branches of training on a virtual GPU: the numbers of a CPU, the right devices, no unneeded wait."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tests.helpers.virtual_cuda import VirtualCuda, virtual_cuda
+from vidsemi.config import Recipe, Runtime
+from vidsemi.data.batch import Batch
+from vidsemi.data.input_spec import InputSpec
+from vidsemi.data.transforms import Window
+from vidsemi.runtime.device import Fetched
+from vidsemi.training.metrics import Metrics, Step
+from vidsemi.training.train_step import TrainStep
+
+SPEC = InputSpec(frames=4, stride=1, resize=(20, 24), crop=16, mean=(0.4, 0.5, 0.3), std=(0.2, 0.25, 0.3))
+CLASSES, STEPS = 5, 3
+
+
+def small() -> nn.Module:
+    torch.manual_seed(0)
+    layers = nn.Conv3d(3, 8, 3, 2, bias=False), nn.BatchNorm3d(8), nn.ReLU(inplace=True), nn.Dropout(0.2)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(8, CLASSES))
+
+
+def batch(seed: int, clips: int) -> Batch:
+    rng = np.random.default_rng(seed)
+    pixels = torch.from_numpy(rng.integers(0, 256, clips * 4 * 3 * 20 * 24, dtype=np.uint8))
+    windows = [Window(20, 24, int(rng.integers(5)), int(rng.integers(9)), bool(rng.integers(2))) for _ in range(clips)]
+    targets = functional.one_hot(torch.from_numpy(rng.integers(0, CLASSES, clips)), CLASSES).float()
+    return Batch(pixels, windows, targets, list(range(clips)), [], None)
+
+
+def train(
+    device: str, gpu: VirtualCuda | None = None, micro_batches: int = 1, **settings: object
+) -> tuple[TrainStep, list[float]]:
+    recipe = Recipe(examples=8 * STEPS, batch_size=8, learning_rate=0.02, **settings)
+    runtime = Runtime(device=device, channels_last=False)
+    train_step = TrainStep(small(), recipe, SPEC, micro_batches, torch.device(device), runtime)
+    metrics = Metrics()
+    for number in range(STEPS):
+        own = [batch(10 * number + part, 8 // micro_batches) for part in range(micro_batches)]
+        own = [part.pin_memory() for part in own] if gpu else own
+        if gpu and number == 0:
+            gpu.waits.clear()  # moving the network to the device blocks, once
+        result = train_step.run(own, list(range(micro_batches)), 8, 0.02)
+        metrics.add(Step(number + 1, 8 * number, 8, 0.02, [], result))
+    if gpu:
+        assert not gpu.waits, Counter(gpu.waits)
+        assert len(gpu.event_waits) == STEPS - 1  # for the result of the step before
+    metrics.flush()
+    return train_step, list(metrics.losses)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"micro_batches": 4},
+        {"max_grad_norm": 0.1, "nesterov": True},
+        {"mixup": 0.4, "label_smoothing": 0.1},
+        {"ema": 0.9},
+    ],
+    ids=str,
+)
+def test_training_on_a_gpu_gives_the_weights_of_a_cpu_and_waits_for_nothing(settings: dict):
+    plain, losses = train("cpu", **settings)
+    with virtual_cuda() as gpu:
+        train_step, found = train("cuda:0", gpu, **settings)
+        assert {str(parameter.device) for parameter in train_step.network.parameters()} == {"cuda:0"}
+        train_step.finish()
+        state = train_step.network.state_dict()
+    plain.finish()
+    assert found == pytest.approx(losses, rel=1e-4)
+    for name, tensor in plain.network.state_dict().items():
+        assert torch.allclose(state[name].float(), tensor.float(), rtol=1e-2, atol=1e-4), name
+
+
+def test_the_kernels_of_running_statistics_do_not_grow_with_the_layers():
+    """One copy and one sum a layer would be 834 kernels a step of an R(2+1)D-34."""
+    from vidsemi.training.batch_norm import RunningStatistics
+
+    def launches(layers: int) -> int:
+        network = nn.Sequential(*[nn.BatchNorm3d(4) for _ in range(layers)]).to("cuda:0")
+        statistics = RunningStatistics(network)
+        with statistics.of_micro_batch():
+            pass
+        before = gpu.launches
+        with statistics.of_micro_batch():
+            pass
+        return gpu.launches - before
+
+    with virtual_cuda() as gpu:
+        assert launches(2) == launches(20)
+
+
+def test_a_step_launches_few_kernels_more_than_a_plain_loop():
+    with virtual_cuda() as gpu:
+        train_step, _ = train("cuda:0", gpu)
+        before = gpu.launches
+        train_step.run([batch(1, 8).pin_memory()], [0], 8, 0.02)
+        ours = gpu.launches - before
+        network, own = small().to("cuda:0").train(), batch(1, 8)
+        optimizer = torch.optim.SGD(network.parameters(), 0.02, momentum=0.9, weight_decay=1e-4)
+        clips, targets = own.clips(torch.device("cuda:0"), SPEC, torch.preserve_format), own.targets.to("cuda:0")
+        for _ in range(2):
+            before = gpu.launches
+            optimizer.zero_grad()
+            functional.cross_entropy(network(clips), targets).backward()
+            optimizer.step()
+        plain = gpu.launches - before
+    cropping = 2 * 8 + 6  # a crop and perhaps a flip of each clip, stacking, normalizing
+    assert ours - cropping <= 1.6 * plain
+
+
+def test_a_copy_from_the_device_is_garbage_until_it_has_arrived():
+    with virtual_cuda() as gpu:
+        numbers = torch.arange(3.0, device="cuda") + 1
+        early = numbers.to("cpu", non_blocking=True)
+        assert early.isnan().all()
+        assert Fetched(numbers).tensor().tolist() == [1, 2, 3]
+        torch.cuda.synchronize()
+        assert early.tolist() == [1, 2, 3]
+    assert len(gpu.event_waits) == 1
+
+
+def test_cudnn_searches_for_fast_kernels_in_training_only():
+    with virtual_cuda() as gpu:
+        before = torch.backends.cudnn.benchmark
+        train_step, _ = train("cuda:0", gpu)
+        assert torch.backends.cudnn.benchmark
+        train_step.finish()
+        assert torch.backends.cudnn.benchmark == before
+
+
+def test_tensors_of_two_devices_do_not_meet():
+    with virtual_cuda(gpus=2), pytest.raises(RuntimeError, match="same device"):
+        torch.ones(2, device="cuda:0") + torch.ones(2, device="cuda:1")
+    with virtual_cuda(), pytest.raises(RuntimeError, match="same device"):
+        torch.ones(2, device="cuda:0") * torch.ones(2)
