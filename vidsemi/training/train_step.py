@@ -89,7 +89,7 @@ class TrainStep:
         if self.recipe.max_grad_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.network.parameters(), self.recipe.max_grad_norm, norm)
         self.optimizer.step()
-        if self.average is not None:
+        if self.average is not None and self.recipe.ema is not None:
             _update_average(self.average, self.network, self.recipe.ema)
         return torch.cat([sums, norm.view(1)])
 
