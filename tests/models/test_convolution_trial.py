@@ -1,4 +1,4 @@
-"""Training in bfloat16: convolutions whose gradients are wrong in it stay in float32."""
+"""Convolutions that a device gets wrong in reduced precision stay in float32, in training and in scoring."""
 
 import copy
 import logging
@@ -8,9 +8,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.helpers.reference_training import assert_close, by_hand, make_data, trained
+from tests.helpers.reference_training import CPU, SPEC, assert_close, batch, by_hand, make_data, trained
+from tests.helpers.virtual_cuda import virtual_cuda
+from vidsemi.config import Recipe, Runtime
+from vidsemi.inference.model import Inference, Precision
 from vidsemi.models.convolution_trial import keep_in_float32, wrong_convolutions
 from vidsemi.models.registry import create_model
+from vidsemi.training.train_step import TrainStep
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,71 @@ def test_convolutions_that_bfloat16_gets_wrong_stay_in_float32(data: list, caplo
     assert_close(ours, exact, rtol=0.1, atol=0.02)
     with torch.autocast("cpu", torch.bfloat16):
         assert ours[2](torch.ones(1, 6, 1, 1, 1)).dtype == torch.bfloat16  # the network is as it was
+
+
+class HalvedIn16Bits(nn.Conv3d):
+    """A convolution whose output is wrong in 16 bits."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = super().forward(x)
+        return y if y.dtype == torch.float32 else y / 2
+
+
+class Untraceable(nn.Module):
+    """Its convolutions stay modules of their own when batch norm is folded into others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Conv3d(3, 6, 3, 2), HalvedIn16Bits(6, 6, 1)
+        self.last = nn.Linear(6, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.second(self.first(x).relu()) if len(x) else x
+        return self.last(x.mean((2, 3, 4)))
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_scoring_keeps_in_float32_what_16_bits_get_wrong(precision: Precision, data: list):
+    clips, _ = data[0]
+    exact = Inference(Untraceable(), SPEC, CPU)
+    rough = Inference(Untraceable(), SPEC, CPU, precision)
+    assert (exact.in_float32, rough.in_float32) == ([], ["second"])
+    torch.testing.assert_close(rough([clips]), exact([clips]), atol=0.01, rtol=0)
+    assert not torch.equal(rough([clips]), exact([clips]))
+
+
+@pytest.mark.parametrize(("version", "warnings"), [(91100, 1), (92600, 0)])
+def test_tf32_is_turned_off_where_cudnn_gets_it_wrong(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, version: int, warnings: int
+):
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: version)
+    with virtual_cuda():
+        before = torch.backends.cudnn.allow_tf32
+        try:
+            for _ in range(2):
+                Inference(Untraceable(), SPEC, torch.device("cuda:0"))
+            assert torch.backends.cudnn.allow_tf32 == (before and not warnings)
+        finally:
+            torch.backends.cudnn.allow_tf32 = before
+    assert len(caplog.records) == warnings
+
+
+def test_a_run_that_moves_to_another_device_tries_its_convolutions_again(data: list):
+    def step(network: nn.Module) -> TrainStep:
+        recipe = Recipe(examples=8, batch_size=8, learning_rate=0.1, precision="bfloat16")
+        return TrainStep(network, recipe, SPEC, 1, CPU, Runtime())
+
+    first = step(Untraceable())
+    first.run([batch(*data[0])], [0], 8, 0.1)
+    state = first.state()
+    assert state["in_float32"] == ["second"]
+    for device, names in ((state["device"], ["second"]), ("another", None)):
+        resumed = step(Untraceable())
+        resumed.load({**state, "device": device})
+        assert resumed.state()["in_float32"] == names
+        resumed.run([batch(*data[0])], [0], 8, 0.1)
+        assert resumed.state()["in_float32"] == ["second"]
 
 
 @pytest.mark.slow

@@ -37,7 +37,10 @@ def add_parsers(subparsers: Any) -> None:
         help="examples per shard; with tars, as many as fit (default: %(default)s)",
     )
     parser.add_argument(
-        "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of the network (default: auto)"
+        "--precision",
+        choices=["auto", "float32", "bfloat16", "float16"],
+        default="auto",
+        help="of the network (default: auto)",
     )
 
     parser = add_command(subparsers, "evaluate", evaluate, "measure the video-level accuracy of a network")

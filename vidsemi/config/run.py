@@ -22,8 +22,9 @@ class Score(Section):
     """Top classes to store per example. Default: `select.per_example`."""
     shard_size: PositiveInt = 1000
     """Examples per shard (or as many whole tars as fit): the most work a killed worker loses."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Inference precision. auto: bfloat16 if the device supports it natively (effect on scores: docs/scoring.md)."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Inference precision. auto: bfloat16 if the device supports it natively (effect on scores: docs/scoring.md).
+    float16 is for GPUs before Ampere."""
 
 
 class Select(Section):

@@ -6,13 +6,13 @@ shards. The bytes of a shard do not depend on who scores it. A killed job resume
 
 import logging
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest, shard_ranges
 from vidsemi.data.views import ViewReader
 from vidsemi.inference.leases import Leases
-from vidsemi.inference.model import Inference, fastest_precision
+from vidsemi.inference.model import Inference, Precision, fastest_precision
 from vidsemi.inference.score_directory import ScoreDirectory, agree_on_plan
 from vidsemi.inference.worker import ScoreJob, ScoreWorker
 from vidsemi.io.files import fingerprint_file
@@ -34,7 +34,7 @@ def score_manifest(
     crops: int = 1,
     per_example: int,
     shard_size: int,
-    precision: Literal["auto", "float32", "bfloat16"],
+    precision: Precision | Literal["auto"],
     runtime: Runtime,
     title: str,
 ) -> dict[str, Any]:
@@ -72,7 +72,14 @@ def score_manifest(
         shards=len(shards),
     )
     info = agree_on_plan(folder, info, any_precision=precision == "auto")
-    infer = Inference(network, spec.input, device, "bfloat16" if info.precision == "bfloat16" else "float32")
+    infer = Inference(
+        network,
+        spec.input,
+        device,
+        cast(Precision, info.precision),
+        channels_last=runtime.channels_last,
+        compile=runtime.compile,
+    )
     with Leases(folder / "leases", 2 * runtime.seconds_per_file + 600) as leases:
         ScoreWorker(
             ScoreJob(ScoreDirectory(folder, info), manifest, shards, infer, reader, runtime, title), leases

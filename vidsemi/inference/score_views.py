@@ -138,7 +138,7 @@ def score_examples(
     reader, device = ViewReader(spec, views, crops=crops), pick_device(runtime)
     most = clips_per_forward(runtime, device)
     read_views = read_in_processes(reader, runtime, most, row(examples[0]))
-    infer = Inference(network, spec, device)
+    infer = Inference(network, spec, device, channels_last=runtime.channels_last)
     yield from score_videos(infer, [examples], row, reader, read_views=read_views, clips_per_forward=most)
 
 

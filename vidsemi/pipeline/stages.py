@@ -177,7 +177,7 @@ class ScoreStage(Stage):
     crops: Literal[1, 10]
     per_example: int
     shard_size: int
-    precision: Literal["auto", "float32", "bfloat16"]
+    precision: Literal["auto", "float32", "bfloat16", "float16"]
 
     def run(self, context: Context) -> dict[str, Any]:
         from vidsemi.inference.score import score_manifest

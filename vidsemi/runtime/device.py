@@ -40,6 +40,15 @@ def put_channels_last(network: nn.Module) -> None:
             layer.to(memory_format=torch.channels_last_3d if isinstance(layer, nn.Conv3d) else torch.channels_last)
 
 
+def uses_channels_last(asked: bool | None, device: torch.device, precision: str) -> bool:
+    """Whether to use the channels-last memory format; None asks for the faster one.
+
+    That is measured on CPUs (docs/performance.md). On GPUs it is not: tensor cores read channels-last, and cuDNN 9.8 to
+    9.14 computes other 16-bit convolutions in 3D outside of its fast kernels.
+    """
+    return asked if asked is not None else device.type == "cpu" or (device.type == "cuda" and precision != "float32")
+
+
 def pick_device(runtime: Runtime) -> torch.device:
     """The device to run on; `auto` is a GPU if there is one, and each worker's own if there are several.
 
@@ -57,6 +66,8 @@ def pick_device(runtime: Runtime) -> torch.device:
             raise RuntimeError("it computes nothing")
         if device.type == "cuda":
             _check_gpu_share(runtime)
+            if runtime.deterministic:
+                _use_deterministic_kernels()
             if device.index is not None:
                 torch.cuda.set_device(device)
         torch.zeros(1, device=device).add_(1).item()  # a kernel: torch may have none for this GPU
@@ -75,6 +86,12 @@ def _unusable_gpu() -> str | None:
     except (RuntimeError, AssertionError) as error:
         return first_line(error)
     return "no device is visible to it"
+
+
+def _use_deterministic_kernels() -> None:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before cuBLAS is used
+    torch.backends.cudnn.deterministic = True
+    torch.use_deterministic_algorithms(True, warn_only=True)  # a layer without such a kernel is named
 
 
 def _check_gpu_share(runtime: Runtime) -> None:

@@ -18,7 +18,7 @@ from vidsemi.data.input_spec import InputSpec
 from vidsemi.inference.model import fastest_precision
 from vidsemi.io.errors import UserError
 from vidsemi.models.convolution_trial import check_tf32, keep_in_float32, release, report, wrong_convolutions
-from vidsemi.runtime.device import device_name, keep_freed_memory, put_channels_last, to_cpu
+from vidsemi.runtime.device import device_name, keep_freed_memory, put_channels_last, to_cpu, uses_channels_last
 from vidsemi.runtime.distributed import gather, processes
 from vidsemi.training.batch_norm import RunningStatistics, synchronized
 
@@ -42,13 +42,13 @@ class TrainStep:
     ):
         self.recipe, self.spec, self.micro_batches, self.device = recipe, spec, micro_batches, device
         self._compile = runtime.compile
-        channels_last = runtime.channels_last if runtime.channels_last is not None else device.type == "cpu"
+        channels_last = uses_channels_last(runtime.channels_last, device, recipe.precision)
         self.layout = torch.channels_last_3d if channels_last else torch.preserve_format
         if device.type == "cpu":
             keep_freed_memory()
         self._benchmark = torch.backends.cudnn.benchmark
         if device.type == "cuda":
-            torch.backends.cudnn.benchmark = True  # all steps have the same shapes; until `finish`
+            torch.backends.cudnn.benchmark = not runtime.deterministic  # all steps have the same shapes; until `finish`
         if recipe.precision == "bfloat16" and fastest_precision(device) != "bfloat16":
             logger.warning("%s has no bfloat16 instructions; float32 would be faster", device)
         if recipe.sync_batch_norm and processes().size > 1:
@@ -141,6 +141,11 @@ class TrainStep:
     def _autocast(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
 
+    def _eager_if_ragged(self, clips: torch.Tensor) -> AbstractContextManager:
+        """The last step may be smaller; compiling for it would take longer than the step."""
+        ragged = self._compile and len(clips) != self._compiled_clips
+        return torch.compiler.set_stance("force_eager") if ragged else nullcontext()
+
     def _accumulate_gradient(self, batch: Batch, examples: int, last: bool) -> torch.Tensor:
         """Add a micro-batch's share to the gradient; returns its share of the loss and the number of correct clips."""
         clips = batch.clips(self.device, self.spec, self.layout)
@@ -151,7 +156,7 @@ class TrainStep:
         own_statistics = self._statistics.of_micro_batch() if self._statistics else nullcontext()
         no_sync = network.no_sync() if isinstance(network, DistributedDataParallel) and not last else nullcontext()
         with own_statistics, no_sync:
-            with self._autocast():
+            with self._autocast(), self._eager_if_ragged(clips):
                 logits = network(clips)
             if logits.shape != targets.shape:
                 got, wanted = tuple(logits.shape), tuple(targets.shape)
@@ -174,6 +179,7 @@ class TrainStep:
         report(self._in_float32 or [], precision, device_name(self.device))
         if self._compile:
             self.network.compile(dynamic=False)  # else the code for a shape would depend on the shapes before it
+            self._compiled_clips = len(clips)
         self._ready = self.network
         if processes().size > 1:
             with warnings.catch_warnings():
