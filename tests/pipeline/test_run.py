@@ -232,11 +232,11 @@ def test_missing_files_are_reported_before_anything_runs(load: LoadConfig, tmp_p
 
 @pytest.mark.slow
 def test_undecodable_files_are_counted_and_reported(load: LoadConfig, shapes: Path, tmp_path: Path):
-    (tmp_path / "broken.mp4").write_bytes(b"nothing")
     for name in ("labeled", "unlabeled", "test"):
         lines = (shapes / f"{name}.csv").read_text().splitlines()
         rows = [lines[0], *(f"{shapes}/{line}" for line in lines[1:])]
-        rows.append(f"{tmp_path}/broken.mp4" + ("," if name == "unlabeled" else ",drifting east"))
+        (tmp_path / f"{name}.mp4").write_bytes(b"nothing")
+        rows.append(f"{tmp_path}/{name}.mp4" + ("," if name == "unlabeled" else ",drifting east"))
         (tmp_path / f"{name}.csv").write_text("\n".join(rows))
     config = load("seeds=[0]", *(f"data.{name}={tmp_path / name}.csv" for name in ("labeled", "unlabeled", "test")))
     rows = pipeline.run(config)
@@ -286,6 +286,7 @@ def test_three_real_classes(real_data: Path, tmp_path: Path):
     assert not (groups["labeled"] & groups["unlabeled"]) | (groups["unlabeled"] & groups["test"])
     small = ["input.resize=[20, 28]", "input.crop=16", "teacher.args.width=0.0625", "students.0.args.width=0.0625"]
     short = [f"train.{name}.examples=16" for name in ("supervised", "pretrain", "finetune")]
+    short += [f"train.{name}.warmup_examples=0" for name in ("supervised", "pretrain")]
     sources = [f"data.{name}={tmp_path / 'data' / name}.csv" for name in ("labeled", "unlabeled", "test")]
     overrides = [*small, *short, *sources, f"output={tmp_path / 'run'}", "score.views=2", "evaluate.views=2"]
     rows = pipeline.run(load_config("ucf101_student.yaml", overrides))

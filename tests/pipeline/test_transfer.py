@@ -1,6 +1,7 @@
 """Transfer: what a run and `vidsemi transfer` make of targets, held against plain code; what is counted and refused."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,11 +101,12 @@ def test_for_an_image_the_network_predicts_what_the_linear_probe_predicts(
 @pytest.mark.slow
 def test_test_labels_change_the_accuracy_alone(weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path):
     found = []
-    for number, shift in enumerate((0, 4)):  # the training set is the test set, with its labels and with others
+    shutil.copytree(shapes / "labeled", tmp_path / "labeled")
+    for number, shift in enumerate((0, 4)):  # a copy of the training set, with its labels and with others
         _, *rows = (shapes / "labeled.csv").read_text().splitlines()
         paths, labels = zip(*(row.split(",")[:2] for row in rows), strict=True)
         labels = labels[shift:] + labels[:shift]
-        lines = [f"{shapes}/{path},{label}" for path, label in zip(paths, labels, strict=True)]
+        lines = [f"{path},{label}" for path, label in zip(paths, labels, strict=True)]
         (tmp_path / f"{number}.csv").write_text("\n".join(["path,label", *lines]))
         target = (
             f"{{name: t, train: {shapes}/labeled.csv, test: {tmp_path}/{number}.csv, views: 1, protocols: [fc_only]}}"
@@ -123,7 +125,8 @@ def test_a_run_transfers_every_student_and_tells_it_apart_from_its_test(
 ):
     """Videos and images, one split and two, and the mean of the splits."""
     splits = f"{{train: {shapes}/labeled.csv, test: {shapes}/test.csv}}"
-    splits += f", {{train: {shapes}/test.csv, test: {shapes}/labeled.csv}}"
+    shutil.copytree(shapes, tmp_path / "copied")  # the labeled set itself is trained on
+    splits += f", {{train: {shapes}/test.csv, test: {tmp_path}/copied/labeled.csv}}"
     text = f"""
 transfer:
   - {{name: colors, train: {colors}/train.csv, test: {colors}/test.csv, full_ft: {RECIPE}, fc_only: {{c_values: [1]}}}}
@@ -203,10 +206,10 @@ def test_splits_that_differ_keep_what_differs():
 
 @pytest.mark.slow
 def test_unreadable_files_are_counted(weights: Path, shapes: Path, config_of: WriteConfig, tmp_path: Path):
-    (tmp_path / "broken.mp4").write_bytes(b"no video")
     for name in ("labeled", "test"):
+        (tmp_path / f"{name}.mp4").write_bytes(b"no video")
         _, *rows = (shapes / f"{name}.csv").read_text().splitlines()
-        lines = ["path,label", f"{tmp_path}/broken.mp4,drifting east"]
+        lines = ["path,label", f"{tmp_path}/{name}.mp4,drifting east"]
         lines += [f"{shapes}/{','.join(row.split(',')[:2])}" for row in rows]
         (tmp_path / f"{name}.csv").write_text("\n".join(lines))
     whole = transfer(weights, load_transfer_config(str(config_of(shapes_target(shapes))), [f"output={tmp_path}/whole"]))

@@ -198,8 +198,9 @@ def test_synonyms_of_a_dataset_serve_a_labeled_set_with_some_of_its_classes(
         [str(shapes / f"labeled/{n:05d}.mp4"), name] for n, name in enumerate(["playing tennis", "my own class"] * 2)
     ]
     labeled = write_csv("d.csv", ["path", "label"], rows)
+    test = write_csv("t.csv", ["path", "label"], [[str(shapes / "test/00000.mp4"), "playing tennis"]])
     weak = write_csv("w.csv", ["path", "hashtags"], [[rows[0][0], "#tennis"], [rows[1][0], "#myownclass"]])
-    data = [f"data.labeled={labeled}", f"data.test={labeled}", f"data.weak={weak}", "data.dataset=kinetics"]
+    data = [f"data.labeled={labeled}", f"data.test={test}", f"data.weak={weak}", "data.dataset=kinetics"]
     config = load_config(str(tiny_config()), [*WEAK, *data, "approaches=[weakly_supervised]"])
     pipeline.run(config, until="hashtags")
     _, stages = run_of(config)

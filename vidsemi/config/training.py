@@ -93,6 +93,16 @@ class Recipe(Section):
                 f"examples {self.examples} leave a last step of one example at batch_size {self.batch_size}, "
                 "which batch norm cannot normalize: add or remove one"
             )
+        if self.batch_size > self.examples:
+            raise ValueError(
+                f"batch_size {self.batch_size} is larger than examples {self.examples}, the length of the training: "
+                "it would be a single smaller step"
+            )
+        if self.warmup_examples >= self.examples:
+            raise ValueError(
+                f"warmup_examples {self.warmup_examples} is not below examples {self.examples}, the length of the "
+                "training: the learning rate would never reach its peak"
+            )
         self.micro_batches_for(self.micro_batches or 1)
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov requires a momentum")

@@ -3,6 +3,7 @@
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -63,24 +64,26 @@ def check_plan(plan: Plan) -> dict[str, dict[str, Any]]:
     return done
 
 
-def describe(plan: Plan) -> tuple[dict[str, Any], str]:
-    """What a plan would do, as a JSON document and as text; raises as `check_plan` does."""
+def describe(plan: Plan, warnings: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """What a plan would do, and warnings, as a JSON document and as text; raises as `check_plan` does."""
     done, context = check_plan(plan), plan.context
     states = {context.name(stage): "done" if stage.fingerprint in done else "to do" for stage in plan.stages}
     free = shutil.disk_usage(existing_folder(plan.output)).free
-    checked, warnings = describe_checks(plan.checks)
+    checked, unchecked = describe_checks(plan.checks)
     lines = [
         *(f"{state:5}  {name}" for name, state in states.items()),
         *plan.summary,
         f"{free / 2**30:.1f} GiB free for {plan.output}",
         *checked,
-        *warnings,
+        *unchecked,
+        *(f"warning: {warning}" for warning in warnings),
     ]
     document = {
         "output": str(plan.output),
         **plan.sizes,
         "free_bytes": free,
         "duplicates": [asdict(check) for check in plan.checks],
+        "warnings": [*warnings],
         "stages": states,
     }
     return document, "\n".join(lines)

@@ -31,18 +31,21 @@ def match_examples(manifest: Manifest, vocabulary: Vocabulary, needed_by: str) -
         Example ids (N,) int64 ascending, and label indices (N,) int64. An example has one entry per label.
     """
     require_hashtags(manifest, needed_by)
-
-    @lru_cache(1 << 20)  # most tags occur in many examples
-    def label_of(tag: str) -> int | None:
-        return vocabulary.label_by_tag.get(canonical(tag))
-
     examples, labels = array("q"), array("q")
-    for example_id, field in _hashtag_fields(manifest):
-        matched = {label for tag in raw_tags(field) if (label := label_of(tag)) is not None}
+    for example_id, matched in _labels_of_examples(manifest, vocabulary):
         for label in sorted(matched):
             examples.append(example_id)
             labels.append(label)
     return np.array(examples, np.int64), np.array(labels, np.int64)
+
+
+def _labels_of_examples(manifest: Manifest, vocabulary: Vocabulary) -> Iterator[tuple[int, set[int]]]:
+    @lru_cache(1 << 20)  # most tags occur in many examples
+    def label_of(tag: str) -> int | None:
+        return vocabulary.label_by_tag.get(canonical(tag))
+
+    for example_id, field in _hashtag_fields(manifest):
+        yield example_id, {label for tag in raw_tags(field) if (label := label_of(tag)) is not None}
 
 
 def _hashtag_fields(manifest: Manifest) -> Iterator[tuple[int, str]]:
@@ -86,6 +89,30 @@ def match_frequent(manifest: Manifest, vocabulary: Vocabulary, min_examples: int
     return Matches(kept, examples[is_kept], new_index[labels[is_kept]], dropped)
 
 
+def check_frequent(manifest: Manifest, vocabulary: Vocabulary, min_examples: int, *, labels: int) -> None:
+    """Check that so many labels have `min_examples` examples. Reads only as many as that takes, if they have.
+
+    Raises:
+        UserError: they have not.
+    """
+    counts = np.zeros(len(vocabulary.labels), np.int64)
+    for _, own in _labels_of_examples(manifest, vocabulary):
+        if own:
+            counts[[*own]] += 1
+            if (counts >= min_examples).sum() >= labels:
+                return
+    frequent = int((counts >= min_examples).sum())
+    raise _too_few_labels(manifest, frequent, min_examples, int(counts.max(initial=0)), labels)
+
+
+def _too_few_labels(weak: Manifest, frequent: int, min_examples: int, most: int, needed: int = 2) -> UserError:
+    return UserError(
+        "hashtags.too_few_labels",
+        f"{weak.file}: {frequent} labels have at least {min_examples} examples (hashtags.min_examples; the most "
+        f"frequent has {most}), {needed} are needed; `vidsemi hashtags` lists the counts",
+    )
+
+
 def match_hashtags(
     folder: Path, *, weak: Manifest, vocabulary: Vocabulary, min_examples: int, title: str
 ) -> dict[str, Any]:
@@ -101,11 +128,7 @@ def match_hashtags(
     labels, counts = matches.vocabulary.labels, matches.counts
     if len(labels) < 2:
         most = max([*counts, *(count for _, count in matches.dropped)], default=0)
-        raise UserError(
-            "hashtags.too_few_labels",
-            f"{weak.file}: {len(labels)} labels have at least {min_examples} examples (the most frequent has {most}); "
-            "training needs two; `vidsemi hashtags` lists the counts",
-        )
+        raise _too_few_labels(weak, len(labels), min_examples, most)
     write_vocabulary(folder / VOCABULARY, matches.vocabulary, counts)
     with atomic_path(folder / MATCHES) as temporary:
         table = pa.table({"example_id": matches.example_ids, "label": matches.labels})

@@ -1,0 +1,195 @@
+"""Configs that cannot work: errors where the result would be worthless, warnings where it may not be."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from vidsemi.config import Config, Recipe
+from vidsemi.data.formats.scan import IMAGE_SUFFIXES
+from vidsemi.data.hashtags.match import check_frequent
+from vidsemi.data.hashtags.vocabulary import Vocabulary
+from vidsemi.data.manifest import Manifest
+from vidsemi.data.overlap import overlap
+from vidsemi.io.errors import UserError
+from vidsemi.pipeline.resolve import Datasets, Resolved, ResolvedTarget
+from vidsemi.selection.policies import get_policy
+
+FEW_STEPS = 10  # a training run that is shorter has hardly begun
+SAMPLED_NAMES = 1000  # of a manifest, to see whether it has images or videos
+SHOWN = 3  # examples that a message names
+
+
+def check_run(resolved: Resolved) -> list[str]:
+    """Check that a run can work; returns warnings, each with the key it is about.
+
+    Raises:
+        UserError: its result would be worthless.
+    """
+    config, datasets = resolved.config, resolved.datasets
+    sets = {f"data.{name}": manifest for name, manifest in datasets.by_name().items()}
+    classes, unlabeled = len(datasets.classes), datasets.unlabeled
+    _check_hashtags(config, resolved.vocabulary, datasets)
+    trained_on = {key: manifest for key, manifest in sets.items() if key != "data.test"}
+    warnings = _check_test_set("data.test", datasets.test, trained_on)
+    warnings += check_targets(resolved.targets, trained_on)
+    warnings += _check_selection(config, unlabeled, classes)
+    selected = min(config.select.per_class * classes, len(unlabeled)) if unlabeled else 0
+    weak = len(datasets.weak) if datasets.weak else 0
+    warnings += _check_lengths(_recipes_of(config, len(datasets.labeled), weak, selected))
+    keys = {student.name: f"students.{number}.frames" for number, student in enumerate(config.students)}
+    networks = resolved.networks.items()
+    frames = {keys.get(name, "teacher.frames"): network.architecture.input.frames for name, network in networks}
+    return [*warnings, *_check_media(frames, {**sets, "data.weak": datasets.weak if config.data.weak else None})]
+
+
+def check_targets(targets: Sequence[ResolvedTarget], trained_on: Mapping[str, Manifest | None]) -> list[str]:
+    """Check that transfers can work, as `check_run` does; `trained_on` by the networks before, by keys."""
+    warnings: list[str] = []
+    for number, resolved in enumerate(targets):
+        for split_number, split in enumerate(resolved.splits):
+            key = f"transfer.{number}" + (f".splits.{split_number}" if resolved.target.splits else "")
+            warnings += _check_test_set(f"{key}.test", split.test, {**trained_on, f"{key}.train": split.labeled})
+        recipe = resolved.target.full_ft
+        if recipe and "full_ft" in resolved.target.protocols:
+            least = min(len(split.labeled) for split in resolved.splits)
+            warnings += _check_lengths({f"transfer.{number}.full_ft": (recipe, least)})
+    return list(dict.fromkeys(warnings))
+
+
+def _check_test_set(key: str, test: Manifest, trained_on: Mapping[str, Manifest | None]) -> list[str]:
+    """Check that a test set shares no example with what is trained on, by the keys of both; returns warnings.
+
+    Raises:
+        UserError: it does.
+    """
+    warnings = []
+    for other_key, other in trained_on.items():
+        if other is None:
+            continue
+        shared = overlap(test, other)
+        if shared.same:
+            raise UserError(
+                "data.test_overlap",
+                f"{key}: {_examples(test, shared.same)} are also in {other.file} ({other_key}), so accuracy on them "
+                "says nothing; remove them from one of the two",
+            )
+        if shared.other_part:
+            warnings.append(
+                f"{key}: {_examples(test, shared.other_part)} are other parts of files in {other.file} ({other_key}); "
+                "accuracy may be inflated"
+            )
+        if test.fingerprint == other.fingerprint:
+            warnings.append(f"{key}: {test.file} is an exact copy of {other.file} ({other_key}), under another folder")
+    return warnings
+
+
+def _examples(manifest: Manifest, ids: Sequence[int]) -> str:
+    names = ", ".join(manifest.row(example_id).path for example_id in ids[:SHOWN])
+    return f"{len(ids)} of {len(manifest)} examples of {manifest.file} ({names}{', …' if len(ids) > SHOWN else ''})"
+
+
+def _check_hashtags(config: Config, vocabulary: Vocabulary | None, datasets: Datasets) -> None:
+    """Check that enough examples carry hashtags of the vocabulary.
+
+    Raises:
+        UserError: fewer than two labels have `hashtags.min_examples`, or balanced_with_tags has nothing to select.
+    """
+    if vocabulary is not None and datasets.weak is not None:
+        check_frequent(datasets.weak, vocabulary, config.hashtags.min_examples, labels=2)
+    if vocabulary is not None and datasets.unlabeled is not None and get_policy(config.select.policy).needs_tags:
+        check_frequent(datasets.unlabeled, vocabulary, 1, labels=1)
+
+
+def _check_selection(config: Config, unlabeled: Manifest | None, classes: int) -> list[str]:
+    """Check that the selection selects; returns warnings.
+
+    Raises:
+        UserError: every class would take every example, so that all have the same target.
+    """
+    if unlabeled is None:
+        return []
+    select, size = config.select, len(unlabeled)
+    ranked = select.policy in ("balanced_ranked", "random")
+    if ranked and select.per_example >= classes and select.per_class >= size and not select.min_score:
+        raise UserError(
+            "select.selects_all",
+            f"select.per_class {select.per_class} is not below the {size} examples of {unlabeled.file}, and "
+            f"select.per_example {select.per_example} not below the {classes} classes: each class would take every "
+            "example, so all pseudo-labels would be alike",
+        )
+    if select.per_class * classes > size:
+        return [
+            f"select.per_class: {select.per_class} × {classes} classes = {select.per_class * classes} is more than the "
+            f"{size} examples of {unlabeled.file}: little or nothing is left out; a smaller value selects"
+        ]
+    return []
+
+
+def _check_lengths(recipes: Mapping[str, tuple[Recipe, int]]) -> list[str]:
+    """Compare recipes, by their keys, with the sizes of their training sets, or the most these can have: warnings."""
+    warnings = []
+    for key, (recipe, size) in recipes.items():
+        if recipe.batch_size > size:
+            warnings.append(
+                f"{key}.batch_size: {recipe.batch_size} is larger than the training set of at most {size} examples; a "
+                "step sees examples more than once"
+            )
+        if (steps := -(-recipe.examples // recipe.batch_size)) < FEW_STEPS:
+            warnings.append(f"{key}.examples: {recipe.examples} are only {steps} steps of {recipe.batch_size}")
+        if 2 * recipe.warmup_examples > recipe.examples:
+            warnings.append(
+                f"{key}.warmup_examples: the warm-up of {recipe.warmup_examples} examples is more than half of the "
+                f"training ({recipe.examples})"
+            )
+    return warnings
+
+
+def _recipes_of(config: Config, labeled: int, weak: int, selected: int) -> dict[str, tuple[Recipe, int]]:
+    """The recipes that a run uses, by their keys, each with the size of its training set."""
+    train, teacher = config.train, config.teacher
+    used = {approach for student in config.students for approach in config.approaches_of(student)}
+    trained_teachers = () if teacher is None or teacher.frozen else config.teacher_approaches
+    found: dict[str, tuple[Recipe | None, int]] = {}
+    if teacher and teacher.train and "semi_supervised" in trained_teachers:
+        found["teacher.train"] = teacher.train, labeled
+    if "supervised" in used or ("semi_supervised" in trained_teachers and "teacher.train" not in found):
+        found["train.supervised"] = train.supervised, labeled
+    if config.trains_on_hashtags:
+        found["train.weak_pretrain"] = train.weak_pretrain, weak
+    if "weakly_supervised" in used or "semi_weakly_supervised" in trained_teachers:
+        found["train.weak_finetune" if train.weak_finetune else "train.finetune"] = train.after_hashtags, labeled
+    if config.teacher_approaches:
+        found |= {"train.pretrain": (train.pretrain, selected), "train.finetune": (train.finetune, labeled)}
+    return {key: (recipe, size) for key, (recipe, size) in found.items() if recipe is not None}
+
+
+def _check_media(frames: Mapping[str, int], datasets: Mapping[str, Manifest | None]) -> list[str]:
+    """Compare the clip lengths of networks, by their keys, with the files of datasets, by theirs; returns warnings.
+
+    Raises:
+        UserError: a network that takes clips is trained on images and tested on videos, or the other way round.
+    """
+    images = {key: _share_of_images(manifest) for key, manifest in datasets.items() if manifest is not None}
+    warnings = []
+    for network, count in frames.items():
+        if count > 1 and {images["data.labeled"], images["data.test"]} == {0.0, 1.0}:
+            kinds = [f"{key} has {'images' if images[key] else 'videos'}" for key in ("data.labeled", "data.test")]
+            raise UserError("data.images_and_videos", f"{network} takes {count} frames, but {' and '.join(kinds)}")
+        stills, motion = ([key for key, share in images.items() if share == all_or_none] for all_or_none in (1, 0))
+        if count > 1 and stills:
+            warnings.append(f"{network}: {count} frames, but {', '.join(stills)}: images, which become still clips")
+        if count == 1 and motion:
+            warnings.append(f"{network}: one frame, but {', '.join(motion)}: videos, of whose motion it sees nothing")
+    return warnings
+
+
+def _share_of_images(manifest: Manifest) -> float:
+    """The share of files that are images by their names, in a sample."""
+    return float(np.mean([suffix in IMAGE_SUFFIXES for suffix in _sampled_suffixes(manifest)]))
+
+
+def _sampled_suffixes(manifest: Manifest) -> Iterator[str]:
+    for row in np.linspace(0, len(manifest) - 1, min(SAMPLED_NAMES, len(manifest))).astype(int).tolist():
+        example = manifest.row(row)
+        yield PurePosixPath(example.member or example.path).suffix.lower()
