@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -14,7 +15,8 @@ from vidsemi.data.image import loaded, orientation, upright
 from vidsemi.data.manifest import Manifest, Row
 from vidsemi.data.read import is_image, locate
 from vidsemi.data.video.container import Source, Trim, decode_errors, no_frames, open_video, read_bytes
-from vidsemi.data.video.sequential import decoded_frames
+from vidsemi.data.video.sequential import decoded_frames, stamps_of
+from vidsemi.data.video.timeline import frame_times
 from vidsemi.data.worker_pool import read_all
 from vidsemi.io.errors import DecodeError
 from vidsemi.io.files import atomic_path
@@ -60,26 +62,29 @@ def describe(row: Row) -> FileInfo:
 
 def _describe_video(source: Source, trim: Trim) -> FileInfo:
     damage: Counter[str] = Counter()
-    frames = 0
-    first = last = None
     with decode_errors(source.path), open_video(source) as (container, stream):
-        for last in decoded_frames(container, stream, trim, damage):
-            first = first or last
-            frames += 1
-        if first is None or last is None:
+        stamps, looks = [], []
+        for frame in decoded_frames(container, stream, damage):
+            stamps.append(stamps_of(frame))
+            looks.append((frame.width, frame.height, frame.rotation, frame.duration or 0))
+        dated = bool(trim) or any(stamp != (None, None, None) for stamp in stamps)
+        times = frame_times(stamps, container, stream) if dated else np.zeros(len(stamps))
+        inside = np.flatnonzero(trim.inside(times, stream)) if trim else np.arange(len(stamps))
+        if len(inside) == 0:
             raise no_frames(source, trim)
+        width, height, rotation, _ = looks[inside[0]]
         seconds = 0.0
-        if first.pts is not None and last.pts is not None and stream.time_base is not None:
-            seconds = float((last.pts + (last.duration or 0) - first.pts) * stream.time_base)
-        turned = round(first.rotation / 90) % 2
+        if dated and stream.time_base is not None:
+            seconds = float((times[inside[-1]] - times[inside[0]] + looks[inside[-1]][3]) * stream.time_base)
+        turned = round(rotation / 90) % 2
         return FileInfo(
-            frames=frames,
+            frames=len(inside),
             damaged=damage.total(),
             seconds=seconds,
-            rate=frames / seconds if frames > 1 and seconds > 0 else None,
-            width=first.height if turned else first.width,
-            height=first.width if turned else first.height,
-            rotation=first.rotation % 360,
+            rate=len(inside) / seconds if len(inside) > 1 and seconds > 0 else None,
+            width=height if turned else width,
+            height=width if turned else height,
+            rotation=rotation % 360,
             codec=stream.codec_context.name,
             container=container.format.name,
             announced=stream.frames,

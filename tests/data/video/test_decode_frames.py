@@ -19,7 +19,7 @@ from vidsemi.data.read import read_frames
 from vidsemi.data.verify import describe
 from vidsemi.data.video import decode as video
 from vidsemi.data.video.backends import read_with_backend
-from vidsemi.data.video.container import Source, Trim
+from vidsemi.data.video.container import Source
 from vidsemi.data.video.decode import read_video
 from vidsemi.io.errors import DecodeError
 
@@ -138,22 +138,6 @@ def test_training_clips_are_consecutive_frames(file: Path):
             exact=False,
         )
         assert codes(frames) == wanted.tolist()
-
-
-@pytest.mark.parametrize("file", [name for name in FILES if not name.startswith("raw")], indirect=True)
-def test_trims(file: Path):
-    with av.open(str(file)) as container:
-        stream = container.streams.video[0]
-        times = [float((frame.pts - (stream.start_time or 0)) * stream.time_base) for frame in container.decode(stream)]
-    for start, end in ((times[-1] / 3, None), (None, times[-1] / 2), (times[-1] / 4, times[-1] * 0.9), (0.0, 1e9)):
-        inside = [i for i, t in enumerate(times) if (start is None or t >= start) and (end is None or t < end)]
-        for choose in (lambda n: np.arange(n), lambda n: np.array([n - 1, 0])):
-            if not inside:
-                with pytest.raises(DecodeError, match="no frame in the trim"):
-                    read_video(Source(str(file)), choose, size=SIZE, trim=Trim(start, end))
-                continue
-            frames = read_video(Source(str(file)), choose, size=SIZE, trim=Trim(start, end))
-            assert codes(frames) == [inside[i] for i in choose(len(inside))]
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
+import numpy as np
 from av.container import InputContainer
 
 from vidsemi.io.errors import DecodeError
@@ -94,8 +96,13 @@ class Trim:
         return f"{self.start or 0:g} s to {'its end' if self.end is None else f'{self.end:g} s'}"
 
     def stamps(self, stream: av.VideoStream) -> tuple[float, float]:
-        """The trim in the stream's time stamps, [first, last); a missing bound is infinite."""
+        """The trim in time stamps relative to the first frame's, [first, last); a missing bound is infinite."""
         return _stamp(self.start, stream, -math.inf), _stamp(self.end, stream, math.inf)
+
+    def inside(self, times: np.ndarray, stream: av.VideoStream) -> np.ndarray:
+        """Which frames lie in the trim, (n,) bool, by their time stamps relative to the first one's."""
+        first, last = self.stamps(stream)
+        return (first <= times) & (times < last)
 
 
 def no_frames(source: Source, trim: Trim) -> DecodeError:
@@ -107,15 +114,18 @@ def no_frames(source: Source, trim: Trim) -> DecodeError:
 
 WHOLE = Trim()
 FAR = 1e10  # seconds, three centuries; a trim there is an error
+FINE, MICROSECOND = Fraction(1, 1000), Fraction(1, 1_000_000)  # seconds
 
 
 def _stamp(seconds: float | None, stream: av.VideoStream, unbounded: float) -> float:
-    """The smallest time stamp at or after `seconds`."""
+    """The smallest time stamp of frames at or after `seconds`.
+
+    A frame just before `seconds` counts as at it: by a microsecond, for `seconds` that were computed as frame / rate;
+    by one unit of a fine time base, which rounds the times of frames (Matroska has milliseconds).
+    """
     if seconds is None:
         return unbounded
     if stream.time_base is None or not abs(seconds) < FAR:  # also of NaN
         raise ValueError(f"cannot be trimmed at {seconds} s")
-    stamp = math.floor(seconds / stream.time_base) - 1
-    while float(stamp * stream.time_base) < seconds:  # as floats, so that frame 3 of 30 a second is at 0.1
-        stamp += 1
-    return stamp + (stream.start_time or 0)
+    early = stream.time_base if stream.time_base <= FINE else MICROSECOND
+    return math.floor((Fraction(seconds) - early) / stream.time_base) + 1

@@ -15,7 +15,7 @@ from vidsemi.data.video.container import WHOLE, Source, Trim, decode_errors, no_
 from vidsemi.data.video.frame_buffer import FrameBuffer
 from vidsemi.data.video.packets import read_table
 from vidsemi.data.video.selective import CODECS, NotSelective, decode_selectively, seek_clip, seek_trim, whole_range
-from vidsemi.data.video.sequential import decode_sequentially
+from vidsemi.data.video.sequential import decode_sequentially, first_stamp, frames_inside
 from vidsemi.io.errors import DecodeError
 
 logger = logging.getLogger("vidsemi")
@@ -53,7 +53,10 @@ def _decode_after_seeking(
     """Read only the part of the file that holds the trim or the clip, if that is certain to be right."""
     with open_video(source) as (container, stream):
         try:
-            part = seek_trim(container, stream, trim) if trim else seek_clip(container, stream, choose)
+            if trim:
+                part = seek_trim(container, stream, trim, first_stamp(source))
+            else:
+                part = seek_clip(container, stream, choose)
         except av.FFmpegError as error:
             raise NotSelective(f"seeking fails: {error}") from None
         if part.count == 0:
@@ -66,9 +69,11 @@ def _decode_from_beginning(
 ) -> np.ndarray:
     with open_video(source) as (container, stream):
         table = read_table(container, stream)
-        packets = whole_range(table, stream, trim)
-        guess = packets.count if trim else table.frames
-        if guess > 0 and table.regular:
+        guess = table.frames
+        if table.regular:
+            packets = whole_range(table, container, stream, trim)
+            guess = packets.count if trim else guess
+        if table.regular and guess > 0:
             try:
                 return decode_selectively(source, stream, packets, choose(guess), size, exact)
             except NotSelective as reason:
@@ -76,13 +81,31 @@ def _decode_from_beginning(
             exact |= stream.codec_context.name in CODECS  # something contradicted the number, so it cannot be trusted
         else:
             logger.debug("%s is decoded sequentially: its packets are irregular or hold no frames", source.path)
+    if trim:
+        return _decode_trim(source, choose, size, trim)
     for _ in range(2):  # if the guess is wrong, the first pass has counted
         buffer = FrameBuffer(choose(max(guess, 1)), size)
-        count = decode_sequentially(source, trim, buffer, stop_early=not exact)
+        count = decode_sequentially(source, buffer, stop_early=not exact)
         if count == 0:
             raise no_frames(source, trim)
         if buffer.complete and count in (None, guess):
             return buffer.array()
         assert count is not None  # a pass that stops early is complete
         guess = count
-    raise DecodeError("video.unstable", source.path, f"another number of frames each time it is decoded ({guess})")
+    raise _unstable(source, guess)
+
+
+def _decode_trim(source: Source, choose: ChooseFrames, size: Size | None, trim: Trim) -> np.ndarray:
+    """Decode sequentially twice: for the frames that lie in the trim, then for the chosen ones."""
+    inside = frames_inside(source, trim)
+    if len(inside) == 0:
+        raise no_frames(source, trim)
+    buffer = FrameBuffer(inside[choose(len(inside))], size)
+    decode_sequentially(source, buffer, stop_early=True)
+    if not buffer.complete:
+        raise _unstable(source, len(inside))
+    return buffer.array()
+
+
+def _unstable(source: Source, count: int) -> DecodeError:
+    return DecodeError("video.unstable", source.path, f"another number of frames each time it is decoded ({count})")

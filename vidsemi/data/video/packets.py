@@ -83,6 +83,7 @@ def read_table(
     presented = np.array(stamps, np.int64)
     gop_starts = np.frombuffer(bytes(idrs), bool) & _separates_order(presented)
     regular &= len(np.unique(presented)) == len(presented) > 0 and bool(gop_starts[0])
+    regular &= not (abs(np.argsort(np.argsort(presented)) - np.arange(len(presented))) > REORDER).any()
     if codec == "mpeg4" or container.format.name.split(",")[0] not in STAMPED:
         regular &= not stream.codec_context.has_b_frames
     return PacketTable(

@@ -22,11 +22,13 @@ from vidsemi.data.input_spec import Size
 from vidsemi.data.video.container import Source, Trim
 from vidsemi.data.video.frame_buffer import FrameBuffer
 from vidsemi.data.video.packets import REORDER, PacketTable, inspector, packets_again, read_table
+from vidsemi.data.video.timeline import continuous
 
 CODECS = ("h264", "hevc", "vp9", "libdav1d", "mpeg4")  # those whose closed groups of pictures can be recognized
 SKIPPABLE = ("h264",)
 SMALL = 64  # bytes; to skip a smaller packet saves little, and damage to it would probably go unnoticed
 CHUNK_HEADER = 8  # bytes; the index of an AVI points at it, a packet behind it
+SEEKABLE = ("mov", "matroska", "avi")  # first of FFmpeg's names of the format
 MARGIN = 1.0  # seconds to seek ahead of a trim's start, since containers seek by decoding time
 
 Plan = list[tuple[int, int, bool, bool]]  # of each packet: time stamp, frame number, whether to send it, whether needed
@@ -46,25 +48,33 @@ class PacketRange:
     sought: int | None = None  # time stamp to seek before reading them; None to read from the beginning
 
 
-def whole_range(table: PacketTable, stream: av.VideoStream, trim: Trim, sought: int | None = None) -> PacketRange:
-    """All packets of a table, numbered from the first frame of a trim."""
-    first, last = trim.stamps(stream)
-    order = np.argsort(np.argsort(table.stamps, kind="stable"))
-    count = int(((table.stamps >= first) & (table.stamps < last)).sum())
-    return PacketRange(table, order - int((table.stamps < first).sum()), count, sought)
+def whole_range(table: PacketTable, container: InputContainer, stream: av.VideoStream, trim: Trim) -> PacketRange:
+    """All packets of a file, numbered from the first frame of a trim."""
+    order = np.argsort(table.stamps)
+    inside = trim.inside(continuous(table.stamps[order], container, stream), stream)
+    numbers = np.argsort(order) - int(inside.argmax())
+    return PacketRange(table, numbers, int(inside.sum()))
 
 
-def seek_trim(container: InputContainer, stream: av.VideoStream, trim: Trim) -> PacketRange:
-    """Seek a trim and read its packets; `NotSelective` if they may not be all of them."""
+def seek_trim(container: InputContainer, stream: av.VideoStream, trim: Trim, origin: int | None) -> PacketRange:
+    """Seek a trim and read its packets; `NotSelective` if they may not be all of them.
+
+    `origin` is the time stamp of the file's first frame. Containers whose clock may restart, or that only look for the
+    time by reading, are not sought in.
+    """
     first, last = trim.stamps(stream)
-    if not trim.start or stream.time_base is None:
-        raise NotSelective("the trim has no start or the stream no time base")
+    if not trim.start or stream.time_base is None or origin is None:
+        raise NotSelective("the trim has no start or the stream no times")
+    if container.format.name.split(",")[0] not in SEEKABLE:
+        raise NotSelective("the container has no index of times")
+    first, last = first + origin, last + origin
     sought = int(first - MARGIN / stream.time_base)
     container.seek(sought, stream=stream)
     table = read_table(container, stream, before=last)
     if not table.regular or table.stamps[0] > first:
         raise NotSelective("the packets are irregular or begin after the trim's start")
-    return whole_range(table, stream, trim, sought)
+    numbers = np.argsort(np.argsort(table.stamps)) - int((table.stamps < first).sum())
+    return PacketRange(table, numbers, int(((table.stamps >= first) & (table.stamps < last)).sum()), sought)
 
 
 def seek_clip(container: InputContainer, stream: av.VideoStream, choose: ChooseFrames) -> PacketRange:

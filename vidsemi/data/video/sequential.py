@@ -5,45 +5,67 @@ from collections.abc import Iterator
 from itertools import chain
 
 import av
+import numpy as np
 from av.container import InputContainer
 
-from vidsemi.data.video.container import WHOLE, Source, Trim, open_video
+from vidsemi.data.video.container import Source, Trim, open_video
 from vidsemi.data.video.frame_buffer import FrameBuffer
 from vidsemi.data.video.packets import video_packets
+from vidsemi.data.video.timeline import Stamps, frame_times, has_presentation_times
 
 
 def decoded_frames(
-    container: InputContainer, stream: av.VideoStream, trim: Trim = WHOLE, damage: Counter[str] | None = None
+    container: InputContainer, stream: av.VideoStream, damage: Counter[str] | None = None
 ) -> Iterator[av.VideoFrame]:
-    """Yield the decoded frames of a trim in presentation order. Packets that do not decode are skipped, as players do.
+    """Yield the decoded frames in presentation order. Packets that do not decode are skipped, as players do.
 
-    `damage` counts `packets` that the decoder refuses and `frames` that it marks as corrupt, also outside the trim.
+    `damage` counts `packets` that the decoder refuses and `frames` that it marks as corrupt. In containers without
+    presentation times, `frame.opaque` is the `dts` of the frame's packet.
     """
-    first, last = trim.stamps(stream)
     damage = Counter() if damage is None else damage
+    decoder = stream.codec_context
+    decoder.copy_opaque = ordered = not has_presentation_times(container)
     for packet in chain(video_packets(container, stream), [None]):  # None flushes the decoder
+        if packet is not None and ordered:
+            packet.opaque = packet.dts
         try:
-            frames = stream.codec_context.decode(packet)
+            frames = decoder.decode(packet)
         except av.InvalidDataError:
             damage["packets"] += 1
             continue
         for frame in frames:
             damage["frames"] += frame.is_corrupt
-            if trim and frame.pts is None:
-                raise ValueError("no time stamps, so it cannot be trimmed")
-            if not trim or (frame.pts is not None and first <= frame.pts < last):
-                yield frame
+            yield frame
 
 
-def decode_sequentially(source: Source, trim: Trim, buffer: FrameBuffer, *, stop_early: bool) -> int | None:
-    """Decode a file from its beginning and fill the buffer; the first frame of the trim is number 0.
+def stamps_of(frame: av.VideoFrame) -> Stamps:
+    """What `frame_times` needs to know of a decoded frame."""
+    return frame.pts, frame.dts, frame.opaque
+
+
+def first_stamp(source: Source) -> int | None:
+    """The time stamp of the first frame that decodes; None if there is none."""
+    with open_video(source) as (container, stream):
+        frame = next(decoded_frames(container, stream), None)
+        return None if frame is None else frame.pts
+
+
+def frames_inside(source: Source, trim: Trim) -> np.ndarray:
+    """Decode a file for the numbers of its frames that lie in a trim, (n,) int64."""
+    with open_video(source) as (container, stream):
+        stamps = [stamps_of(frame) for frame in decoded_frames(container, stream)]
+        return np.flatnonzero(trim.inside(frame_times(stamps, container, stream), stream))
+
+
+def decode_sequentially(source: Source, buffer: FrameBuffer, *, stop_early: bool) -> int | None:
+    """Decode a file from its beginning and fill the buffer.
 
     Returns:
         The number of frames; None if decoding stopped early, when the buffer was complete.
     """
     count = 0
     with open_video(source) as (container, stream):
-        for count, frame in enumerate(decoded_frames(container, stream, trim), 1):
+        for count, frame in enumerate(decoded_frames(container, stream), 1):
             buffer.put(count - 1, frame)
             if stop_early and buffer.complete:
                 return None
