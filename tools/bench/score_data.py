@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from vidsemi.io.files import atomic_path
+from vidsemi.io.parquet import write_parquet
 from vidsemi.io.progress import progress_bar
 from vidsemi.runtime.process import usable_cores
 from vidsemi.selection.score_format import ScoreRows, ScoresInfo, label_type, shard_name
@@ -119,9 +118,7 @@ class ScoreData:
         def write(number: int) -> None:
             rows = self.shard(number)
             columns = {"example_id": rows.example_id, "label": rows.label, "score": rows.score}
-            with atomic_path(folder / shard_name(number)) as temporary:
-                table = pa.table(columns).replace_schema_metadata(metadata)
-                pq.write_table(table, temporary, compression="zstd")
+            write_parquet(folder / shard_name(number), pa.table(columns).replace_schema_metadata(metadata))
 
         missing = [number for number in range(self.shards) if not (folder / shard_name(number)).exists()]
         with (

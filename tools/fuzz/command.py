@@ -9,7 +9,10 @@ from tools.fuzz.engine import Subject, fuzz, text
 from vidsemi.cli.main import run_command
 from vidsemi.cli.options import Answer, Parser, add_command, integer, number, reader_count
 
-SUBJECTS = {"videos": "videos of many containers and codecs"}  # modules of this package, and what they damage
+SUBJECTS = {  # modules of this package, and what they damage
+    "videos": "videos of many containers and codecs",
+    "parquet": "scores, selections, manifests and other Parquet files",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,7 +1,8 @@
 """Manifests: the tables of examples that every stage starts from."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet as pq
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path, fingerprint_file
+from vidsemi.io.parquet import parquet_writer, read_parquet
 
 COLUMNS = {
     "path": pa.string(),  # relative to `root` or to the manifest's folder, absolute, or a URI
@@ -120,7 +121,7 @@ def read_table(file: Path) -> pa.Table:
     check_suffix(file)
     try:
         if file.suffix == ".parquet":
-            return pq.read_table(file)
+            return read_parquet(file)
         options = pyarrow.csv.ConvertOptions(column_types=COLUMNS, strings_can_be_null=True, null_values=[""])
         lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
         return pyarrow.csv.read_csv(file, parse_options=lines, convert_options=options)
@@ -175,16 +176,21 @@ def write_manifest(file: Path, columns: dict[str, list]) -> None:
 
 def write_tables(file: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
     """Write a manifest table by table, so that it need not fit in memory; CSV or Parquet by the suffix of `file`."""
-    with atomic_path(file) as temporary, _writer(file, temporary, schema) as writer:
+    with table_writer(file, schema) as writer:
         for table in tables:
             writer.write_table(table)
 
 
-def _writer(file: Path, temporary: Path, schema: pa.Schema) -> Any:
+@contextmanager
+def table_writer(file: Path, schema: pa.Schema) -> Iterator[Any]:
+    """Write a file atomically, CSV or Parquet by its suffix: yields an object with `write_table`."""
     check_suffix(file)
     if file.suffix == ".parquet":
-        return pq.ParquetWriter(temporary, schema, compression="zstd")
-    return pyarrow.csv.CSVWriter(temporary, schema, write_options=pyarrow.csv.WriteOptions(quoting_style="needed"))
+        with parquet_writer(file, schema) as writer:
+            yield writer
+    else:
+        with atomic_path(file) as temporary, pyarrow.csv.CSVWriter(temporary, schema) as writer:
+            yield writer
 
 
 def shard_ranges(manifest: Manifest, size: int) -> list[range]:

@@ -8,18 +8,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
 
 from vidsemi.data.image import loaded, orientation, upright
-from vidsemi.data.manifest import Manifest, Row
+from vidsemi.data.manifest import Manifest, Row, table_writer
 from vidsemi.data.read import is_image, locate
 from vidsemi.data.video.container import Source, Trim, decode_errors, no_frames, open_video, read_bytes
 from vidsemi.data.video.sequential import decoded_frames, stamps_of
 from vidsemi.data.video.timeline import frame_times
 from vidsemi.data.worker_pool import read_all
 from vidsemi.io.errors import DecodeError
-from vidsemi.io.files import atomic_path
 from vidsemi.io.progress import progress_bar
 from vidsemi.io.tables import markdown_table
 
@@ -164,12 +161,10 @@ def verify_files(manifest: Manifest, output: Path, *, workers: int, seconds: flo
     `output` is .csv or .parquet: one row per example, with `error` if it cannot be read.
     """
     summary = VerifySummary()
-    create_table: Any = pyarrow.csv.CSVWriter if output.suffix == ".csv" else pq.ParquetWriter
     rows = (manifest.row(example_id) for example_id in range(len(manifest)))
     batch: list[dict[str, Any]] = []
     with (
-        atomic_path(output) as temporary,
-        create_table(temporary, SCHEMA) as writer,
+        table_writer(output, SCHEMA) as writer,
         closing(read_all(describe, rows, workers=workers, seconds=seconds)) as results,
         progress_bar(len(manifest), "file", "verify") as bar,
     ):

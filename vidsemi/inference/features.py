@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest, Row
 from vidsemi.data.views import ViewReader
 from vidsemi.inference.model import Inference
 from vidsemi.inference.score_views import VideoScore, read_in_processes, score_videos
-from vidsemi.io.files import atomic_path, remove_temporary
+from vidsemi.io.files import remove_temporary
+from vidsemi.io.parquet import read_own_parquet, write_parquet
 from vidsemi.io.progress import progress_bar
 from vidsemi.models import weights_file
 from vidsemi.models.features import head_name, remove_head
@@ -94,7 +94,7 @@ def extract_features(
                     bar.update()
                 write_features(files[shard.start // SHARD_SIZE], rows, scores)
     gather(None)
-    table = pa.concat_tables(pq.read_table(file, columns=["error", "views"]) for file in files)
+    table = pa.concat_tables(read_own_parquet(file, ["error", "views"]) for file in files)
     read, most_views = int(table.column("error").null_count), pc.max(table.column("views")).as_py()
     if own.first and read < len(rows):
         logger.warning("%s: only %d of %d examples can be read", title, read, len(rows))
@@ -120,7 +120,7 @@ def _features_of(folder: Path, places: np.ndarray) -> np.ndarray:
     order = np.argsort(places)
     shards, starts = np.unique(places[order] // SHARD_SIZE, return_index=True)
     for number, examples in zip(shards, np.split(order, starts[1:]), strict=True):
-        column = pq.read_table(_file(folder, number), columns=["features"]).column("features").combine_chunks()
+        column = read_own_parquet(_file(folder, number), ["features"]).column("features").combine_chunks()
         readable = column.is_valid().to_numpy(zero_copy_only=False)
         if not readable.any():
             continue
@@ -145,5 +145,4 @@ def write_features(file: Path, rows: Sequence[Row], scores: Sequence[VideoScore]
         "views": [None if score.views is None else len(score.views) for score in scores],
         "error": [score.error for score in scores],
     }
-    with atomic_path(file) as temporary:
-        pq.write_table(pa.table(columns, SCHEMA), temporary, compression="zstd")
+    write_parquet(file, pa.table(columns, SCHEMA))

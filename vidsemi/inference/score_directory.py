@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from vidsemi.inference.model import Precision
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import create_exclusive, remove_temporary
+from vidsemi.io.parquet import read_parquet
 from vidsemi.selection.score_format import ScoresInfo, read_plan, shard_name
 from vidsemi.selection.score_reader import read_info, shard_numbers
 from vidsemi.selection.score_writer import write_failures, write_shard
@@ -54,7 +55,7 @@ class ScoreDirectory:
         """Return an example that a worker could read; None if these shards have none."""
         for number in numbers:
             try:
-                column = pq.read_table(self._scores(number), columns=["example_id"]).column(0)
+                column = read_parquet(self._scores(number), ["example_id"]).column(0)
             except (pa.ArrowException, OSError):
                 continue
             if len(column):

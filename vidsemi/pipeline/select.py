@@ -35,12 +35,14 @@ def select_scores(
     shards: range | None = None,
     manifest: Manifest | None = None,
     vocabulary: Vocabulary | None = None,
+    complete: bool = False,
     title: str = "select",
 ) -> dict[str, Any]:
     """Select pseudo-labels from a directory of scores, write them to a file, and return the selection's metrics.
 
     A policy that reads hashtags needs the unlabeled set as `manifest`; its vocabulary is built from the names of the
-    classes if it is None. Files that do not fit one another are a UserError.
+    classes if it is None. Files that do not fit one another are a UserError, and so are missing shards of scores that
+    should be `complete`.
     """
     _check_output(file, scores, manifest)
     rule = {"policy": policy, "per_example": per_example, "min_score": min_score, "seed": seed}
@@ -48,6 +50,12 @@ def select_scores(
     if vocabulary is not None and not selected_by.needs_tags:
         raise UserError("select.unused_vocabulary", f"{policy} uses no vocabulary; only balanced_with_tags does")
     sources, info = open_shards(_requested(scores, shards))
+    if complete and (missing := set(range(info.shards or 0)) - {source.number for source in sources}):
+        raise UserError(
+            "select.incomplete_scores",
+            f"{scores} lacks shards {format_ranges(as_ranges(missing))}: delete stage.json there and run the same "
+            "command again to score them",
+        )
     tags = None
     if selected_by.needs_tags:
         if shards is not None:

@@ -222,6 +222,7 @@ class SelectStage(Stage):
             seed=self.seed or 0,
             manifest=self.tagged,
             vocabulary=self.vocabulary,
+            complete=True,
             title=context.name(self),
         )
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vidsemi.io.errors import UserError
-from vidsemi.io.files import atomic_path
+from vidsemi.io.parquet import is_damage, open_parquet, read_parquet, write_parquet
 from vidsemi.selection.policies import POLICIES
 from vidsemi.selection.score_format import KEY, MAX_ID, MAX_SCORE, ScoreRows, ScoresInfo, label_type
 
@@ -136,16 +135,14 @@ def write_selection(file: Path, selection: Selection) -> None:
             "score": pa.array(selection.score, pa.float32(), from_pandas=True),  # NaN becomes null
         }
     ).replace_schema_metadata({KEY: json.dumps(stored)})
-    with atomic_path(file) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_parquet(file, table)
 
 
 def read_selection(file: Path) -> Selection:
     """Read a selection; a file that is missing, damaged or not a selection is a `UserError`."""
     try:
-        with pq.ParquetFile(file) as parquet:
-            info = _parse_info(file, parquet.schema_arrow)
-            return _checked(parquet.read(), info)
+        table = read_parquet(file)
+        return _checked(table, _parse_info(file, table.schema))
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise _invalid_file(file, error) from None
 
@@ -153,7 +150,8 @@ def read_selection(file: Path) -> Selection:
 def read_selection_info(file: Path) -> SelectionInfo:
     """Read the metadata of a selection, not its rows."""
     try:
-        return _parse_info(file, pq.read_schema(file))
+        with open_parquet(file) as parquet:
+            return _parse_info(file, parquet.schema_arrow)
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise _invalid_file(file, error) from None
 
@@ -197,4 +195,8 @@ def _parse_info(file: Path, schema: pa.Schema) -> SelectionInfo:
 def _invalid_file(file: Path, error: Exception) -> UserError:
     if not file.is_file():
         return UserError("selection.not_found", f"selection not found: {file}")
-    return UserError("selection.invalid_file", f"{file} is not a selection of vidsemi: {' '.join(str(error).split())}")
+    why = " ".join(str(error).split())
+    if is_damage(error):
+        redo = "delete it, and stage.json beside it if there is one, and run the command that made it again"
+        return UserError("selection.invalid_file", f"{file} is not a selection as it was written: {why}; {redo}")
+    return UserError("selection.invalid_file", f"{file} is not a selection of vidsemi: {why}")

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vidsemi.io.errors import UserError
+from vidsemi.io.parquet import is_damage
 
 FORMAT = 1
 KEY = "vidsemi"  # of the file metadata, which holds a `ScoresInfo` as JSON
@@ -122,6 +123,15 @@ def _parse(file: Path, text: bytes) -> ScoresInfo:
     return ScoresInfo(**{name: metadata[name] for name in ScoresInfo.__dataclass_fields__ if name in metadata})
 
 
+# What to do about a damaged file of a directory of scores.
+SCORE_AGAIN = (
+    "delete it, and stage.json of the scores if there is one, and run the same command again to score this shard again"
+)
+
+
 def invalid_shard(file: Path, error: Exception) -> UserError:
     """Return the error for a file that is damaged or not a shard of scores."""
-    return UserError("scores.invalid_shard", f"{file} is not a shard of vidsemi scores: {' '.join(str(error).split())}")
+    why = " ".join(str(error).split())
+    if is_damage(error):
+        return UserError("scores.invalid_shard", f"{file} is not as it was written: {why}; {SCORE_AGAIN}")
+    return UserError("scores.invalid_shard", f"{file} is not a shard of vidsemi scores: {why}")

@@ -15,7 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vidsemi.io.errors import UserError
-from vidsemi.selection.score_format import ScoreRows, ScoresInfo, invalid_shard, label_type, parse_info
+from vidsemi.io.parquet import DamagedError, open_parquet, own_metadata, read_parquet
+from vidsemi.selection.score_format import (
+    SCORE_AGAIN,
+    ScoreRows,
+    ScoresInfo,
+    invalid_shard,
+    label_type,
+    parse_info,
+)
 
 COLUMNS = ["example_id", "label", "score"]
 BATCH_ROWS = 1 << 17  # rows per batch; with 2^20 selecting is no faster and takes 50 MB more
@@ -56,13 +64,14 @@ def open_shards(files: dict[int, Path]) -> tuple[list[ScoreShard], ScoresInfo]:
     """Open shards by number, at least one. Rows are read later, and must have the returned metadata of the first."""
     first = next(iter(files.values()))
     try:
-        footer = pq.read_metadata(first)
-        info = parse_info(first, footer)
-        _check_types(footer.schema.to_arrow_schema(), info)
+        with open_parquet(first) as parquet:
+            schema, metadata = parquet.schema_arrow, own_metadata(parquet.metadata.metadata)
+        info = parse_info(first, schema)
+        _check_types(schema, info)
     except (pa.ArrowException, OSError, KeyError, TypeError) as error:
         raise invalid_shard(first, error) from None
     shards = [
-        ScoreShard(str(file), number, partial(_batches, file, first, footer, info), partial(_count, file))
+        ScoreShard(str(file), number, partial(_batches, file, first, metadata, info), partial(_count, file))
         for number, file in files.items()
     ]
     return shards, info
@@ -75,28 +84,31 @@ def _check_types(schema: pa.Schema, info: ScoresInfo) -> None:
             raise TypeError(f"the column '{name}' must be {expected}")
 
 
-def _batches(file: Path, first: Path, footer: pq.FileMetaData, info: ScoresInfo) -> Iterator[ScoreRows]:
+def _batches(file: Path, first: Path, metadata: dict[bytes, bytes], info: ScoresInfo) -> Iterator[ScoreRows]:
     """Read a shard whose metadata must match that of the first one."""
     try:
         # A dataset may have 65,000 small shards. Comparing the raw metadata, which holds the Arrow schema too, is the
         # fastest way to see that a shard is like the first.
-        with pa.OSFile(str(file)) as stream, pq.ParquetFile(stream) as parquet:
-            own = parquet.metadata.metadata or {}
-            if own != footer.metadata or b"ARROW:schema" not in own:
+        with open_parquet(file) as parquet:
+            own, left = own_metadata(parquet.metadata.metadata), parquet.metadata.num_rows
+            if own != metadata or b"ARROW:schema" not in own:
                 if name := info.difference(parse_info(file, parquet.schema_arrow)):
                     raise UserError(
                         "scores.mismatch", f"{file} and {first.name} were not scored alike: their '{name}' differ"
                     )
                 _check_types(parquet.schema_arrow, info)
             for batch in parquet.iter_batches(BATCH_ROWS, columns=COLUMNS, use_threads=False):
+                left -= batch.num_rows
                 yield _rows(batch)
+            if left:
+                raise DamagedError("its number of rows is not what its footer says")
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise invalid_shard(file, error) from None
 
 
 def _count(file: Path) -> int:
     try:
-        return int(pq.read_metadata(file).num_rows)
+        return int(pq.read_metadata(file).num_rows)  # the pass that reads the rows checks it
     except (pa.ArrowException, OSError) as error:
         raise invalid_shard(file, error) from None
 
@@ -112,14 +124,15 @@ def _rows(batch: pa.RecordBatch) -> ScoreRows:
 def read_info(file: Path) -> ScoresInfo:
     """Read the metadata of a shard, not its rows."""
     try:
-        return parse_info(file, pq.read_schema(file))
+        with open_parquet(file) as parquet:
+            return parse_info(file, parquet.schema_arrow)
     except (pa.ArrowException, OSError) as error:
         raise invalid_shard(file, error) from None
 
 
 def count_failures(folder: Path) -> int:
     """Count the unreadable examples of a directory of scores."""
-    return sum(pq.read_metadata(file).num_rows for file in (folder / "failures").glob("part-*.parquet"))
+    return len(read_failures(folder))
 
 
 def read_failures(folder: Path) -> np.ndarray:
@@ -127,10 +140,12 @@ def read_failures(folder: Path) -> np.ndarray:
     ids = [np.zeros(0, np.int64)]
     for file in sorted((folder / "failures").glob("part-*.parquet")):
         try:
-            column = pq.ParquetFile(file).read(columns=["example_id"]).column("example_id")
+            column = read_parquet(file, ["example_id"]).column("example_id")
             if column.type != pa.int64() or column.null_count:
                 raise TypeError("the column 'example_id' must be int64 without nulls")
         except (pa.ArrowException, OSError, KeyError, TypeError) as error:
-            raise UserError("scores.invalid_failures", f"{file} is not a list of failures: {error}") from None
+            raise UserError(
+                "scores.invalid_failures", f"{file} is not a list of failures: {error}; {SCORE_AGAIN}"
+            ) from None
         ids.append(column.to_numpy())
     return np.sort(np.concatenate(ids))

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from vidsemi.io.files import atomic_path
+from vidsemi.io.parquet import write_parquet
 from vidsemi.selection.score_format import KEY, ScoresInfo, label_type, shard_name
 
 
@@ -33,16 +32,11 @@ def write_shard(
             "score": pa.array(scores.reshape(-1), pa.float32()),
         }
     ).replace_schema_metadata({KEY: json.dumps(asdict(info))})
-    _write(folder / shard_name(number), table)
+    write_parquet(folder / shard_name(number), table)
 
 
 def write_failures(folder: Path, number: int, failures: Sequence[tuple[int, str, str]]) -> None:
     """Write the unreadable examples of a shard as (example id, path, error); an empty list writes an empty file."""
     columns = zip(*failures, strict=True) if failures else ((), (), ())
     schema = pa.schema([("example_id", pa.int64()), ("path", pa.string()), ("error", pa.string())])
-    _write(folder / "failures" / shard_name(number), pa.table([*columns], schema=schema))
-
-
-def _write(file: Path, table: pa.Table) -> None:
-    with atomic_path(file) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_parquet(folder / "failures" / shard_name(number), pa.table([*columns], schema=schema))

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from vidsemi.data.dedup.duplicates import FRAMES, MIN_MATCHING_FRAMES, Hashes
 from vidsemi.data.dedup.frame_hashes import CONTENT_BYTES, METHOD, FileHashes, hash_file
@@ -22,7 +21,8 @@ from vidsemi.data.read import is_image
 from vidsemi.data.worker_pool import read_all
 from vidsemi.io.download import is_address
 from vidsemi.io.errors import DecodeError, UserError
-from vidsemi.io.files import atomic_path, remove_temporary
+from vidsemi.io.files import remove_temporary
+from vidsemi.io.parquet import read_parquet, write_parquet
 from vidsemi.io.progress import progress_bar
 
 SECONDS_PER_SHARD = 60.0  # a killed command loses at most that
@@ -129,7 +129,7 @@ def _read_shards(folder: Path, columns: list[str]) -> pa.Table:
     tables = [schema.empty_table()]
     for file in sorted(folder.glob("part-*.parquet")):
         try:
-            tables.append(pq.read_table(file, columns=columns).cast(schema))
+            tables.append(read_parquet(file, columns).cast(schema))
         except (pa.ArrowException, OSError, ValueError) as error:
             raise UserError(
                 "duplicates.unreadable_cache", f"{file} cannot be read ({error}); delete it to hash its files again"
@@ -168,5 +168,4 @@ def _hash_rest(
 
 def _write_shard(folder: Path, batch: list[dict]) -> None:
     if batch:
-        with atomic_path(folder / f"part-{uuid.uuid4().hex}.parquet") as temporary:
-            pq.write_table(pa.Table.from_pylist(batch, SCHEMA), temporary, compression="zstd")
+        write_parquet(folder / f"part-{uuid.uuid4().hex}.parquet", pa.Table.from_pylist(batch, SCHEMA))

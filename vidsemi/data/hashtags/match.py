@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vidsemi.data.hashtags.normalize import canonical, raw_tags, require_hashtags
 from vidsemi.data.hashtags.vocabulary import Label, Vocabulary, read_vocabulary, write_vocabulary
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
-from vidsemi.io.files import atomic_path
+from vidsemi.io.parquet import read_own_parquet, write_parquet
 
 logger = logging.getLogger("vidsemi")
 
@@ -130,9 +129,7 @@ def match_hashtags(
         most = max([*counts, *(count for _, count in matches.dropped)], default=0)
         raise _too_few_labels(weak, len(labels), min_examples, most)
     write_vocabulary(folder / VOCABULARY, matches.vocabulary, counts)
-    with atomic_path(folder / MATCHES) as temporary:
-        table = pa.table({"example_id": matches.example_ids, "label": matches.labels})
-        pq.write_table(table, temporary, compression="zstd")
+    write_parquet(folder / MATCHES, pa.table({"example_id": matches.example_ids, "label": matches.labels}))
     dropped = ", ".join(f"#{label.tag} ({count})" for label, count in matches.dropped) or "none"
     carried = f"{matches.matched} of {len(weak)} examples carry one of {len(labels)} labels"
     logger.info("%s: %s; dropped for fewer than %d examples: %s", title, carried, min_examples, dropped)
@@ -147,6 +144,6 @@ def match_hashtags(
 
 def read_matches(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Read what `match_hashtags` wrote: label names, example ids (N,) and label indices (N,)."""
-    table = pq.read_table(folder / MATCHES)
+    table = read_own_parquet(folder / MATCHES)
     names = read_vocabulary(folder / VOCABULARY).names
     return names, table.column("example_id").to_numpy(), table.column("label").to_numpy()
