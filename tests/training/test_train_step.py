@@ -1,6 +1,7 @@
 """A train step against plain torch: micro-batches, moving average, mixup, weight decay, gradient clipping."""
 
 import shutil
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -8,7 +9,18 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.helpers.reference_training import CLASSES, CPU, SPEC, STEPS, assert_close, by_hand, make_data, small, trained
+from tests.helpers.reference_training import (
+    CLASSES,
+    CPU,
+    SPEC,
+    STEPS,
+    assert_close,
+    batch,
+    by_hand,
+    make_data,
+    small,
+    trained,
+)
 from vidsemi.config import Recipe, Runtime
 from vidsemi.data.normalize import normalize
 from vidsemi.io.errors import UserError
@@ -181,3 +193,38 @@ def test_a_compiled_network_trains_the_same(data: list):
     assert_close(
         trained(small(), data, runtime=Runtime(compile=True))[0], trained(small(), data)[0], rtol=1e-3, atol=1e-5
     )
+
+
+def test_every_training_run_of_a_process_is_compiled_but_not_its_smaller_last_step(
+    data: list, monkeypatch: pytest.MonkeyPatch
+):
+    """torch keeps 8 graphs for a forward function, which the networks of a run share."""
+    graphs: list[int] = []
+
+    def count(graph: torch.fx.GraphModule, _: object) -> Callable:
+        graphs.append(1)
+        return graph.forward
+
+    compile_module = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **settings: compile_module(self, backend=count, **settings))
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = small()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layers(x)
+
+    made = []
+    for _ in range(10):
+        train_step = TrainStep(
+            Network(), Recipe(examples=12, batch_size=8, learning_rate=0.1), SPEC, 1, CPU, Runtime(compile=True)
+        )
+        clips, targets = data[0]
+        for clips_of_step in (8, 8, 4):
+            train_step.run([batch(clips[:clips_of_step], targets[:clips_of_step])], [7], clips_of_step, 0.1)
+        train_step.finish()
+        made.append(len(graphs))
+        graphs.clear()
+    assert made == [1] * 10

@@ -20,7 +20,8 @@ from vidsemi.runtime.device import worker_count
 from vidsemi.runtime.library_errors import is_dead_loader_worker
 from vidsemi.runtime.priority import Priority, Reader
 
-PREFETCH = 4  # batches that a worker has ready
+PREFETCH, PREFETCH_OF_MANY = 4, 2  # batches that a worker has ready; of more than 16 workers each has less, since a
+MANY_WORKERS = 16  # batch of 64 clips of 32 frames takes 256 MB of pinned memory
 KILL_SECONDS = 5.0  # that killed workers may take to be gone
 
 
@@ -52,7 +53,7 @@ class Loader:
             batch_sampler=batches,
             num_workers=workers,
             collate_fn=collate,
-            prefetch_factor=PREFETCH if workers else None,
+            prefetch_factor=(PREFETCH if workers <= MANY_WORKERS else PREFETCH_OF_MANY) if workers else None,
             pin_memory=pin_memory,
             worker_init_fn=start_loader_worker,
         )
