@@ -12,7 +12,8 @@ from pathlib import Path
 
 from vidsemi.cli.options import run_script
 from vidsemi.data.formats.folder import read_folder
-from vidsemi.data.formats.scan import ScanResult, media_files
+from vidsemi.data.formats.media_files import media_files
+from vidsemi.data.formats.scan import ScanResult
 from vidsemi.io.errors import UserError
 
 
@@ -33,8 +34,7 @@ def main() -> None:
             f"{val} has images of {min(unknown)}, a class without a folder in {options.root / 'train'}",
         )
     for name, scan in {"labeled.parquet": train, "test.parquet": test}.items():
-        _, line = scan.write(options.output / name)
-        print(f"{line}; {len(set(scan.columns['label']))} classes")
+        print(scan.write(options.output / name)[1])
 
 
 def read_val_folders(val: Path) -> ScanResult:

@@ -15,7 +15,8 @@ from pathlib import Path
 from vidsemi.cli.options import run_script
 from vidsemi.data.formats.folder import read_folder, read_videos
 from vidsemi.data.formats.kinetics import match_classes, read_kinetics, youtube_id
-from vidsemi.data.formats.scan import ScanResult, files_by_stem
+from vidsemi.data.formats.media_files import FilesByStem
+from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.formats.table import read_table_format
 from vidsemi.data.hashtags.vocabulary import build_vocabulary, read_synonyms
 from vidsemi.data.manifest import load_manifest, read_class_names
@@ -44,9 +45,7 @@ def main() -> None:
         scans["unlabeled.parquet"] = read_own(options, classes)
     lines += exclude_test_videos(scans, options.output)
     for name, scan in scans.items():
-        _, text = scan.write(options.output / name, vocabulary=DATASET)
-        labels = set(scan.columns["label"]) if name in MANIFESTS.values() else ()
-        lines.append(text + (f"; {len(labels)} classes" if labels else ""))
+        lines.append(scan.write(options.output / name, vocabulary=DATASET)[1])
     print("\n".join(lines))
     if options.hashtags:
         print(f"labels: vidsemi hashtags --classes kinetics --manifest {options.output / 'unlabeled.parquet'}")
@@ -101,7 +100,7 @@ def read_split(options: argparse.Namespace, split: str, classes: list[str]) -> t
         scan.columns["label"] = match_classes(scan.columns["label"], classes, csv, f"{DATASET}{OTHERS}")
     else:
         scan = read_class_folders(videos, split, classes)
-        better = files_by_stem(*replacements)
+        better = FilesByStem(*replacements)
         scan.columns["path"] = [better.get(Path(path).stem, path) for path in scan.columns["path"]]
     return scan, f"{split} split: " + ", ".join(map(str, [csv or "no CSV", *replacements, videos]))
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from vidsemi.data.class_names import class_name, normalize_labels
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path, fingerprint_file
 from vidsemi.io.parquet import parquet_writer, read_parquet
@@ -85,7 +86,7 @@ class Manifest:
         """The index in `classes` of each example's label, (N,) int64; an error names the `source` of the classes."""
         self.class_names()
         labels = self.table.column("label")
-        indices = pc.index_in(labels, value_set=pa.array(classes, pa.string()))
+        indices = pc.index_in(labels, value_set=pa.array(map(class_name, classes), pa.string()))
         unknown = np.flatnonzero(pc.is_null(indices).to_numpy())
         if len(unknown):
             label = labels[int(unknown[0])].as_py()
@@ -148,6 +149,9 @@ def load_manifest(file: Path, root: Path | None = None) -> Manifest:
         table = table.select(known).cast(pa.schema([(name, COLUMNS[name]) for name in known]))
     except pa.ArrowException as error:
         raise UserError("manifest.wrong_type", f"{file} has a column of the wrong type: {error}") from None
+    if "label" in known:
+        place = known.index("label")
+        table = table.set_column(place, "label", normalize_labels(table.column("label")))
     empty = np.flatnonzero(pc.is_null(table.column("path")).to_numpy())
     if len(empty):
         raise UserError("manifest.missing_path", f"{file}: {_row_name(file, empty[0])} has no path")
@@ -157,7 +161,7 @@ def load_manifest(file: Path, root: Path | None = None) -> Manifest:
 def read_class_names(file: Path) -> list[str]:
     """Read class names from a text file, one a line; empty lines are skipped."""
     try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+        lines = [class_name(line) for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError:
         raise UserError("classes.not_utf8", f"{file} is not UTF-8 text") from None
     names = [line for line in lines if line]

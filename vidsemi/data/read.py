@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from vidsemi.data.clip_sampling import ChooseFrames
-from vidsemi.data.formats.scan import IMAGE_SUFFIXES
+from vidsemi.data.formats.media_files import IMAGE_SUFFIXES
 from vidsemi.data.image import read_image
 from vidsemi.data.input_spec import Decoder, Size
 from vidsemi.data.manifest import Row

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vidsemi.config import Runtime
-from vidsemi.data.formats.scan import media_files
+from vidsemi.data.formats.media_files import media_files
 from vidsemi.data.manifest import Row
 from vidsemi.inference.score_views import VideoScore, score_examples
 from vidsemi.io.errors import UserError

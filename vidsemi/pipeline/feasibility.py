@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from vidsemi.config import Config, Recipe
-from vidsemi.data.formats.scan import IMAGE_SUFFIXES
+from vidsemi.data.formats.media_files import IMAGE_SUFFIXES
 from vidsemi.data.hashtags.match import check_frequent
 from vidsemi.data.hashtags.vocabulary import Vocabulary
 from vidsemi.data.manifest import Manifest

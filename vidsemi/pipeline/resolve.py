@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from vidsemi.config import Config, Data, Network, Runtime, Source, Target, Teacher, TransferConfig
+from vidsemi.data.class_names import near_equal_warnings
 from vidsemi.data.dedup.checks import Check, recorded_checks, unknown_checks
 from vidsemi.data.hashtags.vocabulary import Vocabulary, vocabulary_for
 from vidsemi.data.manifest import Manifest, load_manifest
@@ -56,6 +57,8 @@ def load_datasets(data: Data) -> Datasets:
     classes = labeled.class_names()
     if len(classes) < 2:
         raise UserError("manifest.single_class", f"{labeled.file} has only one class, '{classes[0]}'; use at least two")
+    for warning in near_equal_warnings(classes):
+        logger.warning("%s: %s", labeled.file, warning)
     test.label_indices(classes, str(labeled.file))
     for manifest in (labeled, test, unlabeled, weak):
         if manifest is not None:

@@ -78,7 +78,7 @@ def written(folder: Path, rows: list[dict[str, Any]]) -> dict[str, Path]:
     return {name: folder / name for name in [*content, "t.parquet"]}
 
 
-words = st.text(st.characters(codec="utf-8", exclude_characters=",;#\0\r", exclude_categories=["Z", "C"]), min_size=1)
+words = st.text(st.characters(codec="utf-8", exclude_characters=",;|#\0\r", exclude_categories=["Z", "C"]), min_size=1)
 rows = st.fixed_dictionaries(
     {
         "path": st.text(st.characters(codec="utf-8", exclude_characters="\0\r/")).map(lambda name: f"v/{name}"),

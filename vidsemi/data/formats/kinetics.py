@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from vidsemi.data.formats.media_files import FilesByStem
 from vidsemi.data.formats.registry import register_format
-from vidsemi.data.formats.scan import ScanResult, files_by_stem
+from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.formats.text_rows import read_text_lines
 from vidsemi.data.hashtags.normalize import canonical
 from vidsemi.io.errors import UserError
@@ -22,7 +23,7 @@ def read_kinetics(file: Path, *folders: Path) -> ScanResult:
     Files may lie anywhere in the folders; earlier folders take precedence. Names are <id>_<start>_<end>.* with six
     digits each, or <id>.* or v_<id>.* for whole videos, which are trimmed to the annotated seconds.
     """
-    files = files_by_stem(*folders)
+    files = FilesByStem(*folders)
     scan = ScanResult()
     for number, row in _csv_rows(file):
         name = row["youtube_id"]

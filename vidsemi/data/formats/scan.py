@@ -1,68 +1,20 @@
-"""Finding media files, and what a scan of a format found: the rows of a manifest."""
+"""What a scan of a format found: the rows of a manifest, what did not become a row, and what looks wrong."""
 
 import logging
 import os
+from array import array
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
+from vidsemi.data.class_names import class_name, first_names, near_equal_warnings
+from vidsemi.data.formats.media_files import count_suffixes, is_image
+from vidsemi.data.formats.repeats import check_repeats
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import write_text
-
-VIDEO_SUFFIXES = {
-    *(".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts", ".ogv"),
-    *(".gif", ".apng"),  # a still one is a video of one frame
-}
-IMAGE_SUFFIXES = {
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
-    *(".jp2", ".j2k", ".avif"),
-    # These cannot be read. They are listed all the same, so that they are counted and named as failures.
-    *(".heic", ".heif", ".jxl"),
-}
-
-
-def media_files(root: Path) -> list[Path]:
-    """Every video or image below a folder, sorted by path; hidden files and folders are skipped, links followed."""
-    if not root.is_dir():
-        raise UserError("folder.missing", f"folder {root} does not exist")
-    media: list[Path] = []
-    visited: set[str] = set()  # datasets are often assembled from links, which can form a cycle
-    for folder, folders, files in os.walk(root, followlinks=True, onerror=_raise):
-        if os.path.realpath(folder) in visited:
-            folders.clear()
-            continue
-        visited.add(os.path.realpath(folder))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        suffixes = VIDEO_SUFFIXES | IMAGE_SUFFIXES
-        media += [Path(folder, name) for name in files if Path(name).suffix.lower() in suffixes and name[0] != "."]
-    if not media:
-        raise UserError("folder.no_media", f"{root} does not contain any videos or images")
-    return sorted(media)
-
-
-def _raise(error: OSError) -> None:
-    raise UserError("folder.unreadable", f"{error.filename} cannot be read: {error.strerror}")
-
-
-def files_by_stem(*folders: Path) -> dict[str, str]:
-    """Every video and image below the folders, by its file name without suffix.
-
-    If several files share a name, earlier folders take precedence over later ones and, within a folder, videos over
-    images. Files whose names are not UTF-8 are skipped, because no table can store them.
-    """
-    return {
-        path.stem: str(path)
-        for folder in reversed(folders)
-        for path in sorted(media_files(folder), key=lambda path: path.suffix.lower() in VIDEO_SUFFIXES)
-        if is_utf8(str(path))
-    }
-
-
-def is_utf8(text: str) -> bool:
-    """Whether a text has no lone surrogates, which stand for bytes that are not UTF-8: no table can store those."""
-    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
-
 
 logger = logging.getLogger("vidsemi")
 
@@ -80,11 +32,27 @@ class ScanResult:
     elsewhere: int = 0  # lines about files that are not expected to exist here
     left_out: int = 0  # examples without a tag of the vocabulary
     broken: list[tuple[int, str]] = field(default_factory=list)  # line numbers, from 1, and what is wrong
+    unknown: Counter[str] = field(default_factory=Counter)  # suffix → files that are neither video nor image
+    warnings: list[str] = field(default_factory=list)  # what may be wrong with the examples
+    unique: bool = False  # whether a file may be listed only once
+    captions: int = 0  # rows of which only the words behind a # are tags
+    lines: array = field(
+        default_factory=lambda: array("q"), compare=False
+    )  # of the examples in the file that lists them, if known
 
     def add(self, **values: object) -> None:
         """Append one example; every call names the same columns."""
         for name, value in values.items():
             self.columns.setdefault(name, []).append(value)
+
+    def leave_out(self, examples: Iterable[int]) -> None:
+        """Remove examples that have no tag of the vocabulary, and count them."""
+        keep = [True] * len(self)
+        for example in examples:
+            keep[example] = False
+        self.left_out += keep.count(False)
+        self.columns = {name: list(compress(values, keep)) for name, values in self.columns.items()}
+        self.lines = array("q", compress(self.lines, keep))
 
     def __len__(self) -> int:
         return len(self.columns.get("path", ()))
@@ -114,19 +82,61 @@ class ScanResult:
         """
         from vidsemi.data.manifest import write_manifest
 
-        write_manifest(manifest, {**self.columns, "path": portable_paths(self.columns["path"], manifest)})
-        text = f"{manifest}: {len(self)} examples" + write_missing(manifest, self.missing, self.missing_what)
-        if self.elsewhere:
-            text += f"; {self.elsewhere} lines name files that do not exist here"
-        if self.left_out:
-            text += f"; {self.left_out} examples without a tag of {vocabulary} were left out"
+        paths = portable_paths(self.columns["path"], manifest)
+        if "label" in self.columns:
+            self.columns["label"] = _class_names(self.columns["label"])
+        repeated = check_repeats({**self.columns, "path": paths}, self.lines, self.unique)
+        write_manifest(manifest, {**self.columns, "path": paths})
+        names = zip(self.columns.get("member", paths), paths, strict=True)
+        images = sum(is_image(member or path) for member, path in names)
+        classes = sorted({label for label in self.columns.get("label", ()) if label is not None})
+        warnings = [*self.warnings, *near_equal_warnings(classes)]
         broken = [f"line {number}: {problem}" for number, problem in sorted(self.broken)]
         if broken:
             logger.warning("skipped %d broken lines:\n  %s", len(broken), "\n  ".join(broken[:10]))
-        text += _write_list(manifest.with_suffix(".broken.txt"), broken, "lines are broken")
-        document = {"manifest": str(manifest), "examples": len(self), "missing": len(self.missing)}
-        counts = {"elsewhere": self.elsewhere, "left_out": self.left_out, "broken": len(self.broken)}
-        return {**document, **counts}, text
+        for warning in warnings:
+            logger.warning("%s: %s", manifest, warning)
+        text = "".join(
+            [
+                f"{manifest}: {len(self)} examples",
+                write_missing(manifest, self.missing, self.missing_what),
+                _clause(self.elsewhere, "lines name files that do not exist here"),
+                _clause(self.left_out, f"examples without a tag of {vocabulary} were left out"),
+                _clause(repeated, "examples repeat a file that is listed before"),
+                _clause(self.captions, "rows are captions, in which only the words behind a # are tags"),
+                _clause(self.unknown.total(), f"files with unknown suffixes: {count_suffixes(self.unknown)}"),
+                _write_list(manifest.with_suffix(".broken.txt"), broken, "lines are broken"),
+                _clause(len(self) - images, "videos"),
+                _clause(images, "images"),
+                _clause(len(classes), f"classes: {first_names(classes)}"),
+            ]
+        )
+        document = {
+            "manifest": str(manifest),
+            "examples": len(self),
+            "videos": len(self) - images,
+            "images": images,
+            "classes": len(classes),
+            "missing": len(self.missing),
+            "elsewhere": self.elsewhere,
+            "left_out": self.left_out,
+            "repeated": repeated,
+            "captions": self.captions,
+            "broken": len(broken),
+            "unknown_suffixes": dict(self.unknown),
+            "warnings": warnings,
+        }
+        return document, text
+
+
+def _clause(count: int, what: str) -> str:
+    return f"; {count} {what}" if count else ""
+
+
+def _class_names(labels: Iterable[str | None]) -> list[str | None]:
+    """Labels with their names normalized; None for an empty one."""
+    known = {label: class_name(label) or None for label in set(labels) if label is not None}
+    return [None if label is None else known[label] for label in labels]
 
 
 def portable_paths(paths: Iterable[str], manifest: Path) -> list[str]:

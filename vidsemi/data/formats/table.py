@@ -13,9 +13,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vidsemi.data.formats.media_files import FilesByStem, is_utf8
 from vidsemi.data.formats.registry import register_format
-from vidsemi.data.formats.scan import ScanResult, files_by_stem, is_utf8
+from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.formats.text_rows import Broken, csv_rows, json_rows, text_suffix
+from vidsemi.data.hashtags.captions import TagColumn
 from vidsemi.data.hashtags.normalize import join_tags, split_tags
 from vidsemi.io.errors import UserError
 
@@ -71,6 +73,7 @@ def read_table_format(
     scan = ScanResult({name: [] for name in names if name != "id"})
     present, rows = _open_table(file, names, scan.broken)
     files = FilesById(root)
+    tag_column = TagColumn()
     folder = str(root or file.parent)
     for number, (path, name, label, field, *rest) in rows:
         try:
@@ -78,7 +81,7 @@ def read_table_format(
             if path is None:
                 scan.missing.append(str(name))
                 continue
-            tags = _tags(field)
+            tags = tag_column.read(_tag_field(field))
             if vocabulary is not None and vocabulary.isdisjoint(tags):
                 scan.left_out += 1
                 continue
@@ -90,6 +93,16 @@ def read_table_format(
             continue
         for column, value in zip(scan.columns.values(), values, strict=True):
             column.append(value)
+        tag_column.keep(len(scan.lines))
+        scan.lines.append(number)
+    untagged = tag_column.settle(scan.columns["hashtags"])
+    if vocabulary is not None:
+        tags_of = map(scan.columns["hashtags"].__getitem__, untagged)
+        scan.leave_out(
+            [row for row, tags in zip(untagged, tags_of, strict=True) if vocabulary.isdisjoint(split_tags(tags))]
+        )
+    scan.captions = tag_column.captions
+    scan.unique = files.used
     _check_columns(file, present, names)
     if vocabulary is not None and hashtags_column not in present:
         raise UserError("table.missing_hashtags", f"{file} has no column '{hashtags_column}' to look for tags in")
@@ -98,20 +111,23 @@ def read_table_format(
 
 
 class FilesById:
-    """The files in a folder by their names without suffix; a video takes precedence over an image."""
+    """The files in a folder by their names without suffix, which is only listed if an id is looked up."""
 
     def __init__(self, root: Path | None) -> None:
         self._root = root
+        self.used = False  # whether a file was found by its id
 
     def find(self, name: str) -> str | None:
-        """The path of the file with this name; None if there is none."""
-        return self._by_stem.get(name)
+        """The path of the file with this name; None if there is none. If two fit, a UserError names them."""
+        path = self._by_stem.get(name)
+        self.used |= path is not None
+        return path
 
     @cached_property
-    def _by_stem(self) -> dict[str, str]:
+    def _by_stem(self) -> FilesByStem:
         if self._root is None:
             raise BrokenRowError("has an id but no path, and --root does not say where the files are")
-        return files_by_stem(self._root)
+        return FilesByStem(self._root)
 
 
 def require_usable_rows(file: Path, scan: ScanResult) -> ScanResult:
@@ -150,12 +166,12 @@ def _text(value: Any, what: str) -> str | None:
     return value
 
 
-def _tags(field: Any) -> list[str]:
-    """Canonical tags; bytes that are not UTF-8 are dropped from them."""
+def _tag_field(field: Any) -> str | list[str] | None:
+    """A field of tags, text or a list of texts; bytes that are not UTF-8 are dropped from the tags later."""
     if isinstance(field, list) and None in field:  # Parquet's nulls, JSON's null
         field = [tag for tag in field if tag is not None]
     if field is None or isinstance(field, str) or (isinstance(field, list) and set(map(type, field)) <= {str}):
-        return split_tags(field)
+        return field
     raise BrokenRowError("has tags that are neither text nor a list of texts")
 
 

@@ -1,9 +1,13 @@
 """WebDataset tars, as video2dataset and img2dataset write them: an index of their members, built once.
 
 Members whose paths are equal up to the first dot of the file name form one sample: `000000017.mp4`, `000000017.json`,
-`000000017.cls`. Only headers and the small `.cls` members are read, and no video is opened.
+`000000017.cls`. Names with other dots, such as `v1.0_a.mp4` and `v1.0_b.mp4`, can thus make one sample of two,
+and give one the label of the other. So a sample with a label must have each suffix once; any other is refused.
+
+Only headers and the small `.cls` members are read, and no video is opened.
 """
 
+import logging
 import os
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -13,14 +17,19 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vidsemi.data.class_names import class_name, first_names, near_equal_warnings
+from vidsemi.data.formats.media_files import MEDIA_SUFFIXES, VIDEO_SUFFIXES
 from vidsemi.data.formats.registry import register_format
-from vidsemi.data.formats.scan import IMAGE_SUFFIXES, VIDEO_SUFFIXES, ScanResult, portable_paths, write_missing
+from vidsemi.data.formats.scan import ScanResult, portable_paths, write_missing
 from vidsemi.io.errors import DecodeError, UserError
+from vidsemi.io.tables import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from vidsemi.data.manifest import Row
+
+logger = logging.getLogger("vidsemi")
 
 LABEL = ".cls"
 LABEL_BYTES = 1000  # a longer one is not a class
@@ -46,14 +55,23 @@ class TarScan(ScanResult):
 
         schema = pa.schema([(name, COLUMNS[name]) for name in COLUMN_NAMES])
         document = {"manifest": str(manifest), "examples": 0, "tars": len(self.tars)}
-        write_tables(manifest, schema, self._tables(manifest, schema, document))
+        labels: set[str] = set()
+        write_tables(manifest, schema, self._tables(manifest, schema, document, labels))
         text = f"{manifest}: {document['examples']} examples in {len(self.tars)} tars"
         if self.left_out:
             text += f"; {self.left_out} members were left out (images beside a video, links, sparse files)"
         text += write_missing(manifest, self.missing, self.missing_what)
-        return {**document, "left_out": self.left_out, "damaged": len(self.missing)}, text
+        if labels:
+            text += f"; {len(labels)} classes: {first_names(sorted(labels))}"
+        warnings = near_equal_warnings(sorted(labels))
+        for warning in warnings:
+            logger.warning("%s: %s", manifest, warning)
+        counts = {"left_out": self.left_out, "damaged": len(self.missing), "classes": len(labels)}
+        return {**document, **counts, "warnings": warnings}, text
 
-    def _tables(self, manifest: Path, schema: "pa.Schema", document: dict[str, Any]) -> "Iterator[pa.Table]":
+    def _tables(
+        self, manifest: Path, schema: "pa.Schema", document: dict[str, Any], labels: set[str]
+    ) -> "Iterator[pa.Table]":
         import pyarrow as pa
 
         from vidsemi.data.manifest import Row
@@ -73,8 +91,16 @@ class TarScan(ScanResult):
                     self.missing.append(f"{tar}: {' '.join(error.split())}")
                 if isinstance(index, DecodeError):
                     continue
+                if index.ambiguous is not None:
+                    first, second = map(printable, index.ambiguous)
+                    raise UserError(
+                        "tar.ambiguous_names",
+                        f"{tar}: {first} and {second} have the same name up to the first dot, so WebDataset takes them "
+                        "for one sample with one label; rename them without dots before the suffix",
+                    )
                 document["examples"] += len(index.columns["member"])
                 self.left_out += index.left_out
+                labels.update(label for label in index.columns["label"] if label)
                 yield pa.table({**index.columns, "path": portable_paths(index.columns["path"], manifest)}, schema)
         if not document["examples"]:
             why = f": {self.missing[0]}" if self.missing else ""
@@ -126,12 +152,13 @@ class TarIndex:
     columns: dict[str, list] = field(default_factory=lambda: {name: [] for name in COLUMN_NAMES})
     left_out: int = 0
     error: str | None = None  # why the tar could not be read, or not to its end
+    ambiguous: tuple[str, str] | None = None  # two members that may be of one sample or of two
 
 
 def index_tar(tar: "Row") -> TarIndex:
     """Index the videos and images of the tar at a row's path."""
     index = TarIndex()
-    samples: dict[str, dict[str, Any]] = {}
+    samples: dict[str, Sample] = {}
     try:
         with tarfile.open(tar.path, "r:") as opened:
             for member in opened:
@@ -142,16 +169,41 @@ def index_tar(tar: "Row") -> TarIndex:
     except (OSError, ValueError) as error:
         index.error = str(error)
     for sample in samples.values():
-        label = sample.pop(LABEL, None)
-        suffixes = [suffix for suffix in sample if _last_suffix(suffix) in VIDEO_SUFFIXES] or list(sample)
-        index.left_out += len(sample) - len(suffixes)
-        for suffix in suffixes:
-            member = sample[suffix]
-            name = member.name.encode("utf-8", "replace").decode()  # only shown, never opened
-            values = (tar.path, label, name, member.offset_data, member.size)
-            for column, value in zip(COLUMN_NAMES, values, strict=True):
-                index.columns[column].append(value)
+        _add_sample(tar.path, sample, index)
     return index
+
+
+def _add_sample(path: str, sample: "Sample", index: TarIndex) -> None:
+    """Add the examples of a sample: its videos, or its images if it has no video."""
+    videos = [name for name in sample.media if _last_suffix(name) in VIDEO_SUFFIXES]
+    chosen = videos or list(sample.media)
+    index.left_out += len(sample.media) - len(chosen)
+    index.ambiguous = index.ambiguous or _ambiguous(sample, chosen)
+    for name in chosen:
+        member = sample.media[name]
+        shown = member.name.encode("utf-8", "replace").decode()  # only shown, never opened
+        values = (path, next(iter(sample.labels.values()), None), shown, member.offset_data, member.size)
+        for column, value in zip(COLUMN_NAMES, values, strict=True):
+            index.columns[column].append(value)
+
+
+def _ambiguous(sample: "Sample", chosen: list[str]) -> tuple[str, str] | None:
+    """Two members that may be of different samples though WebDataset takes them for one; None if there are none."""
+    first_of: dict[str, str] = {}
+    for name in [*sample.labels, *chosen] if sample.labels else []:
+        if (first := first_of.setdefault(_last_suffix(name), name)) != name:
+            return first, name
+    images = [name for name in sample.media if name not in chosen]
+    if len(images) > len(set(map(_last_suffix, images))):
+        strangers = [name for name in images if not _beside(name, chosen)]
+        return (chosen[0], strangers[0]) if strangers else None
+    return None
+
+
+def _beside(image: str, videos: list[str]) -> bool:
+    """Whether an image is named after one of the videos: `a.mp4`, `a.thumb.jpg`."""
+    stem = os.path.splitext(image)[0]
+    return any(f"{stem}.".startswith(f"{os.path.splitext(video)[0]}.") for video in videos)
 
 
 def _error_at_end(path: str, end: int) -> str | None:
@@ -167,25 +219,31 @@ def _error_at_end(path: str, end: int) -> str | None:
     return f"has no header at byte {end} of {size}; members after it cannot be found"
 
 
-def _last_suffix(suffixes: str) -> str:
-    return Path("x" + suffixes).suffix.lower()
+def _last_suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
 
 
-def _add_member(
-    tar: tarfile.TarFile, member: tarfile.TarInfo, samples: dict[str, dict[str, Any]], index: TarIndex
-) -> None:
+@dataclass
+class Sample:
+    """The members of one sample, by name."""
+
+    media: dict[str, tarfile.TarInfo] = field(default_factory=dict)
+    labels: dict[str, str | None] = field(default_factory=dict)
+
+
+def _add_member(tar: tarfile.TarFile, member: tarfile.TarInfo, samples: dict[str, Sample], index: TarIndex) -> None:
     """Add a member to its sample, if it is a video, an image or a label."""
     folder, name = os.path.split(member.name)
-    key, dot, suffix = name.partition(".")
-    kind = _last_suffix(dot + suffix)
-    if not key or kind not in VIDEO_SUFFIXES | IMAGE_SUFFIXES | {LABEL}:
+    key = name.partition(".")[0]
+    kind = _last_suffix(name)
+    if not key or kind not in MEDIA_SUFFIXES | {LABEL}:
         return
     if not member.isreg() or member.issparse():
         index.left_out += 1
         return
-    sample = samples.setdefault(os.path.join(folder, key), {})
+    sample = samples.setdefault(os.path.join(folder, key), Sample())
     if kind != LABEL:
-        index.left_out += dot + suffix in sample  # the last of a name counts, as when a tar is unpacked
-        sample[dot + suffix] = member
+        index.left_out += member.name in sample.media  # the last of a name counts, as when a tar is unpacked
+        sample.media[member.name] = member
     elif member.size <= LABEL_BYTES and (content := tar.extractfile(member)) is not None:
-        sample[LABEL] = content.read().decode("utf-8", "replace").strip() or None
+        sample.labels[member.name] = class_name(content.read().decode("utf-8", "replace")) or None

@@ -26,7 +26,7 @@ def read_yfcc100m(file: Path, root: Path, vocabulary: AbstractSet[str] | None = 
     Files in the root are named by their ids. Lines about other files are counted, not listed: the table has 100 million
     lines. Examples that carry no canonical tag of the vocabulary are left out.
     """
-    scan = ScanResult({"path": [], "hashtags": []})
+    scan = ScanResult({"path": [], "hashtags": []}, unique=True)
     files = FilesById(root)
     for number, row in tab_rows(file):
         try:
@@ -42,6 +42,7 @@ def read_yfcc100m(file: Path, root: Path, vocabulary: AbstractSet[str] | None = 
             scan.left_out += 1
         else:
             scan.add(path=path, hashtags=join_tags(tags) or None)
+            scan.lines.append(number)
     return require_usable_rows(file, scan)
 
 

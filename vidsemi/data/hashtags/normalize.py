@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from enum import Enum
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
@@ -18,7 +19,11 @@ UNSEEN = re.compile(
 )
 DOTS = re.compile("(?<=i)\u0307+")
 CACHE_SIZE = 1 << 20  # tags
-SEPARATORS = str.maketrans("＃，、،；؛", "#,,,,,")  # full-width forms and those of other scripts
+SEPARATORS = str.maketrans("＃，、،；؛｜", "#,,,,,|")  # full-width forms and those of other scripts
+PARTED = re.compile("[,;|]")
+# A hashtag in a caption, up to a space or punctuation mark; `&#39;` is an apostrophe in HTML.
+HASHTAG = re.compile(r"""(?<!&)#([^]\s#,;|.!?:/()[{}"<>@&…。！？：（）「」『』]+)""")
+ADDRESS = re.compile(r"\S+://\S+")  # the # in an address is no hashtag's
 
 
 def canonical(tag: str) -> str:
@@ -59,26 +64,73 @@ class _CanonicalCache(dict[str, str]):
 _CANONICAL = _CanonicalCache()
 
 
-def raw_tags(field: str | Iterable[str] | None) -> list[str]:
-    """Split a field, a list of tags or text (`#a #b`, `#a#b`, `a b`), into tags as written; some may be empty.
+class Reading(Enum):
+    """What a text is."""
 
-    Commas or semicolons in a text separate its tags, which may then contain spaces (`new york, catching fish`).
+    TAGS = "tags"  # nothing but tags, marked by `#` or parted by `|`
+    WORDS = "words"  # tags, unless the text is from a column of captions
+    CAPTION = "caption"  # a sentence, in which only the words behind a `#` are tags
+
+
+def read_text(text: str, *, in_captions: bool = False) -> tuple[list[str], Reading]:
+    """Split a text into tags as written, some of which may be empty, and tell how it was read.
+
+    Commas, semicolons and `|` part tags, which may then contain spaces (`new york, catching fish`, `new york|fish`);
+    without them, spaces do (`#a #b`, `#a#b`, `a b`). But a text is a caption if words precede a `#` (`we ate #pizza,
+    great`), or without separators if any word has no `#` (`#surfing today`). From a column of captions (`in_captions`),
+    a text is a caption unless it has a `|` or all its tags a `#`.
+    """
+    if not text or text.isspace():
+        return [], Reading.TAGS
+    if not text.isascii():
+        text = text.translate(SEPARATORS)
+    parted = PARTED.search(text) is not None or (text[:1] == "[" and text.rstrip()[-1:] == "]")  # the list of one tag
+    pieces = PARTED.split(text) if parted else text.split()
+    reading = Reading.TAGS
+    if "#" in text:
+        bare = any("#" not in piece and _has_words(piece) for piece in pieces)
+        mixed = any("#" in piece and _has_words(piece[: piece.index("#")]) for piece in pieces)
+        if mixed or (bare and (in_captions or not parted)):
+            return HASHTAG.findall(ADDRESS.sub(" ", text)), Reading.CAPTION
+        if bare:
+            reading = Reading.WORDS
+    elif "|" not in text:
+        if in_captions:
+            return [], Reading.CAPTION
+        reading = Reading.WORDS
+    return [tag for piece in pieces for tag in piece.split("#")], reading
+
+
+def _has_words(text: str) -> bool:
+    return any(map(str.isalnum, text))
+
+
+def raw_tags(field: str | Iterable[str] | None) -> list[str]:
+    """Split a field, a list of tags or text (see `read_text`), into tags as written; some may be empty.
+
+    An item of a list is one tag, which may contain spaces, or several with `#` or `|`; or it is a caption.
     """
     if field is None:
         return []
-    if not isinstance(field, str):
-        return [piece for part in field for piece in part.replace("＃", "#").split("#")]
-    if not field.isascii():
-        field = field.translate(SEPARATORS)
-    commas = field.replace(";", ",")
-    if "," in commas or (field[:1] == "[" and field.rstrip()[-1:] == "]"):  # the latter is a list, perhaps of one
-        return commas.replace("#", ",").split(",")
-    return field.replace("#", " ").split()
+    if isinstance(field, str):
+        return read_text(field)[0]
+    return [tag for item in field for tag in _item_tags(item.translate(SEPARATORS))]
+
+
+def _item_tags(item: str) -> list[str]:
+    if "#" in item and _has_words(item[: item.index("#")]):
+        return read_text(item)[0]
+    return item.replace("|", "#").split("#")
 
 
 def split_tags(field: str | Iterable[str] | None) -> list[str]:
     """The distinct canonical tags of a field, in order of first appearance; see `raw_tags`."""
-    return list(dict.fromkeys(filter(None, map(_CANONICAL.__getitem__, filter(None, raw_tags(field))))))
+    return unique_tags(raw_tags(field))
+
+
+def unique_tags(tags: Iterable[str]) -> list[str]:
+    """The distinct canonical forms of tags, in order of first appearance."""
+    return list(dict.fromkeys(filter(None, map(_CANONICAL.__getitem__, filter(None, tags)))))
 
 
 def join_tags(tags: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vidsemi.config import Hashtags
+from vidsemi.data.class_names import class_name
 from vidsemi.data.hashtags.normalize import canonical, join_tags, require_hashtags, split_tags
 from vidsemi.data.hashtags.variants import tag_variants
 from vidsemi.data.manifest import Manifest
@@ -161,15 +162,16 @@ def read_synonyms(file: Path, classes: Sequence[str], *, skip_others: bool = Fal
     Returns:
         Class name → canonical tags.
     """
-    known, synonyms = set(classes), dict[str, list[str]]()
+    known, synonyms = {class_name(name): name for name in classes}, dict[str, list[str]]()
     for number, row in _csv_rows(file):
-        name, text = row.get("class") or "", (row.get("tag") or "").strip()
+        name, text = class_name(row.get("class") or ""), (row.get("tag") or "").strip()
         tags = split_tags([text])
         if len(tags) != 1 or None in row:
             raise UserError(
                 "synonyms.bad_line", f"{file}: line {number}: expected a class and a tag, as in: catching fish,fishing"
             )
         if name in known:
+            name = known[name]
             if text[0] == "!" and tags[0] not in tag_variants(name):
                 raise UserError(
                     "synonyms.not_a_variant",
@@ -223,7 +225,7 @@ def read_vocabulary(file: Path) -> Vocabulary:
 
 def _name_in_file(name: str) -> str:
     """A class name as the vocabulary file stores it: without `;`, white space normalized."""
-    return " ".join(name.replace(";", ",").split())
+    return " ".join(class_name(name).replace(";", ",").split())
 
 
 def _unknown_class(name: str, classes: Sequence[str]) -> str:

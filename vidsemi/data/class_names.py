@@ -1,0 +1,64 @@
+"""Class names as they are compared: what is lost by typing is restored, and what may be one class is reported."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from vidsemi.io.tables import printable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+GROUPS_SHOWN = 3  # groups of names in a warning
+NAMES_SHOWN = 5  # names of classes in a summary
+
+
+def class_name(text: str) -> str:
+    """A class name as vidsemi stores it: composed (NFC; macOS writes file names decomposed), without outer spaces."""
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def normalize_labels(labels: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    """A column of labels with their `class_name`; an empty one becomes null. Unchanged if no name changes."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names = pc.unique(labels).to_pylist()
+    changed = [class_name(name) or None if name is not None else None for name in names]
+    if changed == names:
+        return labels
+    places = pc.index_in(labels, value_set=pa.array(names, pa.string()))
+    return pc.take(pa.array(changed, pa.string()), places)
+
+
+def near_equal(names: Iterable[str]) -> list[list[str]]:
+    """Groups of names that differ only in case, spaces, hyphens or other punctuation, or in compatibility forms.
+
+    >>> near_equal(["Yoga", "yoga", "high jump", "high_jump", "C", "C++"])
+    [['Yoga', 'yoga'], ['high jump', 'high_jump']]
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(_folded(name), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _folded(name: str) -> str:
+    if name.lstrip("+-").isdecimal():  # -1 is not 1
+        return name
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    kept = (letter if unicodedata.category(letter)[0] in "LMNS" or letter in "#&@%" else " " for letter in folded)
+    return "".join("".join(kept).split()) or name
+
+
+def near_equal_warnings(names: Iterable[str]) -> list[str]:
+    """A line about names that may be one class, if there are any."""
+    groups = near_equal(names)
+    shown = "; ".join(" and ".join(f"'{printable(name)}'" for name in group) for group in groups[:GROUPS_SHOWN])
+    more = f"; and {len(groups) - GROUPS_SHOWN} more" if len(groups) > GROUPS_SHOWN else ""
+    return [f"different classes whose names differ only in case or punctuation: {shown}{more}"] if groups else []
+
+
+def first_names(names: Sequence[str]) -> str:
+    """The first class names, for a summary."""
+    return ", ".join(map(printable, names[:NAMES_SHOWN])) + (", …" if len(names) > NAMES_SHOWN else "")

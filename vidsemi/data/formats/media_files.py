@@ -1,0 +1,168 @@
+"""Find media files: every video and image below a folder, and the one file that an id names."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vidsemi.io.errors import UserError
+from vidsemi.io.tables import printable
+
+VIDEO_SUFFIXES = {
+    *(".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts", ".ogv"),
+    *(".mts", ".m2ts", ".m2t", ".tp", ".trp", ".tod", ".mod", ".lrv", ".insv", ".dv", ".mxf"),  # cameras, broadcasting
+    *(".vob", ".wtv", ".rm", ".rmvb", ".ogm", ".divx", ".xvid", ".f4v", ".qt", ".mk3d", ".asf", ".3g2", ".3gpp"),
+    *(".mpe", ".mpv", ".m1v", ".m2v", ".mp4v", ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".obu"),  # streams
+    *(".ivf", ".y4m", ".nut"),
+    *(".gif", ".apng"),  # a still one is a video of one frame
+}
+IMAGE_SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".jp2", ".j2k", ".avif"),
+    # These cannot be read. They are listed all the same, so that they are counted and named as failures.
+    *(".heic", ".heif", ".jxl"),
+}
+MEDIA_SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
+
+
+@dataclass
+class MediaFolder:
+    """What a folder contains."""
+
+    files: list[Path]  # videos and images, sorted
+    unknown: Counter[str] = field(default_factory=Counter)  # suffix → number of other files
+    linked: dict[str, tuple[str, str]] = field(default_factory=dict)  # folder or file → two folders in the root
+
+    def require_media(self, root: Path) -> None:
+        """Raise a UserError if there are no videos and no images."""
+        if not self.files:
+            others = f"; its files are {count_suffixes(self.unknown)}" if self.unknown else ""
+            raise UserError("folder.no_media", f"{root} does not contain any videos or images{others}")
+
+
+def count_suffixes(suffixes: Counter[str]) -> str:
+    """The most frequent suffixes with their numbers of files.
+
+    >>> count_suffixes(Counter({".txt": 2, "": 1}))
+    '.txt (2), without suffix (1)'
+    """
+    shown = [f"{printable(name) or 'without suffix'} ({count})" for name, count in suffixes.most_common(10)]
+    return ", ".join(shown) + (", …" if len(suffixes) > 10 else "")
+
+
+def walk_media(root: Path, *, by_class: bool = False) -> MediaFolder:
+    """List a folder; hidden files and folders are skipped, links followed.
+
+    Datasets are often assembled from links. A link to a folder that contains it is skipped, and of several links to one
+    folder only the first is followed: in the whole root, or with `by_class` in each of its class folders, so that a
+    file may be listed for two classes, which `linked` names.
+    """
+    if not root.is_dir():
+        raise UserError("folder.missing", f"folder {root} does not exist")
+    found = MediaFolder([])
+    visited: set[tuple[str, str]] = set()  # class folder, real path
+    classes: dict[str, str] = {}  # real path of a folder, or of a file that is a link → its first class folder
+    stack: list[tuple[str, str, frozenset[str]]] = [(str(root), "", frozenset())]
+    while stack:
+        folder, name, above = stack.pop()
+        real = os.path.realpath(folder)
+        if real in above or (name if by_class else "", real) in visited:
+            continue
+        visited.add((name if by_class else "", real))
+        links = [real] if name else []
+        folders = []
+        for entry in _entries(folder):
+            suffix = os.path.splitext(entry.name)[1].lower()
+            if _is_folder(entry):
+                folders.append((entry.path, name or entry.name, above | {real}))
+            elif suffix in MEDIA_SUFFIXES:
+                found.files.append(Path(entry.path))
+                if name and entry.is_symlink():
+                    links.append(os.path.realpath(entry.path))
+            else:
+                found.unknown[suffix] += 1
+        stack += reversed(folders)
+        for link in links:
+            if (first := classes.setdefault(link, name)) != name:
+                found.linked.setdefault(link, (first, name))
+    found.files.sort()
+    return found
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError("folder.unreadable", f"{error.filename} cannot be read: {error.strerror}") from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def media_files(root: Path) -> list[Path]:
+    """Every video or image below a folder, sorted by path; see `walk_media`."""
+    found = walk_media(root)
+    found.require_media(root)
+    return found.files
+
+
+def is_video(path: str) -> bool:
+    """Whether a file is a video by its name."""
+    return os.path.splitext(path)[1].lower() in VIDEO_SUFFIXES
+
+
+def is_image(path: str) -> bool:
+    """Whether a file is an image by its name."""
+    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text has no lone surrogates, which stand for bytes that are not UTF-8: no table can store those."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+class FilesByStem:
+    """The videos and images below some folders, by their file names without suffix.
+
+    If several files share a name, earlier folders take precedence over later ones and, within a folder, videos over
+    images. Files whose names are not UTF-8 are skipped, because no table can store them.
+    """
+
+    def __init__(self, *folders: Path) -> None:
+        self._files: dict[str, str] = {}
+        self._others: dict[str, str] = {}  # of the same name, in the same folder and of the same kind
+        for folder in folders:
+            self._add(media_files(folder))
+
+    def _add(self, media: Iterable[Path]) -> None:
+        files: dict[str, str] = {}
+        others: dict[str, str] = {}
+        for file in sorted(media, key=lambda file: not is_video(file.name)):
+            path, stem = str(file), file.stem
+            if stem in self._files or not is_utf8(path):
+                continue
+            first = files.setdefault(stem, path)
+            same_rank = first != path and stem not in others and is_video(first) == is_video(path)
+            if same_rank and os.path.realpath(first) != os.path.realpath(path):
+                others[stem] = path
+        self._files |= files
+        self._others |= others
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def get(self, stem: str, default: str | None = None) -> str | None:
+        """The path of the file with this name; a UserError if two files fit, of which neither takes precedence."""
+        if stem in self._others:
+            raise UserError(
+                "scan.ambiguous_name",
+                f"both {printable(self._files[stem])} and {printable(self._others[stem])} fit the name "
+                f"{printable(stem)}; keep one of them, or list files by path",
+            )
+        return self._files.get(stem, default)
