@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vidsemi.data.file_kind import kind_of
 from vidsemi.data.input_spec import Size
 from vidsemi.data.transforms import scaled_size
 from vidsemi.io.errors import DecodeError
@@ -20,30 +21,8 @@ MAX_PIXELS = 110_000_000  # 880 MB: 4 bytes each in Pillow, and again for a rota
 ORIENTATION, BITS, PHOTOMETRIC, SAMPLE_FORMAT = 0x0112, 0x0102, 0x0106, 0x0153  # tags of EXIF and TIFF
 WHITE_IS_ZERO, SIGNED = 0, 2
 
-SIGNATURES = {  # how files begin
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG": "PNG",
-    b"GIF8": "GIF",
-    b"BM": "BMP",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"\0\0\0\x0cjP  ": "JPEG 2000",
-    b"\xff\x4f\xff\x51": "JPEG 2000",
-    b"\xff\x0a": "JPEG XL",
-    b"\0\0\0\x0cJXL ": "JPEG XL",
-    b"8BPS": "Photoshop",
-    b"%PDF": "PDF",
-    b"%!PS": "PostScript",
-    b"\x1a\x45\xdf\xa3": "Matroska or WebM",
-    b"FLV": "Flash video",
-}
-BRANDS = {b"avif": "AVIF", b"avis": "AVIF"}  # of ISO media files, at byte 8
-HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-RIFF = {b"WEBP": "WebP", b"AVI ": "AVI"}
-SUPPORTED = {"JPEG", "PNG", "GIF", "BMP", "TIFF", "JPEG 2000", "AVIF", "WebP"}
-VIDEO = {"Matroska or WebM", "Flash video", "AVI", "MP4 or QuickTime"}
-TEXTS = ((b"<svg", "SVG"), (b"<!doctype html", "a web page"), (b"<html", "a web page"))
-HEAD = 1024  # bytes that are searched for TEXTS
+SUPPORTED = {"JPEG", "PNG", "GIF", "BMP", "TIFF", "JPEG 2000", "AVIF", "WebP", "PNM"}  # kinds of files
+PAGES = {"PDF", "PostScript"}  # that can be converted to an image
 
 
 def read_image(path: str, data: bytes, *, size: Size | None = None) -> np.ndarray:
@@ -90,7 +69,8 @@ def loaded(path: str, data: bytes) -> Iterator[Any]:
     except MemoryError:
         raise DecodeError("image.out_of_memory", path, "decoding needs more memory than is available") from None
     except Exception as error:  # Pillow raises a dozen kinds for damaged files, struct.error and SyntaxError too
-        kind = kind_of(data) or "image"
+        found = kind_of(data)
+        kind = found.name if found and found.family == "picture" else "image"
         if is_truncated_image(error):
             raise DecodeError("image.truncated", path, f"truncated {kind}") from None
         detail = re.sub(r"\s*\([^)]*\)", "", str(error)) or type(error).__name__  # numbers differ by file
@@ -99,36 +79,20 @@ def loaded(path: str, data: bytes) -> Iterator[Any]:
         ImageFile.LOAD_TRUNCATED_IMAGES = keep
 
 
-def kind_of(data: bytes) -> str | None:
-    """The file format by its first bytes; None if they are not known.
-
-    >>> kind_of(b"RIFF1234WEBPVP8 "), kind_of(b"....ftypheic"), kind_of(b"....ftypisom"), kind_of(b"path,label")
-    ('WebP', 'HEIF', 'MP4 or QuickTime', None)
-    """
-    if data[4:8] == b"ftyp":
-        return "HEIF" if data[8:12] in HEIF_BRANDS else BRANDS.get(data[8:12], "MP4 or QuickTime")
-    if data[:4] == b"RIFF":
-        return RIFF.get(data[8:12])
-    return next((kind for begin, kind in SIGNATURES.items() if data.startswith(begin)), None)
-
-
 def _not_an_image(path: str, data: bytes) -> DecodeError:
     if not data:
         return DecodeError("image.empty", path, "empty file")
     kind = kind_of(data)
-    if kind in SUPPORTED:
-        return DecodeError("image.damaged", path, f"damaged {kind}, or a variant of it that is not supported")
-    if kind in VIDEO:
-        return DecodeError("image.wrong_type", path, f"not an image: the file contains a video ({kind})")
-    if kind:
-        return DecodeError("image.unsupported_format", path, f"{kind} is not supported; convert it, for example to PNG")
-    if data.count(0) == len(data):
-        return DecodeError("image.wrong_type", path, "not an image: the file contains only zeros")
-    head = data[:HEAD].lower()
-    text = next((name for word, name in TEXTS if word in head), None)
-    if text is None and all(byte >= 32 or byte in b"\t\n\r" for byte in head):
-        text = "text"
-    return DecodeError("image.wrong_type", path, f"not an image: the file contains {text or 'unknown data'}")
+    if kind is None:
+        content = "unknown data" if data.strip(b"\0") else "only zeros"
+    elif kind.name in SUPPORTED:
+        return DecodeError("image.damaged", path, f"damaged {kind.name}, or a variant of it that is not supported")
+    elif kind.family == "picture" or kind.name in PAGES:
+        reason = f"{kind.name} is not supported; convert it, for example to PNG"
+        return DecodeError("image.unsupported_format", path, reason)
+    else:
+        content = str(kind)
+    return DecodeError("image.wrong_type", path, f"not an image: the file contains {content}")
 
 
 def orientation(image: Any) -> int:

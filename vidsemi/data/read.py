@@ -1,6 +1,7 @@
 """A manifest row → frames: where its bytes are, and whether they are a video or an image."""
 
 import os
+import stat
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -31,15 +32,22 @@ def locate(row: Row) -> Source:
         path = fetch(row.path) if is_address(row.path) else row.path
     except AddressError as error:
         raise DecodeError("file.not_downloaded", row.path, str(error)) from None
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise DecodeError.from_os_error(path, error) from None
+    except ValueError as error:  # a zero byte in the path
+        raise DecodeError("file.unreadable", path, str(error)) from None
+    if not stat.S_ISREG(status.st_mode):  # to open a pipe, or to read a device, may take forever
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, a device or a socket"
+        raise DecodeError("file.not_a_file", path, f"not a file, but {what}")
     if row.member is None:
         return Source(path)
     if row.offset is None or row.size is None:
         raise DecodeError("member.no_offset", path, f"the manifest has no offset or size for the member {row.member}")
-    try:
-        inside = row.offset >= 0 and row.size > 0 and row.offset + row.size <= os.path.getsize(path)
-    except OSError as error:
-        raise DecodeError.from_os_error(path, error) from None
-    if not inside:
+    if row.size == 0:
+        raise DecodeError("member.empty", path, f"the member {row.member} is empty")
+    if not (row.offset >= 0 and row.size > 0 and row.offset + row.size <= status.st_size):
         reason = f"the file ends before byte {row.offset} + {row.size}, the end of the member {row.member}"
         raise DecodeError("member.truncated", path, reason)
     return Source(path, row.offset, row.size)

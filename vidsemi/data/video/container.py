@@ -4,22 +4,32 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
 
+from vidsemi.data.file_kind import BRANDS, GIT_LFS, HEAD, MP4, Kind, kind_of
+from vidsemi.data.image import MAX_PIXELS
 from vidsemi.io.errors import DecodeError
 
 # Supported containers. Not playlists and lists of files (hls, concat, dash, …), which name other files.
 FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,rm,mxf,gif,apng,h264,hevc,av1,ivf,yuv4mpegpipe,nut,dv,wtv"
 )
-# `subfile` is a range of a local file: a member of a tar.
-OPTIONS = {"protocol_whitelist": "file,subfile", "format_whitelist": FORMATS}
+# FFmpeg's decoders check the limit before they allocate a frame, also where a stream changes its size.
+DECODER_OPTIONS = {"max_pixels": str(MAX_PIXELS)}
+# `subfile` is a range of a local file: a member of a tar. FFmpeg also decodes while it opens a file.
+OPTIONS = {"protocol_whitelist": "file,subfile", "format_whitelist": FORMATS, **DECODER_OPTIONS}
+NO_DECODER = {"codec_whitelist": "none"}
+LATE = (b"FLV", b"\0\0\1\xba")  # begins of files whose streams FFmpeg only finds while it decodes, without the limit
+COVER = Disposition.attached_pic
+STILL_BRANDS = {brand for brand, kind in BRANDS.items() if kind.family == "picture"} - {b"avis", b"hevc", b"msf1"}
+MOST_BOXES = 1000  # of an MP4, to look for its index
 MAX_BYTES = 2**29  # 512 MiB, of a file that is read as a whole, as images are
 
 
@@ -59,17 +69,115 @@ def open_video(source: Source) -> Iterator[tuple[InputContainer, av.VideoStream]
     """Open a file and its default video stream, with one decoding thread. No other file is ever opened.
 
     Raises:
-        DecodeError: it has no video stream, or one of an unknown codec.
-        av.FFmpegError: it cannot be opened (`decode_errors` converts it to a `DecodeError`).
+        DecodeError: it is not a video, or has no video stream or one of an unknown codec.
+        FrameSizeError: its frames are too large (`decode_errors` converts it to a `DecodeError`).
     """
-    with av.open(source.url, "r", metadata_errors="replace", options=OPTIONS) as container:
-        stream = container.streams.best("video")
-        if stream is None:
-            raise DecodeError("video.no_stream", source.path, "no video stream")
-        if not isinstance(stream, av.VideoStream) or stream.codec_context is None:
-            raise DecodeError("video.unknown_codec", source.path, "unknown video codec")
+    if read_bytes(source, 4).startswith(LATE):
+        check_announced(source.url)
+    with _opened(source) as container:
+        stream = _video_stream(source, container)
+        check_pixels(stream.codec_context)
         stream.codec_context.thread_count = 1
+        stream.codec_context.options = DECODER_OPTIONS
         yield container, stream
+
+
+def _opened(source: Source) -> InputContainer:
+    try:
+        return av.open(source.url, "r", metadata_errors="replace", options=OPTIONS)
+    except (av.InvalidDataError, av.ArgumentError, av.EOFError) as error:
+        raise _not_opened(source, error.strerror or str(error)) from None
+
+
+def _video_stream(source: Source, container: InputContainer) -> av.VideoStream:
+    """The default video stream. A cover picture of a piece of music, or of a video, is not one."""
+    streams = container.streams
+    stream = streams.best("video")
+    if stream is not None and stream.disposition & COVER:
+        moving = [other for other in streams.video if not other.disposition & COVER]
+        stream = max(moving, key=lambda other: bool(other.disposition & Disposition.default), default=None)
+        if stream is None:
+            raise DecodeError("video.no_stream", source.path, "not a video: sound with a cover picture")
+    if container.metadata.get("major_brand", "").encode() in STILL_BRANDS:
+        raise _not_a_video(source, kind_of(read_bytes(source, HEAD)))
+    if stream is None:
+        what = "not a video: only sound" if streams.audio else "no video stream"
+        what += "" if len(streams) else "; the file may be truncated"
+        raise DecodeError("video.no_stream", source.path, what)
+    if not isinstance(stream, av.VideoStream) or stream.codec_context is None:
+        raise DecodeError("video.unknown_codec", source.path, "unknown video codec")
+    return stream
+
+
+class FrameSizeError(ValueError):
+    """Frames are larger than the limit; `decode_errors` converts it to a `DecodeError`."""
+
+
+def check_pixels(codec: av.VideoCodecContext) -> None:
+    """Raise a `FrameSizeError` if the frames of a stream, as far as that is known now, are over the limit."""
+    if codec.width * codec.height > MAX_PIXELS:
+        raise FrameSizeError(f"frames of {codec.width} × {codec.height} pixels; the limit is {MAX_PIXELS}")
+
+
+def check_announced(url: str) -> None:
+    """Raise a `FrameSizeError` if the frames are over the limit by what a container says, before any is decoded."""
+    with suppress(av.FFmpegError), av.open(url, metadata_errors="replace", options=OPTIONS | NO_DECODER) as container:
+        for stream in container.streams.video:
+            if stream.codec_context is not None:  # of an unknown codec
+                check_pixels(stream.codec_context)
+
+
+def check_refused(container: InputContainer, codec: av.VideoCodecContext) -> None:
+    """Raise a `FrameSizeError` if the size of a frame is why its decoder refused it; most decoders then forget it."""
+    check_pixels(codec)
+    check_announced(container.name)
+    if not codec.width:
+        raise FrameSizeError(f"frames of more than {MAX_PIXELS} pixels, or of an invalid size")
+
+
+def _not_opened(source: Source, reason: str) -> DecodeError:
+    """Why a file cannot be opened as a video; FFmpeg only says that its data is invalid, or an argument of ours."""
+    head = read_bytes(source, HEAD)
+    if not head:
+        return DecodeError("video.empty", source.path, "empty file")
+    kind = kind_of(head)
+    if kind is None:
+        content = "unknown data" if head.strip(b"\0") else "zeros"
+        return DecodeError("video.wrong_type", source.path, f"not a video: the file begins with {content}")
+    if _moves(kind, head):
+        if kind == MP4 and not _has_index(source):
+            why = "its index (moov) is missing; is it still being copied or recorded?"
+            return DecodeError("video.truncated", source.path, f"truncated {kind.name}: {why}")
+        return DecodeError("video.unreadable", source.path, f"damaged or truncated {kind.name}: {reason}")
+    return _not_a_video(source, kind)
+
+
+def _moves(kind: Kind, head: bytes) -> bool:
+    return kind.family == "video" or kind.name == "GIF" or b"acTL" in head  # an animated PNG
+
+
+def _not_a_video(source: Source, kind: Kind | None) -> DecodeError:
+    todo = "; run git lfs pull" if kind == GIT_LFS else "; unpack it first" if kind and kind.family == "archive" else ""
+    return DecodeError("video.wrong_type", source.path, f"not a video: the file contains {kind}{todo}")
+
+
+def _has_index(source: Source) -> bool:
+    """Whether an MP4 has its index: a box `moov` on the highest level."""
+    with open(source.path, "rb") as file:
+        begin = source.offset or 0
+        end = begin + (os.fstat(file.fileno()).st_size if source.size is None else source.size)
+        for _ in range(MOST_BOXES):
+            file.seek(begin)
+            head = file.read(16) if begin < end else b""
+            if head[4:8] == b"moov":
+                return True
+            size = int.from_bytes(head[:4], "big")
+            if size == 1:
+                size = int.from_bytes(head[8:], "big")
+            if len(head) < 16 or size < 8:  # 0: up to the end of the file
+                return False
+            begin += size
+    return True
 
 
 @contextmanager
@@ -77,6 +185,8 @@ def decode_errors(path: str) -> Iterator[None]:
     """Convert errors of the libraries and the file system to a `DecodeError` of that path."""
     try:
         yield
+    except FrameSizeError as error:
+        raise DecodeError("video.too_large", path, str(error)) from None
     except (av.FFmpegError, OSError, ValueError, ArithmeticError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DecodeError("video.unreadable", path, re.sub(r"^\[Errno \d+\] ", "", reason)) from None
@@ -109,6 +219,11 @@ def no_frames(source: Source, trim: Trim) -> DecodeError:
     """The error for a video without a frame that counts."""
     if trim:
         return DecodeError("video.empty_trim", source.path, f"no frame in the trim {trim}")
+    check_announced(source.url)
+    head = read_bytes(source, HEAD)
+    kind = kind_of(head)
+    if kind is not None and not _moves(kind, head):
+        return _not_a_video(source, kind)
     return DecodeError("video.no_frames", source.path, "no frame can be decoded")
 
 

@@ -8,7 +8,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 
-from vidsemi.data.video.container import Source, Trim, open_video
+from vidsemi.data.video.container import Source, Trim, check_pixels, check_refused, open_video
 from vidsemi.data.video.frame_buffer import FrameBuffer
 from vidsemi.data.video.packets import video_packets
 from vidsemi.data.video.timeline import Stamps, frame_times, has_presentation_times
@@ -31,8 +31,12 @@ def decoded_frames(
         try:
             frames = decoder.decode(packet)
         except av.InvalidDataError:
+            check_pixels(decoder)
             damage["packets"] += 1
             continue
+        except (av.ArgumentError, OverflowError):
+            check_refused(container, decoder)
+            raise
         for frame in frames:
             damage["frames"] += frame.is_corrupt
             yield frame
