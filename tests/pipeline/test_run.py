@@ -1,5 +1,6 @@
 """The whole method on small clips: what a run leaves, what it does not do twice, what it refuses."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def snapshot(output: Path) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_a_run_leaves_what_the_contract_says(finished_run: Path):
+def test_a_run_leaves_what_the_contract_says(finished_run: Path, shapes: Path):
     rows = json.loads((finished_run / "results.json").read_text())
     assert [(row["student"], row["approach"], row["seed"]) for row in rows] == [
         (student, approach, seed)
@@ -44,6 +45,7 @@ def test_a_run_leaves_what_the_contract_says(finished_run: Path):
         assert needed | {"weights", "read", "total"} <= row.keys()
         assert (finished_run / row["weights"]).is_file()
         assert row["views"] == 2
+        assert row["test_set"] == hashlib.sha256((shapes / "test.csv").read_bytes()).hexdigest()
         assert row["read"] == row["total"] == 16
     for name in ("teacher/train", "teacher/score", "teacher/select", "small/semi_supervised/finetune"):
         record = json.loads((finished_run / "seed5" / name / "stage.json").read_text())

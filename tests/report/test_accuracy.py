@@ -1,16 +1,15 @@
 """The section of accuracy and cost: its numbers, and the notes that they need."""
 
 from tests.helpers.result_rows import row, run_of
-from vidsemi.report.accuracy import accuracy_section
-from vidsemi.report.results import average_seeds, mark_pareto_fronts
+from vidsemi.report.accuracy import accuracy_sections
+from vidsemi.report.results import average_seeds, by_test_set, mark_pareto_fronts
 
 
 def test_the_table_has_a_row_per_student_and_approach():
     rows = [row("a", "supervised", seed, 50 + seed, 123.4) for seed in (0, 1)] + [
         row("b", "supervised", 0, 40, 0.00619)
     ]
-    section = accuracy_section(average_seeds([run_of(rows)]))
-    assert section is not None
+    (section,) = accuracy_sections([average_seeds([run_of(rows)])])
     (table,) = section.tables
     assert list(table.rows) == [
         ("a", "supervised", "50.5 ± 0.7", "95.0 ± 0.0", "50.5 ± 0.7", "123", "10", "1.50M", "2"),
@@ -21,8 +20,7 @@ def test_the_table_has_a_row_per_student_and_approach():
 
 def test_notes_state_the_convention_the_unread_videos_and_the_front():
     results = mark_pareto_fronts(average_seeds([run_of([row("a", "supervised", 0, 50, read=7, total=9)])]))
-    section = accuracy_section(results)
-    assert section is not None
+    (section,) = accuracy_sections([results])
     text = "\n".join(section.text)
     assert "multiply-adds of convolutions, linear layers and attention, per view" in text
     assert "2 test videos could not be read" in text
@@ -32,4 +30,4 @@ def test_notes_state_the_convention_the_unread_videos_and_the_front():
 
 
 def test_a_run_of_transfers_alone_has_no_such_section():
-    assert accuracy_section([]) is None
+    assert accuracy_sections(by_test_set([])) == []

@@ -15,6 +15,7 @@ from vidsemi.report.results import (
     Result,
     Spread,
     average_seeds,
+    by_test_set,
     load_runs,
     mark_pareto_fronts,
     pareto_front,
@@ -86,6 +87,19 @@ def test_the_front_of_speed_has_only_students_with_a_measured_speed():
     results = mark_pareto_fronts(measured)
     assert [result.pareto_speed for result in results] == [False, True, None]
     assert [result.student for result in results if result.pareto_gmacs] == ["a", "b", "c"]
+
+
+def test_each_test_set_has_a_front_of_its_own():
+    """Neither seeds of different test sets are averaged, nor is a student beaten on another test set."""
+    rows = [row("a", "supervised", 0, 50, 1.0, test_set="x"), row("b", "supervised", 0, 90, 0.5, test_set="y")]
+    rows += [row("a", "supervised", 1, 10, 1.0, test_set="y")]
+    groups = [mark_pareto_fronts(group) for group in by_test_set(average_seeds([run_of(rows)]))]
+    assert [[(r.student, r.top1.mean, r.pareto_gmacs) for r in group] for group in groups] == [
+        [("a", 50, True)],
+        [("b", 90, True), ("a", 10, False)],
+    ]
+    assert [len(group) for group in by_test_set([*average_seeds([run_of(rows)]), *table_7()])] == [1, 2, 12]
+    assert [len(group) for group in by_test_set([*average_seeds([run_of(rows[1:])]), *table_7()])] == [14]
 
 
 few = st.integers(0, 5).map(float)  # so that there are many ties and duplicates

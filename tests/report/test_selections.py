@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from tests.helpers.result_rows import run_of
+from tests.helpers.result_rows import row, run_of, write_results
+from vidsemi.inference.accuracy import ClassAccuracy, write_class_accuracy
 from vidsemi.report.render import to_html, to_markdown
 from vidsemi.report.selections import plot_selection, selection_sections
+from vidsemi.report.write import write_report
 from vidsemi.selection.result import Selection, write_selection
 from vidsemi.selection.score_format import ScoreRows, ScoresInfo
 from vidsemi.selection.score_reader import ScoreShard
@@ -40,6 +42,27 @@ def test_a_section_has_a_table_a_figure_and_warnings(tmp_path: Path):
     assert [section.title for section in both] == [
         f"Selection of the teacher, {run} seed3" for run in ("x/run", "y/run")
     ]
+
+
+def test_empty_classes_and_those_that_the_teacher_does_not_know_come_first(tmp_path: Path):
+    classes = [ClassAccuracy(name, 3, 1, 1, 0.0, None) for name in ("a", "b", "<c>", "d")]
+    write_class_accuracy(tmp_path / "classes.csv", classes)
+    write_results(tmp_path, [row("s", "semi_supervised", 0, 50.0, classes="classes.csv")])
+    file = tmp_path / "seed3/teacher/select/selection.parquet"
+    write_selection(file, selection(["a", "b", "<c>"]))
+    written = write_report([tmp_path], tmp_path)
+    unknown, empty = written.document["caveats"]
+    assert "only 3 of the 4 classes" in unknown and unknown.endswith("not 'd'")
+    assert "most classes: 2 of 3 ('b', '<c>')" in empty
+    for text in (written.text, (tmp_path / "results.md").read_text()):
+        assert "only 3 of the 4 classes" in "\n".join(text.splitlines()[:6])
+        assert text.index("most classes: 2 of 3") < text.index("| student")
+    page = (tmp_path / "report.html").read_text()
+    assert page.index("&lt;c&gt;") < page.index("<table")
+    write_selection(file, selection(["a"]))
+    write_class_accuracy(tmp_path / "classes.csv", classes[:1])
+    assert write_report([tmp_path], tmp_path).document["caveats"] == []
+    assert "Read this first" not in (tmp_path / "report.html").read_text()
 
 
 def test_a_selection_of_another_version_costs_only_its_own_section(tmp_path: Path):

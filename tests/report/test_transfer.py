@@ -11,7 +11,7 @@ from tests.helpers.result_rows import load_run, row, run_of, write_results
 from vidsemi.io.errors import UserError
 from vidsemi.pipeline.results import read_results
 from vidsemi.report.results import load_runs
-from vidsemi.report.transfer import transfer_section
+from vidsemi.report.transfer import transfer_sections
 from vidsemi.report.write import write_report
 
 
@@ -36,8 +36,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_approaches_stand_side_by_side_in_the_papers_order(run: Path):
-    section = transfer_section(load_run(run))
-    assert section is not None
+    (section,) = transfer_sections(load_run(run))
     (table,) = section.tables
     assert table.header == ("target", "student", "protocol", "supervised %", "semi_supervised %", "weights %", "seeds")
     assert table.rows == [
@@ -49,8 +48,7 @@ def test_approaches_stand_side_by_side_in_the_papers_order(run: Path):
 
 
 def test_notes_say_what_a_reader_must_know_of_the_numbers(run: Path):
-    section = transfer_section(load_run(run))
-    assert section is not None
+    (section,) = transfer_sections(load_run(run))
     notes = "\n".join(section.text)
     for words in (
         "splits: birds (2), cub200 (2)",
@@ -60,7 +58,7 @@ def test_notes_say_what_a_reader_must_know_of_the_numbers(run: Path):
         "did not converge: c on birds (weights), b on birds (weights)",
     ):
         assert words in notes
-    assert transfer_section([run_of(ROWS[:1])]) is None
+    assert transfer_sections([run_of(ROWS[:1])]) == []
 
 
 @pytest.mark.slow
@@ -96,11 +94,27 @@ def test_a_directory_with_transfers_alone_has_no_other_table(run: Path):
 
 def test_students_of_several_runs_carry_their_runs_names(run: Path, tmp_path: Path):
     other = write_results(tmp_path / "other", [moved("a", "supervised", 0, 74.0)])
-    section = transfer_section(load_runs([run, other]))
-    assert section is not None
+    (section,) = transfer_sections(load_runs([run, other]))
     assert [cells[1] for cells in section.tables[0].rows] == ["run/a", "run/a", "other/a", "run/c", "run/b"]
     write_report([run, other], tmp_path / "both")
     assert "other/a" in (tmp_path / "both" / "results.md").read_text()
+
+
+def test_different_test_sets_of_a_target_are_not_one_table(tmp_path: Path):
+    rows = [moved("a", "supervised", seed, 70.0 + seed, test_set=test) for seed, test in enumerate("112")]
+    rows += [moved("a", "supervised", 0, 50.0, transfer="birds", test_set="3")]
+    other = write_results(tmp_path / "other", [moved("a", "supervised", 0, 99.0, test_set="2")])
+    first, second = transfer_sections(load_runs([write_results(tmp_path / "run", rows), other]))
+    assert [cells[:4] for cells in first.tables[0].rows] == [
+        ("cub200", "run/a", "fc_only", "70.5 ± 0.7"),
+        ("birds", "run/a", "fc_only", "50.0"),
+    ]
+    assert [cells[1:4] for cells in second.tables[0].rows] == [
+        ("run/a", "fc_only", "72.0"),
+        ("other/a", "fc_only", "99.0"),
+    ]
+    for section in (first, second):
+        assert any("different test sets" in note and note.endswith("cub200.") for note in section.text)
 
 
 def test_names_are_neither_markup_nor_formulas(run: Path):

@@ -64,6 +64,34 @@ def test_csv_opens_in_other_programs_with_types(run: Path):
     assert found.fetchall() == [("a",)]
 
 
+def test_runs_on_different_test_sets_are_not_one_table(tmp_path: Path, run: Path):
+    one = [row("a", "supervised", 0, 50.0, test_set="1" * 64, test_manifest="data/<b>.csv")]
+    both = [
+        write_results(tmp_path / "one", one),
+        write_results(tmp_path / "two", [row("a", "supervised", 0, 90.0, test_set="2" * 64, test_manifest="t.csv")]),
+    ]
+    written = write_report(both, tmp_path / "both")
+    page, text = (tmp_path / "both/report.html").read_text(), (tmp_path / "both/results.md").read_text()
+    words = "2 different test sets and cannot be compared"
+    assert words in "\n".join(written.text.splitlines()[:4]) and words in "\n".join(text.splitlines()[:6])
+    assert words in page and page.index(words) < page.index("<table") and "data/&lt;b&gt;.csv" in page
+    assert [line.count("|") for line in text.splitlines() if "/a" in line and line.startswith("|")] == [10, 10]
+    assert text.count("| student") == 2 and text.count("On the Pareto front of accuracy and multiply-adds") == 2
+    lines = read_csv(tmp_path / "both/results.csv")
+    assert [(line["test_set"][0], line["test_manifest"], line["pareto_gmacs"]) for line in lines] == [
+        ("1", "data/<b>.csv", "true"),
+        ("2", "t.csv", "true"),
+    ]
+    assert len(list((tmp_path / "both").glob("accuracy_flops_*.svg"))) == 2
+    assert written.document["caveats"] == [next(one for one in written.document["caveats"] if words in one)]
+    write_report(both[:1], tmp_path / "both")
+    assert [file.name for file in sorted((tmp_path / "both").glob("accuracy_*"))] == [
+        "accuracy_flops.png",
+        "accuracy_flops.svg",
+    ]
+    assert "different test sets" not in (tmp_path / "both/results.md").read_text()
+
+
 @pytest.mark.slow
 def test_speed_is_measured_for_those_whose_weights_are_there(weights: Path, tmp_path: Path):
     folder = write_results(

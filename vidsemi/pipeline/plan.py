@@ -179,7 +179,8 @@ class TrainingJob:
             folder, approach = f"{folder}/pretrain", f"{approach}_pretrained"
         stage = EvaluateStage(network, datasets.test, test.views, test.crops, labeled=datasets.labeled)
         self.plan.add(stage, f"{folder}/evaluate", "evaluate")
-        self.plan.rows.append(PlannedRow(self.student, approach, self.seed, self.plan.weights(network), (stage,)))
+        weights = self.plan.weights(network)
+        self.plan.rows.append(PlannedRow(self.student, approach, self.seed, weights, (stage,), (datasets.test,)))
 
 
 def plan_supervised(job: TrainingJob) -> Stage:

@@ -13,6 +13,7 @@ from vidsemi.pipeline.stages import CLASSES
 RESULTS = "results.json"
 TEXTS = ("student", "approach")
 PROTOCOLS = ("full_ft", "fc_only")
+OPTIONAL_TEXTS = ("test_set", "test_manifest")
 OF_TRANSFER = ("transfer", "protocol")  # texts, too: the target's name, and full_ft or fc_only
 NUMBERS = ("seed", "top1", "top5", "mean_class_top1", "views", "gmacs_per_view", "parameters")
 OPTIONAL_NUMBERS = ("read", "total", "frames", "crops", "gmacs_per_video", "train_read", "train_total")
@@ -53,7 +54,7 @@ class Results:
         done = [own for own in metrics if own is not None]
         if len(done) < len(metrics):
             return None
-        row = {**planned.names, **over_splits(done), "weights": planned.weights}
+        row = {**planned.names, **over_splits(done), **planned.test_set, "weights": planned.weights}
         classes = f"{self._folders[planned.stages[0].fingerprint]}/{CLASSES}"
         if planned.target is None and (self._output / classes).is_file():
             row["classes"] = classes
@@ -109,6 +110,7 @@ def is_transfer(row: Mapping[str, Any]) -> bool:
 
 def _is_result(row: dict[str, Any]) -> bool:
     texts = all(isinstance(row.get(name), str) for name in (*TEXTS, *(OF_TRANSFER if is_transfer(row) else ())))
+    texts &= all(isinstance(row.get(name, ""), str) for name in OPTIONAL_TEXTS)
     others = all(isinstance(row.get(name, 0), int | float) for name in OPTIONAL_NUMBERS)
     needed = all(isinstance(row.get(name), int | float) and row[name] >= 0 for name in NUMBERS)
     splits = row.get("splits", [])

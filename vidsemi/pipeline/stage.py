@@ -230,6 +230,7 @@ class PlannedRow:
     seed: int
     weights: str  # a file, relative to the output or absolute
     stages: tuple[Stage, ...]  # whose metrics make the row: one, or one for each split of a transfer target
+    tests: tuple[Manifest, ...]  # the test set of each
     target: str | None = None  # name of the transfer target; None for the run's own test set
     protocol: str | None = None  # of the transfer
 
@@ -238,6 +239,13 @@ class PlannedRow:
         """What the row is a result of, which identifies it."""
         of_transfer = {} if self.target is None else {"transfer": self.target, "protocol": self.protocol}
         return {"student": self.student, "approach": self.approach, "seed": self.seed, **of_transfer}
+
+    @property
+    def test_set(self) -> dict[str, str]:
+        """The test set, or those of all splits: a fingerprint of the content, and the manifests."""
+        fingerprints = [manifest.fingerprint for manifest in self.tests]
+        one = fingerprints[0] if len(fingerprints) == 1 else fingerprint_json(fingerprints)
+        return {"test_set": one, "test_manifest": ", ".join(str(manifest.file) for manifest in self.tests)}
 
 
 @dataclass

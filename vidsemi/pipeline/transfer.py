@@ -38,7 +38,8 @@ def plan_transfers(plan: Plan, network: TrainedNetwork, targets: Sequence[Resolv
         for protocol in resolved.target.protocols:
             stages = protocols[protocol](plan, network, resolved)
             names = (network.student, network.approach, network.seed)
-            plan.rows.append(PlannedRow(*names, file, stages, resolved.target.name, protocol))
+            tests = tuple(split.test for split in resolved.splits)
+            plan.rows.append(PlannedRow(*names, file, stages, tests, resolved.target.name, protocol))
 
 
 def _plan_full_ft(plan: Plan, network: TrainedNetwork, resolved: ResolvedTarget) -> tuple[Stage, ...]:

@@ -13,10 +13,35 @@ from vidsemi.report.speed import SpeedReport
 HEADER = ("student", "approach", "top-1 %", "top-5 %", "class mean %", "GMAC / view", "views", "parameters", "seeds")
 
 
-def accuracy_section(results: Sequence[Result], speeds: SpeedReport | None = None) -> Section | None:
-    """Accuracy and cost of results with marked Pareto fronts, as a table and figures; None without results."""
-    if not results:
-        return None
+def accuracy_sections(groups: Sequence[Sequence[Result]], speeds: SpeedReport | None = None) -> list[Section]:
+    """A section for each group of results that can be compared, with marked Pareto fronts."""
+    if len(groups) == 1:
+        return [_section(groups[0], "Accuracy and cost", "", speeds)]
+    return [
+        _section(results, f"Accuracy and cost, {_test_set(results[0], number)}", f"_{number}", speeds)
+        for number, results in enumerate(groups, start=1)
+    ]
+
+
+def several_test_sets(groups: Sequence[Sequence[Result]]) -> list[str]:
+    """A sentence where the results are of several test sets."""
+    names = [_test_set(results[0], number) for number, results in enumerate(groups, start=1) if results[0].ours]
+    if len(names) < 2:
+        return []
+    return [
+        f"The results are of {len(names)} different test sets and cannot be compared across them; each has a table and "
+        f"a Pareto front of its own: {'; '.join(names)}."
+    ]
+
+
+def _test_set(result: Result, number: int) -> str:
+    if not result.ours:
+        return result.source
+    name = f"{result.test_manifest or 'manifest not recorded'}"
+    return f"test set {number} ({name}{f', {result.test_set[:8]}' if result.test_set else ''})"
+
+
+def _section(results: Sequence[Result], title: str, suffix: str, speeds: SpeedReport | None) -> Section:
     header, rows = [*HEADER], [_cells(result) for result in results]
     if speeds:
         header.append("clips / s")
@@ -24,8 +49,8 @@ def accuracy_section(results: Sequence[Result], speeds: SpeedReport | None = Non
     notes = _notes(results, speeds)
     without_speed = () if speeds else ("clips_per_second", "pareto_speed")
     return Section(
-        "Accuracy and cost",
-        figures=[_figure(results, axis) for axis in (FLOPS, SPEED) if speeds or axis is FLOPS],
+        title,
+        figures=[_figure(results, axis, suffix) for axis in (FLOPS, SPEED) if speeds or axis is FLOPS],
         tables=[Table(header, rows, text_columns=2)],
         text=notes,
         data={
@@ -36,9 +61,9 @@ def accuracy_section(results: Sequence[Result], speeds: SpeedReport | None = Non
     )
 
 
-def _figure(results: Sequence[Result], axis: Axis) -> Figure:
+def _figure(results: Sequence[Result], axis: Axis, suffix: str) -> Figure:
     svg, png = (plot_accuracy(results, axis, kind) for kind in ("svg", "png"))
-    return Figure(f"top-1 accuracy against {axis.title}", svg, png, name=axis.file)
+    return Figure(f"top-1 accuracy against {axis.title}", svg, png, name=f"{axis.file}{suffix}")
 
 
 def _cells(result: Result) -> tuple[str, ...]:

@@ -116,13 +116,16 @@ def _section(run: RunResults, figure_name: str, several: bool) -> Section | None
 def read_accuracy_by_class(rows: Sequence[dict[str, Any]], folder: Path) -> AccuracyByClass:
     """Read the classes.csv that the rows of a run's results.json name."""
     first: list[ClassAccuracy] = []
+    known: tuple[str | None, list[Any]] | None = None  # test set and counts of the first
     tested: dict[tuple[str, str], dict[int, Sequence[float | None]]] = {}
     missing = []
     for row in rows:
         classes = _read_classes(row, folder)
         if not isinstance(classes, str):
             first = first or classes
-            if [_counts(one) for one in classes] == [_counts(one) for one in first]:
+            own = row.get("test_set"), [_counts(one) for one in classes]
+            known = known or own
+            if own == known:
                 tested.setdefault((row["student"], row["approach"]), {})[row["seed"]] = [one.top1 for one in classes]
                 continue
             classes = "evaluated with another labeled set or test set"

@@ -75,6 +75,8 @@ class Result:
     student: str  # "teacher" for a teacher
     approach: str  # one of `TEACHERS` for a teacher
     source: str = THIS_RUN
+    test_set: str | None = None  # fingerprint; results on different ones cannot be compared
+    test_manifest: str | None = None
     model: str | None = None
     frames: int | None = None
     seeds: int | None = None
@@ -99,12 +101,14 @@ class Result:
 
 
 def average_seeds(runs: Sequence[RunResults]) -> list[Result]:
-    """One result per run, student and approach, in the order of the runs' rows."""
+    """One result per run, student, approach and test set, in the order of the runs' rows."""
     return [
         Result(
             run=run.name,
             student=student,
             approach=approach,
+            test_set=test_set,
+            test_manifest=rows[0].get("test_manifest"),
             model=rows[0].get("model"),
             frames=rows[0].get("frames"),
             seeds=len(rows),
@@ -120,7 +124,7 @@ def average_seeds(runs: Sequence[RunResults]) -> list[Result]:
             weights=tuple(run.folder / str(row["weights"]) for row in rows if "weights" in row),
         )
         for run in runs
-        for (student, approach), rows in group_rows(run.rows, "student", "approach").items()
+        for (student, approach, test_set), rows in group_rows(run.rows, "student", "approach", "test_set").items()
     ]
 
 
@@ -129,16 +133,25 @@ def display_name(run: RunResults, student: str, runs: Sequence[RunResults]) -> s
     return student if len(runs) == 1 else f"{run.name}/{student}"
 
 
-def group_rows(rows: Iterable[dict[str, Any]], *keys: str) -> dict[tuple[str, ...], list[dict[str, Any]]]:
+def group_rows(rows: Iterable[dict[str, Any]], *keys: str) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
     """Rows with the same values of some keys, one per seed; groups in the order of their first rows."""
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+        groups.setdefault(tuple(row.get(key) for key in keys), []).append(row)
     return groups
 
 
+def by_test_set(results: Sequence[Result]) -> list[list[Result]]:
+    """Groups of results that can be compared: one per test set. The paper's join a single one, else are a group."""
+    test_sets = dict.fromkeys(result.test_set for result in results if result.ours)
+    if len(test_sets) < 2:
+        return [[*results]] if results else []
+    groups = [[result for result in results if result.ours and result.test_set == one] for one in test_sets]
+    return [*groups, *([others] if (others := [result for result in results if not result.ours]) else [])]
+
+
 def mark_pareto_fronts(results: Sequence[Result]) -> list[Result]:
-    """Mark the students on the Pareto fronts; teachers and the paper's results are not candidates."""
+    """Mark the students on the Pareto fronts of a test set; teachers and the paper's results are not candidates."""
     students = [index for index, result in enumerate(results) if result.ours and result.approach not in TEACHERS]
     costs = {index: gmacs for index in students if (gmacs := results[index].gmacs_per_view) is not None}
     slowness = {index: -speed for index in students if (speed := results[index].clips_per_second) is not None}

@@ -1,6 +1,7 @@
 """The pseudo-labeled sets that runs selected: size, warnings, and the candidates of each class."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from vidsemi.io.errors import UserError
 from vidsemi.report.plotting import BLUE, GRAY, plain_numbers, pyplot, save
@@ -16,15 +17,20 @@ def selection_sections(runs: Sequence[RunResults]) -> list[Section]:
     """One section per selection in the runs' directories."""
     sections = []
     for run in runs:
-        for file in sorted(run.folder.glob("seed*/*teacher/select/selection.parquet")):
-            seed, teacher = file.relative_to(run.folder).parts[:2]
-            where = seed if len(runs) == 1 else f"{run.name} {seed}"
-            title = f"Selection of the {teacher.replace('_', ' ')}, {where}"
+        for file, title in selection_files(run, several=len(runs) > 1):
             try:
                 sections.append(_section(title, read_selection_info(file)))
             except UserError as error:  # the rest of the report is still worth writing
                 sections.append(Section(title, warnings=[str(error)]))
     return sections
+
+
+def selection_files(run: RunResults, *, several: bool) -> Iterator[tuple[Path, str]]:
+    """The selections in a run's directory, and what they are called, with the run's name if there are several."""
+    for file in sorted(run.folder.glob("seed*/*teacher/select/selection.parquet")):
+        seed, teacher = file.relative_to(run.folder).parts[:2]
+        where = f"{run.name} {seed}" if several else seed
+        yield file, f"Selection of the {teacher.replace('_', ' ')}, {where}"
 
 
 def _section(title: str, info: SelectionInfo) -> Section:

@@ -25,6 +25,7 @@ class TransferResult:
     protocol: str  # one of `PROTOCOLS`
     approach: str  # that trained the student before
     source: str = THIS_RUN
+    test_set: str | None = None  # fingerprint
     seeds: int | None = None
     splits: int | None = None  # that the accuracies are means of
     top1: Spread
@@ -37,16 +38,31 @@ class TransferResult:
     unconverged: int = 0  # seeds whose logistic regression did not converge
 
 
-def transfer_section(runs: Sequence[RunResults], *, paper: bool = False) -> Section | None:
-    """The transfers of runs; with `paper` also the paper's Table 8 if a target is named cub200. None without any."""
+def transfer_sections(runs: Sequence[RunResults], *, paper: bool = False) -> list[Section]:
+    """The transfers of runs; with `paper` also the paper's Table 8 if a target is named cub200.
+
+    Where runs have tested one target on different test sets, results on the second one are in another section.
+    """
     results = average_transfer_seeds(runs)
-    if paper and any(result.target == CUB for result in results):
-        results += _table_8()
-    if not results:
-        return None
+    numbers: dict[str, dict[str | None, int]] = {}  # target → test set → its number
+    for result in results:
+        own = numbers.setdefault(result.target, {})
+        own.setdefault(result.test_set, len(own))
+    groups: list[list[TransferResult]] = [[] for _ in range(max(map(len, numbers.values()), default=0))]
+    for result in results:
+        groups[numbers[result.target][result.test_set]].append(result)
+    if paper and CUB in numbers:
+        groups[0] += _table_8()
+    several = [target for target, own in numbers.items() if len(own) > 1]
+    return [_section(group, number, several) for number, group in enumerate(groups, start=1)]
+
+
+def _section(results: Sequence[TransferResult], number: int, several: Sequence[str]) -> Section:
     notes = _notes(results)
+    if several:
+        notes.append(f"Evaluated on different test sets, which cannot be compared across tables: {', '.join(several)}.")
     return Section(
-        "Transfer",
+        "Transfer" if number == 1 else f"Transfer, other test sets ({number})",
         tables=[_table(results)],
         text=notes,
         data={"transfer": [as_record(result) for result in results], "transfer_notes": notes},
@@ -54,11 +70,11 @@ def transfer_section(runs: Sequence[RunResults], *, paper: bool = False) -> Sect
 
 
 def average_transfer_seeds(runs: Sequence[RunResults]) -> list[TransferResult]:
-    """One result per run, student, target, protocol and approach, in the order of the runs' rows."""
+    """One result per run, student, target, protocol, approach and test set, in the order of the runs' rows."""
     return [
         _average(run, rows, display_name(run, rows[0]["student"], runs))
         for run in runs
-        for rows in group_rows(run.transfer_rows, "student", "transfer", "protocol", "approach").values()
+        for rows in group_rows(run.transfer_rows, "student", "transfer", "protocol", "approach", "test_set").values()
     ]
 
 
@@ -70,6 +86,7 @@ def _average(run: RunResults, rows: Sequence[dict[str, Any]], name: str) -> Tran
         target=first["transfer"],
         protocol=first["protocol"],
         approach=first["approach"],
+        test_set=first.get("test_set"),
         seeds=len(rows),
         splits=len(first.get("splits", [first["top1"]])),
         top1=Spread.of([row["top1"] for row in rows]),

@@ -7,24 +7,33 @@ from typing import TYPE_CHECKING, Any
 
 from vidsemi.io.files import prepare_target, write_bytes, write_json, write_text
 from vidsemi.io.tables import csv_text
-from vidsemi.report.accuracy import accuracy_section
+from vidsemi.report.accuracy import accuracy_sections, several_test_sets
+from vidsemi.report.caveats import caveats_section
 from vidsemi.report.class_frequency import frequency_sections
 from vidsemi.report.duplicates import duplicates_section
 from vidsemi.report.hashtags import hashtag_sections
 from vidsemi.report.paper import table_7
 from vidsemi.report.render import to_html, to_markdown
-from vidsemi.report.results import RunResults, average_seeds, load_runs, mark_pareto_fronts
+from vidsemi.report.results import RunResults, average_seeds, by_test_set, load_runs, mark_pareto_fronts
 from vidsemi.report.section import Section
 from vidsemi.report.selections import selection_sections
 from vidsemi.report.speed import measure_speeds
 from vidsemi.report.training_curves import curve_sections
-from vidsemi.report.transfer import transfer_section
+from vidsemi.report.transfer import transfer_sections
 
 if TYPE_CHECKING:
     from vidsemi.config import Runtime
 
 CSV_FILES = {"results.csv": "lines", "transfer.csv": "transfer", "class_frequency.csv": "class_frequency"}  # → key
-STALE = (*CSV_FILES, *(f"accuracy_{axis}.{kind}" for axis in ("flops", "speed") for kind in ("svg", "png")))
+STALE = (
+    *CSV_FILES,
+    *(
+        f"accuracy_{axis}{number}.{kind}"
+        for axis in ("flops", "speed")
+        for kind in ("svg", "png")
+        for number in ("", "_*")
+    ),
+)
 STALE += ("class_frequency*.svg", "training_curves*.svg")  # an earlier report may have had more runs
 
 
@@ -55,9 +64,10 @@ def write_report(
     prepare_target(output / "results.md")
     results = average_seeds(runs)
     results, speeds = measure_speeds(results, runtime) if runtime else (results, None)
-    results = mark_pareto_fronts([*results, *(table_7() if paper else [])])
-    first = [accuracy_section(results, speeds), duplicates_section(runs), transfer_section(runs, paper=paper)]
-    summary = [section for section in first if section]
+    groups = by_test_set([*results, *(table_7() if paper else [])])
+    summary = caveats_section(runs, several_test_sets(groups))
+    summary += accuracy_sections([mark_pareto_fronts(group) for group in groups], speeds)
+    summary += [duplicates_section(runs), *transfer_sections(runs, paper=paper)]
     several = (frequency_sections, hashtag_sections, selection_sections, curve_sections)
     sections = [*summary, *(section for sections_of in several for section in sections_of(runs))]
     document = _document(sections)
@@ -76,7 +86,7 @@ def write_report(
 def _document(sections: Sequence[Section]) -> dict[str, Any]:
     """The content of report.json; all keys are always there."""
     document: dict[str, Any] = {"lines": [], "speed": None, "notes": [], "duplicates": None, "class_frequency": []}
-    document |= {"transfer": [], "transfer_notes": []}
+    document |= {"transfer": [], "transfer_notes": [], "caveats": []}
     for section in sections:
         for key, value in section.data.items():
             document[key] = [*document[key], *value] if isinstance(value, list) else value

@@ -1,0 +1,58 @@
+"""What a reader must know before the numbers: it stands in the first lines of a report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vidsemi.inference.accuracy import read_class_accuracy
+from vidsemi.io.errors import UserError
+from vidsemi.report.results import RunResults
+from vidsemi.report.section import Section
+from vidsemi.report.selections import selection_files
+from vidsemi.selection.result import SelectionInfo, read_selection_info
+
+SHOWN = 5  # classes that are named
+
+
+def caveats_section(runs: Sequence[RunResults], others: Sequence[str]) -> list[Section]:
+    """A section of warnings: `others`, and those of the runs' teachers and selections; none without any."""
+    warnings = [*others]
+    for run in runs:
+        for file, title in selection_files(run, several=len(runs) > 1):
+            try:
+                info = read_selection_info(file)
+            except UserError:  # its own section tells
+                continue
+            warnings += [f"{title}: {warning}" for warning in _of_selection(info, _labeled_classes(run))]
+    return [Section("Read this first", warnings=warnings, data={"caveats": warnings})] if warnings else []
+
+
+def _of_selection(info: SelectionInfo, labeled: Sequence[str]) -> list[str]:
+    warnings = []
+    if unknown := [name for name in labeled if name not in info.scores.classes]:
+        warnings.append(
+            f"the teacher knows only {len(labeled) - len(unknown)} of the {len(labeled)} classes of the labeled set; "
+            f"not {_some(unknown)}"
+        )
+    names = info.scores.classes
+    if empty := [name for name, count in zip(names, info.chosen_per_class, strict=True) if count == 0]:
+        most = "most classes: " if 2 * len(empty) > len(names) else ""
+        warnings.append(
+            f"no pseudo-labels for {most}{len(empty)} of {len(names)} ({_some(empty)}); students learn these from the "
+            "labeled set alone"
+        )
+    return warnings
+
+
+def _labeled_classes(run: RunResults) -> list[str]:
+    """The classes with labeled examples, from the tables of the run's evaluations."""
+    names: dict[str, None] = {}
+    for file in {str(row["classes"]) for row in run.rows if "classes" in row}:
+        try:
+            names |= {one.label: None for one in read_class_accuracy(run.folder / Path(file)) if one.labeled}
+        except UserError:  # the section of accuracy by class tells
+            continue
+    return sorted(names)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
