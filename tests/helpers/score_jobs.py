@@ -59,6 +59,7 @@ def work(job: dict, fate: str | None, dice: random.Random) -> None:
         precision="float32",
         runtime=Runtime(device="cpu", workers=0),
         title="score",
+        retry_failures=job.get("retry"),
     )
 
 

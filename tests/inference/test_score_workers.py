@@ -2,6 +2,9 @@
 
 import errno
 import json
+import logging
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,10 +15,14 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.helpers.builders import paths_of
+from tests.helpers.errors import refused
 from vidsemi.config import Runtime
-from vidsemi.data.manifest import Manifest, load_manifest
+from vidsemi.data import reachable, views
+from vidsemi.data.manifest import Manifest, Row, load_manifest
+from vidsemi.inference import leases, worker
 from vidsemi.inference.score import score_manifest
 from vidsemi.io.errors import UserError
+from vidsemi.models.weights_file import load_weights, save_weights
 from vidsemi.selection import score_writer
 
 SHARD = 4
@@ -146,15 +153,13 @@ def test_a_worker_without_the_disk_makes_no_failures(tmp_path: Path, weights: Pa
     """It has read nothing, and what others have read it cannot read: it says so and leaves the shards to others."""
     (tmp_path / "m.csv").write_text("\n".join(["path", *paths_of(shapes / "unlabeled.csv")]) + "\n")
     here, away = load_manifest(tmp_path / "m.csv", shapes), load_manifest(tmp_path / "m.csv", tmp_path)
-    with pytest.raises(UserError, match=r"52 .*No such file") as error:
+    with refused("files.none_reachable", "none of 52", "m.csv", "No such file", "--root"):
         score(tmp_path / "s", weights, away)
-    assert error.value.code == "scores.nothing_readable"
     assert list(content(tmp_path / "s")) == ["plan.json"]
     score(tmp_path / "s", weights, here)
     (tmp_path / "s" / "part-000009.parquet").unlink()
-    with pytest.raises(UserError, match="--root") as error:
+    with refused("files.unreachable", "No such file", "--root"):
         score(tmp_path / "s", weights, away)
-    assert error.value.code == "scores.unreadable_here"
     assert score(tmp_path / "s", weights, here) == {"scored": 52, "failed": 0, "shards": 13, "precision": "float32"}
 
 
@@ -224,3 +229,206 @@ def test_another_plan_is_refused(scored: Path, weights: Path, manifest: Path, sh
     with pytest.raises(UserError, match=r"plan\.json") as error:
         score(scored, weights, manifest)
     assert error.value.code == "scores.invalid_plan"
+
+
+@pytest.fixture
+def disk(tmp_path: Path, shapes: Path) -> Path:
+    """A manifest beside a folder with copies of 24 videos."""
+    names = paths_of(shapes / "unlabeled.csv")[:24]
+    (tmp_path / "disk").mkdir()
+    for name in names:
+        shutil.copy(shapes / name, tmp_path / "disk" / Path(name).name)
+    rows = [f"disk/{Path(name).name}" for name in names]
+    (tmp_path / "disk.csv").write_text("\n".join(["path", *rows]) + "\n")
+    return tmp_path / "disk.csv"
+
+
+def test_a_disk_that_goes_away_makes_no_failures(
+    tmp_path: Path, weights: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """After some shards, for a while or for good; in the end the directory is that of an undisturbed worker."""
+    score(tmp_path / "whole", weights, disk)
+    monkeypatch.setattr(reachable, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(reachable, "WAIT_SECONDS", 0.0)
+    read, there, away = views.read_frames, tmp_path / "disk", tmp_path / "away"
+    outages = [9, 13]
+
+    def read_until_it_goes(row: Row, *arguments: object, **options: object) -> object:
+        if row.example_id in outages:
+            outages.remove(row.example_id)
+            there.rename(away)
+        return read(row, *arguments, **options)
+
+    monkeypatch.setattr(views, "read_frames", read_until_it_goes)
+    with refused("files.unreachable", "No such file"):
+        score(tmp_path / "s", weights, disk)
+    assert not list((tmp_path / "s" / "leases").iterdir())
+    assert sorted(file.name for file in (tmp_path / "s").glob("part-*")) == [
+        "part-000000.parquet",
+        "part-000001.parquet",
+    ]
+    monkeypatch.setattr(reachable, "WAIT_SECONDS", 60.0)
+    away.rename(there)
+    monkeypatch.setattr(reachable.time, "sleep", lambda seconds: away.rename(there))
+    assert score(tmp_path / "s", weights, disk)["scored"] == 24
+    assert content(tmp_path / "s") == content(tmp_path / "whole")
+
+
+def lose(disk: Path, *numbers: int) -> None:
+    """Move some files of a disk aside."""
+    for number in numbers:
+        file = load_manifest(disk).row(number).path
+        Path(file).rename(f"{file}.lost")
+
+
+def find(disk: Path, *numbers: int) -> None:
+    """Move lost files back."""
+    for number in numbers:
+        file = load_manifest(disk).row(number).path
+        Path(f"{file}.lost").rename(file)
+
+
+@pytest.mark.parametrize("pattern", ["", "No such file", "*.MP4", "disk/000?"])
+def test_failures_are_read_again_as_if_they_had_never_failed(tmp_path: Path, weights: Path, disk: Path, pattern: str):
+    lose(disk, 5)
+    score(tmp_path / "one", weights, disk)  # with the failure that stays
+    lose(disk, 2, 3, 8, 23)
+    assert score(tmp_path / "s", weights, disk)["failed"] == 5
+    find(disk, 2, 3, 8, 23)
+    kept = (tmp_path / "s" / "part-000003.parquet").stat().st_mtime_ns
+    assert score(tmp_path / "s", weights, disk)["failed"] == 5  # nobody asked to read them again
+    assert score(tmp_path / "s", weights, disk, retry_failures=pattern)["failed"] == 1
+    assert content(tmp_path / "s") == content(tmp_path / "one")
+    assert (tmp_path / "s" / "part-000003.parquet").stat().st_mtime_ns == kept
+
+
+def test_failures_that_a_pattern_leaves_out_stay(tmp_path: Path, weights: Path, disk: Path):
+    lose(disk, 4, 5, 20)
+    Path(load_manifest(disk).row(6).path).write_bytes(b"no video")
+    score(tmp_path / "s", weights, disk)
+    find(disk, 4, 5, 20)
+    names = [Path(load_manifest(disk).row(number).path).name for number in (4, 5)]
+    assert score(tmp_path / "s", weights, disk, retry_failures=names[0])["failed"] == 3
+    failures = pq.read_table(tmp_path / "s" / "failures").to_pylist()
+    assert [row["example_id"] for row in failures] == [5, 6, 20]
+    lose(disk, 5)
+    Path(load_manifest(disk).row(20).path).write_bytes(b"no video, either")
+    assert score(tmp_path / "s", weights, disk, retry_failures="such file")["failed"] == 3
+    failures = {row["example_id"]: row["error"] for row in pq.read_table(tmp_path / "s" / "failures").to_pylist()}
+    assert "No such file" in failures[5] and "No such file" not in failures[20]  # the error of now
+    assert failures[6] == failures[20]
+
+
+@pytest.mark.parametrize("reads", [1, 2, 5, 9])
+def test_a_killed_retry_is_resumed_with_or_without_asking(
+    tmp_path: Path, weights: Path, disk: Path, monkeypatch: pytest.MonkeyPatch, reads: int
+):
+    score(tmp_path / "whole", weights, disk)
+    lose(disk, 2, 8, 9, 23)
+    score(tmp_path / "s", weights, disk)
+    find(disk, 2, 8, 9, 23)
+    read, left = views.read_frames, [None] * reads
+
+    def read_or_die(*arguments: object, **options: object) -> object:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(views, "read_frames", read_or_die)
+    with pytest.raises(KeyboardInterrupt):
+        score(tmp_path / "s", weights, disk, retry_failures="")
+    monkeypatch.undo()
+    with refused("scores.retry_in_progress", "retry"):
+        score(tmp_path / "s", weights, disk, retry_failures="something else")
+    score(tmp_path / "s", weights, disk, **({"retry_failures": ""} if reads % 2 else {}))
+    assert content(tmp_path / "s") == content(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_several_workers_retry_together_and_are_killed(tmp_path: Path, weights: Path, disk: Path):
+    score(tmp_path / "whole", weights, disk)
+    lose(disk, *range(0, 24, 3))
+    score(tmp_path / "s", weights, disk)
+    find(disk, *range(0, 24, 3))
+    run_job(tmp_path / "s", weights, disk, workers=3, kills=12, fate="touch", seed=1, retry="")
+    assert content(tmp_path / "s") == content(tmp_path / "whole")
+
+
+JUNK_LEASES = {
+    "garbage": b"garbage",
+    "empty": b"",
+    "huge": b'{"owner": null, "token": "t", "attempt": 1e400, "reading": 1e308, "deaths": {}}',
+    "deep": b"[" * 100_000,
+    "large": b"x" * (2 << 20),
+    "owner": b'{"owner": {"pid": 1e400}, "token": "t", "attempt": 1, "reading": null, "deaths": {}}',
+    "deadly": json.dumps(
+        {"owner": None, "token": "t", "attempt": 1, "reading": None, "deaths": {str(one): 99 for one in range(60)}}
+    ).encode(),
+}
+
+
+def test_junk_in_the_directory_is_put_aside_and_stops_nobody(
+    scored: Path, weights: Path, manifest: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, caplog
+):
+    monkeypatch.setattr(leases, "EXPIRY", 0.0)  # of damaged leases, which may be those of a worker
+    monkeypatch.setattr(worker, "WAIT", 0.0)
+    places = [scored / "leases", scored, scored / "failures"]
+    places[0].mkdir(exist_ok=True)
+    for number, text in enumerate(JUNK_LEASES.values()):
+        (places[0] / f"{number:06d}").write_bytes(text)
+        (scored / f"part-{number:06d}.parquet").unlink()
+    odd = ["7", "²", "abc", "99999999999999999999999999", "000099"]
+    for name in odd:
+        (places[0] / name).write_text("x")
+    odd_shards = ["part-000099.parquet", "part-0000001.parquet", f"part-{'9' * 30}.parquet", "part-x.parquet"]
+    for place in places[1:]:
+        for name in odd_shards:
+            (place / name).write_bytes((scored / "part-000013.parquet").read_bytes())
+    for number, place in enumerate(places):
+        first = 8 + 2 * number
+        name = "{:06d}" if place == places[0] else "part-{:06d}.parquet"
+        files = [place / name.format(one) for one in (first % 14, (first + 1) % 14)]
+        for file in files:
+            file.unlink(missing_ok=True)
+            (scored / f"part-{int(re.sub('[^0-9]', '', file.name)):06d}.parquet").unlink(missing_ok=True)
+        os.mkfifo(files[0])
+        files[1].mkdir()
+        (files[1] / "inside").write_text("x")
+    (places[0] / "000007").symlink_to("/dev/zero")
+    (scored / "part-000007.parquet").unlink()
+    (scored / "part-000006.parquet").symlink_to(scored / "part-000004.parquet")
+    with caplog.at_level(logging.WARNING, logger="vidsemi"):
+        assert score(scored, weights, manifest) == {"scored": 52, "failed": 3, "shards": 14, "precision": "float32"}
+    aside = scored / "aside"
+    named = "\n".join(caplog.messages)
+    for name in [*odd, *odd_shards, "000007", "000008", "part-000010.parquet", "part-000013.parquet"]:
+        assert name in named and list(aside.glob(f"{name}.*"))
+    shutil.rmtree(aside)
+    assert content(scored) == undisturbed
+
+
+def test_shards_of_others_are_scored_again(
+    scored: Path, weights: Path, manifest: Path, undisturbed: dict[str, bytes], tmp_path: Path, shapes: Path
+):
+    """A copy of another shard, and one of other weights: both have the right number of rows."""
+    shutil.copy(scored / "part-000009.parquet", scored / "part-000003.parquet")
+    network, spec = load_weights(weights)
+    save_weights(tmp_path / "other.pt", network, spec, {"seed": 1})
+    score(tmp_path / "other", tmp_path / "other.pt", manifest)
+    shutil.copy(tmp_path / "other" / "part-000007.parquet", scored / "part-000007.parquet")
+    score(scored, weights, manifest)
+    assert content(scored) == undisturbed
+
+
+@pytest.mark.parametrize("junk", ["[" * 100_000, "pipe", "folder"])
+def test_a_plan_that_is_junk_is_refused(scored: Path, weights: Path, manifest: Path, junk: str):
+    (scored / "plan.json").unlink()
+    if junk == "pipe":
+        os.mkfifo(scored / "plan.json")
+    elif junk == "folder":
+        (scored / "plan.json").mkdir()
+    else:
+        (scored / "plan.json").write_text(junk)
+    with refused("scores.invalid_plan", "plan.json"):
+        score(scored, weights, manifest)

@@ -42,6 +42,13 @@ def add_parsers(subparsers: Any) -> None:
         default="auto",
         help="of the network (default: auto)",
     )
+    parser.add_argument(
+        "--retry-failures",
+        nargs="?",
+        const="",
+        metavar="PATTERN",
+        help="read failed examples again whose path or error contains this text; * and ? are wildcards",
+    )
 
     parser = add_command(subparsers, "evaluate", evaluate, "measure the video-level accuracy of a network")
     add_network_arguments(parser)
@@ -86,6 +93,7 @@ def score(options: argparse.Namespace) -> Answer:
         precision=options.precision,
         runtime=runtime,
         title="score",
+        retry_failures=options.retry_failures,
     )
     text = (
         f"{options.output}: {metrics['scored']} of {len(manifest)} examples scored, {metrics['failed']} cannot be read"

@@ -31,7 +31,8 @@ def locate(row: Row) -> Source:
     try:
         path = fetch(row.path) if is_address(row.path) else row.path
     except AddressError as error:
-        raise DecodeError("file.not_downloaded", row.path, str(error)) from None
+        code = "file.not_served" if error.answered else "file.not_downloaded"
+        raise DecodeError(code, row.path, str(error)) from None
     try:
         status = os.stat(path)
     except OSError as error:

@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from vidsemi.data.image import loaded, orientation, upright
 from vidsemi.data.manifest import Manifest, Row, table_writer
+from vidsemi.data.reachable import read_reachable
 from vidsemi.data.read import is_image, locate
 from vidsemi.data.video.container import Source, Trim, decode_errors, no_frames, open_video, read_bytes
 from vidsemi.data.video.sequential import decoded_frames, stamps_of
 from vidsemi.data.video.timeline import frame_times
-from vidsemi.data.worker_pool import read_all
 from vidsemi.io.errors import DecodeError
 from vidsemi.io.progress import progress_bar
 from vidsemi.io.tables import markdown_table
@@ -165,7 +165,7 @@ def verify_files(manifest: Manifest, output: Path, *, workers: int, seconds: flo
     batch: list[dict[str, Any]] = []
     with (
         table_writer(output, SCHEMA) as writer,
-        closing(read_all(describe, rows, workers=workers, seconds=seconds)) as results,
+        closing(read_reachable(describe, rows, manifest, workers=workers, seconds=seconds)) as results,
         progress_bar(len(manifest), "file", "verify") as bar,
     ):
         for example_id, result in enumerate(results):

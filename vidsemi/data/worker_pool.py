@@ -54,11 +54,11 @@ def read_all(
     todo = iter(files)
     limit = PREFETCH * workers if prefetch is None else prefetch
     queued: deque[Future[Result | DecodeError]] = deque()
-    pool: _Pool[Result] | None = None  # without a file no process is started
+    pool: Pool[Result] | None = None  # without a file no process is started
     try:
         while True:
             for file in islice(todo, limit - len(queued)):
-                pool = pool or _Pool(read, workers, seconds)
+                pool = pool or Pool(read, workers, seconds)
                 queued.append(pool.submit(file))
             if pool is None or not queued:
                 return
@@ -114,7 +114,7 @@ class _Worker(Generic[Result]):
         return SIGNALS.get(-code, f"signal {-code}") if code < 0 else f"exit status {code}"
 
 
-class _Pool(Generic[Result]):
+class Pool(Generic[Result]):
     """Workers, and a thread that assigns files to them and collects the results."""
 
     def __init__(self, read: Callable[[Any], Result], workers: int, seconds: float):
@@ -139,6 +139,7 @@ class _Pool(Generic[Result]):
             return future.result()
 
     def submit(self, file: HasPath) -> "Future[Result | DecodeError]":
+        """Queue a file."""
         if self._error is not None:
             raise self._error
         future: Future[Result | DecodeError] = Future()

@@ -42,7 +42,7 @@ def evaluate_weights(
         labels = manifest.label_indices(spec.classes, str(weights))
     process = processes()
     share = range(process.rank, len(manifest), process.size)
-    results = score_examples(network, spec.input, share, manifest.row, views=views, crops=crops, runtime=runtime)
+    results = score_examples(network, spec.input, share, manifest, views=views, crops=crops, runtime=runtime)
     ranks: dict[int, int | None] = {}
     most = 0
     with closing(results), progress_bar(len(share), "example", title) as bar:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest, Row
+from vidsemi.data.reachable import Rows
 from vidsemi.data.views import ViewReader
 from vidsemi.inference.model import Inference
 from vidsemi.inference.score_views import VideoScore, read_in_processes, score_videos
@@ -83,7 +84,7 @@ def extract_features(
             mine,
             rows.__getitem__,
             reader,
-            read_views=read_in_processes(reader, runtime, most, rows[mine[0][0]]),
+            read_views=read_in_processes(reader, runtime, most, Rows(rows)),
             clips_per_forward=most,
         )
         with closing(results), progress_bar(sum(map(len, mine)), "example", title) as bar:

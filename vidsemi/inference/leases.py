@@ -8,6 +8,8 @@ the same bytes.
 
 import json
 import os
+import re
+import stat
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,12 +18,14 @@ from threading import Event, Thread
 from time import monotonic
 from typing import Any
 
-from vidsemi.io.files import create_exclusive, remove_temporary, write_text
+from vidsemi.io.files import create_exclusive, put_aside, read_regular, remove_temporary, write_text
 from vidsemi.runtime.process import is_dead, this_process
 
 RENEW_EVERY = 30.0  # seconds
 EXPIRY = 180.0  # seconds; network file systems may show a file's time up to 60 s late
 CAREFUL_FROM = 3  # attempt; being careful is slow, and one death tells little
+MAX_SHARDS = 10**12
+MAX_BYTES = 1 << 20  # of a lease
 MAX_DEATHS = 3  # of workers that were reading one example and nothing else; it is then not read again
 
 
@@ -60,11 +64,12 @@ class Lease:
 class Leases:
     """The leases of a directory: a context that renews those of this worker and gives them back when it ends.
 
-    After `patience` seconds without `report_progress` this worker counts as hung and renews no more.
+    After `patience` seconds without `report_progress` this worker counts as hung and renews no more. Whatever else is
+    in the folder, such as links, folders, or leases of shards from number `shards` on, is named and put aside.
     """
 
-    def __init__(self, folder: Path, patience: float):
-        self._folder, self._patience = folder, patience
+    def __init__(self, folder: Path, patience: float, shards: int = MAX_SHARDS):
+        self._folder, self._patience, self._shards = folder, patience, shards
         self._progress = monotonic()
         self._held: dict[int, Lease] = {}
         self._seen: dict[int, tuple[str, float]] = {}  # state of a lease of another worker, and since when
@@ -72,6 +77,8 @@ class Leases:
         self._thread = Thread(target=self._renew, daemon=True)
 
     def __enter__(self) -> "Leases":
+        if self._folder.exists() and not self._folder.is_dir():
+            put_aside(self._folder, self._aside, "is not a folder")
         for file in self._files():  # so that leases of dead workers expire while this one scores other shards
             self._unchanged_since(int(file.name), _state(file) or "")
         self._thread.start()
@@ -101,6 +108,9 @@ class Leases:
     def take_over(self, number: int) -> Lease | None:
         """Lease a shard whose worker is gone; None if the worker lives or there is no lease."""
         file = self._file(number)
+        if _is_junk(file):
+            self._put_junk_aside(file)
+            return self.take(number)
         state = _state(file)
         if state is None:
             return None
@@ -153,7 +163,29 @@ class Leases:
                 write_text(lease.file, lease.text(None))
 
     def _files(self) -> list[Path]:
-        return [file for file in self._folder.glob("[0-9]*") if file.name.isdecimal()]
+        """Return the leases; put anything else aside."""
+        files = []
+        for file in self._folder.glob("[!.]*"):
+            name = file.name
+            known = name.isascii() and name.isdecimal() and len(name) <= 12 and file == self._file(int(name))
+            if known and int(name) < self._shards and not _is_junk(file):
+                files.append(file)
+            else:
+                self._put_junk_aside(file)
+        return files
+
+    @property
+    def _aside(self) -> Path:
+        return self._folder.with_name("aside")
+
+    def _put_junk_aside(self, file: Path) -> None:
+        aside = put_aside(file, self._aside, "is not the lease of a shard")
+        if aside is None or not re.fullmatch(r"\d{6,12}", file.name) or _is_junk(aside):
+            return
+        if int(file.name) < self._shards:  # another worker was faster, and this is its lease
+            with suppress(OSError):
+                os.link(aside, file)
+            aside.unlink(missing_ok=True)
 
     def _file(self, number: int) -> Path:
         return self._folder / f"{number:06d}"
@@ -165,28 +197,46 @@ class Leases:
                     os.utime(lease.file)
 
 
-def _state(file: Path) -> str | None:
-    """Return time and content of a lease as one text that changes if either does; None if there is no lease."""
+def _is_junk(file: Path) -> bool:
+    """Whether something that is not a regular file has the name of a lease."""
     try:
-        return f"{file.stat().st_mtime_ns}\n{file.read_text(encoding='utf-8', errors='replace')}"
-    except PermissionError:
-        raise
+        return not stat.S_ISREG(os.lstat(file).st_mode)
+    except OSError:
+        return False
+
+
+def _state(file: Path) -> str | None:
+    """Return time and content of a lease as one text that changes if either does; None if there is no lease.
+
+    A lease that cannot be read, such as one of another user, has no content.
+    """
+    try:
+        time = file.stat().st_mtime_ns
     except OSError:  # there is none, or another machine replaced it just now (ESTALE)
         return None
+    try:
+        return f"{time}\n{read_regular(file, MAX_BYTES).decode(errors='replace')}"
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return f"{time}\n"
 
 
 def _content(state: str) -> dict[str, Any] | None:
     """Parse a lease from its `_state`; None if it is damaged."""
     try:
         content = json.loads(state.partition("\n")[2])
-        return {
+        lease = {
             "owner": content["owner"],
             "token": str(content["token"]),
             "attempt": int(content["attempt"]),
             "reading": None if content["reading"] is None else int(content["reading"]),
             "deaths": {int(example_id): int(deaths) for example_id, deaths in content["deaths"].items()},
         }
-    except (ValueError, TypeError, KeyError, AttributeError):
+        deaths = lease["deaths"].values()
+        possible = min(deaths, default=0) >= 0 and sum(deaths) <= lease["attempt"] + 1  # each death adds an attempt
+        return lease if possible and lease["attempt"] < MAX_SHARDS else None
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
 
 

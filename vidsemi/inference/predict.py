@@ -10,6 +10,7 @@ import numpy as np
 from vidsemi.config import Runtime
 from vidsemi.data.formats.media_files import media_files
 from vidsemi.data.manifest import Row
+from vidsemi.data.reachable import Rows
 from vidsemi.inference.score_views import VideoScore, score_examples
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import progress_bar
@@ -54,7 +55,7 @@ def predict_files(
     rows = [Row(number, file) for number, file in enumerate(_files(paths))]
     runtime = runtime.model_copy(update={"workers": min(worker_count(runtime), len(rows))})
     results = score_examples(
-        network, spec.input, range(len(rows)), rows.__getitem__, views=views, crops=crops, runtime=runtime
+        network, spec.input, range(len(rows)), Rows(rows), views=views, crops=crops, runtime=runtime
     )
     predictions = []
     with closing(results) as scores, progress_bar(len(rows), "file", "predict", delay=2) as bar:

@@ -37,12 +37,14 @@ def score_manifest(
     precision: Precision | Literal["auto"],
     runtime: Runtime,
     title: str,
+    retry_failures: str | None = None,
 ) -> dict[str, Any]:
     """Score every example of a manifest, together with all workers that score into the same folder.
 
     The folder receives plan.json, part-NNNNNN.parquet and failures/part-NNNNNN.parquet. Each example stores its
     `per_example` (P) highest classes, or all if there are fewer. A shard takes `shard_size` examples; of tars, as many
-    whole ones as fit. The precision "auto" is the plan's, or the fastest of the device if there is no plan yet.
+    whole ones as fit. The precision "auto" is the plan's, or the fastest of the device if there is no plan yet. Failed
+    examples whose path or error contains `retry_failures` (with the wildcards * and ?; all if empty) are read again.
 
     Returns:
         scored and failed examples, shards, precision; of all workers and calls together.
@@ -80,10 +82,12 @@ def score_manifest(
         channels_last=runtime.channels_last,
         compile=runtime.compile,
     )
-    with Leases(folder / "leases", 2 * runtime.seconds_per_file + 600) as leases:
-        ScoreWorker(
-            ScoreJob(ScoreDirectory(folder, info), manifest, shards, infer, reader, runtime, title), leases
-        ).work()
+    directory = ScoreDirectory(folder, info)
+    if retry_failures is not None:
+        done = sorted(directory.done())
+        directory.retries.start(((number, directory.failures(number)) for number in done), retry_failures)
+    with Leases(folder / "leases", 2 * runtime.seconds_per_file + 600, len(shards)) as leases:
+        ScoreWorker(ScoreJob(directory, manifest, shards, infer, reader, runtime, title), leases).work()
     failed = count_failures(folder)
     if failed and processes().first:
         message = "%s: %d of %d examples cannot be read; see %s"

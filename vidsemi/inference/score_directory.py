@@ -5,6 +5,9 @@ there, and complete when the two together hold each of its examples once.
 """
 
 import json
+import os
+import re
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,10 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vidsemi.inference.model import Precision
+from vidsemi.inference.retry import Retries
 from vidsemi.io.errors import UserError
-from vidsemi.io.files import create_exclusive, remove_temporary
+from vidsemi.io.files import create_exclusive, is_regular, put_aside, remove_temporary
 from vidsemi.io.parquet import read_parquet
-from vidsemi.selection.score_format import ScoresInfo, read_plan, shard_name
+from vidsemi.selection.score_format import ScoresInfo, parse_info, read_plan, shard_name
 from vidsemi.selection.score_reader import read_info, shard_numbers
 from vidsemi.selection.score_writer import write_failures, write_shard
 
@@ -33,27 +37,53 @@ class ScoreDirectory:
 
     def __init__(self, folder: Path, info: ScoresInfo):
         self.folder, self.info = folder, info
+        self.retries = Retries(folder)
 
     def done(self) -> set[int]:
         """Return the numbers of the shards that are done."""
-        return shard_numbers(self.folder) & shard_numbers(self.folder / "failures")
+        return (shard_numbers(self.folder) & shard_numbers(self.folder / "failures")) - self.retries.to_score()
 
     def is_done(self, number: int) -> bool:
         """Return whether one shard is done."""
-        return self._scores(number).exists() and self._failures(number).exists()
+        files = self._scores(number), self._failures(number)
+        return all(file.exists() for file in files) and not self.retries.is_to_score(number)
 
-    def is_complete(self, number: int, examples: int) -> bool:
-        """Return whether the two files of a shard hold this many examples, by their footers."""
+    def is_complete(self, number: int, examples: range) -> bool:
+        """Return whether the two files of a shard hold each of these examples, by their footers."""
+        counts = [0, 0]
+        for place, file in enumerate((self._scores(number), self._failures(number))):
+            if not is_regular(file):  # a pipe would never answer
+                return False
+            try:
+                footer = pq.read_metadata(file)
+            except (pa.ArrowException, OSError):
+                return False
+            if not _holds_only(footer, examples) or (place == 0 and not self._is_alike(file, footer)):
+                return False
+            counts[place] = footer.num_rows
+        rows, failed = counts
+        return rows % self.info.per_example == 0 and rows // self.info.per_example + failed == len(examples)
+
+    def _is_alike(self, file: Path, footer: pq.FileMetaData) -> bool:
+        """Whether the metadata of a shard agree with the plan."""
         try:
-            rows = pq.read_metadata(self._scores(number)).num_rows
-            failed = pq.read_metadata(self._failures(number)).num_rows
-        except (pa.ArrowException, OSError):
+            return self.info.difference(parse_info(file, footer)) is None
+        except UserError:
             return False
-        return rows % self.info.per_example == 0 and rows // self.info.per_example + failed == examples
+
+    def failures(self, number: int) -> list[Failed]:
+        """Read the failures of a shard; none if the file is damaged."""
+        try:
+            rows = read_parquet(self._failures(number)).to_pylist() if is_regular(self._failures(number)) else []
+            return [(int(row["example_id"]), str(row["path"]), str(row["error"])) for row in rows]
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
+            return []
 
     def scored_example(self, numbers: Iterable[int]) -> int | None:
         """Return an example that a worker could read; None if these shards have none."""
         for number in numbers:
+            if not is_regular(self._scores(number)):
+                continue
             try:
                 column = read_parquet(self._scores(number), ["example_id"]).column(0)
             except (pa.ArrowException, OSError):
@@ -70,13 +100,33 @@ class ScoreDirectory:
         all_labels, all_scores = np.array(labels, np.int64), np.array(scores, np.float32)
         all_ids = np.array(ids, np.int64)
         write_shard(self.folder, number, all_ids, all_labels.reshape(shape), all_scores.reshape(shape), self.info)
+        self.retries.finish(number)
+
+    def write_failures(self, number: int, failed: Sequence[Failed]) -> None:
+        """Write the failures of a shard anew, whose scores stay."""
+        write_failures(self.folder, number, sorted(failed))
 
     def reopen(self, number: int) -> None:
-        """Remove the scores of a shard, so that it is scored again."""
+        """Remove the scores of an incomplete shard, so that it is scored again; put aside what is not a plain file."""
+        for file in (self._scores(number), self._failures(number)):
+            if file.is_symlink() or (os.path.lexists(file) and not is_regular(file)):
+                put_aside(file, self.folder / "aside", "is not a whole shard, which is scored again")
         self._scores(number).unlink(missing_ok=True)
+
+    def put_junk_aside(self) -> None:
+        """Put aside what has the name of a shard but is not a file, or whose number the plan does not have."""
+        for folder in (self.folder, self.folder / "failures"):
+            for file in folder.glob("part-*"):
+                number = re.fullmatch(r"part-(\d{6,12})\.parquet", file.name)
+                known = number and int(number[1]) < (self.info.shards or 0) and file.name == shard_name(int(number[1]))
+                if not (known and is_regular(file)):
+                    put_aside(file, self.folder / "aside", "is not a shard of this directory")
 
     def clean_up(self) -> None:
         """Remove temporary files of killed workers, but not of stage.json, which another process may be writing."""
+        self.retries.clean_up()
+        for left in self.folder.glob(".retry.*.tmp"):
+            shutil.rmtree(left, ignore_errors=True)
         remove_temporary(self.folder, names="part-*")
         remove_temporary(self.folder / "failures")
 
@@ -85,6 +135,17 @@ class ScoreDirectory:
 
     def _failures(self, number: int) -> Path:
         return self.folder / "failures" / shard_name(number)
+
+
+def _holds_only(footer: pq.FileMetaData, examples: range) -> bool:
+    """Whether all example ids are in the range, by the footer's statistics, which other programs may leave out."""
+    places = [place for place in range(footer.num_columns) if footer.schema.column(place).name == "example_id"]
+    for group in range(footer.num_row_groups):
+        for place in places:
+            known = footer.row_group(group).column(place).statistics
+            if known is not None and known.has_min_max and not (known.min in examples and known.max in examples):
+                return False
+    return True
 
 
 def agree_on_plan(folder: Path, ours: ScoresInfo, *, any_precision: bool) -> ScoresInfo:

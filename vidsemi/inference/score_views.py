@@ -15,8 +15,9 @@ from torch import nn
 from vidsemi.config import Runtime
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Row
+from vidsemi.data.reachable import Dataset, Known, nothing_known, read_reachable
 from vidsemi.data.views import ViewReader, ViewRequest
-from vidsemi.data.worker_pool import PREFETCH, read_all
+from vidsemi.data.worker_pool import PREFETCH
 from vidsemi.inference.model import Inference
 from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.runtime.device import Fetched, clips_per_forward, pick_device, worker_count
@@ -55,15 +56,20 @@ class Clock:
         return self.waited / max(time.monotonic() - self.began, 1e-9)
 
 
-def read_in_processes(reader: ViewReader, runtime: Runtime, clips_per_forward: int, sample: Row) -> ReadViews:
+def read_in_processes(
+    reader: ViewReader, runtime: Runtime, clips_per_forward: int, dataset: Dataset, known: Known = nothing_known
+) -> ReadViews:
     """Return a function that decodes in worker processes, ahead by four files per worker or two forward passes.
 
-    `sample` is a typical example, which tells how many videos fill a forward pass.
+    The first example of the dataset tells how many videos fill a forward pass. For `known` see `read_reachable`.
     """
     workers = worker_count(runtime)
-    videos = math.ceil(clips_per_forward / min(next(reader.requests(sample)).of, reader.most))
+    videos = math.ceil(clips_per_forward / min(next(reader.requests(dataset.row(0))).of, reader.most))
     ahead = max(PREFETCH * workers, 2 * videos)
-    return partial(read_all, reader, workers=workers, seconds=runtime.seconds_per_file, prefetch=ahead)
+    seconds = runtime.seconds_per_file
+    return partial(
+        read_reachable, reader, dataset=dataset, workers=workers, seconds=seconds, prefetch=ahead, known=known
+    )
 
 
 def score_videos(
@@ -126,20 +132,20 @@ def score_examples(
     network: nn.Module,
     spec: InputSpec,
     examples: Sequence[int],
-    row: Callable[[int], Row],
+    dataset: Dataset,
     *,
     views: int,
     crops: int = 1,
     runtime: Runtime,
 ) -> Generator[VideoScore, None, None]:
-    """Score examples, given by id, in float32 and in order, for evaluation and prediction."""
+    """Score examples of a dataset, given by id, in float32 and in order, for evaluation and prediction."""
     if not examples:
         return
     reader, device = ViewReader(spec, views, crops=crops), pick_device(runtime)
     most = clips_per_forward(runtime, device)
-    read_views = read_in_processes(reader, runtime, most, row(examples[0]))
+    read_views = read_in_processes(reader, runtime, most, dataset)
     infer = Inference(network, spec, device, channels_last=runtime.channels_last)
-    yield from score_videos(infer, [examples], row, reader, read_views=read_views, clips_per_forward=most)
+    yield from score_videos(infer, [examples], dataset.row, reader, read_views=read_views, clips_per_forward=most)
 
 
 @dataclass

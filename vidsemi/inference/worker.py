@@ -2,19 +2,19 @@
 
 import logging
 import time
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from heapq import nsmallest
 from itertools import islice
 
-from vidsemi.config import Runtime
-from vidsemi.data.manifest import Manifest
-from vidsemi.data.views import ViewReader, ViewRequest
-from vidsemi.data.worker_pool import read_all
+from vidsemi.data.manifest import Row
+from vidsemi.data.reachable import read_reachable
+from vidsemi.data.views import ViewRequest
 from vidsemi.inference.leases import Lease, Leases
-from vidsemi.inference.model import Inference
-from vidsemi.inference.score_directory import Failed, Scored, ScoreDirectory
+from vidsemi.inference.probe import ScoreJob, probe_failures
+from vidsemi.inference.score_directory import Failed, Scored
 from vidsemi.inference.score_views import Clock, ReadViews, VideoScore, Views, read_in_processes, score_videos
 from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.io.progress import progress_bar
@@ -26,24 +26,8 @@ logger = logging.getLogger("vidsemi")
 
 RESCAN_EVERY = 10.0  # seconds between looks at what other workers have done
 WAIT = 1.0  # seconds between looks when only others have work
+NEARBY = 4  # shards to look into for examples that were read before
 CRASHES = "crashes the worker repeatedly"
-
-
-@dataclass(frozen=True)
-class ScoreJob:
-    """What every worker of a job has in common."""
-
-    directory: ScoreDirectory
-    manifest: Manifest
-    shards: Sequence[range]  # example ids of each shard
-    infer: Inference
-    reader: ViewReader
-    runtime: Runtime
-    title: str
-
-    def num_examples(self, shards: Iterable[int]) -> int:
-        """Count the examples of some shards."""
-        return sum(len(self.shards[number]) for number in shards if number < len(self.shards))
 
 
 class ScoreWorker:
@@ -53,6 +37,7 @@ class ScoreWorker:
         self._job, self._leases, self._directory = job, leases, job.directory
         self._clips_per_forward = clips_per_forward(job.runtime, job.infer.device)
         self._clock = Clock()
+        self._starts = [shard.start for shard in job.shards]
         self._num_read = self._num_failed = 0
         self._last_failure = ""
         self._deferred: set[int] = set()  # shards without a readable example, met before anything could be read
@@ -69,15 +54,17 @@ class ScoreWorker:
             UserError: no example can be read here.
         """
         job = self._job
-        ahead = read_in_processes(job.reader, job.runtime, self._clips_per_forward, job.manifest.row(0))
+        ahead = read_in_processes(job.reader, job.runtime, self._clips_per_forward, job.manifest, self._scored_nearby)
+        self._directory.put_junk_aside()
         with self._bar:
-            while todo := self._todo() or self._reopen_incomplete():
+            while todo := self._todo() or self._reopen_incomplete() or self._to_probe():
                 before = len(self._done), self._num_read
+                self._probe_failures(ahead)
                 self._score(self._lease_free(todo), ahead)
                 for number in todo:
                     if lease := self._unless_done(self._leases.take_over(number)):
                         self._score([lease], self._read_carefully(lease) if lease.careful else ahead)
-                if (len(self._done), self._num_read) == before and (others := self._todo()):
+                if (len(self._done), self._num_read) == before and (others := self._todo() or self._to_probe()):
                     self._wait(others)
         self._leases.clear()
         self._directory.clean_up()
@@ -88,6 +75,9 @@ class ScoreWorker:
         self._scanned = time.monotonic()
         self._bar.update(self._job.num_examples(self._done - before))
         return [number for number in range(len(self._job.shards)) if number not in self._done]
+
+    def _to_probe(self) -> list[int]:
+        return sorted(self._directory.retries.to_probe())
 
     def _reopen_incomplete(self) -> list[int]:
         """Reopen shards that are done but not complete, which are rare.
@@ -109,7 +99,25 @@ class ScoreWorker:
         return reopened
 
     def _is_complete(self, number: int) -> bool:
-        return self._directory.is_complete(number, len(self._job.shards[number]))
+        return self._directory.is_complete(number, self._job.shards[number])
+
+    def _scored_nearby(self, row: Row) -> list[Row]:
+        """Return examples that any worker could read, of the done shards nearest to that of a row."""
+        own = bisect_right(self._starts, row.example_id) - 1
+        nearest = nsmallest(NEARBY, self._done, key=lambda number: abs(number - own))
+        known = (self._directory.scored_example([number]) for number in nearest)
+        return [self._job.manifest.row(example) for example in known if example is not None]
+
+    def _probe_failures(self, read_views: ReadViews) -> None:
+        for number in probe_failures(self._directory, self._job, self._leases, read_views):
+            self._done.discard(number)
+            self._bar.update(-len(self._job.shards[number]))
+
+    def _failures_to_keep(self, number: int) -> list[Failed]:
+        """Return the failures of a shard that is scored again that nobody asked to read again."""
+        ids = self._directory.retries.examples(number) if self._directory.retries.is_to_score(number) else None
+        own = self._job.shards[number]
+        return [one for one in self._directory.failures(number) if one[0] not in ids and one[0] in own] if ids else []
 
     def _lease_free(self, todo: list[int]) -> Iterator[Lease]:
         for number in todo:
@@ -143,16 +151,19 @@ class ScoreWorker:
         time.sleep(WAIT)
 
     def _score(self, leases: Iterable[Lease], read_views: ReadViews) -> None:
-        taken: deque[tuple[Lease, int]] = deque()
+        taken: deque[tuple[Lease, int, list[Failed]]] = deque()
 
         def shards() -> Iterator[Sequence[int]]:
             for lease in leases:
-                examples = [example for example in self._job.shards[lease.number] if example not in lease.crashing]
+                kept = self._failures_to_keep(lease.number)
+                kept += [self._failure(one, CRASHES) for one in self._job.shards[lease.number] if one in lease.crashing]
+                left_out = {failure[0] for failure in kept}
+                examples = [example for example in self._job.shards[lease.number] if example not in left_out]
                 if examples:
-                    taken.append((lease, len(examples)))
+                    taken.append((lease, len(examples), kept))
                     yield examples
                 else:
-                    self._write(lease, [])
+                    self._write(lease, [], kept)
 
         scores = score_videos(
             self._job.infer,
@@ -165,9 +176,9 @@ class ScoreWorker:
         )
         with closing(scores):
             while first := next(scores, None):
-                lease, examples = taken.popleft()
+                lease, examples, kept = taken.popleft()
                 rest = islice(scores, examples - 1)
-                self._write(lease, [self._reduced(first), *map(self._reduced, rest)])
+                self._write(lease, [self._reduced(first), *map(self._reduced, rest)], kept)
 
     def _read_carefully(self, lease: Lease) -> ReadViews:
         """Read one file at a time and note it in the lease, so that a file that ends this process is identified."""
@@ -180,7 +191,16 @@ class ScoreWorker:
 
             workers = min(worker_count(self._job.runtime), 1)
             seconds = self._job.runtime.seconds_per_file
-            with closing(read_all(self._job.reader, noted(), workers=workers, seconds=seconds, prefetch=1)) as ready:
+            ready = read_reachable(
+                self._job.reader,
+                noted(),
+                self._job.manifest,
+                workers=workers,
+                seconds=seconds,
+                prefetch=1,
+                known=self._scored_nearby,
+            )
+            with closing(ready):
                 for views in ready:
                     lease.note(None)
                     yield views
@@ -205,17 +225,18 @@ class ScoreWorker:
     def _failure(self, example_id: int, error: str) -> Failed:
         return example_id, self._job.manifest.row(example_id).path, error
 
-    def _write(self, lease: Lease, results: list[Scored | Failed]) -> None:
-        """Write a shard, unless nothing of it is readable here or another worker has taken it over."""
+    def _write(self, lease: Lease, results: list[Scored | Failed], kept: list[Failed]) -> None:
+        """Write a shard, unless nothing of it is readable here or another worker has taken it over.
+
+        `kept` are failures of examples that were not read.
+        """
         number = lease.number
         scored = [result for result in results if not isinstance(result[2], str)]
         failed = [result for result in results if isinstance(result[2], str)]
         credible = bool(self._num_read) or not failed or self._files_at_fault(number, failed[0])
         if credible and self._leases.owns(lease):  # a new owner may be able to read what is unreadable here
-            crashing = [example for example in self._job.shards[number] if example in lease.crashing]
-            self._bar.update(len(crashing))
-            failed += [self._failure(example, CRASHES) for example in crashing]
-            self._directory.write(number, scored, failed)
+            self._bar.update(len(kept))
+            self._directory.write(number, scored, [*failed, *kept])
             self._done.add(number)
         self._leases.release(lease)
 

@@ -6,13 +6,18 @@ from contextlib import suppress
 from functools import cache
 from threading import RLock
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 WEB = ("http://", "https://", "ftp://")
 
 
 class AddressError(Exception):
-    """An address cannot be fetched; the message is one line."""
+    """An address cannot be fetched; the message is one line. `answered`: its server says that there is no such file."""
+
+    def __init__(self, message: str, answered: bool = False):
+        super().__init__(message)
+        self.answered = answered
 
 
 def is_address(path: str) -> bool:
@@ -42,10 +47,30 @@ def fetch(uri: str) -> str:
     try:
         path = _path_manager(folder).get_local_path(uri, **cache)
     except Exception as error:  # handlers raise the errors of their transport
-        raise AddressError(str(error) or type(error).__name__) from None
+        answered = isinstance(error, HTTPError) and error.code < 500
+        raise AddressError(str(error) or type(error).__name__, answered) from None
     if path == uri:
         raise AddressError("this kind of address cannot be opened here (s3:// needs boto3)")
     return path
+
+
+def check_address(uri: str, seconds: float) -> None:
+    """Ask whether the file at an address is there, whatever the cache holds.
+
+    Raises:
+        AddressError: it is not, or its server does not answer within so many seconds.
+    """
+    from urllib.request import urlopen
+
+    try:
+        if uri.lower().startswith(WEB):
+            with urlopen(uri, timeout=seconds):
+                return
+        there = _path_manager("").exists(uri)
+    except Exception as error:
+        raise AddressError(str(error) or type(error).__name__) from None
+    if not there:
+        raise AddressError("not found")
 
 
 @cache

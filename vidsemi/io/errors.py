@@ -1,5 +1,7 @@
 """Errors of the user's input and of files."""
 
+UNREACHABLE = ("file.unreadable", "file.not_downloaded", "file.not_served", "worker.timeout")
+
 
 class UserError(Exception):
     """The user's input is wrong. The command line prints the message in one line and exits with status 2.
@@ -30,6 +32,11 @@ class DecodeError(Exception):
         super().__init__(code, path, reason)  # as above
         self.code, self.path = code, path
         self.reason = " ".join(reason.split())
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether the file is not there or cannot be reached: the fault may be that of a disk or server."""
+        return self.code in UNREACHABLE
 
     @classmethod
     def from_os_error(cls, path: str, error: OSError) -> "DecodeError":

@@ -3,7 +3,9 @@
 import errno
 import hashlib
 import json
+import logging
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -12,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from vidsemi.io.errors import UserError
+from vidsemi.io.tables import printable
+
+logger = logging.getLogger("vidsemi")
 
 # What `os.link` raises on file systems without hard links.
 NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL}
@@ -96,9 +101,40 @@ def remove_temporary(folder: Path, seconds: float = 0.0, names: str = "*") -> No
     While others write to the folder, that should be longer than a write takes.
     """
     for file in folder.glob(f".{names}.tmp"):
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # it is gone, or a folder, or another user's: none of that is worth stopping for
             if not seconds or time.time() - file.stat().st_mtime > seconds:
                 file.unlink()
+
+
+def read_regular(path: Path, most: int = 1 << 26) -> bytes:
+    """Read a file of at most so many bytes. Unlike `open` it never waits: a pipe or device is an `OSError`."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"is larger than {most} bytes", str(path))
+    return content
+
+
+def is_regular(path: Path) -> bool:
+    """Whether a path is a regular file, perhaps through links."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def put_aside(path: Path, folder: Path, why: str) -> Path | None:
+    """Move anything, such as a link or a folder, out of the way, with a warning; None if it is gone already."""
+    target = folder / f"{path.name[:200]}.{uuid.uuid4().hex[:8]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        os.rename(path, target)
+    except FileNotFoundError:
+        return None
+    logger.warning("%s %s: moved to %s", printable(str(path)), why, printable(str(target)))
+    return target
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -36,7 +36,7 @@ def is_dead(process: dict[str, Any] | None) -> bool:
     try:
         here = all(process[name] is not None and process[name] == value for name, value in _pid_scope().items())
         return here and _start_time(int(process["pid"])) != process["start_time"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return False
 
 

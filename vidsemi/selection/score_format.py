@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vidsemi.io.errors import UserError
+from vidsemi.io.files import read_regular
 from vidsemi.io.parquet import is_damage
 
 FORMAT = 1
@@ -99,15 +100,15 @@ def parse_info(file: Path, schema: pa.Schema | pq.FileMetaData) -> ScoresInfo:
     """Parse the metadata of a shard from its schema or footer."""
     try:
         return _parse(file, schema.metadata[KEY.encode()])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise invalid_shard(file, error) from None
 
 
 def read_plan(file: Path) -> ScoresInfo:
     """Read the plan.json of a directory, which holds what its shards have in common."""
     try:
-        return _parse(file, file.read_bytes())
-    except (KeyError, TypeError, ValueError, OSError) as error:
+        return _parse(file, read_regular(file))
+    except (KeyError, TypeError, ValueError, OSError, RecursionError) as error:
         raise UserError(
             "scores.invalid_plan",
             f"{file} is not a scoring plan: {' '.join(str(error).split())}; delete it to restore it from the shards",

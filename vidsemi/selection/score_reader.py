@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vidsemi.io.errors import UserError
+from vidsemi.io.files import is_regular
 from vidsemi.io.parquet import DamagedError, open_parquet, own_metadata, read_parquet
 from vidsemi.selection.score_format import (
     SCORE_AGAIN,
@@ -54,6 +55,8 @@ def shard_files(folder: Path) -> dict[int, Path]:
             raise UserError(
                 "scores.invalid_file_name", f"{file} must be named part-NNNNNN.parquet, with its own number"
             )
+        if not is_regular(file):  # a pipe would never answer
+            raise invalid_shard(file, OSError("not a regular file"))
         files[int(number[1])] = file
     if not files:
         raise UserError("scores.missing", f"{folder} has no scores: it holds no part-NNNNNN.parquet")

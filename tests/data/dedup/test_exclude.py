@@ -165,7 +165,7 @@ def test_members_of_tars(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         (["--exclude-duplicates-of", "{here}/out/U.csv"], "output.is_input", "U.csv"),
         (["--exclude-duplicates", "--max-distance", "17"], "options.invalid", "--max-distance is 17"),
         (["--exclude-duplicates-of", "{here}/all.csv"], "duplicates.nothing_left", "all 1 examples"),
-        (["--exclude-duplicates-of", "{here}/lost.csv"], "duplicates.no_readable_files", "lost.csv"),
+        (["--exclude-duplicates-of", "{here}/lost.csv"], "files.none_reachable", "lost.csv"),
         (["--test-root", "{here}", "--exclude-duplicates"], "manifest.unused_test_root", "--test-root"),
     ],
 )

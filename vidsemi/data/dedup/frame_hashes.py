@@ -52,6 +52,8 @@ def hash_file(row: Row) -> FileHashes:
             row, _spread_frames if not is_image(row) else lambda _: np.zeros(1, np.int64), size=(SIDE, SIDE)
         )
     except DecodeError as error:
+        if error.unreachable:  # its disk went away meanwhile
+            raise
         return FileHashes(content, (), error.reason)
     return FileHashes(content, tuple(perceptual_hash(frame) for frame in frames))
 

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from vidsemi.data.dedup.duplicates import FRAMES, MIN_MATCHING_FRAMES, Hashes
 from vidsemi.data.dedup.frame_hashes import CONTENT_BYTES, METHOD, FileHashes, hash_file
 from vidsemi.data.manifest import Manifest, Row
+from vidsemi.data.reachable import read_reachable
 from vidsemi.data.read import is_image
-from vidsemi.data.worker_pool import read_all
 from vidsemi.io.download import is_address
 from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.io.files import remove_temporary
@@ -143,9 +143,10 @@ def _hash_rest(
     """Hash the examples in `todo` and write new shards; return what is known of those that do not decode."""
     failures: dict[int, FileHashes] = {}
     batch: list[dict] = []
+    rows = map(manifest.row, todo.tolist())
     started = time.monotonic()
     with (
-        closing(read_all(hash_file, map(manifest.row, todo.tolist()), workers=workers, seconds=seconds)) as results,
+        closing(read_reachable(hash_file, rows, manifest, workers=workers, seconds=seconds)) as results,
         progress_bar(len(keys), "file", f"hash {manifest.file.name}", done=len(keys) - len(todo)) as bar,
     ):
         try:

@@ -75,13 +75,13 @@ class TarScan(ScanResult):
         import pyarrow as pa
 
         from vidsemi.data.manifest import Row
-        from vidsemi.data.worker_pool import read_all
+        from vidsemi.data.reachable import Rows, read_reachable
         from vidsemi.io.progress import progress_bar
 
         rows = [Row(number, str(tar)) for number, tar in enumerate(self.tars)]
         workers = min(self.workers, len(rows))
         with (
-            closing(read_all(index_tar, rows, workers=workers, seconds=self.seconds)) as indexes,
+            closing(read_reachable(index_tar, rows, Rows(rows), workers=workers, seconds=self.seconds)) as indexes,
             progress_bar(len(rows), "tar", "index") as bar,
         ):
             for tar, index in zip(self.tars, indexes, strict=True):

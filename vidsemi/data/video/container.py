@@ -189,7 +189,8 @@ def decode_errors(path: str) -> Iterator[None]:
         raise DecodeError("video.too_large", path, str(error)) from None
     except (av.FFmpegError, OSError, ValueError, ArithmeticError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DecodeError("video.unreadable", path, re.sub(r"^\[Errno \d+\] ", "", reason)) from None
+        code = "file.unreadable" if isinstance(error, OSError) else "video.unreadable"
+        raise DecodeError(code, path, re.sub(r"^\[Errno \d+\] ", "", reason)) from None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,93 @@
+"""Reads failed examples again, for `vidsemi score --retry-failures`."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+
+from vidsemi.config import Runtime
+from vidsemi.data.manifest import Manifest
+from vidsemi.data.views import ViewReader, ViewRequest
+from vidsemi.inference.leases import Lease, Leases
+from vidsemi.inference.model import Inference
+from vidsemi.inference.score_directory import ScoreDirectory
+from vidsemi.inference.score_views import ReadViews, Views
+from vidsemi.io.errors import DecodeError
+
+
+@dataclass(frozen=True)
+class ScoreJob:
+    """What every worker of a job has in common."""
+
+    directory: ScoreDirectory
+    manifest: Manifest
+    shards: Sequence[range]  # example ids of each shard
+    infer: Inference
+    reader: ViewReader
+    runtime: Runtime
+    title: str
+
+    def num_examples(self, shards: Iterable[int]) -> int:
+        """Count the examples of some shards."""
+        return sum(len(self.shards[number]) for number in shards if number < len(self.shards))
+
+
+def probe_failures(directory: ScoreDirectory, job: ScoreJob, leases: Leases, read_views: ReadViews) -> Iterator[int]:
+    """Read the failed examples of the shards that are to be probed and that nobody else probes.
+
+    If none of a shard can be read, its failures get the errors of now, and it stays done.
+
+    Yields:
+        Shards of which an example can be read now: they are to be scored again.
+    """
+    taken: deque[tuple[Lease, list[int]]] = deque()
+
+    def requests() -> Iterator[ViewRequest]:
+        for number in sorted(directory.retries.to_probe()):
+            lease = leases.take(number) or leases.take_over(number)
+            if lease is None:
+                continue
+            if not directory.retries.is_to_probe(number):  # any more
+                leases.release(lease)
+                continue
+            ids = directory.retries.examples(number)
+            failed = [one for one, _, _ in directory.failures(number) if ids is None or one in ids]
+            failed = [one for one in failed if one in job.shards[number]]
+            taken.append((lease, failed))
+            for example in failed:
+                yield next(job.reader.requests(job.manifest.row(example)))
+
+    with closing(read_views(requests())) as ready:
+        while True:
+            first = next(ready, None)  # which may take leases
+            while taken and not taken[0][1]:
+                _finish(directory, leases, *taken.popleft(), [])
+            if first is None:
+                return
+            lease, failed = taken.popleft()
+            leases.report_progress()
+            if _finish(directory, leases, lease, failed, [first, *islice(ready, len(failed) - 1)]):
+                yield lease.number
+
+
+def _finish(
+    directory: ScoreDirectory, leases: Leases, lease: Lease, failed: Sequence[int], found: Sequence[Views]
+) -> bool:
+    """Record what became of the failures of a shard; returns whether it is to be scored again."""
+    number, again = lease.number, not all(isinstance(views, DecodeError) for views in found)
+    if again:
+        directory.retries.score_again(number)
+    elif leases.owns(lease):
+        errors = {
+            example: error.reason
+            for example, error in zip(failed, found, strict=True)
+            if isinstance(error, DecodeError)
+        }
+        before = directory.failures(number)
+        now = [(example, path, errors.get(example, error)) for example, path, error in before]
+        if now != before:
+            directory.write_failures(number, now)
+        directory.retries.finish(number)
+    leases.release(lease)
+    return again
