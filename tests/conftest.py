@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
@@ -38,13 +39,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("needs a CUDA device and `make test-gpu`")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def freed_memory() -> Iterator[None]:
-    """Give memory back after each module: training has the C library keep what is freed (`runtime.device`)."""
-    yield
-    gc.collect()
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-        trim(0)
+MAX_GROWTH = 64 << 20  # bytes of this process since memory was last given back
+_resident = {"after the last time": 0}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Iterator[None]:
+    """Give memory back after tests that took much: inference has the C library keep what is freed (`runtime.device`)."""
+    result = yield
+    process = psutil.Process()
+    if process.memory_info().rss - _resident["after the last time"] > MAX_GROWTH:
+        gc.collect()
+        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+            trim(0)
+        _resident["after the last time"] = process.memory_info().rss
+    return result
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from vidsemi.selection import score_writer
 from vidsemi.selection.score_format import ScoresInfo
 
 if TYPE_CHECKING:
+    import torch
+
     from vidsemi.models.weights_file import NetworkSpec
 
 
@@ -31,6 +33,14 @@ def spec_for(model: str, classes: int, frames: int | None = None, **args: Any) -
 
     names = [f"class {number}" for number in range(classes)]
     return network_spec(Network(model=model, frames=frames, args=args), Input(), names)
+
+
+def zeros_of(network: "torch.nn.Module") -> "dict[str, torch.Tensor]":
+    """A state dict of zeros on the CPU with the names and shapes of a network, which takes no memory."""
+    import torch
+
+    state = network.state_dict()
+    return {key: torch.zeros((), dtype=value.dtype, device="cpu").expand(value.shape) for key, value in state.items()}
 
 
 def shapes_target(shapes: Path, more: str = "protocols: [fc_only]") -> str:

@@ -196,7 +196,8 @@ def test_the_width_multiplies_the_planes_of_every_layer(name: str, stem: str):
 
 
 def test_state_dict_has_the_published_layout():
-    shapes = {key: tuple(value.shape) for key, value in R2Plus1D(34, 359, 32).state_dict().items()}
+    network = meta_model("r2plus1d_34", num_classes=359, frames=32)
+    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     assert shapes["stem.0.weight"] == (45, 3, 1, 7, 7)
     assert shapes["stem.3.weight"] == (64, 45, 3, 1, 1)
     assert shapes["layer1.2.conv2.0.3.weight"] == (64, 144, 3, 1, 1)
@@ -215,8 +216,8 @@ SMALL = ["r2plus1d_10", "r2plus1d_50", "resnet18", "resnext50_32x4d"]
 
 @pytest.mark.parametrize("name", SMALL)
 def test_networks_take_clips_and_give_logits(name: str):
-    frames = 1 if name in RESNETS else 4
-    network = create_model(name, num_classes=5, frames=frames).eval()
+    frames, args = (1, {}) if name in RESNETS else (4, {"width": 0.25})
+    network = create_model(name, num_classes=5, frames=frames, args=args).eval()
     assert network(torch.zeros(2, 3, frames, 32, 32)).shape == (2, 5)
     assert spec_for(name, 5, frames).head_keys == {"fc.weight", "fc.bias"}
 

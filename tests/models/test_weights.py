@@ -11,7 +11,7 @@ from torch import nn
 from torchvision import models
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet
 
-from tests.helpers.builders import spec_for
+from tests.helpers.builders import spec_for, zeros_of
 from tests.helpers.errors import refused
 from vidsemi.io import download as addresses
 from vidsemi.io.files import fingerprint_file
@@ -21,13 +21,13 @@ from vidsemi.models.registry import create_model
 from vidsemi.models.weights import read_weights
 
 
-def published_r2plus1d_34(classes: int) -> nn.Module:
+def published_r2plus1d(blocks: list[int], classes: int) -> nn.Module:
     """The IG-65M networks as their port builds them, without a line of ours.
 
     torchvision's modules, with the middle planes of the first block of three layers set to those of Caffe2, and its
     epsilon.
     """
-    network = VideoResNet(BasicBlock, [Conv2Plus1D] * 4, [3, 4, 6, 3], R2Plus1dStem, num_classes=classes)
+    network = VideoResNet(BasicBlock, [Conv2Plus1D] * 4, blocks, R2Plus1dStem, num_classes=classes)
     for layer, (planes_in, planes, middle) in enumerate([(64, 128, 288), (128, 256, 576), (256, 512, 1152)], start=2):
         block = getattr(network, f"layer{layer}")[0]
         assert block.conv1[0][0].in_channels == planes_in
@@ -49,22 +49,40 @@ def lively(network: nn.Module, clips: torch.Tensor) -> nn.Module:
 @pytest.mark.slow
 @pytest.mark.parametrize(("classes", "legacy"), [(359, True), (487, True), (400, False)])
 def test_ig65m_files(tmp_path: Path, classes: int, legacy: bool):
-    """359 and 487 hashtags, 400 classes of Kinetics; files of 2019 are of torch's older format."""
-    torch.manual_seed(0)
-    clips = torch.randn(2, 3, 8, 32, 32)
-    theirs = lively(published_r2plus1d_34(classes), clips)
-    state = theirs.state_dict()
+    """359 and 487 hashtags, 400 classes of Kinetics; files of 2019 are of torch's older format.
+
+    Names and shapes only, which take no memory; `test_the_layout_of_ig65m` compares outputs.
+    """
+    with torch.device("meta"):
+        theirs = published_r2plus1d([3, 4, 6, 3], classes)
+    state = zeros_of(theirs)
     assert sum(value.numel() for value in theirs.parameters()) == 63_697_175 + (classes - 400) * 513
     torch.save(state, tmp_path / "a.pth", _use_new_zipfile_serialization=not legacy)
     digest = fingerprint_file(tmp_path / "a.pth")[:8]
     file = (tmp_path / "a.pth").rename(tmp_path / f"r2plus1d_34_clip8_ig65m_from_scratch-{digest}.pth")
     spec = spec_for("r2plus1d_34", classes, 8)
-    ours = spec.build()
-    loaded = initialize_from(ours, spec, read_weights(str(file)))
+    loaded = initialize_from(spec.meta_model, spec, read_weights(str(file)))
     assert (loaded.replaced, loaded.missing, loaded.ignored) == ([], [], [])
     assert sorted(loaded.loaded) == sorted(state)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("legacy", [True, False])
+def test_the_layout_of_ig65m(tmp_path: Path, legacy: bool):
+    """With fewer blocks a layer than the published 34 layers have, which take three times 255 MB."""
+    torch.manual_seed(0)
+    clips = torch.randn(2, 3, 8, 32, 32)
+    theirs = lively(published_r2plus1d([2, 2, 2, 2], 359), clips)
     with torch.no_grad():
-        assert torch.equal(ours.eval()(clips), theirs(clips))
+        expected = theirs(clips)
+    torch.save(theirs.state_dict(), tmp_path / "a.pth", _use_new_zipfile_serialization=not legacy)
+    del theirs
+    spec = spec_for("r2plus1d_18", 359, 8)
+    ours = spec.build()
+    loaded = initialize_from(ours, spec, read_weights(str(tmp_path / "a.pth")))
+    assert (loaded.replaced, loaded.missing, loaded.ignored) == ([], [], [])
+    with torch.no_grad():
+        assert torch.equal(ours.eval()(clips), expected)
     assert {module.momentum for module in ours.modules() if isinstance(module, nn.BatchNorm3d)} == {0.1}
 
 
@@ -95,11 +113,10 @@ def test_ssl_and_swsl_files(tmp_path: Path, name: str):
 
 
 def test_swsl_files_of_a_large_resnext(tmp_path: Path):
-    """Names and shapes only: expanded zeros and the meta device take no memory."""
+    """Names and shapes only."""
     with torch.device("meta"):
-        state = models.resnext101_32x8d().state_dict()
-    zeros = {key: torch.zeros((), dtype=value.dtype).expand(value.shape) for key, value in state.items()}
-    torch.save(zeros, tmp_path / "semi_weakly_supervised.pth")
+        state = zeros_of(models.resnext101_32x8d())
+    torch.save(state, tmp_path / "semi_weakly_supervised.pth")
     spec = spec_for("resnext101_32x8d", 1000, 1)
     loaded = initialize_from(spec.meta_model, spec, read_weights(str(tmp_path / "semi_weakly_supervised.pth")))
     assert sorted(loaded.loaded) == sorted(state)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torchvision import models
+from torchvision.models import vision_transformer
 
 from tests.helpers.builders import spec_for
 from tests.helpers.errors import refused
@@ -29,6 +30,7 @@ from vidsemi.pipeline.stages import TrainStage
 CLASSES = [f"class {number}" for number in range(7)]
 HUGE = ("regnet", "vit_h", "vit_l")  # minutes of drawing fresh numbers
 TORCHVISION = [f"torchvision/{name}" for name in zoo_torchvision.names() if not name.startswith(HUGE)]
+SMALL_SLOWFAST = {"stem_dim_outs": (32, 4), "head_pool_kernel_sizes": ((8, 2, 2), (32, 2, 2))}  # for 64×64; /4
 PYTORCHVIDEO = [f"pytorchvideo/{name}" for name in zoo_pytorchvideo.names()]
 
 
@@ -152,25 +154,29 @@ def test_networks_of_pytorchvideo_give_logits(name: str):
 @pytest.mark.parametrize(
     ("name", "frames", "crop"),
     [
-        ("torchvision/r3d_18", 4, 32),
+        ("torchvision/mc3_18", 4, 32),
         ("torchvision/swin3d_t", 4, 32),
         ("torchvision/vit_b_16", 1, 224),
         ("torchvision/mobilenet_v3_small", 1, 64),
         ("torchvision/inception_v3", 1, 96),
         ("pytorchvideo/x3d_xs", 4, 160),
-        ("pytorchvideo/slowfast_r50", 32, 224),
+        ("pytorchvideo/slowfast_r50", 32, 64),
         ("timm/vit_tiny_patch16_224", 1, 224),
     ],
 )
-def test_scores_are_those_of_the_librarys_network(name: str, frames: int, crop: int, precision: str):
+def test_scores_are_those_of_the_librarys_network(
+    name: str, frames: int, crop: int, precision: str, monkeypatch: pytest.MonkeyPatch
+):
+    whole = vision_transformer.VisionTransformer  # its 12 layers take 345 MB, twice
+    monkeypatch.setattr(vision_transformer, "VisionTransformer", lambda **args: whole(**args | {"num_layers": 2}))
     if name.startswith("timm"):
         pytest.importorskip("timm")
     torch.manual_seed(0)
-    network = Network(model=name, frames=frames, input=OwnInput(crop=crop))
+    args = SMALL_SLOWFAST if "slowfast" in name else {}
+    network = Network(model=name, frames=frames, input=OwnInput(crop=crop), args=args)
     spec = network_spec(network, Input(), CLASSES)
     built = spec.build().eval()
-    count = 1 if frames > 16 else 2  # SlowFast takes 32 frames of 224×224: 1.9 GB with two clips
-    clips = np.random.default_rng(0).integers(0, 256, (count, spec.input.frames, 3, crop, crop), dtype=np.uint8)
+    clips = np.random.default_rng(0).integers(0, 256, (2, spec.input.frames, 3, crop, crop), dtype=np.uint8)
     with torch.no_grad():
         expected = built(normalize(torch.from_numpy(clips), spec.input)).softmax(dim=1)
     found = Inference(built, spec.input, torch.device("cpu"), precision)([clips])  # type: ignore[arg-type]
@@ -180,13 +186,13 @@ def test_scores_are_those_of_the_librarys_network(name: str, frames: int, crop: 
 @pytest.mark.slow
 def test_a_run_with_a_library_network_as_student(tiny_config: Callable[..., Path], tmp_path: Path):
     """Its frames are larger than the teacher's, with another shape and other colours."""
-    student = "{model: torchvision/r3d_18, frames: 2, input: {resize: 20, crop: 16}}"
+    student = "{model: torchvision/mc3_18, frames: 2, input: {resize: 20, crop: 16}}"
     config = tiny_config(text="approaches: [semi_supervised]\n")
     overrides = [f"students=[{student}]", "train.pretrain.examples=8", "train.finetune.examples=8"]
     assert cli.main(["run", "--cfg", str(config), *overrides]) == 0
     rows = json.loads((tmp_path / "run/results.json").read_text())
-    assert [row["student"] for row in rows] == ["teacher", "r3d_18_2f"]
-    assert rows[1]["model"] == "torchvision/r3d_18"
+    assert [row["student"] for row in rows] == ["teacher", "mc3_18_2f"]
+    assert rows[1]["model"] == "torchvision/mc3_18"
     assert rows[1]["gmacs_by_group"].keys() == {"stem", "layer1", "layer2", "layer3", "layer4", "fc"}
     assert rows[1]["gmacs_per_video"] == pytest.approx(2 * rows[1]["gmacs_per_view"])
     weights = torch.load(tmp_path / "run" / rows[1]["weights"], weights_only=True)
