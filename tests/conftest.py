@@ -45,7 +45,7 @@ _resident = {"after the last time": 0}
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Iterator[None]:
-    """Give memory back after tests that took much: inference has the C library keep what is freed (`runtime.device`)."""
+    """Give memory back after tests that took much: inference has glibc keep what is freed (`runtime.device`)."""
     result = yield
     process = psutil.Process()
     if process.memory_info().rss - _resident["after the last time"] > MAX_GROWTH:
