@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path
+from vidsemi.io.parquet_bounds import check_expansion
 
 CHECKSUM = b"vidsemi.crc32"  # metadata key
 UNSEALED = b"00000000"
@@ -75,12 +76,13 @@ def read_own_parquet(file: Path, columns: Sequence[str] | None = None) -> pa.Tab
 
 @contextmanager
 def open_parquet(file: Path) -> Iterator[pq.ParquetFile]:
-    """Open a file whose checksum is right, or which has none; see `read_parquet`."""
+    """Open a file whose checksum is right, or which has none, and which takes no undue memory; see `read_parquet`."""
     with pa.OSFile(str(file)) as stream:
         checked = is_intact(stream)
         if checked is False:
             raise DamagedError("it is damaged, its checksum does not match")
         with pq.ParquetFile(stream, page_checksum_verification=checked is None) as parquet:
+            check_expansion(parquet, stream)
             yield parquet
 
 

@@ -7,6 +7,7 @@ and give one the label of the other. So a sample with a label must have each suf
 Only headers and the small `.cls` members are read, and no video is opened.
 """
 
+import io
 import logging
 import os
 import tarfile
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("vidsemi")
 
 LABEL = ".cls"
+HEADER_BYTES = 1 << 20  # of a member's long name or attributes; more is not believed
 LABEL_BYTES = 1000  # a longer one is not a class
 COLUMN_NAMES = ("path", "label", "member", "offset", "size")
 
@@ -142,6 +144,15 @@ def read_tars(patterns: Iterable[str], *, workers: int, seconds: float) -> TarSc
     return TarScan(missing_what="tars are damaged", tars=tars, workers=workers, seconds=seconds)
 
 
+class _Bounded(io.FileIO):
+    """A file of which no header can make `tarfile` read gigabytes into memory, as long names are read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= HEADER_BYTES:
+            raise tarfile.ReadError(f"has a header that claims {size} bytes")
+        return super().read(size) or b""
+
+
 @dataclass
 class TarIndex:
     """The members of a tar, in its order.
@@ -160,7 +171,7 @@ def index_tar(tar: "Row") -> TarIndex:
     index = TarIndex()
     samples: dict[str, Sample] = {}
     try:
-        with tarfile.open(tar.path, "r:") as opened:
+        with _Bounded(tar.path) as file, tarfile.open(fileobj=file, mode="r:") as opened:
             for member in opened:
                 _add_member(opened, member, samples, index)
             index.error = _error_at_end(tar.path, opened.offset)

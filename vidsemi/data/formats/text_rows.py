@@ -8,6 +8,7 @@ import json
 import zlib
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +17,11 @@ from vidsemi.runtime.library_errors import is_field_too_long
 
 COMPRESSED = {".gz", ".bz2"}
 MEGABYTE = 1_000_000
+MAX_LINE = 1 << 20  # characters of a line, and of a CSV row whose quotes span lines
+MAX_TEXT = 1 << 30  # bytes of a list that is read as a whole
+MAX_RATIO = 1000  # of a compressed file; 2 to 50 for tables, a million for zeros
+UNPACKED = 100 * MEGABYTE  # up to which the ratio does not matter
+CHECKED = 10_000  # lines between two looks at the ratio and the progress
 
 Broken = list[tuple[int, str]]  # line numbers, from 1, and what is wrong with the line, never its content
 
@@ -28,6 +34,8 @@ def text_suffix(file: Path) -> str:
 def read_text_lines(file: Path) -> list[str]:
     """The lines of a small UTF-8 text file, without their ends."""
     try:
+        if (size := file.stat().st_size) > MAX_TEXT:
+            raise UserError("file.too_large", f"{file} has {size} bytes; a list may have {MAX_TEXT}")
         return file.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise UserError("file.missing", f"file {file} does not exist") from None
@@ -74,7 +82,7 @@ def resynced_rows(lines: Iterator[str], delimiter: str, broken: Broken) -> Itera
         elif row:
             yield number, row
         number += len(pushback.taken)
-        pushback.taken.clear()
+        pushback.start_row()
 
 
 class _PushbackLines:
@@ -82,6 +90,7 @@ class _PushbackLines:
 
     def __init__(self, lines: Iterator[str]) -> None:
         self.taken: list[str] = []
+        self._size = 0  # characters taken
         self._lines = lines
         self._again: deque[str] = deque()
 
@@ -91,11 +100,18 @@ class _PushbackLines:
     def __next__(self) -> str:
         line = self._again.popleft() if self._again else next(self._lines)
         self.taken.append(line)
+        self._size += len(line)
+        if self._size > MAX_LINE and len(self.taken) > 1:
+            raise csv.Error(f"its quotes span more than {MAX_LINE} characters")
         return line
 
     def push_back_all_but_one(self) -> None:
         self._again.extendleft(reversed(self.taken[1:]))
         del self.taken[1:]
+
+    def start_row(self) -> None:
+        self.taken.clear()
+        self._size = 0
 
 
 def csv_rows(file: Path, delimiter: str, broken: Broken) -> Iterator[tuple[int, list[str]]]:
@@ -127,7 +143,12 @@ def tab_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def stream_lines(file: Path, newline: str) -> Iterator[str]:
-    """Stream the lines of a UTF-8 file, plain or compressed; invalid bytes become lone surrogates (see `is_utf8`)."""
+    """Stream the lines of a UTF-8 file, plain or compressed; invalid bytes become lone surrogates (see `is_utf8`).
+
+    Raises:
+        UserError: it cannot be read, has a line of more than `MAX_LINE` characters, or unpacks to far more than its
+            size: neither is a table, and both would take any amount of memory.
+    """
     from vidsemi.io.progress import SECONDS, progress_bar  # imports tqdm, which `vidsemi --help` does not need
 
     number = 0
@@ -136,9 +157,15 @@ def stream_lines(file: Path, newline: str) -> Iterator[str]:
             text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline)
             size = file.stat().st_size // MEGABYTE
             with progress_bar(size, "megabyte", f"reading {file.name}", delay=SECONDS) as bar:
-                for number, line in enumerate(text, start=1):
-                    if number % 10_000 == 0:
+                for number, line in enumerate(iter(partial(text.readline, MAX_LINE + 1), ""), start=1):
+                    if len(line) > MAX_LINE:
+                        raise UserError(
+                            "file.line_too_long",
+                            f"{file}: line {number} has more than {MAX_LINE} characters; is it a table?",
+                        )
+                    if number % CHECKED == 0:
                         bar.update(raw.tell() // MEGABYTE - bar.n)
+                        _check_ratio(file, raw.tell(), stream.tell())
                     yield line
     except FileNotFoundError:
         raise UserError("file.missing", f"file {file} does not exist") from None
@@ -148,6 +175,14 @@ def stream_lines(file: Path, newline: str) -> Iterator[str]:
         ) from None
     except (OSError, zlib.error) as error:
         raise UserError("file.unreadable", f"{file} cannot be read (after line {number}): {error}") from None
+
+
+def _check_ratio(file: Path, packed: int, unpacked: int) -> None:
+    if unpacked > max(UNPACKED, MAX_RATIO * packed):
+        raise UserError(
+            "file.unpacks_too_large",
+            f"{file} unpacks to more than {MAX_RATIO} times its size, as no table does; unpack it yourself to read it",
+        )
 
 
 def _unpacked(raw: IO[bytes], suffix: str) -> Any:
