@@ -1,17 +1,17 @@
 """Where the bytes of an example come from: members of tars, odd file names, URIs."""
 
-import re
+import http.server
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.helpers.servers import send, serve
 from tests.helpers.videos import read_barcode
 from vidsemi.data.manifest import Row
 from vidsemi.data.read import read_frames
 from vidsemi.data.verify import describe
-from vidsemi.io import download as addresses
 from vidsemi.io.errors import DecodeError
 
 
@@ -44,36 +44,35 @@ def test_file_names_are_not_taken_for_protocols(
     assert codes(Row(0, name)) == list(range(5))
 
 
-class Manager:
-    """Fetches URIs that start with `https://made/` from a folder."""
+def test_addresses_are_downloaded(make_video: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
+    content = make_video("a.mp4", frames=5).read_bytes()
+    asked = []
 
-    def __init__(self, folder: Path):
-        self.folder, self.caches = folder, []
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        asked.append(request.path)
+        if request.path == "/a.mp4":
+            send(request, content)
+        else:
+            request.send_error(404)
 
-    def get_local_path(self, uri: str, cache_dir: str) -> str:
-        self.caches.append(cache_dir)
-        if not uri.startswith("https://made/"):
-            raise ConnectionError(f"nobody answers\nat {uri}")
-        return str(self.folder / uri.removeprefix("https://made/"))
-
-
-def test_uris_are_fetched_through_iopath(
-    make_video: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    make_video("a.mp4", frames=5)
-    manager = Manager(tmp_path)
-    monkeypatch.setattr(addresses, "_path_manager", lambda folder: manager)
-    assert codes(Row(0, "https://made/a.mp4")) == list(range(5))
-    with pytest.raises(DecodeError, match="No such file"):
-        codes(Row(0, "https://made/b.mp4"))
-    with pytest.raises(DecodeError, match=re.escape("nobody answers at https://other/a.mp4")) as caught:
-        codes(Row(0, "https://other/a.mp4"))
+    with serve(answer) as address, serve(answer) as other:
+        assert codes(Row(0, f"{address}/a.mp4")) == list(range(5))
+        row = Row(0, f"{other}/a.mp4", member="b.mp4", offset=len(content) - 9, size=10)
+        with pytest.raises(DecodeError, match="ends before") as caught:  # another host does not share a path
+            codes(row)
+        assert caught.value.code == "member.truncated"
+        with pytest.raises(DecodeError, match="404") as caught:
+            codes(Row(0, f"{address}/b.mp4"))
+        assert caught.value.code == "file.not_served"
+        for path in ("x/../../a.mp4", "x/.\t./a.mp4"):  # neither is fetched
+            with pytest.raises(DecodeError) as caught:
+                codes(Row(0, f"{address}/{path}"))
+            assert caught.value.code == "file.not_downloaded"
+    assert asked == ["/a.mp4", "/a.mp4", "/b.mp4"]
+    with pytest.raises(DecodeError, match="refused") as caught:
+        codes(Row(0, f"{address}/c.mp4"))
     assert caught.value.code == "file.not_downloaded"
-    assert len(set(manager.caches)) == 3  # two hosts do not share a path
-    for path in ("x/../../a.mp4", "x/.\t./a.mp4"):  # neither is fetched
-        with pytest.raises(DecodeError) as caught:
-            codes(Row(0, f"https://made/{path}"))
-        assert caught.value.code == "file.not_downloaded" and len(manager.caches) == 3
 
 
 def test_an_unknown_uri_scheme_is_refused():

@@ -1,9 +1,9 @@
 """Weights of other programs: published layouts load to exactly the outputs of their own network."""
 
 import hashlib
+import http.server
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dSte
 
 from tests.helpers.builders import spec_for, zeros_of
 from tests.helpers.errors import refused
-from vidsemi.io import download as addresses
+from tests.helpers.servers import send, serve
 from vidsemi.io.files import fingerprint_file
 from vidsemi.models import weights_file
 from vidsemi.models.build import initialize_from
@@ -228,27 +228,29 @@ def test_a_checksum_in_the_name_is_verified(tmp_path: Path, caplog: pytest.LogCa
 
 
 def test_addresses_are_fetched_and_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
     torch.save({"a": torch.zeros(1)}, tmp_path / "a.pth")
-    digest = hashlib.sha256((tmp_path / "a.pth").read_bytes()).hexdigest()
+    content = (tmp_path / "a.pth").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
     asked = []
 
-    class Manager:
-        def get_local_path(self, uri: str, **_: Any) -> str:
-            asked.append(uri)
-            if "missing" in uri:
-                raise OSError("HTTP Error 404: Not Found")
-            return str(tmp_path / "a.pth")
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        asked.append(request.path)
+        if "missing" in request.path:
+            request.send_error(404)
+        else:
+            send(request, content)
 
-    monkeypatch.setattr(addresses, "_path_manager", lambda folder: Manager())
-    assert read_weights(f"https://example.org/net-{digest[:8]}.pth?download=1").tensors.keys() == {"a"}
-    with refused("weights.checksum_mismatch", "net-0000000f.pth", f"delete the copy {tmp_path}"):
-        read_weights("https://example.org/net-0000000f.pth")
-    with refused("weights.checksum_mismatch", "net-08389792.pth"):  # digits alone are a checksum here
-        read_weights("https://example.org/net-08389792.pth")
-    with refused("weights.not_fetched", "missing.pth", "HTTP Error 404: Not Found"):
-        read_weights("https://example.org/missing.pth")
-    with refused("weights.not_fetched", "https://example.org/../a.pth"):
-        read_weights("https://example.org/../a.pth")
+    with serve(answer) as address:
+        assert read_weights(f"{address}/net-{digest[:8]}.pth?download=1").tensors.keys() == {"a"}
+        with refused("weights.checksum_mismatch", "net-0000000f.pth", f"delete the copy {tmp_path}"):
+            read_weights(f"{address}/net-0000000f.pth")
+        with refused("weights.checksum_mismatch", "net-08389792.pth"):  # digits alone are a checksum here
+            read_weights(f"{address}/net-08389792.pth")
+        with refused("weights.not_fetched", "missing.pth", "HTTP Error 404: Not Found"):
+            read_weights(f"{address}/missing.pth")
+        with refused("weights.not_fetched", f"{address}/../a.pth"):
+            read_weights(f"{address}/../a.pth")
     assert len(asked) == 4
 
 

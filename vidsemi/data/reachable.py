@@ -267,6 +267,8 @@ def read_reachable(
         for result in results:
             file = begun.popleft()
             row: Any = getattr(file, "row", file)
+            if isinstance(result, DecodeError) and result.code == "cache.not_writable":
+                raise UserError("cache.not_writable", f"{row.path} cannot be downloaded: {result.reason}")
             if isinstance(result, DecodeError) and result.unreachable:
                 result = disk.confirm(row, result, lambda file=file: again(file))  # type: ignore[misc]
             elif not isinstance(result, DecodeError):

@@ -14,7 +14,7 @@ from vidsemi.data.manifest import Row
 from vidsemi.data.video.backends import read_with_backend
 from vidsemi.data.video.container import Source, Trim, decode_errors, read_bytes
 from vidsemi.data.video.decode import read_video
-from vidsemi.io.download import AddressError, fetch, is_address
+from vidsemi.io.download import AddressError, CacheError, fetch, is_address
 from vidsemi.io.errors import DecodeError
 
 
@@ -30,6 +30,8 @@ def locate(row: Row) -> Source:
     """
     try:
         path = fetch(row.path) if is_address(row.path) else row.path
+    except CacheError as error:
+        raise DecodeError("cache.not_writable", row.path, str(error)) from None
     except AddressError as error:
         code = "file.not_served" if error.answered else "file.not_downloaded"
         raise DecodeError(code, row.path, str(error)) from None

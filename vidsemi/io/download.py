@@ -1,15 +1,31 @@
 """Downloads https://…, s3://… and other addresses into iopath's cache."""
 
 import hashlib
+import multiprocessing
 import os
-from contextlib import suppress
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import IO, Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
+from vidsemi.io.files import atomic_path, remove_temporary
+from vidsemi.io.tables import printable
+
 WEB = ("http://", "https://", "ftp://")
+MAX_BYTES = 1 << 34  # 16 GiB, of a download
+MAX_SECONDS = 3600.0  # that a download may take
+STALL_SECONDS = 60.0  # without a byte
+STALE_SECONDS = 86_400.0  # age from which the temporary file of a killed process is removed
+CHUNK = 1 << 20
+MEGABYTE = 1_000_000
+MAX_NAME = 200  # bytes of a file name
 
 
 class AddressError(Exception):
@@ -20,6 +36,10 @@ class AddressError(Exception):
         self.answered = answered
 
 
+class CacheError(AddressError):
+    """The cache cannot be written, so that no address can be fetched."""
+
+
 def is_address(path: str) -> bool:
     """Whether a path is an address rather than a local file."""
     return "://" in path
@@ -28,30 +48,131 @@ def is_address(path: str) -> bool:
 def fetch(uri: str) -> str:
     """Download the file at an address, and return its path in the cache.
 
-    Each web address has its own folder in the cache, and no address can escape it.
+    Each web address has its own folder in the cache, and no address can escape it. A download has limits of size and
+    time, and leaves nothing behind if it fails or its process is killed.
 
     Raises:
-        AddressError: it cannot be fetched.
+        AddressError: it cannot be fetched; a `CacheError` if the cache cannot be written.
     """
-    from iopath.common.file_io import get_cache_dir
-
     scheme, _, rest = uri.partition("://")
     uri = f"{scheme.lower()}://{rest}"
     if ".." in urlsplit(uri).path.split("/") or not uri.isprintable():
         raise AddressError("addresses with .. or unprintable characters are refused")
-    folder = os.path.join(get_cache_dir(), "vidsemi")
-    if uri.startswith(WEB):
-        cache = {"cache_dir": os.path.join(folder, hashlib.sha256(uri.encode()).hexdigest()[:16])}
-    else:
-        cache = {}  # other handlers have their own folders
+    folder = cache_folder()
     try:
-        path = _path_manager(folder).get_local_path(uri, **cache)
+        if uri.startswith(WEB):
+            return str(_fetch_web(uri, folder))
+        require_writable(folder)
+        path = _path_manager(str(folder)).get_local_path(uri)
+    except AddressError:
+        raise
     except Exception as error:  # handlers raise the errors of their transport
         answered = isinstance(error, HTTPError) and error.code < 500
         raise AddressError(str(error) or type(error).__name__, answered) from None
     if path == uri:
         raise AddressError("this kind of address cannot be opened here (s3:// needs boto3)")
     return path
+
+
+def cache_folder() -> Path:
+    """Our folder in iopath's cache, which `FVCORE_CACHE` names."""
+    return Path(os.getenv("FVCORE_CACHE") or "~/.torch/iopath_cache").expanduser() / "vidsemi"
+
+
+def require_writable(folder: Path) -> None:
+    """Raise a `CacheError` unless a folder of the cache can be written.
+
+    iopath would take a folder that all users of the machine share instead, where others can replace files.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise CacheError(
+            f"the cache of downloads {folder} cannot be written ({error.strerror}); set FVCORE_CACHE to another folder"
+        ) from None
+
+
+def _fetch_web(uri: str, folder: Path) -> Path:
+    """Download a web address unless it is in the cache."""
+    name = uri.rpartition("/")[2]
+    name = name if 0 < len(name.encode()) <= MAX_NAME else "file"
+    file = folder / hashlib.sha256(uri.encode()).hexdigest()[:32] / name
+    if file.is_file():
+        return file
+    require_writable(file.parent)
+    with _only_process(file):
+        if not file.is_file():
+            remove_temporary(file.parent, STALE_SECONDS)
+            with tempfile.TemporaryFile(dir=file.parent) as content:  # without a name: a killed process leaves nothing
+                _download(uri, content)
+                content.seek(0)
+                with atomic_path(file) as temporary, open(temporary, "wb") as target:
+                    shutil.copyfileobj(content, target, CHUNK)
+    return file
+
+
+@contextmanager
+def _only_process(file: Path) -> Iterator[None]:
+    """Wait while another process downloads the same file."""
+    from filelock import FileLock, Timeout
+
+    path = file.with_name(f".{file.name}.lock")
+    lock = FileLock(path, timeout=MAX_SECONDS)
+    locked = False
+    try:
+        lock.acquire()
+        locked = True
+    except Timeout:
+        raise AddressError(f"another process has been downloading it for {MAX_SECONDS:g} s") from None
+    except (OSError, NotImplementedError):  # a file system without locks: at worst it is downloaded twice
+        pass
+    try:
+        yield
+    finally:
+        if locked:
+            with suppress(OSError):
+                path.unlink()
+            lock.release()
+
+
+def _download(uri: str, content: IO[bytes]) -> None:
+    """Write what a web address serves to a file."""
+    from urllib.request import urlopen
+
+    end, received = time.monotonic() + MAX_SECONDS, 0
+    with urlopen(uri, timeout=STALL_SECONDS) as response:
+        length = response.headers.get("Content-Length", "")
+        announced = int(length) if length.isdecimal() else None
+        with _progress(uri, announced) as show:
+            while received <= MAX_BYTES >= (announced or 0):
+                block = response.read1(CHUNK) if hasattr(response, "read1") else response.read(CHUNK)
+                if not block:
+                    break
+                received += content.write(block)
+                show(received)
+                if time.monotonic() > end:
+                    raise AddressError(f"it takes longer than {MAX_SECONDS:g} s ({received} bytes until then)")
+    if max(received, announced or 0) > MAX_BYTES:
+        raise AddressError(f"it is larger than {MAX_BYTES} bytes")
+    if announced is not None and received < announced:
+        raise AddressError(f"the connection ended after {received} of {announced} bytes")
+    if received == 0:
+        raise AddressError("it is empty")
+
+
+@contextmanager
+def _progress(uri: str, size: int | None) -> Iterator[Callable[[int], Any]]:
+    """A function that shows how many bytes were received, where it takes long; not in the readers of a job."""
+    from vidsemi.io.progress import SECONDS, progress_bar
+
+    if multiprocessing.parent_process() is not None:
+        yield lambda received: None
+        return
+    name = printable(uri.rpartition("/")[2][:MAX_NAME])
+    with progress_bar((size or 0) // MEGABYTE, "megabyte", f"download {name}", delay=SECONDS) as bar:
+        yield lambda received: bar.update(received // MEGABYTE - bar.n)
 
 
 def check_address(uri: str, seconds: float) -> None:
@@ -75,13 +196,12 @@ def check_address(uri: str, seconds: float) -> None:
 
 @cache
 def _path_manager(folder: str) -> Any:
-    from iopath.common.file_io import HTTPURLHandler, PathManager
+    from iopath.common.file_io import PathManager
     from iopath.common.s3 import S3PathHandler
     from tqdm import tqdm
 
     tqdm.set_lock(RLock())  # the default lock is a semaphore, which a killed worker would leak
     manager = PathManager()
-    manager.register_handler(HTTPURLHandler())
     with suppress(ImportError):  # s3:// needs boto3
         manager.register_handler(S3PathHandler(cache_dir=folder, profile=None))
     return manager
