@@ -95,35 +95,6 @@ def cut_by_edit_list(file: Path, ticks: int) -> Path:
     return file
 
 
-def set_edit_list(file: Path, segments: Sequence[tuple[int, int]]) -> Path:
-    """Replace the edit list of an MP4 whose `moov` is at its end.
-
-    Segments are (duration in ms, first unit of media time counted from the old list's, or -1 for a pause).
-    """
-    content = bytearray(file.read_bytes())
-    boxes, place = [], 0
-    for name in (b"moov", b"trak", b"edts", b"elst"):
-        while content[place + 4 : place + 8] != name:
-            place += int.from_bytes(content[place : place + 4], "big")
-        boxes.append(place)
-        place += 8
-    *parents, place = boxes
-    size = int.from_bytes(content[place : place + 4], "big")
-    begin = int.from_bytes(content[place + 20 : place + 24], "big")
-    starts = [begin + start if start >= 0 else start for _, start in segments]
-    entries = [
-        duration.to_bytes(4, "big") + start.to_bytes(4, "big", signed=True) + b"\0\1\0\0"
-        for (duration, _), start in zip(segments, starts, strict=True)
-    ]
-    body = b"elst" + bytes(4) + len(entries).to_bytes(4, "big") + b"".join(entries)
-    content[place : place + size] = (len(body) + 4).to_bytes(4, "big") + body
-    for parent in parents:
-        larger = int.from_bytes(content[parent : parent + 4], "big") + len(body) + 4 - size
-        content[parent : parent + 4] = larger.to_bytes(4, "big")
-    file.write_bytes(content)
-    return file
-
-
 def full_decode(file: Path, size: tuple[int, int]) -> np.ndarray:
     """All frames of the default stream by a plain PyAV loop, scaled and upright, (n, 3, H, W)."""
     with av.open(str(file), metadata_errors="replace") as container:

@@ -13,9 +13,12 @@ from vidsemi.data.image import loaded, orientation, upright
 from vidsemi.data.manifest import Manifest, Row, table_writer
 from vidsemi.data.reachable import read_reachable
 from vidsemi.data.read import is_image, locate
+from vidsemi.data.video.color import check_colors
 from vidsemi.data.video.container import Source, Trim, decode_errors, no_frames, open_video, read_bytes
+from vidsemi.data.video.cropping import container_crop
+from vidsemi.data.video.orientation import orientation_of
 from vidsemi.data.video.sequential import decoded_frames, stamps_of
-from vidsemi.data.video.timeline import frame_times
+from vidsemi.data.video.timeline import Stamps, frame_times
 from vidsemi.io.errors import DecodeError
 from vidsemi.io.progress import progress_bar
 from vidsemi.io.tables import markdown_table
@@ -43,9 +46,9 @@ class FileInfo:
     damaged: int  # packets that the decoder refuses and frames that it marks as corrupt, in the whole file
     seconds: float  # from the first frame to the end of the last; 0 without time stamps
     rate: float | None  # frames per second over that time; None for a single frame, or without time stamps
-    width: int  # of the upright picture
+    width: int  # of the upright picture, in the pixels of the file
     height: int
-    rotation: int  # counterclockwise degrees by which the container, or an image's EXIF, has the frames rotated
+    rotation: int  # counterclockwise degrees by which the container, or an image's EXIF, turns it; 0 if it mirrors it
     codec: str  # FFmpeg's name, or Pillow's of the image format, followed by the pixel mode if it is not RGB
     container: str  # FFmpeg's name, or "image"
     announced: int  # frames by the container's header, 0 if it does not say; images in an image file
@@ -60,28 +63,32 @@ def describe(row: Row) -> FileInfo:
 def _describe_video(source: Source, trim: Trim) -> FileInfo:
     damage: Counter[str] = Counter()
     with decode_errors(source.path), open_video(source) as (container, stream):
-        stamps, looks = [], []
+        crop = container_crop(source, stream)
+        stamps: list[Stamps] = []
+        looks = []
         for frame in decoded_frames(container, stream, damage):
+            if not stamps:
+                check_colors(frame)
             stamps.append(stamps_of(frame))
-            looks.append((frame.width, frame.height, frame.rotation, frame.duration or 0))
+            looks.append((frame.height, frame.width, orientation_of(frame), frame.duration or 0))
         dated = bool(trim) or any(stamp != (None, None, None) for stamp in stamps)
         times = frame_times(stamps, container, stream) if dated else np.zeros(len(stamps))
         inside = np.flatnonzero(trim.inside(times, stream)) if trim else np.arange(len(stamps))
         if len(inside) == 0:
             raise no_frames(source, trim)
-        width, height, rotation, _ = looks[inside[0]]
+        height, width, shown, _ = looks[inside[0]]
+        height, width = shown.size(height - crop.top - crop.bottom, width - crop.left - crop.right)
         seconds = 0.0
         if dated and stream.time_base is not None:
             seconds = float((times[inside[-1]] - times[inside[0]] + looks[inside[-1]][3]) * stream.time_base)
-        turned = round(rotation / 90) % 2
         return FileInfo(
             frames=len(inside),
             damaged=damage.total(),
             seconds=seconds,
             rate=len(inside) / seconds if len(inside) > 1 and seconds > 0 else None,
-            width=height if turned else width,
-            height=width if turned else height,
-            rotation=rotation % 360,
+            width=width,
+            height=height,
+            rotation=shown.rotation,
             codec=stream.codec_context.name,
             container=container.format.name,
             announced=stream.frames,

@@ -12,11 +12,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.data.video.test_decode_frames import FILES
-from tests.helpers.videos import full_decode, read_barcode, set_edit_list, write_video
+from tests.helpers.mp4_boxes import set_edit_list
+from tests.helpers.videos import full_decode, read_barcode, write_video
 from vidsemi.data.manifest import Row
 from vidsemi.data.verify import describe
 from vidsemi.data.video import decode as video
-from vidsemi.data.video.container import Source, Trim
+from vidsemi.data.video.container import Source, Trim, open_video
+from vidsemi.data.video.picture import Picture
 from vidsemi.io.errors import DecodeError
 
 SIZE = (24, 32)
@@ -30,10 +32,12 @@ def codes(frames: np.ndarray) -> list[int]:
 def check_trim(file: Path, trim: Trim, expected: list[int]) -> None:
     """However it is read, the trim has these frames."""
     source = Source(str(file))
+    with open_video(source) as (_, stream):
+        picture = Picture(source, stream)
     readers = [
         lambda choose: video.read_video(source, choose, size=SIZE, trim=trim),
         lambda choose: video.read_video(source, choose, size=SIZE, trim=trim, exact=False),
-        lambda choose: video._decode_trim(source, choose, SIZE, trim),  # sequentially
+        lambda choose: video._decode_trim(source, choose, SIZE, trim, picture),  # sequentially
     ]
     for read in readers:
         if expected:

@@ -10,12 +10,16 @@ its packets show that it is none of these; `read_video` decodes every other with
 from typing import Any
 
 import numpy as np
+from av.codec.context import Flags
 
 from vidsemi.data.clip_sampling import ChooseFrames
 from vidsemi.data.input_spec import Decoder, Size
-from vidsemi.data.transforms import scaled_size
+from vidsemi.data.video.color import is_usual
 from vidsemi.data.video.container import Source, open_video, read_bytes
+from vidsemi.data.video.cropping import Crop
+from vidsemi.data.video.orientation import UPRIGHT, orientation_of
 from vidsemi.data.video.packets import inspector, read_table
+from vidsemi.data.video.picture import Picture
 from vidsemi.data.video.sequential import decoded_frames
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.library_errors import first_line
@@ -41,39 +45,44 @@ def check_decoder(decoder: Decoder) -> None:
 
 def read_with_backend(decoder: Decoder, source: Source, choose: ChooseFrames, size: Size) -> np.ndarray | None:
     """The chosen frames by decord or torchcodec, (N, 3, height, width) uint8; None for a file that needs PyAV."""
-    count = _supported_frames(decoder, source)
-    if count == 0:
+    supported = _supported_frames(decoder, source, size)
+    if supported is None:
         return None
-    with open_video(source) as (_, stream):
-        size = scaled_size(size, stream.height, stream.width)
+    count, scaled = supported
     numbers, rows = np.unique(choose(count), return_inverse=True)
     read = _read_decord if decoder == "decord" else _read_torchcodec
     try:
-        frames = read(source, numbers, count, size)
+        frames = read(source, numbers, count, scaled)
     except (RuntimeError, ValueError, IndexError, OSError):  # DECORDError is a RuntimeError
         return None
     return None if frames is None else frames[rows]
 
 
-def _supported_frames(decoder: Decoder, source: Source) -> int:
-    """Number of frames of a file that the decoder decodes correctly; 0 for any other."""
+def _supported_frames(decoder: Decoder, source: Source, size: Size) -> tuple[int, tuple[int, int]] | None:
+    """Number of frames and their scaled (height, width) of a file that the decoder decodes correctly; else None."""
     begin = read_bytes(source, 8)
     if begin[4:] not in MP4_BOXES and not begin.startswith((b"\x1a\x45\xdf\xa3", b"FLV")):
-        return 0  # a playlist may be an MP4 further on
+        return None  # a playlist may be an MP4 further on
     with open_video(source) as (container, stream):
         codec = stream.codec_context.name
         if container.format.name.split(",")[0] not in CONTAINERS or codec not in CODECS[decoder]:
-            return 0
+            return None
         table = read_table(container, stream)
         inspect = inspector(stream)
         if not table.regular or table.kept is None or any(inspect(packet) is None for packet in table.kept):
-            return 0
+            return None
         if decoder == "decord" and not table.all_closed:
-            return 0
+            return None
     with open_video(source) as (container, stream):
+        picture = Picture(source, stream)
+        stream.codec_context.flags &= ~Flags.unaligned  # as the libraries decode
         first = next(decoded_frames(container, stream), None)
-        upright = first is not None and first.rotation == 0  # the libraries rotate and scale differently
-    return len(table.stamps) if upright else 0
+        if first is None or (first.width, first.height) != (stream.codec_context.width, stream.codec_context.height):
+            return None
+        # the libraries rotate differently, ignore crop boxes, and take a color matrix that they do not know for another
+        if orientation_of(first) != UPRIGHT or picture.crop != Crop() or not is_usual(first):
+            return None
+        return len(table.stamps), picture.size(size, first, UPRIGHT)
 
 
 def _read_decord(source: Source, numbers: np.ndarray, count: int, size: tuple[int, int]) -> np.ndarray | None:

@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.stream import Disposition
 
@@ -79,6 +80,7 @@ def open_video(source: Source) -> Iterator[tuple[InputContainer, av.VideoStream]
         check_pixels(stream.codec_context)
         stream.codec_context.thread_count = 1
         stream.codec_context.options = DECODER_OPTIONS
+        stream.codec_context.flags |= Flags.unaligned  # otherwise columns that H.264 crops on the left stay
         yield container, stream
 
 

@@ -14,6 +14,7 @@ from vidsemi.data.input_spec import Size
 from vidsemi.data.video.container import WHOLE, Source, Trim, decode_errors, no_frames, open_video
 from vidsemi.data.video.frame_buffer import FrameBuffer
 from vidsemi.data.video.packets import read_table
+from vidsemi.data.video.picture import Picture
 from vidsemi.data.video.selective import CODECS, NotSelective, decode_selectively, seek_clip, seek_trim, whole_range
 from vidsemi.data.video.sequential import decode_sequentially, first_stamp, frames_inside
 from vidsemi.io.errors import DecodeError
@@ -24,12 +25,12 @@ logger = logging.getLogger("vidsemi")
 def read_video(
     source: Source, choose: ChooseFrames, *, size: Size | None = None, trim: Trim = WHOLE, exact: bool = True
 ) -> np.ndarray:
-    """Read the frames that `choose` names, (N, 3, height, width) uint8, RGB, the container's rotation applied.
+    """Read the frames that `choose` names, (N, 3, height, width) uint8, RGB, as players show them.
 
     Args:
         source: the file.
         choose: number of frames → N frame numbers; pure, since a wrong number makes another call necessary.
-        size: (height, width) or shorter side to scale to; None keeps the file's own.
+        size: (height, width) or shorter side to scale to; None keeps the file's own, with pixels made square.
         trim: the part of the video that counts.
         exact: confirm the number of frames. Otherwise the container's is trusted unless something contradicts it, and
             decoding goes from the key frame before the first wanted frame to the last one; for training, where clips
@@ -61,13 +62,15 @@ def _decode_after_seeking(
             raise NotSelective(f"seeking fails: {error}") from None
         if part.count == 0:
             raise NotSelective("there are no frames")
-        return decode_selectively(source, stream, part, choose(part.count), size, exact)
+        buffer = FrameBuffer(choose(part.count), size, Picture(source, stream))
+        return decode_selectively(source, stream, part, buffer, exact)
 
 
 def _decode_from_beginning(
     source: Source, choose: ChooseFrames, size: Size | None, trim: Trim, exact: bool
 ) -> np.ndarray:
     with open_video(source) as (container, stream):
+        picture = Picture(source, stream)
         table = read_table(container, stream)
         guess = table.frames
         if table.regular:
@@ -75,16 +78,17 @@ def _decode_from_beginning(
             guess = packets.count if trim else guess
         if table.regular and guess > 0:
             try:
-                return decode_selectively(source, stream, packets, choose(guess), size, exact)
+                buffer = FrameBuffer(choose(guess), size, picture)
+                return decode_selectively(source, stream, packets, buffer, exact)
             except NotSelective as reason:
                 logger.debug("%s is decoded sequentially: %s", source.path, reason)
             exact |= stream.codec_context.name in CODECS  # something contradicted the number, so it cannot be trusted
         else:
             logger.debug("%s is decoded sequentially: its packets are irregular or hold no frames", source.path)
     if trim:
-        return _decode_trim(source, choose, size, trim)
+        return _decode_trim(source, choose, size, trim, picture)
     for _ in range(2):  # if the guess is wrong, the first pass has counted
-        buffer = FrameBuffer(choose(max(guess, 1)), size)
+        buffer = FrameBuffer(choose(max(guess, 1)), size, picture)
         count = decode_sequentially(source, buffer, stop_early=not exact)
         if count == 0:
             raise no_frames(source, trim)
@@ -95,12 +99,12 @@ def _decode_from_beginning(
     raise _unstable(source, guess)
 
 
-def _decode_trim(source: Source, choose: ChooseFrames, size: Size | None, trim: Trim) -> np.ndarray:
+def _decode_trim(source: Source, choose: ChooseFrames, size: Size | None, trim: Trim, picture: Picture) -> np.ndarray:
     """Decode sequentially twice: for the frames that lie in the trim, then for the chosen ones."""
     inside = frames_inside(source, trim)
     if len(inside) == 0:
         raise no_frames(source, trim)
-    buffer = FrameBuffer(inside[choose(len(inside))], size)
+    buffer = FrameBuffer(inside[choose(len(inside))], size, picture)
     decode_sequentially(source, buffer, stop_early=True)
     if not buffer.complete:
         raise _unstable(source, len(inside))

@@ -18,7 +18,6 @@ import numpy as np
 from av.container import InputContainer
 
 from vidsemi.data.clip_sampling import ChooseFrames
-from vidsemi.data.input_spec import Size
 from vidsemi.data.video.container import Source, Trim
 from vidsemi.data.video.frame_buffer import FrameBuffer
 from vidsemi.data.video.packets import REORDER, PacketTable, inspector, packets_again, read_table
@@ -104,26 +103,24 @@ def seek_clip(container: InputContainer, stream: av.VideoStream, choose: ChooseF
 
 
 def decode_selectively(
-    source: Source, stream: av.VideoStream, packets: PacketRange, wanted: np.ndarray, size: Size | None, check: bool
+    source: Source, stream: av.VideoStream, packets: PacketRange, buffer: FrameBuffer, check: bool
 ) -> np.ndarray:
-    """Decode the wanted frames, (N,) numbers, to (N, 3, height, width) uint8; the decoder must not have been used yet.
+    """Decode the frames that a buffer wants, to (N, 3, height, width) uint8; the decoder must not have been used yet.
 
-    `size` is as in `read_video`; `check` also parses what is not decoded. If the frames may not be those of a full
-    decode, raises `NotSelective`.
+    `check` also parses what is not decoded. If the frames may not be those of a full decode, raises `NotSelective`.
     """
     table, codec = packets.table, stream.codec_context.name
     if not table.regular:
         raise NotSelective("the packets are irregular")
     if codec not in CODECS:
         raise NotSelective(f"groups of pictures of {codec} are not recognized")
-    needed = np.isin(packets.numbers, wanted)
+    needed = np.isin(packets.numbers, buffer.wanted)
     if check:
         progressive = int(stream.codec_context.field_order) in (0, 1)  # or unknown; a lone field may give no frame
         needed |= _must_be_seen(table) if codec in SKIPPABLE and progressive else True
     send = _to_send(needed, table.gop_starts)
     columns = (table.stamps, packets.numbers, send, needed)
     plan: Plan = list(zip(*(column.tolist() for column in columns), strict=True))
-    buffer = FrameBuffer(wanted, size)
     decoded = _decode(packets_again(source, table, packets.sought), plan, stream, table, buffer)
     if check and len(decoded) < len(plan):
         _inspect_skipped(packets_again(source, table, packets.sought), plan, stream, decoded)
