@@ -28,6 +28,8 @@ def sections() -> Iterator[type[BaseModel]]:
     for name in (
         "Data",
         "Source",
+        "Cut",
+        "Validation",
         "Input",
         "Network",
         "OwnInput",

@@ -54,15 +54,31 @@ def test_the_config_of_a_run_is_taken_too(
         ("{name: ../a, train: T, test: E, protocols: [fc_only]}", "transfer.0.name"),
         ("{name: a, train: T, test: E, protocols: [fc_only, fc_only]}", "protocols lists the same value twice"),
         ("{name: a, train: T, test: E, protocol: [fc_only]}", "unknown key; did you mean 'protocols'?"),
-        ("{name: a, train: T, test: E, protocols: [fc_only], fc_only: {group: g}}", "exactly one capture group"),
-        ("{name: a, train: T, test: E, protocols: [fc_only], fc_only: {group: '('}}", "not a valid regular expression"),
+        (
+            "{name: a, train: T, test: E, protocols: [fc_only], fc_only: {validation: {share: 0.1, group: g}}}",
+            "exactly one capture group",
+        ),
+        (
+            "{name: a, train: T, test: E, protocols: [fc_only], fc_only: {validation: {share: 0.1, group: '('}}}",
+            "not a valid regular expression",
+        ),
+        (
+            "{name: a, train: T, test: E, protocols: [fc_only], fc_only: {validation: {group: (g)}}}",
+            "share or per_class",
+        ),
+        (
+            "{name: a, train: T, test: E, protocols: [full_ft], "
+            "full_ft: {examples: 16, batch_size: 8, learning_rate: 1, keep: best}}",
+            "keep to last",
+        ),
         (
             "{name: a, train: T, test: E, protocols: [fc_only], fc_only: {c_values: [1, 1]}}",
             "lists the same value twice",
         ),
         (
-            "{name: a, train: T, test: E, protocols: [fc_only], fc_only: {group: '_g(\\d+)'}}",
-            "[transfer.group_mismatch]",
+            "{name: a, train: T, test: E, protocols: [fc_only], "
+            "fc_only: {validation: {share: 0.2, group: '_g(\\d+)'}}}",
+            "[split.group_mismatch]",
         ),
         ("{name: a, train: T, test: nowhere.csv, protocols: [fc_only]}", "[manifest.missing_file]"),
         ("{name: a, train: T, test: OTHER, protocols: [fc_only]}", "[manifest.unknown_label]"),
@@ -220,7 +236,7 @@ transfer:
     test: u_test.csv
     views: 2
     full_ft: {RECIPE}
-    fc_only: {{group: '_(g\\d+)_c\\d+', c_values: [0.01, 1]}}
+    fc_only: {{validation: {{share: 0.2, group: '_(g\\d+)_c\\d+'}}, c_values: [0.01, 1]}}
 """
     config = load_config(str(tiny_config(text=text)), [f"students=[{network}]", "approaches=[supervised]"])
     rows = [row for row in pipeline.run(config) if "transfer" in row]

@@ -65,7 +65,7 @@ def test_a_recipe_of_a_transfer_loads_and_opens_with_what_it_is(recipe: Path):
     names = {"ucf101": "v_Punch_g08_c01.avi", "hmdb51": "April_09_brush_hair_u_nm_np1_ba_goo_0.avi"}
     groups = {"ucf101": "g08", "hmdb51": "April_09_brush_hair"}
     for target in config.transfer:
-        found = re.search(str(target.fc_only.group), f"data/{names[target.name]}")
+        found = re.search(str(target.fc_only.validation.group), f"data/{names[target.name]}")
         assert found and found[1] == groups[target.name]
 
 

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.errors import refused
+from vidsemi.config import Cut
 from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.manifest import load_manifest
-from vidsemi.data.split import groups_of, split_labeled
+from vidsemi.data.split import HeldOut, groups_of, split_labeled, validation_split
 
 
 def test_groups_of_files_and_of_members_of_tars(tmp_path: Path):
@@ -23,13 +25,45 @@ def test_groups_of_files_and_of_members_of_tars(tmp_path: Path):
     assert groups_of(manifest, None).tolist() == [0, 1]
 
 
+def test_groups_of_a_column_and_of_parts_of_a_file(tmp_path: Path):
+    rows = ["path,label,start,group", "a.mp4,x,0,", "b.mp4,x,0,", "a.mp4,x,5,", "c.mp4,x,0,7", "d.mp4,x,0,7"]
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    manifest = load_manifest(tmp_path / "m.csv")
+    assert groups_of(manifest, None).tolist() == [0, 1, 0, 2, 2]
+    assert manifest.row(3).path == str(tmp_path / "c.mp4")
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 12)), min_size=1),
+    st.one_of(st.builds(Cut, share=st.floats(0.01, 0.99)), st.builds(Cut, per_class=st.integers(1, 5))),
+    st.integers(0, 9),
+)
+def test_groups_of_several_classes_are_whole_too(pairs: list[tuple[int, int]], cut: Cut, seed: int):
+    labels, groups = (np.array(column) for column in zip(*pairs, strict=True))
+    chosen = validation_split(labels, groups, cut, seed)
+    assert all(len(set(chosen[groups == group].tolist())) == 1 for group in groups)
+    for label in set(labels.tolist()):
+        assert not chosen[labels == label].all()
+    assert (chosen == validation_split(labels, groups, cut, seed)).all()
+
+
+def test_a_number_per_class_and_classes_that_are_too_small(tmp_path: Path):
+    labels = np.repeat([0, 1, 2, 3], [40, 5, 3, 1])
+    chosen = validation_split(labels, np.arange(49), Cut(per_class=4), seed=0)
+    assert np.bincount(labels[chosen]).tolist() == [4, 2, 1]
+    (tmp_path / "m.csv").write_text("path,label\na.mp4,x\nb.mp4,y\n")
+    with refused("split.no_validation", "m.csv"):
+        HeldOut(Cut(share=0.5), 0).mask(load_manifest(tmp_path / "m.csv"))
+
+
 @pytest.mark.parametrize("pattern", [r"_(h\d)", r"b|_(g\d)"])
 def test_a_path_without_a_group_is_named(pattern: str, tmp_path: Path):
     """Otherwise all examples without a group would form one group."""
     for name in ("a_g1.mp4", "b_g2.mp4"):
         (tmp_path / name).touch()
     (tmp_path / "m.csv").write_text("path,label\na_g1.mp4,x\nb_g2.mp4,x\n")
-    with refused("transfer.group_mismatch", tmp_path / "m.csv", pattern, ".mp4"):
+    with refused("split.group_mismatch", tmp_path / "m.csv", pattern, ".mp4"):
         groups_of(load_manifest(tmp_path / "m.csv"), pattern)
 
 

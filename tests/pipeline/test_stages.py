@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from vidsemi.config import FcOnly, Recipe
+from vidsemi.config import Cut, FcOnly, Recipe
 from vidsemi.config.load import load_config
 from vidsemi.data.hashtags.vocabulary import build_vocabulary
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Manifest, load_manifest
+from vidsemi.data.split import HeldOut, ValidationSet
 from vidsemi.inference.accuracy import read_class_accuracy
 from vidsemi.io.errors import UserError
 from vidsemi.pipeline import run as pipeline
@@ -58,7 +59,7 @@ def examples(manifests: list[Manifest]) -> list[tuple[Stage, dict[str, list[Any]
     """A stage of each kind, and other values of each of its fields."""
     one, two, three = manifests
     vocabulary, other_vocabulary = build_vocabulary(["a", "b"], {}), build_vocabulary(["a", "c"], {})
-    hashtags = HashtagsStage(one, vocabulary, 1)
+    hashtags, held_out = HashtagsStage(one, vocabulary, 1), HeldOut(Cut(share=0.5), 0)
     train = TrainStage(LabeledExamples(one), NETWORK, 0.5, None, RECIPE, 0)
     imported = ImportWeightsStage(NETWORK, ["a", "b"], WeightsFile("w.pt", "0" * 64))
     score = ScoreStage(train, one, 2, 1, 2, 10, "float32")
@@ -72,6 +73,9 @@ def examples(manifests: list[Manifest]) -> list[tuple[Stage, dict[str, list[Any]
     files = [WeightsFile("w.pt", "1" * 64)]
     training_sets = [
         LabeledExamples(two),
+        LabeledExamples(one, "uniform"),
+        LabeledExamples(one, held_out=held_out),
+        LabeledExamples(one, held_out=replace(held_out, seed=1)),
         HashtagExamples(one, hashtags, "natural"),
         HashtagExamples(one, hashtags, "uniform"),
         HashtagExamples(one, replace(hashtags, min_examples=2), "natural"),
@@ -93,6 +97,13 @@ def examples(manifests: list[Manifest]) -> list[tuple[Stage, dict[str, list[Any]
                 "seed": [1],
                 "init_from": [replace(train, seed=2), imported, *files],
                 "weakly_pretrained": [True],
+                "validation": [
+                    ValidationSet(two, None, 1),
+                    ValidationSet(two, None, 2),
+                    ValidationSet(two, held_out, 1),
+                    ValidationSet(two, replace(held_out, seed=1), 1),
+                    ValidationSet(two, replace(held_out, cut=Cut(per_class=1)), 1),
+                ],
             },
         ),
         (imported, {"network": networks, "classes": [["b", "a"]], "init_from": files}),
@@ -134,7 +145,7 @@ def examples(manifests: list[Manifest]) -> list[tuple[Stage, dict[str, list[Any]
             {
                 "features": [replace(features, views=3)],
                 "split": [1],
-                "fc_only": [FcOnly(c_values=(1.0,))],
+                "fc_only": [FcOnly(c_values=(1.0,)), FcOnly(validation=Cut(share=0.1))],
                 "seed": [1],
             },
         ),

@@ -14,17 +14,18 @@ from sklearn.preprocessing import StandardScaler
 
 from tests.helpers.builders import shapes_target
 from vidsemi.cli import main as cli
+from vidsemi.config import Cut
 from vidsemi.config.load import load_config, load_transfer_config
 from vidsemi.data.clip_sampling import view_indices
 from vidsemi.data.manifest import load_manifest
 from vidsemi.data.read import read_frames
+from vidsemi.data.split import validation_split
 from vidsemi.inference.evaluate import evaluate_weights
 from vidsemi.inference.features import read_features
 from vidsemi.models.weights_file import load_weights
 from vidsemi.pipeline import run as pipeline
 from vidsemi.pipeline.results import over_splits
 from vidsemi.pipeline.run import transfer
-from vidsemi.training.linear_probe import validation_split
 
 WriteConfig = Callable[..., Path]
 RECIPE = "{examples: 16, batch_size: 8, learning_rate: 0.01}"
@@ -63,7 +64,7 @@ def test_fc_only_is_what_a_hook_and_scikit_learn_make_of_it(
     manifests = [load_manifest(shapes / name) for name in ("labeled.csv", "test.csv")]
     for own, expected in zip(read_features(folder, manifests), (train, test), strict=True):
         np.testing.assert_allclose(own, expected, atol=1e-5)
-    held = validation_split(labels, np.arange(len(labels)), 0.2, seed=7)
+    held = validation_split(labels, np.arange(len(labels)), Cut(share=0.2), seed=7)
 
     def reference(c: float, which: np.ndarray) -> object:
         model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000))

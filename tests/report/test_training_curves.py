@@ -66,9 +66,9 @@ def test_the_table_shows_the_last_steps(run: Path):
     (section,) = sections_of(run=run)
     assert section.title == "Training curves"
     assert section.tables[0].rows == [
-        ("teacher/train", "2", "20", "2.000", "50.0", "25%", "1,234.5"),
-        ("small/semi_supervised/pretrain", "2", "20", "3.000", "50.0", "25%", "1,234.5"),  # 30 and 10 examples
-        ("small/semi_supervised/finetune", "1", "10", "1.000", "50.0", "25%", "1,234.5"),
+        ("teacher/train", "2", "20", "2.000", "50.0", "", "25%", "1,234.5"),
+        ("small/semi_supervised/pretrain", "2", "20", "3.000", "50.0", "", "25%", "1,234.5"),  # 30 and 10 examples
+        ("small/semi_supervised/finetune", "1", "10", "1.000", "50.0", "", "25%", "1,234.5"),
     ]
 
 
@@ -140,7 +140,7 @@ def test_logs_that_are_torn_or_strange_are_shown_as_far_as_they_go(tmp_path: Pat
         pytest.approx(math.nan, nan_ok=True),
     ]
     (section,) = sections_of(run=tmp_path)
-    assert section.tables[0].rows == [("teacher/train", "1", "40", "", "", "", "")]
+    assert section.tables[0].rows == [("teacher/train", "1", "40", "", "", "", "", "")]
     assert b"<svg" in section.figures[0].svg
 
 

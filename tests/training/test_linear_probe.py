@@ -11,9 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from vidsemi.config import FcOnly
+from vidsemi.config import Cut, FcOnly
+from vidsemi.data.split import validation_split
 from vidsemi.io.errors import UserError
-from vidsemi.training.linear_probe import LinearProbe, fit_linear_probe, validation_split
+from vidsemi.training.linear_probe import LinearProbe, fit_linear_probe
 
 
 def blobs(examples: int, classes: int, width: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +39,7 @@ def fit(
         labels,
         np.arange(len(labels)) if groups is None else groups,
         classes=classes or int(labels.max()) + 1,
-        fc_only=FcOnly(c_values=c_values, validation_fraction=0.25, max_iterations=max_iterations),
+        fc_only=FcOnly(c_values=c_values, validation=Cut(share=0.25), max_iterations=max_iterations),
         seed=3,
         title="t",
     )
@@ -48,7 +49,9 @@ def fit(
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), min_size=1), st.floats(0.01, 0.99), st.integers(0, 9))
 def test_whole_groups_are_taken_and_every_class_keeps_some(pairs: list[tuple[int, int]], fraction: float, seed: int):
     labels, groups = (np.array(column) for column in zip(*pairs, strict=True))
-    validation = validation_split(labels, groups, fraction, seed)
+    groups += 10 * labels  # groups within a class
+    cut = Cut(share=fraction)
+    validation = validation_split(labels, groups, cut, seed)
     for label in set(labels):
         own = labels == label
         names = set(groups[own])
@@ -57,14 +60,14 @@ def test_whole_groups_are_taken_and_every_class_keeps_some(pairs: list[tuple[int
         assert len(out) < len(names)
         assert out or len(names) == 1
         assert len(out) <= 1 or validation[own].sum() <= fraction * own.sum()
-    assert (validation == validation_split(labels, groups, fraction, seed)).all()
+    assert (validation == validation_split(labels, groups, cut, seed)).all()
 
 
 def test_a_fraction_of_every_class_is_taken():
     labels = np.repeat([0, 1, 2], [40, 20, 5])
-    validation = validation_split(labels, np.arange(65), 0.2, seed=0)
+    validation = validation_split(labels, np.arange(65), Cut(share=0.2), seed=0)
     assert np.bincount(labels[validation]).tolist() == [8, 4, 1]
-    assert (validation != validation_split(labels, np.arange(65), 0.2, seed=1)).any()
+    assert (validation != validation_split(labels, np.arange(65), Cut(share=0.2), seed=1)).any()
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -72,7 +75,7 @@ def test_it_equals_scikit_learn(classes: int):
     """The same choice by a pipeline of scikit-learn's own, on the same validation split."""
     features, labels = blobs(200, classes)
     probe = fit(features, labels)
-    validation = validation_split(labels, np.arange(200), 0.25, 3)
+    validation = validation_split(labels, np.arange(200), Cut(share=0.25), 3)
 
     def reference(c: float, which: np.ndarray) -> object:
         return make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000)).fit(

@@ -1,7 +1,7 @@
 """The config of a run: every key, its default, description and validation. `load.py` reads it from YAML."""
 
 from vidsemi.config.base import Log, Runtime, Section
-from vidsemi.config.data import Data, Hashtags, Source
+from vidsemi.config.data import Cut, Data, Hashtags, Source, Validation
 from vidsemi.config.model import TEACHER_APPROACHES, Approach, Input, Network, OwnInput, Student, Teacher
 from vidsemi.config.run import Config, Evaluate, Score, Select
 from vidsemi.config.training import Recipe, Train
@@ -11,6 +11,7 @@ __all__ = [
     "TEACHER_APPROACHES",
     "Approach",
     "Config",
+    "Cut",
     "Data",
     "Evaluate",
     "FcOnly",
@@ -32,4 +33,5 @@ __all__ = [
     "Teacher",
     "Train",
     "TransferConfig",
+    "Validation",
 ]

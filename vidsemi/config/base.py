@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
@@ -27,6 +27,7 @@ def check_names(kind: str, names: Sequence[str]) -> None:
             raise ValueError(f"two {kind} have the name '{name}'; set a different `name` for one")
 
 
+RepeatFactor = Literal["natural", "square_root", "uniform"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 FolderName = Annotated[str, AfterValidator(check_folder_name)]
 

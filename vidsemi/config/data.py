@@ -1,10 +1,11 @@
 """The datasets of a run, and the labels that hashtags stand for."""
 
-from typing import Any, Literal
+import re
+from typing import Any, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from vidsemi.config.base import Section
+from vidsemi.config.base import RepeatFactor, Section
 
 
 class Source(Section):
@@ -21,13 +22,72 @@ class Source(Section):
         return {"manifest": value} if isinstance(value, str) else value
 
 
+class Cut(Section):
+    """A validation split that is cut from a labeled set, of each class: either a share or a number of examples."""
+
+    share: float | None = Field(None, gt=0, lt=1)
+    """Share of each class's examples."""
+    per_class: PositiveInt | None = None
+    """Number of examples per class. A class keeps at least half of its examples for training."""
+    group: str | None = None
+    """Regular expression with one capture group, searched in the paths. Examples with the same captured text stay on
+    the same side of the split, e.g. `_(g\\d+)_c\\d+` for the clips of one video in UCF101. Default: examples with the
+    same value in the manifest's column `group`, if it has one; else parts of the same file."""
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        self._check_source()
+        if self.group is not None:
+            try:
+                groups = re.compile(self.group).groups
+            except re.error as error:
+                raise ValueError(f"group is not a valid regular expression: {error}") from None
+            if groups != 1:
+                raise ValueError(f"group must have exactly one capture group; it has {groups}")
+        return self
+
+    def _check_source(self) -> None:
+        if (self.share is None) == (self.per_class is None):
+            raise ValueError("set either share or per_class")
+
+
+class Validation(Cut):
+    """Labeled examples to measure networks on in training: a manifest, or a split that is cut from the labeled set."""
+
+    manifest: str | None = None
+    """Manifest of validation examples, instead of a split. A plain string is a manifest alone."""
+    root: str | None = None
+    """Folder that relative paths in the manifest start from. Default: the manifest's own folder."""
+    seed: int = Field(0, ge=0, lt=2**63)
+    """Random seed of the split; the same for all seeds of the run."""
+    views: PositiveInt = 1
+    """Clips per video. Their softmax scores are averaged."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_string(cls, value: Any) -> Any:
+        return {"manifest": value} if isinstance(value, str) else value
+
+    def _check_source(self) -> None:
+        if [self.manifest, self.share, self.per_class].count(None) != 2:
+            raise ValueError("set one of manifest, share and per_class")
+        if self.manifest is None and self.root is not None:
+            raise ValueError("root is that of a manifest, which is not set")
+        if self.manifest is not None and self.group is not None:
+            raise ValueError("group is for a split; a manifest is used as it is")
+
+
 class Data(Section):
     """The datasets."""
 
     labeled: Source
     """Labeled examples (D in the paper). Their labels, sorted alphabetically, are the classes."""
     test: Source
-    """Labeled test examples. Never trained on."""
+    """Labeled test examples. Never used for training or for choosing hyperparameters."""
+    validation: Validation | None = None
+    """Section Validation. Default: no validation while training."""
+    repeat_factor: RepeatFactor = "natural"
+    """Oversampling of rare classes of the labeled set per epoch, as `hashtags.repeat_factor`."""
     unlabeled: Source | None = None
     """Unlabeled examples for the teacher to score (U in the paper). Required by `semi_supervised` and
     `semi_weakly_supervised`."""
@@ -57,7 +117,7 @@ class Hashtags(Section):
     `data.dataset`, if it exists."""
     min_examples: PositiveInt = 50
     """Drop labels with fewer examples than this."""
-    repeat_factor: Literal["natural", "square_root", "uniform"] = "square_root"
+    repeat_factor: RepeatFactor = "square_root"
     """Oversampling of rare labels per epoch. `natural`: none. `uniform`: n times, if the most frequent label has n
     times as many examples. `square_root`: the square root of that."""
 

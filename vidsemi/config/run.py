@@ -120,6 +120,12 @@ class Config(Section):
         stored, used = self.score.per_example, self.select.per_example
         if stored is not None and stored < used:
             raise ValueError(f"score.per_example ({stored}) must not be below select.per_example ({used})")
+        recipes = {f"train.{key}": getattr(self.train, key) for key in type(self.train).model_fields}
+        recipes["teacher.train"] = self.teacher and self.teacher.train
+        for key, recipe in recipes.items():
+            if recipe and recipe.keep == "best" and (key == "train.weak_pretrain" or not self.data.validation):
+                needs = "has no validation set with hashtags" if self.data.validation else "requires data.validation"
+                raise ValueError(f"{key}.keep: best {needs}")
         return self
 
     def _check_required_keys(self) -> None:

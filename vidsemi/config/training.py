@@ -54,6 +54,10 @@ class Recipe(Section):
     precise_batch_norm: int = Field(0, ge=0)
     """Precise batch norm: re-estimate batch norm statistics over this many forward steps after training (0: off). Every
     process computes all of them."""
+    validations: PositiveInt = 10
+    """Number of validations in this training, equally spaced, if there is `data.validation`; the last is at its end."""
+    keep: Literal["last", "best"] = "last"
+    """The weights to keep: the last ones, or those with the best top-1 on `data.validation` (ties: the later)."""
     clips_per_video: PositiveInt = 1
     """Clips per video each time it is opened, all in the same batch. More clips reduce the time spent on decoding."""
 

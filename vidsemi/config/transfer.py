@@ -1,12 +1,11 @@
 """Transfer: targets, protocols, and the config of `vidsemi transfer`."""
 
-import re
 from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from vidsemi.config.base import FolderName, Fraction, Log, Runtime, Section, check_names, check_unique
-from vidsemi.config.data import Source
+from vidsemi.config.data import Cut, Source
 from vidsemi.config.model import Shares
 from vidsemi.config.training import Recipe
 
@@ -28,25 +27,14 @@ class FcOnly(Section):
     c_values: tuple[PositiveFloat, ...] = Field((1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0), min_length=1)
     """Candidates for C, the inverse L2 regularization strength. The value with the best accuracy on the validation
     split is used (ties: the smaller). A single value is used as it is."""
-    validation_fraction: float = Field(0.2, gt=0, lt=1)
-    """Validation split: share of each class's training examples that C is chosen on."""
-    group: str | None = None
-    """Regular expression with one capture group, searched in the paths of training examples. Examples of a class with
-    the same captured text stay on the same side of the validation split, e.g. `_(g\\d+)_c\\d+` for the clips of one
-    video in UCF101."""
+    validation: Cut = Cut(share=0.2)
+    """Section Cut: the validation split of the training examples that C is chosen on, drawn by the network's seed."""
     max_iterations: PositiveInt = 1000
     """Iteration limit of the solver (L-BFGS). A warning tells if it did not converge."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "FcOnly":
         check_unique("c_values", self.c_values)
-        if self.group is not None:
-            try:
-                groups = re.compile(self.group).groups
-            except re.error as error:
-                raise ValueError(f"group is not a valid regular expression: {error}") from None
-            if groups != 1:
-                raise ValueError(f"group must have exactly one capture group; it has {groups}")
         return self
 
 
@@ -87,6 +75,8 @@ class Target(Section):
         check_unique("protocols", self.protocols)
         if "full_ft" in self.protocols and self.full_ft is None:
             raise ValueError("the protocol full_ft requires a training recipe `full_ft` (or set protocols: [fc_only])")
+        if self.full_ft and self.full_ft.keep == "best":
+            raise ValueError("full_ft has no validation split: set keep to last")
         return self
 
 

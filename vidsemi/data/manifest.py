@@ -22,6 +22,7 @@ COLUMNS = {
     "path": pa.string(),  # relative to `root` or to the manifest's folder, absolute, or a URI
     "label": pa.string(),  # class name
     "hashtags": pa.string(),  # "#a #b"
+    "group": pa.string(),  # examples that a validation split keeps together
     "start": pa.float64(),  # trim, seconds
     "end": pa.float64(),
     "member": pa.string(),  # name of the file inside the tar at `path`
@@ -63,7 +64,7 @@ class Manifest:
 
     @cached_property
     def _row_columns(self) -> list[str]:
-        return [name for name in self.table.column_names if name not in ("label", "hashtags")]
+        return [name for name in self.table.column_names if name not in ("label", "hashtags", "group")]
 
     def class_names(self) -> list[str]:
         """The distinct labels in alphabetical order; a UserError unless every row has one."""

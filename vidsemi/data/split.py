@@ -1,10 +1,14 @@
 """Split datasets: keep only some labels; groups of examples that must stay on one side."""
 
 import re
+from dataclasses import dataclass
 from itertools import compress
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from vidsemi.config import Cut
 from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
@@ -41,22 +45,91 @@ def split_labeled(scan: ScanResult, per_class: int, seed: int) -> tuple[ScanResu
     return labeled, unlabeled
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """A validation split that is cut from a labeled set."""
+
+    cut: Cut
+    seed: int
+
+    def mask(self, labeled: Manifest) -> np.ndarray:
+        """Which examples are in the split, (N,) bool; a UserError if none is."""
+        labels = labeled.label_indices(labeled.class_names(), str(labeled.file))
+        chosen = validation_split(labels, groups_of(labeled, self.cut.group), self.cut, self.seed)
+        if not chosen.any():
+            raise UserError(
+                "split.no_validation",
+                f"{labeled.file}: no class has two groups of examples, of which to validate on one",
+            )
+        return chosen
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Labeled examples to measure networks on while they are trained."""
+
+    manifest: Manifest
+    held_out: HeldOut | None  # None for all examples of the manifest
+    views: int
+
+    def examples(self) -> np.ndarray:
+        """The example ids, ascending."""
+        return np.flatnonzero(self.held_out.mask(self.manifest)) if self.held_out else np.arange(len(self.manifest))
+
+
+def validation_split(labels: np.ndarray, groups: np.ndarray, cut: Cut, seed: int) -> np.ndarray:
+    """Which examples are in the validation split, (N,) bool: whole groups, drawn at random class by class.
+
+    Of each class it takes as many groups as fit into the share or number, but at least one, and never all; so none of a
+    class with one group. Labels are (N,) class indices; examples with the same value in groups, (N,), stay together. A
+    group may have examples of several classes.
+    """
+    rng = np.random.default_rng(seed)
+    _, group = np.unique(groups, return_inverse=True)
+    pairs = np.unique(np.stack([group, labels], axis=1), axis=0)  # (group, class), by group
+    starts = np.searchsorted(pairs[:, 0], np.arange(group.max(initial=-1) + 2))
+    left = np.bincount(pairs[:, 1])  # groups of each class that are not taken
+    taken = np.zeros(len(starts) - 1, bool)
+    for label in np.unique(labels):
+        own = group[labels == label]
+        names, sizes = np.unique(own, return_counts=True)
+        most = cut.share * len(own) if cut.share is not None else min(cut.per_class or 0, len(own) // 2)
+        total = int(sizes[taken[names]].sum())
+        for place in rng.permutation(len(names)):
+            classes = pairs[starts[names[place]] : starts[names[place] + 1], 1]
+            if total and total + sizes[place] > most:
+                break
+            if not taken[names[place]] and (left[classes] > 1).all():
+                taken[names[place]] = True
+                left[classes] -= 1
+                total += int(sizes[place])
+    return taken[group]
+
+
 def groups_of(manifest: Manifest, pattern: str | None) -> np.ndarray:
     """The group of each example, (N,): what the group of a regular expression captures of its path (or tar member).
 
-    Without a pattern each example is in a group of its own. A path that the pattern does not match is a UserError.
+    Without a pattern it is the manifest's column `group`, and where there is none, the file. A path that the pattern
+    does not match is a UserError.
     """
+    paths = manifest.table.column("path")
+    has = manifest.table.column_names
     if pattern is None:
-        return np.arange(len(manifest))
-    paths = manifest.table.column("path").to_pylist()
-    members = manifest.table.column("member").to_pylist() if "member" in manifest.table.column_names else paths
+        members = pc.fill_null(manifest.table.column("member"), "") if "member" in has else pa.scalar("")
+        names = pc.binary_join_element_wise("file", paths, members, "\0")
+        if "group" in has:
+            own = manifest.table.column("group")
+            names = pc.if_else(
+                pc.is_valid(own), pc.binary_join_element_wise("group", pc.fill_null(own, ""), "\0"), names
+            )
+        return pc.dictionary_encode(names).combine_chunks().indices.to_numpy()
+    names = paths.to_pylist()
+    members = manifest.table.column("member").to_pylist() if "member" in has else names
     groups = []
-    for path, member in zip(paths, members, strict=True):
+    for path, member in zip(names, members, strict=True):
         name = member or path
         match = re.search(pattern, name)
         if match is None or match[1] is None:  # the group may be optional
-            raise UserError(
-                "transfer.group_mismatch", f"{manifest.file}: fc_only.group '{pattern}' does not match {name}"
-            )
+            raise UserError("split.group_mismatch", f"{manifest.file}: the group '{pattern}' does not match {name}")
         groups.append(match[1])
     return np.array(groups)

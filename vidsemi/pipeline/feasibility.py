@@ -11,6 +11,7 @@ from vidsemi.data.hashtags.match import check_frequent
 from vidsemi.data.hashtags.vocabulary import Vocabulary
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.overlap import overlap
+from vidsemi.data.split import ValidationSet
 from vidsemi.io.errors import UserError
 from vidsemi.pipeline.resolve import Datasets, Resolved, ResolvedTarget
 from vidsemi.selection.policies import get_policy
@@ -31,12 +32,20 @@ def check_run(resolved: Resolved) -> list[str]:
     classes, unlabeled = len(datasets.classes), datasets.unlabeled
     _check_hashtags(config, resolved.vocabulary, datasets)
     trained_on = {key: manifest for key, manifest in sets.items() if key != "data.test"}
-    warnings = _check_test_set("data.test", datasets.test, trained_on)
-    warnings += check_targets(resolved.targets, trained_on)
+    validation = datasets.validation
+    used = (
+        {**trained_on, "data.validation": validation.manifest} if validation and not validation.held_out else trained_on
+    )
+    warnings = _check_test_set("data.test", datasets.test, used)
+    warnings += check_targets(resolved.targets, used)
+    labeled = len(datasets.labeled)
+    if validation:
+        warnings += _check_validation(validation, trained_on)
+        labeled -= len(validation.examples()) if validation.held_out else 0
     warnings += _check_selection(config, unlabeled, classes)
     selected = min(config.select.per_class * classes, len(unlabeled)) if unlabeled else 0
     weak = len(datasets.weak) if datasets.weak else 0
-    warnings += _check_lengths(_recipes_of(config, len(datasets.labeled), weak, selected))
+    warnings += _check_lengths(_recipes_of(config, labeled, weak, selected))
     keys = {student.name: f"students.{number}.frames" for number, student in enumerate(config.students)}
     networks = resolved.networks.items()
     frames = {keys.get(name, "teacher.frames"): network.architecture.input.frames for name, network in networks}
@@ -58,7 +67,7 @@ def check_targets(targets: Sequence[ResolvedTarget], trained_on: Mapping[str, Ma
 
 
 def _check_test_set(key: str, test: Manifest, trained_on: Mapping[str, Manifest | None]) -> list[str]:
-    """Check that a test set shares no example with what is trained on, by the keys of both; returns warnings.
+    """Check that a set to measure on shares no example with others, by the keys of both; returns warnings.
 
     Raises:
         UserError: it does.
@@ -87,6 +96,45 @@ def _check_test_set(key: str, test: Manifest, trained_on: Mapping[str, Manifest 
 def _examples(manifest: Manifest, ids: Sequence[int]) -> str:
     names = ", ".join(manifest.row(example_id).path for example_id in ids[:SHOWN])
     return f"{len(ids)} of {len(manifest)} examples of {manifest.file} ({names}{', …' if len(ids) > SHOWN else ''})"
+
+
+def _check_validation(validation: ValidationSet, trained_on: Mapping[str, Manifest | None]) -> list[str]:
+    """Check that validation examples are not trained on, and name the classes that have few; returns warnings.
+
+    Raises:
+        UserError: a manifest of them shares examples with the labeled set.
+    """
+    manifest, held_out = validation.manifest, validation.held_out
+    if held_out is None:
+        warnings = _check_test_set("data.validation", manifest, {"data.labeled": trained_on["data.labeled"]})
+    else:
+        warnings = _check_classes(manifest, held_out.mask(manifest), held_out.cut.per_class or 1)
+    ids = set(validation.examples().tolist())
+    for key, other in trained_on.items():
+        if other is not None and key != "data.labeled" and (shared := ids.intersection(overlap(manifest, other).same)):
+            warnings.append(
+                f"data.validation: {_examples(manifest, sorted(shared))} are also in {other.file} ({key}); accuracy on "
+                "them may be inflated"
+            )
+    return warnings
+
+
+def _check_classes(labeled: Manifest, in_validation: np.ndarray, wanted: int) -> list[str]:
+    classes = labeled.class_names()
+    labels = labeled.label_indices(classes, str(labeled.file))
+    counts = np.bincount(labels[in_validation], minlength=len(classes))
+    small = [
+        f"'{name}' ({count} of {total})"
+        for name, count, total in zip(classes, counts, np.bincount(labels), strict=True)
+        if count < wanted
+    ]
+    if not small:
+        return []
+    shown = ", ".join(small[:SHOWN]) + (", …" if len(small) > SHOWN else "")
+    return [
+        f"data.validation: {len(small)} of {len(classes)} classes are too small for {wanted} validation examples and "
+        f"have fewer: {shown}"
+    ]
 
 
 def _check_hashtags(config: Config, vocabulary: Vocabulary | None, datasets: Datasets) -> None:

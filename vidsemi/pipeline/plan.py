@@ -142,7 +142,9 @@ class TrainingJob:
     @property
     def labeled(self) -> LabeledExamples:
         """The labeled set to train on."""
-        return LabeledExamples(self.resolved.datasets.labeled)
+        datasets = self.resolved.datasets
+        held_out = datasets.validation.held_out if datasets.validation else None
+        return LabeledExamples(datasets.labeled, self.resolved.config.data.repeat_factor, held_out)
 
     @property
     def init_weights(self) -> WeightsFile | None:
@@ -168,6 +170,7 @@ class TrainingJob:
             seed=self.seed,
             init_from=init_from,
             weakly_pretrained=isinstance(init_from, WeightsFile) and self.network.weakly_pretrained,
+            validation=None if isinstance(training_set, HashtagExamples) else self.resolved.datasets.validation,
         )
         return self.plan.add(stage, f"{self.folder}/{name}", self.kinds[name])
 
@@ -222,6 +225,8 @@ APPROACHES: dict[Approach, Callable[[TrainingJob], Stage]] = {
 def _empty_plan(resolved: Resolved) -> Plan:
     config, datasets = resolved.config, resolved.datasets
     sizes = {name: len(manifest) if manifest else 0 for name, manifest in datasets.by_name().items()}
+    if datasets.validation:
+        sizes["validation"] = len(datasets.validation.examples())
     counts = ", ".join(f"{size} {name}" for name, size in sizes.items())
     return Plan(
         output=Path(config.output),

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vidsemi.config import Config, Data, Network, Runtime, Source, Target, Teacher, TransferConfig
+from vidsemi.config import Config, Cut, Data, Network, Runtime, Source, Target, Teacher, TransferConfig, Validation
 from vidsemi.data.class_names import near_equal_warnings
 from vidsemi.data.dedup.checks import Check, recorded_checks, unknown_checks
 from vidsemi.data.hashtags.vocabulary import Vocabulary, vocabulary_for
 from vidsemi.data.manifest import Manifest, load_manifest
-from vidsemi.data.split import groups_of
+from vidsemi.data.split import HeldOut, ValidationSet, groups_of
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import dataset_folder, fingerprint_file
 from vidsemi.pipeline.stage import Architecture, WeightsFile, started_stages
@@ -35,6 +35,7 @@ class Datasets:
     unlabeled: Manifest | None  # scored by teachers
     classes: list[str]  # names, in alphabetical order: the order of a network's outputs
     weak: Manifest | None = None  # examples with hashtags
+    validation: ValidationSet | None = None  # measured while training
 
     def by_name(self) -> dict[str, Manifest | None]:
         """The manifests by their names in a config."""
@@ -52,6 +53,7 @@ def load_datasets(data: Data) -> Datasets:
         labeled, test = _load(data.labeled), _load(data.test)
         unlabeled = _load(data.unlabeled) if data.unlabeled else None
         weak = unlabeled if data.weak == data.unlabeled else _load(data.weak) if data.weak else None
+        validation = _load_validation(data.validation, labeled) if data.validation else None
     except UserError as error:
         raise UserError(error.code, f"{error}{page}") from None
     classes = labeled.class_names()
@@ -60,10 +62,20 @@ def load_datasets(data: Data) -> Datasets:
     for warning in near_equal_warnings(classes):
         logger.warning("%s: %s", labeled.file, warning)
     test.label_indices(classes, str(labeled.file))
-    for manifest in (labeled, test, unlabeled, weak):
+    if validation:
+        validation.manifest.label_indices(classes, str(labeled.file))
+    for manifest in (labeled, test, unlabeled, weak, validation.manifest if validation else None):
         if manifest is not None:
             _check_some_files(manifest, page)
-    return Datasets(labeled, test, unlabeled, classes, weak)
+    return Datasets(labeled, test, unlabeled, classes, weak, validation)
+
+
+def _load_validation(validation: Validation, labeled: Manifest) -> ValidationSet:
+    if validation.manifest is not None:
+        source = Source(manifest=validation.manifest, root=validation.root)
+        return ValidationSet(_load(source), None, validation.views)
+    cut = Cut(share=validation.share, per_class=validation.per_class, group=validation.group)
+    return ValidationSet(labeled, HeldOut(cut, validation.seed), validation.views)
 
 
 def _load(source: Source) -> Manifest:
@@ -181,8 +193,10 @@ def resolve_transfer(weights: Path, config: TransferConfig) -> ResolvedTransfer:
 def prepare_data(config: Config) -> None:
     """Run the dataset's prepare.py if manifests are missing and the config says that the script creates them."""
     data = config.data
-    sources = [source for source in (data.labeled, data.test, data.unlabeled, data.weak) if source is not None]
-    if not (data.prepare and data.dataset) or all(Path(source.manifest).exists() for source in sources):
+    sources = [
+        source.manifest for source in (data.labeled, data.test, data.unlabeled, data.weak, data.validation) if source
+    ]
+    if not (data.prepare and data.dataset) or all(Path(manifest).exists() for manifest in sources if manifest):
         return
     script, target = dataset_folder(data.dataset) / "prepare.py", Path(data.labeled.manifest).parent
     logger.info("%s writes the data to %s", script, target)
@@ -237,7 +251,7 @@ def _resolve_targets(targets: Sequence[Target]) -> list[ResolvedTarget]:
         ]
         if "fc_only" in target.protocols:
             for split in splits:
-                groups_of(split.labeled, target.fc_only.group)
+                groups_of(split.labeled, target.fc_only.validation.group)
         resolved.append(ResolvedTarget(target, splits))
     return resolved
 

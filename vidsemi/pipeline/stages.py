@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from vidsemi.config import FcOnly, Recipe
 from vidsemi.data.hashtags.vocabulary import Vocabulary
 from vidsemi.data.manifest import Manifest
+from vidsemi.data.split import HeldOut, ValidationSet
 from vidsemi.pipeline.stage import WEIGHTS, Architecture, Context, Stage, WeightsFile
 
 if TYPE_CHECKING:
@@ -39,15 +40,18 @@ class HashtagsStage(Stage):
 
 @dataclass(frozen=True)
 class LabeledExamples:
-    """Train on the labels of a manifest."""
+    """Train on the labels of a manifest, but for its validation split."""
 
     labeled: Manifest
+    repeat_factor: str = "natural"
+    held_out: HeldOut | None = None
 
     def load(self, context: Context, seed: int) -> "TrainingSet":
         """The training set."""
         from vidsemi.training.training_set import labeled_set
 
-        return labeled_set(self.labeled)
+        held_out = self.held_out.mask(self.labeled) if self.held_out else None
+        return labeled_set(self.labeled, seed, self.repeat_factor, held_out)
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class TrainStage(Stage):
     seed: int
     init_from: Stage | WeightsFile | None = None
     weakly_pretrained: bool = False  # the config says so of the file, which does not say it itself
+    validation: ValidationSet | None = None
 
     def run(self, context: Context) -> dict[str, Any]:
         from vidsemi.training.train import train_network
@@ -112,6 +117,7 @@ class TrainStage(Stage):
             title=context.name(self),
             init_from=None if self.init_from is None else context.weights(self.init_from),
             weakly_pretrained=self.weakly_pretrained,
+            validation_set=self.validation,
         )
 
     def clean_up(self, context: Context) -> None:

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,16 @@ from vidsemi.report.section import Figure, Section, Table
 from vidsemi.training.log import LOG, read_log
 
 FILE = "training_curves"
-HEADER = ("training run", "seeds", "examples", "loss", "training accuracy %", "waiting for data", "clips / s")
+HEADER = (
+    "training run",
+    "seeds",
+    "examples",
+    "loss",
+    "training accuracy %",
+    "validation %",
+    "waiting for data",
+    "clips / s",
+)
 MOST_ROWS = 40  # training runs in a figure
 MOST_POINTS = 120  # of a line that is 190 points long; noise looks the same with more
 PANELS = ("learning rate", "loss", "training\naccuracy, %")
@@ -41,6 +50,9 @@ class TrainingRun:
 
     name: str  # its folder in the run, without the seed
     logs: Mapping[str, Sequence[LoggedStep]]  # seed → steps, at least one, sorted by examples
+    validations: Mapping[str, Sequence[tuple[float, float]]] = field(
+        default_factory=dict
+    )  # (examples, top-1 in percent)
 
 
 def curve_sections(runs: Sequence[RunResults]) -> list[Section]:
@@ -51,6 +63,9 @@ def curve_sections(runs: Sequence[RunResults]) -> list[Section]:
             title = "Training curves" if len(runs) == 1 else f"Training curves, {run.name}"
             svg = plot_curves(trainings[:MOST_ROWS], "svg")
             hidden = len(trainings) - MOST_ROWS
+            notes = [f"The figure leaves out {hidden} more training runs."] if hidden > 0 else []
+            if any(training.validations for training in trainings[:MOST_ROWS]):
+                notes.append("Dashed, beside the training accuracy: top-1 on the validation set.")
             rows = [_row(training) for training in trainings]
             sections.append(
                 Section(
@@ -58,7 +73,7 @@ def curve_sections(runs: Sequence[RunResults]) -> list[Section]:
                     figures=[Figure(title, svg, name=file, fold="Learning rate, loss and training accuracy")],
                     # speeds differ from run to run, and results.md is the same for the same results
                     tables=[Table(HEADER, rows, fold="Last step of each training run", html_only=True)],
-                    text=[f"The figure leaves out {hidden} more training runs."] if hidden > 0 else [],
+                    text=notes,
                 )
             )
     return sections
@@ -67,6 +82,7 @@ def curve_sections(runs: Sequence[RunResults]) -> list[Section]:
 def find_training_runs(folder: Path) -> list[TrainingRun]:
     """The training runs in a run's directory that have logged a step, in the order in which they started."""
     logs: dict[str, dict[str, list[LoggedStep]]] = {}
+    validations: dict[str, dict[str, list[tuple[float, float]]]] = {}
     started: dict[str, str] = {}
     patterns = ("seed*/*/*", "seed*/*/*/*", "seed*/*/*/transfer/**")
     for file in sorted(file for pattern in patterns for file in folder.glob(f"{pattern}/{LOG}")):
@@ -78,8 +94,18 @@ def find_training_runs(folder: Path) -> list[TrainingRun]:
         if steps := _steps(events):
             name, start = "/".join(parts), str(events[0].get("time", ""))
             logs.setdefault(name, {})[seed] = steps
+            measured = [
+                (_number(event.get("examples")), _number(event.get("top1")))
+                for event in events
+                if event.get("event") == "validation"
+            ]
+            if measured:
+                validations.setdefault(name, {})[seed] = measured
             started[name] = min(started.get(name, start), start)
-    return [TrainingRun(name, logs[name]) for name in sorted(logs, key=lambda name: (started[name], name))]
+    return [
+        TrainingRun(name, logs[name], validations.get(name, {}))
+        for name in sorted(logs, key=lambda name: (started[name], name))
+    ]
 
 
 def _steps(events: Iterable[dict[str, Any]]) -> list[LoggedStep]:
@@ -105,6 +131,7 @@ def _row(training: TrainingRun) -> tuple[str, ...]:
         _mean([step.examples for step in last], ",.0f"),
         _mean([step.loss for step in last], ".3f"),
         _mean([100 * step.accuracy for step in last], ".1f"),
+        _mean([points[-1][1] for points in training.validations.values()], ".1f"),
         _mean([step.waited for step in last], ".0%"),
         _mean([step.clips_per_second for step in last], ",.1f"),
     )
@@ -150,6 +177,8 @@ def _draw(row: Sequence[Any], training: TrainingRun, seeds: Sequence[str]) -> No
         values = ([s.learning_rate for s in steps], [s.loss for s in steps], [100 * s.accuracy for s in steps])
         for axes, ys in zip(row, values, strict=True):
             axes.plot([s.examples for s in steps], ys, marker=marker, color=color, linewidth=0.8)
+        if points := training.validations.get(seed):
+            row[-1].plot(*zip(*points, strict=True), marker=".", color=color, linewidth=0.8, linestyle="--")
     for axes, name in zip(row, PANELS, strict=True):
         axes.set_ylabel(name, fontsize=8)
         axes.tick_params(labelsize=7)

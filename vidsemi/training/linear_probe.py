@@ -12,7 +12,7 @@ import torch
 
 from vidsemi.config import FcOnly
 from vidsemi.data.manifest import Manifest
-from vidsemi.data.split import groups_of
+from vidsemi.data.split import groups_of, validation_split
 from vidsemi.inference.accuracy import accuracy, rank_of_label
 from vidsemi.inference.evaluate import evaluation_metrics
 from vidsemi.inference.features import read_features
@@ -79,7 +79,7 @@ def train_linear_probe(
     probe = fit_linear_probe(
         train_features,
         train_labels[train_read],
-        groups_of(train, fc_only.group)[train_read],
+        groups_of(train, fc_only.validation.group)[train_read],
         classes=len(classes),
         fc_only=fc_only,
         seed=seed,
@@ -154,7 +154,7 @@ def fit_linear_probe(
     fits = len(candidates) + 1 if len(candidates) > 1 else 1
     with progress_bar(fits, "fit", title, delay=2) as bar:
         if len(candidates) > 1:
-            validation = validation_split(labels, groups, fc_only.validation_fraction, seed)
+            validation = validation_split(labels, groups, fc_only.validation, seed)
             if not validation.any():
                 raise UserError(
                     "linear_probe.no_validation_split",
@@ -175,24 +175,6 @@ def fit_linear_probe(
     weight, bias = np.zeros((classes, features.shape[1])), np.full(classes, NEVER)
     weight[present], bias[present] = own_weight, own_bias
     return LinearProbe(weight, bias, c, top1, int(validation.sum()), converged)
-
-
-def validation_split(labels: np.ndarray, groups: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Which examples are in the validation split, (N,) bool: whole groups of each class, drawn at random.
-
-    Of each class it takes as many groups as fit into the fraction, but at least one and never all; of a class with one
-    group none. Labels are (N,) class indices; examples of a class with the same value in groups, (N,), stay together.
-    """
-    rng = np.random.default_rng(seed)
-    chosen = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
-        names, group, sizes = np.unique(groups[own], return_inverse=True, return_counts=True)
-        order = rng.permutation(len(names))
-        fit = int((np.cumsum(sizes[order]) <= fraction * len(own)).sum())
-        taken = order[: max(fit, 1)] if len(names) > 1 else order[:0]
-        chosen[own] = np.isin(group, taken)
-    return chosen
 
 
 def _fit(

@@ -21,6 +21,7 @@ LOG = "train.jsonl"
 TENSORBOARD = "tensorboard"  # folder of its event files
 WANDB_ID = "wandb_id.txt"
 CURVES = ("loss", "accuracy", "learning_rate", "gradient_norm", "waited", "clips_per_second")  # of the event `step`
+VALIDATION = "validation_top1"  # of the event `validation`
 FLUSH_SECONDS = 10  # TensorBoard's default of 120 is long for somebody who watches
 
 Sink = Callable[[str, int, dict[str, Any]], None]  # event, examples, values
@@ -89,9 +90,9 @@ class TrainingLog:
         self._opened.__exit__(*error)
 
     def write(self, event: str, *, examples: int, **values: Any) -> None:
-        """Log the event `begin`, `step`, `checkpoint`, `not_finite` or `end`; NaN and infinity become null.
+        """Log the event `begin`, `step`, `validation`, `checkpoint`, `not_finite` or `end`.
 
-        An OSError (the disk is full) names the file.
+        NaN and infinity become null. An OSError (the disk is full) names the file.
         """
         for name, value in values.items():
             if isinstance(value, float) and not math.isfinite(value):
@@ -123,6 +124,8 @@ def _tensorboard(folder: Path, examples: int) -> Iterator[Sink]:
             for tag in CURVES if event == "step" else ():
                 if values.get(tag) is not None:
                     writer.add_scalar(tag, values[tag], examples)
+            if event == "validation":
+                writer.add_scalar(VALIDATION, values["top1"], examples)
             if event == "checkpoint":  # a resumed run does not log again what comes before it
                 writer.flush()
 
@@ -150,6 +153,8 @@ def _wandb(folder: Path, title: str, project: str) -> Iterator[Sink]:
             run.config.update(values, allow_val_change=True)
         elif event == "step":
             run.log({tag: values[tag] for tag in CURVES if values.get(tag) is not None}, step=examples)
+        elif event == "validation":
+            run.log({VALIDATION: values["top1"]}, step=examples)
 
     try:
         yield sink

@@ -8,6 +8,7 @@ import torch
 
 from vidsemi.config import Log, Recipe, Runtime
 from vidsemi.data.datasets import TrainDataset
+from vidsemi.data.split import ValidationSet
 from vidsemi.data.video.backends import check_decoder
 from vidsemi.models import weights_file
 from vidsemi.models.build import initialize_from
@@ -16,6 +17,7 @@ from vidsemi.models.weights_file import NetworkSpec
 from vidsemi.runtime.distributed import processes
 from vidsemi.training.trainer import Trainer
 from vidsemi.training.training_set import TrainingSet
+from vidsemi.training.validation import Validation
 
 logger = logging.getLogger("vidsemi")
 
@@ -36,11 +38,13 @@ def train_network(
     title: str,
     init_from: str | None = None,
     weakly_pretrained: bool = False,
+    validation_set: ValidationSet | None = None,
 ) -> dict[str, Any]:
     """Train a network and write `folder`/weights.pt; the folder also has the log, and the checkpoints to resume from.
 
     The seed is that of the fresh weights, the order and the augmentation. `init_from` is a file of initial weights, or
-    an address that iopath fetches; `weakly_pretrained` says that another program trained these on hashtags.
+    an address that iopath fetches; `weakly_pretrained` says that another program trained these on hashtags. The network
+    is measured on the `validation_set` now and then, and has its best weights in the end if the recipe says so.
 
     Returns:
         Metrics of `Trainer.run`, and `init_from`: which tensors were loaded, if any.
@@ -67,7 +71,15 @@ def train_network(
         clips_per_video=recipe.clips_per_video,
     )
     trainer = Trainer(
-        network, dataset, recipe, folder=folder, runtime=runtime, title=title, repeats=training_set.repeats, log=log
+        network,
+        dataset,
+        recipe,
+        folder=folder,
+        runtime=runtime,
+        title=title,
+        repeats=training_set.repeats,
+        log=log,
+        validation=None if validation_set is None else Validation(spec, validation_set, recipe, runtime),
     )
     metrics = trainer.run()
     if hashtags:

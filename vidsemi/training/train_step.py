@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import Any
@@ -120,13 +120,19 @@ class TrainStep:
                 return name
         return None
 
-    def finish(self, clips: Iterable[torch.Tensor] = (), batches: int = 0) -> None:
-        """Leave the network ready to be saved: with the moving average of its weights, if there is one.
+    def weights(self) -> Mapping[str, torch.Tensor]:
+        """The weights that a training run of this length would end with: their moving average, if there is one."""
+        return (self.average.module if self.average is not None else self.network).state_dict()
+
+    def finish(
+        self, weights: Mapping[str, torch.Tensor] | None = None, clips: Iterable[torch.Tensor] = (), batches: int = 0
+    ) -> None:
+        """Leave the network ready to be saved: with the given weights, else with those of `weights`.
 
         Batch norm statistics are recomputed over so many batches of clips (precise batch norm); 0 leaves them.
         """
-        if self.average is not None:
-            self.network.load_state_dict(self.average.module.state_dict())
+        if weights is not None or self.average is not None:
+            self.network.load_state_dict(weights or self.weights())
         if batches:
             from fvcore.nn.precise_bn import update_bn_stats
 

@@ -27,6 +27,7 @@ from vidsemi.training.metrics import Metrics, NotFiniteError, Step
 from vidsemi.training.preemption import GracefulShutdown
 from vidsemi.training.schedule import learning_rate
 from vidsemi.training.train_step import TrainStep
+from vidsemi.training.validation import Validation
 
 STEP_EVENTS = 200  # in the log of a training run; more if it is long, since
 EXAMPLES_PER_STEP_EVENT = 50_000  # is the most that passes between two of them
@@ -52,10 +53,11 @@ class Trainer:
         title: str,
         repeats: np.ndarray | None = None,
         log: Log | None = None,
+        validation: Validation | None = None,
     ):
         _check_labels(dataset, title)
         self.network, self.dataset, self.recipe, self.runtime = network, dataset, recipe, runtime
-        self.folder, self.title, self.log = folder, title, log or Log()
+        self.folder, self.title, self.log, self.validation = folder, title, log or Log(), validation
         self.repeats = np.ones(len(dataset), np.int64) if repeats is None else repeats
         self.group, self.device = processes(), pick_device(runtime)
         self.checkpoints = Checkpoints(folder)
@@ -67,7 +69,7 @@ class Trainer:
 
         Returns:
             Metrics: examples, steps, loss (mean of the last 50 steps), seconds of this process, `waited` (share of them
-            spent waiting for data), unreadable (example ids), processes, micro_batches.
+            spent waiting for data), unreadable (example ids), processes, micro_batches; and of a validation, if any.
 
         Raises:
             UserError: the loss is not finite, memory or disk are too small, the labels are not those of the network, a
@@ -86,6 +88,7 @@ class Trainer:
             self.write_log("begin", examples=self.examples, **counts, **device)
             while self.examples < self.recipe.examples:
                 self.step()
+                self._validate()
                 if self._is_checkpoint_due():
                     self.save()
                     if any_of(self.shutdown.requested):
@@ -118,6 +121,8 @@ class Trainer:
             self.train_step.load(state)
             self.metrics = Metrics(state["losses"])
             self.examples, self.unreadable = state["examples"], set(state["unreadable"])
+            if self.validation:
+                self.validation.load(state["validation"])
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             if is_device_error(error) or is_out_of_memory(error):  # the checkpoint is good
                 raise
@@ -134,6 +139,11 @@ class Trainer:
         self.metrics.add(Step(self.steps, start, size, rate, self.loader.example_ids, result))
         self._log_step(size, rate)
 
+    def _validate(self) -> None:
+        if self.validation and self.validation.is_due(self.examples):
+            self.metrics.flush()
+            self.write_log("validation", **self.validation.measure(self.examples, self.train_step.weights()))
+
     def save(self) -> None:
         """Write a checkpoint, on the first process; all have to call this."""
         self.metrics.flush()
@@ -144,6 +154,7 @@ class Trainer:
             "micro_batches": self.micro_batches,
             "unreadable": sorted(self.unreadable),
             "losses": list(self.metrics.losses),
+            **({"validation": self.validation.state()} if self.validation else {}),
         }
         if self.group.first:
             file = self.checkpoints.save(self.examples, state)
@@ -151,8 +162,9 @@ class Trainer:
         self.last_save = time.monotonic()
 
     def finish(self) -> None:
-        """Put the moving average into the network and recalibrate batch norm, where the recipe asks for them."""
+        """Put the best weights or the moving average into the network, recalibrate batch norm, as the recipe says."""
         start, batches = self.recipe.examples, self.recipe.precise_batch_norm * self.micro_batches
+        weights = self.validation.best_weights if self.validation else None
         if batches:
             # Every process goes through all micro-batches, so that they need not exchange statistics.
             stop = start + self.recipe.precise_batch_norm * self.recipe.batch_size
@@ -163,10 +175,10 @@ class Trainer:
                 spec, layout = self.dataset.spec, self.train_step.layout
                 clips = (batch.clips(self.device, spec, layout) for batch in loader.take(batches))
                 torch.manual_seed(self._seed())
-                self.train_step.finish(clips, batches)
+                self.train_step.finish(weights, clips, batches)
             self.unreadable |= loader.unreadable
         else:
-            self.train_step.finish()
+            self.train_step.finish(weights)
         self._check_weights()
 
     @property
@@ -215,8 +227,11 @@ class Trainer:
     def _log_step(self, size: int, rate: float) -> None:
         share = self.loader.waited / max(time.monotonic() - self.started, 1e-9)
         self.bar.update(size)
-        shown = f"loss {self.metrics.loss:.3f}, lr {rate:.2g}, waits for data {share:.0%}"
-        self.bar.set_postfix_str(shown, refresh=False)
+        shown = [f"loss {self.metrics.loss:.3f}"] if self.metrics.losses else []  # none is known yet
+        shown += [f"lr {rate:.2g}", f"waits for data {share:.0%}"]
+        if self.validation and self.validation.results:
+            shown.append(f"validation {self.validation.results[-1]['top1']:.1f}%")
+        self.bar.set_postfix_str(", ".join(shown), refresh=False)
         every = max(min(self.recipe.examples // STEP_EVENTS, EXAMPLES_PER_STEP_EVENT), 1)
         if self.examples // every > (self.examples - size) // every or self.examples == self.recipe.examples:
             means = self.metrics.window(self.loader.waited)
@@ -233,6 +248,7 @@ class Trainer:
             "unreadable": sorted(self.unreadable.union(*gather(sorted(self.loader.unreadable)))),
             "processes": self.group.size,
             "micro_batches": self.micro_batches,
+            **({"validation": self.validation.summary()} if self.validation else {}),
         }
 
     @contextmanager

@@ -28,11 +28,23 @@ class TrainingSet:
     hashtags: bool = False  # whether the classes are hashtags
 
 
-def labeled_set(labeled: Manifest) -> TrainingSet:
-    """All examples of a manifest with their labels."""
+def labeled_set(
+    labeled: Manifest, seed: int, repeat_factor: str = "natural", held_out: np.ndarray | None = None
+) -> TrainingSet:
+    """The examples of a manifest with their labels, but for the held out ones, (N,) bool.
+
+    The seed is that of rounding the repeat factors.
+    """
     classes = labeled.class_names()
     labels = labeled.label_indices(classes, str(labeled.file))
-    return TrainingSet(labeled, np.arange(len(labels)), Targets.single(labels, len(classes)), classes)
+    examples = np.arange(len(labels)) if held_out is None else np.flatnonzero(~held_out)
+    targets = Targets.single(labels[examples], len(classes))
+    repeats = None
+    if repeat_factor != "natural":
+        repeats = draw_repeats(repeat_factors(targets, repeat_factor), seed)
+        numbers = (repeats.sum(), len(repeats), repeat_factor)
+        logger.info("labels: an epoch has %d clips of %d examples (repeat_factor: %s)", *numbers)
+    return TrainingSet(labeled, examples, targets, classes, repeats)
 
 
 def hashtag_set(weak: Manifest, matches: Path, repeat_factor: str, seed: int) -> TrainingSet:

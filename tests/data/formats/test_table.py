@@ -203,3 +203,11 @@ def test_parquet_columns_that_are_of_another_type(tmp_path: Path):
     pq.write_table(pa.table({"path": ["a"], "start": ["soon"]}), tmp_path / "t.parquet")
     with refused("table.wrong_type", "t.parquet"):
         read_table_format(tmp_path / "t.parquet", None)
+
+
+def test_groups_are_kept(tmp_path: Path):
+    (tmp_path / "t.jsonl").write_text(
+        '{"path": "a.mp4", "group": 7}\n{"path": "b.mp4"}\n{"path": "c.mp4", "group": "x"}\n'
+    )
+    scan = read_table_format(tmp_path / "t.jsonl", None)
+    assert scan.columns["group"] == ["7", None, "x"]

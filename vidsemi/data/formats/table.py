@@ -190,7 +190,7 @@ def _number(kind: Callable, value: Any, what: str) -> Any:
 
 _seconds, _bytes = partial(_number, float), partial(_number, int)
 PARSERS: dict[str, Callable[[Any, str], Any]]
-PARSERS = {"start": _seconds, "end": _seconds, "member": _text, "offset": _bytes, "size": _bytes}
+PARSERS = {"group": _text, "start": _seconds, "end": _seconds, "member": _text, "offset": _bytes, "size": _bytes}
 
 
 def _open_table(file: Path, names: dict[str, str], broken: Broken) -> tuple[AbstractSet[str], Rows]:
