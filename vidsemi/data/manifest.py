@@ -28,6 +28,7 @@ COLUMNS = {
     "member": pa.string(),  # name of the file inside the tar at `path`
     "offset": pa.int64(),  # where that file begins in the tar, bytes
     "size": pa.int64(),
+    "rate": pa.float64(),  # frames per second of a folder of frames, which `path` then is
 }
 
 
@@ -42,6 +43,7 @@ class Row:
     member: str | None = None
     offset: int | None = None
     size: int | None = None
+    rate: float | None = None
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ from vidsemi.data.manifest import Row
 from vidsemi.data.video.backends import read_with_backend
 from vidsemi.data.video.container import Source, Trim, decode_errors, read_bytes
 from vidsemi.data.video.decode import read_video
+from vidsemi.data.video.frame_folder import read_frame_folder
 from vidsemi.io.download import AddressError, CacheError, fetch, is_address
 from vidsemi.io.errors import DecodeError
 
 
 def is_image(row: Row) -> bool:
     """Whether an example is an image, by its file name."""
-    return PurePosixPath(row.member or row.path).suffix.lower() in IMAGE_SUFFIXES
+    return row.rate is None and PurePosixPath(row.member or row.path).suffix.lower() in IMAGE_SUFFIXES
 
 
 def locate(row: Row) -> Source:
@@ -64,6 +65,8 @@ def read_frames(
     An image is a video of one frame, so that a clip of it is a still. PyAV decodes all files that the decoder is not
     known to decode correctly. Whatever the library or the reason, an example that cannot be read is a `DecodeError`.
     """
+    if row.rate is not None:
+        return read_frame_folder(row.path, row.rate, choose, size=size, trim=Trim(row.start, row.end))
     source = locate(row)
     if is_image(row):
         return read_image(source.path, read_bytes(source), size=size)[choose(1)]

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from vidsemi.data.read import is_image, locate
 from vidsemi.data.video.color import check_colors
 from vidsemi.data.video.container import Source, Trim, decode_errors, no_frames, open_video, read_bytes
 from vidsemi.data.video.cropping import container_crop
+from vidsemi.data.video.frame_folder import frame_paths
 from vidsemi.data.video.orientation import orientation_of
 from vidsemi.data.video.sequential import decoded_frames, stamps_of
 from vidsemi.data.video.timeline import Stamps, frame_times
@@ -56,6 +57,8 @@ class FileInfo:
 
 def describe(row: Row) -> FileInfo:
     """Decode the whole file of a manifest row; raises a `DecodeError`."""
+    if row.rate is not None:
+        return _describe_frames(row, row.rate)
     source = locate(row)
     return _describe_image(source) if is_image(row) else _describe_video(source, Trim(row.start, row.end))
 
@@ -93,6 +96,15 @@ def _describe_video(source: Source, trim: Trim) -> FileInfo:
             container=container.format.name,
             announced=stream.frames,
         )
+
+
+def _describe_frames(row: Row, rate: float) -> FileInfo:
+    """Decode a folder of frames; the first one stands for the format of all."""
+    paths = frame_paths(row.path, rate, Trim(row.start, row.end))
+    first, *_ = infos = [_describe_image(Source(path)) for path in paths]
+    announced = len(paths) if row.start is None and row.end is None else 0
+    seconds = len(infos) / rate
+    return replace(first, frames=len(infos), announced=announced, seconds=seconds, rate=rate, container="folder")
 
 
 def _describe_image(source: Source) -> FileInfo:

@@ -17,6 +17,7 @@ from vidsemi.data.dedup.duplicates import FRAMES
 from vidsemi.data.manifest import Row
 from vidsemi.data.read import is_image, locate, read_frames
 from vidsemi.data.video.container import Source
+from vidsemi.data.video.frame_folder import frame_paths
 from vidsemi.io.errors import DecodeError
 
 SIDE = 32  # pixels of the square that `imagehash.phash` looks at
@@ -41,12 +42,7 @@ def hash_file(row: Row) -> FileHashes:
     Raises:
         DecodeError: its bytes cannot be read.
     """
-    source = locate(row)
-    try:
-        state = os.stat(source.path)
-    except OSError as error:
-        raise DecodeError.from_os_error(source.path, error) from None
-    content = _content(source, state.st_size, state.st_mtime_ns)
+    content = _content_of(row)
     try:
         frames = read_frames(
             row, _spread_frames if not is_image(row) else lambda _: np.zeros(1, np.int64), size=(SIDE, SIDE)
@@ -56,6 +52,18 @@ def hash_file(row: Row) -> FileHashes:
             raise
         return FileHashes(content, (), error.reason)
     return FileHashes(content, tuple(perceptual_hash(frame) for frame in frames))
+
+
+def _content_of(row: Row) -> bytes:
+    if row.rate is not None:
+        files = [_content_of(Row(row.example_id, path)) for path in frame_paths(row.path, row.rate)]
+        return hashlib.sha256(b"".join(files)).digest()[: len(files[0])]
+    source = locate(row)
+    try:
+        state = os.stat(source.path)
+    except OSError as error:
+        raise DecodeError.from_os_error(source.path, error) from None
+    return _content(source, state.st_size, state.st_mtime_ns)
 
 
 def perceptual_hash(frame: np.ndarray) -> int:

@@ -131,14 +131,16 @@ class FilesByStem:
     """The videos and images below some folders, by their file names without suffix.
 
     If several files share a name, earlier folders take precedence over later ones and, within a folder, videos over
-    images. Files whose names are not UTF-8 are skipped, because no table can store them.
+    images. With `frames`, a folder of several images is one entry, under its own name, instead of its images. Files
+    whose names are not UTF-8 are skipped, because no table can store them.
     """
 
-    def __init__(self, *folders: Path) -> None:
+    def __init__(self, *folders: Path, frames: bool = False) -> None:
         self._files: dict[str, str] = {}
         self._others: dict[str, str] = {}  # of the same name, in the same folder and of the same kind
         for folder in folders:
-            self._add(media_files(folder))
+            media = media_files(folder)
+            self._add(_with_frame_folders(media) if frames else media)
 
     def _add(self, media: Iterable[Path]) -> None:
         files: dict[str, str] = {}
@@ -166,3 +168,10 @@ class FilesByStem:
                 f"{printable(stem)}; keep one of them, or list files by path",
             )
         return self._files.get(stem, default)
+
+
+def _with_frame_folders(media: Iterable[Path]) -> list[Path]:
+    """The files with every folder of two or more images in place of these."""
+    images = Counter(file.parent for file in media if not is_video(file.name))
+    folders = {folder for folder, count in images.items() if count > 1}
+    return sorted(folders | {file for file in media if is_video(file.name) or file.parent not in folders})

@@ -20,7 +20,21 @@ from typing import Any, Literal, TypeVar
 from vidsemi.data.formats.scan import ScanResult
 from vidsemi.io.errors import UserError
 
-BUILT_IN = ("table", "folder", "kinetics", "split_lists", "yfcc100m", "tar")  # modules, in the order of the help
+BUILT_IN = (  # modules, in the order of the help
+    *(
+        "table",
+        "folder",
+        "frames",
+        "path_list",
+        "tar",
+        "huggingface",
+        "kinetics",
+        "activitynet",
+        "charades",
+        "diving48",
+    ),
+    *("finegym", "haa500", "jester", "moments", "something_something", "split_lists", "yfcc100m"),
+)
 
 Read = TypeVar("Read", bound=Callable[..., ScanResult])
 

@@ -45,14 +45,10 @@ class ScanResult:
         for name, value in values.items():
             self.columns.setdefault(name, []).append(value)
 
-    def leave_out(self, examples: Iterable[int]) -> None:
-        """Remove examples that have no tag of the vocabulary, and count them."""
-        keep = [True] * len(self)
-        for example in examples:
-            keep[example] = False
-        self.left_out += keep.count(False)
-        self.columns = {name: list(compress(values, keep)) for name, values in self.columns.items()}
-        self.lines = array("q", compress(self.lines, keep))
+    def keep(self, kept: Sequence[bool]) -> None:
+        """Remove the examples that are not to be kept."""
+        self.columns = {name: list(compress(values, kept)) for name, values in self.columns.items()}
+        self.lines = array("q", compress(self.lines, kept))
 
     def __len__(self) -> int:
         return len(self.columns.get("path", ()))

@@ -8,15 +8,16 @@ a folder and never becomes part of a path.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import closing
 from functools import cached_property, partial
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidsemi.data.formats.media_files import FilesByStem, is_utf8
+from vidsemi.data.formats.media_files import MEDIA_SUFFIXES, FilesByStem, is_utf8
 from vidsemi.data.formats.registry import register_format
 from vidsemi.data.formats.scan import ScanResult
-from vidsemi.data.formats.text_rows import Broken, csv_rows, json_rows, text_suffix
+from vidsemi.data.formats.text_rows import Broken, csv_rows, json_rows, stream_lines, text_suffix
 from vidsemi.data.hashtags.captions import TagColumn
 from vidsemi.data.hashtags.normalize import join_tags, split_tags
 from vidsemi.io.errors import UserError
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Rows = Iterator[tuple[int, Sequence[Any]]]  # line numbers, from 1, and the values of the requested columns or None
+
+
+PATH_COLUMNS = {"file", "file_name", "filename", "filepath", "file_path", "video", "video_path", "image", "image_path"}
 
 
 class BrokenRowError(ValueError):
@@ -97,10 +101,11 @@ def read_table_format(
         scan.lines.append(number)
     untagged = tag_column.settle(scan.columns["hashtags"])
     if vocabulary is not None:
-        tags_of = map(scan.columns["hashtags"].__getitem__, untagged)
-        scan.leave_out(
-            [row for row, tags in zip(untagged, tags_of, strict=True) if vocabulary.isdisjoint(split_tags(tags))]
-        )
+        kept = [True] * len(scan)
+        for row in untagged:
+            kept[row] = not vocabulary.isdisjoint(split_tags(scan.columns["hashtags"][row]))
+        scan.left_out += kept.count(False)
+        scan.keep(kept)
     scan.captions = tag_column.captions
     scan.unique = files.used
     _check_columns(file, present, names)
@@ -146,6 +151,9 @@ def _locate(path: Any, name: Any, folder: str, files: FilesById) -> str | None:
     """The path of a row's file; None if it is given by id and does not exist."""
     if path is not None and path != "":
         path = _text(path, "path") or ""
+        if "\\" in path and not os.path.exists(os.path.join(folder, path)):  # as Windows writes it
+            slashed = path.replace("\\", "/")
+            path = slashed if os.path.exists(os.path.join(folder, slashed)) else path
         return path if "://" in path else os.path.join(folder, path)
     if type(name) is int:  # as JSON may have it
         name = str(name)
@@ -161,6 +169,8 @@ def _text(value: Any, what: str) -> str | None:
         return None
     if type(value) is int:  # 7 is a label too
         return str(value)
+    if what == "label" and isinstance(value, list) and len(value) > 1:
+        raise BrokenRowError("has several labels, and an example has one")
     if not isinstance(value, str) or "\0" in value or not is_utf8(value):
         raise BrokenRowError(f"has a {what} that is not text")
     return value
@@ -191,6 +201,7 @@ def _number(kind: Callable, value: Any, what: str) -> Any:
 _seconds, _bytes = partial(_number, float), partial(_number, int)
 PARSERS: dict[str, Callable[[Any, str], Any]]
 PARSERS = {"group": _text, "start": _seconds, "end": _seconds, "member": _text, "offset": _bytes, "size": _bytes}
+PARSERS["rate"] = _seconds
 
 
 def _open_table(file: Path, names: dict[str, str], broken: Broken) -> tuple[AbstractSet[str], Rows]:
@@ -200,7 +211,7 @@ def _open_table(file: Path, names: dict[str, str], broken: Broken) -> tuple[Abst
         seen: set[str] = set()
         return seen, _json_values(file, list(names.values()), seen, broken)
     if suffix in (".csv", ".tsv"):
-        rows = csv_rows(file, "\t" if suffix == ".tsv" else ",", broken)
+        rows = csv_rows(file, "\t" if suffix == ".tsv" else _delimiter(file), broken)
         _, header = next(rows, (0, []))
         if not header or broken:
             why = f": line {broken[0][0]} {broken[0][1]}" if broken else ""
@@ -213,7 +224,9 @@ def _open_table(file: Path, names: dict[str, str], broken: Broken) -> tuple[Abst
         columns = table.column_names
     else:
         raise UserError(
-            "table.unknown_suffix", f"{file}: a table must be a .csv, .tsv or .jsonl (also .gz or .bz2), or a .parquet"
+            "table.unknown_suffix",
+            f"{file}: a table must be a .csv, .tsv or .jsonl (also .gz or .bz2), or a .parquet; other files have "
+            "formats of their own: `vidsemi manifest --help`",
         )
     for name in names.values():
         if columns.count(name) > 1:
@@ -259,4 +272,23 @@ def _check_columns(file: Path, columns: Sequence[str] | AbstractSet[str], names:
     for name, column in names.items():
         is_needed = column != name or (name == "path" and names["id"] not in columns)
         if is_needed and column not in columns and columns:
-            raise UserError("table.missing_column", f"{file} has no column '{column}'; its columns are: {shown[:300]}")
+            raise UserError(
+                "table.missing_column",
+                f"{file} has no column '{column}'; its columns are: {shown[:300]}{_hint(name, columns)}",
+            )
+
+
+def _delimiter(file: Path) -> str:
+    """What parts the columns of a .csv: commas, or semicolons or tabs if the header has only these."""
+    with closing(stream_lines(file, newline="")) as lines:
+        header = next(lines, "")
+    return next((mark for mark in (",", ";", "\t") if mark in header), ",")
+
+
+def _hint(name: str, columns: Sequence[str] | AbstractSet[str]) -> str:
+    if name != "path":
+        return ""
+    if any(os.path.splitext(column.split()[0])[1].lower() in MEDIA_SUFFIXES for column in columns if column.strip()):
+        return "; a list without a header is read by `vidsemi manifest path_list`"
+    named = [column for column in columns if column.lower() in PATH_COLUMNS]
+    return f"; did you mean --path-column {named[0]}?" if named else ""

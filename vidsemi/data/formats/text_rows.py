@@ -1,13 +1,14 @@
 """Rows of text files from others, plain or compressed. Broken lines are recorded and skipped."""
 
 import bz2
+import codecs
 import csv
 import gzip
 import io
 import json
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +23,7 @@ MAX_TEXT = 1 << 30  # bytes of a list that is read as a whole
 MAX_RATIO = 1000  # of a compressed file; 2 to 50 for tables, a million for zeros
 UNPACKED = 100 * MEGABYTE  # up to which the ratio does not matter
 CHECKED = 10_000  # lines between two looks at the ratio and the progress
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how a table begins that Excel saves as "Unicode text"
 
 Broken = list[tuple[int, str]]  # line numbers, from 1, and what is wrong with the line, never its content
 
@@ -32,11 +34,12 @@ def text_suffix(file: Path) -> str:
 
 
 def read_text_lines(file: Path) -> list[str]:
-    """The lines of a small UTF-8 text file, without their ends."""
+    """The lines of a small UTF-8 or UTF-16 text file, without their ends."""
     try:
         if (size := file.stat().st_size) > MAX_TEXT:
             raise UserError("file.too_large", f"{file} has {size} bytes; a list may have {MAX_TEXT}")
-        return file.read_text(encoding="utf-8-sig").splitlines()
+        content = file.read_bytes()
+        return content.decode("utf-16" if content[:2] in UTF16 else "utf-8-sig").splitlines()
     except FileNotFoundError:
         raise UserError("file.missing", f"file {file} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -142,8 +145,10 @@ def tab_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
         yield number, line.rstrip("\r\n").split("\t")
 
 
-def stream_lines(file: Path, newline: str) -> Iterator[str]:
+def stream_lines(file: Path, newline: str) -> Generator[str, None, None]:
     """Stream the lines of a UTF-8 file, plain or compressed; invalid bytes become lone surrogates (see `is_utf8`).
+
+    A file that begins with the mark of UTF-16 is one.
 
     Raises:
         UserError: it cannot be read, has a line of more than `MAX_LINE` characters, or unpacks to far more than its
@@ -154,7 +159,9 @@ def stream_lines(file: Path, newline: str) -> Iterator[str]:
     number = 0
     try:
         with open(file, "rb") as raw, _unpacked(raw, file.suffix.lower()) as stream:
-            text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline)
+            is_utf16 = raw.peek(2)[:2] in UTF16
+            encoding, errors = ("utf-16", "replace") if is_utf16 else ("utf-8-sig", "surrogateescape")
+            text = io.TextIOWrapper(stream, encoding, errors, newline)
             size = file.stat().st_size // MEGABYTE
             with progress_bar(size, "megabyte", f"reading {file.name}", delay=SECONDS) as bar:
                 for number, line in enumerate(iter(partial(text.readline, MAX_LINE + 1), ""), start=1):
