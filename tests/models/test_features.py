@@ -10,7 +10,7 @@ from vidsemi.models.features import check_features, head_name, linear_layer, rem
 
 SMALL = [
     ("r2plus1d_10", 4, {"width": 0.0625}, 16),
-    ("resnet18", 1, {"stem": "cifar"}, 16),
+    ("resnet18", 1, {"stem": "cifar", "width": 0.25}, 16),
     ("torchvision/mobilenet_v3_small", None, {}, 32),
     ("pytorchvideo/x3d_xs", None, {}, 160),
     ("timm/resnet10t", None, {}, 32),

@@ -15,7 +15,7 @@ from tests.helpers.builders import spec_for, zeros_of
 from tests.helpers.errors import refused
 from tests.helpers.servers import send, serve
 from vidsemi.io.files import fingerprint_file
-from vidsemi.models import weights_file
+from vidsemi.models import r2plus1d, resnet, weights_file
 from vidsemi.models.build import initialize_from
 from vidsemi.models.registry import create_model
 from vidsemi.models.weights import read_weights
@@ -68,11 +68,12 @@ def test_ig65m_files(tmp_path: Path, classes: int, legacy: bool):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("legacy", [True, False])
-def test_the_layout_of_ig65m(tmp_path: Path, legacy: bool):
-    """With fewer blocks a layer than the published 34 layers have, which take three times 255 MB."""
+def test_the_layout_of_ig65m(tmp_path: Path, legacy: bool, monkeypatch: pytest.MonkeyPatch):
+    """With fewer blocks than the published 34 layers have, which take three times 255 MB."""
     torch.manual_seed(0)
     clips = torch.randn(2, 3, 8, 32, 32)
-    theirs = lively(published_r2plus1d([2, 2, 2, 2], 359), clips)
+    monkeypatch.setitem(r2plus1d.BLOCKS, 18, [2, 2, 2, 1])
+    theirs = lively(published_r2plus1d([2, 2, 2, 1], 359), clips)
     with torch.no_grad():
         expected = theirs(clips)
     torch.save(theirs.state_dict(), tmp_path / "a.pth", _use_new_zipfile_serialization=not legacy)
@@ -86,20 +87,24 @@ def test_the_layout_of_ig65m(tmp_path: Path, legacy: bool):
     assert {module.momentum for module in ours.modules() if isinstance(module, nn.BatchNorm3d)} == {0.1}
 
 
-SSL = {
-    "resnet18": lambda: models.resnet18(),
-    "resnet50": lambda: models.resnet50(),
-    "resnext50_32x4d": lambda: models.resnext50_32x4d(),
+SSL = {  # with fewer blocks, as the whole networks take three times 100 MB
+    "resnet18": lambda: models.resnet.ResNet(models.resnet.BasicBlock, [1, 2, 1, 1]),
+    "resnet50": lambda: models.resnet.ResNet(models.resnet.Bottleneck, [1, 2, 1, 1]),
+    "resnext50_32x4d": lambda: models.resnet.ResNet(
+        models.resnet.Bottleneck, [1, 2, 1, 1], groups=32, width_per_group=4
+    ),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SSL)
-def test_ssl_and_swsl_files(tmp_path: Path, name: str):
+def test_ssl_and_swsl_files(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch):
     """torchvision's layout; those of 2019 are older than the counters of batch norm in some exports."""
     torch.manual_seed(0)
     images = torch.randn(2, 3, 64, 64)
     theirs = lively(SSL[name](), images)
+    block, _, *groups = resnet.NETWORKS[name]
+    monkeypatch.setitem(resnet.NETWORKS, name, (block, [1, 2, 1, 1], *groups))
     state = {key: value for key, value in theirs.state_dict().items() if not key.endswith("num_batches_tracked")}
     torch.save(state, tmp_path / "semi_supervised.pth", _use_new_zipfile_serialization=False)
     spec = spec_for(name, 1000, 1)
@@ -133,7 +138,7 @@ def test_swsl_files_of_a_large_resnext(tmp_path: Path):
         (lambda state: {"model": {f"module.model.{key}": value for key, value in state.items()}}, "pt"),
         (  # torchvision's references: torch's averaged model beside the other
             lambda state: {
-                "model": {key: torch.zeros_like(value) for key, value in state.items()},
+                "model": {key: torch.zeros((), dtype=value.dtype).expand(value.shape) for key, value in state.items()},
                 "model_ema": {"n_averaged": torch.tensor(3)} | {f"module.{key}": value for key, value in state.items()},
             },
             "pth",
@@ -178,13 +183,16 @@ def test_files_of_timm(tmp_path: Path):
 def test_files_of_model_libraries(tmp_path: Path, model: str):
     torch.manual_seed(0)
     spec = spec_for(model, 400)
-    theirs = spec.build()
-    state = {key.removeprefix("network."): value for key, value in theirs.state_dict().items()}
+    theirs = {  # a number of its own for each tensor, which takes no memory
+        key: torch.tensor(number, dtype=value.dtype).expand(value.shape)
+        for number, (key, value) in enumerate(spec.meta_model.state_dict().items())
+    }
+    state = {key.removeprefix("network."): value for key, value in theirs.items()}
     torch.save({**state, "aux1.fc1.weight": torch.zeros(3)}, tmp_path / "a.pth")
     ours = spec.build()
     loaded = initialize_from(ours, spec, read_weights(str(tmp_path / "a.pth")))
     assert [key.removeprefix("network.") for key in loaded.ignored] == ["aux1.fc1.weight"]
-    assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in ours.state_dict().items())
+    assert all(torch.equal(value, theirs[key]) for key, value in ours.state_dict().items())
 
 
 def test_another_number_of_classes_gets_a_fresh_head(tmp_path: Path):

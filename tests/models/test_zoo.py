@@ -6,12 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torchvision import models
 from torchvision.models import vision_transformer
+from torchvision.models.video import resnet, swin_transformer
 
 from tests.helpers.builders import spec_for
 from tests.helpers.errors import refused
@@ -150,13 +152,20 @@ def test_networks_of_pytorchvideo_give_logits(name: str):
     assert spec_for(f"pytorchvideo/{name}", 7).head_keys <= network.state_dict().keys()
 
 
-def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a ViT-B have two of its 12 layers, and a SlowFast half its planes and a pooling for 64×64 pixels.
+def with_one_block_a_layer(build: Callable, block: Any, convolutions: Any, blocks: Any, *more: Any, **args: Any) -> Any:
+    return build(block, convolutions, [1, 1, 1, 1], *more, **args)
 
-    As they are they take 0.7 and 0.8 GB in the test below.
+
+def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build networks of libraries with fewer layers or planes, and SlowFast for 64×64 pixels.
+
+    As they are they take up to 0.8 GB in the tests below.
     """
-    whole, slowfast = vision_transformer.VisionTransformer, import_module("pytorchvideo.models.hub.slowfast")
-    monkeypatch.setattr(vision_transformer, "VisionTransformer", lambda **args: whole(**args | {"num_layers": 2}))
+    vit, swin = vision_transformer.VisionTransformer, swin_transformer.SwinTransformer3d
+    monkeypatch.setattr(vision_transformer, "VisionTransformer", lambda **args: vit(**args | {"num_layers": 2}))
+    monkeypatch.setattr(swin_transformer, "SwinTransformer3d", lambda **args: swin(**args | {"embed_dim": 48}))
+    monkeypatch.setattr(resnet, "VideoResNet", partial(with_one_block_a_layer, resnet.VideoResNet))
+    slowfast = import_module("pytorchvideo.models.hub.slowfast")
     pools = ((8, 2, 2), (32, 2, 2))
     half = partial(slowfast._slowfast, stem_dim_outs=(32, 4), head_pool_kernel_sizes=pools)
     monkeypatch.setattr(slowfast, "_slowfast", half)
@@ -171,7 +180,7 @@ def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
         ("torchvision/swin3d_t", 4, 32),
         ("torchvision/vit_b_16", 1, 224),
         ("torchvision/mobilenet_v3_small", 1, 64),
-        ("torchvision/inception_v3", 1, 96),
+        ("torchvision/googlenet", 1, 64),
         ("pytorchvideo/x3d_xs", 4, 160),
         ("pytorchvideo/slowfast_r50", 32, 64),
         ("timm/vit_tiny_patch16_224", 1, 224),
@@ -195,8 +204,11 @@ def test_scores_are_those_of_the_librarys_network(
 
 
 @pytest.mark.slow
-def test_a_run_with_a_library_network_as_student(tiny_config: Callable[..., Path], tmp_path: Path):
+def test_a_run_with_a_library_network_as_student(
+    tiny_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Its frames are larger than the teacher's, with another shape and other colours."""
+    make_small(monkeypatch)
     student = "{model: torchvision/mc3_18, frames: 2, input: {resize: 20, crop: 16}}"
     config = tiny_config(text="approaches: [semi_supervised]\n")
     overrides = [f"students=[{student}]", "train.pretrain.examples=8", "train.finetune.examples=8"]

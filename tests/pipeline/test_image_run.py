@@ -58,8 +58,8 @@ def test_a_run_on_images(tmp_path: Path, make_video: Callable[..., Path], capsys
 output: {tmp_path / "run"}
 data: {{labeled: {tmp_path}/labeled.csv, unlabeled: {tmp_path}/unlabeled.parquet, test: {tmp_path}/test.csv}}
 input: {{resize: 20, crop: 16}}
-teacher: {{model: resnet18, frames: 1, args: {{stem: cifar}}}}
-students: [{{name: small, model: resnet18, frames: 1, args: {{stem: cifar}}}}]
+teacher: {{model: resnet18, frames: 1, args: {{stem: cifar, width: 0.25}}}}
+students: [{{name: small, model: resnet18, frames: 1, args: {{stem: cifar, width: 0.25}}}}]
 train:
   supervised: {{examples: 24, batch_size: 8, learning_rate: 0.01}}
   pretrain: {{examples: 16, batch_size: 8, learning_rate: 0.01}}
