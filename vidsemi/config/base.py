@@ -47,7 +47,7 @@ class Runtime(Section):
     """Data loader workers (decoding processes). Default: one per core. 0 decodes in the main process. In training each
     worker prefetches up to four micro-batches into shared memory."""
     seconds_per_file: float = Field(600, gt=0, le=1e7)
-    """Decoding timeout per file in scoring, evaluation and `manifest --verify`. Slower files count as unreadable."""
+    """Decoding timeout per file, also in training with workers. Slower files count as unreadable."""
     clips_per_forward: PositiveInt | None = None
     """Inference batch size in clips (scoring and evaluation). Default: 10 on a CPU, 64 on other devices."""
     checkpoint_seconds: PositiveFloat = 300

@@ -9,6 +9,7 @@ from vidsemi.data.datasets import TrainItem
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
 from vidsemi.data.transforms import Window
+from vidsemi.io.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Batch:
     targets: torch.Tensor  # (N, classes) float32
     example_ids: list[int]  # of each clip
     unreadable: list[int]  # ids of examples that do not decode
-    error: str | None  # why there are no clips: too many files in a row do not decode
+    error: UserError | None  # why there are no clips
 
     def __len__(self) -> int:
         return len(self.example_ids)

@@ -3,7 +3,8 @@
 It holds paths only, so that any number of worker processes can carry it.
 """
 
-from dataclasses import KW_ONLY, dataclass
+from contextlib import nullcontext
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 import torch
@@ -12,10 +13,14 @@ from torch.utils.data import Dataset
 from vidsemi.data.clip_sampling import random_clip_indices
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Manifest
+from vidsemi.data.reachable import Reachability
 from vidsemi.data.read import is_image, read_frames, read_whole_image
 from vidsemi.data.targets import Targets
 from vidsemi.data.transforms import Window, crop_and_resize, random_box, random_window
-from vidsemi.io.errors import DecodeError
+from vidsemi.data.watch import Watch
+from vidsemi.io.errors import DecodeError, UserError
+
+Clips = tuple[torch.Tensor, list[Window]]  # of one video, as a `TrainItem` has them
 
 MAX_SUBSTITUTES = 50  # files in a row that do not decode before training gives up
 
@@ -29,7 +34,7 @@ class TrainItem:
     target: torch.Tensor  # (classes,) float32, sums to 1
     example_id: int  # the example that was read
     unreadable: list[int]  # example ids that were tried before it and do not decode
-    error: str | None = None  # why the last file was not read, if there are no clips
+    error: UserError | None = None  # why there are no clips
 
 
 @dataclass(eq=False)
@@ -48,25 +53,62 @@ class TrainDataset(Dataset):
     seed: int
     random_resized_crop_scale: tuple[float, float] | None = None  # share of a frame's area; None: fixed-size crops
     clips_per_video: int = 1  # that are drawn at a time
+    watch: Watch | None = None  # where to note what is read
+    too_slow: set[int] = field(default_factory=set)  # example ids that are not to be read again
+    seconds_per_file: float = 600
+
+    def __post_init__(self) -> None:
+        """Prepare to tell missing files from missing disks."""
+        self._disk = Reachability(self.manifest)
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, key: tuple[int, int, int]) -> TrainItem:
-        """The clips of a key; an example that does not decode is replaced by the next one."""
+        """The clips of a key; an example that does not decode is replaced by the next one.
+
+        While a disk or server is away, this waits.
+        """
         epoch, first, repeat = key
         unreadable: list[int] = []
         for index in range(first, first + min(MAX_SUBSTITUTES, len(self))):
             example_id = int(self.examples[index % len(self)])
             target = torch.from_numpy(self.targets.dense(index % len(self)))
             try:
-                return TrainItem(*self._read(epoch, example_id, repeat), target, example_id, unreadable)
-            except DecodeError as error:
-                unreadable.append(example_id)
-                last = str(error)
-        return TrainItem(None, [], target, example_id, unreadable, last)
+                clips = self._read_reachable(epoch, example_id, repeat)
+            except UserError as error:
+                return TrainItem(None, [], target, example_id, unreadable, error)
+            if not isinstance(clips, DecodeError):
+                return TrainItem(*clips, target, example_id, unreadable)
+            unreadable.append(example_id)
+        stopped = UserError(
+            "loader.unreadable_files",
+            f"training stopped: {len(unreadable)} files in a row cannot be read; the last is {clips}",
+        )
+        return TrainItem(None, [], target, example_id, unreadable, stopped)
 
-    def _read(self, epoch: int, example_id: int, repeat: int) -> tuple[torch.Tensor, list[Window]]:
+    def _read_reachable(self, epoch: int, example_id: int, repeat: int) -> Clips | DecodeError:
+        """The clips of an example, or why it has none; a UserError if its disk or server stays away."""
+        row = self.manifest.row(example_id)
+        if example_id in self.too_slow:
+            return DecodeError("worker.timeout", row.path, f"reading takes longer than {self.seconds_per_file:g} s")
+
+        def read() -> Clips | DecodeError:
+            try:
+                with self.watch.reading(example_id) if self.watch else nullcontext():
+                    return self._read(epoch, example_id, repeat)
+            except DecodeError as error:
+                return error
+
+        clips = read()
+        if isinstance(clips, DecodeError) and clips.unreachable:
+            may_warn = self.watch.is_first_to_wait if self.watch else None
+            return self._disk.confirm(row, clips, read, may_warn)
+        if not isinstance(clips, DecodeError):
+            self._disk.was_read(row)
+        return clips
+
+    def _read(self, epoch: int, example_id: int, repeat: int) -> Clips:
         spec, key = self.spec, (self.seed, epoch, example_id)
 
         def choose(n: int) -> np.ndarray:

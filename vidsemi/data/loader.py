@@ -1,24 +1,31 @@
 """The loader of training batches: worker processes that end with the training run, and not before it."""
 
+import logging
 import multiprocessing
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
 import psutil
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from vidsemi.config import Runtime
 from vidsemi.data.batch import Batch, collate
-from vidsemi.data.datasets import MAX_SUBSTITUTES
-from vidsemi.io.errors import UserError
+from vidsemi.data.datasets import TrainDataset
+from vidsemi.data.reachable import Looker, Reachability
+from vidsemi.data.watch import Reading, Watch, Watcher
+from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.runtime.device import worker_count
 from vidsemi.runtime.library_errors import is_dead_loader_worker
 from vidsemi.runtime.priority import Priority, Reader
+
+logger = logging.getLogger("vidsemi")
 
 PREFETCH, PREFETCH_OF_MANY = 4, 2  # batches that a worker has ready; of more than 16 workers each has less, since a
 MANY_WORKERS = 16  # batch of 64 clips of 32 frames takes 256 MB of pinned memory
@@ -39,75 +46,138 @@ class PrioritizedDataset(Dataset):
         return self._reader(self._dataset.__getitem__, key)
 
 
+class _Ledger(Sampler):
+    """Lists of keys, and those of them whose batches were not delivered yet: a second iteration begins with these."""
+
+    def __init__(self, batches: Iterable[list]):
+        self._source = iter(batches)
+        self._begun: deque[list] = deque()
+
+    def __iter__(self) -> Iterator[list]:
+        yield from list(self._begun)
+        for keys in self._source:
+            self._begun.append(keys)
+            yield keys
+
+    def deliver(self) -> None:
+        """The first batch that was not delivered is."""
+        self._begun.popleft()
+
+
 class Loader:
     """Batches of a training dataset, one for each list of keys that `batches` yields; to be entered as a context.
 
-    `pin_memory` is for a GPU that copies batches while it computes.
+    A file that takes longer than `runtime.seconds_per_file` counts as unreadable: its worker is killed, and all are
+    started again, with the batches that were not delivered. `pin_memory` is for a GPU that copies batches while it
+    computes.
     """
 
-    def __init__(self, dataset: Dataset, batches: Sampler, runtime: Runtime, *, pin_memory: bool):
+    def __init__(self, dataset: TrainDataset, batches: Sampler, runtime: Runtime, *, pin_memory: bool):
         workers = worker_count(runtime)
-        self._priority = Priority()
+        self._dataset, self._ledger = dataset, _Ledger(batches)
+        self._priority, self._watch = Priority(), Watch(workers)
+        dataset.watch, dataset.seconds_per_file = self._watch, runtime.seconds_per_file
         self._loader = DataLoader(
             PrioritizedDataset(dataset, self._priority),
-            batch_sampler=batches,
+            batch_sampler=self._ledger,
             num_workers=workers,
             collate_fn=collate,
             prefetch_factor=(PREFETCH if workers <= MANY_WORKERS else PREFETCH_OF_MANY) if workers else None,
             pin_memory=pin_memory,
             worker_init_fn=start_loader_worker,
         )
+        self._disk = Reachability(dataset.manifest)
+        self._overdue: list[Reading] = []
+        self._watcher = Watcher(self._watch, self._path, runtime.seconds_per_file, self._kill)
         self.waited = 0.0  # seconds that the training run waited for batches
         self.unreadable: set[int] = set()  # example ids of files that do not decode
         self.example_ids: list[int] = []  # of the batches of the last `take`
 
     def __enter__(self) -> "Loader":
-        before = set(multiprocessing.active_children())
-        self._batches = iter(self._loader)
-        self._workers = set(multiprocessing.active_children()) - before
-        self._usage = [psutil.Process(worker.pid) for worker in self._workers]
         self._main = threading.current_thread() is threading.main_thread()
+        self._start()
         if self._main:
             # torch's handler raises an error for a dead worker at any moment, even in the middle of a step. torch also
             # notices a dead worker when it waits for a batch, where nothing is half done.
             self._handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._watcher.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        del self._batches  # torch tells the workers to end
+        self._watcher.__exit__()
+        self._stop()
+        if self._main:
+            signal.signal(signal.SIGCHLD, self._handler)
+
+    def _start(self) -> None:
+        before = set(multiprocessing.active_children())
+        self._batches: Iterator[Batch] = iter(self._loader)
+        self._workers = set(multiprocessing.active_children()) - before
+        self._usage = [psutil.Process(worker.pid) for worker in self._workers]
+
+    def _stop(self) -> None:
+        self._batches = iter(())  # torch tells the workers to end
         for worker in self._workers:
             worker.kill()  # one that hangs in a file, or that torch could not end because of an error
         end = time.monotonic() + KILL_SECONDS
         for worker in self._workers:
             worker.join(max(end - time.monotonic(), 0))  # or torch's handler would see it die
-        if self._main:
-            signal.signal(signal.SIGCHLD, self._handler)
 
     def take(self, count: int) -> Iterator[Batch]:
         """The next batches; a `UserError` if too many files in a row cannot be read or a worker was killed."""
         self.example_ids = []
         for _ in range(count):
             before = time.monotonic()
+            batch = self._next()
+            self.waited += time.monotonic() - before
+            if batch.error is not None:
+                raise batch.error
+            self._ledger.deliver()
+            self._disk.was_read(self._dataset.manifest.row(batch.example_ids[-1]))
+            self.unreadable.update(batch.unreadable)
+            self.example_ids += batch.example_ids
+            yield batch
+
+    def _next(self) -> Batch:
+        while True:
             try:
                 with self._priority.waiting(self._usage):
-                    batch = next(self._batches)
+                    return next(self._batches)
             except (RuntimeError, MemoryError) as error:
                 if not (self._workers and is_dead_loader_worker(error)):
                     raise
+            if not self._overdue:
                 raise UserError(
                     "loader.worker_died",
                     "a data loading worker was killed, or is out of memory or shared memory (/dev/shm); reduce "
                     "runtime.workers; the same command resumes from the last checkpoint",
-                ) from None
-            self.waited += time.monotonic() - before
-            if batch.error is not None:
-                raise UserError(
-                    "loader.unreadable_files",
-                    f"training stopped: {MAX_SUBSTITUTES} files in a row cannot be read; the last is {batch.error}",
                 )
-            self.unreadable.update(batch.unreadable)
-            self.example_ids += batch.example_ids
-            yield batch
+            self._give_up_overdue()
+
+    def _give_up_overdue(self) -> None:
+        """Start the workers anew, without the files that hang, unless it is their disk that hangs."""
+        self._stop()
+        with Looker(workers=1) as looker:
+            self._disk.look = looker
+            while self._overdue:
+                row = self._dataset.manifest.row(self._overdue.pop().example_id)
+                reason = f"reading takes longer than {self._dataset.seconds_per_file:g} s"
+                hangs = DecodeError("worker.timeout", row.path, reason)
+                if self._disk.confirm(row, hangs, lambda: None) is hangs:
+                    logger.warning("%s: %s; it is replaced by the next example", row.path, reason)
+                    self._dataset.too_slow.add(row.example_id)
+        with torch.random.fork_rng(devices=[]):  # DataLoader draws a number
+            self._start()
+
+    def _path(self, example_id: int) -> str:
+        return self._dataset.manifest.row(example_id).path
+
+    def _kill(self, reading: Reading) -> None:
+        """Kill a worker that reads a file for too long; torch then notices that it is dead."""
+        for worker in self._workers:
+            if worker.pid == reading.process:
+                self._overdue.append(reading)
+                worker.kill()
 
 
 def start_loader_worker(worker: int) -> None:

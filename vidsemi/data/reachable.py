@@ -112,7 +112,7 @@ class Reachability:
         known: Known = nothing_known,
         look: Callable[[Look], Row | DecodeError | None] = first_reachable,
     ):
-        self._dataset, self._known, self._look = dataset, known, look
+        self._dataset, self._known, self.look = dataset, known, look
         self._read: OrderedDict[str, deque[Row]] = OrderedDict()  # files that were read, by place; the latest last
         self._reads = False  # whether any file was read here; if none was, there is nothing to wait for
         self._asked: set[str] = set()  # places that `known` was called for
@@ -132,8 +132,16 @@ class Reachability:
         self._read.move_to_end(place)
         self._read[place].append(row)
 
-    def confirm(self, row: Row, error: DecodeError, again: Callable[[], Result | DecodeError]) -> Result | DecodeError:
+    def confirm(
+        self,
+        row: Row,
+        error: DecodeError,
+        again: Callable[[], Result | DecodeError],
+        may_warn: Callable[[float], bool] | None = None,
+    ) -> Result | DecodeError:
         """Decide whether an error is the file's own; if its disk was away for a while, return what `again` reads.
+
+        `may_warn` says whether to log that this waits, which other processes may have logged in the last seconds.
 
         Raises:
             UserError: neither this file nor those read before can be reached.
@@ -161,6 +169,7 @@ class Reachability:
                 )
             if started is None:
                 started = time.monotonic()
+            if waited == 0 and (may_warn is None or may_warn(WAIT_SECONDS)):
                 logger.warning(
                     "%s cannot be reached (%s), nor can files that were read before: waiting up to %g s for the disk "
                     "or server",
@@ -207,7 +216,7 @@ class Reachability:
         self._remember(found)
 
     def _find(self, rows: Sequence[Row]) -> Row | None:
-        found = self._look(Look(tuple(rows)))
+        found = self.look(Look(tuple(rows)))
         return None if isinstance(found, DecodeError) else found
 
 
@@ -260,7 +269,7 @@ def read_reachable(
             return next(result)
 
     with (
-        _Looker(workers) as looker,
+        Looker(workers) as looker,
         closing(read_all(read, noted(), workers=workers, seconds=seconds, prefetch=prefetch)) as results,
     ):
         disk = Reachability(dataset, known, looker)
@@ -276,14 +285,14 @@ def read_reachable(
             yield result
 
 
-class _Looker:
+class Looker:
     """Looks for files in a process of its own, which may hang; in this one with 0 workers."""
 
     def __init__(self, workers: int):
         self._workers = workers
         self._pool: Pool[Row | None] | None = None
 
-    def __enter__(self) -> "_Looker":
+    def __enter__(self) -> "Looker":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -291,6 +300,7 @@ class _Looker:
             self._pool.close()
 
     def __call__(self, look: Look) -> Row | DecodeError | None:
+        """The first file that can be reached; none if looking takes too long."""
         if not self._workers:
             return attempt(first_reachable, look)
         self._pool = self._pool or Pool(first_reachable, 1, 2 * LOOK_SECONDS)
