@@ -20,7 +20,6 @@ UNSEEN = re.compile(
 DOTS = re.compile("(?<=i)\u0307+")
 CACHE_SIZE = 1 << 20  # tags
 SEPARATORS = str.maketrans("＃，、،；؛｜", "#,,,,,|")  # full-width forms and those of other scripts
-PARTED = re.compile("[,;|]")
 # A hashtag in a caption, up to a space or punctuation mark; `&#39;` is an apostrophe in HTML.
 HASHTAG = re.compile(r"""(?<!&)#([^]\s#,;|.!?:/()[{}"<>@&…。！？：（）「」『』]+)""")
 ADDRESS = re.compile(r"\S+://\S+")  # the # in an address is no hashtag's
@@ -80,25 +79,22 @@ def read_text(text: str, *, in_captions: bool = False) -> tuple[list[str], Readi
     great`), or without separators if any word has no `#` (`#surfing today`). From a column of captions (`in_captions`),
     a text is a caption unless it has a `|` or all its tags a `#`.
     """
-    if not text or text.isspace():
-        return [], Reading.TAGS
     if not text.isascii():
         text = text.translate(SEPARATORS)
-    parted = PARTED.search(text) is not None or (text[:1] == "[" and text.rstrip()[-1:] == "]")  # the list of one tag
-    pieces = PARTED.split(text) if parted else text.split()
-    reading = Reading.TAGS
-    if "#" in text:
-        bare = any("#" not in piece and _has_words(piece) for piece in pieces)
-        mixed = any("#" in piece and _has_words(piece[: piece.index("#")]) for piece in pieces)
-        if mixed or (bare and (in_captions or not parted)):
-            return HASHTAG.findall(ADDRESS.sub(" ", text)), Reading.CAPTION
-        if bare:
-            reading = Reading.WORDS
-    elif "|" not in text:
-        if in_captions:
-            return [], Reading.CAPTION
-        reading = Reading.WORDS
-    return [tag for piece in pieces for tag in piece.split("#")], reading
+    parted = "," in text or ";" in text or "|" in text
+    parted = parted or (text[:1] == "[" and text.rstrip()[-1:] == "]")  # the latter is a list, perhaps of one
+    pieces = text.replace(";", ",").replace("|", ",").split(",") if parted else text.split()
+    if "#" not in text:
+        if "|" in text or not pieces:
+            return pieces, Reading.TAGS
+        return ([], Reading.CAPTION) if in_captions else (pieces, Reading.WORDS)
+    if not parted and len(pieces) == text.count(" #") + text.startswith("#"):  # most texts: every word begins with #
+        return text.replace("#", " ").split(), Reading.TAGS
+    bare = any("#" not in piece and _has_words(piece) for piece in pieces)
+    mixed = any(_has_words(piece[: piece.index("#")]) for piece in pieces if "#" in piece)
+    if mixed or (bare and (in_captions or not parted)):
+        return HASHTAG.findall(ADDRESS.sub(" ", text)), Reading.CAPTION
+    return [tag for piece in pieces for tag in piece.split("#")], Reading.WORDS if bare else Reading.TAGS
 
 
 def _has_words(text: str) -> bool:
