@@ -125,7 +125,11 @@ class TrainStep:
         return (self.average.module if self.average is not None else self.network).state_dict()
 
     def finish(
-        self, weights: Mapping[str, torch.Tensor] | None = None, clips: Iterable[torch.Tensor] = (), batches: int = 0
+        self,
+        clips: Iterable[torch.Tensor] = (),
+        batches: int = 0,
+        *,
+        weights: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         """Leave the network ready to be saved: with the given weights, else with those of `weights`.
 

@@ -175,10 +175,10 @@ class Trainer:
                 spec, layout = self.dataset.spec, self.train_step.layout
                 clips = (batch.clips(self.device, spec, layout) for batch in loader.take(batches))
                 torch.manual_seed(self._seed())
-                self.train_step.finish(weights, clips, batches)
+                self.train_step.finish(clips, batches, weights=weights)
             self.unreadable |= loader.unreadable
         else:
-            self.train_step.finish(weights)
+            self.train_step.finish(weights=weights)
         self._check_weights()
 
     @property
