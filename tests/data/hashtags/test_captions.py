@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from vidsemi.cli import main as cli
 from vidsemi.data.formats.table import read_table_format
+from vidsemi.data.hashtags.match import match_examples
 from vidsemi.data.hashtags.normalize import Reading, read_text, split_tags
 from vidsemi.data.hashtags.vocabulary import build_vocabulary, write_vocabulary
+from vidsemi.data.manifest import load_manifest
 
 
 @pytest.mark.parametrize(
@@ -92,6 +94,14 @@ def test_a_column_with_a_caption_is_one_of_captions_whatever_the_order(shift: in
     (tmp_path / "t.jsonl").write_text(text.replace("No archery", "#No #archery").replace("today", "#today"))
     found = read_table_format(tmp_path / "t.jsonl", None)
     assert found.captions == 0 and found.columns["hashtags"].count("#archery #yoga") == 1
+
+
+def test_a_run_on_a_table_of_captions_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "m.csv").write_text('path,hashtags\na,we like #yoga\nb,"#yoga"\n')
+    ids, _ = match_examples(load_manifest(tmp_path / "m.csv"), build_vocabulary(["yoga", "like"], {}), "this test")
+    assert ids.tolist() == [0, 1]
+    (message,) = caplog.messages
+    assert "1 rows" in message and "m.csv" in message
 
 
 def test_a_vocabulary_keeps_no_caption_without_its_tags(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vidsemi.data.hashtags.normalize import canonical, raw_tags, require_hashtags
+from vidsemi.data.hashtags.normalize import Reading, canonical, read_text, require_hashtags
 from vidsemi.data.hashtags.vocabulary import Label, Vocabulary, read_vocabulary, write_vocabulary
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
@@ -43,8 +43,18 @@ def _labels_of_examples(manifest: Manifest, vocabulary: Vocabulary) -> Iterator[
     def label_of(tag: str) -> int | None:
         return vocabulary.label_by_tag.get(canonical(tag))
 
+    captions = 0
     for example_id, field in _hashtag_fields(manifest):
-        yield example_id, {label for tag in raw_tags(field) if (label := label_of(tag)) is not None}
+        tags, reading = read_text(field)
+        captions += reading is Reading.CAPTION
+        yield example_id, {label for tag in tags if (label := label_of(tag)) is not None}
+    if captions:
+        logger.warning(
+            "%s: %d rows are captions, in which only the words behind a # are tags; `vidsemi manifest table` reads "
+            "the other rows as captions, too",
+            manifest.file,
+            captions,
+        )
 
 
 def _hashtag_fields(manifest: Manifest) -> Iterator[tuple[int, str]]:
