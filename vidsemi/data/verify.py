@@ -17,8 +17,8 @@ from vidsemi.data.video.color import check_colors
 from vidsemi.data.video.container import Source, Trim, decode_errors, no_frames, open_video, read_bytes
 from vidsemi.data.video.cropping import container_crop
 from vidsemi.data.video.frame_folder import frame_paths
-from vidsemi.data.video.orientation import orientation_of
-from vidsemi.data.video.sequential import decoded_frames, stamps_of
+from vidsemi.data.video.orientation import Orientation, orientation_of
+from vidsemi.data.video.sequential import decoded_frames
 from vidsemi.data.video.timeline import Stamps, frame_times
 from vidsemi.io.errors import DecodeError
 from vidsemi.io.progress import progress_bar
@@ -26,6 +26,8 @@ from vidsemi.io.tables import markdown_table
 
 ROWS_AT_ONCE = 1000  # written to the table
 REASONS_SHOWN = 20
+
+Look = tuple[int, int, Orientation, int]  # of a frame: height, width, how it is shown, duration
 
 COLUMNS = {
     pa.int64(): ("frames", "announced", "damaged"),
@@ -67,14 +69,16 @@ def _describe_video(source: Source, trim: Trim) -> FileInfo:
     damage: Counter[str] = Counter()
     with decode_errors(source.path), open_video(source) as (container, stream):
         crop = container_crop(source, stream)
-        stamps: list[Stamps] = []
-        looks = []
+        stamps = Stamps()
+        looks: list[Look] = []
+        shared: dict[Look, Look] = {}  # equal ones once, as a small file may have millions of frames
         for frame in decoded_frames(container, stream, damage):
-            if not stamps:
+            if not len(stamps):
                 check_colors(frame)
-            stamps.append(stamps_of(frame))
-            looks.append((frame.height, frame.width, orientation_of(frame), frame.duration or 0))
-        dated = bool(trim) or any(stamp != (None, None, None) for stamp in stamps)
+            stamps.add(frame)
+            look = frame.height, frame.width, orientation_of(frame), frame.duration or 0
+            looks.append(shared.setdefault(look, look))
+        dated = bool(trim) or not np.isnan(stamps.columns()).all()
         times = frame_times(stamps, container, stream) if dated else np.zeros(len(stamps))
         inside = np.flatnonzero(trim.inside(times, stream)) if trim else np.arange(len(stamps))
         if len(inside) == 0:

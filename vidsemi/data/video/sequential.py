@@ -42,11 +42,6 @@ def decoded_frames(
             yield frame
 
 
-def stamps_of(frame: av.VideoFrame) -> Stamps:
-    """What `frame_times` needs to know of a decoded frame."""
-    return frame.pts, frame.dts, frame.opaque
-
-
 def first_stamp(source: Source) -> int | None:
     """The time stamp of the first frame that decodes; None if there is none."""
     with open_video(source) as (container, stream):
@@ -57,7 +52,9 @@ def first_stamp(source: Source) -> int | None:
 def frames_inside(source: Source, trim: Trim) -> np.ndarray:
     """Decode a file for the numbers of its frames that lie in a trim, (n,) int64."""
     with open_video(source) as (container, stream):
-        stamps = [stamps_of(frame) for frame in decoded_frames(container, stream)]
+        stamps = Stamps()
+        for frame in decoded_frames(container, stream):
+            stamps.add(frame)
         return np.flatnonzero(trim.inside(frame_times(stamps, container, stream), stream))
 
 

@@ -1,9 +1,11 @@
 """When each frame of a video is shown, counted from the first one, also where the container's time stamps mislead."""
 
-from collections.abc import Sequence
+import math
+from array import array
+from typing import Any
 
 import numpy as np
-from av import VideoStream
+from av import VideoFrame, VideoStream
 from av.container import InputContainer
 
 # Seconds. A longer step back is a restart of the clock, and in containers in which that is usual so is a longer step
@@ -11,7 +13,24 @@ from av.container import InputContainer
 BACKWARD, FORWARD = 0.1, 10.0
 RESTARTING = ("mpegts", "mpeg", "ogg")
 
-Stamps = tuple[int | None, int | None, object]  # of a frame: `pts`, `dts`, and the `dts` of the packet that holds it
+
+class Stamps:
+    """The time stamps of the decoded frames of a video, in 24 bytes each: a small file may have millions."""
+
+    def __init__(self) -> None:
+        self._values = array("d")
+
+    def add(self, frame: VideoFrame) -> None:
+        """Append those of a frame: `pts`, `dts`, and the `dts` of the packet that holds it; NaN if there is none."""
+        held: Any = frame.opaque
+        self._values.extend(math.nan if stamp is None else stamp for stamp in (frame.pts, frame.dts, held))
+
+    def __len__(self) -> int:
+        return len(self._values) // 3
+
+    def columns(self) -> np.ndarray:
+        """(3, n) float64."""
+        return np.frombuffer(self._values).reshape(-1, 3).T
 
 
 def has_presentation_times(container: InputContainer) -> bool:
@@ -19,22 +38,22 @@ def has_presentation_times(container: InputContainer) -> bool:
     return container.format.name != "avi"
 
 
-def frame_times(frames: Sequence[Stamps], container: InputContainer, stream: VideoStream) -> np.ndarray:
+def frame_times(stamps: Stamps, container: InputContainer, stream: VideoStream) -> np.ndarray:
     """Time stamps of all frames relative to the first one's, (n,) float64, in presentation order.
 
     The stream's decoder must have decoded them, since it learns on the way by how much frames are reordered. Raises a
     `ValueError` if there are no time stamps.
     """
-    if not frames:
+    if not len(stamps):
         return np.zeros(0)
-    shown, decoded, held = (np.array(column, float) for column in zip(*frames, strict=True))  # None becomes NaN
+    shown, decoded, held = stamps.columns()
     if not has_presentation_times(container) and not np.isnan(held).any():
         return _delayed(np.sort(held), stream.codec_context.reorder_depth)
     # as in FFmpeg, but counted over the whole file
-    stamps = shown if _faults(shown) + np.isnan(shown).sum() <= _faults(decoded) else decoded
-    if np.isnan(stamps).all():
-        stamps = shown
-    return continuous(_filled(stamps), container, stream)
+    chosen = shown if _faults(shown) + np.isnan(shown).sum() <= _faults(decoded) else decoded
+    if np.isnan(chosen).all():
+        chosen = shown
+    return continuous(_filled(chosen), container, stream)
 
 
 def continuous(stamps: np.ndarray, container: InputContainer, stream: VideoStream) -> np.ndarray:
