@@ -89,6 +89,8 @@ def test_an_mp4_without_its_index(make_video: Callable[..., Path]):
     error = refusal(Row(0, str(file)))
     assert error.code == "video.truncated"
     assert "moov" in error.reason
+    file.write_bytes(b"\0\0\0\1mdat" + b"\xff" * 8 + content[:-100])  # of 2^64 bytes
+    assert refusal(Row(0, str(file))).code == "video.truncated"
     file.write_bytes(content[: content.index(b"moov") + 60])
     assert "truncated" in refusal(Row(0, str(file))).reason
 
@@ -268,3 +270,18 @@ def test_a_gif_that_announces_a_huge_canvas(tmp_path: Path):
     error = refusal(Row(0, str(tmp_path / "a.gif")))
     assert error.code == "video.too_large"
     assert "110000000" in error.reason
+
+
+def test_damage_is_not_taken_for_a_disk_that_is_away(make_video: Callable[..., Path], tmp_path: Path):
+    """FFmpeg calls some damage "Operation not permitted" or "Input/output error"."""
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"\0")
+    for error, code in ((av.error.PermissionError, "video.unreadable"), (PermissionError, "file.unreadable")):
+        with pytest.raises(DecodeError) as caught, containers.decode_errors(str(file)):
+            raise error(1, "Operation not permitted")
+        assert caught.value.code == code
+        assert "Operation not permitted" in caught.value.reason
+    file.unlink()
+    with pytest.raises(DecodeError) as caught, containers.decode_errors(str(file)):
+        raise av.error.OSError(5, "Input/output error")
+    assert caught.value.code == "file.unreadable"

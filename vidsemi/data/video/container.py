@@ -169,7 +169,7 @@ def _has_index(source: Source) -> bool:
         begin = source.offset or 0
         end = begin + (os.fstat(file.fileno()).st_size if source.size is None else source.size)
         for _ in range(MOST_BOXES):
-            file.seek(begin)
+            file.seek(min(begin, end))
             head = file.read(16) if begin < end else b""
             if head[4:8] == b"moov":
                 return True
@@ -191,8 +191,23 @@ def decode_errors(path: str) -> Iterator[None]:
         raise DecodeError("video.too_large", path, str(error)) from None
     except (av.FFmpegError, OSError, ValueError, ArithmeticError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        code = "file.unreadable" if isinstance(error, OSError) else "video.unreadable"
-        raise DecodeError(code, path, re.sub(r"^\[Errno \d+\] ", "", reason)) from None
+        reason = re.sub(r"^\[Errno \d+\] ", "", reason)
+        if isinstance(error, OSError) and not (isinstance(error, av.FFmpegError) and _can_be_read(path)):
+            raise DecodeError("file.unreadable", path, reason) from None
+        reason = f"damaged or truncated ({reason})" if isinstance(error, OSError) else reason
+        raise DecodeError("video.unreadable", path, reason) from None
+
+
+def _can_be_read(path: str) -> bool:
+    """Whether a file is there. FFmpeg also has errors of the system, such as EPERM, for damage."""
+    try:
+        with open(path, "rb") as file:
+            if hasattr(os, "posix_fadvise"):  # or the cache may answer for a disk that is gone
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            file.read(1)
+    except OSError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
