@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.helpers.errors import refused
 from vidsemi.cli import main as cli
-from vidsemi.data.class_names import class_name, near_equal, near_equal_warnings, normalize_labels
+from vidsemi.data.class_names import class_name, closest_name, near_equal, near_equal_warnings, normalize_labels
 from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.hashtags.vocabulary import build_vocabulary, read_synonyms
 from vidsemi.data.manifest import load_manifest, read_class_names
@@ -71,6 +71,14 @@ def test_names_that_may_be_one_class(names: list[str], groups: list[list[str]]):
     assert near_equal(names) == groups
 
 
+def test_the_class_that_is_meant():
+    classes = ["yoga", "high jump", "YODA"]
+    assert [closest_name(name, classes) for name in ("YOGA", "high_jump", "hihg jump", "x")] == [
+        *("yoga", "high jump", "high jump"),
+        None,
+    ]
+
+
 def test_the_warning_is_one_printable_line():
     assert near_equal_warnings(["a", "b"]) == []
     (line,) = near_equal_warnings(
@@ -82,9 +90,13 @@ def test_the_warning_is_one_printable_line():
 def test_a_run_and_a_manifest_name_them_before_anything_runs(
     tiny_config: Callable[..., Path], shapes: Path, write_csv: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ):
-    video = next((shapes / "labeled").glob("*.mp4"))
-    rows = [[str(video), name] for name in ("Yoga", "yoga", "yoga ", CAFE, CAFE_OF_MACOS)]
-    labeled, test = write_csv("d.csv", ["path", "label"], rows), write_csv("t.csv", ["path", "label"], rows[2:])
+    names = ("Yoga", "yoga", "yoga ", CAFE, CAFE_OF_MACOS)
+    labeled, test = (
+        write_csv(
+            f"{part}.csv", ["path", "label"], [[str(file), name] for file, name in zip(files, names, strict=False)]
+        )
+        for part, files in ((part, sorted((shapes / part).glob("*.mp4"))) for part in ("labeled", "test"))
+    )
     with caplog.at_level(logging.WARNING):
         config = ["--cfg", str(tiny_config()), "--check", f"data.labeled={labeled}", f"data.test={test}"]
         assert cli.main(["run", *config]) == 0

@@ -1,5 +1,6 @@
 """Class names as they are compared: what is lost by typing is restored, and what may be one class is reported."""
 
+import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -49,6 +50,14 @@ def _folded(name: str) -> str:
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     kept = (letter if unicodedata.category(letter)[0] in "LMNS" or letter in "#&@%" else " " for letter in folded)
     return "".join("".join(kept).split()) or name
+
+
+def closest_name(name: str, classes: Sequence[str]) -> str | None:
+    """The class that may be meant by a name: one that differs only in case or punctuation, else one spelled alike."""
+    for known in classes:
+        if _folded(known) == _folded(name):
+            return known
+    return next(iter(difflib.get_close_matches(name, classes, n=1)), None)
 
 
 def near_equal_warnings(names: Iterable[str]) -> list[str]:

@@ -1,6 +1,5 @@
 """Manifests: the tables of examples that every stage starts from."""
 
-import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from vidsemi.data.class_names import class_name, normalize_labels
+from vidsemi.data.class_names import class_name, closest_name, normalize_labels
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path, fingerprint_file
 from vidsemi.io.parquet import parquet_writer, read_parquet
@@ -93,8 +92,8 @@ class Manifest:
         unknown = np.flatnonzero(pc.is_null(indices).to_numpy())
         if len(unknown):
             label = labels[int(unknown[0])].as_py()
-            closest = difflib.get_close_matches(label, classes, n=1)
-            hint = f"; did you mean '{closest[0]}'?" if closest else ""
+            closest = closest_name(label, classes)
+            hint = f"; did you mean '{closest}'?" if closest else ""
             row = _row_name(self.file, unknown[0])
             raise UserError(
                 "manifest.unknown_label",

@@ -157,6 +157,9 @@ def test_activitynet(read: Read, tmp_path: Path):
         read("activitynet", "a.json", {"abc": {"annotations": [{"segment": "soon", "label": "x"}]}}, subset=None)
     with refused("activitynet.no_videos", "a.json"):
         read("activitynet", "a.json", [1], subset=None)
+    touch(tmp_path / "v", "v_abc.mp4")
+    with refused("scan.ambiguous_name", "abc.mkv", "v_abc.mp4"):
+        read("activitynet", "k.json", kinetics, subset=None)
 
 
 def test_metadata_of_hugging_face(read: Read, tmp_path: Path):
@@ -197,6 +200,8 @@ def test_charades_has_several_labels(read: Read, tmp_path: Path):
     assert found["path"] == ["46GP8.mp4"] * 3 + ["N11GT.mp4"] * 2
     assert found["start"] == [11.9, 0.0, 22.0, 1.0, 3.0] and found["end"] == [21.2, 12.6, 23.0, 2.0, 4.0]
     assert found["label"] == ["Watching", "Sitting", "Watching", *["Putting clothes somewhere"] * 2]
+    found = read("charades", "t.csv", CHARADES, multi_label="split", **names)
+    assert found["hashtags"] == ["#sitting #watching", "#puttingclothessomewhere", None] and "label" not in found
     with refused("charades.bad_action", "line 2", "c999"):
         read("charades", "t.csv", CHARADES.replace("c147", "c999"), multi_label="segments", **names)
     with refused("charades.missing_column", "actions"):

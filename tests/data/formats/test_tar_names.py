@@ -1,5 +1,7 @@
 """Members whose names have dots: WebDataset's key ends at the first one; no sample gets the label of another."""
 
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,8 @@ AMBIGUOUS = [
     (["a.mp4", "a.cls", "a.b.MP4"], ["a.mp4", "a.b.MP4"]),
     (["a.one.jpg", "a.cls", "a.two.jpg"], ["a.one.jpg", "a.two.jpg"]),
     (["a.mp4", "a.cls", "b.mp4", "a.second.cls"], ["a.cls", "a.second.cls"]),
+    (["a.mp4", "a.cls", "b.mp4", "a.mp4"], ["a.mp4", "a.cls"]),
+    (["a.mp4", "a.cls", "a.cls"], ["a.mp4", "a.cls"]),
     (["2026.01.mp4", "2026.02.jpg", "2026.03.jpg"], ["2026.01.mp4", "2026.02.jpg"]),
 ]
 
@@ -28,7 +32,11 @@ def test_samples_that_dots_merge_are_refused_with_the_names(
     members: list[str], named: list[str], workers: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     write_tar(tmp_path / "good.tar", {"0.mp4": b"video"})
-    write_tar(tmp_path / "x.tar", {name: name.encode() for name in members})
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for name in members:  # some of them twice
+            member = tarfile.TarInfo(name)
+            member.size = len(name)
+            tar.addfile(member, io.BytesIO(name.encode()))
     words = ["manifest", "tar", str(tmp_path), "--output", str(tmp_path / "m.csv"), "--workers", workers]
     assert cli.main(words) == 2
     errors = [line for line in capsys.readouterr().err.splitlines(keepends=True) if "error" in line]

@@ -8,6 +8,7 @@ from vidsemi.data.formats.lists import Media
 from vidsemi.data.formats.registry import register_format
 from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.formats.text_rows import read_text_lines
+from vidsemi.data.hashtags.normalize import canonical, join_tags
 from vidsemi.io.errors import UserError
 from vidsemi.io.tables import printable
 
@@ -20,18 +21,24 @@ from vidsemi.io.tables import printable
     options={
         "--classes": {"type": Path, "metavar": "FILE", "help": "Charades_v1_classes.txt, the names of the classes"},
         "--multi-label": {
-            "choices": ["refuse", "segments"],
+            "choices": ["refuse", "segments", "split"],
             "default": "refuse",
-            "help": "of videos with several actions: refuse them, or make an example of the seconds of each action",
+            "help": "videos with several classes: refuse them, make an example of the seconds of each action, or write "
+            "the classes as hashtags, on which weak pre-training trains with 1/k each (default: refuse)",
         },
     },
 )
 def read_charades(
-    file: Path, root: Path, *, classes: Path | None = None, multi_label: Literal["refuse", "segments"] = "refuse"
+    file: Path,
+    root: Path,
+    *,
+    classes: Path | None = None,
+    multi_label: Literal["refuse", "segments", "split"] = "refuse",
 ) -> ScanResult:
     """Read `id` and `actions`, `c092 11.90 21.20;c147 0.00 12.60`: classes with the seconds in which they happen.
 
-    An example has one label. So a video with several classes is refused, unless the segments are the examples.
+    An example has one label. So a video with several classes is refused, unless the segments are the examples, or the
+    classes are split: written as hashtags, which have targets of 1/k.
     """
     scan = ScanResult()
     media, names = Media(root, scan), {} if classes is None else _classes(classes)
@@ -50,11 +57,14 @@ def read_charades(
                 else:
                     scan.broken.append((reader.line_num, "has an action that ends before it begins"))
             continue
+        if multi_label == "split":
+            media.add(path, name, reader.line_num, hashtags=join_tags(map(canonical, labels)) or None)
+            continue
         if len(labels) > 1:
             raise UserError(
                 "charades.several_labels",
                 f"{where}: {printable(name)} has {len(labels)} classes, such as {' and '.join(labels[:2])}; an example "
-                "has one. Use --multi-label segments to train on the seconds of each action",
+                "has one. Use --multi-label segments to train on the seconds of each action, or split",
             )
         media.add(path, name, reader.line_num, label=labels[0] if labels else None, start=None, end=None)
     return scan

@@ -37,7 +37,7 @@ def read_kinetics(file: Path, *folders: Path) -> ScanResult:
         label = row.get("label") or None
         if trimmed := files.get(stem):
             scan.add(path=trimmed, label=label, start=None, end=None)
-        elif whole := files.get(name) or files.get(f"v_{name}"):
+        elif whole := files.any_of(name, f"v_{name}"):
             scan.add(path=whole, label=label, start=start, end=end)
         else:
             scan.missing.append(stem)

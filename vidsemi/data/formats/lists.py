@@ -141,8 +141,8 @@ class Media:
         return path if os.path.exists(path) else None
 
     def by_id(self, *names: str) -> str | None:
-        """The file that has the first of these names that exists, without its suffix; None if there is none."""
-        return next((path for name in names if (path := self._by_stem.get(name))), None)
+        """The file with one of these names, without its suffix; None if there is none."""
+        return self._by_stem.any_of(*names)
 
     def add(self, path: str | None, listed: str, line: int, **values: object) -> None:
         """Add an example, or list it as missing if the path is None; `line` is where it is listed."""

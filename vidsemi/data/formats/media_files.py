@@ -159,15 +159,26 @@ class FilesByStem:
     def __iter__(self) -> Iterator[str]:
         return iter(self._files)
 
+    def any_of(self, *stems: str) -> str | None:
+        """The path of the file that has one of these names; a UserError if several files fit."""
+        found = [path for path in map(self.get, stems) if path is not None]
+        for other in found[1:]:
+            if os.path.realpath(other) != os.path.realpath(found[0]):
+                raise self._ambiguous(found[0], other, stems[0])
+        return found[0] if found else None
+
     def get(self, stem: str, default: str | None = None) -> str | None:
         """The path of the file with this name; a UserError if two files fit, of which neither takes precedence."""
         if stem in self._others:
-            raise UserError(
-                "scan.ambiguous_name",
-                f"both {printable(self._files[stem])} and {printable(self._others[stem])} fit the name "
-                f"{printable(stem)}; keep one of them, or list files by path",
-            )
+            raise self._ambiguous(self._files[stem], self._others[stem], stem)
         return self._files.get(stem, default)
+
+    def _ambiguous(self, first: str, second: str, stem: str) -> UserError:
+        return UserError(
+            "scan.ambiguous_name",
+            f"both {printable(first)} and {printable(second)} fit the name {printable(stem)}; keep one of them, or "
+            "list files by path",
+        )
 
 
 def _with_frame_folders(media: Iterable[Path]) -> list[Path]:

@@ -11,6 +11,7 @@ import io
 import logging
 import os
 import tarfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -204,6 +205,10 @@ def _ambiguous(sample: "Sample", chosen: list[str]) -> tuple[str, str] | None:
     for name in [*sample.labels, *chosen] if sample.labels else []:
         if (first := first_of.setdefault(_last_suffix(name), name)) != name:
             return first, name
+    for label in sample.labels:  # a video that comes again has the label that came with it
+        for name in chosen:
+            if sample.times[name] != sample.times[label]:
+                return name, label
     images = [name for name in sample.media if name not in chosen]
     if len(images) > len(set(map(_last_suffix, images))):
         strangers = [name for name in images if not _beside(name, chosen)]
@@ -240,6 +245,7 @@ class Sample:
 
     media: dict[str, tarfile.TarInfo] = field(default_factory=dict)
     labels: dict[str, str | None] = field(default_factory=dict)
+    times: Counter[str] = field(default_factory=Counter)  # how often each name occurs
 
 
 def _add_member(tar: tarfile.TarFile, member: tarfile.TarInfo, samples: dict[str, Sample], index: TarIndex) -> None:
@@ -253,8 +259,9 @@ def _add_member(tar: tarfile.TarFile, member: tarfile.TarInfo, samples: dict[str
         index.left_out += 1
         return
     sample = samples.setdefault(os.path.join(folder, key), Sample())
+    sample.times[member.name] += 1
     if kind != LABEL:
         index.left_out += member.name in sample.media  # the last of a name counts, as when a tar is unpacked
         sample.media[member.name] = member
     elif member.size <= LABEL_BYTES and (content := tar.extractfile(member)) is not None:
-        sample.labels[member.name] = class_name(content.read().decode("utf-8", "replace")) or None
+        sample.labels[member.name] = class_name(content.read().decode("utf-8-sig", "replace")) or None
