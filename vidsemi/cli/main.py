@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from vidsemi import __version__
-from vidsemi.cli import hashtags, inference, manifest, models, report, run, select
+from vidsemi.cli import hashtags, inference, manifest, models, report, run, select, shrink
 from vidsemi.cli.options import Answer, Parser, error_line
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.distributed import is_first, own_command
 
-MODULES = (run, manifest, hashtags, inference, select, report, models)
+MODULES = (run, manifest, shrink, hashtags, inference, select, report, models)
 
 logger = logging.getLogger("vidsemi")
 
