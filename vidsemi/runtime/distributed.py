@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.library_errors import is_lost_peer
+from vidsemi.runtime.meeting import meet
 
 logger = logging.getLogger("vidsemi")
 
@@ -60,8 +61,7 @@ def process_group() -> Iterator[None]:
     if gpus := torch.cuda.device_count():
         torch.cuda.set_device(local_rank() % gpus)
     global _store
-    store, rank, size = next(dist.rendezvous("env://", timeout=TIMEOUT))
-    store.set_timeout(TIMEOUT)
+    store, rank, size = meet(TIMEOUT)
     _store = dist.PrefixStore("vidsemi", store)  # messages share the store that torchrun's environment names
     backend, group_store = "cpu:gloo,cuda:nccl" if gpus else "gloo", dist.PrefixStore("group", store)
     dist.init_process_group(backend, store=group_store, rank=rank, world_size=size, timeout=TIMEOUT)

@@ -1,0 +1,95 @@
+"""A process of several that is alone: it says whom it waits for, obeys signals, and gives up."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.helpers.errors import refused
+from vidsemi.runtime.distributed import process_group
+
+SCRIPT = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from vidsemi.runtime import meeting
+meeting.NAMED_AFTER, meeting.LIMIT = 0.0, float(sys.argv[1])
+from vidsemi.cli import main
+sys.exit(main.main(["evaluate", "--weights", "w.pt", "--manifest", "m.csv"]))
+"""
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
+
+
+def start(rank: int, port: int, limit: float, cwd: Path) -> subprocess.Popen:
+    job = {"WORLD_SIZE": "2", "RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **job}
+    command = [sys.executable, "-c", SCRIPT, str(limit)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=cwd)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rank", "number", "status"), [(0, signal.SIGINT, 130), (1, signal.SIGTERM, 143)])
+def test_a_lone_process_says_whom_it_waits_for_and_obeys_signals(
+    tmp_path: Path, port: int, rank: int, number: signal.Signals, status: int
+):
+    process = start(rank, port, 600, tmp_path)
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert f"rank {rank} of 2" in line and f"rank {1 - rank} " in line
+    assert f"127.0.0.1:{port}" in line and "WORLD_SIZE" in line and "600 s" in line
+    begin = time.monotonic()
+    process.send_signal(number)
+    assert process.wait(timeout=60) == status
+    assert time.monotonic() - begin < 30
+    assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_lone_process_gives_up(tmp_path: Path, port: int, rank: int):
+    process = start(rank, port, 0.1, tmp_path)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert f"rank {1 - rank} " in stderr.splitlines()[-1] and stderr.endswith("[distributed.missing_processes]\n")
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "mentioned"),
+    [
+        ({}, ("WORLD_SIZE is 2", "RANK and MASTER_ADDR and MASTER_PORT")),
+        ({"RANK": "0", "MASTER_ADDR": "127.0.0.1"}, ("MASTER_PORT",)),
+        ({"RANK": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}, ("RANK=2", "WORLD_SIZE=2")),
+        ({"RANK": "x", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}, ("RANK=x",)),
+        ({"RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "99999"}, ("MASTER_PORT=99999",)),
+    ],
+)
+def test_an_incomplete_environment_is_refused(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], mentioned: tuple[str, ...]
+):
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"WORLD_SIZE": "2", **environment}.items():
+        monkeypatch.setenv(name, value)
+    with refused("distributed.incomplete_environment", *mentioned, "torchrun"), process_group():
+        pass
+
+
+def test_a_port_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", port)):
+            monkeypatch.setenv(name, value)
+        with refused("distributed.no_connection", port, "MASTER_PORT"), process_group():
+            pass
