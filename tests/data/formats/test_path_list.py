@@ -8,6 +8,7 @@ import pytest
 from tests.data.test_manifest import touch
 from tests.helpers.errors import refused
 from vidsemi.cli import main as cli
+from vidsemi.data.formats import formats
 from vidsemi.data.formats.lists import ClassNames
 from vidsemi.data.formats.path_list import read_list
 from vidsemi.data.manifest import load_manifest
@@ -53,6 +54,14 @@ def test_folders_of_frames_of_a_list(root: Path, tmp_path: Path):
     assert found.missing == ["gone"]
     with refused("list.folder_without_rate", root / "f1", "--rate"):
         read_list(tmp_path / "list.txt", root)
+
+
+def test_a_list_without_a_root_has_absolute_paths_or_lies_beside_the_videos(root: Path, tmp_path: Path):
+    (root / "list.txt").write_text(f"a/1.mp4 0\n{root}/b, c/2 3.mp4 1\n")
+    assert read_list(root / "list.txt", None).columns["path"] == [str(root / "a/1.mp4"), str(root / "b, c/2 3.mp4")]
+    (tmp_path / "list.txt").write_text("a/1.mp4 0\n")
+    with refused("scan.no_files", "list.txt", tmp_path, "a/1.mp4"):
+        formats()["path_list"].scan([str(tmp_path / "list.txt")], None)
 
 
 def test_a_list_for_pre_training_has_no_labels(root: Path, tmp_path: Path):

@@ -24,7 +24,7 @@ NO_LABEL = "-1"  # of VideoMAE's lists for pre-training
     "path_list",
     summary="lines of path and label, or of path, start, end and label",
     file="list of a SlowFast, pytorchvideo, VideoMAE or mmaction2 dataset",
-    root="required",
+    root="optional",
     options={
         "--classes": CLASSES,
         "--columns": {"help": "path,label or path,frames,label or path,start,end,label, …; by default by their number"},
@@ -39,7 +39,7 @@ NO_LABEL = "-1"  # of VideoMAE's lists for pre-training
 )
 def read_list(
     file: Path,
-    root: Path,
+    root: Path | None,
     *,
     classes: Path | None = None,
     columns: str | None = None,
@@ -47,7 +47,7 @@ def read_list(
     rate: float | None = None,
     unit: Literal["seconds", "frames"] = "seconds",
 ) -> ScanResult:
-    """Read a list without a header; paths are relative to the root, and may contain the separator.
+    """Read a list without a header; paths are relative to the root (default: the list's folder).
 
     Labels are class numbers, counted from 0 in the file of classes, or names; -1 is none. `frames`, the length of a
     folder of frames, is ignored unless the column `end` is missing and `start` is given.
@@ -56,7 +56,7 @@ def read_list(
     if unit == "frames" and rate is None:
         raise UserError("list.unit_without_rate", "--unit frames needs --rate, the frames per second")
     scan = ScanResult()
-    media, class_names = Media(root, scan, rate), ClassNames(classes)
+    media, class_names = Media(root or file.parent, scan, rate), ClassNames(classes)
     for number, parts in split_lines(file, SEPARATORS[parted_by], len(names)):
         fields = dict(zip(names, parts, strict=True))
         values: dict[str, object] = {}

@@ -75,7 +75,7 @@ class Format:
         if self.root != "none":
             sources.append(root)
         scan = self.read(*sources, **options)
-        scan.require_examples(" ".join(files) or root, root)
+        scan.require_examples(" ".join(files) or root, root or Path(files[0]).parent)
         return scan
 
 
