@@ -84,7 +84,8 @@ class ScanResult:
         repeated = check_repeats({**self.columns, "path": paths}, self.lines, self.unique)
         write_manifest(manifest, {**self.columns, "path": paths})
         names = zip(self.columns.get("member", paths), paths, strict=True)
-        images = sum(is_image(member or path) for member, path in names)
+        suffixes = Counter((member or path).rpartition(".")[2] for member, path in names)
+        images = sum(count for suffix, count in suffixes.items() if is_image(f"x.{suffix}"))
         classes = sorted({label for label in self.columns.get("label", ()) if label is not None})
         warnings = [*self.warnings, *near_equal_warnings(classes)]
         broken = [f"line {number}: {problem}" for number, problem in sorted(self.broken)]

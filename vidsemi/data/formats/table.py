@@ -122,6 +122,10 @@ class FilesById:
         self._root = root
         self.used = False  # whether a file was found by its id
 
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._by_stem)
+
     def find(self, name: str) -> str | None:
         """The path of the file with this name; None if there is none. If two fit, a UserError names them."""
         path = self._by_stem.get(name)

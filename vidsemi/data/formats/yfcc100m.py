@@ -60,13 +60,16 @@ def read_yfcc100m(
     scan = ScanResult({"path": [], "hashtags": []}, unique=True)
     files = FilesById(root)
     by_hash = {} if hashes is None else _listed_hashes(hashes, files)
+    are_hashed = any(map(HASH.fullmatch, files))  # or nothing needs to be computed, 100 million times
     for number, row in _sqlite_rows(file) if _is_sqlite(file) else tab_rows(file):
         try:
             line = _line(row)
         except BrokenRowError as error:
             scan.broken.append((number, str(error)))
             continue
-        path = files.find(line.name) or by_hash.get(line.name) or files.find(line.hash or hash_of(line.address))
+        path = files.find(line.name) or by_hash.get(line.name)
+        if path is None and are_hashed:
+            path = files.find(line.hash or hash_of(line.address))
         if path is None:
             scan.elsewhere += 1
             continue
