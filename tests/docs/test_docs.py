@@ -1,5 +1,6 @@
 """The documents: commands parse, links resolve, YAML examples are valid, and keys and numbers match the code."""
 
+import csv
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -17,6 +19,7 @@ from tests.helpers.builders import write_shard
 from tools.bench import command as bench
 from vidsemi.cli import main as cli
 from vidsemi.data.manifest import write_manifest
+from vidsemi.models.weights_file import load_spec
 from vidsemi.selection.result import read_selection
 from vidsemi.selection.score_format import ScoresInfo
 
@@ -156,7 +159,7 @@ def test_the_questions_to_scores_have_answers(
     words = ["--weights", str(weights), "--manifest", "data/unlabeled.parquet", "--output", "scores", "--views", "2"]
     assert cli.main(["score", *words, "--shard-size", "7", "--workers", "0", "--device", "cpu"]) == 0
     page = (REPOSITORY / "docs/scoring.md").read_text(encoding="utf-8")
-    highest, names, lost, between, whole, sure, again = (
+    highest, names, lost, between, whole, sure = (
         duckdb.sql(block) for block in re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
     )
     assert highest.columns == ["path", "score"] and 0 < len(highest) <= 16
@@ -167,7 +170,50 @@ def test_the_questions_to_scores_have_answers(
     assert between.columns == ["example_id", "best", "second"]
     assert whole.fetchall() == [(16, 2, 18)]
     assert all(best >= median >= least > 0 for _, (best, median, least) in sure.fetchall())
-    assert again.fetchall() == [("scores/part-000000.parquet", 1)]
+
+
+@pytest.mark.slow
+def test_the_submissions_work(tmp_path: Path, shapes: Path, weights: Path, monkeypatch: pytest.MonkeyPatch):
+    """Every SQL and Python block of docs/predictions.md, on a labeled manifest with a file that cannot be read."""
+    duckdb = pytest.importorskip("duckdb")
+    monkeypatch.chdir(tmp_path)
+    names = load_spec(weights).classes
+    Path("classes.txt").write_text("\n".join([*reversed(names), 'a "quoted", unseen class']))
+    videos = sorted((shapes / "test").glob("*.mp4"))
+    labels = [names[place % 8] for place in range(len(videos))]
+    Path("broken.mp4").write_bytes(b"no video")
+    write_manifest(Path("test.csv"), {"path": [*map(str, videos), "broken.mp4"], "label": [*labels, names[0]]})
+    words = ["--weights", str(weights), "--manifest", "test.csv", "--output", "predictions.parquet", "--views", "2"]
+    assert cli.main(["predict", *words, "--workers", "0", "--device", "cpu"]) == 0
+    table = pq.read_table("predictions.parquet").to_pylist()
+    best = [row["class_1"] for row in table]
+    page = (REPOSITORY / "docs/predictions.md").read_text(encoding="utf-8")
+    first, five, mistakes, confused = (duckdb.sql(block) for block in re.findall(r"```sql\n(.*?)```", page, re.DOTALL))
+    assert first.fetchall() == five.fetchall() == [(17,)]
+
+    with open("submission.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    stems = [file.stem for file in videos]
+    assert rows[0] == ["id", "label"] and [row[0] for row in rows[1:]] == [*stems, "broken"]
+    assert [row[1] for row in rows[1:-1]] == best[:-1]
+    assert best.count(rows[-1][1]) == max(map(best.count, best[:-1]))
+
+    with open("submission_top5.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert [row[0] for row in rows[1:]] == [*stems, "broken"]
+    for place, row in enumerate(rows[1:-1]):
+        guesses = [names.index(table[place][f"class_{rank}"]) for rank in range(1, 6)]
+        assert row[1] == " ".join(str(7 - guess) for guess in guesses)
+
+    wrong = [place for place, label in enumerate(labels) if best[place] != label]
+    assert {path for path, *_ in mistakes.fetchall()} == {str(videos[place]) for place in wrong}
+    assert sum(count for *_, count in confused.fetchall()) == len(wrong)
+
+    (script,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(script, {})
+    results = json.loads(Path("submission.json").read_text())["results"]
+    assert list(results) == [*stems, "broken"] and results["broken"] == []
+    assert results[stems[0]][4] == {"label": table[0]["class_5"], "score": table[0]["score_5"]}
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Accuracy overall and per class: against counting in plain Python, as a CSV file, and as an evaluation writes it."""
 
 import csv
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.builders import spec_for
 from vidsemi.cli import main as cli
 from vidsemi.config import Runtime
 from vidsemi.data.manifest import load_manifest
@@ -24,6 +26,7 @@ from vidsemi.inference.accuracy import (
 )
 from vidsemi.inference.evaluate import evaluate_weights
 from vidsemi.io.errors import UserError
+from vidsemi.models.weights_file import save_weights
 
 NAMES = ["=1+1", '-a, "b"', "@c", "plain", "ü\tü", "'quoted"]
 RANKS = st.none() | st.integers(0, 7)
@@ -124,3 +127,21 @@ def test_the_command_does_not_write_over_what_it_reads(weights: Path, shapes: Pa
         assert cli.main([*command, "--by-class", str(file)]) == 2
         assert "[output.is_input]" in capsys.readouterr().err
         assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("classes", [5, 6])
+def test_top_5_of_fewer_than_six_classes_is_not_shown(
+    classes: int, tmp_path: Path, colors: Path, capsys: pytest.CaptureFixture[str]
+):
+    names = ["blue", "green", "red", "teal", "yellow", "zinc"][:classes]
+    spec = spec_for("resnet18", classes, 1, width=0.0625, stem="cifar")
+    spec = replace(spec, classes=names, input=replace(spec.input, resize=(20, 20), crop=16))
+    save_weights(tmp_path / "few.pt", spec.build(), spec, {})
+    command = ["evaluate", "--weights", str(tmp_path / "few.pt"), "--manifest", str(colors / "test.csv")]
+    command += ["--workers", "0", "--device", "cpu"]
+    assert cli.main(command) == 0
+    text = capsys.readouterr().out
+    assert "top-1" in text and ("top-5" in text) == (classes > 5)
+    assert cli.main([*command, "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["num_classes"] == classes and ("top5" in metrics) == (classes > 5)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from vidsemi.config import Config
@@ -54,3 +55,12 @@ def test_results_go_with_their_weights(load: LoadConfig, copied_run: Path, rows:
     left = pipeline.run(load("approaches=[supervised]"))
     (lost,) = [row for row in rows if row not in left]
     assert (lost["approach"], lost["seed"]) == ("semi_supervised", 0)
+
+
+def test_every_row_names_predictions_that_give_its_accuracy(finished_run: Path, rows: list[dict]):
+    assert len({row["predictions"] for row in rows}) == len({row["weights"] for row in rows})
+    for row in rows:
+        assert row["predictions"] == row["classes"].replace("classes.csv", "predictions.parquet")
+        table = pq.read_table(finished_run / row["predictions"]).to_pylist()
+        assert len(table) == row["total"]
+        assert 100 * sum(one["class_1"] == one["label"] for one in table) / len(table) == pytest.approx(row["top1"])

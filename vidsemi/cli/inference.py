@@ -42,13 +42,7 @@ def add_parsers(subparsers: Any) -> None:
         default="auto",
         help="of the network (default: auto)",
     )
-    parser.add_argument(
-        "--retry-failures",
-        nargs="?",
-        const="",
-        metavar="PATTERN",
-        help="read failed examples again whose path or error contains this text; * and ? are wildcards",
-    )
+    _add_retry_argument(parser)
 
     parser = add_command(subparsers, "evaluate", evaluate, "measure the video-level accuracy of a network")
     add_network_arguments(parser)
@@ -56,16 +50,30 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument("--by-class", type=Path, metavar="CSV", help="write the accuracy of each class")
 
     parser = add_command(subparsers, "predict", predict, "predict the classes of videos and images")
-    parser.add_argument("files", nargs="+", metavar="FILE", help="videos, images, or folders of them")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="videos, images, folders of them, or one manifest")
+    parser.add_argument("--manifest", type=Path, help="examples, .parquet or .csv, in place of files")
+    parser.add_argument("--root", type=Path, help="folder that the manifest's paths are relative to")
+    parser.add_argument("--output", type=Path, help="table of the predictions to write, .parquet or .csv")
     parser.add_argument(
-        "--top", type=positive_int, default=5, metavar="N", help="classes shown per file (default: %(default)s)"
+        "--top", type=positive_int, default=5, metavar="N", help="classes of each example (default: %(default)s)"
     )
+    _add_retry_argument(parser)
     add_network_arguments(parser)
 
     parser = add_command(subparsers, "export", export, "write a network as a file that runs without vidsemi")
     parser.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
     parser.add_argument("--format", choices=EXPORT_FORMATS, help="default: the suffix of the output")
     parser.add_argument("--output", type=Path, help="file to write, .pt2 or .onnx; default: beside the weights")
+
+
+def _add_retry_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--retry-failures",
+        nargs="?",
+        const="",
+        metavar="PATTERN",
+        help="read failed examples again whose path or error contains this text; * and ? are wildcards",
+    )
 
 
 def _runtime(options: argparse.Namespace) -> Any:
@@ -128,8 +136,11 @@ def evaluate(options: argparse.Namespace) -> Answer | None:
         )
         if not processes().first:
             return None
+    top5 = f"  top-5 {metrics['top5']:.2f}%"
+    if metrics["num_classes"] <= 5:  # every example that can be read would be right
+        metrics, top5 = {name: value for name, value in metrics.items() if name != "top5"}, ""
     text = (
-        f"top-1 {metrics['top1']:.2f}%  top-5 {metrics['top5']:.2f}%  class mean {metrics['mean_class_top1']:.2f}%  "
+        f"top-1 {metrics['top1']:.2f}%{top5}  class mean {metrics['mean_class_top1']:.2f}%  "
         f"({metrics['read']} of {metrics['total']} examples read, {metrics['views']} views, "
         f"{metrics['gmacs_per_view']:.4g} GMAC per view)"
     )
@@ -137,14 +148,24 @@ def evaluate(options: argparse.Namespace) -> Answer | None:
 
 
 def predict(options: argparse.Namespace) -> Answer:
-    """Predict the classes of files."""
+    """Predict the classes of files or of a manifest, as text or as a table."""
+    if bool(options.files) == bool(options.manifest):
+        raise UserError(
+            "options.invalid", "give files, folders or --manifest (see vidsemi predict --help), and not both"
+        )
+    if options.output is None and options.retry_failures is not None:
+        raise UserError(
+            "options.invalid", "--retry-failures needs --output, which names the table of earlier predictions"
+        )
     runtime = _runtime(options)
-    from vidsemi.inference.predict import predict_files
+    if options.output is not None:
+        return _predict_to_table(options, runtime)
+    from vidsemi.inference.predict import examples_to_predict, predict_examples
     from vidsemi.io.tables import markdown_table
 
-    predictions = predict_files(
+    predictions = predict_examples(
         weights=options.weights,
-        paths=options.files,
+        manifest=examples_to_predict(options.files, options.manifest, options.root),
         views=options.views,
         crops=options.crops,
         top=options.top,
@@ -157,9 +178,35 @@ def predict(options: argparse.Namespace) -> Answer:
             for name, score, views in zip(one.classes, one.scores, one.views.T, strict=True)
         ]
         rows = rows or [(f"cannot be read: {one.error}", "", "")]
-        table += [(one.path if row is rows[0] else "", *row) for row in rows]
+        table += [(one.name if row is rows[0] else "", *row) for row in rows]
     text = "\n".join(markdown_table(("file", "class", "score %", "each view %"), table))
     return {"files": [one.document() for one in predictions]}, text
+
+
+def _predict_to_table(options: argparse.Namespace, runtime: Any) -> Answer:
+    from vidsemi.inference.predict import examples_to_predict, predict_to_table
+    from vidsemi.inference.predictions import check_suffix
+    from vidsemi.io.files import keep_inputs, prepare_target
+
+    output = options.output
+    check_suffix(output)
+    manifest = examples_to_predict(options.files, options.manifest, options.root)
+    keep_inputs(output, options.weights, options.manifest, *map(Path, options.files))
+    prepare_target(output)
+    result = predict_to_table(
+        output,
+        weights=options.weights,
+        manifest=manifest,
+        views=options.views,
+        crops=options.crops,
+        top=options.top,
+        runtime=runtime,
+        retry_failures=options.retry_failures,
+    )
+    text = (
+        f"{output}: {result['examples']} examples, {result['failed']} cannot be read, {result['top']} classes of each"
+    )
+    return result, f"{text}\n{result['scores']}: scores to resume from; may be deleted"
 
 
 def export(options: argparse.Namespace) -> Answer:

@@ -6,17 +6,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from vidsemi.config import Runtime
 from vidsemi.data.manifest import Manifest
 from vidsemi.inference.accuracy import Accuracy, accuracy, accuracy_by_class, rank_of_label, write_class_accuracy
+from vidsemi.inference.predictions import TOP, Predicted, write_predictions
 from vidsemi.inference.score_views import score_examples
 from vidsemi.io.progress import progress_bar
 from vidsemi.models import weights_file
 from vidsemi.models.flops import measure_cost
 from vidsemi.models.weights_file import NetworkSpec
 from vidsemi.runtime.distributed import done_by_first, first_before_others, gather, processes
+from vidsemi.selection.score_writer import top_classes
 
 logger = logging.getLogger("vidsemi")
 
@@ -31,11 +34,13 @@ def evaluate_weights(
     title: str,
     by_class: Path | None = None,
     labeled: Manifest | None = None,
+    predictions: Path | None = None,
 ) -> dict[str, Any]:
     """Evaluate a network in float32; several processes share the examples and all return the metrics of the whole.
 
     The labels must be among the network's classes. `by_class` is written by `write_class_accuracy`, with the class
-    counts of the `labeled` set. For `views` and `crops` see `ViewReader`; for the result see `evaluation_metrics`.
+    counts of the `labeled` set, and `predictions` by `write_predictions`. For `views` and `crops` see `ViewReader`; for
+    the result see `evaluation_metrics`.
     """
     with first_before_others():
         network, spec = weights_file.load_weights(weights)
@@ -44,11 +49,15 @@ def evaluate_weights(
     share = range(process.rank, len(manifest), process.size)
     results = score_examples(network, spec.input, share, manifest, views=views, crops=crops, runtime=runtime)
     ranks: dict[int, int | None] = {}
+    tops: list[tuple[int, list[int], list[float], str | None]] = []
     most = 0
     with closing(results), progress_bar(len(share), "example", title) as bar:
         for score in results:
             own, label = score.probabilities, int(labels[score.example_id])
             ranks[score.example_id] = None if own is None else rank_of_label(own, label)
+            if predictions:
+                found = ([], []) if own is None else (top[0].tolist() for top in top_classes(own[None], TOP))
+                tops.append((score.example_id, *found, score.error))
             most = max(most, 0 if score.views is None else len(score.views))
             bar.update()
     ranks = dict(pair for share in gather([*ranks.items()]) for pair in share)
@@ -57,11 +66,30 @@ def evaluate_weights(
         counts = None if labeled is None else labeled.label_counts()
         rows = accuracy_by_class(ranks, labels.tolist(), spec.classes, counts)
         done_by_first(lambda: write_class_accuracy(by_class, rows))
+    if predictions:
+        tops = sorted(top for share in gather(tops) for top in share)
+        done_by_first(lambda: _write_predictions(predictions, manifest, spec, tops))
     most = max(gather(most)) or views * crops  # as requested if no example is readable
     if process.first and result.read < result.total:
         message = "%s: only %d of %d examples can be read; the others count as wrong"
         logger.warning(message, title, result.read, result.total)
     return evaluation_metrics(result, network, spec, views=most, crops=crops)
+
+
+def _write_predictions(
+    file: Path, manifest: Manifest, spec: NetworkSpec, tops: list[tuple[int, list[int], list[float], str | None]]
+) -> None:
+    read = [(example, labels, scores) for example, labels, scores, error in tops if error is None]
+    ids, labels, scores = zip(*read, strict=True) if read else ((), (), ())
+    top = min(TOP, len(spec.classes))
+    part = Predicted(
+        range(len(manifest)),
+        np.array(ids, np.int64),
+        np.array(labels, np.int64).reshape(-1, top),
+        np.array(scores, np.float32).reshape(-1, top),
+        {example: error for example, _, _, error in tops if error is not None},
+    )
+    write_predictions(file, manifest, spec.classes, top, [part])
 
 
 def evaluation_metrics(
@@ -72,6 +100,7 @@ def evaluation_metrics(
     return {
         **asdict(result),
         "model": spec.model,
+        "num_classes": len(spec.classes),
         "views": views,
         "crops": crops,
         "frames": spec.input.frames,

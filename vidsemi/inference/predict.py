@@ -1,71 +1,159 @@
-"""Prediction: files → the highest-scoring classes of each, with the scores of every view."""
+"""Prediction: examples → the highest-scoring classes of each, as text with the scores of every view, or as a table."""
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from vidsemi.config import Runtime
 from vidsemi.data.formats.media_files import media_files
-from vidsemi.data.manifest import Row
-from vidsemi.data.reachable import Rows
+from vidsemi.data.manifest import Manifest, Row, load_manifest, shard_ranges
+from vidsemi.inference.predictions import Predicted, write_predictions
+from vidsemi.inference.score import score_manifest
+from vidsemi.inference.score_directory import PLAN, ScoreDirectory
 from vidsemi.inference.score_views import VideoScore, score_examples
 from vidsemi.io.errors import UserError
+from vidsemi.io.files import fingerprint_json
 from vidsemi.io.progress import progress_bar
 from vidsemi.models import weights_file
 from vidsemi.runtime.device import worker_count
+from vidsemi.selection.score_format import read_plan
 from vidsemi.selection.score_writer import top_classes
+
+SHARD_SIZE = 250  # examples of which a killed worker loses the predictions at most
+SCORES = ".scores"  # suffix of the folder beside a table of predictions
+MANIFESTS = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Predicted classes of a file, the highest-scoring first."""
+    """Predicted classes of an example, the highest-scoring first."""
 
-    path: str
+    row: Row
     classes: list[str]
     scores: np.ndarray  # (classes,) float32, the mean over the views
     views: np.ndarray  # (V, classes) float32, each view's own scores of these classes
     error: str | None = None  # why the file cannot be read; the attributes above are empty then
 
+    @property
+    def name(self) -> str:
+        """The path, with the file in a tar and the seconds of a trim."""
+        row = self.row
+        member = f" {row.member}" if row.member else ""
+        trimmed = row.start is not None or row.end is not None
+        return f"{row.path}{member}" + (f" {row.start or 0:g}–{'' if row.end is None else f'{row.end:g}'} s" * trimmed)
+
     def document(self) -> dict[str, Any]:
         """Return the prediction as a JSON object."""
+        place = {name: getattr(self.row, name) for name in ("member", "start", "end")}
+        about = {"path": self.row.path, **{name: value for name, value in place.items() if value is not None}}
         if self.error is not None:
-            return {"path": self.path, "error": self.error}
+            return {**about, "error": self.error}
         top = [
             {"label": name, "score": float(score), "views": own.tolist()}
             for name, score, own in zip(self.classes, self.scores, self.views.T, strict=True)
         ]
-        return {"path": self.path, "top": top}
+        return {**about, "top": top}
 
 
-def predict_files(
-    *, weights: Path, paths: list[str], views: int, crops: int = 1, top: int, runtime: Runtime
-) -> list[Prediction]:
-    """Predict the `top` classes of videos, images, URIs, and the videos and images in folders.
+def examples_to_predict(paths: list[str], manifest: Path | None = None, root: Path | None = None) -> Manifest:
+    """Return the examples of a manifest, or those of videos, images, URIs, and the videos and images in folders.
 
-    Returns:
-        One prediction per file, in the order of the paths; those of a folder in alphabetical order.
+    Args:
+        paths: of files and folders; none, or a manifest alone, for a manifest. Files of a folder come in alphabetical
+            order.
+        manifest: the manifest.
+        root: folder that the paths of a manifest are relative to, by default its own.
 
     Raises:
-        UserError: a path does not exist, or no file can be read.
+        UserError: a path does not exist, or a manifest is invalid.
+    """
+    if len(paths) == 1 and Path(paths[0]).suffix in MANIFESTS and Path(paths[0]).is_file():
+        manifest = Path(paths[0])
+    if manifest is not None:
+        return load_manifest(manifest, root)
+    if root is not None:
+        raise UserError("predict.unused_root", "--root is for the paths of a manifest; leave it out for files")
+    files = _files(paths)
+    return Manifest(Path(paths[0]), Path(), pa.table({"path": pa.array(files, pa.string())}), fingerprint_json(files))
+
+
+def predict_examples(
+    *, weights: Path, manifest: Manifest, views: int, crops: int = 1, top: int, runtime: Runtime
+) -> list[Prediction]:
+    """Predict the `top` classes of each example, in order.
+
+    Raises:
+        UserError: no example can be read.
     """
     network, spec = weights_file.load_weights(weights)
-    rows = [Row(number, file) for number, file in enumerate(_files(paths))]
-    runtime = runtime.model_copy(update={"workers": min(worker_count(runtime), len(rows))})
-    results = score_examples(
-        network, spec.input, range(len(rows)), Rows(rows), views=views, crops=crops, runtime=runtime
-    )
+    runtime = runtime.model_copy(update={"workers": min(worker_count(runtime), len(manifest))})
+    examples = range(len(manifest))
+    results = score_examples(network, spec.input, examples, manifest, views=views, crops=crops, runtime=runtime)
     predictions = []
-    with closing(results) as scores, progress_bar(len(rows), "file", "predict", delay=2) as bar:
+    with closing(results) as scores, progress_bar(len(manifest), "file", "predict", delay=2) as bar:
         for score in scores:
-            predictions.append(_prediction(rows[score.example_id].path, score, spec.classes, top))
+            predictions.append(_prediction(manifest.row(score.example_id), score, spec.classes, top))
             bar.update()
     if all(prediction.error for prediction in predictions):
         first = predictions[0]
-        raise UserError("predict.nothing_readable", f"no file can be read; the first is {first.path}: {first.error}")
+        raise UserError(
+            "predict.nothing_readable", f"no file can be read; the first is {first.row.path}: {first.error}"
+        )
     return predictions
+
+
+def predict_to_table(
+    output: Path,
+    *,
+    weights: Path,
+    manifest: Manifest,
+    views: int,
+    crops: int = 1,
+    top: int,
+    runtime: Runtime,
+    retry_failures: str | None = None,
+) -> dict[str, Any]:
+    """Predict the `top` classes of each example in float32 and write them as `write_predictions` does.
+
+    The scores go to the folder `output` with the suffix .scores first. Several workers may share the work, and a killed
+    one resumes: see `score_manifest`, also for `retry_failures`. Each worker writes the same table once all is scored.
+
+    Returns:
+        files and counts, for the command line.
+
+    Raises:
+        UserError: the folder has scores of other examples or weights, or no example can be read.
+    """
+    folder = output.with_suffix(SCORES)
+    metrics = score_manifest(
+        folder,
+        weights=weights,
+        manifest=manifest,
+        views=views,
+        crops=crops,
+        per_example=top,
+        shard_size=SHARD_SIZE,
+        precision="float32",
+        runtime=runtime,
+        title="predict",
+        retry_failures=retry_failures,
+    )
+    directory = ScoreDirectory(folder, read_plan(folder / PLAN))
+    info = directory.info
+    write_predictions(output, manifest, info.classes, info.per_example, _predicted(directory, manifest))
+    counts = {"examples": len(manifest), "failed": metrics["failed"], "top": info.per_example}
+    return {"predictions": str(output), "scores": str(folder), **counts}
+
+
+def _predicted(directory: ScoreDirectory, manifest: Manifest) -> Iterator[Predicted]:
+    for number, examples in enumerate(shard_ranges(manifest, SHARD_SIZE)):
+        errors = {example: error for example, _, error in directory.failures(number)}
+        yield Predicted(examples, *directory.read(number), errors)
 
 
 def _files(paths: list[str]) -> list[str]:
@@ -82,8 +170,8 @@ def _files(paths: list[str]) -> list[str]:
     return files
 
 
-def _prediction(path: str, score: VideoScore, classes: list[str], top: int) -> Prediction:
+def _prediction(row: Row, score: VideoScore, classes: list[str], top: int) -> Prediction:
     if score.views is None or score.probabilities is None:
-        return Prediction(path, [], np.zeros(0), np.zeros((0, 0)), score.error)
+        return Prediction(row, [], np.zeros(0), np.zeros((0, 0)), score.error)
     labels, scores = top_classes(score.probabilities[None], top)
-    return Prediction(path, [classes[label] for label in labels[0]], scores[0], score.views[:, labels[0]])
+    return Prediction(row, [classes[label] for label in labels[0]], scores[0], score.views[:, labels[0]])

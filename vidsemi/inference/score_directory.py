@@ -22,7 +22,7 @@ from vidsemi.inference.retry import Retries
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import create_exclusive, is_regular, put_aside, remove_temporary
 from vidsemi.io.parquet import read_parquet
-from vidsemi.selection.score_format import ScoresInfo, parse_info, read_plan, shard_name
+from vidsemi.selection.score_format import ScoresInfo, invalid_shard, parse_info, read_plan, shard_name
 from vidsemi.selection.score_reader import read_info, shard_numbers
 from vidsemi.selection.score_writer import write_failures, write_shard
 
@@ -91,6 +91,15 @@ class ScoreDirectory:
             if len(column):
                 return column[0].as_py()
         return None
+
+    def read(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Read the scores of a complete shard: example ids (n,) int64, labels (n, P), scores (n, P) float32."""
+        try:
+            table = read_parquet(self._scores(number), ["example_id", "label", "score"])
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise invalid_shard(self._scores(number), error) from None
+        ids, labels, scores = (column.to_numpy().reshape(-1, self.info.per_example) for column in table.columns)
+        return ids[:, 0], labels, scores
 
     def write(self, number: int, scored: Sequence[Scored], failed: Sequence[Failed]) -> None:
         """Write a shard: its failures first, so that a shard whose scores exist has both."""
@@ -181,6 +190,6 @@ def _agreed(file: Path, theirs: ScoresInfo, ours: ScoresInfo, any_precision: boo
             words = "other classes" if name == "classes" else f"{name} {was} (now {now})"
         raise UserError(
             "scores.plan_mismatch",
-            f"{file.parent} was started with {words}, as {file.name} says; choose another output directory",
+            f"{file.parent} was started with {words}, as {file.name} says; delete it or choose another output",
         )
     return ours

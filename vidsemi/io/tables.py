@@ -58,6 +58,11 @@ def csv_cell(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
+def inert_cell(text: str) -> str:
+    """Keep a text such as a path as it is, but with an apostrophe before it if a spreadsheet would execute it."""
+    return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) or text.startswith(("\t", "\r")) else text
+
+
 def from_csv_cell(cell: str) -> str:
     """Undo `csv_cell`."""
     return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA_STARTS) else cell

@@ -8,7 +8,7 @@ from typing import Any
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import write_json
 from vidsemi.pipeline.stage import PlannedRow, Stage
-from vidsemi.pipeline.stages import CLASSES
+from vidsemi.pipeline.stages import CLASSES, PREDICTIONS
 
 RESULTS = "results.json"
 TEXTS = ("student", "approach")
@@ -55,9 +55,10 @@ class Results:
         if len(done) < len(metrics):
             return None
         row = {**planned.names, **over_splits(done), **planned.test_set, "weights": planned.weights}
-        classes = f"{self._folders[planned.stages[0].fingerprint]}/{CLASSES}"
-        if planned.target is None and (self._output / classes).is_file():
-            row["classes"] = classes
+        folder = self._folders[planned.stages[0].fingerprint]
+        for key, name in (("classes", CLASSES), ("predictions", PREDICTIONS)):
+            if planned.target is None and (self._output / folder / name).is_file():
+                row[key] = f"{folder}/{name}"
         return row
 
     def _is_kept(self, row: Mapping[str, Any]) -> bool:

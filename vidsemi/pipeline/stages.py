@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SELECTION = "selection.parquet"
 CLASSES = "classes.csv"
+PREDICTIONS = "predictions.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +147,7 @@ class ImportWeightsStage(Stage):
 
 @dataclass(frozen=True, eq=False)
 class EvaluateStage(Stage):
-    """Test a network. With the labeled set, write the accuracy of each class beside its labeled examples."""
+    """Test a network, and write its predictions; with the labeled set, also the accuracy of each class."""
 
     together: ClassVar[bool] = True
 
@@ -168,6 +169,7 @@ class EvaluateStage(Stage):
             title=context.name(self),
             by_class=context.folder(self) / CLASSES if self.labeled is not None else None,
             labeled=self.labeled,
+            predictions=context.folder(self) / PREDICTIONS,
         )
 
 
