@@ -19,6 +19,7 @@ from vidsemi.cli import hashtags, inference, manifest, models, report, run, sele
 from vidsemi.cli.options import Answer, Parser, error_line
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.distributed import is_first, own_command
+from vidsemi.runtime.process import limit_threads
 
 MODULES = (run, manifest, shrink, hashtags, inference, select, report, models)
 
@@ -55,6 +56,7 @@ def run_command(parser: Parser, arguments: Sequence[str] | None = None) -> int:
     # Decoding processes share the cores with the network, and OpenMP threads that spin while they wait take those cores
     # from them (training on 2 cores from files with 2 workers: 260 clips/s spinning, 336 not). torch reads this once.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    limit_threads()
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     logger.setLevel(logging.INFO)
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -1,14 +1,35 @@
 """Processes: their identity (process id and start time), and the cores that they may use."""
 
+import math
 import os
 import platform
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from vidsemi.runtime.quota import cpu_quota
+
 
 def usable_cores() -> int:
-    """Cores that this process may run on; all of the machine's if the system does not say."""
+    """Cores that this process may run on, within the quota of its container; all if the system does not say."""
+    quota = allowed_cpus()
+    cores = _cores()
+    return cores if quota is None else min(cores, math.ceil(quota))
+
+
+def limit_threads() -> None:
+    """Have libraries that are imported later start no more threads than a quota allows, unless the user has chosen."""
+    if usable_cores() < _cores():
+        os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+
+
+@cache
+def allowed_cpus() -> float | None:
+    """CPUs by the quota of the container; None without one."""
+    return cpu_quota()
+
+
+def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
