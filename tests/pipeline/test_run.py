@@ -17,7 +17,7 @@ from vidsemi.config.load import load_config
 from vidsemi.io.errors import UserError
 from vidsemi.pipeline import resolve
 from vidsemi.pipeline import run as pipeline
-from vidsemi.pipeline.stage import locked
+from vidsemi.pipeline.lock import locked
 from vidsemi.selection.result import read_selection, write_selection
 
 LoadConfig = Callable[..., Config]
@@ -152,7 +152,7 @@ def test_two_processes_in_one_directory_are_noticed(load: LoadConfig):
 
 @pytest.mark.slow
 def test_a_killed_run_leaves_its_directory_unlocked(tmp_path: Path):
-    hold = "import sys, pathlib; from vidsemi.pipeline.stage import locked\n"
+    hold = "import sys, pathlib; from vidsemi.pipeline.lock import locked\n"
     hold += "with locked(pathlib.Path(sys.argv[1])): print('locked', flush=True), sys.stdin.read()"
     command = [sys.executable, "-c", hold, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:

@@ -19,7 +19,7 @@ from vidsemi.cli import main as cli
 from vidsemi.config.load import load_config
 from vidsemi.io.progress import progress_bar
 from vidsemi.pipeline import run as pipeline
-from vidsemi.pipeline.stage import locked
+from vidsemi.pipeline.lock import locked
 
 WriteConfig = Callable[..., Path]
 

@@ -19,7 +19,7 @@ from time import monotonic
 from typing import Any
 
 from vidsemi.io.files import create_exclusive, put_aside, read_regular, remove_temporary, write_text
-from vidsemi.runtime.process import is_dead, this_process
+from vidsemi.runtime.process import is_dead, lives_here, this_process
 
 RENEW_EVERY = 30.0  # seconds
 EXPIRY = 180.0  # seconds; network file systems may show a file's time up to 60 s late
@@ -130,6 +130,15 @@ class Leases:
             aside.unlink(missing_ok=True)
             return lease
         return None
+
+    def state(self, number: int) -> str | None:
+        """Return a text that changes when the lease of a shard does; None if there is none."""
+        return _state(self._file(number))
+
+    def is_held_here(self, number: int) -> bool:
+        """Return whether a process of this machine that lives has the lease of a shard."""
+        content = _content(self.state(number) or "")
+        return bool(content and lives_here(content["owner"]))
 
     def release(self, lease: Lease) -> None:
         """Remove the lease of a shard that is written, or that others may take."""

@@ -119,7 +119,7 @@ def _only_process(file: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     path = file.with_name(f".{file.name}.lock")
-    lock = FileLock(path, timeout=MAX_SECONDS)
+    lock = FileLock(path, timeout=MAX_SECONDS, fallback_to_soft=False)  # a soft lock outlives a killed process
     locked = False
     try:
         lock.acquire()

@@ -12,9 +12,10 @@ from vidsemi import __version__
 from vidsemi.data.dedup.checks import describe_checks, read_checks, write_checks
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import write_json
+from vidsemi.pipeline.lock import locked
 from vidsemi.pipeline.resolve import existing_folder
 from vidsemi.pipeline.results import RESULTS, Results, is_transfer, read_results
-from vidsemi.pipeline.stage import KINDS, RECORD, Context, Plan, Stage, locked, read_metrics
+from vidsemi.pipeline.stage import KINDS, RECORD, Context, Plan, Stage, read_metrics
 from vidsemi.pipeline.stages import TrainStage
 from vidsemi.runtime.distributed import done_by_first, started_processes
 

@@ -4,7 +4,6 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +18,6 @@ from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import fingerprint_json
-from vidsemi.runtime.distributed import first_before_others, processes
 
 logger = logging.getLogger("vidsemi")
 
@@ -197,25 +195,6 @@ def started_stages(output: Path) -> dict[str, str]:
         except (OSError, ValueError, KeyError, TypeError):
             continue  # `read_metrics` reports it if this stage is needed
     return folders
-
-
-@contextmanager
-def locked(output: Path) -> Iterator[None]:
-    """Lock a run's directory against other runs; the first of its processes holds the lock, which ends with it."""
-    from filelock import FileLock, Timeout
-
-    with ExitStack() as held:
-        with first_before_others():
-            if processes().first:
-                output.mkdir(parents=True, exist_ok=True)
-                try:
-                    # a soft lock, which filelock falls back to, would outlive a killed process
-                    held.enter_context(FileLock(output / ".lock", timeout=0, fallback_to_soft=False))
-                except Timeout:
-                    raise UserError(
-                        "output.in_use", f"another process is running in {output}; wait for it or choose another output"
-                    ) from None
-        yield
 
 
 S = TypeVar("S", bound=Stage)

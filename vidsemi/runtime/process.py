@@ -52,13 +52,22 @@ def is_dead(process: dict[str, Any] | None) -> bool:
 
     It may be on another machine or in another container. None is no process, which is dead.
     """
-    if process is None:
-        return True
+    return process is None or _lives(process) is False
+
+
+def lives_here(process: dict[str, Any] | None) -> bool:
+    """Whether a process is known to run on this machine, and in this container."""
+    return process is not None and _lives(process) is True
+
+
+def _lives(process: dict[str, Any]) -> bool | None:
+    """Whether a process lives; None if it cannot be seen from here."""
     try:
-        here = all(process[name] is not None and process[name] == value for name, value in _pid_scope().items())
-        return here and _start_time(int(process["pid"])) != process["start_time"]
+        if any(process[name] is None or process[name] != value for name, value in _pid_scope().items()):
+            return None
+        return _start_time(int(process["pid"])) == process["start_time"]
     except (KeyError, TypeError, ValueError, OverflowError):
-        return False
+        return None
 
 
 @cache
