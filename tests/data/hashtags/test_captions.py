@@ -96,6 +96,15 @@ def test_a_column_with_a_caption_is_one_of_captions_whatever_the_order(shift: in
     assert found.captions == 0 and found.columns["hashtags"].count("#archery #yoga") == 1
 
 
+def test_a_stray_sentence_does_not_make_captions_of_a_column_of_tags(tmp_path: Path):
+    for rows, tags in ((99, None), (100, None), (101, "#a #b")):
+        lines = ["we ate #pizza", *["a b"] * rows, "['new york', 'x']"]
+        (tmp_path / "t.csv").write_text("path,hashtags\n" + "".join(f'{n},"{row}"\n' for n, row in enumerate(lines)))
+        found = read_table_format(tmp_path / "t.csv", None)
+        assert found.columns["hashtags"] == ["#pizza", *[tags] * rows, "#newyork #x"]
+        assert found.captions == (1 if tags else 1 + rows)
+
+
 def test_a_run_on_a_table_of_captions_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     (tmp_path / "m.csv").write_text('path,hashtags\na,we like #yoga\nb,"#yoga"\n')
     ids, _ = match_examples(load_manifest(tmp_path / "m.csv"), build_vocabulary(["yoga", "like"], {}), "this test")

@@ -77,24 +77,26 @@ def read_text(text: str, *, in_captions: bool = False) -> tuple[list[str], Readi
     Commas, semicolons and `|` part tags, which may then contain spaces (`new york, catching fish`, `new york|fish`);
     without them, spaces do (`#a #b`, `#a#b`, `a b`). But a text is a caption if words precede a `#` (`we ate #pizza,
     great`), or without separators if any word has no `#` (`#surfing today`). From a column of captions (`in_captions`),
-    a text is a caption unless it has a `|` or all its tags a `#`.
+    a text is a caption unless it has a `|`, is a list in brackets, or has only tags with a `#`.
     """
     if not text.isascii():
         text = text.translate(SEPARATORS)
-    parted = "," in text or ";" in text or "|" in text
-    parted = parted or (text[:1] == "[" and text.rstrip()[-1:] == "]")  # the latter is a list, perhaps of one
+    parted = "," in text or ";" in text
+    is_list = "|" in text or (text[:1] == "[" and text.rstrip()[-1:] == "]")  # no sentence
+    parted = parted or is_list
     pieces = text.replace(";", ",").replace("|", ",").split(",") if parted else text.split()
     if "#" not in text:
-        if "|" in text or not pieces:
+        if is_list or not pieces:
             return pieces, Reading.TAGS
         return ([], Reading.CAPTION) if in_captions else (pieces, Reading.WORDS)
     if not parted and len(pieces) == text.count(" #") + text.startswith("#"):  # most texts: every word begins with #
         return text.replace("#", " ").split(), Reading.TAGS
     bare = any("#" not in piece and _has_words(piece) for piece in pieces)
     mixed = any(_has_words(piece[: piece.index("#")]) for piece in pieces if "#" in piece)
-    if mixed or (bare and (in_captions or not parted)):
+    if mixed or (bare and not is_list and (in_captions or not parted)):
         return HASHTAG.findall(ADDRESS.sub(" ", text)), Reading.CAPTION
-    return [tag for piece in pieces for tag in piece.split("#")], Reading.WORDS if bare else Reading.TAGS
+    tags = [tag for piece in pieces for tag in piece.split("#")]
+    return tags, Reading.WORDS if bare and not is_list else Reading.TAGS
 
 
 def _has_words(text: str) -> bool:
