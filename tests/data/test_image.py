@@ -241,6 +241,36 @@ def test_images_over_the_pixel_limit_are_refused(monkeypatch: pytest.MonkeyPatch
     assert caught.value.code == "image.too_large"
 
 
+def test_formats_whose_decoders_take_more_memory_have_lower_limits(monkeypatch: pytest.MonkeyPatch):
+    """38 bytes of WebP took 1.7 GB, 4 kB of JPEG 2000 took 2 GB."""
+    monkeypatch.setattr(image_module, "MAX_OF", {"WEBP": 100, "JPEG2000": 100})
+    for form in ("WEBP", "JPEG2000"):
+        assert read_image("x", saved(Image.new("RGB", (10, 10)), form)).shape == (1, 3, 10, 10)
+        with pytest.raises(DecodeError, match="limit is 100") as caught:
+            read_image("x", saved(Image.new("RGB", (11, 10)), form))
+        assert caught.value.code == "image.too_large"
+    assert read_image("x", saved(Image.new("RGB", (11, 10)), "PNG")).shape == (1, 3, 10, 11)
+
+
+def test_large_images_that_are_converted_and_rotated_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(image_module, "MAX_CONVERTED", 100)
+    exif = Image.Exif()
+    exif[274] = 6
+    for mode, size, turned, fine in (
+        ("CMYK", (10, 10), True, True),
+        ("CMYK", (11, 10), True, False),
+        ("CMYK", (11, 10), False, True),
+        ("RGB", (11, 10), True, True),
+    ):
+        data = saved(Image.new(mode, size), "JPEG", **({"exif": exif} if turned else {}))
+        if fine:
+            assert read_image("x", data).shape == ((1, 3, size[0], size[1]) if turned else (1, 3, size[1], size[0]))
+        else:
+            with pytest.raises(DecodeError, match="rotated image in CMYK") as caught:
+                read_image("x", data)
+            assert caught.value.code == "image.too_large"
+
+
 def test_files_over_the_size_limit_are_refused(tmp_path: Path):
     with open(tmp_path / "a.jpg", "wb") as file:
         file.truncate(2**40)  # sparse

@@ -18,6 +18,8 @@ from vidsemi.runtime.library_errors import is_truncated_image
 # Formats to read, by Pillow's names. Not all that Pillow knows: EPS, for one, would start another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 MAX_PIXELS = 110_000_000  # 880 MB: 4 bytes each in Pillow, and again for a rotated copy; phones take up to 108 million
+MAX_CONVERTED = 73_000_000  # pixels of an image that is rotated after it was converted to RGB, which makes three copies
+MAX_OF = {"WEBP": 60_000_000, "JPEG2000": 50_000_000}  # pixels, by Pillow's formats whose decoders take 16 and 20 bytes
 ORIENTATION, BITS, PHOTOMETRIC, SAMPLE_FORMAT = 0x0112, 0x0102, 0x0106, 0x0153  # tags of EXIF and TIFF
 WHITE_IS_ZERO, SIGNED = 0, 2
 
@@ -55,9 +57,7 @@ def loaded(path: str, data: bytes) -> Iterator[Any]:
             ImageFile.LOAD_TRUNCATED_IMAGES = False  # whatever else this process does with Pillow
             Image.init()
             with Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN]) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    size = f"{image.width} × {image.height} pixels"
-                    raise DecodeError("image.too_large", path, f"image of {size}; the limit is {MAX_PIXELS}")
+                _check_pixels(path, image, min(MAX_PIXELS, MAX_OF.get(image.format or "", MAX_PIXELS)))
                 image.load()
                 yield image
     except DecodeError:
@@ -77,6 +77,13 @@ def loaded(path: str, data: bytes) -> Iterator[Any]:
         raise DecodeError("image.damaged", path, f"damaged {kind}: {detail}") from None
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = keep
+
+
+def _check_pixels(path: str, image: Any, limit: int, kind: str = "image") -> None:
+    """Raise a `DecodeError` if an image has more pixels than a limit."""
+    if image.width * image.height > limit:
+        size = f"{image.width} × {image.height} pixels"
+        raise DecodeError("image.too_large", path, f"{kind} of {size}; the limit is {limit}")
 
 
 def _not_an_image(path: str, data: bytes) -> DecodeError:
@@ -118,6 +125,8 @@ def upright(path: str, image: Any) -> Any:
         8: Transpose.ROTATE_90,
     }
     rgb, number = _to_rgb(path, image), orientation(image)
+    if rgb is not image and number in turns:
+        _check_pixels(path, image, MAX_CONVERTED, f"rotated image in {image.mode}")
     return rgb.transpose(turns[number]) if number in turns else rgb
 
 

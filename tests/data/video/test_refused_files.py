@@ -19,6 +19,7 @@ from vidsemi.data.manifest import Row
 from vidsemi.data.read import read_frames
 from vidsemi.data.verify import describe
 from vidsemi.data.video import container as containers
+from vidsemi.data.video import limits
 from vidsemi.io.errors import DecodeError
 
 WEB_PAGE = b"<!DOCTYPE html>\n<html><body>Not found</body></html>\n"
@@ -202,7 +203,7 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Set another limit of pixels."""
 
     def change(pixels: int) -> None:
-        monkeypatch.setattr(containers, "MAX_PIXELS", pixels)
+        monkeypatch.setattr(limits, "MAX_PIXELS", pixels)
         options = {"max_pixels": str(pixels)}
         monkeypatch.setattr(containers, "DECODER_OPTIONS", options)
         monkeypatch.setattr(containers, "OPTIONS", {**containers.OPTIONS, **options})
@@ -269,7 +270,25 @@ def test_a_gif_that_announces_a_huge_canvas(tmp_path: Path):
     (tmp_path / "a.gif").write_bytes(content + b"\x3b")
     error = refusal(Row(0, str(tmp_path / "a.gif")))
     assert error.code == "video.too_large"
-    assert "110000000" in error.reason
+    assert "16000 × 16000" in error.reason
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])  # decoded selectively and sequentially
+def test_a_decoder_of_large_frames_may_keep_only_so_many(
+    make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, codec: str, exact: bool
+):
+    memory = iter(range(0, 1 << 40, 100 << 20))  # 100 MiB for each packet
+    monkeypatch.setattr(limits, "resident_bytes", lambda: next(memory))
+    file = make_video("a.mp4", codec=codec, frames=30)
+    row = Row(0, str(file))
+    assert len(read_frames(row, np.arange, size=(24, 32), exact=exact)) == 30
+    monkeypatch.setattr(limits, "LARGE", 0)
+    assert len(read_frames(row, lambda n: np.arange(6), size=(24, 32), exact=False)) == 6
+    with pytest.raises(DecodeError) as caught:
+        read_frames(row, np.arange, size=(24, 32), exact=exact)
+    assert caught.value.code == "video.too_large"
+    assert "keeps more than" in caught.value.reason
 
 
 def test_damage_is_not_taken_for_a_disk_that_is_away(make_video: Callable[..., Path], tmp_path: Path):

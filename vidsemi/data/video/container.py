@@ -15,15 +15,13 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from vidsemi.data.file_kind import BRANDS, GIT_LFS, HEAD, MP4, Kind, kind_of
-from vidsemi.data.image import MAX_PIXELS
+from vidsemi.data.video.limits import DECODER_OPTIONS, MAX_PIXELS, FrameSizeError, check_pixels
 from vidsemi.io.errors import DecodeError
 
 # Supported containers. Not playlists and lists of files (hls, concat, dash, …), which name other files.
 FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,rm,mxf,gif,apng,h264,hevc,av1,ivf,yuv4mpegpipe,nut,dv,wtv"
 )
-# FFmpeg's decoders check the limit before they allocate a frame, also where a stream changes its size.
-DECODER_OPTIONS = {"max_pixels": str(MAX_PIXELS)}
 # `subfile` is a range of a local file: a member of a tar. FFmpeg also decodes while it opens a file.
 OPTIONS = {"protocol_whitelist": "file,subfile", "format_whitelist": FORMATS, **DECODER_OPTIONS}
 NO_DECODER = {"codec_whitelist": "none"}
@@ -111,16 +109,6 @@ def _video_stream(source: Source, container: InputContainer) -> av.VideoStream:
     return stream
 
 
-class FrameSizeError(ValueError):
-    """Frames are larger than the limit; `decode_errors` converts it to a `DecodeError`."""
-
-
-def check_pixels(codec: av.VideoCodecContext) -> None:
-    """Raise a `FrameSizeError` if the frames of a stream, as far as that is known now, are over the limit."""
-    if codec.width * codec.height > MAX_PIXELS:
-        raise FrameSizeError(f"frames of {codec.width} × {codec.height} pixels; the limit is {MAX_PIXELS}")
-
-
 def check_announced(url: str) -> None:
     """Raise a `FrameSizeError` if the frames are over the limit by what a container says, before any is decoded."""
     with suppress(av.FFmpegError), av.open(url, metadata_errors="replace", options=OPTIONS | NO_DECODER) as container:
@@ -134,7 +122,7 @@ def check_refused(container: InputContainer, codec: av.VideoCodecContext) -> Non
     check_pixels(codec)
     check_announced(container.name)
     if not codec.width:
-        raise FrameSizeError(f"frames of more than {MAX_PIXELS} pixels, or of an invalid size")
+        raise FrameSizeError(f"frames of an invalid size, or of more than {MAX_PIXELS} pixels")
 
 
 def _not_opened(source: Source, reason: str) -> DecodeError:

@@ -20,6 +20,7 @@ from av.container import InputContainer
 from vidsemi.data.clip_sampling import ChooseFrames
 from vidsemi.data.video.container import Source, Trim
 from vidsemi.data.video.frame_buffer import FrameBuffer
+from vidsemi.data.video.limits import Decoder
 from vidsemi.data.video.packets import REORDER, PacketTable, inspector, packets_again, read_table
 from vidsemi.data.video.timeline import continuous
 
@@ -131,7 +132,7 @@ def _decode(
     packets: Iterable[av.Packet], plan: Plan, stream: av.VideoStream, table: PacketTable, buffer: FrameBuffer
 ) -> set[int]:
     """Send packets to the decoder as planned and fill the buffer; returns the numbers of all frames that came out."""
-    decoder = stream.codec_context
+    decoder, codec = Decoder(stream), stream.codec_context
     number_of: dict[int | None, int] = {stamp: number for stamp, number, _, _ in plan}
     starts_gop = dict(zip(table.stamps.tolist(), table.gop_starts.tolist(), strict=True))
     decoded: list[int] = []
@@ -146,14 +147,14 @@ def _decode(
             decoded.append(number)
             buffer.put(number, frame)
 
-    skippable, mode = decoder.name in SKIPPABLE, None
+    skippable, mode = codec.name in SKIPPABLE, None
     try:
         for packet, (stamp, _, send, needed) in zip(packets, plan, strict=False):
             if packet.pts != stamp:
                 raise NotSelective("the packets are others when read again")
             if send:
                 if skippable and needed != mode:
-                    decoder.skip_frame, mode = "DEFAULT" if needed else "NONREF", needed
+                    codec.skip_frame, mode = "DEFAULT" if needed else "NONREF", needed
                 take(decoder.decode(packet))
         take(decoder.decode(None))
     except av.FFmpegError as error:

@@ -8,8 +8,9 @@ import av
 import numpy as np
 from av.container import InputContainer
 
-from vidsemi.data.video.container import Source, Trim, check_pixels, check_refused, open_video
+from vidsemi.data.video.container import Source, Trim, check_refused, open_video
 from vidsemi.data.video.frame_buffer import FrameBuffer
+from vidsemi.data.video.limits import Decoder, check_pixels
 from vidsemi.data.video.packets import video_packets
 from vidsemi.data.video.timeline import Stamps, frame_times, has_presentation_times
 
@@ -23,19 +24,19 @@ def decoded_frames(
     presentation times, `frame.opaque` is the `dts` of the frame's packet.
     """
     damage = Counter() if damage is None else damage
-    decoder = stream.codec_context
-    decoder.copy_opaque = ordered = not has_presentation_times(container)
+    decoder, codec = Decoder(stream), stream.codec_context
+    codec.copy_opaque = ordered = not has_presentation_times(container)
     for packet in chain(video_packets(container, stream), [None]):  # None flushes the decoder
         if packet is not None and ordered:
             packet.opaque = packet.dts
         try:
             frames = decoder.decode(packet)
         except av.InvalidDataError:
-            check_pixels(decoder)
+            check_pixels(codec)
             damage["packets"] += 1
             continue
         except (av.ArgumentError, OverflowError):
-            check_refused(container, decoder)
+            check_refused(container, codec)
             raise
         for frame in frames:
             damage["frames"] += frame.is_corrupt
