@@ -148,15 +148,14 @@ def test_evaluate_measures_what_the_run_measured(
 
 
 @pytest.mark.slow
-def test_flops_as_json_and_text(capsys: pytest.CaptureFixture[str]):
-    command = ["flops", "--model", "r2plus1d_18", "--frames", "8", "--size", "112"]
-    assert cli.main([*command, "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
+def test_flops_as_json():
+    """In a process of its own, since it takes 0.3 GB."""
+    command = [sys.executable, "-m", "vidsemi", "flops", "--model", "r2plus1d_18", "--frames", "8", "--size", "112"]
+    document = json.loads(subprocess.run([*command, "--json"], check=True, capture_output=True).stdout)
     assert document["parameters"] == 33_370_839
     assert round(document["gmacs_per_view"], 2) == 20.75
     assert round(document["gmacs_per_video"], 1) == 207.5
-    assert cli.main(command) == 0
-    assert "33.37M" in capsys.readouterr().out
+    assert document["classes"] == 400
 
 
 def test_manifest_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -207,7 +207,10 @@ def test_other_weights_in_the_same_place_are_refused(weights: Path, shapes: Path
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "network",
-    ["{model: r2plus1d_10, frames: 8, args: {width: 0.0625}}", "{model: resnet18, frames: 1, args: {stem: cifar}}"],
+    [
+        "{model: r2plus1d_10, frames: 8, args: {width: 0.0625}}",
+        "{model: resnet18, frames: 1, args: {stem: cifar, width: 0.25}}",
+    ],
 )
 def test_real_videos_and_real_images(
     network: str, real_data: Path, tiny_config: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -168,7 +168,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str]):
     command = ["flops", "--model", "r2plus1d_10", "--frames", "4", "--size", "32", "--args", "width=0.125"]
     assert cli.main([*command, "--views", "3"]) == 0
     text = capsys.readouterr().out
-    assert "r2plus1d_10, 4 frames of 32×32, 400 classes" in text
+    assert "r2plus1d_10, 4 frames of 32×32, 400 classes (--classes)" in text
     assert "| layer4 |" in text
     assert "not counted: adaptive_avg_pool3d ×1, add_ ×4, batch_norm ×21" in text
     assert cli.main([*command, "--views", "3", "--json"]) == 0
@@ -176,6 +176,11 @@ def test_the_command(capsys: pytest.CaptureFixture[str]):
     assert document["gmacs_per_video"] == pytest.approx(3 * document["gmacs_per_view"])
     assert sum(document["gmacs_by_group"].values()) == pytest.approx(document["gmacs_per_view"])
     assert document["args"] == {"width": 0.125}
+    assert f"parameters      {document['parameters'] / 1e6:.2f}M\n" in text
+    assert cli.main([*command, "--classes", "7", "--json"]) == 0
+    fewer = json.loads(capsys.readouterr().out)
+    assert document["parameters"] - fewer["parameters"] == (400 - 7) * (64 + 1)  # a head of 64 planes
+    assert (document["classes"], fewer["classes"]) == (400, 7)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def flops(options: argparse.Namespace) -> Answer:
         why = first_line(error)
         raise UserError("model.failed", f"{spec} fails on a view of {frames} frames of {size}×{size}: {why}") from None
     about = {"model": spec.model, "args": dict(spec.args), "frames": frames, "size": size, "classes": options.classes}
-    title = f"{spec.model}, {frames} frame{'s' * (frames > 1)} of {size}×{size}, {options.classes} classes"
+    title = f"{spec.model}, {frames} frame{'s' * (frames > 1)} of {size}×{size}, {options.classes} classes (--classes)"
     return about | cost.document(options.views), f"{title}\n{cost.text(options.views)}"
 
 
