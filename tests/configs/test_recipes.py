@@ -11,8 +11,9 @@ from vidsemi.config import Config, Data
 from vidsemi.config.load import load_config, load_transfer_config
 from vidsemi.data.hashtags.vocabulary import build_vocabulary
 from vidsemi.models.build import check_network, network_spec
+from vidsemi.pipeline.datasets import load_datasets
 from vidsemi.pipeline.plan import plan_run
-from vidsemi.pipeline.resolve import Resolved, ResolvedNetwork, load_datasets
+from vidsemi.pipeline.resolve import Resolved, ResolvedNetwork
 from vidsemi.pipeline.stage import Architecture, Plan, WeightsFile
 from vidsemi.report.paper import TABLE_8, TABLE_8_APPROACHES, table_7
 

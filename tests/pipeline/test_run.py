@@ -91,6 +91,7 @@ def test_the_machine_does_not_change_the_result(load: LoadConfig, copied_run: Pa
     [
         ("train.supervised.learning_rate=0.5", "recipe.learning_rate was 0.01, is now 0.5"),
         ("select.per_class=2", "per_class was 3, is now 2"),
+        ("evaluate.views=1", "views was 2, is now 1"),
         ("score.views=1", "views was 2, is now 1"),
         ("input.crop=12", "input.crop was 16, is now 12"),
         ("students.0.args.width=0.125", "network.args.width was 0.0625, is now 0.125"),

@@ -63,7 +63,7 @@ def examples(manifests: list[Manifest]) -> list[tuple[Stage, dict[str, list[Any]
     train = TrainStage(LabeledExamples(one), NETWORK, 0.5, None, RECIPE, 0)
     imported = ImportWeightsStage(NETWORK, ["a", "b"], WeightsFile("w.pt", "0" * 64))
     score = ScoreStage(train, one, 2, 1, 2, 10, "float32")
-    select = SelectStage(score, 3, 2, "balanced_ranked", 0.0)
+    select = SelectStage((score,), 3, 2, "balanced_ranked", 0.0)
     features = FeaturesStage(train, ((one, two),), 2)
     networks = [
         replace(NETWORK, model="r2plus1d_18"),
@@ -126,7 +126,11 @@ def examples(manifests: list[Manifest]) -> list[tuple[Stage, dict[str, list[Any]
         (
             select,
             {
-                "scores": [replace(score, views=3)],
+                "scores": [
+                    (replace(score, views=3),),
+                    (score, replace(score, unlabeled=two)),
+                    (replace(score, unlabeled=two), score),
+                ],
                 "per_class": [4],
                 "per_example": [1],
                 "policy": ["random"],

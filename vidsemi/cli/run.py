@@ -18,27 +18,50 @@ def add_parsers(subparsers: Any) -> None:
     """Add `run` and `transfer`."""
     parser = add_command(subparsers, "run", run, "run every stage of a config that is not done yet")
     add_config_arguments(parser)
+    _add_change_arguments(parser)
     parser.add_argument("--until", metavar="STAGE", help="stop after this kind of stage, e.g. select")
 
     parser = add_command(subparsers, "transfer", transfer, "measure the accuracy of a network on other datasets")
     parser.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
     add_config_arguments(parser)
+    _add_change_arguments(parser)
+
+
+def _add_change_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--overwrite",
+        metavar="STAGE",
+        action="append",
+        default=[],
+        help="delete and run again stages of this kind that have changed, and what follows them; repeatable",
+    )
+    parser.add_argument(
+        "--reuse",
+        metavar="DIR",
+        type=Path,
+        action="append",
+        default=[],
+        help="take equal stages over from the output of another run; repeatable",
+    )
 
 
 def run(options: argparse.Namespace) -> Answer | None:
     """Run the stages of a config."""
     from vidsemi.config.load import load_config
     from vidsemi.pipeline import run as pipeline
-    from vidsemi.pipeline.stage import KINDS
 
     def load() -> "Config":
-        config, until = load_config(options.cfg, options.overrides), options.until
-        if until and until not in KINDS:
-            kinds = ", ".join(KINDS)
-            raise UserError("run.unknown_stage", f"unknown stage '{until}' for --until; choose one of {kinds}")
+        config = load_config(options.cfg, options.overrides)
+        _check_kinds(options)
         return config
 
-    return _execute(options, load, pipeline.check, lambda config: pipeline.run(config, options.until))
+    changes = {"overwrite": options.overwrite, "reuse": options.reuse}
+    return _execute(
+        options,
+        load,
+        lambda config: pipeline.check(config, **changes),
+        lambda config: pipeline.run(config, options.until, **changes),
+    )
 
 
 def transfer(options: argparse.Namespace) -> Answer | None:
@@ -46,12 +69,28 @@ def transfer(options: argparse.Namespace) -> Answer | None:
     from vidsemi.config.load import load_transfer_config
     from vidsemi.pipeline import run as pipeline
 
+    def load() -> "TransferConfig":
+        config = load_transfer_config(options.cfg, options.overrides)
+        _check_kinds(options)
+        return config
+
+    changes = {"overwrite": options.overwrite, "reuse": options.reuse}
     return _execute(
         options,
-        lambda: load_transfer_config(options.cfg, options.overrides),
-        lambda config: pipeline.check_transfer(options.weights, config),
-        lambda config: pipeline.transfer(options.weights, config),
+        load,
+        lambda config: pipeline.check_transfer(options.weights, config, **changes),
+        lambda config: pipeline.transfer(options.weights, config, **changes),
     )
+
+
+def _check_kinds(options: argparse.Namespace) -> None:
+    from vidsemi.pipeline.stage import KINDS
+
+    for option, kinds in {"--until": [getattr(options, "until", None)], "--overwrite": options.overwrite}.items():
+        for kind in kinds:
+            if kind and kind not in KINDS:
+                known = ", ".join(KINDS)
+                raise UserError("run.unknown_stage", f"unknown stage '{kind}' for {option}; choose one of {known}")
 
 
 def _execute(

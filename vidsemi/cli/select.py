@@ -14,7 +14,9 @@ COUNT = integer(1, 2**33 - 1)  # as many as there can be example ids
 def add_parsers(subparsers: Any) -> None:
     """Add `select`."""
     parser = add_command(subparsers, "select", select, "select pseudo-labeled training examples from scores")
-    parser.add_argument("--scores", type=Path, metavar="DIR", help="directory of scores")
+    parser.add_argument(
+        "--scores", type=Path, nargs="+", metavar="DIR", help="directory of scores; several manifests: one of each"
+    )
     parser.add_argument("--per-class", type=COUNT, metavar="K", help="examples per class")
     parser.add_argument(
         "--per-example", type=COUNT, metavar="P", help="highest-scoring classes of an example that count"
@@ -50,11 +52,16 @@ def select(options: argparse.Namespace) -> Answer:
     rule = {name: getattr(options, name) for name in ("per_class", "per_example", "policy", "min_score", "seed")}
     rule = {name: value for name, value in rule.items() if value is not None}
     if options.merge:
-        metrics = merge_selections(options.output, options.merge, options.scores, shards=options.shards, **rule)
+        if options.scores and len(options.scores) > 1:
+            raise UserError("select.merge_one", "--merge reads one directory of scores: give one with --scores")
+        scores = options.scores[0] if options.scores else None
+        metrics = merge_selections(options.output, options.merge, scores, shards=options.shards, **rule)
     elif options.scores is None:
         raise UserError("select.missing_scores", "no scores: give --scores DIR, or selections to --merge")
     elif not {"per_class", "per_example"} <= rule.keys():
         raise UserError("select.missing_option", "a selection needs --per-class (K) and --per-example (P)")
+    elif options.shards and len(options.scores) > 1:
+        raise UserError("select.shards_of_one", "--shards chooses among those of one directory: give one with --scores")
     else:
         metrics = select_scores(
             options.output,

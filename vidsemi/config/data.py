@@ -1,9 +1,9 @@
 """The datasets of a run, and the labels that hashtags stand for."""
 
 import re
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from vidsemi.config.base import RepeatFactor, Section
 
@@ -20,6 +20,13 @@ class Source(Section):
     @classmethod
     def _from_string(cls, value: Any) -> Any:
         return {"manifest": value} if isinstance(value, str) else value
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict | Source) else value
+
+
+Sources = Annotated[tuple[Source, ...], BeforeValidator(_as_list), Field(min_length=1)]
 
 
 class Cut(Section):
@@ -88,12 +95,12 @@ class Data(Section):
     """Section Validation. Default: no validation while training."""
     repeat_factor: RepeatFactor = "natural"
     """Oversampling of rare classes of the labeled set per epoch, as `hashtags.repeat_factor`."""
-    unlabeled: Source | None = None
-    """Unlabeled examples for the teacher to score (U in the paper). Required by `semi_supervised` and
-    `semi_weakly_supervised`."""
-    weak: Source | None = None
-    """Examples with hashtags for weakly supervised pre-training (W in the paper). Default: `unlabeled`, as in the
-    paper."""
+    unlabeled: Sources | None = None
+    """Unlabeled examples for the teacher to score (U in the paper): a manifest, or a list of them. Each is scored by
+    itself, so that one can be added later. Required by `semi_supervised` and `semi_weakly_supervised`."""
+    weak: Sources | None = None
+    """Examples with hashtags for weakly supervised pre-training (W in the paper): a manifest, or a list of them.
+    Default: `unlabeled`, as in the paper."""
     dataset: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]+$")
     """Folder under datasets/ whose README describes the layout of these files. Error messages refer to it when a file
     is missing."""
@@ -101,8 +108,8 @@ class Data(Section):
     """Run that folder's prepare.py if the manifests are missing. For generated data such as the demo's."""
 
     @property
-    def hashtags(self) -> Source | None:
-        """The source of hashtags: `weak`, or `unlabeled` if it is not set."""
+    def hashtags(self) -> Sources | None:
+        """The sources of hashtags: `weak`, or `unlabeled` if it is not set."""
         return self.weak or self.unlabeled
 
 

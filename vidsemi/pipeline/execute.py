@@ -6,30 +6,38 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from vidsemi import __version__
 from vidsemi.data.dedup.checks import describe_checks, read_checks, write_checks
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import write_json
+from vidsemi.pipeline.changes import Changes, find_changes, remove_stale, take_over
 from vidsemi.pipeline.lock import locked
+from vidsemi.pipeline.record import RECORD
 from vidsemi.pipeline.resolve import existing_folder
 from vidsemi.pipeline.results import RESULTS, Results, is_transfer, read_results
-from vidsemi.pipeline.stage import KINDS, RECORD, Context, Plan, Stage, read_metrics
+from vidsemi.pipeline.stage import KINDS, Context, Plan, Stage
 from vidsemi.pipeline.stages import TrainStage
 from vidsemi.runtime.distributed import done_by_first, started_processes
 
 logger = logging.getLogger("vidsemi")
 
 
-def execute(plan: Plan, until: str | None = None) -> list[dict[str, Any]]:
+def execute(
+    plan: Plan, until: str | None = None, *, overwrite: Sequence[str] = (), reuse: Sequence[Path] = ()
+) -> list[dict[str, Any]]:
     """Run every stage that is not done, and write results.json after each evaluation; returns its rows.
 
-    All processes call this. Stages of kinds after `until`, one of `KINDS`, are left out.
+    All processes call this. Stages of kinds after `until`, one of `KINDS`, are left out. For the other arguments see
+    `find_changes`.
     """
     context, last = plan.context, KINDS.index(until) if until else len(KINDS)
     with locked(plan.output):
-        done = done_by_first(lambda: _read_done(plan))
+        changes = Changes(**done_by_first(lambda: asdict(find_changes(plan, overwrite, reuse))))
+        done_by_first(lambda: remove_stale(plan, changes))
+        done = changes.done
         earlier = done_by_first(lambda: read_results(plan.output) if (plan.output / RESULTS).exists() else [])
         results = Results(plan.output, plan.rows, plan.folders, earlier)
         for stage in plan.stages:
@@ -43,32 +51,35 @@ def execute(plan: Plan, until: str | None = None) -> list[dict[str, Any]]:
             if stage.fingerprint in done:
                 logger.info("%s: already done", context.name(stage))
                 done_by_first(partial(stage.clean_up, context))  # a kill may have prevented it
-            elif results.add(stage, _run_stage(stage, context)):
+                continue
+            if source := changes.reusable.get(stage.fingerprint):
+                metrics = done_by_first(partial(take_over, stage, context, Path(source)))
+            else:
+                metrics = _run_stage(stage, context)
+            if results.add(stage, metrics):
                 done_by_first(results.write)
         return done_by_first(results.rows)
 
 
-def check_plan(plan: Plan) -> dict[str, dict[str, Any]]:
-    """The metrics of the stages that are done, by fingerprint.
+def check_plan(plan: Plan, overwrite: Sequence[str] = (), reuse: Sequence[Path] = ()) -> Changes:
+    """What has changed since the output was created; see `find_changes`.
 
     Raises:
-        UserError: a stage's folder belongs to a different config, or a recipe's steps cannot be divided among the
-            processes.
+        UserError: as `find_changes` does, or a recipe's steps cannot be divided among the processes.
     """
-    done = _read_done(plan)
+    changes = find_changes(plan, overwrite, reuse)
     for stage in plan.stages:
-        if isinstance(stage, TrainStage) and stage.fingerprint not in done:
+        if isinstance(stage, TrainStage) and changes.state(stage) in ("to do", "again"):
             try:
                 stage.recipe.micro_batches_for(started_processes())
             except ValueError as error:
                 raise UserError("recipe.micro_batches", f"{plan.context.name(stage)}: {error}") from None
-    return done
+    return changes
 
 
-def describe(plan: Plan, warnings: Sequence[str]) -> tuple[dict[str, Any], str]:
-    """What a plan would do, and warnings, as a JSON document and as text; raises as `check_plan` does."""
-    done, context = check_plan(plan), plan.context
-    states = {context.name(stage): "done" if stage.fingerprint in done else "to do" for stage in plan.stages}
+def describe(plan: Plan, changes: Changes, warnings: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """What a plan would do, and warnings, as a JSON document and as text."""
+    states = {plan.context.name(stage): changes.state(stage) for stage in plan.stages}
     free = shutil.disk_usage(existing_folder(plan.output)).free
     checked, unchecked = describe_checks(plan.checks)
     lines = [
@@ -88,11 +99,6 @@ def describe(plan: Plan, warnings: Sequence[str]) -> tuple[dict[str, Any], str]:
         "stages": states,
     }
     return document, "\n".join(lines)
-
-
-def _read_done(plan: Plan) -> dict[str, dict[str, Any]]:
-    found = {stage.fingerprint: read_metrics(plan.context.folder(stage), stage) for stage in plan.stages}
-    return {fingerprint: metrics for fingerprint, metrics in found.items() if metrics is not None}
 
 
 def _write_checks(plan: Plan, results: Results) -> None:

@@ -9,11 +9,13 @@ from vidsemi.config import Config, Recipe
 from vidsemi.data.formats.media_files import IMAGE_SUFFIXES
 from vidsemi.data.hashtags.match import check_frequent
 from vidsemi.data.hashtags.vocabulary import Vocabulary
+from vidsemi.data.joined import parts_of
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.overlap import overlap
 from vidsemi.data.split import ValidationSet
 from vidsemi.io.errors import UserError
-from vidsemi.pipeline.resolve import Datasets, Resolved, ResolvedTarget
+from vidsemi.pipeline.datasets import Datasets
+from vidsemi.pipeline.resolve import Resolved, ResolvedTarget
 from vidsemi.selection.policies import get_policy
 
 FEW_STEPS = 10  # a training run that is shorter has hardly begun
@@ -31,7 +33,9 @@ def check_run(resolved: Resolved) -> list[str]:
     sets = {f"data.{name}": manifest for name, manifest in datasets.by_name().items()}
     classes, unlabeled = len(datasets.classes), datasets.unlabeled
     _check_hashtags(config, resolved.vocabulary, datasets)
-    trained_on = {key: manifest for key, manifest in sets.items() if key != "data.test"}
+    trained_on: dict[str, Manifest | None] = {f"data.{name}": one for name, one in datasets.by_file().items()}
+    if datasets.weak is datasets.unlabeled:
+        trained_on = {key: manifest for key, manifest in trained_on.items() if not key.startswith("data.weak")}
     validation = datasets.validation
     used = (
         {**trained_on, "data.validation": validation.manifest} if validation and not validation.held_out else trained_on
@@ -42,6 +46,7 @@ def check_run(resolved: Resolved) -> list[str]:
     if validation:
         warnings += _check_validation(validation, trained_on)
         labeled -= len(validation.examples()) if validation.held_out else 0
+    warnings += _check_parts(unlabeled)
     warnings += _check_selection(config, unlabeled, classes)
     selected = min(config.select.per_class * classes, len(unlabeled)) if unlabeled else 0
     weak = len(datasets.weak) if datasets.weak else 0
@@ -96,6 +101,19 @@ def _check_test_set(key: str, test: Manifest, trained_on: Mapping[str, Manifest 
 def _examples(manifest: Manifest, ids: Sequence[int]) -> str:
     names = ", ".join(manifest.row(example_id).path for example_id in ids[:SHOWN])
     return f"{len(ids)} of {len(manifest)} examples of {manifest.file} ({names}{', …' if len(ids) > SHOWN else ''})"
+
+
+def _check_parts(unlabeled: Manifest | None) -> list[str]:
+    """Warn of examples that are in two manifests of the unlabeled set."""
+    parts, warnings = parts_of(unlabeled) if unlabeled else (), []
+    for number, part in enumerate(parts):
+        for other in range(number):
+            if shared := overlap(part, parts[other]).same:
+                warnings.append(
+                    f"data.unlabeled.{number}: {_examples(part, shared)} are also in {parts[other].file} "
+                    f"(data.unlabeled.{other}); they may be selected twice"
+                )
+    return warnings
 
 
 def _check_validation(validation: ValidationSet, trained_on: Mapping[str, Manifest | None]) -> list[str]:

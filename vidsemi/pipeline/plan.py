@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidsemi.config import Approach, Recipe
+from vidsemi.data.joined import parts_of
 from vidsemi.pipeline.resolve import Resolved, ResolvedNetwork, describe_targets
 from vidsemi.pipeline.stage import Plan, PlannedRow, Stage, WeightsFile
 from vidsemi.pipeline.stages import (
@@ -100,19 +101,22 @@ def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) 
     if not teacher.frozen or seed == config.seeds[0]:  # a frozen teacher is the same for all seeds: one row
         job.plan_evaluation(trained)
     score, select = config.score, config.select
-    scores = ScoreStage(
-        teacher=trained,
-        unlabeled=unlabeled,
-        views=score.views,
-        crops=score.crops,
-        per_example=min(score.per_example or select.per_example, len(resolved.datasets.classes)),
-        shard_size=score.shard_size,
-        precision=score.precision,
-    )
-    plan.add(scores, f"{job.folder}/score", "score")
+    scores = []
+    for part in (parts := parts_of(unlabeled)):
+        stage = ScoreStage(
+            teacher=trained,
+            unlabeled=part,
+            views=score.views,
+            crops=score.crops,
+            per_example=min(score.per_example or select.per_example, len(resolved.datasets.classes)),
+            shard_size=score.shard_size,
+            precision=score.precision,
+        )
+        name = "score" if len(parts) == 1 else f"score-{part.fingerprint[:8]}"  # whatever the order of the list
+        scores.append(plan.add(stage, f"{job.folder}/{name}", "score"))
     policy = get_policy(select.policy)
     selection = SelectStage(
-        scores=scores,
+        scores=tuple(scores),
         per_class=select.per_class,
         per_example=select.per_example,
         policy=select.policy,

@@ -8,89 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from vidsemi.config import Config, Cut, Data, Network, Runtime, Source, Target, Teacher, TransferConfig, Validation
-from vidsemi.data.class_names import near_equal_warnings
+from vidsemi.config import Config, Data, Network, Runtime, Target, Teacher, TransferConfig
 from vidsemi.data.dedup.checks import Check, recorded_checks, unknown_checks
 from vidsemi.data.hashtags.vocabulary import Vocabulary, vocabulary_for
-from vidsemi.data.manifest import Manifest, load_manifest
-from vidsemi.data.split import HeldOut, ValidationSet, groups_of
+from vidsemi.data.manifest import Manifest
+from vidsemi.data.split import groups_of
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import dataset_folder, fingerprint_file
-from vidsemi.pipeline.stage import Architecture, WeightsFile, started_stages
+from vidsemi.pipeline.datasets import Datasets, load_datasets
+from vidsemi.pipeline.record import started_stages
+from vidsemi.pipeline.stage import Architecture, WeightsFile
 from vidsemi.selection.policies import get_policy
 from vidsemi.training.log import check_log
 
-SAMPLED_FILES = 20  # of each manifest, to see whether they exist
 EARLIER_TRAINING = "what the weights were trained on before"  # not known here, since no stage created them
-
-
-@dataclass(frozen=True)
-class Datasets:
-    """The manifests of a run."""
-
-    labeled: Manifest  # trained on; its labels are the classes
-    test: Manifest  # never trained on
-    unlabeled: Manifest | None  # scored by teachers
-    classes: list[str]  # names, in alphabetical order: the order of a network's outputs
-    weak: Manifest | None = None  # examples with hashtags
-    validation: ValidationSet | None = None  # measured while training
-
-    def by_name(self) -> dict[str, Manifest | None]:
-        """The manifests by their names in a config."""
-        return {"labeled": self.labeled, "unlabeled": self.unlabeled, "weak": self.weak, "test": self.test}
-
-
-def load_datasets(data: Data) -> Datasets:
-    """Read the manifests, check that the test set has no other labels, and look for some of the files of each.
-
-    Raises:
-        UserError: a manifest or its files are missing or wrong; names the page that describes how to lay out the data.
-    """
-    page = f"; datasets/{data.dataset}/README.md describes how to lay out this data" if data.dataset else ""
-    try:
-        labeled, test = _load(data.labeled), _load(data.test)
-        unlabeled = _load(data.unlabeled) if data.unlabeled else None
-        weak = unlabeled if data.weak == data.unlabeled else _load(data.weak) if data.weak else None
-        validation = _load_validation(data.validation, labeled) if data.validation else None
-    except UserError as error:
-        raise UserError(error.code, f"{error}{page}") from None
-    classes = labeled.class_names()
-    if len(classes) < 2:
-        raise UserError("manifest.single_class", f"{labeled.file} has only one class, '{classes[0]}'; use at least two")
-    for warning in near_equal_warnings(classes):
-        logger.warning("%s: %s", labeled.file, warning)
-    test.label_indices(classes, str(labeled.file))
-    if validation:
-        validation.manifest.label_indices(classes, str(labeled.file))
-    for manifest in (labeled, test, unlabeled, weak, validation.manifest if validation else None):
-        if manifest is not None:
-            _check_some_files(manifest, page)
-    return Datasets(labeled, test, unlabeled, classes, weak, validation)
-
-
-def _load_validation(validation: Validation, labeled: Manifest) -> ValidationSet:
-    if validation.manifest is not None:
-        source = Source(manifest=validation.manifest, root=validation.root)
-        return ValidationSet(_load(source), None, validation.views)
-    cut = Cut(share=validation.share, per_class=validation.per_class, group=validation.group)
-    return ValidationSet(labeled, HeldOut(cut, validation.seed), validation.views)
-
-
-def _load(source: Source) -> Manifest:
-    return load_manifest(Path(source.manifest), Path(source.root) if source.root else None)
-
-
-def _check_some_files(manifest: Manifest, page: str) -> None:
-    """Refuse a manifest if none of a few files, evenly spread over it, exists."""
-    rows = np.linspace(0, len(manifest) - 1, min(SAMPLED_FILES, len(manifest))).astype(int)
-    paths = [manifest.row(int(row)).path for row in rows]
-    if not any("://" in path or os.path.exists(path) for path in paths):
-        raise UserError(
-            "manifest.missing_files",
-            f"none of the {len(paths)} files sampled from {manifest.file} exists, e.g. {paths[0]}{page}",
-        )
 
 
 logger = logging.getLogger("vidsemi")
@@ -161,7 +92,7 @@ def resolve(config: Config) -> Resolved:
     targets = _resolve_targets(config.transfer)
     networks = _resolve_networks(config, datasets.classes)
     _check_machine(config.output, config.runtime)
-    trained_on = {name: manifest for name, manifest in datasets.by_name().items() if name != "test"}
+    trained_on = datasets.by_file()
     from_weights = any(network.weights for network in networks.values())
     checks = _duplicate_checks(trained_on, "test", datasets.test, from_weights=from_weights)
     checks += _target_checks(trained_on, targets, from_weights=from_weights)
@@ -193,10 +124,9 @@ def resolve_transfer(weights: Path, config: TransferConfig) -> ResolvedTransfer:
 def prepare_data(config: Config) -> None:
     """Run the dataset's prepare.py if manifests are missing and the config says that the script creates them."""
     data = config.data
-    sources = [
-        source.manifest for source in (data.labeled, data.test, data.unlabeled, data.weak, data.validation) if source
-    ]
-    if not (data.prepare and data.dataset) or all(Path(manifest).exists() for manifest in sources if manifest):
+    sources = [data.labeled, data.test, *(data.unlabeled or ()), *(data.weak or ()), data.validation]
+    names = [source.manifest for source in sources if source and source.manifest]
+    if not (data.prepare and data.dataset) or all(Path(name).exists() for name in names):
         return
     script, target = dataset_folder(data.dataset) / "prepare.py", Path(data.labeled.manifest).parent
     logger.info("%s writes the data to %s", script, target)

@@ -30,7 +30,8 @@ class Results:
     def __init__(
         self, output: Path, planned: Sequence[PlannedRow], folders: Mapping[str, str], earlier: Sequence[dict[str, Any]]
     ):
-        self._output, self._planned, self._folders, self._earlier = output, planned, folders, earlier
+        self._output, self._planned, self._folders = output, planned, folders
+        self._earlier = [row for row in earlier if self._is_kept(row)]
         self._metrics: dict[str, dict[str, Any]] = {}
         self._of_plan = {stage.fingerprint for row in planned for stage in row.stages}
 
@@ -42,8 +43,7 @@ class Results:
     def rows(self) -> list[dict[str, Any]]:
         """Rows of this plan, then of other plans: first those of the run's own test set, then those of transfers."""
         rows = [row for planned in self._planned if (row := self._row(planned))]
-        kept = [row for row in self._earlier if self._is_kept(row)]
-        return sorted([*rows, *kept], key=is_transfer)  # a stable sort
+        return sorted([*rows, *self._earlier], key=is_transfer)  # a stable sort
 
     def write(self) -> None:
         """Write results.json."""

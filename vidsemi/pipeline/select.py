@@ -14,10 +14,11 @@ from vidsemi.io.errors import UserError
 from vidsemi.io.files import keep_inputs, prepare_target
 from vidsemi.io.progress import progress_bar
 from vidsemi.selection.describe import format_ranges, metrics
+from vidsemi.selection.joined_scores import JoinedScores, join_scores
 from vidsemi.selection.policies import get_policy
 from vidsemi.selection.result import Selection, as_ranges, read_selection, write_selection
 from vidsemi.selection.score_format import ScoreRows, ScoresInfo, label_type
-from vidsemi.selection.score_reader import ScoreShard, open_shards, read_failures, shard_files
+from vidsemi.selection.score_reader import ScoreShard, open_shards, shard_files
 from vidsemi.selection.select import select
 
 logger = logging.getLogger("vidsemi")
@@ -25,7 +26,7 @@ logger = logging.getLogger("vidsemi")
 
 def select_scores(
     file: Path,
-    scores: Path,
+    scores: Sequence[Path],
     *,
     per_class: int,
     per_example: int,
@@ -38,22 +39,29 @@ def select_scores(
     complete: bool = False,
     title: str = "select",
 ) -> dict[str, Any]:
-    """Select pseudo-labels from a directory of scores, write them to a file, and return the selection's metrics.
+    """Select pseudo-labels from directories of scores, write them to a file, and return the selection's metrics.
+
+    Several directories are those of several manifests, whose example ids go on where those before end.
 
     A policy that reads hashtags needs the unlabeled set as `manifest`; its vocabulary is built from the names of the
     classes if it is None. Files that do not fit one another are a UserError, and so are missing shards of scores that
     should be `complete`.
     """
-    _check_output(file, scores, manifest)
+    for folder in scores:
+        _check_output(file, folder, manifest)
+    names = ", ".join(map(str, scores))
     rule = {"policy": policy, "per_example": per_example, "min_score": min_score, "seed": seed}
     selected_by = get_policy(policy)
     if vocabulary is not None and not selected_by.needs_tags:
         raise UserError("select.unused_vocabulary", f"{policy} uses no vocabulary; only balanced_with_tags does")
-    sources, info = open_shards(_requested(scores, shards))
+    joined = join_scores(scores)
+    sources, info = joined.shards, joined.info
+    if shards is not None:
+        sources, info = open_shards(_requested(scores[0], shards))
     if complete and (missing := set(range(info.shards or 0)) - {source.number for source in sources}):
         raise UserError(
             "select.incomplete_scores",
-            f"{scores} lacks shards {format_ranges(as_ranges(missing))}: delete stage.json there and run the same "
+            f"{names} lacks shards {format_ranges(as_ranges(missing))}: delete stage.json there and run the same "
             "command again to score them",
         )
     tags = None
@@ -62,7 +70,7 @@ def select_scores(
             raise UserError("select.shards_with_tags", f"{policy} reads hashtags, not scores; leave out --shards")
         if manifest is None:
             raise UserError("select.missing_manifest", f"{policy} needs --manifest, for the hashtags of the examples")
-        tags, sources = _tagged_rows(manifest, vocabulary, info, scores), []
+        tags, sources = _tagged_rows(manifest, vocabulary, joined, names), []
     return _select(file, sources, info, per_class, rule, title, tags=tags)
 
 
@@ -170,8 +178,9 @@ def _check_mergeable(path: Path, one: Selection, scores: ScoresInfo, per_class: 
         raise UserError("select.per_class_too_large", f"{path} has per_class = {largest}, too few for {per_class}")
 
 
-def _tagged_rows(manifest: Manifest, vocabulary: Vocabulary | None, info: ScoresInfo, scores: Path) -> ScoreRows:
+def _tagged_rows(manifest: Manifest, vocabulary: Vocabulary | None, joined: JoinedScores, scores: str) -> ScoreRows:
     """(example, class) pairs whose hashtags match, of the examples that could be read."""
+    info = joined.info
     if manifest.fingerprint != info.manifest:
         raise UserError(
             "scores.wrong_manifest", f"{scores} was not created from the manifest {manifest.file}; give the one it was"
@@ -180,7 +189,7 @@ def _tagged_rows(manifest: Manifest, vocabulary: Vocabulary | None, info: Scores
         vocabulary = build_vocabulary(info.classes, {})
     vocabulary = vocabulary.for_classes(info.classes, "the vocabulary")
     tagged, labels = match_examples(manifest, vocabulary, "the policy balanced_with_tags")
-    readable = ~np.isin(tagged, read_failures(scores))
+    readable = ~np.isin(tagged, joined.failures())
     numbers_of = {name: number for number, name in enumerate(info.classes)}
     pieces = [
         (tagged[mine], np.full(mine.sum(), numbers_of[name], label_type(len(info.classes)).to_pandas_dtype()))

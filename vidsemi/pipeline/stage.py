@@ -1,11 +1,11 @@
-"""Stages and plans: the fields of a stage determine its result, stage.json records whether it is done."""
+"""Stages and plans: the fields of a stage determine its result."""
 
-import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -15,13 +15,13 @@ from vidsemi.config import Log, Runtime
 from vidsemi.data.dedup.checks import Check
 from vidsemi.data.hashtags.vocabulary import Vocabulary
 from vidsemi.data.input_spec import InputSpec
+from vidsemi.data.joined import JoinedManifest
 from vidsemi.data.manifest import Manifest
-from vidsemi.io.errors import UserError
 from vidsemi.io.files import fingerprint_json
+from vidsemi.pipeline.record import read_record
 
 logger = logging.getLogger("vidsemi")
 
-RECORD = "stage.json"
 WEIGHTS = "weights.pt"
 # Of stages, as in `--until`.
 KINDS = ("hashtags", "teacher", "score", "select", "supervised", "pretrain", "finetune", "evaluate", "transfer")
@@ -82,6 +82,8 @@ def to_json(value: Any) -> Any:
     match value:
         case Stage() | Vocabulary() | WeightsFile():
             return value.fingerprint
+        case JoinedManifest():
+            return [to_json(part) for part in value.parts]
         case Manifest():  # paths are relative to the manifest's own folder unless the config names a root
             moved = value.root != value.file.parent
             return f"{value.fingerprint} under {value.root}" if moved else value.fingerprint
@@ -135,66 +137,9 @@ class Context:
 
     def metrics(self, stage: Stage) -> dict[str, Any]:
         """The metrics of a stage that is done."""
-        metrics = read_metrics(self.folder(stage), stage)
-        assert metrics is not None  # stages run after those that they read
-        return metrics
-
-
-def _read_record(folder: Path) -> dict[str, Any] | None:
-    file = folder / RECORD
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        if not (isinstance(record, dict) and isinstance(record.get("fields"), dict)):
-            raise ValueError("it has no fields")
-        if record.get("status") == "done" and not isinstance(record.get("metrics"), dict):
-            raise ValueError("its status is done, but it has no metrics")
-        return record
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise UserError(
-            "stage.unreadable_record", f"cannot read {file}: {error}; delete {folder} to run this stage again"
-        ) from None
-
-
-def read_metrics(folder: Path, stage: Stage) -> dict[str, Any] | None:
-    """The metrics of a stage; None if it is not done, a UserError if the folder belongs to one with other fields."""
-    record = _read_record(folder)
-    if record is None:
-        return None
-    if record.get("fingerprint") != stage.fingerprint:
-        difference = next(_differences(record["fields"], stage.document), "another version of vidsemi")
-        raise UserError(
-            "stage.different_config",
-            f"{folder} was created with a different config: {difference}; choose another output or delete this folder",
-        )
-    return record["metrics"] if record.get("status") == "done" else None
-
-
-def _differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
-    """Where two nested documents differ, in words."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for name in [*new, *(name for name in old if name not in new)]:
-            yield from _differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
-    elif json.dumps(old) != json.dumps(new):
-        yield f"{key} was {_shown(old)}, is now {_shown(new)}"
-
-
-def _shown(value: Any) -> str:
-    text = "not set" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 200 else f"{text[:200]}…"
-
-
-def started_stages(output: Path) -> dict[str, str]:
-    """Folders of the stages that were started in a run's directory, by fingerprint."""
-    folders = {}
-    for file in sorted(output.rglob(RECORD)):
-        try:
-            fingerprint = json.loads(file.read_text(encoding="utf-8"))["fingerprint"]
-            folders[fingerprint] = file.parent.relative_to(output).as_posix()
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # `read_metrics` reports it if this stage is needed
-    return folders
+        record = read_record(self.folder(stage))
+        assert record is not None  # stages run after those that they read
+        return record["metrics"]
 
 
 S = TypeVar("S", bound=Stage)
@@ -250,9 +195,12 @@ class Plan:
     def add(self, stage: S, folder: str, kind: str) -> S:
         """Add a stage, unless an equal one is planned already; returns it."""
         if stage.fingerprint not in self.folders:
+            used = set(self.folders.values())
+            free = (name for number in count(2) if (name := f"{folder}-{number}") not in used)
+            places = (self.started.get(stage.fingerprint, folder), folder)
             self.stages.append(stage)
             self.kinds.append(kind)
-            self.folders[stage.fingerprint] = self.started.get(stage.fingerprint, folder)
+            self.folders[stage.fingerprint] = next((place for place in places if place not in used), None) or next(free)
         return stage
 
     @property

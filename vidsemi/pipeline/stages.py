@@ -208,7 +208,7 @@ class ScoreStage(Stage):
 class SelectStage(Stage):
     """Select pseudo-labels from scores."""
 
-    scores: ScoreStage
+    scores: tuple[ScoreStage, ...]  # of each manifest of the unlabeled set
     per_class: int
     per_example: int
     policy: str
@@ -222,7 +222,7 @@ class SelectStage(Stage):
 
         return select_scores(
             context.folder(self) / SELECTION,
-            context.folder(self.scores),
+            [context.folder(stage) for stage in self.scores],
             per_class=self.per_class,
             per_example=self.per_example,
             policy=self.policy,

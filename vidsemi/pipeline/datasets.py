@@ -1,0 +1,95 @@
+"""The manifests of a run, or of a split of a transfer target: read and checked."""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vidsemi.config import Cut, Data, Source, Validation
+from vidsemi.data.class_names import near_equal_warnings
+from vidsemi.data.joined import join, parts_of
+from vidsemi.data.manifest import Manifest, load_manifest
+from vidsemi.data.split import HeldOut, ValidationSet
+from vidsemi.io.errors import UserError
+
+logger = logging.getLogger("vidsemi")
+
+SAMPLED_FILES = 20  # of each manifest, to see whether they exist
+
+
+@dataclass(frozen=True)
+class Datasets:
+    """The manifests of a run."""
+
+    labeled: Manifest  # trained on; its labels are the classes
+    test: Manifest  # never trained on
+    unlabeled: Manifest | None  # scored by teachers
+    classes: list[str]  # names, in alphabetical order: the order of a network's outputs
+    weak: Manifest | None = None  # examples with hashtags
+    validation: ValidationSet | None = None  # measured while training
+
+    def by_name(self) -> dict[str, Manifest | None]:
+        """The manifests by their names in a config."""
+        return {"labeled": self.labeled, "unlabeled": self.unlabeled, "weak": self.weak, "test": self.test}
+
+    def by_file(self) -> dict[str, Manifest]:
+        """The manifests that are trained on, by their names; those of a list one by one, such as `unlabeled.0`."""
+        found: dict[str, Manifest] = {}
+        for name, manifest in self.by_name().items():
+            if manifest is not None and name != "test":
+                parts = parts_of(manifest)
+                found |= {name if len(parts) == 1 else f"{name}.{i}": part for i, part in enumerate(parts)}
+        return found
+
+
+def load_datasets(data: Data) -> Datasets:
+    """Read the manifests, check that the test set has no other labels, and look for some of the files of each.
+
+    Raises:
+        UserError: a manifest or its files are missing or wrong; names the page that describes how to lay out the data.
+    """
+    page = f"; datasets/{data.dataset}/README.md describes how to lay out this data" if data.dataset else ""
+    try:
+        labeled, test = _load(data.labeled), _load(data.test)
+        unlabeled = join([*map(_load, data.unlabeled)]) if data.unlabeled else None
+        weak = unlabeled if data.weak == data.unlabeled else join([*map(_load, data.weak)]) if data.weak else None
+        validation = _load_validation(data.validation, labeled) if data.validation else None
+    except UserError as error:
+        raise UserError(error.code, f"{error}{page}") from None
+    classes = labeled.class_names()
+    if len(classes) < 2:
+        raise UserError("manifest.single_class", f"{labeled.file} has only one class, '{classes[0]}'; use at least two")
+    for warning in near_equal_warnings(classes):
+        logger.warning("%s: %s", labeled.file, warning)
+    test.label_indices(classes, str(labeled.file))
+    if validation:
+        validation.manifest.label_indices(classes, str(labeled.file))
+    datasets = Datasets(labeled, test, unlabeled, classes, weak, validation)
+    for manifest in (*datasets.by_file().values(), test, *([validation.manifest] if validation else [])):
+        _check_some_files(manifest, page)
+    return datasets
+
+
+def _load_validation(validation: Validation, labeled: Manifest) -> ValidationSet:
+    if validation.manifest is not None:
+        source = Source(manifest=validation.manifest, root=validation.root)
+        return ValidationSet(_load(source), None, validation.views)
+    cut = Cut(share=validation.share, per_class=validation.per_class, group=validation.group)
+    return ValidationSet(labeled, HeldOut(cut, validation.seed), validation.views)
+
+
+def _load(source: Source) -> Manifest:
+    return load_manifest(Path(source.manifest), Path(source.root) if source.root else None)
+
+
+def _check_some_files(manifest: Manifest, page: str) -> None:
+    """Refuse a manifest if none of a few files, evenly spread over it, exists."""
+    rows = np.linspace(0, len(manifest) - 1, min(SAMPLED_FILES, len(manifest))).astype(int)
+    paths = [manifest.row(int(row)).path for row in rows]
+    if not any("://" in path or os.path.exists(path) for path in paths):
+        raise UserError(
+            "manifest.missing_files",
+            f"none of the {len(paths)} files sampled from {manifest.file} exists, e.g. {paths[0]}{page}",
+        )
