@@ -77,7 +77,7 @@ def test_a_train_may_be_a_class(tmp_path: Path, run: Run):
     ("folder", "name", "numbers"),
     [
         ("a/video0", "img_{:05d}.jpg", range(1, 11)),
-        ("a/video0", "{}.png", range(4)),
+        ("a/video0", "{}.png", range(3)),
         ("a/b/video0", "frame{:06d}.webp", range(0, 300, 30)),
         ("a", "video0_{:03d}.jpg", range(1, 31)),
     ],

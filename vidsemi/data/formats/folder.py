@@ -17,7 +17,7 @@ SPLIT = re.compile(  # kinetics_train_256, Validation, test-set
     r"(?:\w+[-_. ])?(?:(train)(?:ing|val)?|(val)(?:id|idation)?|(dev|eval)|(test)(?:ing)?)"
     r"(?:[-_. ]?(?:\d+|set|split|data|videos|clips|images|frames))*"
 )
-FRAMES, FRAMES_OF_CLASS = 4, 8  # fewest numbered images that may be frames: in a deeper folder, in a class folder
+FRAMES, FRAMES_OF_CLASS = 3, 8  # fewest numbered images that may be frames: in a deeper folder, in a class folder
 
 
 @register_format("folder", summary="class folders: ROOT/CLASS/…/FILE", root="required")
