@@ -96,6 +96,7 @@ BOUND = st.one_of(st.none(), st.integers(0, N + 5), st.floats(0, N + 5).map(lamb
 )
 @example(kind=("avi", 0), bf=3, gop=12, rate=10, late=0, dropped={}, trim=(10, 20))
 @example(kind=("avi", 1), bf=2, gop=12, rate=25, late=0, dropped={12: 3}, trim=(14, 30))
+@example(kind=("avi", 0), bf=0, gop=5, rate=25, late=0, dropped={3: 5, 7: 3}, trim=(9, 14))
 @example(kind=("mkv", 0), bf=2, gop=12, rate=30, late=10, dropped={}, trim=(10, 20))
 @settings(max_examples=40)
 @pytest.mark.slow

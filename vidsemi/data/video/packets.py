@@ -15,6 +15,7 @@ from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 
 from vidsemi.data.video.container import Source, open_video
+from vidsemi.data.video.timeline import has_presentation_times
 
 KEEP_BYTES = 64 << 20  # packets of a video up to this size are kept in memory; those of a larger one are read again
 PACKET_BYTES = 1000  # memory that a packet takes besides its content
@@ -38,6 +39,7 @@ class PacketTable:
     """n packets of a video in decoding order."""
 
     stamps: np.ndarray  # (n,) int64, presentation time stamps
+    times: np.ndarray  # (n,) int64, when they are shown: the same, but in AVI their places in the file
     sizes: np.ndarray  # (n,) int64, bytes
     gop_starts: np.ndarray  # (n,) bool: a closed group of pictures starts here, so that decoding can
     all_closed: bool  # whether every key packet is such a start
@@ -56,7 +58,7 @@ def read_table(
     """
     codec = stream.codec_context.name
     is_idr = _idr_test(stream)
-    stamps, sizes, keys, idrs = array("q"), array("q"), bytearray(), bytearray()
+    stamps, places, sizes, keys, idrs = array("q"), array("q"), array("q"), bytearray(), bytearray()
     regular, frames, first_position = True, 0, None
     kept: list[av.Packet] | None = []
     kept_bytes = 0
@@ -70,6 +72,7 @@ def read_table(
         if not stamps:
             first_position = packet.pos
         stamps.append(packet.pts or 0)
+        places.append(packet.dts or 0)
         keys.append(packet.is_keyframe)
         idrs.append(packet.is_keyframe and is_idr(packet))
         sizes.append(packet.size)
@@ -88,6 +91,7 @@ def read_table(
         regular &= not stream.codec_context.has_b_frames
     return PacketTable(
         stamps=presented,
+        times=presented if has_presentation_times(container) else np.array(places, np.int64),
         sizes=np.array(sizes, np.int64),
         gop_starts=gop_starts,
         all_closed=sum(keys) == gop_starts.sum(),

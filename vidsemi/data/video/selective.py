@@ -51,7 +51,7 @@ class PacketRange:
 def whole_range(table: PacketTable, container: InputContainer, stream: av.VideoStream, trim: Trim) -> PacketRange:
     """All packets of a file, numbered from the first frame of a trim."""
     order = np.argsort(table.stamps)
-    inside = trim.inside(continuous(table.stamps[order], container, stream), stream)
+    inside = trim.inside(continuous(table.times[order], container, stream), stream)
     numbers = np.argsort(order) - int(inside.argmax())
     return PacketRange(table, numbers, int(inside.sum()))
 
@@ -71,10 +71,10 @@ def seek_trim(container: InputContainer, stream: av.VideoStream, trim: Trim, ori
     sought = int(first - MARGIN / stream.time_base)
     container.seek(sought, stream=stream)
     table = read_table(container, stream, before=last)
-    if not table.regular or table.stamps[0] > first:
+    if not table.regular or table.times[0] > first:
         raise NotSelective("the packets are irregular or begin after the trim's start")
-    numbers = np.argsort(np.argsort(table.stamps)) - int((table.stamps < first).sum())
-    return PacketRange(table, numbers, int(((table.stamps >= first) & (table.stamps < last)).sum()), sought)
+    numbers = np.argsort(np.argsort(table.stamps)) - int((table.times < first).sum())
+    return PacketRange(table, numbers, int(((table.times >= first) & (table.times < last)).sum()), sought)
 
 
 def seek_clip(container: InputContainer, stream: av.VideoStream, choose: ChooseFrames) -> PacketRange:

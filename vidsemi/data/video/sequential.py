@@ -47,7 +47,7 @@ def first_stamp(source: Source) -> int | None:
     """The time stamp of the first frame that decodes; None if there is none."""
     with open_video(source) as (container, stream):
         frame = next(decoded_frames(container, stream), None)
-        return None if frame is None else frame.pts
+        return None if frame is None else frame.pts if has_presentation_times(container) else frame.dts
 
 
 def frames_inside(source: Source, trim: Trim) -> np.ndarray:
