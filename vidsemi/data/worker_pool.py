@@ -21,6 +21,7 @@ from typing import Any, Generic
 
 import psutil
 
+from vidsemi.data.shared_slots import SlotReader
 from vidsemi.data.worker_process import File, HasPath, Result, attempt, receive, work
 from vidsemi.io.errors import DecodeError
 from vidsemi.runtime.priority import Priority
@@ -98,6 +99,7 @@ class _Worker(Generic[Result]):
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
+        self.slots = SlotReader()
         self.usage = psutil.Process(self.process.pid)
         self.task: _Task[Result] | None = _Task(None, Future())
         self.since = time.monotonic()  # when its task began
@@ -181,7 +183,7 @@ class Pool(Generic[Result]):
                 worker.task, worker.since = self._todo.popleft(), time.monotonic()
                 worker.files += 1
                 with suppress(OSError):  # it dies at this very moment: `_collect` will see that
-                    worker.connection.send(worker.task.file)
+                    worker.connection.send((worker.task.file, worker.slots.released()))
 
     def _listen(self) -> None:
         """Wait for a message of a worker, for one that is long overdue, or for something to assign."""
@@ -200,7 +202,7 @@ class Pool(Generic[Result]):
     def _collect(self, worker: _Worker[Result]) -> None:
         """Take a worker's result, or replace it if it has ended."""
         try:
-            result = receive(worker.connection)
+            result = receive(worker.connection, worker.slots)
         except (EOFError, OSError):
             self._replace(worker)
             return
