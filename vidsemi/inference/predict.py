@@ -24,7 +24,7 @@ from vidsemi.runtime.device import worker_count
 from vidsemi.selection.score_format import read_plan
 from vidsemi.selection.score_writer import top_classes
 
-SHARD_SIZE = 250  # examples of which a killed worker loses the predictions at most
+SHARD_SIZE = 100  # examples of which a killed worker loses the predictions at most
 SCORES = ".scores"  # suffix of the folder beside a table of predictions
 MANIFESTS = (".csv", ".parquet")
 

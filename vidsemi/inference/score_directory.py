@@ -136,7 +136,8 @@ class ScoreDirectory:
         self.retries.clean_up()
         for left in self.folder.glob(".retry.*.tmp"):
             shutil.rmtree(left, ignore_errors=True)
-        remove_temporary(self.folder, names="part-*")
+        for names in ("part-*", PLAN):
+            remove_temporary(self.folder, names=names)
         remove_temporary(self.folder / "failures")
 
     def _scores(self, number: int) -> Path:
@@ -185,7 +186,7 @@ def _agreed(file: Path, theirs: ScoresInfo, ours: ScoresInfo, any_precision: boo
     if name := ours.difference(theirs):
         was, now = (str(getattr(info, name)) for info in (theirs, ours))
         if name in ("manifest", "weights"):
-            words = f"other {name} (fingerprint {was[:12]}, now {now[:12]})"
+            words = f"{'another' if name == 'manifest' else 'other'} {name} (fingerprint {was[:12]}, now {now[:12]})"
         else:
             words = "other classes" if name == "classes" else f"{name} {was} (now {now})"
         raise UserError(
