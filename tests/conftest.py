@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -54,6 +55,21 @@ def pytest_runtest_protocol() -> Iterator[None]:
             trim(0)
         _resident["after the last time"] = process.memory_info().rss
     return result
+
+
+@pytest.fixture(autouse=True, scope="session")
+def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A folder, removed in the end, for what killed processes of the tests leave behind, and torchrun always."""
+    tmp_path_factory.getbasetemp()  # which stays where it is
+    before = os.environ.get("TMPDIR")
+    with tempfile.TemporaryDirectory(prefix="vs-", ignore_cleanup_errors=True) as folder:
+        os.environ["TMPDIR"], tempfile.tempdir = folder, None
+        yield
+    tempfile.tempdir = None
+    if before is None:
+        del os.environ["TMPDIR"]
+    else:
+        os.environ["TMPDIR"] = before
 
 
 @pytest.fixture
@@ -229,3 +245,13 @@ def config_of(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return written
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A manifest of twelve pictures of one color each."""
+    (tmp_path / "disk").mkdir()
+    for number in range(12):
+        Image.new("RGB", (8, 8), (20 * number, 0, 0)).save(tmp_path / "disk" / f"{number:02d}.png")
+    (tmp_path / "m.csv").write_text("path\n" + "".join(f"disk/{number:02d}.png\n" for number in range(12)))
+    return tmp_path / "m.csv"

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from tests.helpers.errors import refused
 from vidsemi.config import Runtime
@@ -50,16 +49,6 @@ def test_a_worker_prints_other_errors():
 
 
 SPEC = InputSpec(frames=2, stride=1, resize=(8, 8), crop=8, mean=(0.5,) * 3, std=(0.5,) * 3)
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """A manifest of twelve pictures of one color each."""
-    (tmp_path / "disk").mkdir()
-    for number in range(12):
-        Image.new("RGB", (8, 8), (20 * number, 0, 0)).save(tmp_path / "disk" / f"{number:02d}.png")
-    (tmp_path / "m.csv").write_text("path\n" + "".join(f"disk/{number:02d}.png\n" for number in range(12)))
-    return tmp_path / "m.csv"
 
 
 def dataset_of(manifest: Path) -> TrainDataset:

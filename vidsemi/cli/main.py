@@ -59,6 +59,9 @@ def run_command(parser: Parser, arguments: Sequence[str] | None = None) -> int:
     limit_threads()
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     logger.setLevel(logging.INFO)
+    if sys.platform == "win32":
+        print(f"vidsemi: error: {error_line(_windows())}", file=sys.stderr)
+        return 2
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     try:
@@ -75,6 +78,12 @@ def run_command(parser: Parser, arguments: Sequence[str] | None = None) -> int:
     if answer is not None:  # of several processes the first one answers
         _print(answer, as_json=options.json)
     return 0
+
+
+def _windows() -> UserError:
+    return UserError(
+        "system.windows", "vidsemi runs on Linux and macOS; on Windows use WSL, the Windows Subsystem for Linux"
+    )
 
 
 def _interrupted(how: str, status: int) -> int:

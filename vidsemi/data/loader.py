@@ -24,6 +24,7 @@ from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.runtime.device import worker_count
 from vidsemi.runtime.library_errors import is_dead_loader_worker
 from vidsemi.runtime.priority import Priority, Reader
+from vidsemi.runtime.temporary import own_temporary_folder
 
 logger = logging.getLogger("vidsemi")
 
@@ -110,6 +111,7 @@ class Loader:
             signal.signal(signal.SIGCHLD, self._handler)
 
     def _start(self) -> None:
+        own_temporary_folder()
         before = set(multiprocessing.active_children())
         self._batches: Iterator[Batch] = iter(self._loader)
         self._workers = set(multiprocessing.active_children()) - before

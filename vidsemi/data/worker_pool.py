@@ -25,6 +25,7 @@ from vidsemi.data.shared_slots import SlotReader
 from vidsemi.data.worker_process import File, HasPath, Result, attempt, receive, work
 from vidsemi.io.errors import DecodeError
 from vidsemi.runtime.priority import Priority
+from vidsemi.runtime.temporary import own_temporary_folder
 
 PREFETCH = 4  # files per worker that are read or queued ahead of the consumer; bounds the memory
 FILES_PER_WORKER = 1000  # then it is replaced, so that leaks of native libraries never add up
@@ -120,6 +121,7 @@ class Pool(Generic[Result]):
     """Workers, and a thread that assigns files to them and collects the results."""
 
     def __init__(self, read: Callable[[Any], Result], workers: int, seconds: float):
+        own_temporary_folder()
         self._read, self._seconds = read, seconds
         self._priority = Priority(_context())
         self._workers = [self._start() for _ in range(workers)]

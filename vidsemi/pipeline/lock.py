@@ -35,11 +35,11 @@ def locked(output: Path) -> Iterator[None]:
 
 
 def _lock(output: Path, held: ExitStack) -> None:
-    from filelock import FileLock, Timeout
+    from filelock import Timeout, UnixFileLock
 
     try:
         # a soft lock, which filelock falls back to, would outlive a killed process
-        held.enter_context(FileLock(output / ".lock", timeout=0, fallback_to_soft=False))
+        held.enter_context(UnixFileLock(output / ".lock", timeout=0, fallback_to_soft=False))
     except Timeout:
         raise _in_use(output) from None
     except (OSError, NotImplementedError) as error:

@@ -11,11 +11,12 @@ main thread at normal priority and a second one at niceness 19.
 
 import multiprocessing
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import psutil
@@ -99,7 +100,9 @@ class Reader:
 
 
 def _lower_own_priority() -> None:
-    if hasattr(os, "setpriority"):
+    if sys.platform != "linux" or not hasattr(os, "setpriority"):  # elsewhere a thread's id is not one of a process
+        return
+    with suppress(OSError):  # a sandbox may forbid it
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
