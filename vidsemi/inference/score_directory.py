@@ -136,7 +136,7 @@ class ScoreDirectory:
         self.retries.clean_up()
         for left in self.folder.glob(".retry.*.tmp"):
             shutil.rmtree(left, ignore_errors=True)
-        for names in ("part-*", PLAN):
+        for names in ("part-*", f"{PLAN}.*"):
             remove_temporary(self.folder, names=names)
         remove_temporary(self.folder / "failures")
 
