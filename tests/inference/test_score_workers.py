@@ -149,17 +149,6 @@ def test_shards_that_lack_anything_are_scored_again(
     assert (scored / "part-000000.parquet").stat().st_mtime_ns == kept
 
 
-def test_temporary_files_of_killed_workers_are_removed(
-    scored: Path, weights: Path, manifest: Path, undisturbed: dict[str, bytes]
-):
-    (scored / "leases").mkdir(exist_ok=True)
-    for name in ("plan.json", "part-000003.parquet", "failures/part-000003.parquet", "leases/000003"):
-        file = scored / name
-        file.with_name(f".{file.name}.0123abcd.tmp").write_text("half")
-    score(scored, weights, manifest)
-    assert content(scored) == undisturbed
-
-
 def test_a_worker_without_the_disk_makes_no_failures(tmp_path: Path, weights: Path, manifest: Path, shapes: Path):
     """It has read nothing, and what others have read it cannot read: it says so and leaves the shards to others."""
     (tmp_path / "m.csv").write_text("\n".join(["path", *paths_of(shapes / "unlabeled.csv")]) + "\n")

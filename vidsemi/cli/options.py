@@ -85,6 +85,12 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_device_arguments(parser)
     add_decoding_arguments(parser)
+    parser.add_argument(
+        "--decoder",
+        choices=["pyav", "decord", "torchcodec"],
+        default="pyav",
+        help="of videos that it is known to decode correctly; pyav reads the others (default: %(default)s)",
+    )
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:

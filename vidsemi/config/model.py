@@ -1,24 +1,31 @@
 """The teacher, the students, and what networks take in: clip sampling, resizing, cropping and normalization."""
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, model_validator
 
 from vidsemi.config.base import Fraction, Section, check_folder_name
 from vidsemi.config.training import Recipe
 
-Triple = tuple[float, float, float]
-Deviations = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+MAX_SIDE = 1 << 14  # pixels; what swscale and Pillow resize to without trouble
+Triple = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Deviations = tuple[Deviation, Deviation, Deviation]
+Frames = Annotated[int, Field(ge=1, le=1 << 16)]
+Stride = Annotated[int, Field(ge=1, le=1 << 20)]
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 
 
 def _check_resize(value: Any) -> Any:  # one message for a value that is neither of two forms
     numbers = value if isinstance(value, list | tuple) and len(value) == 2 else [value]
-    if not all(isinstance(number, int) and not isinstance(number, bool) and number > 0 for number in numbers):
-        raise ValueError("must be [height, width], or one number: the length of the shorter side")
+    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+    if not (whole and all(0 < number <= MAX_SIDE for number in numbers)):
+        raise ValueError(f"must be [height, width], or one number: the length of the shorter side; up to {MAX_SIDE}")
     return value
 
 
-Resize = Annotated[PositiveInt | tuple[PositiveInt, PositiveInt], BeforeValidator(_check_resize)]
+Resize = Annotated[Side | tuple[Side, Side], BeforeValidator(_check_resize)]
 
 
 def _check_shares(value: tuple[float, float]) -> tuple[float, float]:
@@ -33,11 +40,11 @@ Shares = Annotated[tuple[float, float], AfterValidator(_check_shares)]
 class Input(Section):
     """Clip sampling and preprocessing. Networks from a model library default to their own pretrained config instead."""
 
-    stride: PositiveInt = 1
+    stride: Stride = 1
     """Step between sampled frames: 2 takes every second frame."""
     resize: Resize = (128, 171)
     """Resize frames to [height, width], or to this length of the shorter side."""
-    crop: PositiveInt = 112
+    crop: Side = 112
     """Side of the square crop: center crop at test, random crop in training."""
     random_resized_crop_scale: Shares | None = None
     """Use RandomResizedCrop in training: crop a random share of the frame's area between these two values, e.g. [0.08,
@@ -63,11 +70,11 @@ class Input(Section):
 class OwnInput(Section):
     """One network's overrides of Input."""
 
-    stride: PositiveInt | None = None
+    stride: Stride | None = None
     """Step between sampled frames: 2 takes every second frame."""
     resize: Resize | None = None
     """Resize frames to [height, width], or to this length of the shorter side."""
-    crop: PositiveInt | None = None
+    crop: Side | None = None
     """Side of the square crop."""
     mean: Triple | None = None
     """RGB mean, for pixel values in [0, 1]."""
@@ -82,8 +89,8 @@ Value = bool | int | float | str
 
 def _check_args(value: Any) -> Any:  # one message for a value of none of the types
     for name, given in value.items() if isinstance(value, dict) else ():
-        if not isinstance(given, Value):
-            raise ValueError(f"{name} must be a number, a string, true or false, not {given!r}")
+        if not isinstance(given, Value) or (isinstance(given, float) and not math.isfinite(given)):
+            raise ValueError(f"{name} must be a finite number, a string, true or false, not {given!r}")
     return value
 
 
@@ -95,7 +102,7 @@ class Network(Section):
 
     model: str
     """Model name, e.g. r2plus1d_18 or torchvision/mvit_v2_s. `vidsemi models` lists them."""
-    frames: PositiveInt | None = None
+    frames: Frames | None = None
     """Frames per clip; 1 for images. Optional for model libraries (names with a slash), which have a default."""
     args: Args = Field({})
     """Model arguments, e.g. {width: 0.25} or {stem: cifar}."""

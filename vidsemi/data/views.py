@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidsemi.data.clip_sampling import view_indices
-from vidsemi.data.input_spec import InputSpec
+from vidsemi.data.input_spec import MAX_CLIP_PIXELS, InputSpec
 from vidsemi.data.manifest import Row
 from vidsemi.data.read import is_image, read_frames
 from vidsemi.data.transforms import center_crop, ten_crops
@@ -34,7 +34,7 @@ class ViewReader:
 
     spec: InputSpec
     views: int  # clips per video; an image has one
-    most: int = 64  # views per pass, to bound the memory; more of them take another pass over the video
+    most: int = 64  # views per pass, fewer of large clips, to bound the memory; others take another pass
     crops: int = 1  # per clip: 1 (center) or 10
 
     def __post_init__(self) -> None:
@@ -44,7 +44,7 @@ class ViewReader:
     def requests(self, row: Row) -> Iterator[ViewRequest]:
         """The requests for all views of an example, in order."""
         clips, crops = 1 if is_image(row) else self.views, self.crops
-        at_once = max(self.most // crops, 1)  # clips per pass
+        at_once = max(min(self.most // crops, MAX_CLIP_PIXELS // self.spec.clip_pixels), 1)  # clips per pass
         for first in range(0, clips, at_once):
             yield ViewRequest(row, first * crops, min(first + at_once, clips) * crops, clips * crops)
 

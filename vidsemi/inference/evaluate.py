@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from vidsemi.config import Runtime
+from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest
 from vidsemi.inference.accuracy import Accuracy, accuracy, accuracy_by_class, rank_of_label, write_class_accuracy
 from vidsemi.inference.predictions import TOP, Predicted, write_predictions
@@ -32,6 +33,7 @@ def evaluate_weights(
     crops: int = 1,
     runtime: Runtime,
     title: str,
+    decoder: Decoder = "pyav",
     by_class: Path | None = None,
     labeled: Manifest | None = None,
     predictions: Path | None = None,
@@ -43,7 +45,7 @@ def evaluate_weights(
     the result see `evaluation_metrics`.
     """
     with first_before_others():
-        network, spec = weights_file.load_weights(weights)
+        network, spec = weights_file.load_weights(weights, decoder)
         labels = manifest.label_indices(spec.classes, str(weights))
     process = processes()
     share = range(process.rank, len(manifest), process.size)

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vidsemi.config import Runtime
+from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest, Row
 from vidsemi.data.reachable import Rows
 from vidsemi.data.views import ViewReader
@@ -53,7 +54,14 @@ def distinct_rows(manifests: Sequence[Manifest]) -> tuple[list[Row], list[np.nda
 
 
 def extract_features(
-    folder: Path, *, weights: Path, manifests: Sequence[Manifest], views: int, runtime: Runtime, title: str
+    folder: Path,
+    *,
+    weights: Path,
+    manifests: Sequence[Manifest],
+    views: int,
+    runtime: Runtime,
+    title: str,
+    decoder: Decoder = "pyav",
 ) -> dict[str, Any]:
     """Extract features in float32; several processes share the shards.
 
@@ -67,7 +75,7 @@ def extract_features(
         UserError: the network's head is not one linear layer.
     """
     with first_before_others():
-        network, spec = weights_file.load_weights(weights)
+        network, spec = weights_file.load_weights(weights, decoder)
     remove_head(network, head_name(spec))
     rows, _ = distinct_rows(manifests)
     done_by_first(lambda: remove_temporary(folder))

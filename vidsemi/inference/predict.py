@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from vidsemi.config import Runtime
 from vidsemi.data.formats.media_files import media_files
+from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest, Row, load_manifest, shard_ranges
 from vidsemi.inference.predictions import Predicted, write_predictions
 from vidsemi.inference.score import score_manifest
@@ -24,7 +25,7 @@ from vidsemi.runtime.device import worker_count
 from vidsemi.selection.score_format import read_plan
 from vidsemi.selection.score_writer import top_classes
 
-SHARD_SIZE = 100  # examples of which a killed worker loses the predictions at most
+SHARD_SIZE = 250  # examples of which a killed worker loses the predictions at most
 SCORES = ".scores"  # suffix of the folder beside a table of predictions
 MANIFESTS = (".csv", ".parquet")
 
@@ -83,14 +84,21 @@ def examples_to_predict(paths: list[str], manifest: Path | None = None, root: Pa
 
 
 def predict_examples(
-    *, weights: Path, manifest: Manifest, views: int, crops: int = 1, top: int, runtime: Runtime
+    *,
+    weights: Path,
+    manifest: Manifest,
+    views: int,
+    crops: int = 1,
+    top: int,
+    runtime: Runtime,
+    decoder: Decoder = "pyav",
 ) -> list[Prediction]:
     """Predict the `top` classes of each example, in order.
 
     Raises:
         UserError: no example can be read.
     """
-    network, spec = weights_file.load_weights(weights)
+    network, spec = weights_file.load_weights(weights, decoder)
     runtime = runtime.model_copy(update={"workers": min(worker_count(runtime), len(manifest))})
     examples = range(len(manifest))
     results = score_examples(network, spec.input, examples, manifest, views=views, crops=crops, runtime=runtime)
@@ -116,6 +124,7 @@ def predict_to_table(
     crops: int = 1,
     top: int,
     runtime: Runtime,
+    decoder: Decoder = "pyav",
     retry_failures: str | None = None,
 ) -> dict[str, Any]:
     """Predict the `top` classes of each example in float32 and write them as `write_predictions` does.
@@ -141,6 +150,7 @@ def predict_to_table(
         precision="float32",
         runtime=runtime,
         title="predict",
+        decoder=decoder,
         retry_failures=retry_failures,
     )
     directory = ScoreDirectory(folder, read_plan(folder / PLAN))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from vidsemi.config import Runtime
+from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest, shard_ranges
 from vidsemi.data.views import ViewReader
 from vidsemi.inference.leases import Leases
@@ -38,6 +39,7 @@ def score_manifest(
     runtime: Runtime,
     title: str,
     retry_failures: str | None = None,
+    decoder: Decoder = "pyav",
 ) -> dict[str, Any]:
     """Score every example of a manifest, together with all workers that score into the same folder.
 
@@ -52,7 +54,7 @@ def score_manifest(
     Raises:
         UserError: the folder has another plan, or no example can be read.
     """
-    network, spec = weights_file.load_weights(weights)
+    network, spec = weights_file.load_weights(weights, decoder)
     reader = ViewReader(spec.input, views, crops=crops)
     device = pick_device(runtime)
     shards = shard_ranges(manifest, shard_size)

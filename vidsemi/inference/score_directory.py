@@ -21,7 +21,7 @@ from vidsemi.inference.model import Precision
 from vidsemi.inference.retry import Retries
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import create_exclusive, is_regular, put_aside, remove_temporary
-from vidsemi.io.parquet import read_parquet
+from vidsemi.io.parquet import open_parquet, read_parquet
 from vidsemi.selection.score_format import ScoresInfo, invalid_shard, parse_info, read_plan, shard_name
 from vidsemi.selection.score_reader import read_info, shard_numbers
 from vidsemi.selection.score_writer import write_failures, write_shard
@@ -55,7 +55,8 @@ class ScoreDirectory:
             if not is_regular(file):  # a pipe would never answer
                 return False
             try:
-                footer = pq.read_metadata(file)
+                with open_parquet(file) as parquet:  # which checks the whole file
+                    footer = parquet.metadata
             except (pa.ArrowException, OSError):
                 return False
             if not _holds_only(footer, examples) or (place == 0 and not self._is_alike(file, footer)):
@@ -186,7 +187,7 @@ def _agreed(file: Path, theirs: ScoresInfo, ours: ScoresInfo, any_precision: boo
     if name := ours.difference(theirs):
         was, now = (str(getattr(info, name)) for info in (theirs, ours))
         if name in ("manifest", "weights"):
-            words = f"{'another' if name == 'manifest' else 'other'} {name} (fingerprint {was[:12]}, now {now[:12]})"
+            words = f"other {name} (fingerprint {was[:12]}, now {now[:12]})"
         else:
             words = "other classes" if name == "classes" else f"{name} {was} (now {now})"
         raise UserError(

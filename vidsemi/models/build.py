@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from vidsemi.config import Input, Network
-from vidsemi.data.input_spec import InputSpec
+from vidsemi.data.input_spec import MAX_CLIP_PIXELS, InputSpec
 from vidsemi.io.errors import UserError
 from vidsemi.models.initialize import Loaded, initialize
 from vidsemi.models.registry import ADAPTER, pretrained_config
@@ -48,6 +48,12 @@ def network_spec(
     if spec.crop > (spec.resize if isinstance(spec.resize, int) else min(spec.resize)):
         size = f"({spec.resize})"
         raise UserError("model.crop_too_large", f"{network.model}: crop {spec.crop} exceeds the resized frames {size}")
+    if spec.clip_pixels > MAX_CLIP_PIXELS:
+        raise UserError(
+            "model.clip_too_large",
+            f"{network.model}: a clip of {spec.frames} frames resized to {spec.resize} has more than "
+            f"{MAX_CLIP_PIXELS:,} pixels; lower `frames` or `resize`",
+        )
     return NetworkSpec(network.model, network.args, classes, spec)
 
 

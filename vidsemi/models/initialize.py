@@ -9,6 +9,7 @@ from torch import nn
 
 from vidsemi.io.errors import UserError
 from vidsemi.models.registry import ADAPTER, PAPER_MODELS, R2PLUS1D, meta_model, pretrained_config
+from vidsemi.models.tensors import check_tensor
 
 PREFIXES = ("module.", "network.", "model.")  # that DistributedDataParallel and other programs put before names
 COUNTERS = "num_batches_tracked"  # of batch norm; older files lack them, and nothing depends on them
@@ -25,6 +26,7 @@ class Loaded:
     missing: list[str]  # counters that the file lacks
     ignored: list[str]  # tensors of the file that the network does not have
     unused: list[str]  # those of the ignored that were trained
+    converted: list[str]  # tensors of another floating-point type than the network's, with that type
 
     def document(self) -> dict[str, Any]:
         """As JSON, with a count of the loaded tensors instead of their names."""
@@ -32,7 +34,13 @@ class Loaded:
 
     def __str__(self) -> str:
         parts = [f"{len(self.loaded)} tensors loaded"]
-        for word, names in (("fresh", self.replaced), ("missing", self.missing), ("ignored", self.ignored)):
+        words = (
+            ("fresh", self.replaced),
+            ("missing", self.missing),
+            ("ignored", self.ignored),
+            ("converted to the type of the network", self.converted),
+        )
+        for word, names in words:
             if names:
                 more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
                 parts.append(f"{word}: {', '.join(names[:SHOWN])}{more}")
@@ -74,17 +82,19 @@ def initialize(
         raise UserError("weights.network_mismatch", f"{file} does not fit {model}: {problem}")
     chosen = {key: tensors[key] for key in wanted if key in tensors and key not in fresh}
     for key, tensor in chosen.items():
-        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
-            raise UserError("weights.invalid_tensor", f"{file}: tensor {key} is sparse, quantized or without data")
+        check_tensor(tensor, key, file)
         if tensor.is_floating_point() != wanted[key].is_floating_point() and not key.endswith(COUNTERS):
             raise UserError(
                 "weights.invalid_tensor", f"{file}: tensor {key} has type {tensor.dtype}, expected {wanted[key].dtype}"
             )
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise UserError("weights.not_finite", f"{file}: tensor {key} has values that are not finite")
     if not any(tensor.is_meta for tensor in wanted.values()):
         network.load_state_dict(chosen, strict=False)
-    return Loaded(list(chosen), fresh, missing, ignored, unused)
+    converted = [
+        f"{key} ({str(tensor.dtype).removeprefix('torch.')})"
+        for key, tensor in chosen.items()
+        if tensor.dtype != wanted[key].dtype and not key.endswith(COUNTERS)
+    ]
+    return Loaded(list(chosen), fresh, missing, ignored, unused, converted)
 
 
 def _is_trained(key: str, tensor: torch.Tensor) -> bool:

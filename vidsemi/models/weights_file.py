@@ -6,9 +6,8 @@ with `weights_only=True`, so nothing in a file is executed.
 
 import pickle
 import warnings
-import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from vidsemi.data.input_spec import InputSpec
+from vidsemi.data.input_spec import Decoder, InputSpec
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path
+from vidsemi.models.archive import check_archive, check_regular_file, is_archive, is_content_error
 from vidsemi.models.registry import create_model, meta_model
+from vidsemi.models.stored_spec import parse_spec
+from vidsemi.models.tensors import check_state_dict
 from vidsemi.runtime.library_errors import first_line, is_refused_format, is_torchscript, unpicklable_global
 
 FORMAT = 1
+CONVERT = "`vidsemi convert` makes one of published weights"
 
 
 @dataclass(frozen=True)
@@ -65,14 +68,12 @@ def save(path: Path, content: dict[str, Any]) -> None:
 
 def load(path: Path) -> dict[str, Any]:
     """Load what `save` wrote to the CPU; a UserError if another program wrote the file, or it is damaged."""
+    check_regular_file(path, str(path))
+    if not is_archive(path):
+        raise UserError("weights.not_vidsemi", f"{path} is damaged, or not a vidsemi weights file; {CONVERT}")
     content = load_untrusted(path, str(path))
-    if zipfile.is_zipfile(path) and (damaged := _damaged_member(path)):
-        raise UserError("weights.damaged", f"{path} is damaged: the checksum of {damaged} does not match")
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(
-            "weights.not_vidsemi",
-            f"{path} is not a vidsemi weights file (format {FORMAT}); `vidsemi convert` makes one of published weights",
-        )
+    if not (isinstance(content, dict) and _has_format(content)):
+        raise UserError("weights.not_vidsemi", f"{path} is not a vidsemi weights file (format {FORMAT}); {CONVERT}")
     return content
 
 
@@ -82,19 +83,22 @@ def load_untrusted(path: Path, name: str) -> Any:
     Raises:
         UserError: the file is missing, damaged, or holds anything but tensors and plain values.
     """
+    check_regular_file(path, name)
+    if is_archive(path):
+        check_archive(path, name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's remarks on a file are errors below, or do not matter
             return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError("weights.missing", f"there is no weights file {name}") from None
-    except (MemoryError, OSError):  # not the file's fault
+    except MemoryError:  # not the file's fault
         raise
     except pickle.UnpicklingError as error:
         needs = unpicklable_global(error)
         more = f" ({needs})" if needs else ""
         raise UserError("weights.unsafe", f"{name} is not a weights file, or holds unsafe objects{more}") from None
     except Exception as error:  # arbitrary bytes make torch raise arbitrary errors
+        if isinstance(error, OSError) and not is_content_error(error):
+            raise
         why = first_line(error)
         if is_torchscript(error):
             why = "it is a TorchScript program; save its state_dict instead"
@@ -103,48 +107,42 @@ def load_untrusted(path: Path, name: str) -> Any:
         raise UserError("weights.unreadable", f"{name} is not a weights file that can be loaded: {why}") from None
 
 
-def _damaged_member(path: Path) -> str | None:
-    """The first member of a zip file whose checksum does not match; torch does not verify them."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip()
-    except (MemoryError, OSError):
-        raise
-    except Exception:  # damage makes zipfile raise arbitrary errors
-        return "its parts"
+def _has_format(content: Mapping[Any, Any]) -> bool:
+    return type(content.get("format")) is int and content["format"] == FORMAT
 
 
 def is_weights(content: Mapping[str, Any]) -> bool:
     """Whether a file's content was written by `save_weights`."""
-    return content.get("format") == FORMAT and {"spec", "state_dict"} <= content.keys()
+    return _has_format(content) and {"spec", "state_dict"} <= content.keys()
 
 
-def spec_of(content: Mapping[str, Any], name: str) -> NetworkSpec:
+def spec_of(content: Mapping[str, Any], name: str, decoder: Decoder = "pyav") -> NetworkSpec:
     """Read the spec in the content of a weights file; a UserError if it is missing or invalid."""
-    try:
-        spec = NetworkSpec(**{**content["spec"], "input": InputSpec(**content["spec"]["input"])})
-        if not (isinstance(spec.model, str) and isinstance(spec.args, dict) and spec.classes):
-            raise TypeError("model, args or classes have the wrong type")
-        if not all(isinstance(entry, str) for entry in spec.classes):
-            raise TypeError("a class name is not a string")
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError("weights.invalid_spec", f"{name} has no valid network spec: {first_line(error)}") from None
-    return spec
+    stored = parse_spec(content.get("spec"), name)
+    return NetworkSpec(stored.model, stored.args, stored.classes, replace(stored.input.spec(), decoder=decoder))
 
 
 def save_weights(path: Path, network: nn.Module, spec: NetworkSpec, provenance: dict[str, Any]) -> None:
     """Save a trained network, how it was built, and where its weights come from, as plain JSON values."""
     state = {key: value.cpu() for key, value in network.state_dict().items()}
-    save(path, {"spec": asdict(spec), "state_dict": state, "provenance": provenance})
+    stored = asdict(spec)
+    del stored["input"]["decoder"]  # not the network's, but of whoever reads with it
+    save(path, {"spec": stored, "state_dict": state, "provenance": provenance})
 
 
-def load_weights(path: Path) -> tuple[nn.Module, NetworkSpec]:
-    """Load a trained network to the CPU, with its spec."""
+def load_weights(path: Path, decoder: Decoder = "pyav") -> tuple[nn.Module, NetworkSpec]:
+    """Load a trained network to the CPU, with its spec, which gets the `decoder` to read videos with.
+
+    Raises:
+        UserError: the file is missing or damaged, its spec is invalid, or its tensors are not those of its spec.
+    """
     content = load(path)
-    spec = spec_of(content, str(path))
+    spec = spec_of(content, str(path), decoder)
+    tensors: Any = content.get("state_dict")
+    check_state_dict(tensors, spec.meta_model.state_dict(), path)  # before memory is taken for the network
     network = spec.build()
     try:
-        network.load_state_dict(content["state_dict"])
+        network.load_state_dict(tensors)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         why = first_line(error)
         raise UserError("weights.invalid_tensors", f"{path} does not hold the weights of its spec: {why}") from None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from vidsemi.config import FcOnly, Recipe
 from vidsemi.data.hashtags.vocabulary import Vocabulary
+from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.split import HeldOut, ValidationSet
 from vidsemi.pipeline.stage import WEIGHTS, Architecture, Context, Stage, WeightsFile
@@ -119,6 +120,7 @@ class TrainStage(Stage):
             init_from=None if self.init_from is None else context.weights(self.init_from),
             weakly_pretrained=self.weakly_pretrained,
             validation_set=self.validation,
+            run=self.fingerprint,
         )
 
     def clean_up(self, context: Context) -> None:
@@ -162,6 +164,7 @@ class EvaluateStage(Stage):
 
         return evaluate_weights(
             weights=Path(context.weights(self.weights)),
+            decoder=decoder_of(self.weights),
             manifest=self.test,
             views=self.views,
             crops=self.crops,
@@ -193,6 +196,7 @@ class ScoreStage(Stage):
         return score_manifest(
             context.folder(self),
             weights=Path(context.weights(self.teacher)),
+            decoder=decoder_of(self.teacher),
             manifest=self.unlabeled,
             views=self.views,
             crops=self.crops,
@@ -256,6 +260,7 @@ class FeaturesStage(Stage):
         return extract_features(
             context.folder(self),
             weights=Path(context.weights(self.weights)),
+            decoder=decoder_of(self.weights),
             manifests=self.manifests,
             views=self.views,
             runtime=context.runtime,
@@ -286,6 +291,12 @@ class LinearProbeStage(Stage):
             seed=self.seed,
             title=context.name(self),
         )
+
+
+def decoder_of(source: Stage | WeightsFile) -> Decoder:
+    """The decoder that the config chose for the network of a stage; a weights file chooses none."""
+    network = getattr(source, "network", None)
+    return network.input.decoder if isinstance(network, Architecture) else "pyav"
 
 
 def spec_of(network: Architecture, classes: list[str]) -> "NetworkSpec":

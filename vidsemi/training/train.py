@@ -39,12 +39,14 @@ def train_network(
     init_from: str | None = None,
     weakly_pretrained: bool = False,
     validation_set: ValidationSet | None = None,
+    run: str = "",
 ) -> dict[str, Any]:
     """Train a network and write `folder`/weights.pt; the folder also has the log, and the checkpoints to resume from.
 
     The seed is that of the fresh weights, the order and the augmentation. `init_from` is a file of initial weights, or
     an address that iopath fetches; `weakly_pretrained` says that another program trained these on hashtags. The network
     is measured on the `validation_set` now and then, and has its best weights in the end if the recipe says so.
+    `run` identifies the training run in its checkpoints.
 
     Returns:
         Metrics of `Trainer.run`, and `init_from`: which tensors were loaded, if any.
@@ -80,6 +82,7 @@ def train_network(
         repeats=training_set.repeats,
         log=log,
         validation=None if validation_set is None else Validation(spec, validation_set, recipe, runtime),
+        run=run,
     )
     metrics = trainer.run()
     if hashtags:

@@ -17,7 +17,6 @@ from vidsemi.data.loader import Loader
 from vidsemi.data.samplers import EpochSampler, MicroBatchSampler, micro_batch_start
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import progress_bar
-from vidsemi.models import weights_file
 from vidsemi.runtime.device import pick_device
 from vidsemi.runtime.distributed import any_of, from_first, gather, processes
 from vidsemi.runtime.library_errors import first_line, is_device_error, is_out_of_memory
@@ -40,6 +39,7 @@ class Trainer:
     the device (dropout, mixup) only on (seed, examples so far). A run that was killed and resumed therefore ends with
     the same weights to the bit, whatever the number of loader workers; and with the same up to rounding, whatever the
     number of processes. `repeats`, (N,) int64, is how often each example occurs in an epoch; once if None.
+    `run` identifies the training run in its checkpoints.
     """
 
     def __init__(
@@ -54,13 +54,14 @@ class Trainer:
         repeats: np.ndarray | None = None,
         log: Log | None = None,
         validation: Validation | None = None,
+        run: str = "",
     ):
         _check_labels(dataset, title)
         self.network, self.dataset, self.recipe, self.runtime = network, dataset, recipe, runtime
         self.folder, self.title, self.log, self.validation = folder, title, log or Log(), validation
         self.repeats = np.ones(len(dataset), np.int64) if repeats is None else repeats
         self.group, self.device = processes(), pick_device(runtime)
-        self.checkpoints = Checkpoints(folder)
+        self.checkpoints = Checkpoints(folder, run)
         self.unreadable: set[int] = set()
         self.examples = 0  # so far
 
@@ -105,7 +106,7 @@ class Trainer:
         name = from_first(newest.name if newest else None)
         if name and not self.group.first:
             newest = self.folder / name
-            state = weights_file.load(newest)
+            state = self.checkpoints.load(newest)
         self.micro_batches = self._micro_batches(state.get("micro_batches"))
         each = self.micro_batches // self.group.size
         self.own = range(each * self.group.rank, each * (self.group.rank + 1))
