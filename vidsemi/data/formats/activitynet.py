@@ -1,5 +1,6 @@
 """ActivityNet, and what has its JSON: HACS, Kinetics as JSON. Segments of videos and their classes."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +36,30 @@ def read_activitynet(file: Path, root: Path, *, subset: str | None = None) -> Sc
         if subset is not None and _of(video, "subset") != subset:
             continue
         path = media.by_id(name, f"v_{name}")
-        annotations = _of(video, "annotations") or [{}]
-        for annotation in [annotations] if isinstance(annotations, dict) else annotations:
-            try:
-                start, end = map(float, _of(annotation, "segment") or (0, "inf"))
-                label = _of(annotation, "label")
-                trim = {"start": start, "end": end} if end < float("inf") else {"start": None, "end": None}
-            except (TypeError, ValueError):
-                raise UserError(
-                    "activitynet.bad_segment", f"{file}: a segment of {printable(name)} is not two times"
-                ) from None
-            media.add(path, name, number, label=None if label is None else str(label), **trim)
-            if path is None:  # listed once
-                break
+        if path is None:
+            scan.missing.append(name)
+            continue
+        for label, start, end in _segments(_of(video, "annotations"), f"{file}: {printable(name)}"):
+            if start is None or end is None or start < end:
+                media.add(path, name, number, label=label, start=start, end=end)
+            else:
+                scan.broken.append((number, "has a segment that ends before it begins"))
     return scan
+
+
+def _segments(annotations: Any, where: str) -> Iterator[tuple[str | None, float | None, float | None]]:
+    """Label, start and end of each annotation; one without any of these if there are none."""
+    if isinstance(annotations, dict):
+        annotations = [annotations]
+    if annotations is not None and not isinstance(annotations, list):
+        raise UserError("activitynet.bad_segment", f"{where}: the annotations are not a list")
+    for annotation in annotations or [{}]:
+        label, segment = _of(annotation, "label"), _of(annotation, "segment")
+        try:
+            start, end = (None, None) if segment is None else map(float, segment)
+        except (TypeError, ValueError):
+            raise UserError("activitynet.bad_segment", f"{where}: a segment is not two times") from None
+        yield None if label is None else str(label), start, end
 
 
 def _of(value: Any, key: str) -> Any:

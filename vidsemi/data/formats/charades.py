@@ -1,10 +1,9 @@
 """Charades: a CSV of videos, each with several actions."""
 
-import csv
 from pathlib import Path
 from typing import Literal
 
-from vidsemi.data.formats.lists import Media
+from vidsemi.data.formats.lists import Media, csv_rows
 from vidsemi.data.formats.registry import register_format
 from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.formats.text_rows import read_text_lines
@@ -42,23 +41,27 @@ def read_charades(
     """
     scan = ScanResult()
     media, names = Media(root, scan), {} if classes is None else _classes(classes)
-    reader = csv.DictReader(read_text_lines(file))
-    if not {"id", "actions"} <= set(reader.fieldnames or ()):
+    rows = csv_rows(file)
+    _, header = next(rows, (1, []))
+    if not {"id", "actions"} <= set(header):
         raise UserError("charades.missing_column", f"{file} needs the columns id and actions")
-    for row in reader:
-        name, where = row["id"] or "", f"{file}: line {reader.line_num}"
-        actions = [_action(text, names, where) for text in (row["actions"] or "").split(";") if text.strip()]
+    for number, row in rows:
+        if len(row) != len(header):
+            raise UserError("list.bad_line", f"{file}: line {number} has {len(row)} columns, not {len(header)}")
+        name, where = row[header.index("id")], f"{file}: line {number}"
+        texts = row[header.index("actions")].split(";")
+        actions = [_action(text, names, where) for text in texts if text.strip()]
         labels = sorted({label for label, _, _ in actions})
         path = media.by_id(name)
         if multi_label == "segments" and path is not None:
             for label, start, end in actions:
                 if start < end:
-                    media.add(path, name, reader.line_num, label=label, start=start, end=end)
+                    media.add(path, name, number, label=label, start=start, end=end)
                 else:
-                    scan.broken.append((reader.line_num, "has an action that ends before it begins"))
+                    scan.broken.append((number, "has an action that ends before it begins"))
             continue
         if multi_label == "split":
-            media.add(path, name, reader.line_num, hashtags=join_tags(map(canonical, labels)) or None)
+            media.add(path, name, number, hashtags=join_tags(map(canonical, labels)) or None)
             continue
         if len(labels) > 1:
             raise UserError(
@@ -66,7 +69,7 @@ def read_charades(
                 f"{where}: {printable(name)} has {len(labels)} classes, such as {' and '.join(labels[:2])}; an example "
                 "has one. Use --multi-label segments to train on the seconds of each action, or split",
             )
-        media.add(path, name, reader.line_num, label=labels[0] if labels else None, start=None, end=None)
+        media.add(path, name, number, label=labels[0] if labels else None, start=None, end=None)
     return scan
 
 

@@ -48,10 +48,9 @@ def read_finegym(
             )
         path, start, end = media.by_id(name), None, None
         if path is None and times is not None:
-            start, end = _seconds(times, match)
+            begin, start, end = _seconds(times, match)
             path = media.by_id(f"{match['video']}_{match['event']}")
             if path is None and (path := media.by_id(match["video"], f"v_{match['video']}")):
-                begin = times[match["video"]][match["event"]]["timestamps"][0][0]
                 start, end = start + begin, end + begin
         media.add(path, name, number, label=names.get(label, label), start=start, end=end)
     return scan
@@ -69,10 +68,11 @@ def _categories(file: Path) -> dict[str, str]:
     return names
 
 
-def _seconds(times: Any, action: re.Match[str]) -> tuple[float, float]:
-    """When an action begins and ends in its event."""
+def _seconds(times: Any, action: re.Match[str]) -> tuple[float, float, float]:
+    """When an event begins in its video, and when an action begins and ends in the event."""
     try:
-        stamps = times[action["video"]][action["event"]]["segments"][action["action"]]["timestamps"]
-        return float(stamps[0][0]), float(stamps[-1][1])
+        event = times[action["video"]][action["event"]]
+        stamps = event["segments"][action["action"]]["timestamps"]
+        return float(event["timestamps"][0][0]), float(stamps[0][0]), float(stamps[-1][1])
     except (KeyError, IndexError, TypeError, ValueError):
         raise UserError("finegym.no_time", f"the annotations have no times of {printable(action[0])}") from None

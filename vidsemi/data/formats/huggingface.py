@@ -38,7 +38,7 @@ def read_huggingface(root: Path, *, label_column: str = "label", path_column: st
         }
         scan.missing = [name for one in found for name in one.missing]
         scan.broken = [place for one in found for place in one.broken]
-    exists = [Path(path).exists() for path in scan.columns["path"]]
+    exists = ["://" in path or Path(path).exists() for path in scan.columns["path"]]
     scan.missing += [path for path, there in zip(scan.columns["path"], exists, strict=True) if not there]
     scan.keep(exists)
     return scan

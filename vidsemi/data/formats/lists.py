@@ -1,5 +1,6 @@
 """Lists that others wrote, as rows: lines with separators, JSON, and files that number the classes."""
 
+import csv
 import json
 import os
 import re
@@ -30,6 +31,17 @@ def split_lines(file: Path, separator: str | None, fields: int) -> Iterator[tupl
         if len(parts) < fields:
             raise UserError("list.bad_line", f"{file}: line {number} does not have {fields} fields: {printable(line)}")
         yield number, parts
+
+
+def csv_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers, from 1, and the rows of a small CSV file without empty lines; a UserError if one is not a row."""
+    reader = csv.reader(read_text_lines(file))
+    try:
+        for row in reader:
+            if row:
+                yield reader.line_num, [field.strip() for field in row]
+    except csv.Error as error:
+        raise UserError("list.bad_line", f"{file}: line {reader.line_num} cannot be read: {error}") from None
 
 
 def read_json(file: Path) -> Any:

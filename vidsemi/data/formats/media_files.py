@@ -47,7 +47,7 @@ def count_suffixes(suffixes: Counter[str]) -> str:
     >>> count_suffixes(Counter({".txt": 2, "": 1}))
     '.txt (2), without suffix (1)'
     """
-    shown = [f"{printable(name) or 'without suffix'} ({count})" for name, count in suffixes.most_common(10)]
+    shown = [f"{name or 'without suffix'} ({count})" for name, count in suffixes.most_common(10)]
     return ", ".join(shown) + (", …" if len(suffixes) > 10 else "")
 
 
@@ -81,7 +81,7 @@ def walk_media(root: Path, *, by_class: bool = False) -> MediaFolder:
                 if name and entry.is_symlink():
                     links.append(os.path.realpath(entry.path))
             else:
-                found.unknown[suffix] += 1
+                found.unknown[printable(suffix)] += 1
         stack += reversed(folders)
         for link in links:
             if (first := classes.setdefault(link, name)) != name:

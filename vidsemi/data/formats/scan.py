@@ -18,6 +18,8 @@ from vidsemi.io.files import write_text
 
 logger = logging.getLogger("vidsemi")
 
+SUFFIXES_LISTED = 100
+
 
 @dataclass
 class ScanResult:
@@ -120,7 +122,7 @@ class ScanResult:
             "repeated": repeated,
             "captions": self.captions,
             "broken": len(broken),
-            "unknown_suffixes": dict(self.unknown),
+            "unknown_suffixes": dict(self.unknown.most_common(SUFFIXES_LISTED)),
             "warnings": warnings,
         }
         return document, text

@@ -12,7 +12,7 @@ from pathlib import Path
 from vidsemi.data.formats.registry import register_format
 from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.formats.table import BrokenRowError, FilesById, require_usable_rows
-from vidsemi.data.formats.text_rows import tab_rows
+from vidsemi.data.formats.text_rows import MAX_LINE, tab_rows
 from vidsemi.data.hashtags.normalize import join_tags, split_tags
 from vidsemi.io.errors import UserError
 
@@ -120,6 +120,7 @@ def _sqlite_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     """Line numbers and rows of 23 columns, of which those that are not needed are empty."""
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+            database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_LINE)
             database.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
             for number, values in enumerate(database.execute(QUERY), start=1):
                 name, tags, address, marker = ("" if value is None else str(value) for value in values)
