@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.errors import refused
+from vidsemi.config import Config, TransferConfig
 from vidsemi.config.load import find_config, load_config
+from vidsemi.config.synonyms import KEYS, NAMES, NOTES, key_paths
 from vidsemi.io.errors import UserError
 
 WriteConfig = Callable[..., Path]
@@ -20,6 +23,66 @@ def test_overrides_reach_nested_keys_and_lists(tiny_config: WriteConfig):
     assert config.students[0].args == {"width": 0.5}
     assert config.seeds == (3, 4)
     assert config.select.per_class == 7
+
+
+def test_numbers_with_exponents(tiny_config: WriteConfig):
+    """YAML takes 1e6 for a text."""
+    overrides = ["train.supervised.examples=1e4", "train.pretrain.learning_rate=1e-3", "seeds=[1e3, 2.5e1]"]
+    overrides += ["students.0.args.width=1.25e-1", "input.resize=[2e1, 2e1]", "students.0.name=1e6"]
+    config = load_config(str(tiny_config()), overrides)
+    assert (config.train.supervised.examples, config.seeds, config.input.resize) == (10_000, (1000, 25), (20, 20))
+    assert isinstance(config.train.supervised.examples, int)
+    assert config.train.pretrain is not None and config.train.pretrain.learning_rate == 0.001
+    assert (config.students[0].args, config.students[0].name) == ({"width": 0.125}, "1e6")
+    for wrong in ("1.5e0", "1e-3", "1e30", "1e999"):
+        with refused("config.invalid_value", "train.supervised.examples"):
+            load_config(str(tiny_config()), [f"train.supervised.examples={wrong}"])
+
+
+def test_an_override_changes_no_alias_of_its_section(tiny_config: WriteConfig, tmp_path: Path):
+    text = tiny_config().read_text()
+    text = text.replace("supervised: {", "supervised: &all {", 1).replace(
+        "pretrain: {examples: 24, batch_size: 8, learning_rate: 0.01}", "pretrain: *all"
+    )
+    (tmp_path / "alias.yaml").write_text(text)
+    config = load_config(str(tmp_path / "alias.yaml"), ["train.pretrain.examples=48"])
+    assert config.train.pretrain is not None
+    assert (config.train.supervised.examples, config.train.pretrain.examples) == (24, 48)
+    levels = "\n".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 9))
+    (tmp_path / "bomb.yaml").write_text(f"l0: &l0 [1]\n{levels}\n")
+    with refused("config.too_large", "bomb.yaml"):
+        load_config(str(tmp_path / "bomb.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        *(("train.supervised.epochs", "examples"), ("epochs", "train.supervised.examples")),
+        *(("train.supervised.lr", "learning_rate"), ("lr", "train.supervised.learning_rate")),
+        *(("train.finetune.batch", "batch_size"), ("batch", "train.supervised.batch_size")),
+        *(("train.pretrain.warmup_epochs", "warmup_examples"), ("train.pretrain.wd", "weight_decay")),
+        *(
+            ("train.supervised.accumulate_grad_batches", "micro_batches"),
+            ("train.supervised.clip_grad", "max_grad_norm"),
+        ),
+        *(("data.train", "labeled"), ("data.val", "validation"), ("data.unlabelled", "unlabeled")),
+        *(("students.0.num_frames", "frames"), ("input.sampling_rate", "stride"), ("input.img_size", "crop")),
+        *(("teacher.pretrained", "init_from"), ("runtime.num_workers", "workers"), ("evaluate.num_clips", "views")),
+        *(("select.K", "per_class"), ("per_class", "select.per_class"), ("seed", "seeds"), ("work-dir", "output")),
+        *(("train.supervised.optimizer", "SGD"), ("num_classes", "data.labeled"), ("input.flip", "hflip_prob")),
+    ],
+)
+def test_other_programs_names_of_keys_are_answered(tiny_config: WriteConfig, key: str, meant: str):
+    with refused(
+        "config.unknown_key", f"{key}: unknown key", meant if "data." in meant or meant == "SGD" else f"'{meant}'"
+    ):
+        load_config(str(tiny_config()), [f"{key}=3"])
+
+
+def test_every_answer_is_a_key():
+    keys = {path.rpartition(".")[2] for kind in (Config, TransferConfig) for path in key_paths(kind)}
+    assert NAMES.keys() | NOTES.keys() <= keys
+    assert len(KEYS) == sum(len(names.split()) for names in NAMES.values())  # no name has two answers
 
 
 def test_base_files_are_inherited(tiny_config: WriteConfig, tmp_path: Path):

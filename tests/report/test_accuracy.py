@@ -18,6 +18,16 @@ def test_the_table_has_a_row_per_student_and_approach():
     assert any("standard deviation" in note for note in section.text)
 
 
+def test_top_5_of_five_classes_is_not_shown():
+    few, many = row("a", "supervised", 0, 50, num_classes=5), row("b", "supervised", 0, 50, num_classes=6)
+    (section,) = accuracy_sections([average_seeds([run_of([few])])])
+    assert "top-5 %" not in section.tables[0].header
+    assert section.tables[0].rows[0][:4] == ("a", "supervised", "50.0", "50.0")
+    assert section.data["lines"][0]["top5_mean"] is None
+    (section,) = accuracy_sections([average_seeds([run_of([few, many])])])
+    assert [cells[3] for cells in section.tables[0].rows] == ["", "95.0"]
+
+
 def test_notes_state_the_convention_the_unread_videos_and_the_front():
     results = mark_pareto_fronts(average_seeds([run_of([row("a", "supervised", 0, 50, read=7, total=9)])]))
     (section,) = accuracy_sections([results])

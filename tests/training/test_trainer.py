@@ -57,6 +57,17 @@ def equal(a: nn.Module, b: nn.Module) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
+def test_no_loss_is_shown_before_one_is_known(tmp_path: Path, clips: TrainDataset, monkeypatch: pytest.MonkeyPatch):
+    """Results are fetched one step late."""
+    from tqdm import tqdm
+
+    shown: list[str] = []
+    monkeypatch.setattr(tqdm, "set_postfix_str", lambda bar, text, refresh: shown.append(text))
+    run(tmp_path, clips, recipe=Recipe(examples=24, batch_size=8, learning_rate=0.05))
+    assert len(shown) == 3 and shown[0].startswith("lr ")
+    assert all(text.startswith("loss ") for text in shown[1:]) and "nan" not in " ".join(shown)
+
+
 @pytest.mark.parametrize("stop_at", [1, 4, 7])
 @pytest.mark.slow
 def test_a_resumed_run_equals_an_uninterrupted_one(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vidsemi.io.errors import UserError
+from vidsemi.io.numbers import scientific
 
 Answer = tuple[Any, str]  # what a command returns: the JSON document, and the text for people
 
@@ -35,9 +36,10 @@ def integer(least: int, most: int) -> Callable[[str], int]:
     """An argument type: a whole number between two limits."""
 
     def parse(text: str) -> int:
-        if not re.fullmatch(r"[+-]?\d{1,18}", text) or not least <= int(text) <= most:
+        value = int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else scientific(text)  # 1e6 is a whole number
+        if not isinstance(value, int) or not least <= value <= most:
             raise argparse.ArgumentTypeError(f"is {text}; must be a whole number from {least} to {most}")
-        return int(text)
+        return value
 
     return parse
 

@@ -2,9 +2,20 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+)
+
+from vidsemi.io.numbers import scientific
 
 
 def check_folder_name(name: str) -> str:
@@ -32,10 +43,30 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 FolderName = Annotated[str, AfterValidator(check_folder_name)]
 
 
+def _takes_numbers(annotation: Any) -> bool:
+    return annotation in (int, float) or any(_takes_numbers(inner) for inner in get_args(annotation))
+
+
+def _with_numbers(value: Any) -> Any:
+    if isinstance(value, str):
+        number = scientific(value)
+        return value if number is None else number
+    if isinstance(value, list | tuple):
+        return [_with_numbers(item) for item in value]
+    return {key: _with_numbers(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
 class Section(BaseModel):
     """A section of the config: unknown keys are errors, values are frozen after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        """Read `1e6`, which YAML takes for a text, where the key takes numbers."""
+        field = cls.model_fields[info.field_name or ""]
+        return _with_numbers(value) if _takes_numbers(field.annotation) else value
 
 
 class Runtime(Section):

@@ -3,16 +3,19 @@
 `_BASE_: other.yaml` inherits from another file, relative to the file with this key (read by fvcore).
 """
 
-import difflib
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from vidsemi.config import Config, Section, TransferConfig
+from vidsemi.config import Config, TransferConfig
+from vidsemi.config.synonyms import hint_for
 from vidsemi.io.errors import UserError
+
+MAX_VALUES = 100_000  # of a config; recipes have a few hundred
 
 C = TypeVar("C", Config, TransferConfig)
 
@@ -69,9 +72,22 @@ def _read(name: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]:
         raise UserError("config.unreadable", f"{file} cannot be read as a config: {reason}") from None
     if not isinstance(values, dict):
         raise UserError("config.unreadable", f"{file} is not a config: it contains no keys")
+    try:
+        values = _unshared(values, count(1))
+    except (ValueError, RecursionError):
+        raise UserError("config.too_large", f"{file} has more than {MAX_VALUES} values, aliases included") from None
     for override in overrides:
         _apply(values, override)
     return file, values
+
+
+def _unshared(value: Any, numbers: Iterator[int]) -> Any:
+    """A copy without shared parts: an override of a section must not change another one that is an alias of it."""
+    if next(numbers) > MAX_VALUES:
+        raise ValueError("too many")
+    if isinstance(value, dict):
+        return {key: _unshared(item, numbers) for key, item in value.items()}
+    return [_unshared(item, numbers) for item in value] if isinstance(value, list) else value
 
 
 def _checked(kind: type[C], values: dict[str, Any], file: Path) -> C:
@@ -103,27 +119,9 @@ def _explain(error: ValidationError, file: Path, kind: type[BaseModel]) -> UserE
     key = ".".join(str(part) for part in first["loc"]) or "config"
     more = f" (and {len(rest)} more)" if rest else ""
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), _keys_beside(first["loc"], kind), n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        return UserError("config.unknown_key", f"{file}: {key}: unknown key{hint}{more}")
+        return UserError("config.unknown_key", f"{file}: {key}: unknown key{hint_for(first['loc'], kind)}{more}")
     if first["type"] == "missing":
         return UserError("config.missing_key", f"{file}: {key}: this key is missing{more}")
     message, value = first["msg"].removeprefix("Value error, "), first["input"]
     shown = "" if isinstance(value, dict | BaseModel) or f"'{value}'" in message else f" (it is {value!r})"
     return UserError("config.invalid_value", f"{file}: {key}: {message}{shown}{more}")
-
-
-def _keys_beside(location: Sequence[int | str], kind: type[BaseModel]) -> list[str]:
-    section = kind
-    for part in location[:-1]:
-        if isinstance(part, str) and part in section.model_fields:
-            section = next(_sections(section.model_fields[part].annotation), section)
-    return list(section.model_fields)
-
-
-def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Yield the config sections in a type annotation such as `Recipe | None` or `tuple[Student, ...]`."""
-    for inner in get_args(annotation):
-        yield from _sections(inner)
-    if get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, Section):
-        yield annotation

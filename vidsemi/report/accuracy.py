@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import compress
 
 from vidsemi.models.flops import CONVENTION
 from vidsemi.report.accuracy_plot import FLOPS, SPEED, Axis, plot_accuracy
@@ -10,7 +11,8 @@ from vidsemi.report.results import Result, as_record
 from vidsemi.report.section import Figure, Section, Table
 from vidsemi.report.speed import SpeedReport
 
-HEADER = ("student", "approach", "top-1 %", "top-5 %", "class mean %", "GMAC / view", "views", "parameters", "seeds")
+TOP5 = "top-5 %"  # left out where no result has one
+HEADER = ("student", "approach", "top-1 %", TOP5, "class mean %", "GMAC / view", "views", "parameters", "seeds")
 
 
 def accuracy_sections(groups: Sequence[Sequence[Result]], speeds: SpeedReport | None = None) -> list[Section]:
@@ -46,6 +48,9 @@ def _section(results: Sequence[Result], title: str, suffix: str, speeds: SpeedRe
     if speeds:
         header.append("clips / s")
         rows = [(*cells, _rounded(result.clips_per_second)) for cells, result in zip(rows, results, strict=True)]
+    if all(result.top5 is None for result in results):
+        shown = [name != TOP5 for name in header]
+        header, rows = [*compress(header, shown)], [tuple(compress(cells, shown)) for cells in rows]
     notes = _notes(results, speeds)
     without_speed = () if speeds else ("clips_per_second", "pareto_speed")
     return Section(
@@ -72,7 +77,7 @@ def _cells(result: Result) -> tuple[str, ...]:
         result.name,
         result.approach,
         str(result.top1),
-        str(result.top5),
+        _text(result.top5),
         _text(result.mean_class_top1),
         _rounded(result.gmacs_per_view),
         _text(result.views),

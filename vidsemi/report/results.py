@@ -81,7 +81,7 @@ class Result:
     frames: int | None = None
     seeds: int | None = None
     top1: Spread
-    top5: Spread
+    top5: Spread | None = None  # None for five classes or fewer
     mean_class_top1: Spread | None = None
     gmacs_per_view: float | None = None
     gmacs_per_video: float | None = None
@@ -113,7 +113,7 @@ def average_seeds(runs: Sequence[RunResults]) -> list[Result]:
             frames=rows[0].get("frames"),
             seeds=len(rows),
             top1=Spread.of([row["top1"] for row in rows]),
-            top5=Spread.of([row["top5"] for row in rows]),
+            top5=top5_of(rows),
             mean_class_top1=Spread.of([row["mean_class_top1"] for row in rows]),
             gmacs_per_view=rows[0]["gmacs_per_view"],
             gmacs_per_video=rows[0].get("gmacs_per_video", rows[0]["gmacs_per_view"] * rows[0]["views"]),
@@ -126,6 +126,12 @@ def average_seeds(runs: Sequence[RunResults]) -> list[Result]:
         for run in runs
         for (student, approach, test_set), rows in group_rows(run.rows, "student", "approach", "test_set").items()
     ]
+
+
+def top5_of(rows: Sequence[dict[str, Any]]) -> Spread | None:
+    """Top-5 of the rows of one result; None where all would be right, of five classes or fewer."""
+    few = all(isinstance(count := row.get("num_classes"), int) and count <= 5 for row in rows)
+    return None if few else Spread.of([row["top5"] for row in rows])
 
 
 def display_name(run: RunResults, student: str, runs: Sequence[RunResults]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from vidsemi.pipeline.results import PROTOCOLS
 from vidsemi.report.paper import TABLE_8, TABLE_8_APPROACHES
-from vidsemi.report.results import THIS_RUN, RunResults, Spread, as_record, display_name, group_rows
+from vidsemi.report.results import THIS_RUN, RunResults, Spread, as_record, display_name, group_rows, top5_of
 from vidsemi.report.section import Section, Table
 
 PAPER, CUB = "ResNet-50 (paper)", "cub200"
@@ -90,7 +90,7 @@ def _average(run: RunResults, rows: Sequence[dict[str, Any]], name: str) -> Tran
         seeds=len(rows),
         splits=len(first.get("splits", [first["top1"]])),
         top1=Spread.of([row["top1"] for row in rows]),
-        top5=Spread.of([row["top5"] for row in rows]),
+        top5=top5_of(rows),
         mean_class_top1=Spread.of([row["mean_class_top1"] for row in rows]),
         views=first["views"],
         unread=max(row.get("total", 0) - row.get("read", 0) for row in rows),
