@@ -113,6 +113,21 @@ def test_one_disk_of_two_that_goes_away_is_noticed(tmp_path: Path):
         next(results)
 
 
+def test_files_that_are_removed_once_they_are_read_are_no_outage(tmp_path: Path):
+    """As by a job that frees space: the next files are there. A tar counts once, whatever is read of it."""
+    rows = files(tmp_path, *"abcdefghij")
+    remove = [partial(os.unlink, row.path) for row in rows]
+    before = {5: lambda: [one() for one in remove[:5]], 7: remove[7], 9: remove[9]}
+    assert list(read(rows, before)) == [*"abcdefg", "No such file or directory", "i", "No such file or directory"]
+    tars = [Row(number, str(tmp_path / "ab"[number // 8]), None, None, f"{number}.mp4", 0, 1) for number in range(16)]
+    files(tmp_path, "a", "b")
+    assert list(read(tars, {12: partial(os.unlink, tmp_path / "b")})) == [
+        *"a" * 8,
+        *"b" * 4,
+        *["No such file or directory"] * 4,
+    ]
+
+
 def test_a_folder_without_any_file_is_missing_while_its_neighbor_is_there(tmp_path: Path):
     rows = [*files(tmp_path / "one", "a"), Row(1, str(tmp_path / "two" / "b")), Row(2, str(tmp_path / "two" / "c"))]
     assert list(read(rows)) == ["a", "No such file or directory", "No such file or directory"]
@@ -169,7 +184,7 @@ def test_a_file_that_takes_too_long_is_read_again_only_after_an_outage(tmp_path:
     disk = Reachability(Rows([good]), look=lambda look: first_reachable(look) if here.pop() else None)
     disk.was_read(good)
     assert disk.confirm(slow, error, lambda: "b") is error
-    here[:] = [True, True, False]
+    here[:] = [True, True, False, False]  # neither what was read nor its neighbors, at first
     assert disk.confirm(slow, error, lambda: "b") == "b"
 
 

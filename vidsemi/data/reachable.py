@@ -30,6 +30,7 @@ LOOK_EVERY = 2.0  # seconds, meanwhile
 LOOK_SECONDS = 20.0  # that one look may take; a hard mount without its server hangs
 SAMPLE = 1000  # files of the dataset to look for before any was read; at an address 10
 PLACES, PER_PLACE = 256, 4  # folders and servers to remember files of
+NEAR = 100  # examples before and after one, whose files are looked for if those that were read are gone
 SERVER_SECONDS = 1.0  # that a server which answers "not found" is trusted after a look, since each is a request
 
 
@@ -113,7 +114,7 @@ class Reachability:
         look: Callable[[Look], Row | DecodeError | None] = first_reachable,
     ):
         self._dataset, self._known, self.look = dataset, known, look
-        self._read: OrderedDict[str, deque[Row]] = OrderedDict()  # files that were read, by place; the latest last
+        self._read: OrderedDict[str, dict[str, Row]] = OrderedDict()  # files that were read, by place; the latest last
         self._reads = False  # whether any file was read here; if none was, there is nothing to wait for
         self._asked: set[str] = set()  # places that `known` was called for
         self._answered: dict[str, float] = {}  # when a server was last seen to serve a file
@@ -125,12 +126,14 @@ class Reachability:
 
     def _remember(self, row: Row) -> None:
         place = _place(row.path)
-        if place not in self._read:
-            self._read[place] = deque(maxlen=PER_PLACE)
-            if len(self._read) > PLACES:
-                self._read.popitem(last=False)
+        files = self._read.setdefault(place, {})
         self._read.move_to_end(place)
-        self._read[place].append(row)
+        if len(self._read) > PLACES:
+            self._read.popitem(last=False)
+        if row.path not in files:  # a tar has many examples
+            files[row.path] = row
+            if len(files) > PER_PLACE:
+                del files[next(iter(files))]
 
     def confirm(
         self,
@@ -195,11 +198,21 @@ class Reachability:
         if not self._read:
             self._find_any(row, error)
             return True
-        nearest = max(self._read, key=lambda other: _in_common(place, other))
-        reachable = self._find(list(reversed(self._read[nearest]))) is not None
-        if reachable:
-            self._answered[place] = time.monotonic()
-        return reachable
+        nearest = max(reversed(self._read), key=lambda other: _in_common(place, other))
+        found = self._find([*reversed(self._read[nearest].values())])
+        if found is None and not is_address(row.path):  # somebody may remove files once they are read
+            found = self._find(self._neighbors(row, nearest))
+        if found is None:
+            return False
+        self._remember(found)
+        self._answered[place] = time.monotonic()
+        return True
+
+    def _neighbors(self, row: Row, place: str) -> list[Row]:
+        """Other files of a place, of examples near to one."""
+        near = range(max(row.example_id - NEAR, 0), min(row.example_id + NEAR, len(self._dataset)))
+        rows = (self._dataset.row(example_id) for example_id in near if example_id != row.example_id)
+        return [other for other in rows if _place(other.path) == place and other.path != row.path]
 
     def _find_any(self, row: Row, error: DecodeError) -> None:
         """Look for files all over the dataset, and remember one that is there as if it had been read."""
@@ -216,6 +229,8 @@ class Reachability:
         self._remember(found)
 
     def _find(self, rows: Sequence[Row]) -> Row | None:
+        if not rows:
+            return None
         found = self.look(Look(tuple(rows)))
         return None if isinstance(found, DecodeError) else found
 
