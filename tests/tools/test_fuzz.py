@@ -49,7 +49,7 @@ def bad_reader(file: Path, good: Path) -> str:
     if number == 5:
         raise DecodeError("video.no_frames", str(file), "no frame")
     if number == 6:
-        assert np.ones(300 << 20, np.uint8)[-1] == 1
+        assert np.ones(200 << 20, np.uint8)[-1] == 1
     return "read"
 
 
@@ -63,14 +63,14 @@ def make(folder: Path) -> list[Path]:
 @pytest.mark.slow
 def test_faults_are_counted_and_kept(tmp_path: Path):
     subject = Subject("things", make, bad_reader)
-    document = fuzz(subject, count=8, seed=3, output=tmp_path / "out", workers=2, seconds=3, memory=256 << 20)
+    document = fuzz(subject, count=8, seed=3, output=tmp_path / "out", workers=2, seconds=5, memory=180 << 20)
     counts = {outcome.split(":")[0]: number for outcome, number in document["outcomes"].items()}
     assert counts == {"read": 3, "refused": 1, "crashed": 1, "hung": 1, "wrong": 1, "exception": 1}
     assert document["faults"] == 5
-    assert document["peak_mib"] > 256
+    assert document["peak_mib"] > 180
     assert {file.name for file in (tmp_path / "out").iterdir()} == {f"3-{number}.bin" for number in (1, 2, 3, 4, 6)}
     assert "SIGSEGV" in document["faulty"][0]
-    again = fuzz(subject, count=1, first=4, seed=3, output=tmp_path / "again", workers=1, seconds=3)
+    again = fuzz(subject, count=1, first=4, seed=3, output=tmp_path / "again", workers=1, seconds=5)
     assert again["faults"] == 1
     assert (tmp_path / "again/3-4.bin").read_bytes() == (tmp_path / "out/3-4.bin").read_bytes()
 

@@ -145,13 +145,13 @@ def read_tars(patterns: Iterable[str], *, workers: int, seconds: float) -> TarSc
     return TarScan(missing_what="tars are damaged", tars=tars, workers=workers, seconds=seconds)
 
 
-class _Bounded(io.FileIO):
+class _Bounded(io.BufferedReader):
     """A file of which no header can make `tarfile` read gigabytes into memory, as long names are read."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or not 0 <= size <= HEADER_BYTES:
             raise tarfile.ReadError(f"has a header that claims {size} bytes")
-        return super().read(size) or b""
+        return super().read(size)
 
 
 @dataclass
@@ -172,7 +172,7 @@ def index_tar(tar: "Row") -> TarIndex:
     index = TarIndex()
     samples: dict[str, Sample] = {}
     try:
-        with _Bounded(tar.path) as file, tarfile.open(fileobj=file, mode="r:") as opened:
+        with _Bounded(io.FileIO(tar.path)) as file, tarfile.open(fileobj=file, mode="r:") as opened:
             for member in opened:
                 _add_member(opened, member, samples, index)
             index.error = _error_at_end(tar.path, opened.offset)
