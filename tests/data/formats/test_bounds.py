@@ -155,3 +155,12 @@ def test_a_tar_header_that_claims_gigabytes(tmp_path: Path, kind: bytes):
     tracemalloc.stop()
     assert index.columns["member"] == ["a.mp4"]
     assert index.error is not None and str(2 << 30) in index.error
+
+
+def test_a_table_with_too_many_broken_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(text_rows, "MAX_BROKEN", 100)
+    (tmp_path / "t.jsonl").write_text('{"path": "a.mp4"}\n' + "x\n" * 100)
+    assert len(read_table_format(tmp_path / "t.jsonl", None).broken) == 100
+    (tmp_path / "t.jsonl").write_text('{"path": "a.mp4"}\n' + "x\n" * 101)
+    with refused("table.too_many_broken", "100", "line 2"):
+        read_table_format(tmp_path / "t.jsonl", None)

@@ -13,6 +13,7 @@ from typing import Any
 from vidsemi.data.class_names import class_name, first_names, near_equal_warnings
 from vidsemi.data.formats.media_files import count_suffixes, is_image
 from vidsemi.data.formats.repeats import check_repeats
+from vidsemi.data.formats.text_rows import Broken, BrokenLines
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import write_text
 
@@ -33,7 +34,7 @@ class ScanResult:
     missing_what: str = "listed files do not exist"  # describes `missing` in messages
     elsewhere: int = 0  # lines about files that are not expected to exist here
     left_out: int = 0  # examples without a tag of the vocabulary
-    broken: list[tuple[int, str]] = field(default_factory=list)  # line numbers, from 1, and what is wrong
+    broken: Broken = field(default_factory=BrokenLines)  # line numbers, from 1, and what is wrong
     unknown: Counter[str] = field(default_factory=Counter)  # suffix → files that are neither video nor image
     warnings: list[str] = field(default_factory=list)  # what may be wrong with the examples
     unique: bool = False  # whether a file may be listed only once

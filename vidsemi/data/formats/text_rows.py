@@ -25,7 +25,23 @@ UNPACKED = 100 * MEGABYTE  # up to which the ratio does not matter
 CHECKED = 10_000  # lines between two looks at the ratio and the progress
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how a table begins that Excel saves as "Unicode text"
 
+MAX_BROKEN = 1_000_000  # lines of a table
+
 Broken = list[tuple[int, str]]  # line numbers, from 1, and what is wrong with the line, never its content
+
+
+class BrokenLines(Broken):
+    """Broken lines, of which there may be so many that the file is not a table: then a `UserError`."""
+
+    def append(self, line: tuple[int, str]) -> None:
+        """Add a line."""
+        if len(self) >= MAX_BROKEN:
+            number, problem = self[0]
+            raise UserError(
+                "table.too_many_broken",
+                f"more than {MAX_BROKEN} lines of the table cannot be used; line {number}, the first, {problem}",
+            )
+        super().append(line)
 
 
 def text_suffix(file: Path) -> str:
