@@ -53,7 +53,7 @@ class FileInfo:
     height: int
     rotation: int  # counterclockwise degrees by which the container, or an image's EXIF, turns it; 0 if it mirrors it
     codec: str  # FFmpeg's name, or Pillow's of the image format, followed by the pixel mode if it is not RGB
-    container: str  # FFmpeg's name, or "image"
+    container: str  # FFmpeg's name, "image", or "folder" for a folder of frames
     announced: int  # frames by the container's header, 0 if it does not say; images in an image file
 
 
