@@ -106,8 +106,8 @@ def test_a_failed_contender_is_reported(make_video: Callable[..., Path], tmp_pat
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"x" * 1000)
     document = bench_decode([broken], repeats=1, rounds=1, only=["vidsemi"])
-    assert "Invalid data" in document["contenders"][0]["failed"]
-    assert "Invalid data" in text(document)
+    assert "not a video" in document["contenders"][0]["failed"]
+    assert "not a video" in text(document)
 
 
 @pytest.mark.parametrize(

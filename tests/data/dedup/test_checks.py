@@ -29,7 +29,7 @@ def test_a_run_records_what_was_checked(tiny_config: Callable[..., Path], shapes
     pipeline.run(config, until="teacher")
     assert json.loads((Path(config.output) / "duplicates.json").read_text())["checks"][1] == unlabeled
     with open(clean, "a", encoding="utf-8") as file:  # what was checked is another manifest now
-        file.write(f"{(shapes / 'test.csv').parent / paths_of(shapes / 'test.csv')[0]},\n")
+        file.write(f"{shapes / paths_of(shapes / 'unlabeled.csv')[0]},\n")
     document, text = pipeline.check(load_config(str(tiny_config()), [f"data.unlabeled={clean}", "output=elsewhere"]))
     assert all(check["counts"] is None for check in document["duplicates"])
     assert "NOT checked for duplicates of the test set: labeled, unlabeled." in text
