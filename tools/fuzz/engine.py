@@ -125,7 +125,7 @@ def fuzz(
     outcomes: Counter[str] = Counter()
     faults: list[str] = []
     peaks: dict[int, int] = {}
-    slowest = 0.0
+    slowest, largest = 0.0, ""
     with tempfile.TemporaryDirectory(prefix="vidsemi-fuzz-") as folder:
         good = _good_files(files) or subject.make(Path(folder))
         cases = [_case(number, seed, good) for number in range(first, first + count)]
@@ -141,8 +141,11 @@ def fuzz(
                     result = Result(f"{kind}: {result.reason}", True, seconds, 0, 0)
                 outcomes[result.outcome] += 1
                 slowest = max(slowest, result.seconds)
-                grown = result.memory > memory >= peaks.get(result.process, 0)
-                peaks[result.process] = max(result.memory, peaks.get(result.process, 0))
+                before = peaks.get(result.process, 0)
+                if result.memory > max(peaks.values(), default=0):
+                    largest = f"{seed}-{case.number}{case.good.suffix}"
+                grown = result.memory > memory >= before
+                peaks[result.process] = max(result.memory, before)
                 if result.fault or grown:
                     why = result.outcome if result.fault else f"memory: {result.memory // MEBIBYTE} MiB"
                     name = f"{seed}-{case.number}{case.good.suffix}"
@@ -159,6 +162,7 @@ def fuzz(
         "faulty": faults,
         "slowest_seconds": round(slowest, 2),
         "peak_mib": max(peaks.values()) // MEBIBYTE,
+        "peak_file": largest,
         "output": str(output),
     }
 
@@ -185,7 +189,8 @@ def text(document: dict[str, Any]) -> str:
         f"{document['count']:,} damaged {document['subject']}, numbers {document['first']} to {last} of seed "
         f"{document['seed']}, from {document['files']} good ones",
         *markdown_table(("outcome", "files"), rows, text_columns=1),
-        f"peak memory of a reader {document['peak_mib']} MiB; slowest file {document['slowest_seconds']} s",
+        f"peak memory of a reader {document['peak_mib']} MiB ({document['peak_file']})",
+        f"slowest file {document['slowest_seconds']} s",
         f"{document['faults']} faults" + (f", in {document['output']}:" if document["faults"] else ""),
         *document["faulty"],
     ]
