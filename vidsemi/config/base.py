@@ -52,7 +52,7 @@ def _with_numbers(value: Any) -> Any:
         number = scientific(value)
         return value if number is None else number
     if isinstance(value, list | tuple):
-        return [_with_numbers(item) for item in value]
+        return type(value)(_with_numbers(item) for item in value)
     return {key: _with_numbers(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
