@@ -95,6 +95,7 @@ def test_pictures(form: str):
         (b"WEBVTT\n", "subtitles"),
         ("Für später\n".encode(), "text"),
         ("Für später\n".encode("latin-1"), "text"),
+        ("Это текст, и ничего больше. 本文です".encode()[:-1], "text"),
         (b"a,b\n1,2\n", "text"),
     ],
 )
@@ -102,7 +103,7 @@ def test_other_kinds(content: bytes, kind: str):
     assert str(kind_of(content)) == kind
 
 
-@pytest.mark.parametrize("content", [b"", bytes(100), b"\x01\x02\x03\x04" * 50, b" \n", b"\x1b[2J"])
+@pytest.mark.parametrize("content", [b"", bytes(100), b"\x01\x02\x03\x04" * 50, b" \n", b"\x1b[2J", b"\xff" * 99])
 def test_what_is_not_known(content: bytes):
     assert kind_of(content) is None
 

@@ -1,5 +1,6 @@
 """What a file is by its first bytes, so that a web page under a video's name is called a web page."""
 
+import codecs
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -136,13 +137,19 @@ def kind_of(head: bytes) -> Kind | None:
 
 
 def _text_kind(head: bytes) -> Kind | None:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = head.decode("utf-16", "replace")
-    elif all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
-        text = head.decode("utf-8-sig", "replace")
-    else:
-        return None
-    text = text.strip("\ufeff \t\r\n\f").lower()
-    if not text:
+    text = _text(head)
+    if text is None or not (text := text.strip("\ufeff \t\r\n\f").lower()):
         return None
     return next((kind for begin, kind in TEXTS if re.match(begin, text, re.DOTALL)), TEXT)
+
+
+def _text(head: bytes) -> str | None:
+    """The beginning of a text in UTF-8 or UTF-16, or in another encoding if half of it is ASCII; None if it is none."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return head.decode("utf-16", "replace")
+    if any(byte < 32 and byte not in b"\t\n\r\f" for byte in head):
+        return None
+    try:
+        return codecs.getincrementaldecoder("utf-8")().decode(head)  # which may end within a character
+    except UnicodeDecodeError:
+        return head.decode("latin-1") if 2 * sum(byte < 128 for byte in head) >= len(head) else None

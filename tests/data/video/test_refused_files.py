@@ -70,6 +70,16 @@ def test_what_is_not_a_video_is_called_what_it_is(tmp_path: Path, content: bytes
     assert word in error.reason
 
 
+@pytest.mark.parametrize(
+    "suffix", [".264", ".avc", ".dv", ".gif", ".h264", ".m4v", ".mpg", ".mxf", ".ts", ".vob", ".webm"]
+)
+@pytest.mark.parametrize(("content", "code"), [(b"", "video.empty"), (bytes(5000), "video.wrong_type")])
+def test_a_suffix_does_not_make_a_file_a_video(tmp_path: Path, suffix: str, content: bytes, code: str):
+    """For some suffixes FFmpeg opens anything."""
+    (tmp_path / f"a{suffix}").write_bytes(content)
+    assert refusal(Row(0, str(tmp_path / f"a{suffix}"))).code == code
+
+
 def test_an_empty_member_of_a_tar(tmp_path: Path):
     (tmp_path / "a.tar").write_bytes(bytes(2048))
     assert refusal(Row(0, str(tmp_path / "a.tar"), member="a.mp4", offset=512, size=0)).code == "member.empty"

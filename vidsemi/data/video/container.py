@@ -14,7 +14,7 @@ from av.codec.context import Flags
 from av.container import InputContainer
 from av.stream import Disposition
 
-from vidsemi.data.file_kind import BRANDS, GIT_LFS, HEAD, MP4, Kind, kind_of
+from vidsemi.data.file_kind import BRANDS, GIT_LFS, HEAD, MP4, kind_of
 from vidsemi.data.video.limits import DECODER_OPTIONS, MAX_PIXELS, FrameSizeError, check_pixels
 from vidsemi.io.errors import DecodeError
 
@@ -98,8 +98,9 @@ def _video_stream(source: Source, container: InputContainer) -> av.VideoStream:
         stream = max(moving, key=lambda other: bool(other.disposition & Disposition.default), default=None)
         if stream is None:
             raise DecodeError("video.no_stream", source.path, "not a video: sound with a cover picture")
-    if container.metadata.get("major_brand", "").encode() in STILL_BRANDS:
-        raise _not_a_video(source, kind_of(read_bytes(source, HEAD)))
+    brand = container.metadata.get("major_brand", "").encode()
+    if brand in STILL_BRANDS:
+        raise DecodeError("video.wrong_type", source.path, f"not a video: the file contains {BRANDS[brand]}")
     if stream is None:
         what = "not a video: only sound" if streams.audio else "no video stream"
         what += "" if len(streams) else "; the file may be truncated"
@@ -127,27 +128,28 @@ def check_refused(container: InputContainer, codec: av.VideoCodecContext) -> Non
 
 def _not_opened(source: Source, reason: str) -> DecodeError:
     """Why a file cannot be opened as a video; FFmpeg only says that its data is invalid, or an argument of ours."""
+    if error := _not_a_video(source):
+        return error
+    kind = kind_of(read_bytes(source, HEAD))
+    if kind is None:
+        return DecodeError("video.wrong_type", source.path, "not a video: the file begins with unknown data")
+    if kind == MP4 and not _has_index(source):
+        why = "its index (moov) is missing; is it still being copied or recorded?"
+        return DecodeError("video.truncated", source.path, f"truncated {kind.name}: {why}")
+    return DecodeError("video.unreadable", source.path, f"damaged or truncated {kind.name}: {reason}")
+
+
+def _not_a_video(source: Source) -> DecodeError | None:
+    """What a file is that begins as no video does; None if it may be one."""
     head = read_bytes(source, HEAD)
     if not head:
         return DecodeError("video.empty", source.path, "empty file")
+    if not head.strip(b"\0"):
+        return DecodeError("video.wrong_type", source.path, "not a video: the file begins with zeros")
     kind = kind_of(head)
-    if kind is None:
-        content = "unknown data" if head.strip(b"\0") else "zeros"
-        return DecodeError("video.wrong_type", source.path, f"not a video: the file begins with {content}")
-    if _moves(kind, head):
-        if kind == MP4 and not _has_index(source):
-            why = "its index (moov) is missing; is it still being copied or recorded?"
-            return DecodeError("video.truncated", source.path, f"truncated {kind.name}: {why}")
-        return DecodeError("video.unreadable", source.path, f"damaged or truncated {kind.name}: {reason}")
-    return _not_a_video(source, kind)
-
-
-def _moves(kind: Kind, head: bytes) -> bool:
-    return kind.family == "video" or kind.name == "GIF" or b"acTL" in head  # an animated PNG
-
-
-def _not_a_video(source: Source, kind: Kind | None) -> DecodeError:
-    todo = "; run git lfs pull" if kind == GIT_LFS else "; unpack it first" if kind and kind.family == "archive" else ""
+    if kind is None or kind.family == "video" or kind.name == "GIF" or b"acTL" in head:  # an animated PNG
+        return None
+    todo = "; run git lfs pull" if kind == GIT_LFS else "; unpack it first" if kind.family == "archive" else ""
     return DecodeError("video.wrong_type", source.path, f"not a video: the file contains {kind}{todo}")
 
 
@@ -226,11 +228,7 @@ def no_frames(source: Source, trim: Trim) -> DecodeError:
     if trim:
         return DecodeError("video.empty_trim", source.path, f"no frame in the trim {trim}")
     check_announced(source.url)
-    head = read_bytes(source, HEAD)
-    kind = kind_of(head)
-    if kind is not None and not _moves(kind, head):
-        return _not_a_video(source, kind)
-    return DecodeError("video.no_frames", source.path, "no frame can be decoded")
+    return _not_a_video(source) or DecodeError("video.no_frames", source.path, "no frame can be decoded")
 
 
 WHOLE = Trim()
