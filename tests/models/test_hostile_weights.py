@@ -1,6 +1,7 @@
 """Weights files that are damaged or made to harm: one line each, no memory, nothing executed or cast in silence."""
 
 import copy
+import json
 import os
 import pickle
 import struct
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from tests.helpers.errors import refused
+from tools.fuzz.command import main
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.io.errors import UserError
 from vidsemi.models import weights_file
@@ -246,3 +248,11 @@ def test_what_is_not_a_file_is_not_opened(tmp_path: Path):
     for name in ("pipe.pt", "folder.pt"):
         with refused("weights.not_a_file", tmp_path / name):
             weights_file.load(tmp_path / name)
+
+
+def test_a_few_damaged_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """The full run is `python tools/fuzz.py weights --count 5000`."""
+    assert main(["weights", "--count", "40", "--output", str(tmp_path), "--workers", "1", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["faults"] == 0
+    assert sum(document["outcomes"].values()) == 40

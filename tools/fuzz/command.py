@@ -12,6 +12,7 @@ from vidsemi.cli.options import Answer, Parser, add_command, integer, number, re
 SUBJECTS = {  # modules of this package, and what they damage
     "videos": "videos of many containers and codecs",
     "parquet": "scores, selections, manifests and other Parquet files",
+    "weights": "weights and checkpoints",
 }
 
 
