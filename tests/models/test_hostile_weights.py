@@ -64,7 +64,7 @@ def test_the_good_file_loads(good: Path):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *(("frames", value) for value in (10**9, 0, -1, "4", 4.0, True, None)),
+        *(("frames", value) for value in (10**9, 0, -1, "4", "1e1", 4.0, True, None)),
         *(("stride", value) for value in (0, -2, 10**30, "1")),
         *(("resize", value) for value in (0, -3, 20_000, (100_000, 100_000), (1, 2, 3), "abc", None, 32.5)),
         *(("crop", value) for value in (0, -1, 64, 10**6, "28", 28.5)),
