@@ -16,7 +16,7 @@ from vidsemi.data.video.container import Source
 
 SAMPLE_ENTRY = 8 + 78  # bytes of a description of video frames, before the boxes in it
 MAX_TRACKS = 1 << 20  # bytes of a Matroska file's description of its tracks
-MAX_BOXES = 10_000  # side by side, such as fragments
+MAX_BOXES = 1000  # side by side
 SEGMENT, CLUSTER, TRACKS, ENTRY, TYPE, VIDEO = 0x18538067, 0x1F43B675, 0x1654AE6B, 0xAE, 0x83, 0xE0
 SIDES = {0x54CC: 0, 0x54BB: 1, 0x54DD: 2, 0x54AA: 3}  # PixelCrop elements, in the order of `Crop`
 
