@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vidsemi.io.errors import UserError
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -27,3 +29,12 @@ class Targets:
         target = np.zeros(self.classes, np.float32)
         target[own] = 1 / len(own)
         return target
+
+    def check(self, title: str) -> None:
+        """Raise a `UserError` if a label is not one of the classes; `title` says whose they are."""
+        labels = self.labels
+        if len(labels) and not (labels.min() >= 0 and labels.max() < self.classes):
+            raise UserError(
+                "labels.out_of_range",
+                f"{title}: labels go from {labels.min()} to {labels.max()}, but the network has {self.classes} classes",
+            )

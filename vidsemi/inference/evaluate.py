@@ -75,7 +75,7 @@ def evaluate_weights(
     if process.first and result.read < result.total:
         message = "%s: only %d of %d examples can be read; the others count as wrong"
         logger.warning(message, title, result.read, result.total)
-    return evaluation_metrics(result, network, spec, views=most, crops=crops)
+    return done_by_first(lambda: evaluation_metrics(result, network, spec, views=most, crops=crops))
 
 
 def _write_predictions(

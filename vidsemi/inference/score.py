@@ -94,4 +94,5 @@ def score_manifest(
     if failed and processes().first:
         message = "%s: %d of %d examples cannot be read; see %s"
         logger.warning(message, title, failed, len(manifest), folder / "failures")
-    return {"scored": len(manifest) - failed, "failed": failed, "shards": len(shards), "precision": info.precision}
+    counts = {"scored": len(manifest) - failed, "failed": failed, "shards": len(shards)}
+    return {**counts, "precision": info.precision, "in_float32": infer.in_float32}

@@ -22,6 +22,7 @@ from vidsemi.inference.retry import Retries
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import create_exclusive, is_regular, put_aside, remove_temporary
 from vidsemi.io.parquet import open_parquet, read_parquet
+from vidsemi.runtime.environment import describe_environment
 from vidsemi.selection.score_format import ScoresInfo, invalid_shard, parse_info, read_plan, shard_name
 from vidsemi.selection.score_reader import read_info, shard_numbers
 from vidsemi.selection.score_writer import write_failures, write_shard
@@ -171,7 +172,8 @@ def agree_on_plan(folder: Path, ours: ScoresInfo, *, any_precision: bool) -> Sco
     if not file.exists():
         for shard in sorted(folder.glob("part-*.parquet")):  # by another program, which writes no plan
             ours = _agreed(shard, read_info(shard), ours, any_precision)
-        if create_exclusive(file, json.dumps(asdict(ours), indent=2, ensure_ascii=False) + "\n"):
+        plan = {**asdict(ours), "started_on": describe_environment()}
+        if create_exclusive(file, json.dumps(plan, indent=2, ensure_ascii=False) + "\n"):
             return ours
     return _agreed(file, read_plan(file), ours, any_precision)
 

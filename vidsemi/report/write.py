@@ -12,6 +12,7 @@ from vidsemi.report.caveats import caveats_section
 from vidsemi.report.class_frequency import frequency_sections
 from vidsemi.report.duplicates import duplicates_section
 from vidsemi.report.hashtags import hashtag_sections
+from vidsemi.report.machines import machines_section
 from vidsemi.report.paper import table_7
 from vidsemi.report.render import to_html, to_markdown
 from vidsemi.report.results import RunResults, average_seeds, by_test_set, load_runs, mark_pareto_fronts
@@ -70,6 +71,7 @@ def write_report(
     summary += [duplicates_section(runs), *transfer_sections(runs, paper=paper)]
     several = (frequency_sections, hashtag_sections, selection_sections, curve_sections)
     sections = [*summary, *(section for sections_of in several for section in sections_of(runs))]
+    sections += [machines] if (machines := machines_section(runs)) else []
     document = _document(sections)
     title = ", ".join(run.name for run in runs)
     write_text(output / "results.md", f"# {title}\n\n{to_markdown(sections)}")

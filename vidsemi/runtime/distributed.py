@@ -25,7 +25,8 @@ logger = logging.getLogger("vidsemi")
 
 T = TypeVar("T")
 
-TIMEOUT = timedelta(days=30)  # the others wait while the first selects; torchrun detects dead processes
+TIMEOUT = timedelta(days=30)  # of messages: the others wait while the first selects; torchrun detects dead processes
+COLLECTIVE_TIMEOUT = timedelta(hours=2)  # within a step; a dead link would hang the GPUs of a job for as long
 LONGEST_PAUSE = 0.2  # seconds between looks for a message
 PIECE = 4 << 20  # bytes; the store refuses values over 8 MiB
 
@@ -64,7 +65,7 @@ def process_group() -> Iterator[None]:
     store, rank, size = meet(TIMEOUT)
     _store = dist.PrefixStore("vidsemi", store)  # messages share the store that torchrun's environment names
     backend, group_store = "cpu:gloo,cuda:nccl" if gpus else "gloo", dist.PrefixStore("group", store)
-    dist.init_process_group(backend, store=group_store, rank=rank, world_size=size, timeout=TIMEOUT)
+    dist.init_process_group(backend, store=group_store, rank=rank, world_size=size, timeout=COLLECTIVE_TIMEOUT)
     own, level, prefix, failed = processes(), logger.level, "", True
     if not own.first:
         logger.setLevel(logging.WARNING)

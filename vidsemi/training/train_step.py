@@ -63,7 +63,7 @@ class TrainStep:
         if recipe.ema is not None:
             self.average = AveragedModel(self.network, use_buffers=True)
         self._statistics = RunningStatistics(self.network) if micro_batches > 1 else None
-        self._in_float32: list[str] | None = None  # convolutions that are wrong in bfloat16; known at the first step
+        self.in_float32: list[str] | None = None  # convolutions that are wrong in bfloat16; known at the first step
         self._ready: nn.Module | None = None
 
     def run(self, batches: Iterable[Batch], seeds: Sequence[int], examples: int, rate: float) -> torch.Tensor:
@@ -97,7 +97,7 @@ class TrainStep:
         """Everything to resume from: tensors, numbers and names."""
         state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
         average = {"average": self.average.state_dict()} if self.average is not None else {}
-        own = {"in_float32": self._in_float32, "device": device_name(self.device)}
+        own = {"in_float32": self.in_float32, "device": device_name(self.device)}
         return to_cpu(state | average) | own
 
     def load(self, state: dict[str, Any]) -> None:
@@ -107,8 +107,8 @@ class TrainStep:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         if state["device"] == device_name(self.device):  # else other convolutions are wrong
-            self._in_float32 = state["in_float32"]
-            keep_in_float32(self.network, self._in_float32 or ())
+            self.in_float32 = state["in_float32"]
+            keep_in_float32(self.network, self.in_float32 or ())
 
     def not_finite(self) -> str | None:
         """The name of a weight or running statistic, of the network or its average, that is NaN or infinite."""
@@ -142,7 +142,7 @@ class TrainStep:
 
             with self._autocast():
                 update_bn_stats(self.network.train(), clips, batches)
-        release(self.network, self._in_float32 or ())
+        release(self.network, self.in_float32 or ())
         torch.backends.cudnn.benchmark = self._benchmark  # or scores would depend on what was fastest just now
         if self._compile:
             torch.compiler.reset()  # or the fifth network of a process would not be compiled: 8 graphs a function
@@ -182,11 +182,11 @@ class TrainStep:
         """Set up what depends on the shape of the first clips: bfloat16 exceptions, compilation, DDP."""
         precision = self.recipe.precision
         check_tf32(self.network, clips, gradients=True)
-        if precision != "float32" and self._in_float32 is None:
+        if precision != "float32" and self.in_float32 is None:
             wrong = wrong_convolutions(self.network, clips, precision, gradients=True)
-            self._in_float32 = sorted(set().union(*gather(wrong)))
-            keep_in_float32(self.network, self._in_float32)
-        report(self._in_float32 or [], precision, device_name(self.device))
+            self.in_float32 = sorted(set().union(*gather(wrong)))
+            keep_in_float32(self.network, self.in_float32)
+        report(self.in_float32 or [], precision, device_name(self.device))
         if self._compile:
             self.network.compile(dynamic=False)  # else the code for a shape would depend on the shapes before it
             self._compiled_clips = len(clips)

@@ -56,7 +56,7 @@ class Trainer:
         validation: Validation | None = None,
         run: str = "",
     ):
-        _check_labels(dataset, title)
+        dataset.targets.check(title)
         self.network, self.dataset, self.recipe, self.runtime = network, dataset, recipe, runtime
         self.folder, self.title, self.log, self.validation = folder, title, log or Log(), validation
         self.repeats = np.ones(len(dataset), np.int64) if repeats is None else repeats
@@ -70,7 +70,8 @@ class Trainer:
 
         Returns:
             Metrics: examples, steps, loss (mean of the last 50 steps), seconds of this process, `waited` (share of them
-            spent waiting for data), unreadable (example ids), processes, micro_batches; and of a validation, if any.
+            spent waiting for data), unreadable (example ids), processes, micro_batches, in_float32 (names of the
+            convolutions that the device gets wrong in 16 bits); and of a validation, if any.
 
         Raises:
             UserError: the loss is not finite, memory or disk are too small, the labels are not those of the network, a
@@ -249,6 +250,7 @@ class Trainer:
             "unreadable": sorted(self.unreadable.union(*gather(sorted(self.loader.unreadable)))),
             "processes": self.group.size,
             "micro_batches": self.micro_batches,
+            "in_float32": self.train_step.in_float32 or [],
             **({"validation": self.validation.summary()} if self.validation else {}),
         }
 
@@ -290,12 +292,3 @@ class Trainer:
                 f"{self.device} failed ({what}): {first_line(error)}; the same command resumes from the last "
                 "checkpoint",
             ) from error
-
-
-def _check_labels(dataset: TrainDataset, title: str) -> None:
-    labels, classes = dataset.targets.labels, dataset.targets.classes
-    if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
-        raise UserError(
-            "labels.out_of_range",
-            f"{title}: labels go from {labels.min()} to {labels.max()}, but the network has {classes} classes",
-        )
