@@ -56,6 +56,9 @@ def _with_numbers(value: Any) -> Any:
     return {key: _with_numbers(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
+STORED = object()  # context of a validation of values that no person wrote
+
+
 class Section(BaseModel):
     """A section of the config: unknown keys are errors, values are frozen after validation."""
 
@@ -64,7 +67,9 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _read_numbers(cls, value: Any, info: ValidationInfo) -> Any:
-        """Read `1e6`, which YAML takes for a text, where the key takes numbers."""
+        """Read `1e6`, which YAML takes for a text, where the key takes numbers; not in files of programs (`STORED`)."""
+        if info.context is STORED:
+            return value
         field = cls.model_fields[info.field_name or ""]
         return _with_numbers(value) if _takes_numbers(field.annotation) else value
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from vidsemi.config.base import Section
+from vidsemi.config.base import STORED, Section
 from vidsemi.config.model import Args, Deviations, Frames, Input, Triple
 from vidsemi.data.input_spec import MAX_CLIP_PIXELS, InputSpec
 from vidsemi.io.errors import UserError
@@ -58,7 +58,7 @@ def parse_spec(values: Any, name: str) -> StoredSpec:
         UserError: a key is missing, unknown or has an invalid value.
     """
     try:
-        return StoredSpec.model_validate(_normalized(values), strict=True)
+        return StoredSpec.model_validate(_normalized(values), strict=True, context=STORED)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(map(str, first["loc"])) or "spec"
