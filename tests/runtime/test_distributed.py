@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import REPOSITORY
@@ -142,6 +144,9 @@ def test_two_processes_run_like_one(tiny_config: WriteConfig, tmp_path: Path):
     done, expected = records(together), records(alone)
     assert {name: record["status"] for name, record in done.items()} == dict.fromkeys(expected, "done")
     assert all(done[name]["fingerprint"] == record["fingerprint"] for name, record in expected.items())
+    of_one, of_two = (pq.read_table(run / "seed0/teacher/evaluate/predictions.parquet") for run in (alone, together))
+    assert of_one.select(["example_id", "path"]).equals(of_two.select(["example_id", "path"]))
+    np.testing.assert_allclose(of_one["score_1"].to_numpy(), of_two["score_1"].to_numpy(), atol=1e-6)
     parts = sorted(file.relative_to(alone) for file in alone.rglob("score/**/*.parquet"))
     assert len(parts) == 6
     for file in [*parts, Path("seed0/teacher/select/selection.parquet")]:

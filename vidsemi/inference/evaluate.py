@@ -14,7 +14,7 @@ from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest
 from vidsemi.inference.accuracy import Accuracy, accuracy, accuracy_by_class, rank_of_label, write_class_accuracy
 from vidsemi.inference.predictions import TOP, Predicted, write_predictions
-from vidsemi.inference.score_views import score_examples
+from vidsemi.inference.score_views import VideoScore, score_examples
 from vidsemi.io.progress import progress_bar
 from vidsemi.models import weights_file
 from vidsemi.models.flops import measure_cost
@@ -23,6 +23,8 @@ from vidsemi.runtime.distributed import done_by_first, first_before_others, gath
 from vidsemi.selection.score_writer import top_classes
 
 logger = logging.getLogger("vidsemi")
+
+Prediction = tuple[int, list[int], list[float], str | None]  # example id, labels, scores, why it cannot be read
 
 
 def evaluate_weights(
@@ -51,47 +53,52 @@ def evaluate_weights(
     share = range(process.rank, len(manifest), process.size)
     results = score_examples(network, spec.input, share, manifest, views=views, crops=crops, runtime=runtime)
     ranks: dict[int, int | None] = {}
-    tops: list[tuple[int, list[int], list[float], str | None]] = []
-    most = 0
+    predicted: list[Prediction] = []
+    most_views = 0
     with closing(results), progress_bar(len(share), "example", title) as bar:
         for score in results:
-            own, label = score.probabilities, int(labels[score.example_id])
-            ranks[score.example_id] = None if own is None else rank_of_label(own, label)
+            scores, label = score.probabilities, int(labels[score.example_id])
+            ranks[score.example_id] = None if scores is None else rank_of_label(scores, label)
             if predictions:
-                found = ([], []) if own is None else (top[0].tolist() for top in top_classes(own[None], TOP))
-                tops.append((score.example_id, *found, score.error))
-            most = max(most, 0 if score.views is None else len(score.views))
+                predicted.append(_prediction(score))
+            most_views = max(most_views, 0 if score.views is None else len(score.views))
             bar.update()
-    ranks = dict(pair for share in gather([*ranks.items()]) for pair in share)
+    ranks = dict(pair for own in gather([*ranks.items()]) for pair in own)
     result = accuracy(ranks, labels)
     if by_class:
         counts = None if labeled is None else labeled.label_counts()
         rows = accuracy_by_class(ranks, labels.tolist(), spec.classes, counts)
         done_by_first(lambda: write_class_accuracy(by_class, rows))
     if predictions:
-        tops = sorted(top for share in gather(tops) for top in share)
-        done_by_first(lambda: _write_predictions(predictions, manifest, spec, tops))
-    most = max(gather(most)) or views * crops  # as requested if no example is readable
+        predicted = sorted(one for own in gather(predicted) for one in own)
+        done_by_first(lambda: _write_predictions(predictions, manifest, spec.classes, predicted))
+    most_views = max(gather(most_views)) or views * crops  # as requested if no example is readable
     if process.first and result.read < result.total:
         message = "%s: only %d of %d examples can be read; the others count as wrong"
         logger.warning(message, title, result.read, result.total)
-    return done_by_first(lambda: evaluation_metrics(result, network, spec, views=most, crops=crops))
+    return done_by_first(lambda: evaluation_metrics(result, network, spec, views=most_views, crops=crops))
 
 
-def _write_predictions(
-    file: Path, manifest: Manifest, spec: NetworkSpec, tops: list[tuple[int, list[int], list[float], str | None]]
-) -> None:
-    read = [(example, labels, scores) for example, labels, scores, error in tops if error is None]
+def _prediction(score: VideoScore) -> Prediction:
+    """The highest-scoring classes of an example, as values that `gather` takes."""
+    if score.probabilities is None:
+        return score.example_id, [], [], score.error
+    labels, scores = top_classes(score.probabilities[None], TOP)
+    return score.example_id, labels[0].tolist(), scores[0].tolist(), None
+
+
+def _write_predictions(file: Path, manifest: Manifest, classes: list[str], predicted: list[Prediction]) -> None:
+    read = [(example_id, labels, scores) for example_id, labels, scores, error in predicted if error is None]
     ids, labels, scores = zip(*read, strict=True) if read else ((), (), ())
-    top = min(TOP, len(spec.classes))
+    top = min(TOP, len(classes))
     part = Predicted(
         range(len(manifest)),
         np.array(ids, np.int64),
         np.array(labels, np.int64).reshape(-1, top),
         np.array(scores, np.float32).reshape(-1, top),
-        {example: error for example, _, _, error in tops if error is not None},
+        {example_id: error for example_id, _, _, error in predicted if error is not None},
     )
-    write_predictions(file, manifest, spec.classes, top, [part])
+    write_predictions(file, manifest, classes, top, [part])
 
 
 def evaluation_metrics(

@@ -78,7 +78,8 @@ def export_weights(*, weights: Path, output: Path, format: str) -> dict[str, Any
         if not difference <= form.tolerance:  # NaN, too
             raise UserError(
                 "export.inaccurate",
-                f"its scores differ by up to {difference:.2g}, more than {form.tolerance:g}; {output} is not written",
+                f"the exported network's scores differ by up to {difference:.2g} from the network's, "
+                f"more than {form.tolerance:g}; {output} is not written",
             )
     return {
         "file": str(output),
@@ -174,7 +175,7 @@ def check_onnx(network: nn.Module) -> None:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise UserError("export.missing_package", f"ONNX needs pip install 'vidsemi[export]' ({error})") from None
+        raise UserError("export.missing_package", f"to export ONNX, pip install 'vidsemi[export]' ({error})") from None
 
 
 def _save_onnx(program: ExportedProgram, file: Path, metadata: str) -> None:

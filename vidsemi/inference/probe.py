@@ -1,36 +1,16 @@
 """Reads failed examples again, for `vidsemi score --retry-failures`."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice
 
-from vidsemi.config import Runtime
-from vidsemi.data.manifest import Manifest
-from vidsemi.data.views import ViewReader, ViewRequest
+from vidsemi.data.views import ViewRequest
 from vidsemi.inference.leases import Lease, Leases
-from vidsemi.inference.model import Inference
 from vidsemi.inference.score_directory import ScoreDirectory
+from vidsemi.inference.score_job import ScoreJob
 from vidsemi.inference.score_views import ReadViews, Views
 from vidsemi.io.errors import DecodeError
-
-
-@dataclass(frozen=True)
-class ScoreJob:
-    """What every worker of a job has in common."""
-
-    directory: ScoreDirectory
-    manifest: Manifest
-    shards: Sequence[range]  # example ids of each shard
-    infer: Inference
-    reader: ViewReader
-    runtime: Runtime
-    title: str
-
-    def num_examples(self, shards: Iterable[int]) -> int:
-        """Count the examples of some shards."""
-        return sum(len(self.shards[number]) for number in shards if number < len(self.shards))
 
 
 def probe_failures(directory: ScoreDirectory, job: ScoreJob, leases: Leases, read_views: ReadViews) -> Iterator[int]:

@@ -15,7 +15,8 @@ from vidsemi.data.views import ViewReader
 from vidsemi.inference.leases import Leases
 from vidsemi.inference.model import Inference, Precision, fastest_precision
 from vidsemi.inference.score_directory import ScoreDirectory, agree_on_plan
-from vidsemi.inference.worker import ScoreJob, ScoreWorker
+from vidsemi.inference.score_job import ScoreJob
+from vidsemi.inference.worker import ScoreWorker
 from vidsemi.io.files import fingerprint_file
 from vidsemi.models import weights_file
 from vidsemi.runtime.device import pick_device

@@ -13,8 +13,9 @@ from vidsemi.data.manifest import Row
 from vidsemi.data.reachable import read_reachable
 from vidsemi.data.views import ViewRequest
 from vidsemi.inference.leases import Lease, Leases
-from vidsemi.inference.probe import ScoreJob, probe_failures
+from vidsemi.inference.probe import probe_failures
 from vidsemi.inference.score_directory import Failed, Scored
+from vidsemi.inference.score_job import ScoreJob
 from vidsemi.inference.score_views import Clock, ReadViews, VideoScore, Views, read_in_processes, score_videos
 from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.io.progress import progress_bar

@@ -21,7 +21,7 @@ def check_regular_file(path: Path, name: str) -> None:
     try:
         status = path.stat()
     except FileNotFoundError:
-        raise UserError("weights.missing", f"there is no weights file {name}") from None
+        raise UserError("weights.missing", f"weights file {name} does not exist") from None
     if not stat.S_ISREG(status.st_mode):
         raise UserError("weights.not_a_file", f"{name} is not a file")
     if status.st_size == 0:

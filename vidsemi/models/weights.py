@@ -68,7 +68,7 @@ def _local_copy(source: str) -> Path:
         except AddressError as error:
             raise UserError("weights.not_fetched", f"{source} cannot be fetched: {error}") from None
     if not Path(source).is_file():
-        raise UserError("weights.missing", f"there is no weights file {source}")
+        raise UserError("weights.missing", f"weights file {source} does not exist")
     if Path(source).stat().st_size == 0:
         raise UserError("weights.empty", f"{source} is empty")
     return Path(source)
