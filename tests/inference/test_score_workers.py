@@ -432,3 +432,18 @@ def test_a_plan_that_is_junk_is_refused(scored: Path, weights: Path, manifest: P
         (scored / "plan.json").write_text(junk)
     with refused("scores.invalid_plan", "plan.json"):
         score(scored, weights, manifest)
+
+
+@pytest.mark.parametrize("name", ["failures", "leases", "retry"])
+def test_files_in_place_of_folders_are_put_aside(tmp_path: Path, weights: Path, disk: Path, name: str):
+    """Even where the folder to put them into is a file itself."""
+    score(tmp_path / "whole", weights, disk)
+    (tmp_path / "s").mkdir()
+    for one in (name, "aside"):
+        (tmp_path / "s" / one).write_text("mine")
+    score(tmp_path / "s", weights, disk, retry_failures="")
+    (aside,) = (tmp_path / "s").glob("aside.*")
+    assert [file.read_text() for file in aside.iterdir()] == ["mine"]
+    shutil.rmtree(aside)
+    (tmp_path / "s" / "aside").unlink()
+    assert content(tmp_path / "s") == content(tmp_path / "whole")

@@ -77,7 +77,7 @@ class Leases:
         self._thread = Thread(target=self._renew, daemon=True)
 
     def __enter__(self) -> "Leases":
-        if self._folder.exists() and not self._folder.is_dir():
+        if os.path.lexists(self._folder) and not self._folder.is_dir():
             put_aside(self._folder, self._aside, "is not a folder")
         for file in self._files():  # so that leases of dead workers expire while this one scores other shards
             self._unchanged_since(int(file.name), _state(file) or "")

@@ -43,9 +43,12 @@ class Retries:
             prepared = self._folder.with_name(f".retry.{uuid.uuid4().hex}.tmp")
             prepared.mkdir(parents=True)
             write_text(prepared / PATTERN, pattern)
+            examples = 0
             for number, failed in failures:
                 if ids := [failure[0] for failure in failed if _matches(failure, pattern)]:
                     write_text(prepared / f"{number:06d}.probe", json.dumps(ids))
+                    examples += len(ids)
+            logger.info("reading %d failed examples again", examples)
             try:
                 os.rename(prepared, self._folder)  # refused if another worker was faster
             except OSError:

@@ -86,6 +86,7 @@ def score_manifest(
         compile=runtime.compile,
     )
     directory = ScoreDirectory(folder, info)
+    directory.put_junk_aside()
     if retry_failures is not None:
         done = sorted(directory.done())
         directory.retries.start(((number, directory.failures(number)) for number in done), retry_failures)

@@ -126,6 +126,9 @@ class ScoreDirectory:
 
     def put_junk_aside(self) -> None:
         """Put aside what has the name of a shard but is not a file, or whose number the plan does not have."""
+        for folder in (self.folder / "failures", self.folder / "retry"):
+            if os.path.lexists(folder) and not folder.is_dir():
+                put_aside(folder, self.folder / "aside", "is not a folder")
         for folder in (self.folder, self.folder / "failures"):
             for file in folder.glob("part-*"):
                 number = re.fullmatch(r"part-(\d{6,12})\.parquet", file.name)

@@ -56,7 +56,6 @@ class ScoreWorker:
         """
         job = self._job
         ahead = read_in_processes(job.reader, job.runtime, self._clips_per_forward, job.manifest, self._scored_nearby)
-        self._directory.put_junk_aside()
         with self._bar:
             while todo := self._todo() or self._reopen_incomplete() or self._to_probe():
                 before = len(self._done), self._num_read

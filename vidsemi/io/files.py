@@ -127,8 +127,11 @@ def is_regular(path: Path) -> bool:
 
 def put_aside(path: Path, folder: Path, why: str) -> Path | None:
     """Move anything, such as a link or a folder, out of the way, with a warning; None if it is gone already."""
-    target = folder / f"{path.name[:200]}.{uuid.uuid4().hex[:8]}"
+    unique = uuid.uuid4().hex[:8]
+    if os.path.lexists(folder) and not folder.is_dir():  # or that is in the way, too
+        folder = folder.with_name(f"{folder.name}.{unique}")
     folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{path.name[:200]}.{unique}"
     try:
         os.rename(path, target)
     except FileNotFoundError:
