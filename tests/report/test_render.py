@@ -34,9 +34,9 @@ class Page(HTMLParser):
 
 def test_markdown_links_pictures_and_shortens_folded_tables():
     text = to_markdown([SECTION, Section("Second")])
-    assert text.startswith('## Title <i>\n\n![a "picture" > b](picture.svg)\n\n| name ')
-    assert "| <b>\\| | 1,000 |" in text
-    assert "- a note\\x1b[31m\n- **a <u>warning</u>**\n" in text
+    assert text.startswith('## Title &lt;i>\n\n![a "picture" > b](picture.svg)\n\n| name ')
+    assert "| &lt;b>\\| | 1,000 |" in text
+    assert "- a note\\x1b\\[31m\n- **a &lt;u>warning&lt;/u>**\n" in text
     assert "| … 10 more" in text and "class 15" not in text
     assert "page only" not in text and "speed" not in text
     assert text.endswith("\n\n## Second\n")

@@ -5,7 +5,6 @@ Exit status: 0 done, 1 a bug in vidsemi, 2 the user's input is wrong, 130 interr
 
 import argparse
 import io
-import json
 import logging
 import os
 import signal
@@ -18,6 +17,7 @@ from vidsemi import __version__
 from vidsemi.cli import hashtags, inference, manifest, models, report, run, select, shrink
 from vidsemi.cli.options import Answer, Parser, error_line
 from vidsemi.io.errors import UserError
+from vidsemi.io.tables import json_text, printable, printable_lines
 from vidsemi.runtime.distributed import is_first, own_command
 from vidsemi.runtime.process import limit_threads
 
@@ -58,6 +58,8 @@ def run_command(parser: Parser, arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     limit_threads()
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_escape)
     logger.setLevel(logging.INFO)
     if sys.platform == "win32":
         print(f"vidsemi: error: {error_line(_windows())}", file=sys.stderr)
@@ -88,14 +90,22 @@ def _windows() -> UserError:
 
 def _interrupted(how: str, status: int) -> int:
     if is_first():
-        print(f"\nvidsemi: {how}; resume with: {own_command()}", file=sys.stderr)
+        print(f"\nvidsemi: {how}; resume with: {printable(own_command())}", file=sys.stderr)
     return status
+
+
+def _escape(record: logging.LogRecord) -> bool:
+    """Escape names of strangers in a log message, which may be a terminal's or a log file's."""
+    message = record.getMessage()
+    if not message.isprintable():
+        record.msg, record.args = printable_lines(message), ()
+    return True
 
 
 def _print(answer: Answer, as_json: bool) -> None:
     document, text = answer
     try:
-        print(json.dumps(document, indent=2, ensure_ascii=False) if as_json else text, flush=True)
+        print(json_text(document) if as_json else printable_lines(text), flush=True)
     except BrokenPipeError:  # the reader (`| head`) has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.numbers import scientific
+from vidsemi.io.tables import printable
 
 Answer = tuple[Any, str]  # what a command returns: the JSON document, and the text for people
 
@@ -125,8 +126,8 @@ def reader_count(options: argparse.Namespace) -> int:
 def error_line(error: UserError | OSError) -> str:
     """What the command line prints for an error of the user's or of the file system."""
     if isinstance(error, UserError):
-        return f"{' '.join(str(error).split())} [{error.code}]"
-    return f"{error.filename or 'a file'}: {error.strerror or ' '.join(map(str, error.args))}"
+        return f"{printable(' '.join(str(error).split()))} [{error.code}]"
+    return printable(f"{error.filename or 'a file'}: {error.strerror or ' '.join(map(str, error.args))}")
 
 
 def run_script(main: Callable[[], None]) -> NoReturn:

@@ -8,6 +8,8 @@ import sys
 
 from tqdm import tqdm
 
+from vidsemi.io.tables import printable
+
 SECONDS = 5.0  # between lines in a log
 LINE = "{desc}: {n_fmt} of {total_fmt}{unit}s, {rate_noinv_fmt}, {elapsed} elapsed, {remaining} left{postfix}"
 
@@ -31,7 +33,7 @@ def progress_bar(total: int, unit: str, title: str, done: int = 0, delay: float 
         total=total,
         initial=done,
         unit=f" {unit}",
-        desc=title,
+        desc=printable(title),
         mininterval=interval,
         maxinterval=interval,
         dynamic_ncols=terminal,

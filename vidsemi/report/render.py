@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from vidsemi import __version__
-from vidsemi.io.tables import markdown_table, printable, shorten_rows
+from vidsemi.io.tables import markdown, markdown_table, printable, shorten_rows
 from vidsemi.report.section import Figure, Section, Table
 
 
@@ -17,21 +17,22 @@ def to_markdown(sections: Sequence[Section], *, figures: bool = True) -> str:
 
 
 def _section_markdown(section: Section, figures: bool) -> str:
-    blocks = [f"## {printable(section.title)}"]
+    text = markdown if figures else printable  # for a file, which is rendered, or for a terminal
+    blocks = [f"## {text(section.title)}"]
     if figures:
-        blocks += [f"![{figure.alt}]({figure.name}.svg)" for figure in section.figures if figure.name]
+        blocks += [f"![{text(figure.alt)}]({figure.name}.svg)" for figure in section.figures if figure.name]
     tables = [table for table in section.tables if not table.html_only]
-    blocks += [_table_markdown(table) for table in tables if not table.fold]
-    notes = [*map(printable, section.text), *(f"**{printable(text)}**" for text in section.warnings)]
+    blocks += [_table_markdown(table, figures) for table in tables if not table.fold]
+    notes = [*map(text, section.text), *(f"**{text(warning)}**" for warning in section.warnings)]
     if notes:
         blocks.append("\n".join(f"- {note}" for note in notes))
-    blocks += [_table_markdown(table) for table in tables if table.fold]
+    blocks += [_table_markdown(table, figures) for table in tables if table.fold]
     return "\n\n".join(blocks) + "\n"
 
 
-def _table_markdown(table: Table) -> str:
+def _table_markdown(table: Table, rendered: bool) -> str:
     rows = shorten_rows(table.rows) if table.fold else table.rows
-    return "\n".join(markdown_table(table.header, rows, table.text_columns))
+    return "\n".join(markdown_table(table.header, rows, table.text_columns, rendered=rendered))
 
 
 def to_html(title: str, sections: Sequence[Section]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidsemi.io.files import prepare_target, write_bytes, write_json, write_text
-from vidsemi.io.tables import csv_text
+from vidsemi.io.tables import csv_text, markdown
 from vidsemi.report.accuracy import accuracy_sections, several_test_sets
 from vidsemi.report.caveats import caveats_section
 from vidsemi.report.class_frequency import frequency_sections
@@ -74,7 +74,7 @@ def write_report(
     sections += [machines] if (machines := machines_section(runs)) else []
     document = _document(sections)
     title = ", ".join(run.name for run in runs)
-    write_text(output / "results.md", f"# {title}\n\n{to_markdown(sections)}")
+    write_text(output / "results.md", f"# {markdown(title)}\n\n{to_markdown(sections)}")
     write_text(output / "report.html", to_html(title, sections))
     write_json(output / "report.json", document)
     files = {name: csv_text(document[key]).encode() for name, key in CSV_FILES.items() if document[key]}
