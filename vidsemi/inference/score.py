@@ -50,7 +50,8 @@ def score_manifest(
     examples whose path or error contains `retry_failures` (with the wildcards * and ?; all if empty) are read again.
 
     Returns:
-        scored and failed examples, shards, precision; of all workers and calls together.
+        scored and failed examples, shards, precision; of all workers and calls together. And `in_float32`, the
+        convolutions that this worker's device gets wrong in that precision, if there are any.
 
     Raises:
         UserError: the folder has another plan, or no example can be read.
@@ -97,4 +98,5 @@ def score_manifest(
         message = "%s: %d of %d examples cannot be read; see %s"
         logger.warning(message, title, failed, len(manifest), folder / "failures")
     counts = {"scored": len(manifest) - failed, "failed": failed, "shards": len(shards)}
-    return {**counts, "precision": info.precision, "in_float32": infer.in_float32}
+    kept = {"in_float32": infer.in_float32} if infer.in_float32 else {}
+    return {**counts, "precision": info.precision, **kept}
