@@ -19,7 +19,8 @@ from vidsemi.runtime.library_errors import is_truncated_image
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 MAX_PIXELS = 110_000_000  # 880 MB: 4 bytes each in Pillow, and again for a rotated copy; phones take up to 108 million
 MAX_CONVERTED = 73_000_000  # pixels of an image that is rotated after it was converted to RGB, which makes three copies
-MAX_OF = {"WEBP": 60_000_000, "JPEG2000": 50_000_000}  # pixels, by Pillow's formats whose decoders take 16 and 20 bytes
+# Pixels, by Pillow's formats of which decoding an image with transparency takes 16, 20 and 25 bytes each.
+MAX_OF = {"AVIF": 62_000_000, "WEBP": 48_000_000, "JPEG2000": 40_000_000}
 ORIENTATION, BITS, PHOTOMETRIC, SAMPLE_FORMAT = 0x0112, 0x0102, 0x0106, 0x0153  # tags of EXIF and TIFF
 WHITE_IS_ZERO, SIGNED = 0, 2
 
