@@ -28,6 +28,14 @@ def test_top_5_of_five_classes_is_not_shown():
     assert [cells[3] for cells in section.tables[0].rows] == ["", "95.0"]
 
 
+def test_validation_is_shown_where_it_was_measured():
+    rows = [row("a", "supervised", seed, 50, validation_top1=60 + 2 * seed) for seed in (0, 1)]
+    (section,) = accuracy_sections([average_seeds([run_of([*rows, row("b", "supervised", 0, 50)])])])
+    place = list(section.tables[0].header).index("validation %")
+    assert [cells[place] for cells in section.tables[0].rows] == ["61.0 ± 1.4", ""]
+    assert section.data["lines"][0]["validation_top1_mean"] == 61
+
+
 def test_notes_state_the_convention_the_unread_videos_and_the_front():
     results = mark_pareto_fronts(average_seeds([run_of([row("a", "supervised", 0, 50, read=7, total=9)])]))
     (section,) = accuracy_sections([results])

@@ -65,6 +65,8 @@ def test_it_measures_what_evaluation_measures_and_changes_no_weight(load: Load, 
         key: alone[key] for key in ("top1", "top5", "read", "total")
     }
     assert metrics["validation"]["best"]["top1"] == max(event["top1"] for event in validations)
+    (row,) = json.loads((Path(config.output) / "results.json").read_text())
+    assert row["validation_top1"] == last["top1"]
     plain = load(f"output={tmp_path}/plain")
     pipeline.run(plain)
     before, after = tensors(Path(plain.output) / STAGE / "weights.pt"), tensors(weights)

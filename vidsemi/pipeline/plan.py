@@ -187,7 +187,9 @@ class TrainingJob:
         stage = EvaluateStage(network, datasets.test, test.views, test.crops, labeled=datasets.labeled)
         self.plan.add(stage, f"{folder}/evaluate", "evaluate")
         weights = self.plan.weights(network)
-        self.plan.rows.append(PlannedRow(self.student, approach, self.seed, weights, (stage,), (datasets.test,)))
+        self.plan.rows.append(
+            PlannedRow(self.student, approach, self.seed, weights, (stage,), (datasets.test,), trained=network)
+        )
 
 
 def plan_supervised(job: TrainingJob) -> Stage:

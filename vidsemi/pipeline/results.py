@@ -55,6 +55,8 @@ class Results:
         if len(done) < len(metrics):
             return None
         row = {**planned.names, **over_splits(done), **planned.test_set, "weights": planned.weights}
+        if planned.trained and (validation := self._metrics.get(planned.trained.fingerprint, {}).get("validation")):
+            row["validation_top1"] = validation[validation["kept"]]["top1"]
         folder = self._folders[planned.stages[0].fingerprint]
         for key, name in (("classes", CLASSES), ("predictions", PREDICTIONS)):
             if planned.target is None and (self._output / folder / name).is_file():

@@ -157,6 +157,7 @@ class PlannedRow:
     tests: tuple[Manifest, ...]  # the test set of each
     target: str | None = None  # name of the transfer target; None for the run's own test set
     protocol: str | None = None  # of the transfer
+    trained: Stage | None = None  # the stage that trained the network, for its accuracy on the validation set
 
     @property
     def names(self) -> dict[str, Any]:

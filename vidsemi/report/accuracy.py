@@ -11,8 +11,11 @@ from vidsemi.report.results import Result, as_record
 from vidsemi.report.section import Figure, Section, Table
 from vidsemi.report.speed import SpeedReport
 
-TOP5 = "top-5 %"  # left out where no result has one
-HEADER = ("student", "approach", "top-1 %", TOP5, "class mean %", "GMAC / view", "views", "parameters", "seeds")
+HEADER = (
+    *("student", "approach", "top-1 %", "top-5 %", "class mean %", "validation %"),
+    *("GMAC / view", "views", "parameters", "seeds"),
+)
+OPTIONAL = ("top-5 %", "validation %")  # left out where no result has one
 
 
 def accuracy_sections(groups: Sequence[Sequence[Result]], speeds: SpeedReport | None = None) -> list[Section]:
@@ -48,9 +51,8 @@ def _section(results: Sequence[Result], title: str, suffix: str, speeds: SpeedRe
     if speeds:
         header.append("clips / s")
         rows = [(*cells, _rounded(result.clips_per_second)) for cells, result in zip(rows, results, strict=True)]
-    if all(result.top5 is None for result in results):
-        shown = [name != TOP5 for name in header]
-        header, rows = [*compress(header, shown)], [tuple(compress(cells, shown)) for cells in rows]
+    shown = [name not in OPTIONAL or any(column) for name, column in zip(header, zip(*rows, strict=True), strict=True)]
+    header, rows = [*compress(header, shown)], [tuple(compress(cells, shown)) for cells in rows]
     notes = _notes(results, speeds)
     without_speed = () if speeds else ("clips_per_second", "pareto_speed")
     return Section(
@@ -79,6 +81,7 @@ def _cells(result: Result) -> tuple[str, ...]:
         str(result.top1),
         _text(result.top5),
         _text(result.mean_class_top1),
+        _text(result.validation_top1),
         _rounded(result.gmacs_per_view),
         _text(result.views),
         _text(millions, ".2f" if result.ours else ".0f", "M"),  # the paper prints no more digits

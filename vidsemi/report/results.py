@@ -83,6 +83,7 @@ class Result:
     top1: Spread
     top5: Spread | None = None  # None for five classes or fewer
     mean_class_top1: Spread | None = None
+    validation_top1: Spread | None = None  # of the weights that were kept
     gmacs_per_view: float | None = None
     gmacs_per_video: float | None = None
     views: int | None = None  # per video
@@ -115,6 +116,7 @@ def average_seeds(runs: Sequence[RunResults]) -> list[Result]:
             top1=Spread.of([row["top1"] for row in rows]),
             top5=top5_of(rows),
             mean_class_top1=Spread.of([row["mean_class_top1"] for row in rows]),
+            validation_top1=_validation_of(rows),
             gmacs_per_view=rows[0]["gmacs_per_view"],
             gmacs_per_video=rows[0].get("gmacs_per_video", rows[0]["gmacs_per_view"] * rows[0]["views"]),
             views=rows[0]["views"],
@@ -132,6 +134,11 @@ def top5_of(rows: Sequence[dict[str, Any]]) -> Spread | None:
     """Top-5 of the rows of one result; None where all would be right, of five classes or fewer."""
     few = all(isinstance(count := row.get("num_classes"), int) and count <= 5 for row in rows)
     return None if few else Spread.of([row["top5"] for row in rows])
+
+
+def _validation_of(rows: Sequence[dict[str, Any]]) -> Spread | None:
+    values = [row["validation_top1"] for row in rows if isinstance(row.get("validation_top1"), int | float)]
+    return Spread.of(values) if len(values) == len(rows) else None
 
 
 def display_name(run: RunResults, student: str, runs: Sequence[RunResults]) -> str:
@@ -195,11 +202,12 @@ def pareto_front(costs: Sequence[float], gains: Sequence[float]) -> list[bool]:
 def as_record(item: Any, *omit: str) -> dict[str, Any]:
     """A result as a row of a CSV file or report.json, without the `INTERNAL` fields; None where there is no value.
 
-    A `Spread`, in the fields top1, top5, mean_class_top1 and gain, becomes two columns, `…_mean` and `…_std`.
+    A `Spread`, in the fields top1, top5, mean_class_top1, validation_top1 and gain, becomes two columns, `…_mean` and
+    `…_std`.
     """
     record: dict[str, Any] = {}
     for name, value in vars(item).items():
-        if name in ("top1", "top5", "mean_class_top1", "gain"):
+        if name in ("top1", "top5", "mean_class_top1", "validation_top1", "gain"):
             record[f"{name}_mean"] = value and value.mean
             record[f"{name}_std"] = value and value.deviation
         elif name not in INTERNAL and name not in omit:
