@@ -30,7 +30,6 @@ from vidsemi.data.read import is_image, locate
 from vidsemi.data.video.color import to_rgb
 from vidsemi.data.video.container import Source, Trim, decode_errors, no_frames, open_video, read_bytes
 from vidsemi.data.video.frame_folder import frame_paths
-from vidsemi.data.video.orientation import orientation_of
 from vidsemi.data.video.picture import Picture
 from vidsemi.data.video.sequential import decoded_frames
 from vidsemi.data.video.timeline import Stamps, frame_times
@@ -148,7 +147,7 @@ def _of_video(row: Row, encoding: Encoding) -> Frames:
         picture, scaler, size = Picture(source, stream), VideoReformatter(), None
         for number, frame in enumerate(decoded_frames(container, stream)):
             if number in times:
-                shown, prepared = orientation_of(frame), picture.prepare(frame)
+                shown, prepared = picture.orientations.of(frame), picture.prepare(frame)
                 size = size or _even(picture.size(encoding.short_side, prepared, shown))
                 planes = [shown.apply(plane) for plane in to_rgb(scaler, prepared, *shown.size(*size))]
                 yield np.stack(planes, axis=-1), times[number]

@@ -17,7 +17,7 @@ from vidsemi.data.video.color import check_colors
 from vidsemi.data.video.container import Source, Trim, decode_errors, no_frames, open_video, read_bytes
 from vidsemi.data.video.cropping import container_crop
 from vidsemi.data.video.frame_folder import frame_paths
-from vidsemi.data.video.orientation import Orientation, orientation_of
+from vidsemi.data.video.orientation import Orientation, Orientations
 from vidsemi.data.video.sequential import decoded_frames
 from vidsemi.data.video.timeline import Stamps, frame_times
 from vidsemi.io.errors import DecodeError
@@ -69,14 +69,14 @@ def _describe_video(source: Source, trim: Trim) -> FileInfo:
     damage: Counter[str] = Counter()
     with decode_errors(source.path), open_video(source) as (container, stream):
         crop = container_crop(source, stream)
-        stamps = Stamps()
+        stamps, orientations = Stamps(), Orientations()
         looks: list[Look] = []
         shared: dict[Look, Look] = {}  # equal ones once, as a small file may have millions of frames
         for frame in decoded_frames(container, stream, damage):
             if not len(stamps):
                 check_colors(frame)
             stamps.add(frame)
-            look = frame.height, frame.width, orientation_of(frame), frame.duration or 0
+            look = frame.height, frame.width, orientations.of(frame), frame.duration or 0
             looks.append(shared.setdefault(look, look))
         dated = bool(trim) or not np.isnan(stamps.columns()).all()
         times = frame_times(stamps, container, stream) if dated else np.zeros(len(stamps))

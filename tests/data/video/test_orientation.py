@@ -1,5 +1,6 @@
 """Display matrices: frames are turned and mirrored as players show them."""
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.data.video.test_damaged_files import resident_bytes
 from tests.helpers.mp4_boxes import set_matrix
 from tests.helpers.pictures import first_frame, gradient, shown, write_picture
 from vidsemi.data.manifest import Row
 from vidsemi.data.verify import describe
 from vidsemi.data.video.backends import read_with_backend
 from vidsemi.data.video.container import Source
+from vidsemi.data.video.decode import read_video
 from vidsemi.data.video.orientation import UPRIGHT, nearest
 
 ONE, LAST = 1 << 16, 1 << 30  # of the first two columns of a display matrix, and of its corner
@@ -81,6 +84,25 @@ def test_shear_is_ignored_but_for_the_lengths_of_the_axes(tmp_path: Path):
 def test_a_scale_that_differs_by_axis_is_the_shape_of_pixels(tmp_path: Path):
     file = set_matrix(write_picture(tmp_path / "a.mp4", gradient()), [2 * ONE, 0, 0, 0, ONE, 0, 0, 0, LAST])
     assert first_frame(file).shape == (3, 96, 256)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("turned", [False, True])
+def test_frames_are_not_kept_for_their_matrix(tmp_path: Path, turned: bool):
+    """PyAV's side data and their frame keep each other alive until the garbage collector runs."""
+    file = write_picture(tmp_path / "a.mp4", gradient(720, 1280), frames=80, options={"preset": "ultrafast"})
+    if turned:
+        set_matrix(file, [-ONE, 0, 0, 0, ONE, 0, 0, 0, LAST])
+    gc.disable()
+    try:
+        read_video(Source(str(file)), np.arange, size=(24, 32))
+        describe(Row(0, str(file)))
+        before = resident_bytes()
+        read_video(Source(str(file)), np.arange, size=(24, 32))
+        describe(Row(0, str(file)))
+        assert resident_bytes() - before < 40 << 20  # 220 MB of frames
+    finally:
+        gc.enable()
 
 
 def test_upright_frames_are_not_touched():

@@ -17,7 +17,7 @@ from vidsemi.data.input_spec import Decoder, Size
 from vidsemi.data.video.color import is_usual
 from vidsemi.data.video.container import Source, open_video, read_bytes
 from vidsemi.data.video.cropping import Crop
-from vidsemi.data.video.orientation import UPRIGHT, orientation_of
+from vidsemi.data.video.orientation import UPRIGHT
 from vidsemi.data.video.packets import inspector, read_table
 from vidsemi.data.video.picture import Picture
 from vidsemi.data.video.sequential import decoded_frames
@@ -80,7 +80,7 @@ def _supported_frames(decoder: Decoder, source: Source, size: Size) -> tuple[int
         if first is None or (first.width, first.height) != (stream.codec_context.width, stream.codec_context.height):
             return None
         # the libraries rotate differently, ignore crop boxes, and take a color matrix that they do not know for another
-        if orientation_of(first) != UPRIGHT or picture.crop != Crop() or not is_usual(first):
+        if picture.orientations.of(first) != UPRIGHT or picture.crop != Crop() or not is_usual(first):
             return None
         return len(table.stamps), picture.size(size, first, UPRIGHT)
 

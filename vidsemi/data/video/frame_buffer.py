@@ -6,7 +6,6 @@ from av.video.reformatter import VideoReformatter
 
 from vidsemi.data.input_spec import Size
 from vidsemi.data.video.color import to_rgb
-from vidsemi.data.video.orientation import orientation_of
 from vidsemi.data.video.picture import Picture
 
 
@@ -35,7 +34,7 @@ class FrameBuffer:
         if number not in self._missing:
             return
         self._missing.remove(number)
-        shown, frame = orientation_of(frame), self._picture.prepare(frame)
+        shown, frame = self._picture.orientations.of(frame), self._picture.prepare(frame)
         if self._pixels is None:
             size = self._picture.size(self._size, frame, shown)
             self._pixels = np.empty((len(self.wanted), 3, *size), np.uint8)

@@ -9,7 +9,7 @@ from vidsemi.data.input_spec import Size
 from vidsemi.data.transforms import MAX_ASPECT, scaled_size
 from vidsemi.data.video.container import Source
 from vidsemi.data.video.cropping import Crop, container_crop
-from vidsemi.data.video.orientation import Orientation
+from vidsemi.data.video.orientation import Orientation, Orientations
 
 
 class Picture:
@@ -17,9 +17,11 @@ class Picture:
 
     def __init__(self, source: Source, stream: av.VideoStream):
         self.crop = container_crop(source, stream)
+        self._whole = self.crop == Crop()
         aspect = stream.sample_aspect_ratio or Fraction(1)
         # of a pixel, width over height; beyond 8 it is damage
         self.aspect = aspect if Fraction(1, MAX_ASPECT) <= aspect <= MAX_ASPECT else Fraction(1)
+        self.orientations = Orientations()
         self._filters: tuple[tuple[int, int, str], Graph] | None = None
 
     def size(self, size: Size | None, frame: av.VideoFrame, shown: Orientation) -> tuple[int, int]:
@@ -41,7 +43,7 @@ class Picture:
         swscale would scale each field by itself: small frames then show every second line as of another moment. decord,
         torchcodec and the ffmpeg command take them as one, too.
         """
-        if not frame.interlaced_frame and self.crop == Crop():
+        if self._whole and not frame.interlaced_frame:
             return frame
         kind = (frame.width, frame.height, frame.format.name)
         if self._filters is None or self._filters[0] != kind:
