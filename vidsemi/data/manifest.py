@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from vidsemi.data.class_names import class_name, closest_name, normalize_labels
+from vidsemi.data.csv_texts import CsvWriter, unmarked
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path, fingerprint_file
 from vidsemi.io.parquet import parquet_writer, read_parquet
@@ -151,6 +152,8 @@ def load_manifest(file: Path, root: Path | None = None) -> Manifest:
         table = table.select(known).cast(pa.schema([(name, COLUMNS[name]) for name in known]))
     except pa.ArrowException as error:
         raise UserError("manifest.wrong_type", f"{file} has a column of the wrong type: {error}") from None
+    if file.suffix == ".csv":
+        table = unmarked(table)
     if "label" in known:
         place = known.index("label")
         table = table.set_column(place, "label", normalize_labels(table.column("label")))
@@ -195,7 +198,7 @@ def table_writer(file: Path, schema: pa.Schema) -> Iterator[Any]:
         with parquet_writer(file, schema) as writer:
             yield writer
     else:
-        with atomic_path(file) as temporary, pyarrow.csv.CSVWriter(temporary, schema) as writer:
+        with atomic_path(file) as temporary, CsvWriter(temporary, schema) as writer:
             yield writer
 
 

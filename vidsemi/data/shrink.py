@@ -36,6 +36,7 @@ from vidsemi.data.video.timeline import Stamps, frame_times
 from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.io.files import atomic_path, create_exclusive, remove_temporary
 from vidsemi.io.progress import progress_bar
+from vidsemi.io.tables import inert_cell
 
 logger = logging.getLogger("vidsemi")
 
@@ -225,7 +226,10 @@ def _summarize(manifest: Manifest, folder: Path, rows: list[Row], failures: dict
     table = table.set_column(table.column_names.index("path"), "path", paths).append_column("source", sources)
     write_tables(folder / MANIFEST, table.schema, [table])
     with atomic_path(folder / FAILURES) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        lines = [(example_id, rows[example_id].path, reason) for example_id, reason in failures.items()]
+        lines = [
+            (example_id, inert_cell(rows[example_id].path), inert_cell(reason))
+            for example_id, reason in failures.items()
+        ]
         csv.writer(file).writerows([("example_id", "path", "error"), *lines])
     after = sum((folder / _name(row.example_id)).stat().st_size for row in kept)
     before = sum(_size(row) for row in kept)
