@@ -56,7 +56,7 @@ def test_times_that_are_not_even_and_a_trim_are_kept(tmp_path: Path):
 def test_a_folder_of_frames_becomes_a_video(tmp_path: Path):
     for number in range(6):
         Image.fromarray(barcode_frame(number, 96, 160)).save(tmp_path / f"img_{number + 1:05d}.png")
-    assert shrink_video(Row(0, str(tmp_path), rate=12.5), tmp_path / "copy.mp4", SMALL) == 6
+    assert shrink_video(Row(0, str(tmp_path), frames_per_second=12.5), tmp_path / "copy.mp4", SMALL) == 6
     pixels = read_frames(Row(0, str(tmp_path / "copy.mp4")), np.arange, size=32)
     assert [read_barcode(frame) for frame in pixels] == [*range(6)]
     np.testing.assert_allclose(seconds_of(tmp_path / "copy.mp4"), np.arange(6) / 12.5, atol=1e-3)

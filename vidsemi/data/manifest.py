@@ -1,5 +1,6 @@
 """Manifests: the tables of examples that every stage starts from."""
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ COLUMNS = {
     "member": pa.string(),  # name of the file inside the tar at `path`
     "offset": pa.int64(),  # where that file begins in the tar, bytes
     "size": pa.int64(),
-    "rate": pa.float64(),  # frames per second of a folder of frames, which `path` then is
+    "frames_per_second": pa.float64(),  # of a folder of frames, if `path` is one
 }
 
 
@@ -43,7 +44,12 @@ class Row:
     member: str | None = None
     offset: int | None = None
     size: int | None = None
-    rate: float | None = None
+    frames_per_second: float | None = None
+
+    @property
+    def is_frame_folder(self) -> bool:
+        """Whether the example is a folder of frames; for a file, the frames per second do not matter."""
+        return self.frames_per_second is not None and os.path.isdir(self.path)
 
 
 @dataclass(frozen=True)

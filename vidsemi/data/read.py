@@ -21,7 +21,7 @@ from vidsemi.io.errors import DecodeError
 
 def is_image(row: Row) -> bool:
     """Whether an example is an image, by its file name."""
-    return row.rate is None and PurePosixPath(row.member or row.path).suffix.lower() in IMAGE_SUFFIXES
+    return not row.is_frame_folder and PurePosixPath(row.member or row.path).suffix.lower() in IMAGE_SUFFIXES
 
 
 def locate(row: Row) -> Source:
@@ -65,8 +65,9 @@ def read_frames(
     An image is a video of one frame, so that a clip of it is a still. PyAV decodes all files that the decoder is not
     known to decode correctly. Whatever the library or the reason, an example that cannot be read is a `DecodeError`.
     """
-    if row.rate is not None:
-        return read_frame_folder(row.path, row.rate, choose, size=size, trim=Trim(row.start, row.end))
+    if row.is_frame_folder:
+        rate = row.frames_per_second or 0
+        return read_frame_folder(row.path, rate, choose, size=size, trim=Trim(row.start, row.end))
     source = locate(row)
     if is_image(row):
         return read_image(source.path, read_bytes(source), size=size)[choose(1)]

@@ -44,7 +44,7 @@ SETTINGS, MANIFEST, FAILURES = "shrink.json", "manifest.parquet", "failures.csv"
 TIME_BASE = Fraction(1, 90_000)  # of the copies, as in MPEG-TS: frame times of any rate fit
 FILES_PER_FOLDER = 1000
 FRAME_RATE = 25  # of videos without time stamps
-LOST = ("start", "end", "member", "offset", "size", "rate")  # columns that say where in a file the original is
+LOST = ("start", "end", "member", "offset", "size", "frames_per_second")  # say where in a file the original is
 
 Frames = Generator[tuple[np.ndarray, Fraction], None, None]  # (height, width, 3) uint8, seconds since the first frame
 
@@ -118,7 +118,7 @@ def shrink_video(row: Row, target: Path, encoding: Encoding) -> int:
     Raises:
         DecodeError: the video cannot be read, or no frame lies within the trim.
     """
-    frames = _of_folder(row, encoding) if row.rate is not None else _of_video(row, encoding)
+    frames = _of_folder(row, encoding) if row.is_frame_folder else _of_video(row, encoding)
     with (
         decode_errors(row.path),
         atomic_path(target) as temporary,
@@ -155,13 +155,13 @@ def _of_video(row: Row, encoding: Encoding) -> Frames:
 
 
 def _of_folder(row: Row, encoding: Encoding) -> Frames:
-    assert row.rate is not None
+    rate = row.frames_per_second or 0
     size = None
-    for number, path in enumerate(frame_paths(row.path, row.rate, Trim(row.start, row.end))):
+    for number, path in enumerate(frame_paths(row.path, rate, Trim(row.start, row.end))):
         content = read_bytes(Source(path))
         size = size or _even(read_image(path, content, size=encoding.short_side).shape[-2:])
         pixels = read_image(path, content, size=size)[0].transpose(1, 2, 0)
-        yield np.ascontiguousarray(pixels), Fraction(number) / Fraction(row.rate)
+        yield np.ascontiguousarray(pixels), Fraction(number) / Fraction(rate)
 
 
 def _frame_times(source: Source, trim: Trim) -> dict[int, Fraction]:

@@ -59,8 +59,8 @@ class FileInfo:
 
 def describe(row: Row) -> FileInfo:
     """Decode the whole file of a manifest row; raises a `DecodeError`."""
-    if row.rate is not None:
-        return _describe_frames(row, row.rate)
+    if row.is_frame_folder:
+        return _describe_frames(row)
     source = locate(row)
     return _describe_image(source) if is_image(row) else _describe_video(source, Trim(row.start, row.end))
 
@@ -102,8 +102,9 @@ def _describe_video(source: Source, trim: Trim) -> FileInfo:
         )
 
 
-def _describe_frames(row: Row, rate: float) -> FileInfo:
+def _describe_frames(row: Row) -> FileInfo:
     """Decode a folder of frames; the first one stands for the format of all."""
+    rate = row.frames_per_second or 0
     paths = frame_paths(row.path, rate, Trim(row.start, row.end))
     first, *_ = infos = [_describe_image(Source(path)) for path in paths]
     announced = len(paths) if row.start is None and row.end is None else 0

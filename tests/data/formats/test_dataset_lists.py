@@ -64,7 +64,7 @@ def test_jester_has_frames_or_videos(read: Read, tmp_path: Path):
     )
     assert found["path"] == ["34870", "56557.webm"]
     assert found["label"] == ["Drumming Fingers", "Sliding Two Fingers Right"]
-    assert (found["rate"], found["missing"]) == ([12.0, None], ["7"])
+    assert (found["frames_per_second"], found["missing"]) == ([12.0, None], ["7"])
     assert read("jester", "test.csv", "34870\n", rate=12.0)["label"] == [None]
 
 

@@ -50,7 +50,11 @@ def test_lists_of_every_kind(text: str, options: dict, trims: list, root: Path, 
 def test_folders_of_frames_of_a_list(root: Path, tmp_path: Path):
     (tmp_path / "list.txt").write_text("f1 2 0\nf two 2 1\ngone 5 1\n")
     found = read_list(tmp_path / "list.txt", root, rate=12.5)
-    assert found.columns == {"path": [str(root / "f1"), str(root / "f two")], "label": ["0", "1"], "rate": [12.5] * 2}
+    assert found.columns == {
+        "path": [str(root / "f1"), str(root / "f two")],
+        "label": ["0", "1"],
+        "frames_per_second": [12.5] * 2,
+    }
     assert found.missing == ["gone"]
     with refused("list.folder_without_rate", root / "f1", "--rate"):
         read_list(tmp_path / "list.txt", root)
@@ -137,4 +141,8 @@ def test_a_list_on_the_command_line(root: Path, tmp_path: Path, capsys: pytest.C
     assert cli.main([*words, str(tmp_path / "classes.txt"), "--output", str(tmp_path / "m.csv")]) == 0
     assert "2 examples" in capsys.readouterr().out
     manifest = load_manifest(tmp_path / "m.csv")
-    assert (manifest.row(0).rate, manifest.row(1).rate, manifest.class_names()) == (None, 25.0, ["abseiling"])
+    assert (manifest.row(0).frames_per_second, manifest.row(1).frames_per_second, manifest.class_names()) == (
+        None,
+        25.0,
+        ["abseiling"],
+    )

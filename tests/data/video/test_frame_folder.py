@@ -38,7 +38,7 @@ def write_frames(folder: Path, numbers: range, name: str = "img_{:05d}.png", fir
 @pytest.mark.parametrize("name", ["img_{:05d}.png", "{}.jpg", "frame{:03d}.webp"])
 def test_frames_come_in_the_order_of_their_numbers(name: str, tmp_path: Path):
     folder = write_frames(tmp_path / "v", range(20), name)
-    row = Row(0, str(folder), rate=10.0)
+    row = Row(0, str(folder), frames_per_second=10.0)
     read = read_frames(row, lambda n: np.array([n - 1, 0, 9, 9]), size=(48, 64), exact=False)
     assert read.shape == (4, 3, 48, 64) and read.dtype == np.uint8
     assert [read_barcode(frame) for frame in read] == [19, 0, 9, 9]
@@ -59,7 +59,7 @@ def test_trims_hold_the_frames_that_begin_in_them(
     tmp_path_factory: pytest.TempPathFactory, count: int, rate: float, start: float, length: float
 ):
     folder = touch(tmp_path_factory.mktemp("f"), *(f"{number}.jpg" for number in range(count)))
-    row = Row(0, str(folder), start=start, end=start + length, rate=rate)
+    row = Row(0, str(folder), start=start, end=start + length, frames_per_second=rate)
     expected = [f"{folder}/{number}.jpg" for number in range(count) if start <= number / rate < start + length]
     if expected:
         assert frame_paths(row.path, rate, Trim(row.start, row.end)) == expected
@@ -97,8 +97,8 @@ def test_which_images_are_the_frames(names: list[str], frames: list[str] | None)
         ({"path": "empty"}, "frames.unclear"),
         ({"path": "mixed"}, "frames.shapes_differ"),
         ({"path": "broken"}, "image."),
-        ({"path": "v", "rate": float("nan")}, "frames.bad_rate"),
-        ({"path": "v", "rate": 0.0}, "frames.bad_rate"),
+        ({"path": "v", "frames_per_second": float("nan")}, "frames.bad_rate"),
+        ({"path": "v", "frames_per_second": 0.0}, "frames.bad_rate"),
         ({"path": "v", "start": 2.0}, "video.empty_trim"),
     ],
 )
@@ -108,7 +108,7 @@ def test_what_cannot_be_read_is_a_decode_error(row: dict, code: str, tmp_path: P
     Image.new("RGB", (30, 90)).save(tmp_path / "mixed" / "img_00002.png")
     touch(tmp_path / "broken", "1.jpg", "2.jpg")
     (tmp_path / "empty").mkdir()
-    values = {"rate": 10.0, **row, "path": str(tmp_path / row["path"])}
+    values = {"frames_per_second": 10.0, **row, "path": str(tmp_path / row["path"])}
     with pytest.raises(DecodeError) as caught:
         read_frames(Row(0, **values), lambda n: np.arange(n), size=24)
     assert caught.value.code.startswith(code)
@@ -129,15 +129,17 @@ def test_folders_of_frames_on_the_command_line(
     assert (answer["readable"], answer["frames"], answer["miscounted"]) == (4, 32, 0)
     manifest = load_manifest(tmp_path / "m.csv")
     assert manifest.table.to_pydict()["path"] == ["r/a/deep/v2", "r/a/v1", "r/b/v3", "r/b/v3 copy"]
-    assert manifest.table.to_pydict()["rate"] == [4.0] * 4
-    assert manifest.row(2).rate == 4.0
+    assert manifest.table.to_pydict()["frames_per_second"] == [4.0] * 4
+    assert manifest.row(2).frames_per_second == 4.0
     first = describe(manifest.row(0))
     assert (first.frames, first.seconds, first.rate, first.container, first.width) == (8, 2.0, 4.0, "folder", 64)
     hashes = [hash_file(manifest.row(number)) for number in range(4)]
     assert hashes[2] == hashes[3] and len({hashed.content for hashed in hashes}) == 3
-    (tmp_path / "t.csv").write_text("path,label,rate\nr/a/v1,x,4\nr/b/x.mp4,y,\n")
+    (tmp_path / "t.csv").write_text("path,label,frames_per_second,rate\nr/a/v1,x,4,high\nr/b/x.mp4,y,30,low\n")
     assert cli.main(["manifest", "table", str(tmp_path / "t.csv"), "--output", str(tmp_path / "n.parquet")]) == 0
-    assert [load_manifest(tmp_path / "n.parquet").row(number).rate for number in (0, 1)] == [4.0, None]
+    rows = [load_manifest(tmp_path / "n.parquet").row(number) for number in (0, 1)]
+    assert [row.frames_per_second for row in rows] == [4.0, 30.0]
+    assert [describe(row).container for row in rows] == ["folder", describe(Row(0, rows[1].path)).container]
 
 
 def test_roots_of_frames(tmp_path: Path):
@@ -145,6 +147,6 @@ def test_roots_of_frames(tmp_path: Path):
     with refused("frames.no_class", tmp_path / "r" / "v1", "--unlabeled"):
         scan_frames(tmp_path / "r", rate=10)
     found = scan_frames(tmp_path / "r", rate=10, unlabeled=True)
-    assert found.columns == {"path": [str(tmp_path / "r" / "v1")], "rate": [10]}
+    assert found.columns == {"path": [str(tmp_path / "r" / "v1")], "frames_per_second": [10]}
     with refused("list.bad_rate", "-1"):
         scan_frames(tmp_path / "r", rate=-1)

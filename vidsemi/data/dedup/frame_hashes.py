@@ -55,8 +55,9 @@ def hash_file(row: Row) -> FileHashes:
 
 
 def _content_of(row: Row) -> bytes:
-    if row.rate is not None:
-        files = [_content_of(Row(row.example_id, path)) for path in frame_paths(row.path, row.rate)]
+    if row.is_frame_folder:
+        paths = frame_paths(row.path, row.frames_per_second or 0)
+        files = [_content_of(Row(row.example_id, path)) for path in paths]
         return hashlib.sha256(b"".join(files)).digest()[: len(files[0])]
     source = locate(row)
     try:

@@ -111,7 +111,7 @@ def _keys(manifest: Manifest) -> tuple[pa.Array, np.ndarray]:
 def _key(row: Row) -> bytes:  # a hash of everything that the hashes of a row depend on
     path = row.path if is_address(row.path) else os.path.abspath(row.path)
     what = [METHOD, path, row.member, row.offset, row.size, row.start, row.end, *_state(path)]
-    what += [] if row.rate is None else [row.rate]
+    what += [row.frames_per_second] if row.is_frame_folder else []
     return hashlib.blake2b(json.dumps(what).encode(), digest_size=KEY_BYTES).digest()
 
 

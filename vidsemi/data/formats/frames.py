@@ -55,5 +55,5 @@ def read_frames(root: Path, *, rate: float, unlabeled: bool = False) -> ScanResu
             scan.missing.append(f"{os.fsencode(folder).decode('utf-8', 'backslashreplace')}: not UTF-8")
             continue
         label = {} if unlabeled else {"label": parts[0]}
-        scan.add(path=str(folder), **label, rate=rate)
+        scan.add(path=str(folder), **label, frames_per_second=rate)
     return scan

@@ -164,6 +164,6 @@ class Media:
         is_folder = os.path.isdir(path)
         if is_folder and self._rate is None:
             raise UserError("list.folder_without_rate", f"{path} is a folder; if it holds frames, give their --rate")
-        rate = {} if self._rate is None else {"rate": self._rate if is_folder else None}
+        rate = {} if self._rate is None else {"frames_per_second": self._rate if is_folder else None}
         self._scan.add(path=path, **values, **rate)
         self._scan.lines.append(line)

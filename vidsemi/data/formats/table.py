@@ -195,4 +195,4 @@ def _number(kind: Callable, value: Any, what: str) -> Any:
 _seconds, _bytes = partial(_number, float), partial(_number, int)
 PARSERS: dict[str, Callable[[Any, str], Any]]
 PARSERS = {"group": _text, "start": _seconds, "end": _seconds, "member": _text, "offset": _bytes, "size": _bytes}
-PARSERS["rate"] = _seconds
+PARSERS["frames_per_second"] = _seconds
