@@ -124,6 +124,8 @@ class Leases:
             lease = None
             if _state(aside) == state:
                 lease = self._create(_successor(number, file, content))
+                if content is None:
+                    put_aside(aside, self._aside, "is damaged", name=file.name)
             else:  # another worker was faster, and this is its lease
                 with suppress(OSError):
                     os.link(aside, file)

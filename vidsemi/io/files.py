@@ -125,18 +125,22 @@ def is_regular(path: Path) -> bool:
         return False
 
 
-def put_aside(path: Path, folder: Path, why: str) -> Path | None:
-    """Move anything, such as a link or a folder, out of the way, with a warning; None if it is gone already."""
+def put_aside(path: Path, folder: Path, why: str, name: str | None = None) -> Path | None:
+    """Move anything, such as a link or a folder, out of the way, with a warning; None if it is gone already.
+
+    `name` is the one it had, if it was renamed before.
+    """
+    named = path.with_name(name or path.name)
     unique = uuid.uuid4().hex[:8]
     if os.path.lexists(folder) and not folder.is_dir():  # or that is in the way, too
         folder = folder.with_name(f"{folder.name}.{unique}")
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{path.name[:200]}.{unique}"
+    target = folder / f"{named.name[:200]}.{unique}"
     try:
         os.rename(path, target)
     except FileNotFoundError:
         return None
-    logger.warning("%s %s: moved to %s", printable(str(path)), why, printable(str(target)))
+    logger.warning("%s %s: moved to %s", printable(str(named)), why, printable(str(target)))
     return target
 
 

@@ -41,7 +41,7 @@ def meet(timeout: timedelta) -> tuple[Any, int, int]:
         _wait_for_server(host, port, rank, size, end)
     try:
         store: Any = dist.TCPStore(
-            host, port, size, serves, timedelta(seconds=30), wait_for_workers=False, multi_tenant=True
+            host, port, size, serves, timedelta(seconds=10), wait_for_workers=False, multi_tenant=True
         )
         if by_torchrun:  # whose store outlives a restart of its processes
             store = dist.PrefixStore(f"/worker/attempt_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
