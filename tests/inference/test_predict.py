@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -195,6 +196,20 @@ def test_a_table_of_a_folder(tmp_path: Path, shapes: Path, weights: Path, capsys
     assert table["path"].to_pylist() == sorted(map(str, (shapes / "test").glob("*.mp4")))
     scores = np.stack([table[f"score_{rank}"].to_numpy() for rank in range(1, 9)])
     np.testing.assert_allclose(scores.sum(axis=0), 1, atol=1e-5)
+
+
+def test_a_name_that_is_not_utf8_is_predicted_but_in_no_table(
+    tmp_path: Path, shapes: Path, weights: Path, capsys: pytest.CaptureFixture
+):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / os.fsdecode(b"a\xff.mp4")).write_bytes((shapes / "test" / "00000.mp4").read_bytes())
+    words = ["predict", str(folder), "--weights", str(weights), "--workers", "0", "--device", "cpu", "--views", "1"]
+    assert cli.main(words) == 0
+    assert "drifting" in capsys.readouterr().out
+    assert cli.main([*words, "--output", str(tmp_path / "p.csv")]) == 2
+    error = capsys.readouterr().err
+    assert "[predict.not_utf8]" in error and "a\\xff.mp4" in error
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def predict(options: argparse.Namespace) -> Answer:
 
     predictions = predict_examples(
         weights=options.weights,
-        manifest=examples_to_predict(options.files, options.manifest, options.root),
+        dataset=examples_to_predict(options.files, options.manifest, options.root),
         views=options.views,
         crops=options.crops,
         decoder=options.decoder,
@@ -187,13 +187,13 @@ def predict(options: argparse.Namespace) -> Answer:
 
 
 def _predict_to_table(options: argparse.Namespace, runtime: Any) -> Answer:
-    from vidsemi.inference.predict import examples_to_predict, predict_to_table
+    from vidsemi.inference.predict import as_manifest, examples_to_predict, predict_to_table
     from vidsemi.inference.predictions import check_suffix
     from vidsemi.io.files import keep_inputs, prepare_target
 
     output = options.output
     check_suffix(output)
-    manifest = examples_to_predict(options.files, options.manifest, options.root)
+    manifest = as_manifest(examples_to_predict(options.files, options.manifest, options.root))
     keep_inputs(output, options.weights, options.manifest, *map(Path, options.files))
     prepare_target(output)
     result = predict_to_table(

@@ -1,5 +1,6 @@
 """Prediction: examples → the highest-scoring classes of each, as text with the scores of every view, or as a table."""
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from vidsemi.config import Runtime
-from vidsemi.data.formats.media_files import media_files
+from vidsemi.data.formats.media_files import is_utf8, media_files
 from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest, Row, load_manifest, shard_ranges
+from vidsemi.data.reachable import Dataset, Rows
 from vidsemi.inference.predictions import Predicted, write_predictions
 from vidsemi.inference.score import score_manifest
 from vidsemi.inference.score_directory import PLAN, ScoreDirectory
@@ -61,7 +63,7 @@ class Prediction:
         return {**about, "top": top}
 
 
-def examples_to_predict(paths: list[str], manifest: Path | None = None, root: Path | None = None) -> Manifest:
+def examples_to_predict(paths: list[str], manifest: Path | None = None, root: Path | None = None) -> Dataset:
     """Return the examples of a manifest, or those of videos, images, URIs, and the videos and images in folders.
 
     Args:
@@ -79,14 +81,13 @@ def examples_to_predict(paths: list[str], manifest: Path | None = None, root: Pa
         return load_manifest(manifest, root)
     if root is not None:
         raise UserError("predict.unused_root", "--root is for the paths of a manifest; leave it out for files")
-    files = _files(paths)
-    return Manifest(Path(paths[0]), Path(), pa.table({"path": pa.array(files, pa.string())}), fingerprint_json(files))
+    return Rows([Row(number, file) for number, file in enumerate(_files(paths))])
 
 
 def predict_examples(
     *,
     weights: Path,
-    manifest: Manifest,
+    dataset: Dataset,
     views: int,
     crops: int = 1,
     top: int,
@@ -99,13 +100,13 @@ def predict_examples(
         UserError: no example can be read.
     """
     network, spec = weights_file.load_weights(weights, decoder)
-    runtime = runtime.model_copy(update={"workers": min(worker_count(runtime), len(manifest))})
-    examples = range(len(manifest))
-    results = score_examples(network, spec.input, examples, manifest, views=views, crops=crops, runtime=runtime)
+    runtime = runtime.model_copy(update={"workers": min(worker_count(runtime), len(dataset))})
+    examples = range(len(dataset))
+    results = score_examples(network, spec.input, examples, dataset, views=views, crops=crops, runtime=runtime)
     predictions = []
-    with closing(results) as scores, progress_bar(len(manifest), "file", "predict", delay=2) as bar:
+    with closing(results) as scores, progress_bar(len(dataset), "file", "predict", delay=2) as bar:
         for score in scores:
-            predictions.append(_prediction(manifest.row(score.example_id), score, spec.classes, top))
+            predictions.append(_prediction(dataset.row(score.example_id), score, spec.classes, top))
             bar.update()
     if all(prediction.error for prediction in predictions):
         first = predictions[0]
@@ -113,6 +114,22 @@ def predict_examples(
             "predict.nothing_readable", f"no file can be read; the first is {first.row.path}: {first.error}"
         )
     return predictions
+
+
+def as_manifest(dataset: Dataset) -> Manifest:
+    """Return examples as a manifest; those that are not are paths alone.
+
+    Raises:
+        UserError: the name of a file is not UTF-8.
+    """
+    if isinstance(dataset, Manifest):
+        return dataset
+    paths = [dataset.row(number).path for number in range(len(dataset))]
+    if odd := [path for path in paths if not is_utf8(path)]:
+        name = os.fsencode(odd[0]).decode("utf-8", "backslashreplace")
+        raise UserError("predict.not_utf8", f"no table can store the name {name}, which is not UTF-8; rename the file")
+    table = pa.table({"path": pa.array(paths, pa.string())})
+    return Manifest(Path(paths[0]), Path(), table, fingerprint_json(paths))
 
 
 def predict_to_table(
