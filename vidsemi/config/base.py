@@ -62,7 +62,14 @@ STORED = object()  # context of a validation of values that no person wrote
 class Section(BaseModel):
     """A section of the config: unknown keys are errors, values are frozen after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _refuse_null_characters(cls, value: Any) -> Any:
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("contains a NUL character, which no name of a file may have")
+        return value
 
     @field_validator("*", mode="before")
     @classmethod

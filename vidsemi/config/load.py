@@ -3,8 +3,7 @@
 `_BASE_: other.yaml` inherits from another file, relative to the file with this key (read by fvcore).
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import count
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,9 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from vidsemi.config import Config, TransferConfig
 from vidsemi.config.synonyms import hint_for
+from vidsemi.config.yaml_check import check_file, check_text
 from vidsemi.io.errors import UserError
-
-MAX_VALUES = 100_000  # of a config; recipes have a few hundred
 
 C = TypeVar("C", Config, TransferConfig)
 
@@ -65,6 +63,7 @@ def _read(name: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]:
     from fvcore.common.config import CfgNode
 
     file = find_config(name)
+    check_file(file)
     try:
         values = CfgNode.load_yaml_with_base(str(file))
     except (yaml.YAMLError, OSError, ValueError, AssertionError, RecursionError, TypeError, AttributeError) as error:
@@ -72,22 +71,17 @@ def _read(name: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]:
         raise UserError("config.unreadable", f"{file} cannot be read as a config: {reason}") from None
     if not isinstance(values, dict):
         raise UserError("config.unreadable", f"{file} is not a config: it contains no keys")
-    try:
-        values = _unshared(values, count(1))
-    except (ValueError, RecursionError):
-        raise UserError("config.too_large", f"{file} has more than {MAX_VALUES} values, aliases included") from None
+    values = _unshared(values)
     for override in overrides:
         _apply(values, override)
     return file, values
 
 
-def _unshared(value: Any, numbers: Iterator[int]) -> Any:
+def _unshared(value: Any) -> Any:
     """A copy without shared parts: an override of a section must not change another one that is an alias of it."""
-    if next(numbers) > MAX_VALUES:
-        raise ValueError("too many")
     if isinstance(value, dict):
-        return {key: _unshared(item, numbers) for key, item in value.items()}
-    return [_unshared(item, numbers) for item in value] if isinstance(value, list) else value
+        return {key: _unshared(item) for key, item in value.items()}
+    return [_unshared(item) for item in value] if isinstance(value, list) else value
 
 
 def _checked(kind: type[C], values: dict[str, Any], file: Path) -> C:
@@ -103,13 +97,14 @@ def _apply(values: dict, override: str) -> None:
         raise UserError("config.invalid_override", f"'{override}' is not an override; expected key.path=value")
     *path, last = key.split(".")
     try:
+        check_text(text, f"'{override}'")
         target: Any = values
         for part in path:
             target = target[int(part)] if isinstance(target, list) else target.setdefault(part, {})
         target[int(last) if isinstance(target, list) else last] = yaml.safe_load(text)
     except (ValueError, IndexError, TypeError, AttributeError):
         raise UserError("config.invalid_override", f"'{override}': {key} does not exist in the config") from None
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         raise UserError("config.invalid_override", f"'{override}': the value is not valid YAML") from None
 
 

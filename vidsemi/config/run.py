@@ -57,7 +57,7 @@ class Evaluate(Section):
 class Config(Section):
     """The config of a run."""
 
-    output: str
+    output: str = Field(min_length=1)
     """Output directory of the run."""
     data: Data
     """Section Data."""

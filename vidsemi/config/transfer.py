@@ -83,7 +83,7 @@ class Target(Section):
 class TransferConfig(Section):
     """The config of `vidsemi transfer`, which also accepts the config of a run."""
 
-    output: str
+    output: str = Field(min_length=1)
     """Output directory. Several networks may share it."""
     transfer: tuple[Target, ...] = Field(min_length=1)
     """Section Target: one or more."""
