@@ -1,13 +1,11 @@
-"""Numbers with exponents, in configs and on the command line."""
+"""Numbers with exponents."""
 
-import argparse
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidsemi.cli.options import integer
 from vidsemi.io.numbers import scientific
 
 
@@ -29,10 +27,3 @@ def test_other_texts_are_not_numbers(text: str):
 def test_a_huge_exponent_makes_no_huge_integer():
     assert scientific("1e999") == float("inf")
     assert scientific("1_000e3") == 10**6
-
-
-def test_options_take_them():
-    assert integer(1, 10**6)("1e6") == 10**6
-    for wrong in ("1.5e0", "1e7", "1e-1"):
-        with pytest.raises(argparse.ArgumentTypeError, match="whole number"):
-            integer(1, 10**6)(wrong)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vidsemi.io.errors import UserError
-from vidsemi.io.numbers import scientific
 from vidsemi.io.tables import printable
 
 Answer = tuple[Any, str]  # what a command returns: the JSON document, and the text for people
@@ -37,10 +36,9 @@ def integer(least: int, most: int) -> Callable[[str], int]:
     """An argument type: a whole number between two limits."""
 
     def parse(text: str) -> int:
-        value = int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else scientific(text)  # 1e6 is a whole number
-        if not isinstance(value, int) or not least <= value <= most:
+        if not re.fullmatch(r"[+-]?\d{1,18}", text) or not least <= int(text) <= most:
             raise argparse.ArgumentTypeError(f"is {text}; must be a whole number from {least} to {most}")
-        return value
+        return int(text)
 
     return parse
 
