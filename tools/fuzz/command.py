@@ -58,5 +58,5 @@ def build_parser(command: Callable[[argparse.Namespace], Answer]) -> Parser:
         )
         add("--output", type=Path, default=Path("data/fuzz"), help="folder for files with faults (data/fuzz)")
         add("--workers", type=integer(1, 1024), help="reader processes; default: one per core")
-        add("--seconds", type=number(1, 1e5), default=60, metavar="S", help="a file that takes longer hangs (60)")
+        add("--seconds", type=number(1, 1e5), default=600, metavar="S", help="a file that takes longer hangs (600)")
     return parser

@@ -283,6 +283,15 @@ def test_a_gif_that_announces_a_huge_canvas(tmp_path: Path):
     assert "16000 × 16000" in error.reason
 
 
+def test_frames_with_more_bits_may_have_fewer_pixels(make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "MAX_BYTES", 48 * 64 * 2)
+    options = {"codec": "ffv1", "frames": 5, "bf": 0}
+    assert describe(Row(0, str(make_video("a.mkv", pix_fmt="yuv420p", **options)))).frames == 5  # 12 bits a pixel
+    error = refusal(Row(0, str(make_video("b.mkv", pix_fmt="yuv444p16le", **options))))
+    assert error.code == "video.too_large"
+    assert "48 bits" in error.reason
+
+
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])  # decoded selectively and sequentially
 def test_a_decoder_of_large_frames_may_keep_only_so_many(

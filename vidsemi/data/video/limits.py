@@ -3,7 +3,8 @@
 import av
 import psutil
 
-MAX_PIXELS = 1 << 26  # of a frame: 8192 × 8192. Decoders of GIF and APNG take 12 bytes for each, 800 MB
+MAX_PIXELS = 1 << 26  # of a frame: 8192 × 8192
+MAX_BYTES = 300 << 20  # of a decoded frame; decoders of GIF and APNG, with 4 or 8 bytes a pixel, hold three
 LARGE = 1 << 24  # pixels; decoders of smaller frames cannot take much, at most 16 references of 50 MB
 MAX_HELD = 900 << 20  # bytes that a decoder may take; eight frames of 8K with 10 bits are 850 MB
 # FFmpeg's decoders check this before they allocate a frame, also where a stream changes its size.
@@ -18,6 +19,10 @@ def check_pixels(codec: av.VideoCodecContext) -> None:
     """Raise a `FrameSizeError` if the frames of a stream, as far as that is known now, are over the limit."""
     if codec.width * codec.height > MAX_PIXELS:
         raise FrameSizeError(f"frames of {codec.width} × {codec.height} pixels; the limit is {MAX_PIXELS}")
+    bits = codec.format.bits_per_pixel if codec.format else 0
+    if codec.width * codec.height * bits > 8 * MAX_BYTES:
+        size = f"{codec.width} × {codec.height} pixels of {bits} bits"
+        raise FrameSizeError(f"frames of {size}; the limit is {MAX_BYTES} bytes")
 
 
 class Decoder:
@@ -36,6 +41,7 @@ class Decoder:
         """
         if self._codec.width * self._codec.height <= LARGE:
             return self._codec.decode(packet)
+        check_pixels(self._codec)
         before = resident_bytes()
         frames = self._codec.decode(packet)
         self._held += resident_bytes() - before
