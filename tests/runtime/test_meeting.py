@@ -6,12 +6,15 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import torch.distributed as dist
 
 from tests.conftest import REPOSITORY
 from tests.helpers.errors import refused
+from vidsemi.runtime import meeting
 from vidsemi.runtime.distributed import process_group
 
 SCRIPT = """
@@ -93,3 +96,27 @@ def test_a_port_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch):
             monkeypatch.setenv(name, value)
         with refused("distributed.no_connection", port, "MASTER_PORT"), process_group():
             pass
+
+
+def listens(host: str, port: int) -> bool:
+    with socket.socket() as client:
+        client.settimeout(5)
+        return client.connect_ex((host, port)) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no 127.0.0.2")
+def test_the_store_listens_at_the_address_of_the_job_alone(port: int):
+    listening = meeting._listen("127.0.0.1", port, 0, 2)
+    assert listening is not None
+    store = dist.TCPStore(
+        "127.0.0.1", port, 2, True, timedelta(seconds=10), wait_for_workers=False, master_listen_fd=listening
+    )
+    store.set("a", "b")
+    assert dist.TCPStore("127.0.0.1", port, 2, False, timedelta(seconds=10), wait_for_workers=False).get("a") == b"b"
+    assert listens("127.0.0.1", port)
+    assert not listens("127.0.0.2", port)
+
+
+def test_an_address_of_another_machine_is_left_to_torch(port: int, caplog: pytest.LogCaptureFixture):
+    assert meeting._listen("192.0.2.1", port, 0, 2) is None
+    assert "192.0.2.1" in caplog.text

@@ -4,6 +4,7 @@ torch's own rendezvous waits inside a call that no signal interrupts, and says n
 a shell or scheduler left behind would wait there for companions that nobody starts.
 """
 
+import errno
 import logging
 import os
 import socket
@@ -41,7 +42,14 @@ def meet(timeout: timedelta) -> tuple[Any, int, int]:
         _wait_for_server(host, port, rank, size, end)
     try:
         store: Any = dist.TCPStore(
-            host, port, size, serves, timedelta(seconds=10), wait_for_workers=False, multi_tenant=True
+            host,
+            port,
+            size,
+            serves,
+            timedelta(seconds=10),
+            wait_for_workers=False,
+            multi_tenant=True,
+            master_listen_fd=_listen(host, port, rank, size) if serves else None,
         )
         if by_torchrun:  # whose store outlives a restart of its processes
             store = dist.PrefixStore(f"/worker/attempt_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
@@ -76,6 +84,26 @@ def _environment() -> tuple[int, int, str, int]:
             "WORLD_SIZE to start one process alone",
         ) from None
     return rank, size, values["MASTER_ADDR"], port
+
+
+def _listen(host: str, port: int, rank: int, size: int) -> int | None:
+    """Listen at the address of the job alone, since the store serves whoever reaches it; returns the file descriptor.
+
+    torch's own server listens at all addresses of the machine. None leaves it to torch, where the address is not one of
+    this machine's, as behind a load balancer.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=socket.SOMAXCONN).detach()
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            logger.warning("%s is not an address of this machine: the store listens at all of its addresses", host)
+            return None
+        raise UserError(
+            "distributed.no_connection",
+            f"rank {rank} of {size}: cannot listen at {host}:{port} (MASTER_ADDR, MASTER_PORT): "
+            f"{error.strerror or error}",
+        ) from None
 
 
 def _wait_for_server(host: str, port: int, rank: int, size: int, end: float) -> None:
