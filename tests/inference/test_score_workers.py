@@ -21,9 +21,9 @@ from vidsemi.data import reachable, views
 from vidsemi.data.manifest import Manifest, Row, load_manifest
 from vidsemi.inference import leases, worker
 from vidsemi.inference.score import score_manifest
+from vidsemi.io import parquet
 from vidsemi.io.errors import UserError
 from vidsemi.models.weights_file import load_weights, save_weights
-from vidsemi.selection import score_writer
 
 SHARD = 4
 
@@ -186,17 +186,17 @@ def test_a_full_disk_loses_nothing_that_was_written(
     monkeypatch: pytest.MonkeyPatch,
     full_at: int,
 ):
-    write, written = pq.write_table, 0
+    seal, written = parquet._seal, 0
 
-    def fill(table: object, file: Path, **options: object) -> None:
+    def fill(file: Path) -> None:
         nonlocal written
         written += 1
-        write(table, file, **options)
+        seal(file)
         if written >= full_at:
-            Path(file).write_bytes(Path(file).read_bytes()[:100])
+            file.write_bytes(file.read_bytes()[:100])
             raise OSError(errno.ENOSPC, "No space left on device", str(file))
 
-    monkeypatch.setattr(score_writer.pq, "write_table", fill)
+    monkeypatch.setattr(parquet, "_seal", fill)
     with pytest.raises(OSError, match="No space left"):
         score(tmp_path / "s", weights, manifest)
     monkeypatch.undo()
