@@ -196,7 +196,11 @@ def test_imported_weights_have_to_fit_exactly(weights: Path, tmp_path: Path):
     swapped = [spec.classes[1], spec.classes[0], *spec.classes[2:]]
     for other, problem, mentions in [
         (replace(spec, classes=swapped), "class_mismatch", ["class 0", "'drifting east'", "'drifting north'"]),
-        (replace(spec, classes=[*spec.classes, "up"]), "class_mismatch", ["class 8", "'up'"]),
+        (
+            replace(spec, classes=[*spec.classes, "up"]),
+            "class_mismatch",
+            ["class 8", "'up'", "knows 8", "lacks 1 of the 9"],
+        ),
         (replace(spec, args={"width": 0.125}), "network_mismatch", ["width=0.0625", "width=0.125"]),
         (replace(spec, input=replace(spec.input, frames=8)), "frames_mismatch", ["4 frames", "8"]),
     ]:

@@ -138,7 +138,12 @@ def _initialize_all(network: nn.Module, spec: NetworkSpec, weights: Weights) -> 
         if theirs.classes != spec.classes:
             pairs = enumerate(zip_longest(map(repr, theirs.classes), map(repr, spec.classes), fillvalue="missing"))
             number, (found, expected) = next(entry for entry in pairs if entry[1][0] != entry[1][1])
-            raise UserError("weights.class_mismatch", f"{file}: class {number} is {found}, expected {expected}")
+            lacking = len(set(spec.classes) - set(theirs.classes))
+            raise UserError(
+                "weights.class_mismatch",
+                f"{file} knows {len(theirs.classes)} classes and lacks {lacking} of the {len(spec.classes)} of the "
+                f"labeled set: class {number} is {found}, expected {expected}",
+            )
     loaded = initialize_from(network, spec, weights)
     if loaded.replaced:
         head = loaded.replaced[0]
