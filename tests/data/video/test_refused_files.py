@@ -1,6 +1,7 @@
 """What is no video, or takes too much memory, is refused before that and called what it is."""
 
 import base64
+import gc
 import gzip
 import io
 import os
@@ -323,3 +324,21 @@ def test_damage_is_not_taken_for_a_disk_that_is_away(make_video: Callable[..., P
     with pytest.raises(DecodeError) as caught, containers.decode_errors(str(file)):
         raise av.error.OSError(5, "Input/output error")
     assert caught.value.code == "file.unreadable"
+
+
+def test_large_frames_do_not_wait_for_the_garbage_collector(
+    make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+):
+    """In PyAV, a frame whose display matrix was looked at is part of a cycle."""
+    monkeypatch.setattr(limits, "BULKY", 0)
+    row = Row(0, str(make_video("a.mp4")))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            describe(row)
+            read_frames(row, lambda n: np.arange(3), size=(24, 32))
+        left = sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert left <= 3

@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from vidsemi.data.file_kind import BRANDS, GIT_LFS, HEAD, MP4, kind_of
-from vidsemi.data.video.limits import DECODER_OPTIONS, MAX_PIXELS, FrameSizeError, check_pixels
+from vidsemi.data.video.limits import DECODER_OPTIONS, LEFTOVERS, MAX_PIXELS, FrameSizeError, check_pixels
 from vidsemi.io.errors import DecodeError
 
 # Supported containers. Not playlists and lists of files (hls, concat, dash, …), which name other files.
@@ -71,6 +71,7 @@ def open_video(source: Source) -> Iterator[tuple[InputContainer, av.VideoStream]
         DecodeError: it is not a video, or has no video stream or one of an unknown codec.
         FrameSizeError: its frames are too large (`decode_errors` converts it to a `DecodeError`).
     """
+    LEFTOVERS.free()
     if read_bytes(source, 4).startswith(LATE):
         check_announced(source.url)
     with _opened(source) as container:
@@ -79,7 +80,10 @@ def open_video(source: Source) -> Iterator[tuple[InputContainer, av.VideoStream]
         stream.codec_context.thread_count = 1
         stream.codec_context.options = DECODER_OPTIONS
         stream.codec_context.flags |= Flags.unaligned  # otherwise columns that H.264 crops on the left stay
-        yield container, stream
+        try:
+            yield container, stream
+        finally:
+            LEFTOVERS.note(stream.codec_context)
 
 
 def _opened(source: Source) -> InputContainer:

@@ -1,10 +1,13 @@
 """Limits of what the frames of a video may take: pixels, before they are decoded, and the memory of the decoder."""
 
+import gc
+
 import av
 import psutil
 
 MAX_PIXELS = 1 << 26  # of a frame: 8192 × 8192
 MAX_BYTES = 300 << 20  # of a decoded frame; decoders of GIF and APNG, with 4 or 8 bytes a pixel, hold three
+BULKY = 1 << 21  # pixels, those of 1080p; smaller frames may wait for the garbage collector
 LARGE = 1 << 24  # pixels; decoders of smaller frames cannot take much, at most 16 references of 50 MB
 MAX_HELD = 900 << 20  # bytes that a decoder may take; eight frames of 8K with 10 bits are 850 MB
 # FFmpeg's decoders check this before they allocate a frame, also where a stream changes its size.
@@ -23,6 +26,30 @@ def check_pixels(codec: av.VideoCodecContext) -> None:
     if codec.width * codec.height * bits > 8 * MAX_BYTES:
         size = f"{codec.width} × {codec.height} pixels of {bits} bits"
         raise FrameSizeError(f"frames of {size}; the limit is {MAX_BYTES} bytes")
+
+
+class Leftovers:
+    """Frees the frames of the last video that was open, if they are large.
+
+    In PyAV, a frame whose side data were looked at is freed by the garbage collector only, which counts objects, not
+    their bytes: readers of huge frames took 2 GB.
+    """
+
+    def __init__(self) -> None:
+        self._are_large = False
+
+    def free(self) -> None:
+        """Collect them; to be called before another video is opened."""
+        if self._are_large:
+            gc.collect()
+        self._are_large = False
+
+    def note(self, codec: av.VideoCodecContext) -> None:
+        """Remember whether the frames of a video that was decoded are large."""
+        self._are_large |= codec.width * codec.height > BULKY
+
+
+LEFTOVERS = Leftovers()
 
 
 class Decoder:
