@@ -242,6 +242,19 @@ def test_flipped_bits_never_change_weights(good: Path, tmp_path: Path):
         assert all(torch.equal(read.tensors[key], own) for key, own in right.items())
 
 
+def test_a_tensor_marked_as_a_folder_is_refused(good: Path, tmp_path: Path):
+    """torch would leave its values as the memory happens to be."""
+    content = bytearray(good.read_bytes())
+    entry = content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 4)
+    while b"data/0" not in content[entry : entry + 70]:
+        entry = content.index(b"PK\x01\x02", entry + 4)
+    content[entry + 38] = 0x10  # the external attributes
+    (tmp_path / "w.pt").write_bytes(content)
+    for load in (weights_file.load_weights, lambda path: read_weights(str(path))):
+        with refused("weights.damaged", tmp_path / "w.pt", "data/0"):
+            load(tmp_path / "w.pt")
+
+
 def test_what_is_not_a_file_is_not_opened(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.pt")
     (tmp_path / "folder.pt").mkdir()

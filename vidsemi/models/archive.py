@@ -11,6 +11,9 @@ from vidsemi.io.errors import UserError
 ZIP = b"PK\x03\x04"  # of the first member: how torch tells an archive from its older formats
 END = b"PK\x05\x06"  # of the record at the end, which is 22 bytes long where it has no comment
 END_BYTES = 22
+# torch reads nothing of a member with the attribute of a folder, and leaves its tensor as the memory happens to be.
+DOS_ATTRIBUTES = 0xFFFF
+FLAGS = 0x808  # sizes follow the content; names are UTF-8
 MAX_PICKLE = 64 << 20  # bytes; tensors aside, so a million class names or the state of an optimizer fit
 # The only function that torch would call for a file and that takes as much memory as the file asks for.
 REFUSED = b"bytearray\n"
@@ -80,6 +83,8 @@ def _check_members(archive: zipfile.ZipFile, size: int, name: str) -> None:
             f"{name} has compressed members, the first is {packed.filename}: load it where you trust it, and save it "
             "again with torch.save",
         )
+    if odd := next((m for m in members if m.external_attr & DOS_ATTRIBUTES or m.flag_bits & ~FLAGS or m.volume), None):
+        raise zipfile.BadZipFile(f"{odd.filename} has attributes that no program writes")
     if len(set(names)) < len(names):
         raise zipfile.BadZipFile("two of its members have one name")
     if sum(member.file_size for member in members) > size:
