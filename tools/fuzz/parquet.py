@@ -1,5 +1,6 @@
 """Damaged Parquet files of vidsemi: none may give other values than the file that was written."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,8 @@ def _selection(file: Path) -> Any:
 
 
 def _failures(file: Path) -> Any:
-    """Failures are read as a folder."""
-    folder = file.parent / f"{file.stem}-scores"
+    """Failures are read as a folder, here one of this process."""
+    folder = file.parent / f"{file.stem}-{os.getpid()}"
     link = folder / "failures" / "part-000000.parquet"
     link.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)

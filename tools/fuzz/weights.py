@@ -1,6 +1,7 @@
 """Damaged weights and checkpoints: none may give other tensors or another spec than the file that was written."""
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,8 @@ def _init_from(file: Path) -> Any:
 
 
 def _checkpoint(file: Path) -> Any:
-    """A checkpoint is known by its name, so the damaged one gets the name of the good one."""
-    named = file.parent / file.stem / "checkpoint-000000000064.pt"
+    """Checkpoints are known by their names: give this one the name of the good one, in a folder of this process."""
+    named = file.parent / f"{file.stem}-{os.getpid()}" / "checkpoint-000000000064.pt"
     named.parent.mkdir(exist_ok=True)
     named.unlink(missing_ok=True)
     named.hardlink_to(file)
