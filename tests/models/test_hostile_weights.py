@@ -119,7 +119,6 @@ FLOATS: dict[str, Callable[[torch.Tensor], Any]] = {
     "int8": lambda tensor: tensor.to(torch.int8),
     "complex": lambda tensor: tensor.to(torch.complex64),
     "float8": lambda tensor: tensor.to(torch.float8_e4m3fn),
-    "nan": lambda tensor: tensor * float("nan"),
     "meta": lambda tensor: tensor.to("meta"),
     "sparse": lambda tensor: tensor.reshape(len(tensor), -1).to_sparse(),
     "repeated": lambda tensor: torch.zeros(1).expand(tensor.shape) if tensor.numel() > 1 else tensor,

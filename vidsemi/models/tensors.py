@@ -28,7 +28,7 @@ def check_state_dict(tensors: Any, wanted: Mapping[str, torch.Tensor], file: Pat
     A tensor that repeats fewer values than it has would take more memory in the network than in the file.
 
     Raises:
-        UserError: names, shapes or types differ, or a tensor is not finite or not stored as a whole.
+        UserError: names, shapes or types differ, or a tensor is not stored as a whole.
     """
     wrong = f"{file} does not hold the weights of its spec"
     if not (isinstance(tensors, Mapping) and all(isinstance(own, torch.Tensor) for own in tensors.values())):
@@ -46,8 +46,6 @@ def check_state_dict(tensors: Any, wanted: Mapping[str, torch.Tensor], file: Pat
             raise UserError("weights.invalid_tensors", f"{wrong}: tensor {key} has more elements than the file stores")
     if sum(own.numel() * own.element_size() for own in tensors.values()) > 2 * file.stat().st_size:
         raise UserError("weights.invalid_tensors", f"{wrong}: its tensors share their values")
-    for key, own in tensors.items():
-        _check_finite(own, key, file)
 
 
 def _check_plain(tensor: torch.Tensor, key: str, file: object) -> None:
