@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import itertools
 import lzma
 import tarfile
 import wave
@@ -98,6 +99,7 @@ def test_pictures(form: str):
         ("Это текст, и ничего больше. 本文です".encode()[:-1], "text"),
         (b"a,b\n1,2\n", "text"),
     ],
+    ids=itertools.count(),  # the content of archives has the time of day in it
 )
 def test_other_kinds(content: bytes, kind: str):
     assert str(kind_of(content)) == kind
