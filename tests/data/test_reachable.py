@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from tests.helpers.errors import refused
 from vidsemi.data import reachable
+from vidsemi.data.look import Look, first_reachable
 from vidsemi.data.manifest import Row
-from vidsemi.data.reachable import Look, Reachability, Rows, first_reachable, read_reachable
+from vidsemi.data.reachable import Reachability, Rows, read_reachable
 from vidsemi.io.errors import DecodeError
 
 

@@ -12,14 +12,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.gpu.measure import ROW, Options
 from tools.gpu.report import report
 
 ROOT = Path(__file__).resolve().parents[2]
-RESULT, ROW = "RESULT ", "ROW "
+RESULT = "RESULT "
 # Seconds that each section should take on an H100 with 16 cores, and its limit.
 SECTIONS = {
     "machine": (20, 40),
@@ -36,16 +36,6 @@ SECTIONS = {
     "files": (35, 50),
 }
 WORTHWHILE = 0.6  # of its usual time that must be left for a section to start
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a section is run with."""
-
-    device: str
-    small: bool  # as little as shows that the section works
-    clip: str  # a video to decode; empty for one that is made
-    output: Path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,12 +81,6 @@ def run_sections(options: Options, names: Sequence[str], seconds: float, patienc
             file.write(json.dumps({"section": name, "seconds": took, **results[name]}) + "\n")
         print(f"{name}: {took:.0f} s{', FAILED' if 'failed' in results[name] else ''}", file=sys.stderr, flush=True)
     return results
-
-
-def row(values: dict[str, Any]) -> dict[str, Any]:
-    """Print a row of a section at once, so that it is kept if the section is killed; returns it."""
-    print(ROW + json.dumps(values, default=str), flush=True)
-    return values
 
 
 def _run(options: Options, name: str, limit: float) -> dict[str, Any]:

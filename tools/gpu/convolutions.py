@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tools.gpu.check import Options, row
-from tools.gpu.measure import CLASSES, seconds_of
+from tools.gpu.measure import CLASSES, Options, row, seconds_of
 from vidsemi.models.registry import create_model
 
 NETWORKS = (("r2plus1d_18", 8, 64), ("r2plus1d_34", 32, 24))  # name, frames, clips

@@ -1,5 +1,6 @@
-"""Shared by the sections of the GPU check: timing, a clip, weights, a small dataset."""
+"""Shared by the sections of the GPU check: options, rows, timing, a clip, weights, a small dataset."""
 
+import json
 import os
 import statistics
 import subprocess
@@ -7,13 +8,31 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+ROW = "ROW "  # before a row that a section prints
 CLASSES = 400
 CLIP_SIZE, CLIP_FRAMES, CLIP_GOP = (256, 340), 280, 250  # as Kinetics' files often are
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a section is run with."""
+
+    device: str
+    small: bool  # as little as shows that the section works
+    clip: str  # a video to decode; empty for one that is made
+    output: Path
+
+
+def row(values: dict[str, Any]) -> dict[str, Any]:
+    """Print a row of a section at once, so that it is kept if the section is killed; returns it."""
+    print(ROW + json.dumps(values, default=str), flush=True)
+    return values
 
 
 def synchronize(device: Any) -> None:

@@ -10,8 +10,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from tools.bench.train_contenders import MemoryClips, Setting
-from tools.gpu.check import Options, row
-from tools.gpu.measure import synchronize
+from tools.gpu.measure import Options, row, synchronize
 from tools.gpu.speed import LARGE, SMALL
 
 TOP = 10  # kernels shown

@@ -12,9 +12,8 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from tools.gpu.check import Options, row
 from tools.gpu.convolutions import convolutions
-from tools.gpu.measure import moving_shapes, seconds_of
+from tools.gpu.measure import Options, moving_shapes, row, seconds_of
 from tools.gpu.profiling import profile_steps
 from tools.gpu.speed import accuracy, decode, files, forward, score, train
 

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tools.gpu.check import Options, row
-from tools.gpu.measure import CLASSES, a_clip, untrained_weights
+from tools.gpu.measure import CLASSES, Options, a_clip, row, untrained_weights
 
 SMALL: tuple[str, dict[str, Any], int] = ("r2plus1d_10", {"width": 0.0625}, 2)  # network, its arguments, frames
 LARGE: tuple[str, dict[str, Any], int] = ("r2plus1d_18", {}, 8)

@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from vidsemi.config import Runtime
 from vidsemi.data.batch import Batch, collate
 from vidsemi.data.datasets import TrainDataset
-from vidsemi.data.reachable import Looker, Reachability
+from vidsemi.data.look import Looker
+from vidsemi.data.reachable import Reachability
 from vidsemi.data.watch import Reading, Watch, Watcher
 from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.runtime.device import worker_count

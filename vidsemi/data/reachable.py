@@ -7,7 +7,6 @@ after another look at the failed one. Otherwise the reader waits for the disk, t
 
 import logging
 import os
-import stat
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -17,17 +16,17 @@ from itertools import takewhile
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from vidsemi.data.look import Look, Looker, first_reachable
 from vidsemi.data.manifest import Row
-from vidsemi.data.worker_pool import Pool, read_all
-from vidsemi.data.worker_process import File, Result, attempt
-from vidsemi.io.download import AddressError, check_address, is_address
+from vidsemi.data.worker_pool import read_all
+from vidsemi.data.worker_process import File, Result
+from vidsemi.io.download import is_address
 from vidsemi.io.errors import DecodeError, UserError
 
 logger = logging.getLogger("vidsemi")
 
 WAIT_SECONDS = 120.0  # for a disk or server that went away; an NFS client reconnects within a minute or two
 LOOK_EVERY = 2.0  # seconds, meanwhile
-LOOK_SECONDS = 20.0  # that one look may take; a hard mount without its server hangs
 SAMPLE = 1000  # files of the dataset to look for before any was read; at an address 10
 PLACES, PER_PLACE = 256, 4  # folders and servers to remember files of
 NEAR = 100  # examples before and after one, whose files are looked for if those that were read are gone
@@ -62,40 +61,6 @@ class Rows:
     def row(self, number: int) -> Row:
         """The row at a place of the list."""
         return self.rows[number]
-
-
-@dataclass(frozen=True)
-class Look:
-    """Files to look for."""
-
-    rows: tuple[Row, ...]
-
-    @property
-    def path(self) -> str:
-        """Of the first one."""
-        return self.rows[0].path
-
-
-def first_reachable(look: Look) -> Row | None:
-    """The first file that can be reached, None if there is none."""
-    return next((row for row in look.rows if _is_reachable(row)), None)
-
-
-def _is_reachable(row: Row) -> bool:
-    try:
-        if is_address(row.path):
-            check_address(row.path, LOOK_SECONDS)
-            return True
-        if not stat.S_ISREG(os.stat(row.path).st_mode):
-            return True  # a pipe would block; whatever is wrong with it, it is there
-        with open(row.path, "rb") as file:
-            if hasattr(os, "posix_fadvise"):  # or the cache may answer for a disk that is gone
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            file.seek(row.offset or 0)
-            file.read(1)
-    except (OSError, ValueError, AddressError):
-        return False
-    return True
 
 
 class Reachability:
@@ -298,25 +263,3 @@ def read_reachable(
             elif not isinstance(result, DecodeError):
                 disk.was_read(row)
             yield result
-
-
-class Looker:
-    """Looks for files in a process of its own, which may hang; in this one with 0 workers."""
-
-    def __init__(self, workers: int):
-        self._workers = workers
-        self._pool: Pool[Row | None] | None = None
-
-    def __enter__(self) -> "Looker":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._pool is not None:
-            self._pool.close()
-
-    def __call__(self, look: Look) -> Row | DecodeError | None:
-        """The first file that can be reached; none if looking takes too long."""
-        if not self._workers:
-            return attempt(first_reachable, look)
-        self._pool = self._pool or Pool(first_reachable, 1, 2 * LOOK_SECONDS)
-        return self._pool.result(self._pool.submit(look))
