@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.helpers.servers import send, serve
 from vidsemi.data.manifest import Row
 from vidsemi.data.reachable import Rows, read_reachable
 from vidsemi.data.read import locate
+from vidsemi.data.video.container import Source
 from vidsemi.data.worker_pool import read_all
 from vidsemi.io import download
 from vidsemi.io.download import AddressError, CacheError, cache_folder, fetch
@@ -103,10 +105,16 @@ def test_what_fails_leaves_nothing(server: str, tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.slow
+def locate_in(cache: str, row: Row) -> Source:
+    os.environ["FVCORE_CACHE"] = cache
+    return locate(row)
+
+
 def test_a_reader_that_is_killed_leaves_nothing_large(server: str, tmp_path: Path):
     """As at the end of the seconds per file: only the empty lock file stays, until the file is downloaded."""
     rows = [Row(0, f"{server}/endless/a.mp4"), Row(1, f"{server}/fine/b.mp4")]
-    results = list(read_all(locate, rows, workers=1, seconds=2))
+    read = partial(locate_in, str(tmp_path / "cache"))  # workers have the environment of the first one of the process
+    results = list(read_all(read, rows, workers=1, seconds=2))
     assert [getattr(result, "code", None) for result in results] == ["worker.timeout", None]
     sizes = {path.name: path.stat().st_size for path in (tmp_path / "cache").rglob("*") if path.is_file()}
     assert sizes == {".a.mp4.lock": 0, "b.mp4": len("/fine/b.mp4")}

@@ -33,8 +33,9 @@ def test_a_section_has_a_table_a_figure_and_warnings(tmp_path: Path):
     assert any("15.0% of 20" in text for text in section.text)
     assert any("2 of 3 classes have no candidates" in text for text in section.warnings)
     text = to_markdown([section])
-    assert "| <b>bold</b> |      3 |         10 |      3 |     0.7222 |" in text
-    assert "| $\\foo$\\|    |" in text
+    row = next(line for line in text.splitlines() if line.startswith("|") and "bold" in line)
+    assert "<b>" not in text and [cell.strip() for cell in row.split("|")[2:6]] == ["3", "10", "3", "0.7222"]
+    assert all("\\|" in line for line in text.splitlines() if line.startswith("|") and "foo" in line)
     page = to_html("run", [section])
     assert "<b>bold" not in page and "&lt;b&gt;bold" in page
     assert page.count("<img") == 1

@@ -24,7 +24,9 @@ from tools.bench.memory import PeakMemory
 from vidsemi.config import Input, Log, Recipe, Runtime
 from vidsemi.data.datasets import TrainItem
 from vidsemi.data.input_spec import InputSpec, Size
+from vidsemi.data.manifest import Row
 from vidsemi.data.normalize import normalize
+from vidsemi.data.reachable import Rows
 from vidsemi.data.targets import Targets
 from vidsemi.data.transforms import Window
 from vidsemi.models.registry import create_model
@@ -139,6 +141,7 @@ class MemoryClips(Dataset):
         rng = np.random.default_rng(0)
         shape = (batch, spec.frames, 3, spec.crop, spec.crop)
         self.spec, self._clock, self._taken = spec, clock, 0
+        self.manifest = Rows([Row(number, "memory") for number in range(batch)])
         self.frames = torch.from_numpy(rng.integers(0, 256, shape, dtype=np.uint8))
         self.targets = Targets.single(rng.integers(0, CLASSES, batch), CLASSES)
 
