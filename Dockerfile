@@ -1,5 +1,6 @@
 # docker build --target cuda --tag vidsemi .       (GPUs; runs on CPUs too)
-# docker build --target cpu --tag vidsemi:cpu .    (a smaller image, without CUDA's libraries)
+# docker build --target cpu --tag vidsemi:cpu --build-arg TORCH_INDEX=ADDRESS .    (smaller, without CUDA's libraries;
+#     ADDRESS is the index of torch's CPU wheels, as torch's installation page names it)
 # docker run --gpus all --ipc=host --volume "$PWD":/work vidsemi run --cfg demo.yaml output=/work/runs/demo
 # Not built in this project's tests, which run without Docker.
 
@@ -15,8 +16,9 @@ COPY configs configs
 COPY datasets datasets
 
 FROM base AS cpu
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN pip install --index-url "$TORCH_INDEX" --constraint constraints.txt torch torchvision \
+ARG TORCH_INDEX
+RUN test -n "$TORCH_INDEX" \
+    && pip install --index-url "$TORCH_INDEX" --constraint constraints.txt torch torchvision \
     && pip install --constraint constraints.txt '.[export,tensorboard,timm]'
 WORKDIR /work
 ENTRYPOINT ["vidsemi"]

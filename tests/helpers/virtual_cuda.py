@@ -56,7 +56,7 @@ class PendingCopy:
 
 
 class VirtualCuda:
-    """The devices, and what was seen of them."""
+    """The devices, with a record of waits, launches and copies."""
 
     def __init__(self, gpus: int):
         self.gpus, self.current = gpus, 0

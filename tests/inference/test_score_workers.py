@@ -296,7 +296,7 @@ def test_failures_are_read_again_as_if_they_had_never_failed(tmp_path: Path, wei
     assert score(tmp_path / "s", weights, disk)["failed"] == 5
     find(disk, 2, 3, 8, 23)
     kept = (tmp_path / "s" / "part-000003.parquet").stat().st_mtime_ns
-    assert score(tmp_path / "s", weights, disk)["failed"] == 5  # nobody asked to read them again
+    assert score(tmp_path / "s", weights, disk)["failed"] == 5  # without --retry-failures they are not read again
     assert score(tmp_path / "s", weights, disk, retry_failures=pattern)["failed"] == 1
     assert content(tmp_path / "s") == content(tmp_path / "one")
     assert (tmp_path / "s" / "part-000003.parquet").stat().st_mtime_ns == kept

@@ -171,7 +171,7 @@ def _good_files(files: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for file in files:
         if not file.exists():
-            raise UserError("fuzz.missing_file", f"there is no file {file}")
+            raise UserError("fuzz.missing_file", f"{file} does not exist")
         found += sorted(path for path in file.rglob("*") if path.is_file()) if file.is_dir() else [file]
     return found
 

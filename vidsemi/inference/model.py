@@ -12,12 +12,12 @@ from torch.fx.experimental.optimization import fuse
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
 from vidsemi.io.errors import UserError
-from vidsemi.models.convolution_trial import DTYPES, check_tf32, keep_in_float32, report, wrong_convolutions
+from vidsemi.models.convolution_trial import DTYPES, check_tf32, keep_in_float32, log_kept, wrong_convolutions
 from vidsemi.runtime.device import device_name, keep_freed_memory, put_channels_last, uses_channels_last
 from vidsemi.runtime.library_errors import first_line, is_device_error, is_out_of_memory
 
 Precision = Literal["float32", "bfloat16", "float16"]
-TRIAL_CLIPS = 2
+TRIAL_CLIPS = 2  # not those of a pass, so that all workers try the same; an error that needs more is not found
 
 
 def fastest_precision(device: torch.device) -> Precision:
@@ -129,7 +129,7 @@ class Inference:
         if self._precision == "float32":
             return []
         wrong = wrong_convolutions(self._network, clips, self._precision, gradients=False)
-        report(wrong, self._precision, device_name(self.device))
+        log_kept(wrong, self._precision, device_name(self.device))
         return wrong
 
 

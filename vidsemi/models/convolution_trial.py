@@ -45,7 +45,7 @@ def wrong_convolutions(network: nn.Module, clips: torch.Tensor, precision: str, 
 
     Args:
         network: on the device of the clips; its mode, training or evaluation, is left as it is.
-        clips: (N, 3, T, H, W), of the shape and memory format of the passes to come.
+        clips: (N, 3, T, H, W), of the memory format of the passes to come, and best of their shape.
         precision: bfloat16, float16 or float32.
         gradients: try the gradients as well, those of the input and of the weight.
     """
@@ -69,7 +69,7 @@ def release(network: nn.Module, names: Iterable[str]) -> None:
         del network.get_submodule(name).forward
 
 
-def report(names: list[str], precision: str, device: str) -> None:
+def log_kept(names: list[str], precision: str, device: str) -> None:
     """Log which convolutions stay in float32, in one line."""
     if names:
         logger.info(

@@ -41,7 +41,7 @@ def select_scores(
 ) -> dict[str, Any]:
     """Select pseudo-labels from directories of scores, write them to a file, and return the selection's metrics.
 
-    Several directories are those of several manifests, whose example ids go on where those before end.
+    Several directories are those of several manifests, whose example ids continue from one to the next.
 
     A policy that reads hashtags needs the unlabeled set as `manifest`; its vocabulary is built from the names of the
     classes if it is None. Files that do not fit one another are a UserError, and so are missing shards of scores that

@@ -35,9 +35,9 @@ def _of_selection(info: SelectionInfo, labeled: Sequence[str]) -> list[str]:
         )
     names = info.scores.classes
     if empty := [name for name, count in zip(names, info.chosen_per_class, strict=True) if count == 0]:
-        most = "most classes: " if 2 * len(empty) > len(names) else ""
+        which = "most classes:" if 2 * len(empty) > len(names) else "some classes:"
         warnings.append(
-            f"no pseudo-labels for {most}{len(empty)} of {len(names)} ({_some(empty)}); students learn these from the "
+            f"no pseudo-labels for {which} {len(empty)} of {len(names)} ({_some(empty)}); students see these in the "
             "labeled set alone"
         )
     return warnings

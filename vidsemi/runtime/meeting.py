@@ -1,7 +1,7 @@
 """How the processes of a job find each other, as WORLD_SIZE, RANK, MASTER_ADDR and MASTER_PORT say.
 
 torch's own rendezvous waits inside a call that no signal interrupts, and says nothing. A process with a WORLD_SIZE that
-a shell or scheduler left behind would wait there for companions that nobody starts.
+a shell or scheduler left behind would wait there forever.
 """
 
 import errno

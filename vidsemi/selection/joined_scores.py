@@ -17,7 +17,7 @@ OWN = ("manifest", "examples", "shards")  # what directories may differ in
 
 @dataclass(frozen=True)
 class JoinedScores:
-    """Shards of one or more directories. Example ids and shard numbers of each go on where those before it end."""
+    """Shards of one or more directories. Example ids and shard numbers continue from one to the next."""
 
     shards: list[ScoreShard]
     info: ScoresInfo

@@ -17,7 +17,7 @@ from vidsemi.data.batch import Batch
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.inference.model import fastest_precision
 from vidsemi.io.errors import UserError
-from vidsemi.models.convolution_trial import check_tf32, keep_in_float32, release, report, wrong_convolutions
+from vidsemi.models.convolution_trial import check_tf32, keep_in_float32, log_kept, release, wrong_convolutions
 from vidsemi.runtime.device import device_name, keep_freed_memory, put_channels_last, to_cpu, uses_channels_last
 from vidsemi.runtime.distributed import gather, processes
 from vidsemi.training.batch_norm import RunningStatistics, synchronized
@@ -186,7 +186,7 @@ class TrainStep:
             wrong = wrong_convolutions(self.network, clips, precision, gradients=True)
             self.in_float32 = sorted(set().union(*gather(wrong)))
             keep_in_float32(self.network, self.in_float32)
-        report(self.in_float32 or [], precision, device_name(self.device))
+        log_kept(self.in_float32 or [], precision, device_name(self.device))
         if self._compile:
             self.network.compile(dynamic=False)  # else the code for a shape would depend on the shapes before it
             self._compiled_clips = len(clips)

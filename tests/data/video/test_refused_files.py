@@ -1,4 +1,4 @@
-"""What is no video, or takes too much memory, is refused before that and called what it is."""
+"""Files that are not videos, or would take too much memory, are refused early, with a reason that names them."""
 
 import base64
 import gc

@@ -22,7 +22,7 @@ CACHE_SIZE = 1 << 20  # tags
 SEPARATORS = str.maketrans("＃，、،；؛｜", "#,,,,,|")  # full-width forms and those of other scripts
 # A hashtag in a caption, up to a space or punctuation mark; `&#39;` is an apostrophe in HTML.
 HASHTAG = re.compile(r"""(?<!&)#([^]\s#,;|.!?:/()[{}"<>@&…。！？：（）「」『』]+)""")
-ADDRESS = re.compile(r"\S+://\S+")  # the # in an address is no hashtag's
+ADDRESS = re.compile(r"\S+://\S+")  # the # in an address does not start a hashtag
 
 
 def canonical(tag: str) -> str:

@@ -38,7 +38,7 @@ UPRIGHT = Orientation()
 class Orientations:
     """How each decoded frame of a stream is shown.
 
-    A matrix that is none of the eight stands for the nearest one: its scale, its shear and the rest of its angle are
+    Any other matrix stands for the nearest of the eight: its scale, its shear and the rest of its angle are
     ignored. (FFmpeg turns the scale to a pixel aspect.) A matrix of zeros leaves the frame as it is.
 
     In PyAV, a frame whose side data were looked at stays in memory until the garbage collector runs (3 MB in 1080p). So

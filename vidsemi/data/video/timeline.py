@@ -67,7 +67,7 @@ def continuous(stamps: np.ndarray, container: InputContainer, stream: VideoStrea
     forward = float(FORWARD / stream.time_base) if container.format.name in RESTARTING else np.inf
     before, own, after = stamps[:-2], stamps[1:-1], stamps[2:]
     between = np.where(before <= after, np.clip(own, before, after), own)
-    stamps[1:-1] = np.where(abs(between - own) > backward, between, own)  # a single wrong stamp is no restart
+    stamps[1:-1] = np.where(abs(between - own) > backward, between, own)  # one wrong stamp is not a restart
     steps = np.diff(stamps)
     steps[(steps < -backward) | (steps > forward)] = _usual(steps)
     return np.concatenate([np.zeros(min(len(stamps), 1)), np.cumsum(steps)])
