@@ -1,6 +1,6 @@
-"""Generate docs/config.md from the docstrings in vidsemi/config/.
+"""Generate docs/reference/config.md from the docstrings in vidsemi/config/.
 
-python docs/make_config_reference.py > docs/config.md
+python docs/make_config_reference.py > docs/reference/config.md
 """
 
 from collections.abc import Iterator

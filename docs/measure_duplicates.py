@@ -1,4 +1,4 @@
-"""Measure the recall of near-duplicate search on real files; prints the tables of docs/duplicates.md.
+"""Measure the recall of near-duplicate search on real files; prints the tables of docs/guides/duplicates.md.
 
 python docs/measure_duplicates.py --data FOLDER
 

@@ -23,7 +23,9 @@ from vidsemi.models.weights_file import load_spec
 from vidsemi.selection.result import read_selection
 from vidsemi.selection.score_format import ScoresInfo
 
-PAGES = sorted(page for pattern in ("*.md", "docs/*.md", "datasets/*/README.md") for page in REPOSITORY.glob(pattern))
+PAGES = sorted(
+    page for pattern in ("*.md", "docs/**/*.md", "datasets/*/README.md") for page in REPOSITORY.glob(pattern)
+)
 
 
 KEYS_IN_THE_FAQ = {"data.test", "hashtags.min_examples", "runtime.clips_per_forward", "runtime.workers"}
@@ -111,7 +113,7 @@ def test_yaml_examples_are_configs():
     from vidsemi.config import Config, Data
 
     (block,) = re.findall(
-        r"```yaml\n(.*?)```", (REPOSITORY / "docs/manifests.md").read_text(encoding="utf-8"), re.DOTALL
+        r"```yaml\n(.*?)```", (REPOSITORY / "docs/guides/manifests.md").read_text(encoding="utf-8"), re.DOTALL
     )
     data = Data.model_validate(yaml.safe_load(block)["data"])
     assert data.test.root == "/videos/val"
@@ -129,7 +131,7 @@ def test_yaml_examples_are_configs():
 def test_the_config_reference_is_that_of_the_code():
     script = REPOSITORY / "docs" / "make_config_reference.py"
     made = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, cwd=REPOSITORY)
-    assert made.stdout == (REPOSITORY / "docs" / "config.md").read_text(encoding="utf-8")
+    assert made.stdout == (REPOSITORY / "docs" / "reference" / "config.md").read_text(encoding="utf-8")
     assert "| |\n" not in made.stdout  # every key says what it means
 
 
@@ -146,7 +148,7 @@ def test_the_table_of_the_readme_is_that_of_the_results_page():
 def test_the_questions_to_scores_have_answers(
     tmp_path: Path, shapes: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Every SQL block of docs/scoring.md runs on a scored dataset as it stands, and says something true."""
+    """Every SQL block of docs/guides/scoring.md runs on a scored dataset as it stands, and says something true."""
     duckdb = pytest.importorskip("duckdb")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.mp4").write_bytes(b"no video")
@@ -158,7 +160,7 @@ def test_the_questions_to_scores_have_answers(
     write_manifest(Path("data/unlabeled.parquet"), {"path": paths})
     words = ["--weights", str(weights), "--manifest", "data/unlabeled.parquet", "--output", "scores", "--views", "2"]
     assert cli.main(["score", *words, "--shard-size", "7", "--workers", "0", "--device", "cpu"]) == 0
-    page = (REPOSITORY / "docs/scoring.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs/guides/scoring.md").read_text(encoding="utf-8")
     highest, names, lost, between, whole, sure = (
         duckdb.sql(block) for block in re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
     )
@@ -174,7 +176,7 @@ def test_the_questions_to_scores_have_answers(
 
 @pytest.mark.slow
 def test_the_submissions_work(tmp_path: Path, shapes: Path, weights: Path, monkeypatch: pytest.MonkeyPatch):
-    """Every SQL and Python block of docs/predictions.md, on a labeled manifest with a file that cannot be read."""
+    """Every SQL and Python block of docs/guides/predictions.md, on a labeled manifest with an unreadable file."""
     duckdb = pytest.importorskip("duckdb")
     monkeypatch.chdir(tmp_path)
     names = load_spec(weights).classes
@@ -187,7 +189,7 @@ def test_the_submissions_work(tmp_path: Path, shapes: Path, weights: Path, monke
     assert cli.main(["predict", *words, "--workers", "0", "--device", "cpu"]) == 0
     table = pq.read_table("predictions.parquet").to_pylist()
     best = [row["class_1"] for row in table]
-    page = (REPOSITORY / "docs/predictions.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs/guides/predictions.md").read_text(encoding="utf-8")
     first, five, mistakes, confused = (duckdb.sql(block) for block in re.findall(r"```sql\n(.*?)```", page, re.DOTALL))
     assert first.fetchall() == five.fetchall() == [(17,)]
 

@@ -228,11 +228,11 @@ def test_the_document_alone_goes_to_standard_output(weights: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_the_page_runs_without_vidsemi(weights: Path, tmp_path: Path):
-    """The examples of docs/exporting.md, in a process that has files exported beside the weights and no vidsemi."""
+    """The examples of docs/guides/exporting.md, in a process with files exported beside the weights and no vidsemi."""
     weights.rename(tmp_path / "student.pt")
     for suffix in FORMATS:
         assert cli.main(["export", "--weights", str(tmp_path / "student.pt"), "--format", suffix]) == 0
-    page = (REPOSITORY / "docs/exporting.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs/guides/exporting.md").read_text(encoding="utf-8")
     of_onnx, of_pt2 = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     program = "\n".join(
         [

@@ -1,4 +1,4 @@
-"""The script behind the tables of docs/duplicates.md, on a folder with known answers."""
+"""The script behind the tables of docs/guides/duplicates.md, on a folder with known answers."""
 
 import importlib.util
 import re

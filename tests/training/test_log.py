@@ -244,7 +244,7 @@ def test_the_query_of_the_docs_works(tmp_path: Path, monkeypatch: pytest.MonkeyP
                 log.write("step", examples=examples, loss=100 / examples, waited=waited)
     with open(folders[1] / LOG, "a") as file:
         file.write('{"event": "step", "exam')
-    (*_, question) = re.findall(r"```sql\n(.*?)```", (REPOSITORY / "docs/reporting.md").read_text(), re.DOTALL)
+    (*_, question) = re.findall(r"```sql\n(.*?)```", (REPOSITORY / "docs/guides/reporting.md").read_text(), re.DOTALL)
     assert duckdb.sql(question).fetchall() == [(f"{folder}/{LOG}", 20, 5.0, 0.375) for folder in folders]
 
 

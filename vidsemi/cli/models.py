@@ -67,7 +67,7 @@ def models(options: argparse.Namespace) -> Answer:
     lines = markdown_table(columns, rows)
     if len(entries) == 1:
         lines += [f"published weights: {address}" for address in entries[0]["weights"]]
-    lines += ["", "Empty cells are left to the config (docs/models.md)."]
+    lines += ["", "Empty cells are left to the config (docs/guides/models.md)."]
     return {"models": entries}, "\n".join(lines)
 
 

@@ -21,7 +21,7 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument(
         "--per-example", type=COUNT, metavar="P", help="highest-scoring classes of an example that count"
     )
-    parser.add_argument("--policy", metavar="NAME", help="balanced_ranked, or a control (docs/selecting.md)")
+    parser.add_argument("--policy", metavar="NAME", help="balanced_ranked, or a control (docs/guides/selecting.md)")
     parser.add_argument("--min-score", type=fraction, metavar="X", help="lowest score of a candidate")
     parser.add_argument("--seed", type=int, help="for policies that choose at random")
     parser.add_argument("--manifest", type=Path, help="examples with hashtags, for balanced_with_tags")

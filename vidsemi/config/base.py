@@ -107,7 +107,7 @@ class Runtime(Section):
 
 
 class Log(Section):
-    """Training metrics in TensorBoard and Weights & Biases (docs/reporting.md). Does not change results."""
+    """Training metrics in TensorBoard and Weights & Biases (docs/guides/reporting.md). Does not change results."""
 
     tensorboard: bool | None = None
     """Write TensorBoard event files. Default: yes, if tensorboard is installed."""

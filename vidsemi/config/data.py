@@ -12,7 +12,7 @@ class Source(Section):
     """A manifest and the folder its paths start from. A plain string is a manifest alone."""
 
     manifest: str
-    """Manifest file: .csv with a header, or .parquet (docs/manifests.md)."""
+    """Manifest file: .csv with a header, or .parquet (docs/guides/manifests.md)."""
     root: str | None = None
     """Folder that relative paths in the manifest start from. Default: the manifest's own folder."""
 
@@ -114,7 +114,7 @@ class Data(Section):
 
 
 class Hashtags(Section):
-    """Labels for weakly supervised pre-training: hashtags that match class names (docs/hashtags.md)."""
+    """Labels for weakly supervised pre-training: hashtags that match class names (docs/guides/hashtags.md)."""
 
     vocabulary: str | None = Field(None, min_length=1)
     """Vocabulary file (labels and their tag variants) as written by `vidsemi hashtags --output`. Default: generated

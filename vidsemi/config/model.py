@@ -57,7 +57,7 @@ class Input(Section):
     """RGB standard deviation to divide by, for pixel values in [0, 1]."""
     decoder: Literal["pyav", "decord", "torchcodec"] = "pyav"
     """Video decoder. decord and torchcodec read only files they decode correctly; PyAV reads the others
-    (docs/decoding.md)."""
+    (docs/guides/decoding.md)."""
 
     @model_validator(mode="after")
     def _crop_fits(self) -> "Input":
@@ -109,8 +109,8 @@ class Network(Section):
     input: OwnInput = OwnInput()
     """Section OwnInput."""
     init_from: str | None = Field(None, min_length=1)
-    """Initial weights: a file or an https:// address (docs/models.md). The classification head is kept if its classes
-    are those of the labeled set (or as many, if the file names none), and reinitialized otherwise."""
+    """Initial weights: a file or an https:// address (docs/guides/models.md). The classification head is kept if its
+    classes are those of the labeled set (or as many, if the file names none), and reinitialized otherwise."""
 
     weakly_pretrained: bool = False
     """Set to true if the weights in `init_from` were pre-trained on hashtags. They then replace weakly supervised

@@ -23,8 +23,8 @@ class Score(Section):
     shard_size: PositiveInt = 1000
     """Examples per shard (or as many whole tars as fit): the most work a killed worker loses."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Inference precision. auto: bfloat16 if the device supports it natively (effect on scores: docs/scoring.md).
-    float16 is for GPUs before Ampere."""
+    """Inference precision. auto: bfloat16 if the device supports it natively (effect on scores:
+    docs/guides/scoring.md). float16 is for GPUs before Ampere."""
 
 
 class Select(Section):
@@ -32,7 +32,7 @@ class Select(Section):
 
     policy: str = "balanced_ranked"
     """Selection policy: balanced_ranked (the method), unbalanced_ranked, balanced_with_tags, random (baselines, as in
-    the paper's Table 5), or one registered by a plugin (docs/selecting.md)."""
+    the paper's Table 5), or one registered by a plugin (docs/guides/selecting.md)."""
 
     per_class: PositiveInt = 4000
     """Examples to select per class (K in the paper)."""

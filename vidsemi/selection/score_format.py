@@ -3,7 +3,7 @@
 A directory of scores holds `part-NNNNNN.parquet` with the columns `example_id` (int64), `label` (int16 or int32) and
 `score` (float32), sorted by example id, then score descending, then label; and `failures/part-NNNNNN.parquet` with
 `example_id`, `path` and `error` of the examples that could not be read. Any program that writes such files can feed the
-selection; docs/selecting.md describes them.
+selection; docs/guides/selecting.md describes them.
 """
 
 import json

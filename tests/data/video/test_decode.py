@@ -137,6 +137,6 @@ def test_an_unknown_codec_is_a_decode_error(make_video: Callable[..., Path]):
 def test_a_decoder_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch, decoder: str):
     for module in (decoder, f"{decoder}.decoders"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(UserError, match=f"{decoder}.*docs/decoding.md") as caught:
+    with pytest.raises(UserError, match=f"{decoder}.*docs/guides/decoding.md") as caught:
         check_decoder(decoder)
     assert caught.value.code == "decoder.not_installed"

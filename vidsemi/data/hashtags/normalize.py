@@ -141,5 +141,5 @@ def require_hashtags(manifest: "Manifest", needed_by: str) -> None:
     if "hashtags" not in manifest.table.column_names:
         raise UserError(
             "manifest.missing_hashtags",
-            f"{manifest.file} has no column 'hashtags', which {needed_by} needs (see docs/hashtags.md)",
+            f"{manifest.file} has no column 'hashtags', which {needed_by} needs (see docs/guides/hashtags.md)",
         )

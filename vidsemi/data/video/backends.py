@@ -39,7 +39,8 @@ def check_decoder(decoder: Decoder) -> None:
     except (ImportError, OSError, RuntimeError) as error:
         raise UserError(
             "decoder.not_installed",
-            f"{decoder} cannot be imported ({first_line(error)}); see docs/decoding.md or set input.decoder to pyav",
+            f"{decoder} cannot be imported ({first_line(error)}); see docs/guides/decoding.md "
+            "or set input.decoder to pyav",
         ) from None
 
 
