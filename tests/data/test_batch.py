@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from vidsemi.data.batch import collate
-from vidsemi.data.datasets import TrainItem
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
+from vidsemi.data.train_clips import TrainItem
 from vidsemi.data.transforms import center_crop, random_window
 
 

@@ -12,12 +12,12 @@ import torch
 
 from tests.helpers.errors import refused
 from vidsemi.config import Runtime
-from vidsemi.data import datasets, reachable, watch
-from vidsemi.data.datasets import TrainDataset
+from vidsemi.data import reachable, train_clips, watch
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.loader import Loader
 from vidsemi.data.manifest import Row, load_manifest
 from vidsemi.data.targets import Targets
+from vidsemi.data.train_clips import TrainClips
 
 CUT_OFF = """
 import os, socket
@@ -51,17 +51,15 @@ def test_a_worker_prints_other_errors():
 SPEC = InputSpec(frames=2, stride=1, resize=(8, 8), crop=8, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
-def dataset_of(manifest: Path) -> TrainDataset:
+def dataset_of(manifest: Path) -> TrainClips:
     targets = Targets.single(np.zeros(12, np.int64), 2)
-    return TrainDataset(load_manifest(manifest), np.arange(12), targets, SPEC, hflip_prob=0, seed=0)
+    return TrainClips(load_manifest(manifest), np.arange(12), targets, SPEC, hflip_prob=0, seed=0)
 
 
 KEYS = [[(0, 2 * number, 0), (0, 2 * number + 1, 0)] for number in range(6)]
 
 
-def batches(
-    dataset: TrainDataset, workers: int, seconds: float = 600
-) -> tuple[list[list[int]], list[torch.Tensor], set]:
+def batches(dataset: TrainClips, workers: int, seconds: float = 600) -> tuple[list[list[int]], list[torch.Tensor], set]:
     """Ids and pixels of all batches, and the unreadable examples."""
     runtime = Runtime(workers=workers, seconds_per_file=seconds)
     with Loader(dataset, KEYS, runtime, pin_memory=False) as loader:
@@ -71,14 +69,14 @@ def batches(
 
 def hang_at(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Have the reading of some files take forever, in native code."""
-    read = datasets.read_frames
+    read = train_clips.read_frames
 
     def read_or_hang(row: Row, *arguments: object, **options: object) -> np.ndarray:
         if Path(row.path).name in names:
             ctypes.CDLL(None).pause()
         return read(row, *arguments, **options)
 
-    monkeypatch.setattr(datasets, "read_frames", read_or_hang)
+    monkeypatch.setattr(train_clips, "read_frames", read_or_hang)
 
 
 @pytest.mark.slow

@@ -15,10 +15,10 @@ from torchvision.transforms.v2 import RandomResizedCrop
 
 from tests.helpers.videos import write_video
 from vidsemi.config import Input
-from vidsemi.data.datasets import TrainDataset
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import load_manifest
 from vidsemi.data.targets import Targets
+from vidsemi.data.train_clips import TrainClips
 from vidsemi.data.transforms import Box, crop_and_resize, random_box
 
 SPEC = InputSpec(frames=4, stride=1, resize=(20, 30), crop=16, mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2))
@@ -70,10 +70,10 @@ def test_crops_are_scaled_as_in_torchvision(box: Box):
     assert np.array_equal(crop_and_resize(NOISE.transpose(2, 0, 1)[None], box, 16)[0].transpose(1, 2, 0), wanted)
 
 
-def clips_of(folder: Path, *files: str, each: int = 1, seed: int = 0) -> TrainDataset:
+def clips_of(folder: Path, *files: str, each: int = 1, seed: int = 0) -> TrainClips:
     (folder / "m.csv").write_text("path\n" + "".join(f"{file}\n" for file in files))
     targets = Targets.single(np.zeros(len(files), int), 2)
-    return TrainDataset(
+    return TrainClips(
         load_manifest(folder / "m.csv"),
         np.arange(len(files)),
         targets,

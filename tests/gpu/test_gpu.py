@@ -14,11 +14,11 @@ from torch import nn
 from tests.conftest import REPOSITORY
 from tests.helpers.reference_training import SPEC, assert_close, batch, make_data, small
 from vidsemi.config import Recipe, Runtime
-from vidsemi.data.datasets import TrainDataset
 from vidsemi.data.loader import Loader
 from vidsemi.data.manifest import load_manifest
 from vidsemi.data.samplers import EpochSampler, MicroBatchSampler
 from vidsemi.data.targets import Targets
+from vidsemi.data.train_clips import TrainClips
 from vidsemi.inference.model import Inference, fastest_precision
 from vidsemi.io.errors import UserError
 from vidsemi.models.convolution_trial import wrong_convolutions
@@ -110,13 +110,13 @@ def test_two_passes_give_the_same_bytes(data: list):
 
 
 @pytest.fixture
-def dataset(shapes: Path) -> TrainDataset:
+def dataset(shapes: Path) -> TrainClips:
     manifest = load_manifest(shapes / "labeled.csv")
     targets = Targets.single(manifest.label_indices(manifest.class_names(), "D"), 8)
-    return TrainDataset(manifest, np.arange(len(manifest)), targets, SPEC, hflip_prob=0.5, seed=3)
+    return TrainClips(manifest, np.arange(len(manifest)), targets, SPEC, hflip_prob=0.5, seed=3)
 
 
-def test_pinned_batches_are_those_of_the_main_process_and_memory_stays_flat(dataset: TrainDataset):
+def test_pinned_batches_are_those_of_the_main_process_and_memory_stays_flat(dataset: TrainClips):
     def batches(workers: int) -> list[torch.Tensor]:
         order = EpochSampler(np.ones(len(dataset), np.int64), seed=0, start=0, stop=400)
         sampler = MicroBatchSampler(order, step_size=8, micro_batches=1, own=range(1))
@@ -136,7 +136,7 @@ def test_pinned_batches_are_those_of_the_main_process_and_memory_stays_flat(data
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_resumed_run_gives_the_same_bits_if_deterministic(
-    dataset: TrainDataset, tmp_path: Path, precision: str, die_in_steps: Callable[..., list[int]]
+    dataset: TrainClips, tmp_path: Path, precision: str, die_in_steps: Callable[..., list[int]]
 ):
     def run(folder: Path) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
@@ -168,7 +168,7 @@ class Large(nn.Module):
         return torch.empty(1 << 48, device=x.device) * self.weight
 
 
-def test_out_of_memory_is_one_line_and_the_next_thing_works(dataset: TrainDataset, tmp_path: Path, data: list):
+def test_out_of_memory_is_one_line_and_the_next_thing_works(dataset: TrainClips, tmp_path: Path, data: list):
     recipe = Recipe(examples=16, batch_size=8, learning_rate=0.02)
     runtime = Runtime(device="cuda:0", workers=0)
     with pytest.raises(UserError) as error:

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from vidsemi.config import Recipe, Runtime
-from vidsemi.data.datasets import TrainDataset
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import load_manifest
 from vidsemi.data.targets import Targets
+from vidsemi.data.train_clips import TrainClips
 from vidsemi.models.registry import create_model
 from vidsemi.runtime.distributed import gather, process_group, processes
 from vidsemi.training.train_step import TrainStep
@@ -66,7 +66,7 @@ def main(data: Path, output: Path, names: list[str]) -> None:
     manifest = load_manifest(data)
     labels = manifest.label_indices(manifest.class_names(), "D")
     targets = Targets.single(labels, 8)
-    clips = TrainDataset(manifest, np.arange(len(manifest)), targets, SPEC, hflip_prob=0.5, seed=3)
+    clips = TrainClips(manifest, np.arange(len(manifest)), targets, SPEC, hflip_prob=0.5, seed=3)
     for name in names:
         build, recipe = JOBS[name]
         torch.manual_seed(0)

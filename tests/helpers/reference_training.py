@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from vidsemi.config import Recipe, Runtime
 from vidsemi.data.batch import Batch, collate
-from vidsemi.data.datasets import TrainItem
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
+from vidsemi.data.train_clips import TrainItem
 from vidsemi.data.transforms import Window
 from vidsemi.training.train_step import TrainStep
 

@@ -11,8 +11,8 @@ import torch
 
 from vidsemi.cli import main as cli
 from vidsemi.config.load import load_config
-from vidsemi.data.datasets import TrainDataset
 from vidsemi.data.manifest import Manifest
+from vidsemi.data.train_clips import TrainClips
 from vidsemi.io.errors import UserError
 from vidsemi.pipeline import run as pipeline
 from vidsemi.training.checkpoint import Checkpoints
@@ -122,7 +122,7 @@ def test_a_killed_worker_is_one_line(
 ):
     """Of three; the others are ended with the training."""
     before = multiprocessing.active_children()
-    monkeypatch.setattr(TrainDataset, "_read", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(TrainClips, "_read", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     assert cli.main(train_arguments("runtime.workers=3")) == 2
     assert "[loader.worker_died]" in capsys.readouterr().err.splitlines()[-1]
     assert multiprocessing.active_children() == before
@@ -135,7 +135,7 @@ def test_an_error_of_a_worker_is_not_its_death(
     def fails(*_: object) -> None:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(TrainDataset, "_read", fails)
+    monkeypatch.setattr(TrainClips, "_read", fails)
     with pytest.raises(RuntimeError, match="a fault of ours"):
         cli.main(train_arguments())
 

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from tests.helpers.videos import read_barcode, write_video
 from vidsemi.config import Recipe, Runtime
-from vidsemi.data.datasets import TrainDataset
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import load_manifest
 from vidsemi.data.targets import Targets
+from vidsemi.data.train_clips import TrainClips
 from vidsemi.data.video import decode as video
 from vidsemi.data.video import selective
 from vidsemi.data.video.container import Source, Trim
@@ -78,11 +78,11 @@ def test_a_late_trim_does_not_read_the_file_before_it(tmp_path: Path, sent: list
     assert sent[-1][0] < 100
 
 
-def clips_of(shapes: Path, each: int) -> TrainDataset:
+def clips_of(shapes: Path, each: int) -> TrainClips:
     manifest = load_manifest(shapes / "labeled.csv")
     labels = manifest.label_indices(manifest.class_names(), "D")
     targets = Targets.single(labels, 8)
-    return TrainDataset(manifest, np.arange(len(manifest)), targets, SPEC, hflip_prob=0.5, seed=3, clips_per_video=each)
+    return TrainClips(manifest, np.arange(len(manifest)), targets, SPEC, hflip_prob=0.5, seed=3, clips_per_video=each)
 
 
 def test_several_clips_come_from_one_read(shapes: Path, monkeypatch: pytest.MonkeyPatch):

@@ -13,11 +13,11 @@ from torch import nn
 
 from vidsemi.config import Recipe, Runtime
 from vidsemi.data.batch import collate
-from vidsemi.data.datasets import TrainDataset
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Manifest, load_manifest
 from vidsemi.data.samplers import EpochSampler
 from vidsemi.data.targets import Targets
+from vidsemi.data.train_clips import TrainClips
 from vidsemi.io.errors import UserError
 from vidsemi.models import weights_file
 from vidsemi.models.registry import create_model
@@ -34,10 +34,10 @@ CPU = Runtime(device="cpu", workers=0)
 
 
 @pytest.fixture
-def clips(shapes: Path) -> TrainDataset:
+def clips(shapes: Path) -> TrainClips:
     manifest = load_manifest(shapes / "labeled.csv")
     labels = manifest.label_indices(manifest.class_names(), "D")
-    return TrainDataset(manifest, np.arange(len(manifest)), Targets.single(labels, 8), SPEC, hflip_prob=0.5, seed=3)
+    return TrainClips(manifest, np.arange(len(manifest)), Targets.single(labels, 8), SPEC, hflip_prob=0.5, seed=3)
 
 
 def fresh() -> nn.Module:
@@ -46,7 +46,7 @@ def fresh() -> nn.Module:
 
 
 def run(
-    folder: Path, clips: TrainDataset, runtime: Runtime = CPU, recipe: Recipe = RECIPE, network: nn.Module | None = None
+    folder: Path, clips: TrainClips, runtime: Runtime = CPU, recipe: Recipe = RECIPE, network: nn.Module | None = None
 ) -> tuple[nn.Module, dict]:
     folder.mkdir(exist_ok=True)
     network = network or fresh()
@@ -57,7 +57,7 @@ def equal(a: nn.Module, b: nn.Module) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
-def test_no_loss_is_shown_before_one_is_known(tmp_path: Path, clips: TrainDataset, monkeypatch: pytest.MonkeyPatch):
+def test_no_loss_is_shown_before_one_is_known(tmp_path: Path, clips: TrainClips, monkeypatch: pytest.MonkeyPatch):
     """Results are fetched one step late."""
     from tqdm import tqdm
 
@@ -71,7 +71,7 @@ def test_no_loss_is_shown_before_one_is_known(tmp_path: Path, clips: TrainDatase
 @pytest.mark.parametrize("stop_at", [1, 4, 7])
 @pytest.mark.slow
 def test_a_resumed_run_equals_an_uninterrupted_one(
-    tmp_path: Path, clips: TrainDataset, die_in_steps: Callable[..., list[int]], stop_at: int
+    tmp_path: Path, clips: TrainClips, die_in_steps: Callable[..., list[int]], stop_at: int
 ):
     straight, metrics = run(tmp_path / "a", clips)
     every_step = CPU.model_copy(update={"checkpoint_steps": 1})
@@ -86,7 +86,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 
 
 @pytest.mark.slow
-def test_dropout_resumes_exactly(tmp_path: Path, clips: TrainDataset, die_in_steps: Callable[..., list[int]]):
+def test_dropout_resumes_exactly(tmp_path: Path, clips: TrainClips, die_in_steps: Callable[..., list[int]]):
     straight, _ = run(tmp_path / "a", clips, network=nn.Sequential(fresh(), nn.Dropout(0.5)))
     die_in_steps(5)
     with pytest.raises(KeyboardInterrupt):
@@ -106,7 +106,7 @@ def test_dropout_resumes_exactly(tmp_path: Path, clips: TrainDataset, die_in_ste
 @pytest.mark.parametrize("stop_at", [2, 5])
 @pytest.mark.slow
 def test_every_option_resumes_exactly(
-    tmp_path: Path, clips: TrainDataset, die_in_steps: Callable[..., list[int]], stop_at: int
+    tmp_path: Path, clips: TrainClips, die_in_steps: Callable[..., list[int]], stop_at: int
 ):
     """The last step is smaller; resuming from the fourth checkpoint has only that one."""
     extras = {"ema": 0.9, "mixup": 0.3, "precision": "bfloat16", "precise_batch_norm": 2, "max_grad_norm": 1.0}
@@ -121,7 +121,7 @@ def test_every_option_resumes_exactly(
     assert not equal(straight, run(tmp_path / "c", clips, recipe=plain)[0])  # it has an effect
 
 
-def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, clips: TrainDataset):
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, clips: TrainClips):
     """And so is one without the optimizer's state."""
     (tmp_path / "a").mkdir()
     wider = create_model("r2plus1d_10", num_classes=8, frames=4, args={"width": 0.125})
@@ -135,7 +135,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, clips: Train
 
 
 @pytest.mark.slow
-def test_the_number_of_workers_changes_nothing(tmp_path: Path, clips: TrainDataset):
+def test_the_number_of_workers_changes_nothing(tmp_path: Path, clips: TrainClips):
     networks = [run(tmp_path / str(n), clips, Runtime(device="cpu", workers=n))[0] for n in (0, 1, 3)]
     assert equal(networks[0], networks[1])
     assert equal(networks[0], networks[2])
@@ -143,7 +143,7 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path, clips: TrainDatas
 
 
 @pytest.mark.slow
-def test_the_log_is_json_lines(tmp_path: Path, clips: TrainDataset):
+def test_the_log_is_json_lines(tmp_path: Path, clips: TrainClips):
     run(tmp_path / "a", clips)
     events = [json.loads(line) for line in (tmp_path / "a" / "train.jsonl").read_text().splitlines()]
     assert [event["event"] for event in events] == ["begin"] + ["step"] * 8 + ["end"]
@@ -152,14 +152,14 @@ def test_the_log_is_json_lines(tmp_path: Path, clips: TrainDataset):
 
 
 @pytest.mark.slow
-def test_it_learns(tmp_path: Path, clips: TrainDataset):
+def test_it_learns(tmp_path: Path, clips: TrainClips):
     torch.manual_seed(0)
-    few = TrainDataset(clips.manifest, clips.examples[:4], clips.targets, SPEC, hflip_prob=0.0, seed=0)
+    few = TrainClips(clips.manifest, clips.examples[:4], clips.targets, SPEC, hflip_prob=0.0, seed=0)
     _, metrics = run(tmp_path / "a", few, recipe=RECIPE.model_copy(update={"examples": 800}))
     assert metrics["loss"] < 0.5  # chance is log 8 = 2.08
 
 
-def test_a_loss_that_is_not_finite_stops_before_it_is_saved(tmp_path: Path, clips: TrainDataset):
+def test_a_loss_that_is_not_finite_stops_before_it_is_saved(tmp_path: Path, clips: TrainClips):
     wild = RECIPE.model_copy(update={"learning_rate": 1e20, "warmup_examples": 16})
     with pytest.raises(UserError, match=r"NaN.*loss .* step \d, after \d+ examples.*example ids \d") as error:
         run(tmp_path / "a", clips, CPU.model_copy(update={"checkpoint_seconds": 1e-9}), wild)
@@ -209,7 +209,7 @@ def test_targets_share_one_between_the_classes_that_took_an_example():
     assert targets.dense(1) == pytest.approx([1 / 3, 1 / 3, 0, 1 / 3])
 
 
-def test_the_loss_is_the_cross_entropy_of_soft_targets(tmp_path: Path, clips: TrainDataset):
+def test_the_loss_is_the_cross_entropy_of_soft_targets(tmp_path: Path, clips: TrainClips):
     """Against the sum written out, on a network that gives fixed logits."""
 
     class Fixed(nn.Module):
@@ -222,7 +222,7 @@ def test_the_loss_is_the_cross_entropy_of_soft_targets(tmp_path: Path, clips: Tr
 
     network = Fixed()
     pairs = Targets(np.arange(0, 2 * len(clips) + 1, 2), np.tile([1, 6], len(clips)), 8)
-    soft = TrainDataset(clips.manifest, clips.examples, pairs, SPEC, hflip_prob=0.0, seed=0)
+    soft = TrainClips(clips.manifest, clips.examples, pairs, SPEC, hflip_prob=0.0, seed=0)
     batch = collate([soft[(0, 0, 0)], soft[(0, 1, 0)]])
     train_step = TrainStep(network, RECIPE, SPEC, 1, torch.device("cpu"), CPU)
     value = train_step.run([batch], [0], 2, 0.0)[0].item()
@@ -245,7 +245,7 @@ def some_broken(tmp_path: Path, shapes: Path, good: list[bool]) -> Manifest:
 def test_a_file_that_does_not_decode_is_replaced_by_the_next_and_counted(tmp_path: Path, shapes: Path):
     manifest = some_broken(tmp_path, shapes, [True, False, False, True])
     targets = Targets.single(np.array([0, 1, 2, 3]), 8)
-    clips = TrainDataset(manifest, np.arange(4), targets, SPEC, hflip_prob=0.0, seed=0)
+    clips = TrainClips(manifest, np.arange(4), targets, SPEC, hflip_prob=0.0, seed=0)
     item = clips[(0, 1, 0)]
     assert item.example_id == 3
     assert item.unreadable == [1, 2]
@@ -259,31 +259,31 @@ def test_a_file_that_does_not_decode_is_replaced_by_the_next_and_counted(tmp_pat
 @pytest.mark.slow
 def test_a_corpus_of_broken_files_stops_the_training_in_a_line(tmp_path: Path, shapes: Path):
     manifest = some_broken(tmp_path, shapes, [False] * 5)
-    clips = TrainDataset(manifest, np.arange(5), Targets.single(np.zeros(5, int), 8), SPEC, hflip_prob=0.0, seed=0)
+    clips = TrainClips(manifest, np.arange(5), Targets.single(np.zeros(5, int), 8), SPEC, hflip_prob=0.0, seed=0)
     for workers in (0, 2):
         with pytest.raises(UserError, match=r"cannot be read; the last is .*broken"):
             run(tmp_path / "a", clips, Runtime(device="cpu", workers=workers))
 
 
-def test_augmentation_depends_on_seed_pass_and_example_only(clips: TrainDataset):
+def test_augmentation_depends_on_seed_pass_and_example_only(clips: TrainClips):
     once, again, later = clips[(2, 5, 0)], clips[(2, 5, 0)], [clips[(number, 5, 0)] for number in range(3, 9)]
     assert torch.equal(once.frames, again.frames)
     assert once.windows == again.windows
     assert not all(torch.equal(once.frames, item.frames) for item in later)
     assert not all(once.windows == item.windows for item in later)
-    reordered = TrainDataset(clips.manifest, clips.examples[::-1], clips.targets, SPEC, hflip_prob=0.5, seed=3)
+    reordered = TrainClips(clips.manifest, clips.examples[::-1], clips.targets, SPEC, hflip_prob=0.5, seed=3)
     last = len(clips) - 1
     assert torch.equal(reordered[(2, last - 5, 0)].frames, once.frames)
     assert reordered[(2, last - 5, 0)].windows == once.windows
 
 
-def first_item(dataset: TrainDataset, queue: multiprocessing.Queue) -> None:
+def first_item(dataset: TrainClips, queue: multiprocessing.Queue) -> None:
     queue.put(dataset[(0, 0, 0)].frames.numpy())
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 @pytest.mark.slow
-def test_datasets_travel_to_other_processes(clips: TrainDataset, method: str):
+def test_datasets_travel_to_other_processes(clips: TrainClips, method: str):
     assert torch.equal(pickle.loads(pickle.dumps(clips))[(0, 0, 0)].frames, clips[(0, 0, 0)].frames)
     context = multiprocessing.get_context(method)
     queue = context.Queue()

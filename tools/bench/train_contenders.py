@@ -22,12 +22,12 @@ from torch.utils.data import Dataset
 
 from tools.bench.memory import PeakMemory
 from vidsemi.config import Input, Log, Recipe, Runtime
-from vidsemi.data.datasets import TrainItem
 from vidsemi.data.input_spec import InputSpec, Size
 from vidsemi.data.manifest import Row
 from vidsemi.data.normalize import normalize
 from vidsemi.data.reachable import Rows
 from vidsemi.data.targets import Targets
+from vidsemi.data.train_clips import TrainItem
 from vidsemi.data.transforms import Window
 from vidsemi.models.registry import create_model
 from vidsemi.runtime.device import keep_freed_memory
@@ -127,7 +127,7 @@ class Clock:
 
 
 class MemoryClips(Dataset):
-    """A replacement for `TrainDataset`: one batch of random clips, in another order each epoch.
+    """A replacement for `TrainClips`: one batch of random clips, in another order each epoch.
 
     Args:
         spec: input of the network; frames have the size of its crop.

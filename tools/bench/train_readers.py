@@ -20,12 +20,12 @@ import torch
 from tools.bench.memory import PeakMemory
 from tools.bench.train_contenders import CLASSES, MemoryClips, Setting, learn, plain_loop
 from vidsemi.config import Input, Runtime
-from vidsemi.data.datasets import TrainDataset
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.loader import Loader
 from vidsemi.data.manifest import load_manifest, write_manifest
 from vidsemi.data.samplers import EpochSampler, MicroBatchSampler
 from vidsemi.data.targets import Targets
+from vidsemi.data.train_clips import TrainClips
 from vidsemi.runtime.priority import Priority
 from vidsemi.runtime.process import usable_cores
 
@@ -39,14 +39,14 @@ def spec_of(setting: Setting) -> InputSpec:
     return setting.spec((height, width))
 
 
-def train_clips(setting: Setting, files: list[str], each: int) -> TrainDataset:
+def train_clips(setting: Setting, files: list[str], each: int) -> TrainClips:
     """The training dataset of `vidsemi run`, with arbitrary labels."""
     with tempfile.TemporaryDirectory() as folder:
         write_manifest(Path(folder, "m.parquet"), {"path": files})
         manifest = load_manifest(Path(folder, "m.parquet"))
     targets = Targets.single(np.arange(len(files)) % CLASSES, CLASSES)
     examples = np.arange(len(files))
-    return TrainDataset(manifest, examples, targets, spec_of(setting), hflip_prob=0.5, seed=0, clips_per_video=each)
+    return TrainClips(manifest, examples, targets, spec_of(setting), hflip_prob=0.5, seed=0, clips_per_video=each)
 
 
 def vidsemi(setting: Setting, each: int, files: list[str], clips: int) -> int:

@@ -108,10 +108,10 @@ def memory(options: Options) -> dict[str, Any]:
 def resume(options: Options) -> dict[str, Any]:
     """A training run that is interrupted and resumed, beside one that is not: equal to the bit if deterministic."""
     from vidsemi.config import Recipe, Runtime
-    from vidsemi.data.datasets import TrainDataset
     from vidsemi.data.input_spec import InputSpec
     from vidsemi.data.manifest import load_manifest
     from vidsemi.data.targets import Targets
+    from vidsemi.data.train_clips import TrainClips
     from vidsemi.models.registry import create_model
     from vidsemi.training.train_step import TrainStep
     from vidsemi.training.trainer import Trainer
@@ -121,7 +121,7 @@ def resume(options: Options) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as shapes:
         manifest = load_manifest(moving_shapes(Path(shapes)) / "labeled.csv")
         targets = Targets.single(manifest.label_indices(manifest.class_names(), "the manifest"), 8)
-        clips = TrainDataset(manifest, np.arange(len(manifest)), targets, spec, hflip_prob=0.5, seed=3)
+        clips = TrainClips(manifest, np.arange(len(manifest)), targets, spec, hflip_prob=0.5, seed=3)
 
         def weights(precision: str, deterministic: bool, interrupt_at: int | None) -> dict[str, torch.Tensor]:
             begun: list[int] = []

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch.utils.data import get_worker_info
 
-from vidsemi.data.datasets import TrainItem
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
+from vidsemi.data.train_clips import TrainItem
 from vidsemi.data.transforms import Window
 from vidsemi.io.errors import UserError
 

@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from vidsemi.config import Runtime
 from vidsemi.data.batch import Batch, collate
-from vidsemi.data.datasets import TrainDataset
 from vidsemi.data.look import Looker
 from vidsemi.data.reachable import Reachability
+from vidsemi.data.train_clips import TrainClips
 from vidsemi.data.watch import Reading, Watch, Watcher
 from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.runtime.device import worker_count
@@ -74,7 +74,7 @@ class Loader:
     computes.
     """
 
-    def __init__(self, dataset: TrainDataset, batches: Sampler, runtime: Runtime, *, pin_memory: bool):
+    def __init__(self, dataset: TrainClips, batches: Sampler, runtime: Runtime, *, pin_memory: bool):
         workers = worker_count(runtime)
         self._dataset, self._ledger = dataset, _Ledger(batches)
         self._priority, self._watch = Priority(), Watch(workers)

@@ -44,7 +44,7 @@ def draw_repeats(factors: np.ndarray, seed: int) -> np.ndarray:
 
 
 class EpochSampler(Sampler):
-    """Keys (epoch, index, repeat) of `TrainDataset`; the order of an epoch is a permutation of (seed, epoch).
+    """Keys (epoch, index, repeat) of `TrainClips`; the order of an epoch is a permutation of (seed, epoch).
 
     Each of N examples occurs `repeats`, (N,) integers, times in an epoch, each time augmented differently. The
     positions `start` and `stop` count over all epochs.

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from vidsemi.config import Log, Recipe, Runtime
-from vidsemi.data.datasets import TrainDataset
 from vidsemi.data.split import ValidationSet
+from vidsemi.data.train_clips import TrainClips
 from vidsemi.data.video.backends import check_decoder
 from vidsemi.models import weights_file
 from vidsemi.models.build import initialize_from
@@ -62,7 +62,7 @@ def train_network(
         hashtags = hashtags or weights.trained_on_hashtags or weakly_pretrained
         logger.info("%s: initialized from %s: %s", title, init_from, loaded)
     check_decoder(spec.input.decoder)
-    dataset = TrainDataset(
+    dataset = TrainClips(
         training_set.manifest,
         training_set.examples,
         training_set.targets,

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from vidsemi.config import Log, Recipe, Runtime
-from vidsemi.data.datasets import TrainDataset
 from vidsemi.data.loader import Loader
 from vidsemi.data.samplers import EpochSampler, MicroBatchSampler, micro_batch_start
+from vidsemi.data.train_clips import TrainClips
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import progress_bar
 from vidsemi.runtime.device import pick_device
@@ -45,7 +45,7 @@ class Trainer:
     def __init__(
         self,
         network: nn.Module,
-        dataset: TrainDataset,
+        dataset: TrainClips,
         recipe: Recipe,
         *,
         folder: Path,

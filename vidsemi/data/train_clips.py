@@ -1,4 +1,4 @@
-"""The training dataset: random clips of videos or images with their targets.
+"""Random training clips of videos or images with their targets.
 
 It holds paths only, so that any number of worker processes can carry it.
 """
@@ -38,8 +38,8 @@ class TrainItem:
 
 
 @dataclass(eq=False)
-class TrainDataset(Dataset):
-    """Random clips with their targets.
+class TrainClips(Dataset):
+    """Random clips with their targets, as the trainer reads them: uint8, not cropped yet.
 
     A key is (epoch, index, repeat), as `EpochSampler` yields it. An item depends on its key and the seed only.
     """
