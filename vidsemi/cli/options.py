@@ -26,7 +26,9 @@ def add_command(
     subparsers: Any, name: str, function: Callable[[argparse.Namespace], Answer | None], summary: str
 ) -> argparse.ArgumentParser:
     """Add a command and the function that it calls."""
-    parser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name, help=summary, description=summary[0].upper() + summary[1:] + "."
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     parser.set_defaults(command=function)
     return parser

@@ -91,7 +91,7 @@ def _checked(kind: type[C], values: dict[str, Any], file: Path) -> C:
         raise _explain(error, file, kind) from None
 
 
-def _apply(values: dict, override: str) -> None:
+def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals:
         raise UserError("config.invalid_override", f"'{override}' is not an override; expected key.path=value")

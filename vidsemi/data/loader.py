@@ -19,7 +19,7 @@ from vidsemi.config import Runtime
 from vidsemi.data.batch import Batch, collate
 from vidsemi.data.look import Looker
 from vidsemi.data.reachable import Reachability
-from vidsemi.data.train_clips import TrainClips
+from vidsemi.data.train_clips import Key, TrainClips, TrainItem
 from vidsemi.data.watch import Reading, Watch, Watcher
 from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.runtime.device import worker_count
@@ -34,28 +34,28 @@ MANY_WORKERS = 16  # batch of 64 clips of 32 frames takes 256 MB of pinned memor
 KILL_SECONDS = 5.0  # that killed workers may take to be gone
 
 
-class PrioritizedDataset(Dataset):
+class PrioritizedDataset(Dataset[TrainItem]):
     """Reads the items of a dataset at the priority of the moment, in the workers of a DataLoader."""
 
-    def __init__(self, dataset: Dataset, priority: Priority):
+    def __init__(self, dataset: Dataset[TrainItem], priority: Priority):
         self._dataset, self._priority = dataset, priority
         self._reader: Reader | None = None
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: Any) -> TrainItem:
         if get_worker_info() is None:
             return self._dataset[key]
         self._reader = self._reader or Reader(self._priority)
         return self._reader(self._dataset.__getitem__, key)
 
 
-class _Ledger(Sampler):
+class _Ledger(Sampler[list[Key]]):
     """Lists of keys, and those of them whose batches were not delivered yet: a second iteration begins with these."""
 
-    def __init__(self, batches: Iterable[list]):
+    def __init__(self, batches: Iterable[list[Key]]):
         self._source = iter(batches)
-        self._begun: deque[list] = deque()
+        self._begun: deque[list[Key]] = deque()
 
-    def __iter__(self) -> Iterator[list]:
+    def __iter__(self) -> Iterator[list[Key]]:
         yield from list(self._begun)
         for keys in self._source:
             self._begun.append(keys)
@@ -74,7 +74,7 @@ class Loader:
     computes.
     """
 
-    def __init__(self, dataset: TrainClips, batches: Sampler, runtime: Runtime, *, pin_memory: bool):
+    def __init__(self, dataset: TrainClips, batches: Iterable[list[Key]], runtime: Runtime, *, pin_memory: bool):
         workers = worker_count(runtime)
         self._dataset, self._ledger = dataset, _Ledger(batches)
         self._priority, self._watch = Priority(), Watch(workers)

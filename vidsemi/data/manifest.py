@@ -62,7 +62,7 @@ class Manifest:
     fingerprint: str  # SHA-256 of the file
 
     def __len__(self) -> int:
-        return self.table.num_rows
+        return int(self.table.num_rows)
 
     def row(self, example_id: int) -> Row:
         """An example, with a path that can be opened."""
@@ -106,7 +106,8 @@ class Manifest:
                 "manifest.unknown_label",
                 f"{self.file}: the label '{label}' ({row}) is not one of the {len(classes)} classes of {source}{hint}",
             )
-        return indices.to_numpy().astype(np.int64)
+        numbers: np.ndarray = indices.to_numpy().astype(np.int64)
+        return numbers
 
 
 def resolve(path: str, root: Path) -> str:
@@ -183,7 +184,7 @@ def read_class_names(file: Path) -> list[str]:
     return names
 
 
-def write_manifest(file: Path, columns: dict[str, list]) -> None:
+def write_manifest(file: Path, columns: dict[str, list[Any]]) -> None:
     """Write a manifest, CSV or Parquet by the suffix of `file`, from lists of values by the names in `COLUMNS`."""
     table = pa.table({name: pa.array(values, COLUMNS[name]) for name, values in columns.items()})
     write_tables(file, table.schema, [table])

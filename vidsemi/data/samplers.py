@@ -13,6 +13,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from vidsemi.data.targets import Targets
+from vidsemi.data.train_clips import Key
 
 KEYS_AT_ONCE = 100_000  # keys of an epoch that are converted to Python integers at a time
 
@@ -43,7 +44,7 @@ def draw_repeats(factors: np.ndarray, seed: int) -> np.ndarray:
     return np.floor(factors + np.random.default_rng(seed).random(len(factors))).astype(np.int64)
 
 
-class EpochSampler(Sampler):
+class EpochSampler(Sampler[Key]):
     """Keys (epoch, index, repeat) of `TrainClips`; the order of an epoch is a permutation of (seed, epoch).
 
     Each of N examples occurs `repeats`, (N,) integers, times in an epoch, each time augmented differently. The
@@ -56,7 +57,7 @@ class EpochSampler(Sampler):
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+    def __iter__(self) -> Iterator[Key]:
         ends = np.cumsum(self.repeats)
         position = self.start
         while position < self.stop:
@@ -71,7 +72,7 @@ class EpochSampler(Sampler):
             position += len(order) - offset
 
 
-class MicroBatchSampler(Sampler):
+class MicroBatchSampler(Sampler[list[Key]]):
     """Lists of keys: the micro-batches of each step that this process computes.
 
     A step takes the next `step_size` keys, the last one perhaps fewer. Micro-batch i of n holds those from i/n to
@@ -85,7 +86,7 @@ class MicroBatchSampler(Sampler):
     def __len__(self) -> int:
         return math.ceil(len(self.keys) / self.step_size) * len(self.own)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
+    def __iter__(self) -> Iterator[list[Key]]:
         keys = iter(self.keys)
         while step := list(islice(keys, self.step_size)):
             for number in self.own:

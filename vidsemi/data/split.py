@@ -122,7 +122,8 @@ def groups_of(manifest: Manifest, pattern: str | None) -> np.ndarray:
             names = pc.if_else(
                 pc.is_valid(own), pc.binary_join_element_wise("group", pc.fill_null(own, ""), "\0"), names
             )
-        return pc.dictionary_encode(names).combine_chunks().indices.to_numpy()
+        numbers: np.ndarray = pc.dictionary_encode(names).combine_chunks().indices.to_numpy()
+        return numbers
     names = paths.to_pylist()
     members = manifest.table.column("member").to_pylist() if "member" in has else names
     groups = []

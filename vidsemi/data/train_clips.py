@@ -20,6 +20,7 @@ from vidsemi.data.transforms import Window, crop_and_resize, random_box, random_
 from vidsemi.data.watch import Watch
 from vidsemi.io.errors import DecodeError, UserError
 
+Key = tuple[int, int, int]  # (epoch, index, repeat)
 Clips = tuple[torch.Tensor, list[Window]]  # of one video, as a `TrainItem` has them
 
 MAX_SUBSTITUTES = 50  # files in a row that do not decode before training gives up
@@ -38,7 +39,7 @@ class TrainItem:
 
 
 @dataclass(eq=False)
-class TrainClips(Dataset):
+class TrainClips(Dataset[TrainItem]):
     """Random clips with their targets, as the trainer reads them: uint8, not cropped yet.
 
     A key is (epoch, index, repeat), as `EpochSampler` yields it. An item depends on its key and the seed only.
@@ -64,7 +65,7 @@ class TrainClips(Dataset):
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, key: tuple[int, int, int]) -> TrainItem:
+    def __getitem__(self, key: Key) -> TrainItem:
         """The clips of a key; an example that does not decode is replaced by the next one.
 
         While a disk or server is away, this waits.

@@ -42,7 +42,8 @@ class Scorer(nn.Module):
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """(N, T, 3, crop, crop) uint8 → (N, classes) float32, each row a softmax."""
-        return self.network(normalize(clips, self.spec)).float().softmax(dim=1)
+        logits: torch.Tensor = self.network(normalize(clips, self.spec))
+        return logits.float().softmax(dim=1)
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,8 @@ class Inference:
             self._padded = max(self._padded, count)
             x = torch.cat([x, x.new_zeros(self._padded - count, *x.shape[1:])]).contiguous(memory_format=self._format)
         with torch.autocast(self.device.type, DTYPES.get(self._precision), enabled=self._precision in DTYPES):
-            return self._network(x)[:count].float()
+            logits: torch.Tensor = self._network(x)
+        return logits[:count].float()
 
     @torch.inference_mode()
     def _try_convolutions(self) -> list[str]:

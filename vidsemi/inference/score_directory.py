@@ -91,7 +91,7 @@ class ScoreDirectory:
             except (pa.ArrowException, OSError):
                 continue
             if len(column):
-                return column[0].as_py()
+                return int(column[0].as_py())
         return None
 
     def read(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

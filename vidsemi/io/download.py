@@ -71,7 +71,7 @@ def fetch(uri: str) -> str:
         raise AddressError(str(error) or type(error).__name__, answered) from None
     if path == uri:
         raise AddressError("this kind of address cannot be opened here (s3:// needs boto3)")
-    return path
+    return str(path)
 
 
 def cache_folder() -> Path:

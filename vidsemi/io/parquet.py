@@ -28,7 +28,7 @@ BLOCK = 1 << 20
 TAIL = 8  # length of the footer and magic, at the end of a file
 
 
-class DamagedError(pa.ArrowInvalid):
+class DamagedError(pa.ArrowInvalid):  # type: ignore[misc] # pyarrow has no types
     """A file has changed since it was written. The message says of "it" what is wrong, as pyarrow's errors do."""
 
 

@@ -5,6 +5,7 @@ It is hidden where the log level hides messages, as `process_group` does in all 
 
 import logging
 import sys
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -25,7 +26,9 @@ class _Lines:
         sys.stderr.flush()
 
 
-def progress_bar(total: int, unit: str, title: str, done: int = 0, delay: float = 0, silent: bool = False) -> tqdm:
+def progress_bar(
+    total: int, unit: str, title: str, done: int = 0, delay: float = 0, silent: bool = False
+) -> "tqdm[NoReturn]":
     """Create a progress bar on standard error that counts units such as "clip" and appears after `delay` seconds."""
     terminal = sys.stderr.isatty()
     interval = 0.2 if terminal else SECONDS

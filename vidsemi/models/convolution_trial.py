@@ -168,6 +168,7 @@ def _keep_in_float32(layer: nn.Module) -> None:
 
     def in_float32(x: torch.Tensor) -> torch.Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            return forward(x.float())
+            out: torch.Tensor = forward(x.float())
+        return out
 
     layer.forward = in_float32

@@ -119,7 +119,8 @@ def _by_group(macs: Mapping[str, float]) -> dict[str, float]:
 
 
 def _shape(value: Any) -> list[int]:
-    return value.type().sizes()
+    sizes: list[int] = value.type().sizes()
+    return sizes
 
 
 def _matrix_product(left: int, inputs: list[Any], outputs: list[Any]) -> Counter[str]:

@@ -83,9 +83,10 @@ class BasicBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, planes_in, T, H, W) → (N, planes, T / time_stride, H / space_stride, W / space_stride)."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        out = self.conv2(self.conv1(x))
+        out: torch.Tensor = self.conv2(self.conv1(x))
         out += shortcut  # in place: 5% more clips/s on a CPU
-        return self.relu(out)
+        out = self.relu(out)
+        return out
 
 
 class Bottleneck(nn.Module):
@@ -109,9 +110,10 @@ class Bottleneck(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, planes_in, T, H, W) → (N, 4 · planes, T / time_stride, H / space_stride, W / space_stride)."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        out = self.conv3(self.conv2(self.conv1(x)))
+        out: torch.Tensor = self.conv3(self.conv2(self.conv1(x)))
         out += shortcut
-        return self.relu(out)
+        out = self.relu(out)
+        return out
 
 
 class R2Plus1D(nn.Module):
@@ -162,4 +164,5 @@ class R2Plus1D(nn.Module):
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """(N, 3, T, H, W) normalized float → (N, num_classes) logits."""
         x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(clips)))))
-        return self.fc(self.avgpool(x).flatten(1))
+        logits: torch.Tensor = self.fc(self.avgpool(x).flatten(1))
+        return logits

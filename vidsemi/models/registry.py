@@ -130,7 +130,8 @@ def _library(name: str) -> tuple[ModuleType | None, str]:
 
 def _installed_names(prefix: str) -> list[str]:
     try:
-        return import_module(f"vidsemi.models.zoo.{prefix}").names()
+        names: list[str] = import_module(f"vidsemi.models.zoo.{prefix}").names()
+        return names
     except UserError:  # an extra that is not installed
         return []
 
@@ -145,4 +146,5 @@ class ImageAdapter(nn.Module):
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """(N, 3, 1, H, W) normalized float → (N, classes) logits."""
-        return self.network(clips.squeeze(2))
+        logits: torch.Tensor = self.network(clips.squeeze(2))
+        return logits

@@ -26,7 +26,7 @@ NETWORKS: dict[str, tuple[Block, list[int], int, int]] = {
 }
 
 
-class ImageResNet(ResNet):
+class ImageResNet(ResNet):  # type: ignore[misc] # torchvision has no types
     """torchvision's ResNet, with the layout of its state dict; only the `cifar` stem has another shape.
 
     The stem is `imagenet` (7x7 with stride 2 and a max-pool) or `cifar` (3x3 and neither, for images of 32 × 32; He et
@@ -65,8 +65,10 @@ class ImageResNet(ResNet):
         """Build one of the four layers with this network's number of planes."""
         if planes == BASE_PLANES:
             self.inplanes = self.base_planes
-        return super()._make_layer(block, planes // BASE_PLANES * self.base_planes, *args, **more)
+        layer: nn.Sequential = super()._make_layer(block, planes // BASE_PLANES * self.base_planes, *args, **more)
+        return layer
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """(N, 3, 1, H, W) normalized float → (N, num_classes) logits."""
-        return super().forward(clips.squeeze(2))
+        logits: torch.Tensor = super().forward(clips.squeeze(2))
+        return logits

@@ -139,7 +139,8 @@ class Context:
         """The metrics of a stage that is done."""
         record = read_record(self.folder(stage))
         assert record is not None  # stages run after those that they read
-        return record["metrics"]
+        metrics: dict[str, Any] = record["metrics"]
+        return metrics
 
 
 S = TypeVar("S", bound=Stage)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from vidsemi.report.results import RunResults
 from vidsemi.report.section import Section, Table
@@ -21,7 +22,7 @@ def hashtag_sections(runs: Sequence[RunResults]) -> list[Section]:
     return sections
 
 
-def _section(found: dict, title: str) -> Section:
+def _section(found: dict[str, Any], title: str) -> Section:
     total = found["examples"] + found["without"]
     labels = found["labels"]
     notes = [f"{len(labels)} labels. {found['examples']} of {total} weakly labeled examples have at least one of them."]

@@ -37,7 +37,8 @@ def _table_markdown(table: Table, rendered: bool) -> str:
 
 def to_html(title: str, sections: Sequence[Section]) -> str:
     """Sections as one HTML page that loads nothing from outside; all texts are escaped."""
-    return _template().render(title=title, sections=sections, version=__version__)
+    page: str = _template().render(title=title, sections=sections, version=__version__)
+    return page
 
 
 @cache

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import numba
 
-Function = TypeVar("Function", bound=Callable)
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function, **options: Any) -> Function:
@@ -14,6 +14,7 @@ def compiled(function: Function, **options: Any) -> Function:
     Without one the first call of each process takes about a second longer. `options` are those of `numba.njit`.
     """
     try:
-        return numba.njit(cache=True, **options)(function)
+        faster: Function = numba.njit(cache=True, **options)(function)
     except RuntimeError:
-        return numba.njit(**options)(function)
+        faster = numba.njit(**options)(function)
+    return faster

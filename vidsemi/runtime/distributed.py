@@ -146,7 +146,8 @@ def done_by_first(task: Callable[[], T]) -> T:
     with first_before_others():
         if processes().first:
             value = task()
-    return from_first(value)
+    result: T = from_first(value)
+    return result
 
 
 def _send(value: Any) -> int:

@@ -65,7 +65,7 @@ def _lives(process: dict[str, Any]) -> bool | None:
     try:
         if any(process[name] is None or process[name] != value for name, value in _pid_scope().items()):
             return None
-        return _start_time(int(process["pid"])) == process["start_time"]
+        return bool(_start_time(int(process["pid"])) == process["start_time"])
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
 

@@ -105,7 +105,7 @@ def zipf_counts(candidates: np.ndarray, total: int) -> np.ndarray:
     exact = total * share / share.sum()
     counts = np.floor(exact).astype(np.int64)
     counts[np.argsort(counts - exact, kind="stable")[: total - counts.sum()]] += 1
-    by_class = np.empty_like(counts)
+    by_class: np.ndarray = np.empty_like(counts)
     by_class[np.argsort(-candidates, kind="stable")] = counts
     return by_class
 
@@ -123,6 +123,7 @@ def random_priority(seed: int) -> "Priority":
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         z = z ^ (z >> np.uint64(31))
-        return (z >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
+        draws: np.ndarray = (z >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
+        return draws
 
     return priority

@@ -25,7 +25,8 @@ NEVER = np.iinfo(np.int64).max
 
 def pack(score: np.ndarray, example_id: np.ndarray) -> np.ndarray:
     """Pack float32 scores and int64 ids into int64 keys: a higher score, then a smaller id, makes a larger key."""
-    return (score.view(np.int32).astype(np.int64) << ID_BITS) | (MAX_ID - example_id)
+    keys: np.ndarray = (score.view(np.int32).astype(np.int64) << ID_BITS) | (MAX_ID - example_id)
+    return keys
 
 
 def unpack_score(key: np.ndarray) -> np.ndarray:

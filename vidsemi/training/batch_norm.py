@@ -70,7 +70,7 @@ class CpuSyncBatchNorm(nn.BatchNorm3d):
         centered = values - mean.view(shape)
         variance = all_reduce(centered.square().sum(axes)) / count
         self._update_running_statistics(mean, variance * count / (count - 1))
-        y = centered * (variance + self.eps).rsqrt().view(shape)
+        y: torch.Tensor = centered * (variance + self.eps).rsqrt().view(shape)
         return (y * self.weight.view(shape) + self.bias.view(shape) if self.affine else y).to(x.dtype)
 
     @torch.no_grad()

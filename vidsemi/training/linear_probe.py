@@ -213,4 +213,5 @@ def _fit(
 
 
 def _logits(features: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    return features.astype(np.float64) @ weight.T + bias
+    logits: np.ndarray = features.astype(np.float64) @ weight.T + bias
+    return logits

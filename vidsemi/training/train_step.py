@@ -98,7 +98,8 @@ class TrainStep:
         state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
         average = {"average": self.average.state_dict()} if self.average is not None else {}
         own = {"in_float32": self.in_float32, "device": device_name(self.device)}
-        return to_cpu(state | average) | own
+        tensors: dict[str, Any] = to_cpu(state | average)
+        return tensors | own
 
     def load(self, state: dict[str, Any]) -> None:
         """Load what `state` returned."""
@@ -148,10 +149,10 @@ class TrainStep:
             torch.compiler.reset()  # or the fifth network of a process would not be compiled: 8 graphs a function
         self.network.to(memory_format=torch.contiguous_format)
 
-    def _autocast(self) -> AbstractContextManager:
+    def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
 
-    def _eager_if_ragged(self, clips: torch.Tensor) -> AbstractContextManager:
+    def _eager_if_ragged(self, clips: torch.Tensor) -> AbstractContextManager[Any]:
         """The last step may be smaller; compiling for it would take longer than the step."""
         ragged = self._compile and len(clips) != self._compiled_clips
         return torch.compiler.set_stance("force_eager") if ragged else nullcontext()

@@ -38,7 +38,7 @@ def masks(max_distance: int, pairs: float, rows: float) -> list[int]:
     def cost(agreeing: int) -> float:
         tables = comb(max_distance + agreeing, agreeing)
         distinct_keys = 2.0 ** (BITS * agreeing / (max_distance + agreeing))
-        return tables * (SORT_COST * rows * log2(rows + 1) + pairs / distinct_keys)
+        return float(tables * (SORT_COST * rows * log2(rows + 1) + pairs / distinct_keys))
 
     agreeing = min(range(1, MOST_BLOCKS + 1), key=cost)
     count = max_distance + agreeing

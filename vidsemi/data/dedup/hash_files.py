@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -143,7 +144,7 @@ def _hash_rest(
 ) -> dict[int, FileHashes]:
     """Hash the examples in `todo` and write new shards; return what is known of those that do not decode."""
     failures: dict[int, FileHashes] = {}
-    batch: list[dict] = []
+    batch: list[dict[str, Any]] = []
     rows = map(manifest.row, todo.tolist())
     started = time.monotonic()
     with (
@@ -168,6 +169,6 @@ def _hash_rest(
     return failures
 
 
-def _write_shard(folder: Path, batch: list[dict]) -> None:
+def _write_shard(folder: Path, batch: list[dict[str, Any]]) -> None:
     if batch:
         write_parquet(folder / f"part-{uuid.uuid4().hex}.parquet", pa.Table.from_pylist(batch, SCHEMA))

@@ -30,7 +30,7 @@ def check_repeats(columns: Mapping[str, Sequence[Any]], lines: Sequence[int], un
     paths = columns["path"]
     if pc.count_distinct(pa.array(paths, pa.string())).as_py() == len(paths):
         return 0
-    first_of: dict[tuple, int] = {}
+    first_of: dict[tuple[Any, ...], int] = {}
     labels = columns.get("label")
     repeated = 0
     for number, part in enumerate(zip(paths, *(columns[name] for name in PART if name in columns), strict=True)):

@@ -29,7 +29,7 @@ class ScanResult:
     `columns` are values by column name of the manifest; `path` is relative to the working directory or absolute.
     """
 
-    columns: dict[str, list] = field(default_factory=dict)
+    columns: dict[str, list[Any]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)  # as listed
     missing_what: str = "listed files do not exist"  # describes `missing` in messages
     elsewhere: int = 0  # lines about files that are not expected to exist here
@@ -39,7 +39,7 @@ class ScanResult:
     warnings: list[str] = field(default_factory=list)  # what may be wrong with the examples
     unique: bool = False  # whether a file may be listed only once
     captions: int = 0  # rows of which only the words behind a # are tags
-    lines: array = field(
+    lines: "array[int]" = field(
         default_factory=lambda: array("q"), compare=False
     )  # of the examples in the file that lists them, if known
 

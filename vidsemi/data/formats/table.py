@@ -179,7 +179,7 @@ def _tag_field(field: Any) -> str | list[str] | None:
     raise BrokenRowError("has tags that are neither text nor a list of texts")
 
 
-def _number(kind: Callable, value: Any, what: str) -> Any:
+def _number(kind: Callable[[Any], int | float], value: Any, what: str) -> Any:
     if value is None or value == "":
         return None
     try:

@@ -161,7 +161,7 @@ class TarIndex:
     Images beside a video of the same sample, members that are not plain files, and repeated names are left out.
     """
 
-    columns: dict[str, list] = field(default_factory=lambda: {name: [] for name in COLUMN_NAMES})
+    columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in COLUMN_NAMES})
     left_out: int = 0
     error: str | None = None  # why the tar could not be read, or not to its end
     ambiguous: tuple[str, str] | None = None  # two members that may be of one sample or of two

@@ -77,7 +77,8 @@ class Matches:
     @property
     def counts(self) -> list[int]:
         """Number of examples of each label."""
-        return np.bincount(self.labels, minlength=len(self.vocabulary.labels)).tolist()
+        counts: list[int] = np.bincount(self.labels, minlength=len(self.vocabulary.labels)).tolist()
+        return counts
 
     @property
     def matched(self) -> int:

@@ -160,10 +160,12 @@ def _lemmas(word: str) -> dict[str, tuple[str, ...]]:
     """The base forms of a word in the dictionary, by part of speech."""
     from lemminflect import getAllLemmas  # imported here because it takes 65 ms
 
-    return getAllLemmas(word)
+    lemmas: dict[str, tuple[str, ...]] = getAllLemmas(word)
+    return lemmas
 
 
 def _inflections(lemma: str, tag: str) -> tuple[str, ...]:
     from lemminflect import getInflection
 
-    return getInflection(lemma, tag, inflect_oov=False)
+    inflections: tuple[str, ...] = getInflection(lemma, tag, inflect_oov=False)
+    return inflections

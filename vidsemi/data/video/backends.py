@@ -90,7 +90,8 @@ def _read_decord(source: Source, numbers: np.ndarray, count: int, size: tuple[in
     reader = _decord().VideoReader(source.url, width=size[1], height=size[0], num_threads=1)
     if len(reader) != count:
         return None
-    return reader.get_batch(numbers.tolist()).asnumpy().transpose(0, 3, 1, 2)
+    frames: np.ndarray = reader.get_batch(numbers.tolist()).asnumpy()
+    return frames.transpose(0, 3, 1, 2)
 
 
 def _read_torchcodec(source: Source, numbers: np.ndarray, count: int, size: tuple[int, int]) -> np.ndarray | None:

@@ -1,6 +1,7 @@
 """Limits of what the frames of a video may take: pixels, before they are decoded, and the memory of the decoder."""
 
 import gc
+from typing import TYPE_CHECKING
 
 import av
 import psutil
@@ -12,6 +13,12 @@ LARGE = 1 << 24  # pixels; decoders of smaller frames cannot take much, at most 
 MAX_HELD = 900 << 20  # bytes that a decoder may take; eight frames of 8K with 10 bits are 850 MB
 # FFmpeg's decoders check this before they allocate a frame, also where a stream changes its size.
 DECODER_OPTIONS = {"max_pixels": str(MAX_PIXELS)}
+
+
+if TYPE_CHECKING:
+    VideoPacket = av.Packet[av.VideoStream]
+else:
+    VideoPacket = av.Packet  # which takes no parameters when it runs
 
 
 class FrameSizeError(ValueError):
@@ -59,7 +66,7 @@ class Decoder:
         self._codec = stream.codec_context
         self._held = 0
 
-    def decode(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+    def decode(self, packet: VideoPacket | None) -> list[av.VideoFrame]:
         """Decode a packet, None for the last frames.
 
         Raises:

@@ -15,6 +15,7 @@ from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 
 from vidsemi.data.video.container import Source, open_video
+from vidsemi.data.video.limits import VideoPacket
 from vidsemi.data.video.timeline import has_presentation_times
 
 KEEP_BYTES = 64 << 20  # packets of a video up to this size are kept in memory; those of a larger one are read again
@@ -46,7 +47,7 @@ class PacketTable:
     regular: bool  # whether they are like those of an intact file: one frame each, all with different time stamps
     frames: int  # number that they seem to hold
     first_position: int | None  # byte of the file where the first packet lies; None if the container does not say
-    kept: list[av.Packet] | None  # the packets, if they take little memory
+    kept: list[VideoPacket] | None  # the packets, if they take little memory
 
 
 def read_table(
@@ -60,7 +61,7 @@ def read_table(
     is_idr = _idr_test(stream)
     stamps, places, sizes, keys, idrs = array("q"), array("q"), array("q"), bytearray(), bytearray()
     regular, frames, first_position = True, 0, None
-    kept: list[av.Packet] | None = []
+    kept: list[VideoPacket] | None = []
     kept_bytes = 0
     for packet in video_packets(container, stream):
         if packet.dts is not None and packet.dts >= before:
@@ -102,7 +103,7 @@ def read_table(
     )
 
 
-def video_packets(container: InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+def video_packets(container: InputContainer, stream: av.VideoStream) -> Iterator[VideoPacket]:
     """Yield the non-empty packets of the stream."""
     try:
         yield from (packet for packet in container.demux(stream) if packet.size)
@@ -110,7 +111,7 @@ def video_packets(container: InputContainer, stream: av.VideoStream) -> Iterator
         return
 
 
-def packets_again(source: Source, table: PacketTable, start: int | None) -> Iterator[av.Packet]:
+def packets_again(source: Source, table: PacketTable, start: int | None) -> Iterator[VideoPacket]:
     """Yield the packets of a table again; if they were not kept, from the file, after seeking `start` as before."""
     if table.kept is not None:
         yield from table.kept
@@ -127,10 +128,11 @@ def _separates_order(stamps: np.ndarray) -> np.ndarray:
         return np.zeros(0, bool)
     latest_before = np.concatenate([[np.iinfo(np.int64).min], np.maximum.accumulate(stamps)[:-1]])
     earliest_from = np.minimum.accumulate(stamps[::-1])[::-1]
-    return (latest_before < stamps) & (stamps == earliest_from)
+    places: np.ndarray = (latest_before < stamps) & (stamps == earliest_from)
+    return places
 
 
-def _idr_test(stream: av.VideoStream) -> Callable[[av.Packet], bool]:
+def _idr_test(stream: av.VideoStream) -> Callable[[VideoPacket], bool]:
     """A test whether no picture after a key packet refers to an earlier one."""
     codec = stream.codec_context.name
     if codec not in IDR_UNITS:
@@ -139,7 +141,7 @@ def _idr_test(stream: av.VideoStream) -> Callable[[av.Packet], bool]:
     return lambda packet: bool(only_idr(packet))
 
 
-def inspector(stream: av.VideoStream) -> Callable[[av.Packet], bool | None]:
+def inspector(stream: av.VideoStream) -> Callable[[VideoPacket], bool | None]:
     """A function that parses a packet without decoding it (6 µs per packet).
 
     It returns None for a damaged packet (most are noticed), False for a picture that no other one refers to, as far as
@@ -151,22 +153,22 @@ def inspector(stream: av.VideoStream) -> Callable[[av.Packet], bool | None]:
     return _filter(stream, PARSERS[codec]) if codec in PARSERS else lambda packet: True
 
 
-def _filter(stream: av.VideoStream, description: str) -> Callable[[av.Packet], bool | None]:
+def _filter(stream: av.VideoStream, description: str) -> Callable[[VideoPacket], bool | None]:
     """A function: whether one of FFmpeg's bitstream filters leaves anything of a packet; None if it cannot parse it."""
     try:
         context = BitStreamFilterContext(description, stream)
     except av.FFmpegError:  # the stream's header is damaged
         return lambda packet: None
 
-    def left(packet: av.Packet) -> bool | None:
+    def left(packet: VideoPacket) -> bool | None:
         try:
-            return bool(context.filter(av.Packet(bytes(packet))))  # a copy: filters consume the packet
+            return bool(context.filter(VideoPacket(bytes(packet))))  # a copy: filters consume the packet
         except av.FFmpegError:
             return None
 
     return left
 
 
-def _vops(packet: av.Packet) -> int:
+def _vops(packet: VideoPacket) -> int:
     """Count the pictures in an MPEG-4 packet; AVI files may pack two into one and none into the next."""
     return bytes(packet).count(VOP) if packet.size >= SMALLEST_VOP else 0

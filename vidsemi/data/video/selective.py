@@ -20,7 +20,7 @@ from av.container import InputContainer
 from vidsemi.data.clip_sampling import ChooseFrames
 from vidsemi.data.video.container import Source, Trim
 from vidsemi.data.video.frame_buffer import FrameBuffer
-from vidsemi.data.video.limits import Decoder
+from vidsemi.data.video.limits import Decoder, VideoPacket
 from vidsemi.data.video.packets import REORDER, PacketTable, inspector, packets_again, read_table
 from vidsemi.data.video.timeline import continuous
 
@@ -129,7 +129,7 @@ def decode_selectively(
 
 
 def _decode(
-    packets: Iterable[av.Packet], plan: Plan, stream: av.VideoStream, table: PacketTable, buffer: FrameBuffer
+    packets: Iterable[VideoPacket], plan: Plan, stream: av.VideoStream, table: PacketTable, buffer: FrameBuffer
 ) -> set[int]:
     """Send packets to the decoder as planned and fill the buffer; returns the numbers of all frames that came out."""
     decoder, codec = Decoder(stream), stream.codec_context
@@ -164,7 +164,7 @@ def _decode(
     return set(decoded)
 
 
-def _inspect_skipped(packets: Iterable[av.Packet], plan: Plan, stream: av.VideoStream, decoded: set[int]) -> None:
+def _inspect_skipped(packets: Iterable[VideoPacket], plan: Plan, stream: av.VideoStream, decoded: set[int]) -> None:
     """Parse the packets of which no frame came out: each has to be intact and one that was left out on purpose."""
     inspect = inspector(stream)
     for packet, (_, number, send, needed) in zip(packets, plan, strict=False):
@@ -182,7 +182,8 @@ def _must_be_seen(table: PacketTable) -> np.ndarray:
     """
     late = np.arange(len(table.stamps)) - np.argsort(np.argsort(table.stamps))
     latest_before = np.concatenate([[0], np.maximum.accumulate(late)[:-1]])
-    return (table.sizes < SMALL) | (late > np.maximum(latest_before, 0))
+    suspects: np.ndarray = (table.sizes < SMALL) | (late > np.maximum(latest_before, 0))
+    return suspects
 
 
 def _to_send(needed: np.ndarray, gop_starts: np.ndarray) -> np.ndarray:
@@ -190,4 +191,5 @@ def _to_send(needed: np.ndarray, gop_starts: np.ndarray) -> np.ndarray:
     group = np.cumsum(gop_starts) - 1
     last = np.full(group[-1] + 1, -1)
     last[group[needed]] = np.flatnonzero(needed)  # of several assignments to a place the last one stays
-    return np.arange(len(needed)) <= last[group]
+    decoded: np.ndarray = np.arange(len(needed)) <= last[group]
+    return decoded

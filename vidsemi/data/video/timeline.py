@@ -80,7 +80,8 @@ def _delayed(slots: np.ndarray, delay: int) -> np.ndarray:
     places between them are empty for frames that the encoder dropped.
     """
     slots = np.concatenate([slots, slots[-1] + np.arange(1, delay + 1)])
-    return slots[delay:] - slots[delay]
+    shifted: np.ndarray = slots[delay:] - slots[delay]
+    return shifted
 
 
 def _faults(stamps: np.ndarray) -> int:

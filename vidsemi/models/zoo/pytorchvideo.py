@@ -103,4 +103,5 @@ class SlowFastAdapter(nn.Module):
         frames = clips.shape[2]
         slow = torch.linspace(0, frames - 1, frames // SLOWFAST_ALPHA, device=clips.device).long()
         pathways: Sequence[torch.Tensor] = [clips.index_select(2, slow), clips]
-        return self.network(pathways)
+        logits: torch.Tensor = self.network(pathways)
+        return logits

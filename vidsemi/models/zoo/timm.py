@@ -21,7 +21,7 @@ def _timm() -> Any:
 def names() -> list[str]:
     """Names of all networks, then those with the tag of published weights."""
     timm = _timm()
-    return timm.list_models() + timm.list_models(pretrained=True)
+    return [*timm.list_models(), *timm.list_models(pretrained=True)]
 
 
 def is_video(name: str) -> bool:
@@ -50,4 +50,5 @@ def weights(name: str) -> list[str]:
 
 def build(name: str, num_classes: int, frames: int, args: Mapping[str, Any]) -> nn.Module:
     """Build a network with fresh weights."""
-    return _timm().create_model(name, pretrained=False, num_classes=num_classes, **args)
+    network: nn.Module = _timm().create_model(name, pretrained=False, num_classes=num_classes, **args)
+    return network

@@ -18,7 +18,7 @@ INCEPTIONS = {"googlenet", "inception_v3"}
 
 def names() -> list[str]:
     """Names of all networks."""
-    return models.list_models(module=models) + models.list_models(module=models.video)
+    return [*models.list_models(module=models), *models.list_models(module=models.video)]
 
 
 def is_video(name: str) -> bool:
@@ -54,4 +54,5 @@ def build(name: str, num_classes: int, frames: int, args: Mapping[str, Any]) -> 
         own = {"aux_logits": False, "transform_input": True, "init_weights": True}
     if name.startswith("vit_"):
         own = {"image_size": pretrained_config(name).crop}  # its default of 224 is wrong for vit_h_14
-    return models.get_model(name, weights=None, num_classes=num_classes, **{**own, **args})
+    network: nn.Module = models.get_model(name, weights=None, num_classes=num_classes, **{**own, **args})
+    return network
