@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: install install-dev demo lint check fast-tests test test-gpu clean
+.PHONY: install install-dev demo lint check fast-tests test test-gpu docs clean
 
 install: .venv/installed
 install-dev: .venv/installed-dev
@@ -37,5 +37,8 @@ test: lint
 test-gpu: install-dev
 	$(BIN)/pytest -m gpu
 
+docs: install-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf .venv runs data build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv runs data build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
