@@ -1,3 +1,54 @@
-"""vidsemi: train small action-recognition networks with unlabeled video (Yalniz et al. 2019)."""
+"""vidsemi: train small action-recognition networks with unlabeled video (Yalniz et al. 2019).
+
+The Python API, all of it: `vidsemi.__all__`. Its names are imported when they are first used, so that `import vidsemi`
+takes a few milliseconds and loads neither torch nor numpy. All else is private. The library prints nothing; it logs to
+the logger "vidsemi".
+"""
+
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what `__getattr__` gives, for mypy and editors
+    from vidsemi import data as data
+    from vidsemi.data.input_spec import InputSpec as InputSpec
+    from vidsemi.data.manifest import Manifest as Manifest
+    from vidsemi.io.errors import DecodeError as DecodeError
+    from vidsemi.io.errors import UserError as UserError
+    from vidsemi.io.progress import Progress as Progress
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "DecodeError",
+    "InputSpec",
+    "Manifest",
+    "Progress",
+    "UserError",
+    "__version__",
+    "data",
+]
+
+_HOMES = {
+    "DecodeError": "vidsemi.io.errors",
+    "InputSpec": "vidsemi.data.input_spec",
+    "Manifest": "vidsemi.data.manifest",
+    "Progress": "vidsemi.io.progress",
+    "UserError": "vidsemi.io.errors",
+    "data": "vidsemi.data",
+}  # the module of each name
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vidsemi' has no attribute '{name}'")
+    module = import_module(_HOMES[name])
+    value = module if name == "data" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,7 +15,7 @@ from vidsemi.pipeline.datasets import load_datasets
 from vidsemi.pipeline.plan import plan_run
 from vidsemi.pipeline.resolve import Resolved, ResolvedNetwork
 from vidsemi.pipeline.stage import Architecture, Plan, WeightsFile
-from vidsemi.report.paper import TABLE_8, TABLE_8_APPROACHES, table_7
+from vidsemi.reporting.paper import TABLE_8, TABLE_8_APPROACHES, table_7
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 TRANSFERS = sorted(CONFIGS.glob("transfer_*.yaml"))

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from vidsemi.report.results import RunResults, load_runs
+from vidsemi.reporting.results import RunResults, load_runs
 
 
 def row(student: str, approach: str, seed: int, top1: float, gmacs: float = 1.0, **more: object) -> dict:

@@ -4,11 +4,12 @@ import re
 
 import pytest
 
-from vidsemi.io.progress import progress_bar
+from vidsemi.io.errors import UserError
+from vidsemi.io.progress import Progress, progress_bar, show_progress
 
 
 def test_a_log_has_plain_lines(capsys: pytest.CaptureFixture[str]):
-    with progress_bar(30, "video", "score", done=5) as bar:
+    with show_progress(True), progress_bar(30, "video", "score", done=5) as bar:
         bar.set_postfix_str("2 cannot be read", refresh=False)
         bar.update(25)
     printed = capsys.readouterr().err
@@ -21,6 +22,32 @@ def test_a_log_has_plain_lines(capsys: pytest.CaptureFixture[str]):
 
 
 def test_silence(capsys: pytest.CaptureFixture[str]):
-    with progress_bar(30, "video", "score", silent=True) as bar:
+    with show_progress(True), progress_bar(30, "video", "score", silent=True) as bar:
         bar.update(30)
     assert capsys.readouterr().err == ""
+
+
+def test_a_library_shows_nothing(capsys: pytest.CaptureFixture[str]):
+    with progress_bar(30, "video", "score") as bar:
+        bar.update(30)
+    with show_progress(True), show_progress(False), progress_bar(30, "video", "score") as bar:
+        bar.update(30)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_function_receives_every_change(capsys: pytest.CaptureFixture[str]):
+    received: list[Progress] = []
+    with show_progress(received.append), show_progress(None), progress_bar(30, "video", "score", done=5) as bar:
+        bar.update(10)
+        bar.set_postfix_str("2 cannot be read", refresh=False)
+        bar.update(-3)
+        bar.update()
+    assert [progress.done for progress in received] == [5, 15, 12, 13]
+    assert received[0] == Progress("score", "video", done=5, total=30)
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_is_checked():
+    with pytest.raises(UserError) as error, show_progress("yes"):  # type: ignore[arg-type]
+        pass
+    assert error.value.code == "progress.invalid"

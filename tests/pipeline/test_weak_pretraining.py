@@ -15,9 +15,9 @@ from vidsemi.data.manifest import load_manifest
 from vidsemi.io.errors import UserError
 from vidsemi.models import weights_file
 from vidsemi.pipeline import run as pipeline
-from vidsemi.report.hashtags import hashtag_sections
-from vidsemi.report.render import to_html, to_markdown
-from vidsemi.report.results import load_runs
+from vidsemi.reporting.hashtags import hashtag_sections
+from vidsemi.reporting.render import to_html, to_markdown
+from vidsemi.reporting.results import load_runs
 from vidsemi.training.training_set import hashtag_set
 
 FOUR = "approaches=[supervised,weakly_supervised,semi_supervised,semi_weakly_supervised]"

@@ -16,8 +16,8 @@ from vidsemi.inference.accuracy import accuracy
 from vidsemi.inference.evaluate import evaluate_weights
 from vidsemi.models.weights_file import load_weights
 from vidsemi.pipeline import run as pipeline
-from vidsemi.report.results import load_runs
-from vidsemi.report.training_curves import curve_sections
+from vidsemi.reporting.results import load_runs
+from vidsemi.reporting.training_curves import curve_sections
 from vidsemi.training import validation as module
 from vidsemi.training.log import read_log
 from vidsemi.training.training_set import labeled_set

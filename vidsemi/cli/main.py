@@ -17,6 +17,7 @@ from vidsemi import __version__
 from vidsemi.cli import hashtags, inference, manifest, models, report, run, select, shrink
 from vidsemi.cli.options import Answer, Parser, error_line
 from vidsemi.io.errors import UserError
+from vidsemi.io.progress import show_progress
 from vidsemi.io.tables import json_text, printable, printable_lines
 from vidsemi.runtime.distributed import is_first, own_command
 from vidsemi.runtime.process import limit_threads
@@ -67,7 +68,7 @@ def run_command(parser: Parser, arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     try:
-        with _raise_on_sigterm():
+        with _raise_on_sigterm(), show_progress(True):
             options = parse(parser, arguments)
             answer = options.command(options)
     except (UserError, OSError) as error:  # OSError: a full disk, a folder without write permission

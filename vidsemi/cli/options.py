@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vidsemi.io.errors import UserError
+from vidsemi.io.progress import show_progress
 from vidsemi.io.tables import printable
 
 Answer = tuple[Any, str]  # what a command returns: the JSON document, and the text for people
@@ -133,7 +134,8 @@ def error_line(error: UserError | OSError) -> str:
 def run_script(main: Callable[[], None]) -> NoReturn:
     """Run a dataset's prepare.py with the exit statuses and one-line errors of the command line."""
     try:
-        main()
+        with show_progress(True):
+            main()
     except (UserError, OSError) as error:
         print(f"{Path(sys.argv[0]).name}: error: {error_line(error)}", file=sys.stderr)
         sys.exit(2)

@@ -25,7 +25,7 @@ def report(options: argparse.Namespace) -> Answer:
     if len({run.resolve() for run in options.runs}) < len(options.runs):
         raise UserError("report.repeated_run", "a run is named twice; name each run once")
     from vidsemi.config import Runtime
-    from vidsemi.report.write import write_report
+    from vidsemi.reporting.write import write_report
 
     output = options.output or options.runs[0]
     runtime = Runtime(device=options.device, clips_per_forward=options.clips_per_forward) if options.speed else None

@@ -116,7 +116,7 @@ def _execute(
 def _write_report(output: Path, rows: list[dict[str, Any]]) -> Answer:
     if not rows:
         return {"output": str(output), "results": []}, f"{output}: no network has been evaluated yet"
-    from vidsemi.report.write import write_report
+    from vidsemi.reporting.write import write_report
 
     written = write_report([output], output)
     return {"output": str(output), "results": rows}, f"{written.text}\n{output / 'report.html'}"

@@ -61,11 +61,34 @@ class Manifest:
     table: pa.Table  # the columns of `COLUMNS` that the file has
     fingerprint: str  # SHA-256 of the file
 
+    @classmethod
+    def read(cls, file: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> "Manifest":
+        """Read and check a manifest. No video is opened.
+
+        Args:
+            file: a .csv with a header or a .parquet, with a column `path` (docs/manifests.md).
+            root: folder that relative paths start from, by default the file's own.
+
+        Returns:
+            the manifest, in memory.
+
+        Raises:
+            UserError: the file or the root does not exist, or a column is missing, empty or of the wrong type.
+        """
+        return load_manifest(Path(file), None if root is None else Path(root))
+
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
     def row(self, example_id: int) -> Row:
-        """An example, with a path that can be opened."""
+        """Return an example, with a path that can be opened.
+
+        Args:
+            example_id: number of its row, from 0.
+
+        Returns:
+            path, trim, and place in a tar.
+        """
         values = {name: self.table.column(name)[example_id].as_py() for name in self._row_columns}
         values["path"] = resolve(values["path"], self.root)
         return Row(example_id=example_id, **values)
@@ -75,7 +98,11 @@ class Manifest:
         return [name for name in self.table.column_names if name not in ("label", "hashtags", "group")]
 
     def class_names(self) -> list[str]:
-        """The distinct labels in alphabetical order; a UserError unless every row has one."""
+        """Return the distinct labels in alphabetical order.
+
+        Raises:
+            UserError: a row has no label.
+        """
         if "label" not in self.table.column_names:
             raise UserError("manifest.missing_column", f"{self.file} has no column 'label', which a labeled set needs")
         labels = self.table.column("label")
@@ -86,13 +113,24 @@ class Manifest:
         return sorted(pc.unique(labels).to_pylist())
 
     def label_counts(self) -> dict[str, int]:
-        """Number of examples of each label; raises a UserError like `class_names`."""
+        """Return the number of examples of each label; raises a UserError like `class_names`."""
         self.class_names()
         counts = self.table.column("label").value_counts()
         return {count["values"]: count["counts"] for count in counts.to_pylist()}
 
     def label_indices(self, classes: list[str], source: str) -> np.ndarray:
-        """The index in `classes` of each example's label, (N,) int64; an error names the `source` of the classes."""
+        """Return the index of each example's label.
+
+        Args:
+            classes: names of the classes, in any order.
+            source: where they are from, for the message of an error.
+
+        Returns:
+            (N,) int64.
+
+        Raises:
+            UserError: a row has no label, or one that is not among the classes.
+        """
         self.class_names()
         labels = self.table.column("label")
         indices = pc.index_in(labels, value_set=pa.array(map(class_name, classes), pa.string()))

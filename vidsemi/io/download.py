@@ -16,6 +16,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from vidsemi.io.files import atomic_path, remove_temporary
+from vidsemi.io.progress import SECONDS, progress_bar
 from vidsemi.io.tables import printable
 
 WEB = ("http://", "https://", "ftp://")
@@ -165,8 +166,6 @@ def _download(uri: str, content: IO[bytes]) -> None:
 @contextmanager
 def _progress(uri: str, size: int | None) -> Iterator[Callable[[int], Any]]:
     """A function that shows how many bytes were received, where it takes long; not in the readers of a job."""
-    from vidsemi.io.progress import SECONDS, progress_bar
-
     if multiprocessing.parent_process() is not None:
         yield lambda received: None
         return

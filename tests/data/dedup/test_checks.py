@@ -12,7 +12,7 @@ from vidsemi.cli import main as cli
 from vidsemi.config.load import load_config
 from vidsemi.data.dedup.checks import Check, describe_checks
 from vidsemi.pipeline import run as pipeline
-from vidsemi.report.write import write_report
+from vidsemi.reporting.write import write_report
 
 
 @pytest.mark.slow

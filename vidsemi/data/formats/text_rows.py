@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from vidsemi.io.errors import UserError
+from vidsemi.io.progress import SECONDS, progress_bar
 from vidsemi.runtime.library_errors import is_field_too_long
 
 COMPRESSED = {".gz", ".bz2"}
@@ -170,8 +171,6 @@ def stream_lines(file: Path, newline: str) -> Generator[str, None, None]:
         UserError: it cannot be read, has a line of more than `MAX_LINE` characters, or unpacks to far more than its
             size: neither is a table, and both would take any amount of memory.
     """
-    from vidsemi.io.progress import SECONDS, progress_bar  # imports tqdm, which `vidsemi --help` does not need
-
     number = 0
     try:
         with open(file, "rb") as raw, _unpacked(raw, file.suffix.lower()) as stream:

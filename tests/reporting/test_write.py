@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.result_rows import row, write_results
 from vidsemi.config import Runtime
-from vidsemi.report.write import write_report
+from vidsemi.reporting.write import write_report
 
 CPU = Runtime(device="cpu", clips_per_forward=2)
 

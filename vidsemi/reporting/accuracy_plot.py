@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vidsemi.report.plotting import BLUE, GRAY, plain_numbers, pyplot, save
-from vidsemi.report.results import TEACHERS, Result
+from vidsemi.reporting.plotting import BLUE, GRAY, plain_numbers, pyplot, save
+from vidsemi.reporting.results import TEACHERS, Result
 
 COLORS = {
     "supervised": GRAY,

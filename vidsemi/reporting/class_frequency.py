@@ -9,10 +9,10 @@ from typing import Any
 
 from vidsemi.inference.accuracy import ClassAccuracy, read_class_accuracy
 from vidsemi.io.errors import UserError
-from vidsemi.report.class_frequency_plot import MOST_STUDENTS, plot_frequency
-from vidsemi.report.plotting import figure_names
-from vidsemi.report.results import TEACHERS, RunResults, Spread, as_record
-from vidsemi.report.section import Figure, Section, Table
+from vidsemi.reporting.class_frequency_plot import MOST_STUDENTS, plot_frequency
+from vidsemi.reporting.plotting import figure_names
+from vidsemi.reporting.results import TEACHERS, RunResults, Spread, as_record
+from vidsemi.reporting.section import Figure, Section, Table
 
 BASELINE = "supervised"  # the approach that gains are measured against
 FILE = "class_frequency"

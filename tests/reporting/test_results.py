@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.helpers.result_rows import load_run, row, run_of, write_results
 from vidsemi.io.errors import UserError
-from vidsemi.report.paper import table_7
-from vidsemi.report.results import (
+from vidsemi.reporting.paper import table_7
+from vidsemi.reporting.results import (
     Result,
     Spread,
     average_seeds,

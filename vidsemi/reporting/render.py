@@ -8,7 +8,7 @@ from typing import Any
 
 from vidsemi import __version__
 from vidsemi.io.tables import markdown, markdown_table, printable, shorten_rows
-from vidsemi.report.section import Figure, Section, Table
+from vidsemi.reporting.section import Figure, Section, Table
 
 
 def to_markdown(sections: Sequence[Section], *, figures: bool = True) -> str:
@@ -47,7 +47,7 @@ def _template() -> Any:
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["data_uri"] = _data_uri
-    return environment.from_string((files("vidsemi.report") / "template.html").read_text(encoding="utf-8"))
+    return environment.from_string((files("vidsemi.reporting") / "template.html").read_text(encoding="utf-8"))
 
 
 def _data_uri(figure: Figure) -> str:

@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from vidsemi.report.results import RunResults
-from vidsemi.report.section import Section, Table
+from vidsemi.reporting.results import RunResults
+from vidsemi.reporting.section import Section, Table
 
 HEADER = ("hashtag", "classes", "examples")
 

@@ -1,8 +1,8 @@
 """The section of accuracy and cost: its numbers, and the notes that they need."""
 
 from tests.helpers.result_rows import row, run_of
-from vidsemi.report.accuracy import accuracy_sections
-from vidsemi.report.results import average_seeds, by_test_set, mark_pareto_fronts
+from vidsemi.reporting.accuracy import accuracy_sections
+from vidsemi.reporting.results import average_seeds, by_test_set, mark_pareto_fronts
 
 
 def test_the_table_has_a_row_per_student_and_approach():

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 
 from tests.helpers.result_rows import row, run_of, write_results
 from vidsemi.inference.accuracy import ClassAccuracy, write_class_accuracy
-from vidsemi.report.render import to_html, to_markdown
-from vidsemi.report.selections import plot_selection, selection_sections
-from vidsemi.report.write import write_report
+from vidsemi.reporting.render import to_html, to_markdown
+from vidsemi.reporting.selections import plot_selection, selection_sections
+from vidsemi.reporting.write import write_report
 from vidsemi.selection.result import Selection, write_selection
 from vidsemi.selection.score_format import ScoreRows, ScoresInfo
 from vidsemi.selection.score_reader import ScoreShard

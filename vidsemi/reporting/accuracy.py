@@ -5,11 +5,11 @@ from dataclasses import asdict
 from itertools import compress
 
 from vidsemi.models.flops import CONVENTION
-from vidsemi.report.accuracy_plot import FLOPS, SPEED, Axis, plot_accuracy
-from vidsemi.report.paper import TABLE_7, TABLE_7_NOTE
-from vidsemi.report.results import Result, as_record
-from vidsemi.report.section import Figure, Section, Table
-from vidsemi.report.speed import SpeedReport
+from vidsemi.reporting.accuracy_plot import FLOPS, SPEED, Axis, plot_accuracy
+from vidsemi.reporting.paper import TABLE_7, TABLE_7_NOTE
+from vidsemi.reporting.results import Result, as_record
+from vidsemi.reporting.section import Figure, Section, Table
+from vidsemi.reporting.speed import SpeedReport
 
 HEADER = (
     *("student", "approach", "top-1 %", "top-5 %", "class mean %", "validation %"),

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from vidsemi.pipeline.results import PROTOCOLS
-from vidsemi.report.paper import TABLE_8, TABLE_8_APPROACHES
-from vidsemi.report.results import THIS_RUN, RunResults, Spread, as_record, display_name, group_rows, top5_of
-from vidsemi.report.section import Section, Table
+from vidsemi.reporting.paper import TABLE_8, TABLE_8_APPROACHES
+from vidsemi.reporting.results import THIS_RUN, RunResults, Spread, as_record, display_name, group_rows, top5_of
+from vidsemi.reporting.section import Section, Table
 
 PAPER, CUB = "ResNet-50 (paper)", "cub200"
 

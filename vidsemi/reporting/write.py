@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from vidsemi.io.files import prepare_target, write_bytes, write_json, write_text
 from vidsemi.io.tables import csv_text, markdown
-from vidsemi.report.accuracy import accuracy_sections, several_test_sets
-from vidsemi.report.caveats import caveats_section
-from vidsemi.report.class_frequency import frequency_sections
-from vidsemi.report.duplicates import duplicates_section
-from vidsemi.report.hashtags import hashtag_sections
-from vidsemi.report.machines import machines_section
-from vidsemi.report.paper import table_7
-from vidsemi.report.render import to_html, to_markdown
-from vidsemi.report.results import RunResults, average_seeds, by_test_set, load_runs, mark_pareto_fronts
-from vidsemi.report.section import Section
-from vidsemi.report.selections import selection_sections
-from vidsemi.report.speed import measure_speeds
-from vidsemi.report.training_curves import curve_sections
-from vidsemi.report.transfer import transfer_sections
+from vidsemi.reporting.accuracy import accuracy_sections, several_test_sets
+from vidsemi.reporting.caveats import caveats_section
+from vidsemi.reporting.class_frequency import frequency_sections
+from vidsemi.reporting.duplicates import duplicates_section
+from vidsemi.reporting.hashtags import hashtag_sections
+from vidsemi.reporting.machines import machines_section
+from vidsemi.reporting.paper import table_7
+from vidsemi.reporting.render import to_html, to_markdown
+from vidsemi.reporting.results import RunResults, average_seeds, by_test_set, load_runs, mark_pareto_fronts
+from vidsemi.reporting.section import Section
+from vidsemi.reporting.selections import selection_sections
+from vidsemi.reporting.speed import measure_speeds
+from vidsemi.reporting.training_curves import curve_sections
+from vidsemi.reporting.transfer import transfer_sections
 
 if TYPE_CHECKING:
     from vidsemi.config import Runtime

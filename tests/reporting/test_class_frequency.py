@@ -18,9 +18,9 @@ from tests.helpers.result_rows import load_run, row, write_results
 from vidsemi.config.load import load_config
 from vidsemi.inference.accuracy import ClassAccuracy, read_class_accuracy, write_class_accuracy
 from vidsemi.pipeline import run as pipeline
-from vidsemi.report.class_frequency import frequency_groups, frequency_sections, split_by_frequency
-from vidsemi.report.render import to_markdown
-from vidsemi.report.write import write_report
+from vidsemi.reporting.class_frequency import frequency_groups, frequency_sections, split_by_frequency
+from vidsemi.reporting.render import to_markdown
+from vidsemi.reporting.write import write_report
 
 COUNTS = st.lists(st.integers(1, 30), min_size=1, max_size=60)
 LONG_TAIL = [50, 40, 20, 12, 12, 5, 2]  # head 50 and 40, middle 20, 12 and 12, tail 5 and 2

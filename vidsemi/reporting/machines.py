@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from vidsemi.report.results import RunResults
-from vidsemi.report.section import Section
+from vidsemi.reporting.results import RunResults
+from vidsemi.reporting.section import Section
 
 
 def machines_section(runs: Sequence[RunResults]) -> Section | None:

@@ -7,12 +7,12 @@ from itertools import pairwise
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from vidsemi.report.accuracy_plot import COLORS, OTHER
-from vidsemi.report.plotting import plain_numbers, pyplot, save
-from vidsemi.report.results import TEACHERS
+from vidsemi.reporting.accuracy_plot import COLORS, OTHER
+from vidsemi.reporting.plotting import plain_numbers, pyplot, save
+from vidsemi.reporting.results import TEACHERS
 
 if TYPE_CHECKING:
-    from vidsemi.report.class_frequency import AccuracyByClass, FrequencyGroup, TestedStudent
+    from vidsemi.reporting.class_frequency import AccuracyByClass, FrequencyGroup, TestedStudent
 
 MOST_STUDENTS = 6  # panels in the figure
 COLUMNS = 2  # of panels

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.helpers.result_rows import row, run_of
-from vidsemi.report import accuracy_plot
-from vidsemi.report.accuracy_plot import FLOPS, SPEED, Axis, plot_accuracy
-from vidsemi.report.paper import table_7
-from vidsemi.report.plotting import pyplot
-from vidsemi.report.results import Result, average_seeds, mark_pareto_fronts
+from vidsemi.reporting import accuracy_plot
+from vidsemi.reporting.accuracy_plot import FLOPS, SPEED, Axis, plot_accuracy
+from vidsemi.reporting.paper import table_7
+from vidsemi.reporting.plotting import pyplot
+from vidsemi.reporting.results import Result, average_seeds, mark_pareto_fronts
 
 Draw = Callable[[list[Result], Axis], Any]
 STUDENTS = {"r2plus1d_18_width_0.25_8_frames": 1.6, "r2plus1d_18_8f": 20.75, "r2plus1d_34_8_frames_at_the_edge": 38.1}

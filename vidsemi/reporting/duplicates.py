@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from vidsemi.data.dedup.checks import describe_checks, read_checks
-from vidsemi.report.results import RunResults
-from vidsemi.report.section import Section
+from vidsemi.reporting.results import RunResults
+from vidsemi.reporting.section import Section
 
 
 def duplicates_section(runs: Sequence[RunResults]) -> Section:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import progress_bar
-from vidsemi.report.results import Result
+from vidsemi.reporting.results import Result
 from vidsemi.runtime.process import processor, usable_cores
 
 if TYPE_CHECKING:

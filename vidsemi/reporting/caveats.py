@@ -5,9 +5,9 @@ from pathlib import Path
 
 from vidsemi.inference.accuracy import read_class_accuracy
 from vidsemi.io.errors import UserError
-from vidsemi.report.results import RunResults
-from vidsemi.report.section import Section
-from vidsemi.report.selections import selection_files
+from vidsemi.reporting.results import RunResults
+from vidsemi.reporting.section import Section
+from vidsemi.reporting.selections import selection_files
 from vidsemi.selection.result import SelectionInfo, read_selection_info
 
 SHOWN = 5  # classes that are named

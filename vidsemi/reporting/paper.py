@@ -1,6 +1,6 @@
 """Tables 7 and 8 of the paper (Yalniz et al. 2019), to compare with one's own results."""
 
-from vidsemi.report.results import Result, Spread
+from vidsemi.reporting.results import Result, Spread
 
 TABLE_7 = "paper, Table 7"
 TABLE_7_NOTE = (

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from vidsemi.report.plotting import BLUE, figure_names, plain_numbers, pyplot, save
-from vidsemi.report.results import RunResults
-from vidsemi.report.section import Figure, Section, Table
+from vidsemi.reporting.plotting import BLUE, figure_names, plain_numbers, pyplot, save
+from vidsemi.reporting.results import RunResults
+from vidsemi.reporting.section import Figure, Section, Table
 from vidsemi.training.log import LOG, read_log
 
 FILE = "training_curves"

@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.helpers.result_rows import row, run_of, write_results
-from vidsemi.report import training_curves
-from vidsemi.report.render import to_markdown
-from vidsemi.report.section import Section
-from vidsemi.report.training_curves import (
+from vidsemi.reporting import training_curves
+from vidsemi.reporting.render import to_markdown
+from vidsemi.reporting.section import Section
+from vidsemi.reporting.training_curves import (
     MOST_ROWS,
     LoggedStep,
     TrainingRun,
@@ -21,7 +21,7 @@ from vidsemi.report.training_curves import (
     plot_curves,
     thin_out,
 )
-from vidsemi.report.write import write_report
+from vidsemi.reporting.write import write_report
 
 
 def sections_of(**runs: Path) -> list[Section]:

@@ -2,8 +2,8 @@
 
 from html.parser import HTMLParser
 
-from vidsemi.report.render import to_html, to_markdown
-from vidsemi.report.section import Figure, Section, Table
+from vidsemi.reporting.render import to_html, to_markdown
+from vidsemi.reporting.section import Figure, Section, Table
 
 SECTION = Section(
     "Title <i>",

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vidsemi.io.errors import UserError
-from vidsemi.report.plotting import BLUE, GRAY, plain_numbers, pyplot, save
-from vidsemi.report.results import RunResults
-from vidsemi.report.section import Figure, Section, Table
+from vidsemi.reporting.plotting import BLUE, GRAY, plain_numbers, pyplot, save
+from vidsemi.reporting.results import RunResults
+from vidsemi.reporting.section import Figure, Section, Table
 from vidsemi.selection.describe import CLASS_HEADER, class_rows, summary, warnings
 from vidsemi.selection.result import SelectionInfo, read_selection_info
 

@@ -10,9 +10,9 @@ import pytest
 from tests.helpers.result_rows import load_run, row, run_of, write_results
 from vidsemi.io.errors import UserError
 from vidsemi.pipeline.results import read_results
-from vidsemi.report.results import load_runs
-from vidsemi.report.transfer import transfer_sections
-from vidsemi.report.write import write_report
+from vidsemi.reporting.results import load_runs
+from vidsemi.reporting.transfer import transfer_sections
+from vidsemi.reporting.write import write_report
 
 
 def moved(student: str, approach: str, seed: int, top1: float, protocol: str = "fc_only", **more: object) -> dict:
