@@ -35,7 +35,7 @@ def test_windows_are_uniform_over_all_places_that_there_are():
     assert abs(sum(window.flipped for window in windows) - 1500) < 150
 
 
-def test_the_device_crops_frames_of_several_sizes():
+def test_frames_of_several_sizes_are_cropped_to_one():
     rng = np.random.default_rng(0)
     spec = InputSpec(2, 1, 6, 4, (0.5, 0.25, 0.0), (0.5, 0.5, 1.0))
     items, expected = [], []

@@ -95,7 +95,7 @@ def test_images_are_cropped_at_full_resolution_and_repeated(tmp_path: Path):
         box = random_box(60, 90, (0.1, 0.5), rng)
         wanted = functional.resized_crop(Image.fromarray(NOISE), box.top, box.left, box.height, box.width, [16, 16])
         assert np.array_equal(clip[0].transpose(1, 2, 0), wanted)
-    assert all((window.height, window.width, window.top, window.left) == (16, 16, 0, 0) for window in item.windows)
+    assert all((window.top, window.left, window.size) == (0, 0, 16) for window in item.windows)
     assert {window.flipped for key in range(9) for window in clips_of(tmp_path, "a.png")[key, 0, 0].windows} == {
         True,
         False,

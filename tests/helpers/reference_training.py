@@ -17,7 +17,7 @@ from vidsemi.training.train_step import TrainStep
 
 CPU = torch.device("cpu")
 SPEC = InputSpec(frames=4, stride=1, resize=16, crop=16, mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2))
-WHOLE = Window(16, 16, 0, 0, False)
+WHOLE = Window(0, 0, 16, False)
 STEPS, CLASSES = 3, 5
 
 

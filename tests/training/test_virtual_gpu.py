@@ -12,7 +12,6 @@ from tests.helpers.virtual_cuda import VirtualCuda, virtual_cuda
 from vidsemi.config import Recipe, Runtime
 from vidsemi.data.batch import Batch
 from vidsemi.data.input_spec import InputSpec
-from vidsemi.data.transforms import Window
 from vidsemi.runtime.device import Fetched
 from vidsemi.training.metrics import Metrics, Step
 from vidsemi.training.train_step import TrainStep
@@ -29,10 +28,9 @@ def small() -> nn.Module:
 
 def batch(seed: int, clips: int) -> Batch:
     rng = np.random.default_rng(seed)
-    pixels = torch.from_numpy(rng.integers(0, 256, clips * 4 * 3 * 20 * 24, dtype=np.uint8))
-    windows = [Window(20, 24, int(rng.integers(5)), int(rng.integers(9)), bool(rng.integers(2))) for _ in range(clips)]
+    pixels = torch.from_numpy(rng.integers(0, 256, (clips, 4, 3, 16, 16), dtype=np.uint8))
     targets = functional.one_hot(torch.from_numpy(rng.integers(0, CLASSES, clips)), CLASSES).float()
-    return Batch(pixels, windows, targets, list(range(clips)), [], None)
+    return Batch(pixels, targets, list(range(clips)), [], None)
 
 
 def train(

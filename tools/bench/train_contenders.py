@@ -153,7 +153,7 @@ class MemoryClips(Dataset):
             self._clock()
         self._taken += 1
         _, index, _ = key
-        window = Window(self.spec.crop, self.spec.crop, 0, 0, False)
+        window = Window(0, 0, self.spec.crop, False)
         target = torch.from_numpy(self.targets.dense(index))
         return TrainItem(self.frames[index : index + 1], [window], target, index, [])
 

@@ -1,14 +1,14 @@
-"""A micro-batch as loader workers send it: uint8 frames as decoded; crop, flip and normalization run on the device."""
+"""A micro-batch as loader workers send it: cropped and flipped uint8 clips, which the device normalizes."""
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
 from vidsemi.data.train_clips import TrainItem
-from vidsemi.data.transforms import Window
 from vidsemi.io.errors import UserError
 
 
@@ -16,8 +16,7 @@ from vidsemi.io.errors import UserError
 class Batch:
     """A micro-batch of N clips."""
 
-    pixels: torch.Tensor  # uint8 frames (T, 3, H, W) of one clip after another, flattened: frame sizes may differ
-    windows: list[Window]  # the crop of each clip
+    pixels: torch.Tensor  # (N, T, 3, crop, crop) uint8
     targets: torch.Tensor  # (N, classes) float32
     example_ids: list[int]  # of each clip
     unreadable: list[int]  # ids of examples that do not decode
@@ -31,28 +30,25 @@ class Batch:
         return replace(self, pixels=self.pixels.pin_memory(), targets=self.targets.pin_memory())
 
     def clips(self, device: torch.device, spec: InputSpec, layout: torch.memory_format) -> torch.Tensor:
-        """The clips cropped, flipped and normalized on the device, (N, 3, T, crop, crop) float32."""
-        pixels = self.pixels.to(device, non_blocking=True)
-        sizes = [spec.frames * 3 * window.height * window.width for window in self.windows]
-        clips = []
-        for clip, window in zip(pixels.split(sizes), self.windows, strict=True):
-            frames = clip.view(spec.frames, 3, window.height, window.width)
-            cropped = frames[..., window.top : window.top + spec.crop, window.left : window.left + spec.crop]
-            clips.append(cropped.flip(-1) if window.flipped else cropped)
-        return normalize(torch.stack(clips), spec, layout)
+        """The clips normalized on the device, (N, 3, T, crop, crop) float32."""
+        return normalize(self.pixels.to(device, non_blocking=True), spec, layout)
 
 
 def collate(items: list[TrainItem]) -> Batch:
-    """Items as a batch; DataLoader's `collate_fn`."""
+    """Items as a batch; DataLoader's `collate_fn`.
+
+    Crops and flips here, in the worker, which copies the pixels anyway: 0.33 ms a clip of 8×112×112, 0.48 for whole
+    frames of 128×171. On a GPU it would be a kernel or two a clip.
+    """
     error = next((item.error for item in items if item.error is not None), None)
-    frames = [item.frames for item in items if item.frames is not None] if error is None else []
-    pixels = torch.cat([clips.reshape(-1) for clips in frames]) if frames else torch.empty(0, dtype=torch.uint8)
+    read = [(item.frames, item.windows) for item in items if item.frames is not None] if error is None else []
+    clips = [window.cut(clip) for frames, windows in read for clip, window in zip(frames.numpy(), windows, strict=True)]
+    pixels = torch.from_numpy(np.stack(clips)) if clips else torch.empty(0, dtype=torch.uint8)
     if get_worker_info() is not None:  # here a lack of shared memory is an error; later it would be a hang
         pixels.share_memory_()
     return Batch(
         pixels=pixels,
-        windows=[window for item in items for window in item.windows],
-        targets=torch.stack([item.target for item in items for _ in item.windows]) if frames else torch.empty(0),
+        targets=torch.stack([item.target for item in items for _ in item.windows]) if clips else torch.empty(0),
         example_ids=[item.example_id for item in items for _ in item.windows],
         unreadable=[example_id for item in items for example_id in item.unreadable],
         error=error,

@@ -31,7 +31,7 @@ class TrainItem:
     """The training clips of one video."""
 
     frames: torch.Tensor | None  # (clips per video, T, 3, H, W) uint8; None if too many files in a row do not decode
-    windows: list[Window]  # the crop of each clip, which the device applies
+    windows: list[Window]  # the crop of each clip, which `collate` applies
     target: torch.Tensor  # (classes,) float32, sums to 1
     example_id: int  # the example that was read
     unreadable: list[int]  # example ids that were tried before it and do not decode

@@ -78,15 +78,19 @@ def crop_and_resize(frames: np.ndarray, box: Box, size: int) -> np.ndarray:
 class Window:
     """The crop of a training clip, a square whose side is the network's input size."""
 
-    height: int  # of the frames
-    width: int
     top: int  # first row of the crop
     left: int
+    size: int  # of its sides
     flipped: bool  # horizontally
+
+    def cut(self, frames: np.ndarray) -> np.ndarray:
+        """The crop as a view: (..., H, W) → (..., size, size)."""
+        cut = frames[..., self.top : self.top + self.size, self.left : self.left + self.size]
+        return cut[..., ::-1] if self.flipped else cut
 
 
 def random_window(height: int, width: int, crop: int, hflip_prob: float, rng: np.random.Generator) -> Window:
     """Draw a crop of `crop` × `crop` pixels in frames of a size, flipped with probability `hflip_prob`."""
     top = int(rng.integers(height - crop + 1))
     left = int(rng.integers(width - crop + 1))
-    return Window(height, width, top, left, bool(rng.random() < hflip_prob))
+    return Window(top, left, crop, bool(rng.random() < hflip_prob))
