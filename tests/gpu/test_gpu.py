@@ -23,7 +23,7 @@ from vidsemi.inference.model import Inference, fastest_precision
 from vidsemi.io.errors import UserError
 from vidsemi.models.convolution_trial import wrong_convolutions
 from vidsemi.models.registry import create_model
-from vidsemi.runtime.device import Fetched, pick_device
+from vidsemi.runtime.device import Fetched, _copy_stream, pick_device, upload
 from vidsemi.training.train_step import TrainStep
 from vidsemi.training.trainer import Trainer
 
@@ -90,6 +90,17 @@ def test_fetching_a_pass_does_not_wait_for_the_next():
     later.record()
     fetched.tensor()
     assert not later.query()
+
+
+def test_a_batch_is_copied_while_the_gpu_computes():
+    pixels = torch.randint(0, 256, (8, 4, 3, 16, 16), dtype=torch.uint8).pin_memory()
+    torch.cuda._sleep(10 * CYCLES)
+    computed = torch.cuda.Event()
+    computed.record()
+    copy = upload(pixels, GPU)
+    _copy_stream(GPU).synchronize()
+    assert not computed.query()
+    assert torch.equal(copy.cpu(), pixels)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.02), ("float16", 0.01)])

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from tests.helpers.virtual_cuda import virtual_cuda
+from tests.helpers.virtual_streams import Stream
 from vidsemi.config import Runtime
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Row
@@ -73,6 +74,53 @@ def test_fetching_the_scores_of_a_pass_does_not_wait_for_the_next():
         assert len(scored(batcher)) == len(VIDEOS)
     assert not gpu.waits
     assert len(gpu.event_waits) == len(VIDEOS)
+
+
+def test_the_next_pass_is_copied_while_a_pass_is_computed():
+    with virtual_cuda() as gpu:
+        batcher = _Batcher(Inference(Small(), SPEC, torch.device("cuda:0")), 4)
+        gpu.copies.clear()
+        found = scored(batcher)
+        copying, computing = gpu.copies[0][0], gpu.stream("cuda:0")
+        assert not gpu.unrecorded
+    for score, expected in zip(found, wanted(), strict=True):
+        np.testing.assert_allclose(score.probabilities, expected, atol=1e-5)
+    assert copying is not computing
+    assert copying.launched == copying.copies  # copies and no kernels
+    assert not copying.seen  # it waits for no kernel
+    # Each pass is copied before the host waits for the scores of the pass before it.
+    assert gpu.copies == [(copying, max(number - 1, 0)) for number in range(len(VIDEOS))]
+
+
+def test_a_stream_that_does_not_wait_for_the_copy_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Stream, "wait_stream", lambda *_: None)
+    with virtual_cuda(), pytest.raises(RuntimeError, match="another one may still be writing"):
+        Inference(Small(), SPEC, torch.device("cuda:0"))([VIDEOS[0]])
+
+
+def test_memory_that_another_stream_uses_has_to_be_recorded():
+    with virtual_cuda() as gpu:
+        side = torch.cuda.Stream("cuda:0")
+        with torch.cuda.stream(side):
+            numbers = torch.ones(3, device="cuda:0") * 2
+        torch.cuda.current_stream().wait_stream(side)
+        assert (numbers + 1).tolist() == [3, 3, 3]
+        assert gpu.unrecorded
+        numbers.record_stream(torch.cuda.current_stream())
+        assert not gpu.unrecorded
+
+
+def test_pinned_memory_may_not_be_overwritten_before_its_copy_is_done():
+    with virtual_cuda():
+        pinned = torch.zeros(3).pin_memory()
+        copy = pinned.to("cuda:0", non_blocking=True)
+        with pytest.raises(RuntimeError, match="pinned memory"):
+            pinned.fill_(1)
+        copied = torch.cuda.Event()
+        copied.record()
+        copied.synchronize()
+        pinned.fill_(1)
+        assert copy.tolist() == [0, 0, 0]
 
 
 def test_scoring_halves_its_passes_when_memory_is_short(caplog: pytest.LogCaptureFixture):

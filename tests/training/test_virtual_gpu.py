@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.helpers.virtual_cuda import VirtualCuda, virtual_cuda
+from tests.helpers.virtual_cuda import virtual_cuda
+from tests.helpers.virtual_device import VirtualCuda
 from vidsemi.config import Recipe, Runtime
 from vidsemi.data.batch import Batch
 from vidsemi.data.input_spec import InputSpec

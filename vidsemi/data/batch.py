@@ -10,6 +10,7 @@ from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
 from vidsemi.data.train_clips import TrainItem
 from vidsemi.io.errors import UserError
+from vidsemi.runtime.device import upload
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Batch:
 
     def clips(self, device: torch.device, spec: InputSpec, layout: torch.memory_format) -> torch.Tensor:
         """The clips normalized on the device, (N, 3, T, crop, crop) float32."""
-        return normalize(self.pixels.to(device, non_blocking=True), spec, layout)
+        return normalize(upload(self.pixels, device), spec, layout)
 
 
 def collate(items: list[TrainItem]) -> Batch:

@@ -1,5 +1,7 @@
 """Normalize uint8 clips on the device. Apart from `transforms.py`, which worker processes import without torch."""
 
+from functools import cache
+
 import torch
 
 from vidsemi.data.input_spec import InputSpec
@@ -16,6 +18,10 @@ def normalize(
 
 def _planes(values: tuple[float, float, float], device: torch.device) -> torch.Tensor:
     """(3, 1, 1), for pixels in [0, 255]."""
-    planes = torch.tensor(values).mul_(255).view(3, 1, 1)
-    # From pinned memory, or the host would wait for the GPU to finish its queue.
-    return (planes.pin_memory() if device.type == "cuda" else planes).to(device, non_blocking=True)
+    return _planes_on_gpu(values, device) if device.type == "cuda" else torch.tensor(values).mul_(255).view(3, 1, 1)
+
+
+@cache  # copying them anew would take two copies a pass
+def _planes_on_gpu(values: tuple[float, float, float], device: torch.device) -> torch.Tensor:
+    with torch.inference_mode(False):  # training may use them too
+        return torch.tensor(values).mul_(255).view(3, 1, 1).to(device)

@@ -13,7 +13,7 @@ from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
 from vidsemi.io.errors import UserError
 from vidsemi.models.convolution_trial import DTYPES, check_tf32, keep_in_float32, log_kept, wrong_convolutions
-from vidsemi.runtime.device import device_name, keep_freed_memory, put_channels_last, uses_channels_last
+from vidsemi.runtime.device import device_name, keep_freed_memory, put_channels_last, upload, uses_channels_last
 from vidsemi.runtime.library_errors import first_line, is_device_error, is_out_of_memory
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -108,7 +108,7 @@ class Inference:
         return outputs.softmax(dim=1) if self._softmax else outputs
 
     def _normalized(self, clips: torch.Tensor) -> torch.Tensor:
-        return normalize(clips.to(self.device, non_blocking=True), self._spec, self._format)
+        return normalize(upload(clips, self.device), self._spec, self._format)
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         count = len(x)

@@ -4,6 +4,7 @@ import copy
 import ctypes
 import logging
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,27 @@ def to_cpu(value: Any) -> Any:
             return type(value)(map(to_cpu, value))
         case _:
             return value
+
+
+def upload(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on the device; a GPU copies it from pinned memory while it computes what it was given before.
+
+    The copy has a stream of its own, which the stream that computes waits for. torch reuses neither the memory on the
+    device before that stream is past what it has now, nor the pinned memory before the copy is done.
+    """
+    if device.type != "cuda":
+        return tensor.to(device, non_blocking=True)
+    copying, computing = _copy_stream(device), torch.cuda.current_stream(device)
+    with torch.cuda.stream(copying):
+        copy = tensor.to(device, non_blocking=True)
+    computing.wait_stream(copying)
+    copy.record_stream(computing)
+    return copy
+
+
+@cache
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
 
 
 class Fetched:
