@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what `__getattr__` gives, for mypy and editors
     from vidsemi import data as data
+    from vidsemi.data.formats.registry import register_format as register_format
+    from vidsemi.data.formats.scan import ScanResult as ScanResult
     from vidsemi.data.input_spec import InputSpec as InputSpec
     from vidsemi.data.manifest import Manifest as Manifest
     from vidsemi.io.errors import DecodeError as DecodeError
     from vidsemi.io.errors import UserError as UserError
     from vidsemi.io.progress import Progress as Progress
+    from vidsemi.models.registry import register_model as register_model
+    from vidsemi.selection.policies import Policy as Policy
+    from vidsemi.selection.policies import register_policy as register_policy
 
 __version__ = "0.1.0"
 
@@ -23,19 +28,29 @@ __all__ = [
     "DecodeError",
     "InputSpec",
     "Manifest",
+    "Policy",
     "Progress",
+    "ScanResult",
     "UserError",
     "__version__",
     "data",
+    "register_format",
+    "register_model",
+    "register_policy",
 ]
 
 _HOMES = {
     "DecodeError": "vidsemi.io.errors",
     "InputSpec": "vidsemi.data.input_spec",
     "Manifest": "vidsemi.data.manifest",
+    "Policy": "vidsemi.selection.policies",
     "Progress": "vidsemi.io.progress",
+    "ScanResult": "vidsemi.data.formats.scan",
     "UserError": "vidsemi.io.errors",
     "data": "vidsemi.data",
+    "register_format": "vidsemi.data.formats.registry",
+    "register_model": "vidsemi.models.registry",
+    "register_policy": "vidsemi.selection.policies",
 }  # the module of each name
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

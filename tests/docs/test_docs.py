@@ -2,26 +2,21 @@
 
 import csv
 import json
-import os
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from tests.conftest import REPOSITORY
-from tests.helpers.builders import write_shard
 from tools.bench import command as bench
 from vidsemi.cli import main as cli
 from vidsemi.data.manifest import write_manifest
 from vidsemi.models.weights_file import load_spec
-from vidsemi.selection.result import read_selection
-from vidsemi.selection.score_format import ScoresInfo
 
 PAGES = sorted(
     page for pattern in ("*.md", "docs/**/*.md", "datasets/*/README.md") for page in REPOSITORY.glob(pattern)
@@ -229,38 +224,6 @@ def test_the_submissions_work(tmp_path: Path, shapes: Path, weights: Path, monke
     results = json.loads(Path("submission.json").read_text())["results"]
     assert list(results) == [*stems, "broken"] and results["broken"] == []
     assert results[stems[0]][4] == {"label": table[0]["class_5"], "score": table[0]["score_5"]}
-
-
-@pytest.mark.slow
-def test_the_extensions_work(tmp_path: Path):
-    """The code of docs/extending.md, in processes of its own."""
-    page = (REPOSITORY / "docs/extending.md").read_text(encoding="utf-8")
-    script, *extensions = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "my_vidsemi.py").write_text(script)
-    (tmp_path / "my_extensions.py").write_text("\n".join(extensions))
-
-    def run(*words: str) -> dict:
-        command = [sys.executable, "my_vidsemi.py", *words, "--json"]
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    (tmp_path / "videos").mkdir()
-    (tmp_path / "videos" / "a.mp4").touch()
-    (tmp_path / "train.txt").write_text("a.mp4 catching fish\ngone.mp4 zumba\n")
-    document = run("manifest", "list", "train.txt", "--root", "videos", "--output", "train.csv")
-    assert (document["examples"], document["missing"]) == (1, 1)
-    assert (tmp_path / "train.csv").read_text().replace('"', "") == "path,label\nvideos/a.mp4,catching fish\n"
-
-    (tmp_path / "scores").mkdir()
-    info = ScoresInfo(manifest="m", weights="w", classes=["a", "b"], per_example=1, views=1, examples=5)
-    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4], [0.1, 0.9]], np.float32)
-    write_shard(tmp_path / "scores", 0, np.arange(5), probabilities, info)
-    words = ["--per-class", "3", "--per-example", "1", "--policy", "at_most_half", "--output", "selection.parquet"]
-    run("select", "--scores", "scores", *words)
-    selection = read_selection(tmp_path / "selection.parquet")
-    assert (selection.label.tolist(), selection.example_id.tolist()) == ([0, 0, 1], [0, 1, 4])
 
 
 def test_no_package_hides_in_datasets():

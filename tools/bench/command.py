@@ -12,7 +12,7 @@ from vidsemi.io.errors import UserError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a benchmark; returns the exit status."""
-    return run_command(build_parser(), arguments)
+    return run_command(build_parser, arguments)
 
 
 def build_parser() -> Parser:

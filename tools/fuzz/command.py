@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         faults = document["faults"]
         return document, text(document)
 
-    return run_command(build_parser(command), arguments) or int(faults > 0)
+    return run_command(lambda: build_parser(command), arguments) or int(faults > 0)
 
 
 def build_parser(command: Callable[[argparse.Namespace], Answer]) -> Parser:

@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -29,16 +29,20 @@ logger = logging.getLogger("vidsemi")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
-    return run_command(build_parser(), arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    return run_command(lambda: build_parser(plugins=[*words[:1]] == ["manifest"]), words)
 
 
-def build_parser() -> Parser:
-    """The parser of all commands; each module adds its own."""
+def build_parser(*, plugins: bool = False) -> Parser:
+    """The parser of all commands; each module adds its own. `plugins`: with the formats of other packages."""
     parser = Parser(prog="vidsemi", description="Train small action-recognition networks with unlabeled video.")
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in MODULES:
-        module.add_parsers(subparsers)
+        if module is manifest:
+            manifest.add_parsers(subparsers, plugins=plugins)
+        else:
+            module.add_parsers(subparsers)
     return parser
 
 
@@ -52,8 +56,8 @@ def parse(parser: Parser, arguments: Sequence[str] | None = None) -> argparse.Na
     return options
 
 
-def run_command(parser: Parser, arguments: Sequence[str] | None = None) -> int:
-    """Parse a command line, run its command and print the answer; returns the exit status."""
+def run_command(build: Callable[[], Parser], arguments: Sequence[str] | None = None) -> int:
+    """Build a parser, run the command of a command line and print the answer; returns the exit status."""
     # Decoding processes share the cores with the network, and OpenMP threads that spin while they wait take those cores
     # from them (training on 2 cores from files with 2 workers: 260 clips/s spinning, 336 not). torch reads this once.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -69,7 +73,7 @@ def run_command(parser: Parser, arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     try:
         with _raise_on_sigterm(), show_progress(True):
-            options = parse(parser, arguments)
+            options = parse(build(), arguments)
             answer = options.command(options)
     except (UserError, OSError) as error:  # OSError: a full disk, a folder without write permission
         print(f"vidsemi: error: {error_line(error)}", file=sys.stderr)

@@ -9,12 +9,12 @@ from vidsemi.data.formats import Format, formats
 from vidsemi.io.errors import UserError
 
 
-def add_parsers(subparsers: Any) -> None:
-    """Add `manifest`, with a subcommand for each registered format."""
+def add_parsers(subparsers: Any, *, plugins: bool) -> None:
+    """Add `manifest`, with a subcommand for each registered format; `plugins`: also those of other packages."""
     summary = "write a manifest from a dataset in one of several formats"
     parser = subparsers.add_parser("manifest", help=summary, description=summary.capitalize() + ".")
     of_format = parser.add_subparsers(metavar="FORMAT", required=True)
-    for known in formats().values():
+    for known in formats(plugins=plugins).values():
         _add_format(of_format, known)
 
 

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import show_progress
 from vidsemi.io.tables import printable
+from vidsemi.runtime.registry import nearest
 
 Answer = tuple[Any, str]  # what a command returns: the JSON document, and the text for people
 
@@ -20,6 +21,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise the message of argparse as a `UserError`."""
         message = re.sub(r"^argument (\S+): is ", r"\1 is ", message)  # of the types below
+        if choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)$", message):
+            near = nearest(choice[1], re.findall(r"[^\s,']+", choice[2]))
+            message += f"; did you mean '{near[0]}'?" if near else ""
         raise UserError("options.invalid", f"{message} (see {self.prog} --help)")
 
 

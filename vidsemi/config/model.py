@@ -101,9 +101,10 @@ class Network(Section):
     """A network, its clip length and its initial weights."""
 
     model: str
-    """Model name, e.g. r2plus1d_18 or torchvision/mvit_v2_s. `vidsemi models` lists them."""
+    """Model name, e.g. r2plus1d_18, torchvision/mvit_v2_s, or one of a plug-in (docs/extending.md). `vidsemi models`
+    lists them."""
     frames: Frames | None = None
-    """Frames per clip; 1 for images. Optional for model libraries (names with a slash), which have a default."""
+    """Frames per clip; 1 for images. Default: that of the model library or plug-in; R(2+1)D has none."""
     args: Args = Field({})
     """Model arguments, e.g. {width: 0.25} or {stem: cifar}."""
     input: OwnInput = OwnInput()
@@ -121,8 +122,6 @@ class Network(Section):
     def _is_complete(self) -> "Network":
         if self.weakly_pretrained and not self.init_from:
             raise ValueError("weakly_pretrained requires init_from")
-        if self.frames is None and "/" not in self.model:
-            raise ValueError("the key frames is missing; only models of a library (names with a slash) have a default")
         return self
 
 

@@ -29,13 +29,13 @@ def network_spec(
     """The spec of a network in a config.
 
     Each key of its input comes from the first that has it: the network's own `input`, the input that its frozen weights
-    were trained on (`trained_on`), the pretrained config of its model library, the run's `input`.
+    were trained on (`trained_on`), the pretrained config of its library or plug-in, the run's `input`.
 
     Raises:
         UserError: there is no such network, or its input is incomplete or invalid.
     """
     pretrained = pretrained_config(network.model)
-    known = {key: value for key, value in asdict(pretrained).items() if value is not None} if pretrained else {}
+    known = {key: value for key, value in asdict(pretrained).items() if value is not None}
     if trained_on is not None:
         known |= {key: value for key, value in asdict(trained_on).items() if key != "decoder"}
     own = network.input.model_dump(exclude_none=True)
@@ -43,7 +43,7 @@ def network_spec(
         own["frames"] = network.frames
     values = {**input.model_dump(include={"stride", "resize", "crop", "mean", "std", "decoder"}), **known, **own}
     if "frames" not in values:
-        raise UserError("model.frames_missing", f"the library of {network.model} gives no clip length; set `frames`")
+        raise UserError("model.frames_missing", f"{network.model} has no default clip length; set its key `frames`")
     spec = InputSpec(**values)
     if spec.crop > (spec.resize if isinstance(spec.resize, int) else min(spec.resize)):
         size = f"({spec.resize})"

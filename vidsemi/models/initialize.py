@@ -161,8 +161,7 @@ def identify(tensors: Mapping[str, torch.Tensor]) -> str | None:
     shapes = {key: tensor.shape for key, tensor in tensors.items() if not key.endswith(COUNTERS)}
     others = [name for name in library.names() if library.is_video(name) or "resne" in name]
     for name in [*PAPER_MODELS, *(f"torchvision/{other}" for other in others)]:
-        pretrained = pretrained_config(name)
-        frames = (pretrained.frames if pretrained else None) or (8 if name in R2PLUS1D else 1)
+        frames = pretrained_config(name).frames or (8 if name in R2PLUS1D else 1)
         state = meta_model(name, num_classes=2, frames=frames).state_dict()
         own = {key.removeprefix(ADAPTER): tensor.shape for key, tensor in state.items() if not key.endswith(COUNTERS)}
         if own.keys() == shapes.keys() and sum(own[key] != shapes[key] for key in own) <= 2:  # the head's two

@@ -1,17 +1,18 @@
-"""Networks by name: the paper's own, and those of model libraries as `torchvision/…`, `pytorchvideo/…`, `timm/…`."""
+"""Networks by name: the paper's own, those of plug-ins, and those of model libraries as `torchvision/…` and so on."""
 
-import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from vidsemi.io.errors import UserError
-from vidsemi.models.pretrained_cfg import PretrainedConfig, check_one_frame
-from vidsemi.runtime.library_errors import first_line
+from vidsemi.models.pretrained_cfg import Colors, PretrainedConfig, check_one_frame
+from vidsemi.runtime.library_errors import first_line, raised_at
+from vidsemi.runtime.registry import Registry, failed_plugins, nearest
 
 R2PLUS1D = [f"r2plus1d_{depth}" for depth in (10, 18, 34, 50, 101, 152)]
 RESNETS = ["resnet18", "resnet50", "resnext50_32x4d", *(f"resnext101_32x{planes}d" for planes in (4, 8, 16, 48))]
@@ -22,14 +23,89 @@ ADAPTER = "network."  # prefix of all tensor names where an adapter of ours wrap
 # Arguments of libraries that would load weights unseen; weights come from `init_from`, which checks them.
 REFUSED_ARGS = {"weights", "weights_backbone", "pretrained", "progress", "checkpoint_path", "pretrained_cfg"}
 REFUSED_ARGS |= {"cache_dir", "pretrained_cfg_overlay", "num_classes", "model_num_class", "head_num_classes"}
+BUILD_ERRORS = (TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, LookupError)  # of libraries
+
+Build = TypeVar("Build", bound=Callable[..., nn.Module])
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """How to build a network, and the input it is meant for where the config does not say."""
+
+    build: Callable[..., nn.Module]
+    input: PretrainedConfig
+
+
+_MODELS: Registry[RegisteredModel] = Registry("model")
+
+
+def register_model(
+    name: str,
+    *,
+    frames: int | None = None,
+    stride: int | None = None,
+    resize: int | tuple[int, int] | None = None,
+    crop: int | None = None,
+    mean: Colors | None = None,
+    std: Colors | None = None,
+) -> Callable[[Build], Build]:
+    """Decorate a network's class, or a function that returns one, to make it available under a name.
+
+    It is called with the keywords `num_classes` and `frames`, and with the `args` of the config. The network maps
+    normalized float clips (N, 3, T, H, W) to logits (N, num_classes).
+
+    Args:
+        name: in configs, on the command line and in weights files.
+        frames: default clip length T; without one, every config gives it.
+        stride: default step between the frames of a clip.
+        resize: default length of the frames' shorter side, or (height, width).
+        crop: default side of the square crop.
+        mean: default RGB mean of pixel values in [0, 1].
+        std: default RGB standard deviation of pixel values in [0, 1].
+
+    Raises:
+        UserError: the name is invalid, taken, or starts with that of a model library.
+    """
+    if isinstance(name, str) and name.partition("/")[0] in LIBRARIES:
+        raise UserError("registry.name_taken", f"'{name}' is the name of a network of {name.partition('/')[0]}")
+    takes = PretrainedConfig(frames, stride, resize, crop, mean, std)
+    return _MODELS.decorator(name, lambda build: RegisteredModel(build, takes))
+
+
+def _register_paper_models() -> None:
+    """Register networks whose modules are imported when they are built."""
+
+    def r2plus1d(depth: int) -> Callable[..., nn.Module]:
+        def build(num_classes: int, frames: int, **args: Any) -> nn.Module:
+            from vidsemi.models.r2plus1d import R2Plus1D
+
+            return R2Plus1D(depth, num_classes, frames, **args)
+
+        return build
+
+    def resnet(name: str) -> Callable[..., nn.Module]:
+        def build(num_classes: int, frames: int, **args: Any) -> nn.Module:
+            from vidsemi.models.resnet import ImageResNet
+
+            return ImageResNet(name, num_classes, frames, **args)
+
+        return build
+
+    for name in R2PLUS1D:
+        register_model(name)(r2plus1d(int(name.removeprefix("r2plus1d_"))))
+    for name in RESNETS:
+        register_model(name, frames=1)(resnet(name))
+
+
+_register_paper_models()
 
 
 def create_model(name: str, *, num_classes: int, frames: int, args: Mapping[str, Any] | None = None) -> nn.Module:
     """Build a network with fresh weights, which maps normalized clips (N, 3, T, H, W) to logits (N, num_classes).
 
-    Its name is one of `PAPER_MODELS`, or a model library and one of its networks: `torchvision/mvit_v2_s`. `args` are
-    the network's own arguments, such as `{"width": 0.25}` for a narrow R(2+1)D or `{"stem": "cifar"}` for a ResNet. A
-    network that does not exist or take them is a UserError.
+    Its name is one of `PAPER_MODELS`, that of a plug-in's, or a model library and one of its networks:
+    `torchvision/mvit_v2_s`. `args` are the network's own arguments, such as `{"width": 0.25}` for a narrow R(2+1)D or
+    `{"stem": "cifar"}` for a ResNet. A network that does not exist or take them is a UserError.
     """
     args = dict(args or {})
     check_name(name)
@@ -41,16 +117,21 @@ def create_model(name: str, *, num_classes: int, frames: int, args: Mapping[str,
         if library is not None:
             network = library.build(own_name, num_classes, frames, args)
             return network if library.is_video(own_name) else ImageAdapter(network, name, frames)
-        if name in R2PLUS1D:
-            from vidsemi.models.r2plus1d import R2Plus1D
-
-            return R2Plus1D(int(name.removeprefix("r2plus1d_")), num_classes, frames, **args)
-        from vidsemi.models.resnet import ImageResNet
-
-        return ImageResNet(name, num_classes, frames, **args)
-    except (TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, LookupError) as error:
-        why = first_line(error)
-        raise UserError("model.invalid_args", f"model '{name}' cannot be built with args {args}: {why}") from None
+        network = _MODELS.all(plugins=False)[name].build(num_classes=num_classes, frames=frames, **args)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        plugin = _MODELS.plugin(name)
+        if plugin is None and not isinstance(error, BUILD_ERRORS):
+            raise
+        where = raised_at(error) if plugin else ""
+        raise UserError(
+            "model.invalid_args", f"model '{name}' cannot be built with args {args}: {first_line(error)}{where}"
+        ) from (error if plugin else None)
+    if not isinstance(network, nn.Module):
+        what = type(network).__name__
+        raise UserError("model.not_a_module", f"model '{name}' of {_MODELS.plugin(name)} is a {what}, not an nn.Module")
+    return network
 
 
 def meta_model(name: str, *, num_classes: int, frames: int, args: Mapping[str, Any] | None = None) -> nn.Module:
@@ -72,26 +153,36 @@ def meta_model(name: str, *, num_classes: int, frames: int, args: Mapping[str, A
 def check_name(name: str) -> None:
     """Raise `UserError` with the nearest names if there is no such network."""
     library, own_name = _library(name)
-    known = library.names() if library else PAPER_MODELS
-    if own_name in known:
+    if own_name in library.names() if library else is_registered(name):
         return
+    registered = list(_MODELS.all())
     if library:
-        candidates = [f"{name.partition('/')[0]}/{other}" for other in known]
+        candidates = [f"{name.partition('/')[0]}/{other}" for other in library.names()]
     elif "/" in name:
-        candidates = PAPER_MODELS
+        candidates = registered
     else:  # perhaps the library was left out
-        candidates = PAPER_MODELS + [f"{prefix}/{other}" for prefix in LIBRARIES for other in _installed_names(prefix)]
+        candidates = registered + [f"{prefix}/{other}" for prefix in LIBRARIES for other in _installed_names(prefix)]
     same = [other for other in candidates if name and other.partition("/")[2] == name]
-    near = same or difflib.get_close_matches(name, candidates, n=3)
+    near = same or nearest(name, candidates, n=3)
     hint = f"did you mean {' or '.join(repr(other) for other in near)}?" if near else "`vidsemi models` lists them"
-    raise UserError("model.unknown", f"there is no model '{name}'; {hint}")
+    raise UserError("model.unknown", f"there is no model '{name}'; {hint}{failed_plugins()}")
 
 
-def pretrained_config(name: str) -> PretrainedConfig | None:
-    """The input that a library's network was made for; None for the paper's, which take what the config says."""
+def pretrained_config(name: str) -> PretrainedConfig:
+    """The input that a network was made for; the paper's leave it to the config."""
     check_name(name)
     library, own_name = _library(name)
-    return library.pretrained_config(own_name) if library else None
+    return library.pretrained_config(own_name) if library else _MODELS.all(plugins=False)[name].input
+
+
+def is_registered(name: str) -> bool:
+    """Whether a network is one of the paper's or of a plug-in."""
+    return _MODELS.get(name) is not None
+
+
+def plugin_of(name: str) -> str | None:
+    """The package or module that registered a network; None if it is not a plug-in's."""
+    return _MODELS.plugin(name)
 
 
 def list_models(pattern: str | None = None) -> list[dict[str, Any]]:
@@ -100,8 +191,7 @@ def list_models(pattern: str | None = None) -> list[dict[str, Any]]:
     Each has its name, frames, stride, resize and crop (None: left to the config), and the addresses of published
     weights. timm's are left out where it is not installed, unless the pattern asks for them: then that is a UserError.
     """
-    own = {name: PretrainedConfig(frames=1 if name in RESNETS else None) for name in PAPER_MODELS}
-    entries = [_entry(name, config, []) for name, config in own.items() if (pattern or "") in name]
+    entries = [_entry(name, own.input, []) for name, own in _MODELS.all().items() if (pattern or "") in name]
     for prefix in LIBRARIES:
         library = import_module(f"vidsemi.models.zoo.{prefix}")
         names = library.names() if f"{pattern}/".startswith(f"{prefix}/") else _installed_names(prefix)

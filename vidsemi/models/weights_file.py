@@ -19,10 +19,11 @@ from vidsemi.data.input_spec import Decoder, InputSpec
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path
 from vidsemi.models.archive import check_archive, check_regular_file, is_archive, is_content_error
-from vidsemi.models.registry import create_model, meta_model
-from vidsemi.models.stored_spec import parse_spec
+from vidsemi.models.registry import create_model, is_registered, meta_model, plugin_of
+from vidsemi.models.stored_spec import MAX_NAME, parse_spec
 from vidsemi.models.tensors import check_state_dict
 from vidsemi.runtime.library_errors import first_line, is_refused_format, is_torchscript, unpicklable_global
+from vidsemi.runtime.registry import failed_plugins
 
 FORMAT = 1
 CONVERT = "`vidsemi convert` makes one of published weights"
@@ -117,17 +118,29 @@ def is_weights(content: Mapping[str, Any]) -> bool:
 
 
 def spec_of(content: Mapping[str, Any], name: str, decoder: Decoder = "pyav") -> NetworkSpec:
-    """Read the spec in the content of a weights file; a UserError if it is missing or invalid."""
+    """Read the spec in the content of a weights file; a UserError if it is missing, invalid or of a missing plug-in."""
     stored = parse_spec(content.get("spec"), name)
+    plugin = content.get("plugin")
+    if isinstance(plugin, str) and not is_registered(stored.model):
+        raise UserError(
+            "weights.missing_plugin",
+            f"{name} holds the network '{stored.model}' of the plug-in {plugin[:MAX_NAME]}, which is not installed "
+            f"here or cannot be loaded{failed_plugins()}",
+        )
     return NetworkSpec(stored.model, stored.args, stored.classes, replace(stored.input.spec(), decoder=decoder))
 
 
 def save_weights(path: Path, network: nn.Module, spec: NetworkSpec, provenance: dict[str, Any]) -> None:
-    """Save a trained network, how it was built, and where its weights come from, as plain JSON values."""
+    """Save a trained network, how it was built, and where its weights come from, as plain JSON values.
+
+    The file also names the plug-in that the network comes from, if it comes from one.
+    """
     state = {key: value.cpu() for key, value in network.state_dict().items()}
     stored = asdict(spec)
     del stored["input"]["decoder"]  # not the network's, but of whoever reads with it
-    save(path, {"spec": stored, "state_dict": state, "provenance": provenance})
+    plugin = plugin_of(spec.model)
+    named = {} if plugin is None else {"plugin": plugin}
+    save(path, {"spec": stored, "state_dict": state, "provenance": provenance, **named})
 
 
 def load_weights(path: Path, decoder: Decoder = "pyav") -> tuple[nn.Module, NetworkSpec]:

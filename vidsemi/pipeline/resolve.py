@@ -83,6 +83,7 @@ def resolve(config: Config) -> Resolved:
     if config.data.dataset:
         dataset_folder(config.data.dataset)
     check_log(config.log)
+    get_policy(config.select.policy)
     used = {
         "unlabeled": config.data.unlabeled if config.teacher_approaches else None,
         "weak": config.data.hashtags if config.trains_on_hashtags else None,

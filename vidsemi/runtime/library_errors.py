@@ -4,7 +4,9 @@ The next release of a library may word an error differently, so every such decis
 `tests/runtime/test_library_errors.py` provokes the library's real error for each of them.
 """
 
+import os
 import re
+import traceback
 
 OUT_OF_MEMORY = re.compile("allocate memory|out of memory|ALLOC_FAILED")  # torch on CPUs; CUDA; cuDNN and cuBLAS
 DEVICE_ERROR = re.compile("CUDA error|cuDNN error|CUDNN_STATUS|CUBLAS_STATUS|NCCL error|HIP error")
@@ -16,6 +18,16 @@ TRUNCATED_IMAGE = re.compile("truncated|EOF", re.IGNORECASE)
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or the name of its type if it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def raised_at(error: BaseException) -> str:
+    """Where code that this function called raised an error, ` (FILE, line N)`; empty if none of its lines was reached.
+
+    It is the innermost line in the folder of the code that was called, not one of a library that this used.
+    """
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if "importlib" not in frame.filename]
+    own = [frame for frame in frames if frame.filename.startswith(os.path.dirname(frames[0].filename))]
+    return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from vidsemi.selection.policies import POLICIES
+from vidsemi.selection.policies import find_policy
 from vidsemi.selection.result import SelectionInfo
 
 CLASS_HEADER = ("class", "wanted", "candidates", "chosen", "last score")
@@ -74,7 +74,7 @@ def warnings(info: SelectionInfo) -> list[str]:
     if empty := [name for name, count in zip(names, candidates, strict=True) if count == 0]:
         lines.append(f"{len(empty)} of {len(names)} classes have no candidates: {_some(empty)}")
     few = f"per_example = {info.per_example} is too small for this unlabeled set"
-    if (policy := POLICIES.get(info.policy)) and policy.needs_tags:
+    if (policy := find_policy(info.policy)) and policy.needs_tags:
         few = "too few examples have its hashtags"
     filled = statistics.median(min(c / w, 1) if w else 1 for c, w in zip(candidates, wanted, strict=True))
     if filled < 1:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from vidsemi.io.errors import UserError
+from vidsemi.runtime.registry import Registry, failed_plugins, nearest
 
 if TYPE_CHECKING:  # names can be checked without compiling anything
     from vidsemi.selection.topk import Priority
@@ -33,31 +34,78 @@ class Policy:
         return None
 
 
-POLICIES: dict[str, Policy] = {}
 PolicyType = TypeVar("PolicyType", bound=type[Policy])
+
+_POLICIES: Registry[Policy] = Registry("policy")
 
 
 def register_policy(name: str) -> Callable[[PolicyType], PolicyType]:
-    """Decorate a `Policy` to make it available under a name, in configs and on the command line.
+    """Decorate a subclass of `Policy` to make it available under a name, in configs and on the command line.
 
     Raises:
-        ValueError: the name is taken.
+        UserError: the name is invalid or taken, or what is decorated is not a subclass of `Policy`.
     """
+    return _POLICIES.decorator(name, _instance)
 
-    def register(policy: PolicyType) -> PolicyType:
-        if name in POLICIES:
-            raise ValueError(f"there is a policy '{name}' already")
-        POLICIES[name] = policy()
-        return policy
 
-    return register
+def _instance(policy: object) -> Policy:
+    if not (isinstance(policy, type) and issubclass(policy, Policy)):
+        raise UserError("policy.not_a_policy", f"{policy!r} is not a subclass of vidsemi.selection.policies.Policy")
+    return policy()
+
+
+def find_policy(name: str) -> Policy | None:
+    """Return a registered policy, or None."""
+    return _POLICIES.get(name)
 
 
 def get_policy(name: str) -> Policy:
     """Return a registered policy, or raise a `UserError` that names those there are."""
-    if name not in POLICIES:
-        raise UserError("policy.unknown", f"unknown policy '{name}'; choose one of {', '.join(POLICIES)}")
-    return POLICIES[name]
+    policy = find_policy(name)
+    if policy is None:
+        known = _POLICIES.all()
+        near = nearest(name, known)
+        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        raise UserError(
+            "policy.unknown", f"unknown policy '{name}'{hint}; choose one of {', '.join(known)}{failed_plugins()}"
+        )
+    return policy
+
+
+def quotas_of(name: str, per_class: int, candidates: np.ndarray) -> np.ndarray:
+    """Rows that each class takes by a policy, (classes,) int64; a UserError if it does not return such."""
+    quotas = np.asarray(get_policy(name).quotas(per_class, candidates))
+    if quotas.shape != candidates.shape or quotas.dtype.kind not in "iu" or (quotas < 0).any():
+        raise UserError(
+            "policy.invalid_quotas",
+            f"the policy '{name}' returns quotas of {_described(quotas)}; expected {len(candidates)} whole numbers",
+        )
+    return quotas.astype(np.int64)
+
+
+def priority_of(name: str, seed: int) -> "Priority | None":
+    """What a class ranks its candidates by in a policy, None for the score; a UserError if that is not as promised."""
+    priority = get_policy(name).priority(seed)
+    if priority is None:
+        return None
+
+    def checked(example_id: np.ndarray, label: np.ndarray) -> np.ndarray:
+        values = priority(example_id, label)
+        valid = isinstance(values, np.ndarray) and values.shape == example_id.shape and values.dtype == np.float32
+        if not valid or not ((values >= 0) & (values <= 1)).all():
+            raise UserError(
+                "policy.invalid_priority",
+                f"the policy '{name}' returns priorities of {_described(np.asarray(values))}; expected "
+                f"{len(example_id)} float32 numbers from 0 to 1",
+            )
+        return values
+
+    return checked
+
+
+def _described(values: np.ndarray) -> str:
+    limits = f", from {values.min()} to {values.max()}" if values.size and values.dtype.kind in "iuf" else ""
+    return f"shape {values.shape} and type {values.dtype}{limits}"
 
 
 @register_policy("balanced_ranked")

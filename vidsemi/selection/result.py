@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.parquet import is_damage, open_parquet, read_parquet, write_parquet
-from vidsemi.selection.policies import POLICIES
+from vidsemi.selection.policies import find_policy
 from vidsemi.selection.score_format import KEY, MAX_ID, MAX_SCORE, ScoreRows, ScoresInfo, label_type
 
 MAX_SHARDS = 10_000_000  # that a file by another program may list; each number is held in memory
@@ -170,7 +170,7 @@ def _checked(table: pa.Table, info: SelectionInfo) -> Selection:
         if not 0 <= example_id.min() <= example_id.max() <= MAX_ID:
             raise ValueError(f"example ids must lie in [0, {MAX_ID}]")
         known = score[~np.isnan(score)]
-        policy = POLICIES.get(info.policy)
+        policy = find_policy(info.policy)
         if len(known) < len(score) and not (policy and policy.needs_tags):
             raise ValueError("a score is missing")
         if (known < 0).any() or (known > MAX_SCORE).any() or np.signbit(known).any():

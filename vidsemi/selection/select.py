@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from vidsemi.io.errors import UserError
-from vidsemi.selection.policies import get_policy
+from vidsemi.selection.policies import get_policy, priority_of, quotas_of
 from vidsemi.selection.result import Selection, SelectionInfo, as_ranges
 from vidsemi.selection.scan import Tally, row_limits, scan
 from vidsemi.selection.score_format import MAX_ID, ScoreRows, ScoresInfo
@@ -37,7 +37,7 @@ def select(
         scores: metadata of the shards.
         per_class: K, rows that a class takes.
         per_example: P, classes that an example keeps; all of them if there are fewer.
-        policy: a key of `POLICIES`.
+        policy: the name of a registered policy.
         min_score: lowest score of a candidate.
         seed: for policies that choose at random.
         tags: (example, class) pairs, the candidates of policies that need hashtags; their scores are ignored.
@@ -74,7 +74,7 @@ def select(
     candidates = np.zeros(classes, np.int64)
     if rules.needs_counts:
         candidates = offer_all(TopPerClass(candidates, most)).candidates
-    top = TopPerClass(rules.quotas(per_class, candidates), most, rules.priority(seed))
+    top = TopPerClass(quotas_of(policy, per_class, candidates), most, priority_of(policy, seed))
     tally = offer_all(top)
     if scores.examples is not None and tally.scored > scores.examples:
         raise UserError(

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.errors import assert_refused, refused
+from tests.helpers.plugins import isolate
 from vidsemi.cli import main as cli
-from vidsemi.data.formats import ScanResult, formats, register_format, registry
+from vidsemi.data.formats import ScanResult, formats, register_format
 from vidsemi.data.manifest import load_manifest
 
 
@@ -48,7 +49,7 @@ def test_the_help_of_a_format_lists_what_it_takes(name: str, capsys: pytest.Capt
 
 
 def test_a_format_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(registry, "_FORMATS", dict(formats()))
+    isolate(monkeypatch)
 
     @register_format("lines", summary="a path per line", file="text file", options={"--label": {"default": "x"}})
     def read_lines(file: Path, label: str) -> ScanResult:
@@ -64,5 +65,13 @@ def test_a_format_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "list.txt").write_text("")
     with refused("scan.empty", "list.txt"):
         formats()["lines"].scan([str(tmp_path / "list.txt")], None, label="jump")
-    with pytest.raises(ValueError, match="lines"):
+    with refused("registry.name_taken", "'lines'", "read_lines"):
         register_format("lines", summary="another one")(lambda: ScanResult())
+    register_format("nothing", summary="of another type", file="text file")(lambda file: [file])
+    with refused("format.not_a_scan", "nothing", "list"):
+        formats()["nothing"].scan([str(tmp_path / "list.txt")], None)
+
+
+def test_a_name_that_is_close_is_proposed(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["manifest", "foldr", "--root", "x", "--output", "m.csv"]) == 2
+    assert_refused(capsys.readouterr().err, "options.invalid", "did you mean 'folder'?")

@@ -11,7 +11,6 @@ lists exactly what it takes. The modules of built-in formats lie in this folder 
         return scan
 """
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, Literal, TypeVar
 
 from vidsemi.data.formats.scan import ScanResult
 from vidsemi.io.errors import UserError
+from vidsemi.runtime.registry import Registry
 
 BUILT_IN = (  # modules, in the order of the help
     *(
@@ -75,27 +75,30 @@ class Format:
         if self.root != "none":
             sources.append(root)
         scan = self.read(*sources, **options)
+        if not isinstance(scan, ScanResult):
+            kind = type(scan).__name__
+            raise UserError("format.not_a_scan", f"the format {self.name} returned a {kind}, not a vidsemi.ScanResult")
         scan.require_examples(" ".join(files) or root, root or Path(files[0]).parent)
         return scan
 
 
-_FORMATS: dict[str, Format] = {}
+_FORMATS: Registry[Format] = Registry("format", [f"vidsemi.data.formats.{module}" for module in BUILT_IN])
 
 
 def register_format(name: str, *, summary: str, **requirements: Any) -> Callable[[Read], Read]:
-    """Register a function as the reader of a format; the keywords are the attributes of `Format`."""
+    """Decorate a function to make it the reader of a format, a subcommand of `vidsemi manifest`.
 
-    def register(read: Read) -> Read:
-        if name in _FORMATS and _FORMATS[name].read.__qualname__ != read.__qualname__:
-            raise ValueError(f"the format {name} is registered already")
-        _FORMATS[name] = Format(name, read, summary, **requirements)
-        return read
+    Args:
+        name: of the format.
+        summary: one line for the help.
+        requirements: the other attributes of `Format`, such as `root="required"`.
 
-    return register
+    Raises:
+        UserError: the name is invalid or taken.
+    """
+    return _FORMATS.decorator(name, lambda read: Format(name, read, summary, **requirements))
 
 
-def formats() -> dict[str, Format]:
-    """All registered formats by name, the built-in ones first."""
-    for module in BUILT_IN:
-        importlib.import_module(f"vidsemi.data.formats.{module}")
-    return dict(_FORMATS)
+def formats(*, plugins: bool = True) -> dict[str, Format]:
+    """All registered formats by name, the built-in ones first; `plugins`: with those of other packages."""
+    return _FORMATS.all(plugins=plugins)
