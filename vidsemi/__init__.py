@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what `__getattr__` gives, for mypy and editors
     from vidsemi import data as data
+    from vidsemi.api.clips import read_clips as read_clips
+    from vidsemi.api.train_dataset import TrainDataset as TrainDataset
     from vidsemi.data.formats.registry import register_format as register_format
     from vidsemi.data.formats.scan import ScanResult as ScanResult
     from vidsemi.data.input_spec import InputSpec as InputSpec
@@ -21,6 +23,7 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for mypy and editors
     from vidsemi.models.registry import register_model as register_model
     from vidsemi.selection.policies import Policy as Policy
     from vidsemi.selection.policies import register_policy as register_policy
+    from vidsemi.selection.result import Selection as Selection
 
 __version__ = "0.1.0"
 
@@ -31,9 +34,12 @@ __all__ = [
     "Policy",
     "Progress",
     "ScanResult",
+    "Selection",
+    "TrainDataset",
     "UserError",
     "__version__",
     "data",
+    "read_clips",
     "register_format",
     "register_model",
     "register_policy",
@@ -46,8 +52,11 @@ _HOMES = {
     "Policy": "vidsemi.selection.policies",
     "Progress": "vidsemi.io.progress",
     "ScanResult": "vidsemi.data.formats.scan",
+    "Selection": "vidsemi.selection.result",
+    "TrainDataset": "vidsemi.api.train_dataset",
     "UserError": "vidsemi.io.errors",
     "data": "vidsemi.data",
+    "read_clips": "vidsemi.api.clips",
     "register_format": "vidsemi.data.formats.registry",
     "register_model": "vidsemi.models.registry",
     "register_policy": "vidsemi.selection.policies",

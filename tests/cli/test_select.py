@@ -18,7 +18,8 @@ from vidsemi.cli import main as cli
 from vidsemi.io.files import fingerprint_file
 from vidsemi.io.tables import shorten_rows
 from vidsemi.selection import describe
-from vidsemi.selection.result import as_ranges, read_selection_info
+from vidsemi.selection.info import as_ranges
+from vidsemi.selection.result import read_selection_info
 from vidsemi.selection.score_format import ScoresInfo
 from vidsemi.selection.score_writer import write_failures
 
@@ -228,8 +229,10 @@ def test_output_of_a_selection(scores: Path, select: Select):
 @pytest.mark.slow
 def test_selecting_needs_no_torch(scores: Path, tmp_path: Path):
     words = ["select", "--scores", str(scores), *map(str, KP), "--output", str(tmp_path / "s.parquet")]
+    (tmp_path / "pandas.py").write_text("raise ImportError")  # pyarrow imports it by itself, if it can
     code = (
-        f"import sys; from vidsemi.cli.main import main\nassert main({words!r}) == 0\n"
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        f"from vidsemi.cli.main import main\nassert main({words!r}) == 0\n"
         "heavy = {'torch', 'av', 'matplotlib', 'pandas'} & set(sys.modules)\n"
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )

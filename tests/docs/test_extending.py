@@ -15,7 +15,7 @@ from tests.conftest import REPOSITORY
 from tests.helpers.errors import refused
 from tests.helpers.plugins import write_package
 from vidsemi.models.weights_file import load, load_weights
-from vidsemi.selection.result import read_selection
+from vidsemi.selection.result import Selection
 
 PAGE = (REPOSITORY / "docs/extending.md").read_text(encoding="utf-8")
 COMMANDS = [shlex.split(line) for line in re.findall(r"^\$ vidsemi (.*)$", PAGE, re.MULTILINE)]
@@ -71,7 +71,7 @@ def test_the_network_and_the_policy_of_the_page(project: Path, shapes: Path):
     (scores,) = {file.parent for file in project.glob("runs/acme/**/part-*.parquet") if file.parent.name != "failures"}
     (project / "runs/acme/scores").symlink_to(scores)
     run(project, *select)
-    selection = read_selection(project / "selection.parquet")
+    selection = Selection.read(project / "selection.parquet")
     taken, candidates = np.bincount(selection.label, minlength=8), np.array(selection.info.candidates_per_class)
     assert candidates.sum() == 52 and (taken == np.minimum(3, (candidates + 1) // 2)).all()
 

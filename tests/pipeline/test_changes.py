@@ -20,7 +20,7 @@ from vidsemi.io.files import write_json
 from vidsemi.pipeline import run as pipeline
 from vidsemi.pipeline.changes import Changes
 from vidsemi.pipeline.select import select_scores
-from vidsemi.selection.result import read_selection
+from vidsemi.selection.result import Selection
 from vidsemi.selection.score_format import ScoresInfo
 
 LoadConfig = Callable[..., Config]
@@ -199,7 +199,7 @@ def test_a_grown_unlabeled_set_keeps_the_scores_of_its_old_rows(load: LoadConfig
     one = load(ONE, f"data.unlabeled={whole}", "score.shard_size=10", f"output={tmp_path}/one")  # the same rows at once
     pipeline.run(one, until="select")
     ours, theirs = (
-        read_selection(folder / "seed0/teacher/select/selection.parquet") for folder in (output, tmp_path / "one")
+        Selection.read(folder / "seed0/teacher/select/selection.parquet") for folder in (output, tmp_path / "one")
     )
     for column in ("label", "rank", "example_id", "score"):
         assert np.array_equal(getattr(ours, column), getattr(theirs, column)), column
@@ -241,7 +241,7 @@ def test_scores_of_several_directories_are_one(tmp_path: Path):
     whole = select_scores(tmp_path / "w.parquet", [tmp_path / "whole"], **rule)  # type: ignore[arg-type]
     both = select_scores(tmp_path / "b.parquet", [tmp_path / "one", tmp_path / "two"], complete=True, **rule)  # type: ignore[arg-type]
     assert both == whole
-    ours, theirs = read_selection(tmp_path / "b.parquet"), read_selection(tmp_path / "w.parquet")
+    ours, theirs = Selection.read(tmp_path / "b.parquet"), Selection.read(tmp_path / "w.parquet")
     for column in ("label", "rank", "example_id", "score"):
         assert np.array_equal(getattr(ours, column), getattr(theirs, column))
     (tmp_path / "two/part-000001.parquet").unlink()

@@ -18,7 +18,7 @@ from vidsemi.io.errors import UserError
 from vidsemi.pipeline import resolve
 from vidsemi.pipeline import run as pipeline
 from vidsemi.pipeline.lock import locked
-from vidsemi.selection.result import read_selection, write_selection
+from vidsemi.selection.result import Selection
 
 LoadConfig = Callable[..., Config]
 
@@ -52,7 +52,7 @@ def test_a_run_leaves_what_the_contract_says(finished_run: Path, shapes: Path):
         assert record["status"] == "done"
         assert {"fingerprint", "fields", "inputs", "seconds", "metrics"} <= record.keys()
     assert record["inputs"].keys() == {"seed5/small/semi_supervised/pretrain"}
-    selection = read_selection(finished_run / "seed0/teacher/select/selection.parquet")
+    selection = Selection.read(finished_run / "seed0/teacher/select/selection.parquet")
     assert selection.info.per_class == 3
     assert selection.label.max() < 8
     metadata = json.loads(pq.read_schema(finished_run / "seed0/teacher/score/part-000000.parquet").metadata[b"vidsemi"])
@@ -184,9 +184,9 @@ def test_a_selection_from_another_dataset_is_refused(load: LoadConfig):
     config = load("seeds=[0]")
     pipeline.run(config, until="select")
     file = Path(config.output) / "seed0/teacher/select/selection.parquet"
-    selection = read_selection(file)
+    selection = Selection.read(file)
     other = replace(selection.info.scores, manifest="x" * 64)
-    write_selection(file, replace(selection, info=replace(selection.info, scores=other)))
+    replace(selection, info=replace(selection.info, scores=other)).write(file)
     with pytest.raises(UserError) as caught:
         pipeline.run(config)
     assert caught.value.code == "selection.wrong_manifest"

@@ -59,7 +59,7 @@ def test_the_hashtags_stage_matches_labels_and_examples(weak: Path, tmp_path: Pa
         match_hashtags(tmp_path, min_examples=4, **options)
     assert caught.value.code == "hashtags.too_few_labels" and "at least 4 examples" in str(caught.value)
 
-    training_set = hashtag_set(manifest, tmp_path, "uniform", seed=0)
+    training_set = hashtag_set(manifest, *read_matches(tmp_path), "uniform", seed=0)
     assert training_set.examples.tolist() == [0, 1, 2, 3, 4]
     assert [training_set.targets.dense(i).tolist() for i in (0, 2, 3)] == [
         [0, 1],

@@ -12,7 +12,7 @@ from vidsemi.inference.accuracy import ClassAccuracy, write_class_accuracy
 from vidsemi.reporting.render import to_html, to_markdown
 from vidsemi.reporting.selections import plot_selection, selection_sections
 from vidsemi.reporting.write import write_report
-from vidsemi.selection.result import Selection, write_selection
+from vidsemi.selection.result import Selection
 from vidsemi.selection.score_format import ScoreRows, ScoresInfo
 from vidsemi.selection.score_reader import ScoreShard
 from vidsemi.selection.select import select
@@ -27,7 +27,7 @@ def selection(names: list[str]) -> Selection:
 
 def test_a_section_has_a_table_a_figure_and_warnings(tmp_path: Path):
     names = ["<b>bold</b>", "nobody's", "$\\foo$|"]
-    write_selection(tmp_path / "seed3/teacher/select/selection.parquet", selection(names))
+    selection(names).write(tmp_path / "seed3/teacher/select/selection.parquet")
     (section,) = selection_sections([run_of([], folder=tmp_path)])
     assert section.title == "Selection of the teacher, seed3"
     assert any("15.0% of 20" in text for text in section.text)
@@ -50,7 +50,7 @@ def test_empty_classes_and_those_that_the_teacher_does_not_know_come_first(tmp_p
     write_class_accuracy(tmp_path / "classes.csv", classes)
     write_results(tmp_path, [row("s", "semi_supervised", 0, 50.0, classes="classes.csv")])
     file = tmp_path / "seed3/teacher/select/selection.parquet"
-    write_selection(file, selection(["a", "b", "<c>"]))
+    selection(["a", "b", "<c>"]).write(file)
     written = write_report([tmp_path], tmp_path)
     unknown, empty = written.document["caveats"]
     assert "only 3 of the 4 classes" in unknown and unknown.endswith("not 'd'")
@@ -60,7 +60,7 @@ def test_empty_classes_and_those_that_the_teacher_does_not_know_come_first(tmp_p
         assert text.index("most classes: 2 of 3") < text.index("| student")
     page = (tmp_path / "report.html").read_text()
     assert page.index("&lt;c&gt;") < page.index("<table")
-    write_selection(file, selection(["a"]))
+    selection(["a"]).write(file)
     write_class_accuracy(tmp_path / "classes.csv", classes[:1])
     assert write_report([tmp_path], tmp_path).document["caveats"] == []
     assert "Read this first" not in (tmp_path / "report.html").read_text()
@@ -68,7 +68,7 @@ def test_empty_classes_and_those_that_the_teacher_does_not_know_come_first(tmp_p
 
 def test_a_selection_of_another_version_costs_only_its_own_section(tmp_path: Path):
     file = tmp_path / "seed0/teacher/select/selection.parquet"
-    write_selection(file, selection(["a"]))
+    selection(["a"]).write(file)
     metadata = {"vidsemi": json.dumps({"format": 1, "policy": "balanced_ranked"})}
     pq.write_table(pq.read_table(file).replace_schema_metadata(metadata), file)
     (section,) = selection_sections([run_of([], folder=tmp_path)])

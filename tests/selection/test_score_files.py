@@ -12,7 +12,7 @@ import pytest
 from tests.helpers.builders import write_shard
 from vidsemi.io.errors import UserError
 from vidsemi.selection import score_reader
-from vidsemi.selection.result import Selection, read_selection, write_selection
+from vidsemi.selection.result import Selection
 from vidsemi.selection.score_format import ScoresInfo
 from vidsemi.selection.score_reader import count_failures, open_shards, read_failures, shard_files
 from vidsemi.selection.score_writer import top_classes, write_failures
@@ -76,7 +76,7 @@ def test_labels_grow_to_int32_where_int16_ends(tmp_path: Path):
 def test_selection_file_keeps_the_format(tmp_path: Path):
     write_two_shards(tmp_path)
     selection = select_from(tmp_path)
-    write_selection(tmp_path / "selection.parquet", selection)
+    selection.write(tmp_path / "selection.parquet")
     table = pq.read_table(tmp_path / "selection.parquet")
     assert table.column_names == ["label", "rank", "example_id", "score"]
     assert table.select(["label", "rank", "example_id"]).to_pylist() == [
@@ -86,7 +86,7 @@ def test_selection_file_keeps_the_format(tmp_path: Path):
         {"label": 1, "rank": 1, "example_id": 1},
         {"label": 2, "rank": 0, "example_id": 3},
     ]
-    again = read_selection(tmp_path / "selection.parquet")
+    again = Selection.read(tmp_path / "selection.parquet")
     assert again.info == selection.info
     assert again.info.short_classes == ["class 2"]
     assert again.info.chosen_per_class == [2, 2, 1]
@@ -109,25 +109,25 @@ def test_selection_file_keeps_the_format(tmp_path: Path):
 def test_selections_with_impossible_rows_are_refused(tmp_path: Path, name: str, values: list, words: str):
     write_two_shards(tmp_path)
     file = tmp_path / "s.parquet"
-    write_selection(file, select_from(tmp_path))
+    select_from(tmp_path).write(file)
     table = pq.read_table(file)
     kind = pa.float64() if isinstance(values[0], float) and name == "rank" else table.schema.field(name).type
     changed = table.set_column(table.column_names.index(name), name, pa.array(values, kind))
     pq.write_table(changed, file)
     with pytest.raises(UserError, match=r"s\.parquet") as error:
-        read_selection(file)
+        Selection.read(file)
     assert error.value.code == "selection.invalid_file"
     assert words in str(error.value)
 
 
 def test_selections_of_another_format_are_refused(tmp_path: Path):
     write_two_shards(tmp_path)
-    write_selection(tmp_path / "s.parquet", select_from(tmp_path))
+    select_from(tmp_path).write(tmp_path / "s.parquet")
     table = pq.read_table(tmp_path / "s.parquet")
     old = table.replace_schema_metadata({"vidsemi": json.dumps({"format": 1, "policy": "balanced_ranked"})})
     pq.write_table(old, tmp_path / "s.parquet")
     with pytest.raises(UserError, match=r"s.parquet .* 1;") as error:
-        read_selection(tmp_path / "s.parquet")
+        Selection.read(tmp_path / "s.parquet")
     assert error.value.code == "selection.wrong_format"
 
 
@@ -218,12 +218,12 @@ def test_missing_shards_are_noticed(tmp_path: Path):
 def test_selections_with_impossible_metadata_are_refused(tmp_path: Path, change: dict):
     write_two_shards(tmp_path)
     file = tmp_path / "s.parquet"
-    write_selection(file, select_from(tmp_path))
+    select_from(tmp_path).write(file)
     table = pq.read_table(file)
     metadata = {**json.loads(table.schema.metadata[b"vidsemi"]), **change}
     pq.write_table(table.replace_schema_metadata({"vidsemi": json.dumps(metadata)}), file)
     with pytest.raises(UserError, match=r"s\.parquet") as error:
-        read_selection(file)
+        Selection.read(file)
     assert error.value.code == "selection.invalid_file"
 
 

@@ -256,7 +256,7 @@ def small_case(rows: list[Triple], classes: int = 3, stored: int = 2) -> tuple[l
 
 def test_each_example_once_with_all_classes_that_took_it():
     shards, info = small_case([(5, 0, 0.8), (5, 1, 0.1), (7, 2, 0.6), (7, 0, 0.3), (9, 2, 0.9)])
-    examples, offsets, labels = select(shards, info, per_class=5, per_example=2).examples()
+    examples, offsets, labels = select(shards, info, per_class=5, per_example=2).labels_by_example()
     assert examples.tolist() == [5, 7, 9]
     assert [labels[a:b].tolist() for a, b in pairwise(offsets)] == [[0, 1], [0, 2], [2]]
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from tools.fuzz.engine import Fault, Subject
 from vidsemi.data.manifest import load_manifest, write_manifest
 from vidsemi.io.parquet import read_own_parquet, write_parquet
-from vidsemi.selection.result import read_selection, write_selection
+from vidsemi.selection.result import Selection
 from vidsemi.selection.score_format import ScoresInfo
 from vidsemi.selection.score_reader import open_shards, read_failures
 from vidsemi.selection.score_writer import top_classes, write_failures, write_shard
@@ -30,7 +30,7 @@ def make(folder: Path) -> list[Path]:
     write_shard(scores, 0, ids, *top_classes(probabilities, INFO.per_example), INFO)
     write_failures(scores, 0, [(number, f"{number}.mp4", "it has no video stream") for number in range(300, 340)])
     selection = folder / "selection" / "s.parquet"
-    write_selection(selection, _select(scores / "part-000000.parquet"))
+    _select(scores / "part-000000.parquet").write(selection)
     manifest = folder / "manifest" / "m.parquet"
     names = [f"videos/{number:05d}.mp4" for number in range(200)]
     write_manifest(manifest, {"path": names, "label": ["left", "right"] * 100, "start": [1.5] * 200})
@@ -62,7 +62,7 @@ def _selected(file: Path) -> Any:
 
 
 def _selection(file: Path) -> Any:
-    rows = read_selection(file)
+    rows = Selection.read(file)
     return [column.tobytes() for column in (rows.label, rows.rank, rows.example_id, rows.score)], rows.info
 
 

@@ -10,14 +10,17 @@ Size = int | tuple[int, int]  # pixels of the shorter side, or (height, width)
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The input of a network: clip length, frame size and normalization. Stored with its weights, not the decoder."""
+    """The input of a network: clip length, frame size and normalization. Stored with its weights, not the decoder.
 
-    frames: int  # clip length T
-    stride: int  # step between the frames of a clip
-    resize: Size  # (height, width) regardless of aspect ratio; or the shorter side, which keeps the aspect ratio
-    crop: int  # side of the square crop: central at test, random in training
-    mean: tuple[float, float, float]  # of red, green and blue, for values in [0, 1]
-    std: tuple[float, float, float]
+    The defaults are those of the config's section Input, with the paper's shorter clips.
+    """
+
+    frames: int = 8  # clip length T
+    stride: int = 1  # step between the frames of a clip
+    resize: Size = (128, 171)  # (height, width) regardless of aspect ratio; or the shorter side, which keeps it
+    crop: int = 112  # side of the square crop: central at test, random in training
+    mean: tuple[float, float, float] = (0.43216, 0.394666, 0.37645)  # of red, green, blue, for values in [0, 1]
+    std: tuple[float, float, float] = (0.22803, 0.22145, 0.216989)
     decoder: Decoder = "pyav"  # for the files it is known to decode correctly; PyAV decodes the others
 
     @property

@@ -1,12 +1,13 @@
 """Several manifests as one, such as an unlabeled set that has grown."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from vidsemi.data.manifest import Manifest, Row
@@ -28,6 +29,9 @@ class JoinedManifest(Manifest):
         """An example, with a path that can be opened."""
         number = bisect_right(self.starts, example_id) - 1
         return replace(self.parts[number].row(example_id - self.starts[number]), example_id=example_id)
+
+    def _roots(self, example_ids: np.ndarray) -> Iterable[Path]:
+        return (self.parts[number - 1].root for number in np.searchsorted(self.starts, example_ids, side="right"))
 
 
 def join(parts: Sequence[Manifest]) -> Manifest:

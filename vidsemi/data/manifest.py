@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,37 @@ class Manifest:
         values = {name: self.table.column(name)[example_id].as_py() for name in self._row_columns}
         values["path"] = resolve(values["path"], self.root)
         return Row(example_id=example_id, **values)
+
+    def take(self, example_ids: np.ndarray) -> pa.Table:
+        """The columns of some examples, with paths that can be opened.
+
+        Args:
+            example_ids: (N,) int64.
+
+        Returns:
+            N rows in the order of the ids.
+
+        Raises:
+            UserError: there is no such example.
+        """
+        if len(example_ids) and not 0 <= example_ids.min() <= example_ids.max() < len(self):
+            raise UserError("manifest.no_such_example", f"{self.file} has the examples 0 to {len(self) - 1} only")
+        order, batches = np.argsort(example_ids, kind="stable"), self.table.to_batches()
+        ends = np.cumsum([batch.num_rows for batch in batches])
+        pieces = np.split(example_ids[order], np.searchsorted(example_ids[order], ends[:-1]))
+        # not `table.take`, which may copy all strings of a column into one array, of 2 GB at most
+        taken = [
+            batch.take(pa.array(own - (end - batch.num_rows)))
+            for batch, end, own in zip(batches, ends, pieces, strict=True)
+            if len(own)
+        ]
+        table = pa.Table.from_batches(taken, self.table.schema).take(pa.array(np.argsort(order)))
+        paths = zip(table.column("path").to_pylist(), self._roots(example_ids), strict=False)
+        place = table.column_names.index("path")
+        return table.set_column(place, "path", pa.array([resolve(*pair) for pair in paths], pa.string()))
+
+    def _roots(self, example_ids: np.ndarray) -> Iterable[Path]:
+        return repeat(self.root)
 
     @cached_property
     def _row_columns(self) -> list[str]:

@@ -14,9 +14,10 @@ from vidsemi.io.errors import UserError
 from vidsemi.io.files import keep_inputs, prepare_target
 from vidsemi.io.progress import progress_bar
 from vidsemi.selection.describe import format_ranges, metrics
+from vidsemi.selection.info import as_ranges
 from vidsemi.selection.joined_scores import JoinedScores, join_scores
 from vidsemi.selection.policies import get_policy
-from vidsemi.selection.result import Selection, as_ranges, read_selection, write_selection
+from vidsemi.selection.result import Selection
 from vidsemi.selection.score_format import ScoreRows, ScoresInfo, label_type
 from vidsemi.selection.score_reader import ScoreShard, open_shards, shard_files
 from vidsemi.selection.select import select
@@ -91,7 +92,7 @@ def merge_selections(
     seed of them; others are a UserError. Returns the metrics of the merged selection.
     """
     _check_output(file, scores, None)
-    earlier = [read_selection(path) for path in selections]
+    earlier = [Selection.read(path) for path in selections]
     if scores is None and shards is not None:
         raise UserError("select.missing_scores", "--shards chooses among the shards of --scores; give --scores DIR")
     read = _included_shards(selections, earlier)
@@ -117,7 +118,7 @@ def _select(
     passes = 2 if get_policy(rule["policy"]).needs_counts else 1
     with progress_bar(passes * len(shards), "shard", title, delay=1) as bar:
         selection = select(shards, info, per_class=per_class, **rule, **more, progress=bar.update)
-    write_selection(file, selection)
+    selection.write(file)
     found = metrics(selection.info)
     for warning in found["warnings"]:
         logger.warning("%s: %s", title, warning)

@@ -66,9 +66,10 @@ class HashtagExamples:
 
     def load(self, context: Context, seed: int) -> "TrainingSet":
         """The training set."""
+        from vidsemi.data.hashtags.match import read_matches
         from vidsemi.training.training_set import hashtag_set
 
-        return hashtag_set(self.weak, context.folder(self.hashtags), self.repeat_factor, seed)
+        return hashtag_set(self.weak, *read_matches(context.folder(self.hashtags)), self.repeat_factor, seed)
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,11 @@ class PseudoLabeledExamples:
 
     def load(self, context: Context, seed: int) -> "TrainingSet":
         """The training set."""
+        from vidsemi.selection.result import Selection
         from vidsemi.training.training_set import pseudo_labeled_set
 
-        return pseudo_labeled_set(self.unlabeled, self.classes, context.folder(self.selection) / SELECTION)
+        file = context.folder(self.selection) / SELECTION
+        return pseudo_labeled_set(self.unlabeled, self.classes, Selection.read(file), file)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,8 @@ from vidsemi.io.errors import UserError
 from vidsemi.reporting.results import RunResults
 from vidsemi.reporting.section import Section
 from vidsemi.reporting.selections import selection_files
-from vidsemi.selection.result import SelectionInfo, read_selection_info
+from vidsemi.selection.info import SelectionInfo
+from vidsemi.selection.result import read_selection_info
 
 SHOWN = 5  # classes that are named
 

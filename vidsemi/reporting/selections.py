@@ -8,7 +8,8 @@ from vidsemi.reporting.plotting import BLUE, GRAY, plain_numbers, pyplot, save
 from vidsemi.reporting.results import RunResults
 from vidsemi.reporting.section import Figure, Section, Table
 from vidsemi.selection.describe import CLASS_HEADER, class_rows, summary, warnings
-from vidsemi.selection.result import SelectionInfo, read_selection_info
+from vidsemi.selection.info import SelectionInfo
+from vidsemi.selection.result import read_selection_info
 
 MOST_NAMES = 40  # classes whose names still fit below an axis
 

@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from vidsemi.selection.info import SelectionInfo
 from vidsemi.selection.policies import find_policy
-from vidsemi.selection.result import SelectionInfo
 
 CLASS_HEADER = ("class", "wanted", "candidates", "chosen", "last score")
 

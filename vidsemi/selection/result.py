@@ -1,106 +1,45 @@
-"""A selection, its metadata, and its file: the pseudo-labeled set of a class, best first."""
+"""A selection, the pseudo-labeled set of each class, best first; its file; and what other libraries take it as."""
 
 import json
-import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.parquet import is_damage, open_parquet, read_parquet, write_parquet
+from vidsemi.selection import describe
+from vidsemi.selection.info import FORMAT, SelectionInfo
 from vidsemi.selection.policies import find_policy
 from vidsemi.selection.score_format import KEY, MAX_ID, MAX_SCORE, ScoreRows, ScoresInfo, label_type
 
-MAX_SHARDS = 10_000_000  # that a file by another program may list; each number is held in memory
-FORMAT = 2
 STORED_NAMES = {"shard_ranges": "parts"}  # attributes with another name in the file
 
 
-@dataclass(frozen=True)
-class SelectionInfo:
-    """How a selection was made and what it holds; stored as JSON in the metadata of its file."""
-
-    scores: ScoresInfo
-    policy: str
-    per_class: int
-    per_example: int
-    min_score: float  # lowest score of a candidate
-    seed: int | None  # of a policy that chooses at random
-    shard_ranges: list[list[int]]  # numbers of the shards that were read, as ranges [first, last]
-    scored: int  # examples with scores (or matching hashtags, where the policy needs those)
-    rows_read: int  # score rows (or matches) before any was dropped
-    chosen: int  # distinct selected examples
-    taken_by: list[int]  # how many examples were selected by 1, 2, … classes
-    wanted_per_class: list[int]  # rows each class was to take, in class order
-    candidates_per_class: list[int]  # rows each class could take
-    chosen_per_class: list[int]  # rows each class took
-    last_score_per_class: list[float | None]  # None without rows
-    format: int = FORMAT
-
-    def __post_init__(self) -> None:
-        """Reject values that a file by another program may hold but that make no sense."""
-        numbers = [self.per_class, self.per_example, self.scored, self.rows_read, self.chosen, *self.taken_by]
-        numbers += [bound for ends in self.shard_ranges for bound in ends]
-        by_class: list[list[int]] = [self.wanted_per_class, self.candidates_per_class, self.chosen_per_class]
-        if not all(isinstance(number, int) and number >= 0 for number in sum(by_class, numbers)):
-            raise ValueError("a count is not an integer from 0 on")
-        if {len(self.scores.classes)} != {len(self.last_score_per_class), *map(len, by_class)}:
-            raise ValueError("it does not count all classes")
-        if not all(len(ends) == 2 and ends[0] <= ends[1] for ends in self.shard_ranges):
-            raise ValueError("'parts' must be ranges [first, last]")
-        if sum(last - first + 1 for first, last in self.shard_ranges) > MAX_SHARDS:
-            raise ValueError(f"it lists more than {MAX_SHARDS} shards")
-        if not (isinstance(self.policy, str) and isinstance(self.min_score, int | float)):
-            raise ValueError("'policy' must be a string and 'min_score' a number")
-        if not (self.seed is None or isinstance(self.seed, int)):
-            raise ValueError("'seed' must be an integer")
-
-    def shard_numbers(self) -> set[int]:
-        """Return the numbers of the shards that were read."""
-        return {number for first, last in self.shard_ranges for number in range(first, last + 1)}
+class Examples(Protocol):
+    """The manifest that a selection was made from."""
 
     @property
-    def short_classes(self) -> list[str]:
-        """Names of the classes that took fewer rows than they were to take."""
-        counts = zip(self.scores.classes, self.chosen_per_class, self.wanted_per_class, strict=True)
-        return [name for name, chosen, wanted in counts if chosen < wanted]
+    def fingerprint(self) -> str: ...  # noqa: D102
 
-    @property
-    def missing_shards(self) -> list[list[int]]:
-        """Ranges of the shards that were not read, as far as the scores tell how many there are."""
-        end = max((last + 1 for _, last in self.shard_ranges), default=0)
-        if self.shard_ranges and self.scores.shards is not None:
-            end = max(end, self.scores.shards)
-        elif self.shard_ranges and self.scores.examples and self.scores.shard_size:
-            end = max(end, math.ceil(self.scores.examples / self.scores.shard_size))
-        gaps = pairwise([[-1, -1], *self.shard_ranges, [end, end]])
-        return [[before[1] + 1, after[0] - 1] for before, after in gaps if after[0] - before[1] > 1]
+    def __len__(self) -> int: ...
 
-    @property
-    def share_of_unlabeled(self) -> float:
-        """Share of the unlabeled examples that were selected; of the scored ones if the total is unknown."""
-        return self.chosen / max(self.scores.examples or self.scored, 1)
+    def take(self, example_ids: np.ndarray) -> pa.Table: ...  # noqa: D102
 
 
-def as_ranges(numbers: Iterable[int]) -> list[list[int]]:
-    """Return numbers as inclusive ranges: {0, 1, 2, 5} → [[0, 2], [5, 5]]."""
-    ranges: list[list[int]] = []
-    for number in sorted(numbers):
-        if ranges and ranges[-1][1] == number - 1:
-            ranges[-1][1] = number
-        else:
-            ranges.append([number, number])
-    return ranges
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Selection:
-    """Selected rows, sorted by label, then rank; scores are NaN where the policy ignores them."""
+    """A pseudo-labeled set: rows (class, rank, example, score), sorted by class, then rank.
+
+    Attributes:
+        label: (R,) int16 or int32, indices into `info.scores.classes`.
+        rank: (R,) int64, 0 is the highest score of the class.
+        example_id: (R,) int64, row numbers of the manifest.
+        score: (R,) float32; NaN where the policy ignores scores.
+        info: how the selection was made, and its counts.
+    """
 
     label: np.ndarray
     rank: np.ndarray
@@ -108,43 +47,151 @@ class Selection:
     score: np.ndarray
     info: SelectionInfo
 
-    def rows(self) -> ScoreRows:
-        """Return the selected score rows."""
-        return ScoreRows(self.example_id, self.label, self.score)
+    @classmethod
+    def read(cls, file: str | Path) -> "Selection":
+        """Read a selection.
 
-    def examples(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return each selected example once, with the classes that took it.
+        Args:
+            file: as `write` or `vidsemi select` wrote it.
 
         Returns:
-            Example ids (N,) ascending; offsets (N + 1,) and labels, where example i was taken by the classes
+            The selection.
+
+        Raises:
+            UserError: the file is missing, damaged or not a selection.
+        """
+        file = Path(file)
+        try:
+            table = read_parquet(file)
+            return _checked(table, _parse_info(file, table.schema))
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            raise _invalid_file(file, error) from None
+
+    def write(self, file: str | Path) -> None:
+        """Write the selection atomically as Parquet, for `Selection.read` and the command line.
+
+        Args:
+            file: to write; its folder is created.
+        """
+        stored = {STORED_NAMES.get(name, name): value for name, value in asdict(self.info).items()}
+        table = pa.table(
+            {
+                "label": pa.array(self.label, label_type(len(self.classes))),
+                "rank": pa.array(self.rank, pa.int64()),
+                "example_id": pa.array(self.example_id, pa.int64()),
+                "score": pa.array(self.score, pa.float32(), from_pandas=True),  # NaN becomes null
+            }
+        ).replace_schema_metadata({KEY: json.dumps(stored)})
+        write_parquet(Path(file), table)
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __repr__(self) -> str:
+        return "\n".join(describe.summary(self.info))
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, in the order of the label indices."""
+        return self.info.scores.classes
+
+    def describe(self) -> dict[str, Any]:
+        """Return metrics, warnings and a table of the classes as a JSON object, as `vidsemi select --json` does."""
+        return {**describe.metrics(self.info), "classes": describe.classes(self.info)}
+
+    def to_arrow(self, manifest: Examples | None = None) -> pa.Table:
+        """Return the rows as a table with the columns `class` (name), `label` (index), `rank`, `example_id`, `score`.
+
+        Args:
+            manifest: the manifest that was scored. Its columns are appended, with paths that can be opened. Its
+                labels, if it has any, are the column `manifest_label`.
+
+        Returns:
+            A row per class and selected example, sorted by class, then rank.
+
+        Raises:
+            UserError: the selection was made from another manifest.
+        """
+        names = pa.DictionaryArray.from_arrays(pa.array(self.label, pa.int32()), self.classes).dictionary_decode()
+        table = pa.table(
+            {
+                "class": names,
+                "label": self.label,
+                "rank": self.rank,
+                "example_id": self.example_id,
+                "score": pa.array(self.score, from_pandas=True),  # NaN becomes null
+            }
+        )
+        if manifest is None:
+            return table
+        self.check_manifest(manifest)
+        for name, column in zip((taken := manifest.take(self.example_id)).column_names, taken.columns, strict=True):
+            table = table.append_column("manifest_label" if name == "label" else name, column)
+        return table
+
+    def to_pandas(self, manifest: Examples | None = None) -> Any:
+        """Return the rows as a `pandas.DataFrame`.
+
+        Args:
+            manifest: as for `to_arrow`.
+
+        Returns:
+            The frame with the columns of `to_arrow`.
+
+        Raises:
+            UserError: pandas is not installed, or the selection was made from another manifest.
+        """
+        table = self.to_arrow(manifest)
+        try:
+            return table.to_pandas()
+        except ImportError:
+            raise UserError("selection.no_pandas", "a data frame needs pandas: pip install pandas") from None
+
+    def examples(self) -> tuple[np.ndarray, Any]:
+        """Return each selected example once, with its soft target.
+
+        Returns:
+            Example ids (N,) int64 ascending, and targets (N, classes) float32 as a `scipy.sparse.csr_array`: 1/k on
+            each of the k classes that selected the example.
+        """
+        from scipy.sparse import csr_array
+
+        ids, offsets, labels = self.labels_by_example()
+        counts = np.diff(offsets)
+        shares = np.repeat(np.float32(1) / counts.astype(np.float32), counts)
+        return ids, csr_array((shares, labels, offsets), shape=(len(ids), len(self.classes)))
+
+    def labels_by_example(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return each selected example once, with the classes that selected it.
+
+        Returns:
+            Example ids (N,) ascending; offsets (N + 1,) and labels, where example i was selected by the classes
             `labels[offsets[i]:offsets[i + 1]]`.
         """
         order = np.lexsort((self.label, self.example_id))
         ids, begins = np.unique(self.example_id[order], return_index=True)
         return ids, np.r_[begins, len(order)], self.label[order].astype(np.int64)
 
+    def rows(self) -> ScoreRows:
+        """Return the selected score rows."""
+        return ScoreRows(self.example_id, self.label, self.score)
 
-def write_selection(file: Path, selection: Selection) -> None:
-    """Write a selection atomically as Parquet."""
-    stored = {STORED_NAMES.get(name, name): value for name, value in asdict(selection.info).items()}
-    table = pa.table(
-        {
-            "label": pa.array(selection.label, label_type(len(selection.info.scores.classes))),
-            "rank": pa.array(selection.rank, pa.int64()),
-            "example_id": pa.array(selection.example_id, pa.int64()),
-            "score": pa.array(selection.score, pa.float32(), from_pandas=True),  # NaN becomes null
-        }
-    ).replace_schema_metadata({KEY: json.dumps(stored)})
-    write_parquet(file, table)
+    def check_manifest(self, manifest: Examples, name: object = "the selection") -> None:
+        """Check that the selection was made from a manifest.
 
+        Args:
+            manifest: the manifest.
+            name: of the selection, for the error.
 
-def read_selection(file: Path) -> Selection:
-    """Read a selection; a file that is missing, damaged or not a selection is a `UserError`."""
-    try:
-        table = read_parquet(file)
-        return _checked(table, _parse_info(file, table.schema))
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise _invalid_file(file, error) from None
+        Raises:
+            UserError: it was not.
+        """
+        outside = len(self) and int(self.example_id.max()) >= len(manifest)
+        if outside or self.info.scores.manifest != manifest.fingerprint:
+            raise UserError(
+                "selection.wrong_manifest",
+                f"{name} was created from another manifest than {getattr(manifest, 'file', manifest)}",
+            )
 
 
 def read_selection_info(file: Path) -> SelectionInfo:

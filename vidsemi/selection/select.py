@@ -6,8 +6,9 @@ from itertools import pairwise
 import numpy as np
 
 from vidsemi.io.errors import UserError
+from vidsemi.selection.info import SelectionInfo, as_ranges
 from vidsemi.selection.policies import get_policy, priority_of, quotas_of
-from vidsemi.selection.result import Selection, SelectionInfo, as_ranges
+from vidsemi.selection.result import Selection
 from vidsemi.selection.scan import Tally, row_limits, scan
 from vidsemi.selection.score_format import MAX_ID, ScoreRows, ScoresInfo
 from vidsemi.selection.score_reader import ScoreShard

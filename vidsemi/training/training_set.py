@@ -2,16 +2,14 @@
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from vidsemi.data.hashtags.match import read_matches
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.samplers import draw_repeats, repeat_factors
 from vidsemi.data.targets import Targets
 from vidsemi.io.errors import UserError
-from vidsemi.selection.result import read_selection
+from vidsemi.selection.result import Selection
 
 logger = logging.getLogger("vidsemi")
 
@@ -21,7 +19,7 @@ class TrainingSet:
     """Examples with their targets."""
 
     manifest: Manifest
-    examples: np.ndarray  # (N,) int64 ids of the examples to train on
+    examples: np.ndarray  # (N,) int64 ids of the examples to train on, ascending
     targets: Targets  # N of them
     classes: list[str]  # names of the network's outputs
     repeats: np.ndarray | None = None  # (N,) int64, how often each example occurs in an epoch; once if None
@@ -29,14 +27,19 @@ class TrainingSet:
 
 
 def labeled_set(
-    labeled: Manifest, seed: int, repeat_factor: str = "natural", held_out: np.ndarray | None = None
+    labeled: Manifest,
+    seed: int,
+    repeat_factor: str = "natural",
+    held_out: np.ndarray | None = None,
+    classes: list[str] | None = None,
 ) -> TrainingSet:
     """The examples of a manifest with their labels, but for the held out ones, (N,) bool.
 
-    The seed is that of rounding the repeat factors.
+    The seed is that of rounding the repeat factors. The classes are the labels by default.
     """
-    classes = labeled.class_names()
-    labels = labeled.label_indices(classes, str(labeled.file))
+    if classes is None:
+        classes = labeled.class_names()
+    labels = labeled.label_indices(classes, "the network")
     examples = np.arange(len(labels)) if held_out is None else np.flatnonzero(~held_out)
     targets = Targets.single(labels[examples], len(classes))
     repeats = None
@@ -47,12 +50,19 @@ def labeled_set(
     return TrainingSet(labeled, examples, targets, classes, repeats)
 
 
-def hashtag_set(weak: Manifest, matches: Path, repeat_factor: str, seed: int) -> TrainingSet:
+def hashtag_set(
+    weak: Manifest, names: list[str], example_ids: np.ndarray, labels: np.ndarray, repeat_factor: str, seed: int
+) -> TrainingSet:
     """The examples with a hashtag that matches a label; target 1/k on each of their k labels (Mahajan et al. 2018).
 
-    `matches` is the folder of the hashtags stage; the seed is that of rounding the repeat factors.
+    Args:
+        weak: the examples.
+        names: names of the labels.
+        example_ids: (M,) of the matches, ascending.
+        labels: (M,) of the matches, as indices of names.
+        repeat_factor: a key of `REPEAT_RULES`.
+        seed: of rounding the repeat factors.
     """
-    names, example_ids, labels = read_matches(matches)
     examples, first = np.unique(example_ids, return_index=True)
     targets = Targets(np.append(first, len(labels)), labels, len(names))
     repeats = draw_repeats(repeat_factors(targets, repeat_factor), seed)
@@ -61,19 +71,18 @@ def hashtag_set(weak: Manifest, matches: Path, repeat_factor: str, seed: int) ->
     return TrainingSet(weak, examples, targets, names, repeats, hashtags=True)
 
 
-def pseudo_labeled_set(unlabeled: Manifest, classes: list[str], selection_file: Path) -> TrainingSet:
+def pseudo_labeled_set(
+    unlabeled: Manifest, classes: list[str], selection: Selection, source: object = "the selection"
+) -> TrainingSet:
     """The selected examples, each once, with target 1/k on each of the k classes that selected it.
 
-    A selection from another manifest or with other classes, or an empty one, is a `UserError`.
+    A selection from another manifest or with other classes, or an empty one, is a `UserError` that begins with its
+    source.
     """
-    selection = read_selection(selection_file)
-    scores = selection.info.scores
-    if (scores.manifest, scores.classes) != (unlabeled.fingerprint, classes):
-        raise UserError(
-            "selection.wrong_manifest",
-            f"{selection_file} was created from another manifest than {unlabeled.file}, or with other classes",
-        )
-    if len(selection.example_id) == 0:
-        raise UserError("selection.empty", f"{selection_file} selects no examples, so there is nothing to train on")
-    examples, offsets, labels = selection.examples()
+    selection.check_manifest(unlabeled, source)
+    if selection.classes != classes:
+        raise UserError("selection.wrong_classes", f"{source} was created with other classes")
+    if len(selection) == 0:
+        raise UserError("selection.empty", f"{source} selects no examples, so there is nothing to train on")
+    examples, offsets, labels = selection.labels_by_example()
     return TrainingSet(unlabeled, examples, Targets(offsets, labels, len(classes)), classes)

@@ -1,0 +1,75 @@
+"""`read_clips`: the test clips of a video."""
+
+import os
+
+import numpy as np
+import torch
+
+from vidsemi.api.inputs import checked_input
+from vidsemi.data.input_spec import InputSpec, Size
+from vidsemi.data.manifest import Row
+from vidsemi.data.normalize import normalize as normalized
+from vidsemi.data.views import ViewReader
+from vidsemi.io.errors import UserError
+
+MAX_PIXELS = 1 << 28  # of all clips: 3.2 GB as float32
+
+
+def read_clips(
+    path: str | os.PathLike[str],
+    frames: int | None = None,
+    clips: int = 10,
+    *,
+    stride: int | None = None,
+    resize: Size | None = None,
+    crop: int | None = None,
+    normalize: bool = True,
+    start: float | None = None,
+    end: float | None = None,
+    input: InputSpec | None = None,
+) -> torch.Tensor:
+    """Read evenly spaced clips of a video, the same as scoring and evaluation do.
+
+    The first clip begins with the video, the last one ends with it; a single clip is in the middle. A video shorter
+    than a clip repeats its last frame. An image has one clip, which repeats the image.
+
+    >>> model(read_clips("video.mp4", input=model.input)).softmax(1).mean(0)  # doctest: +SKIP
+
+    Args:
+        path: a video or image, or a URI.
+        frames: clip length T.
+        clips: number of clips.
+        stride: step between the frames of a clip.
+        resize: (height, width) of the frames before the crop, or the length of their shorter side.
+        crop: side of the central square crop.
+        normalize: whether to subtract the mean and divide by the standard deviation.
+        start: seconds of the video to begin at.
+        end: seconds of the video to end at.
+        input: such as `model.input`, for what the arguments above leave out; `InputSpec()` by default: 8 frames of
+            112×112.
+
+    Returns:
+        (clips, 3, T, crop, crop) float32; or uint8, RGB, if not normalized.
+
+    Raises:
+        DecodeError: the file cannot be read.
+        UserError: a value is not valid.
+    """
+    spec, _ = checked_input(input, frames=frames, stride=stride, resize=resize, crop=crop)
+    if isinstance(clips, bool) or not isinstance(clips, int | np.integer) or clips < 1:
+        raise UserError("clips.not_a_number", f"clips is {clips!r}; it must be an integer of at least 1")
+    if clips * spec.frames * spec.crop**2 > MAX_PIXELS:
+        raise UserError(
+            "clips.too_many",
+            f"{clips} clips of {spec.frames} frames with {spec.crop}×{spec.crop} pixels are more than {MAX_PIXELS:,} "
+            "pixels; read fewer clips, or shorter or smaller ones",
+        )
+    if not isinstance(path, str | os.PathLike) or not isinstance(name := os.fspath(path), str):
+        raise UserError("clips.not_a_path", f"path must be a string or Path, not {type(path).__name__}")
+    for what, seconds in (("start", start), ("end", end)):
+        if seconds is not None and not (isinstance(seconds, int | float) and 0 <= seconds < float("inf")):
+            raise UserError("clips.invalid_trim", f"{what} is {seconds!r}; it must be seconds from 0 on")
+    reader = ViewReader(spec, int(clips))
+    pieces = [torch.from_numpy(reader(request)) for request in reader.requests(Row(0, name, start=start, end=end))]
+    views = torch.cat(pieces)
+    return (normalized(views, spec) if normalize else views.transpose(1, 2)).contiguous()
