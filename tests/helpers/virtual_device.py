@@ -1,6 +1,7 @@
 """The devices of `virtual_cuda`: which tensors claim to be on them, and a record of waits, launches and copies."""
 
 import traceback
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,7 @@ class VirtualCuda:
     def __init__(self, gpus: int):
         self.gpus, self.current = gpus, 0
         self.launches = 0
+        self.kinds: Counter[str] = Counter()  # launches by operator
         self.waits: list[Wait] = []
         self.event_waits: list[Wait] = []
         self.pending: list[PendingCopy] = []
@@ -56,8 +58,9 @@ class VirtualCuda:
         own = self.device("cuda" if device is None else device)
         return self.streams.get(own) or DEFAULT_STREAMS.setdefault(own, Stream(own))
 
-    def launch(self, device: torch.device, used: list[Any], fresh: list[Any], written: list[Any]) -> Stream:
+    def launch(self, kind: str, device: torch.device, used: list[Any], fresh: list[Any], written: list[Any]) -> Stream:
         """Launch a kernel or copy in the current stream of a device; see `Stream.launch`."""
+        self.kinds[kind] += 1
         stream = self.stream(device)
         stream.launch(used, fresh, written)
         self._storages += [storage for storage in used if getattr(storage, "users", None)]
@@ -123,7 +126,7 @@ class VirtualCuda:
         self.claim(moved, device)
         origin, storage = tensor.untyped_storage(), moved.untyped_storage()
         if device.type == "cuda":
-            stream = self.launch(device, [], [storage], [])
+            stream = self.launch("copy to the device", device, [], [storage], [])
             if source.type == "cpu" and tensor.numel():
                 self.copies.append((stream, len(self.event_waits)))
                 stream.copies += 1
@@ -133,7 +136,7 @@ class VirtualCuda:
                     self.record(reason, 0, self.waits)
                     self.done = later(self.done, stream.mark())
         elif not blocking:
-            stream = self.launch(source, [origin], [], [])
+            stream = self.launch("copy to the host", source, [origin], [], [])
             self.pending.append(PendingCopy(moved.detach(), moved.detach().clone(), source, stream, stream.launched))
             with torch.no_grad():
                 moved.fill_(float("nan") if moved.is_floating_point() else -1)

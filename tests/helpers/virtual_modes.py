@@ -108,9 +108,9 @@ class Operators(TorchDispatchMode):
         fresh = [storage for storage in storages if storage._cdata not in before]
         for storage in fresh:
             storage.claimed = device
-        if fresh or func._schema.is_mutable:  # else a view
+        if (fresh or func._schema.is_mutable) and "empty" not in str(func):  # else a view, or memory alone
             used = [one.untyped_storage() for one in tensors if gpu.device_of(one).type == "cuda"]
-            gpu.launch(device, used, fresh, storages if func._schema.is_mutable else [])
+            gpu.launch(str(func), device, used, fresh, storages if func._schema.is_mutable else [])
         for storage in storages if func._schema.is_mutable else fresh:
             storage.launch = gpu.launches
         return value

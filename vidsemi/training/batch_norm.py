@@ -98,17 +98,20 @@ class RunningStatistics:
             for buffer in (module.running_mean, module.running_var)
             if buffer is not None
         ]
-        self._before: list[torch.Tensor] = []
-        self._sums: list[torch.Tensor] = []
+        self._before = [buffer.clone() for buffer in self.buffers]
+        self._sums = [torch.zeros_like(buffer) for buffer in self.buffers]
+        self._started = False  # the step
 
     @contextmanager
     def of_micro_batch(self) -> Iterator[None]:
         """The forward pass of a micro-batch."""
-        if not self._before:
-            self._before = [buffer.clone() for buffer in self.buffers]
-            self._sums = [torch.zeros_like(buffer) for buffer in self.buffers]
-        elif self.buffers:
-            torch._foreach_copy_(self.buffers, self._before)  # a few kernels; one a layer would be 834 a step
+        if self.buffers:  # a few kernels; one a layer would be 834 a step of an R(2+1)D-34
+            if self._started:
+                torch._foreach_copy_(self.buffers, self._before)
+            else:
+                torch._foreach_copy_(self._before, self.buffers)
+                torch._foreach_zero_(self._sums)
+                self._started = True
         yield
         if self.buffers:
             torch._foreach_add_(self._sums, self.buffers)
@@ -124,5 +127,5 @@ class RunningStatistics:
         means = flat[len(sums) :] / micro_batches
         if self.buffers:
             torch._foreach_copy_(self.buffers, [*means.split([len(buffer) for buffer in self.buffers])])
-        self._before = []
+        self._started = False
         return flat[: len(sums)]

@@ -209,9 +209,8 @@ def _update_average(average: AveragedModel, network: nn.Module, decay: float) ->
     moving = [pair for pair in pairs if pair[0].is_floating_point()] if average.n_averaged else []
     if moving:
         torch._foreach_lerp_([own for own, _ in moving], [new for _, new in moving], 1 - decay)
-    for own, new in pairs:
-        if not (moving and own.is_floating_point()):
-            own.copy_(new)
+    if copied := [pair for pair in pairs if not (moving and pair[0].is_floating_point())]:
+        torch._foreach_copy_([own for own, _ in copied], [new for _, new in copied])
     average.n_averaged += 1  # on the CPU
 
 
