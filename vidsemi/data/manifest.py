@@ -67,7 +67,7 @@ class Manifest:
         """Read and check a manifest. No video is opened.
 
         Args:
-            file: a .csv with a header or a .parquet, with a column `path` (docs/manifests.md).
+            file: a .csv with a header or a .parquet, with a column `path` (docs/guides/manifests.md).
             root: folder that relative paths start from, by default the file's own.
 
         Returns:
