@@ -5,7 +5,7 @@ import os
 import numpy as np
 import torch
 
-from vidsemi.api.inputs import checked_input
+from vidsemi.api.checked_input import checked_input
 from vidsemi.data.input_spec import InputSpec, Size
 from vidsemi.data.manifest import Row
 from vidsemi.data.normalize import normalize as normalized

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
-from vidsemi.api.inputs import checked_input
+from vidsemi.api.checked_input import checked_input
 from vidsemi.config.base import RepeatFactor
 from vidsemi.data.hashtags.match import match_frequent
 from vidsemi.data.hashtags.vocabulary import Vocabulary, build_vocabulary, read_vocabulary
