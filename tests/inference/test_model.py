@@ -35,8 +35,9 @@ def test_batch_norm_in_the_convolutions_changes_nothing_but_rounding(weights: Pa
     before = {name: value.clone() for name, value in network.state_dict().items()}
     infer = Inference(network, spec.input, torch.device("cpu"))
     clips = np.random.default_rng(0).integers(0, 256, (9, 4, 3, 16, 16), dtype=np.uint8)
+    assert network.training
     with torch.no_grad():
-        expected = network(normalize(torch.from_numpy(clips), spec.input)).softmax(dim=1)
+        expected = network.eval()(normalize(torch.from_numpy(clips), spec.input)).softmax(dim=1)
     torch.testing.assert_close(infer([clips[:4], clips[4:]]), expected, atol=1e-6, rtol=0)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert "BatchNorm" not in str(infer._network) and "BatchNorm" in str(network)

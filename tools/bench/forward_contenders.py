@@ -67,7 +67,7 @@ def compiled(network: nn.Module, spec: InputSpec, device: torch.device, precisio
 
     from vidsemi.inference.model import fused
 
-    ready = fused(network.eval()).to(device).to(memory_format=torch.channels_last_3d)
+    ready = fused(network).to(device).to(memory_format=torch.channels_last_3d)
     if precision == "bfloat16":
         for layer in ready.modules():
             if isinstance(layer, nn.Conv3d | nn.Linear):

@@ -36,10 +36,15 @@ def read_image(path: str, data: bytes, *, size: Size | None = None) -> np.ndarra
     Gray of more than 8 bits keeps its upper eight, as color does. A file that is damaged, not an image or not supported
     is a `DecodeError`.
     """
-    from PIL import Image
-
     with loaded(path, data) as stored:
         image = upright(path, stored)
+    return resized(image, size)
+
+
+def resized(image: Any, size: Size | None) -> np.ndarray:
+    """The pixels of a Pillow image in RGB, (1, 3, height, width) uint8; `size` is as in `read_image`."""
+    from PIL import Image
+
     if size is not None:
         height, width = scaled_size(size, image.height, image.width)
         image = image.resize((width, height), Image.Resampling.BILINEAR)

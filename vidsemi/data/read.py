@@ -11,6 +11,7 @@ from vidsemi.data.formats.media_files import IMAGE_SUFFIXES
 from vidsemi.data.image import read_image
 from vidsemi.data.input_spec import Decoder, Size
 from vidsemi.data.manifest import Row
+from vidsemi.data.memory import MemoryRow
 from vidsemi.data.video.backends import read_with_backend
 from vidsemi.data.video.container import Source, Trim, decode_errors, read_bytes
 from vidsemi.data.video.decode import read_video
@@ -21,6 +22,8 @@ from vidsemi.io.errors import DecodeError
 
 def is_image(row: Row) -> bool:
     """Whether an example is an image, by its file name."""
+    if isinstance(row, MemoryRow):
+        return row.image
     return not row.is_frame_folder and PurePosixPath(row.member or row.path).suffix.lower() in IMAGE_SUFFIXES
 
 
@@ -65,6 +68,8 @@ def read_frames(
     An image is a video of one frame, so that a clip of it is a still. PyAV decodes all files that the decoder is not
     known to decode correctly. Whatever the library or the reason, an example that cannot be read is a `DecodeError`.
     """
+    if isinstance(row, MemoryRow):
+        return row.read(choose, size)
     if row.is_frame_folder:
         rate = row.frames_per_second or 0
         return read_frame_folder(row.path, rate, choose, size=size, trim=Trim(row.start, row.end))

@@ -16,8 +16,8 @@ from vidsemi.inference.accuracy import Accuracy, accuracy, accuracy_by_class, ra
 from vidsemi.inference.predictions import TOP, Predicted, write_predictions
 from vidsemi.inference.score_views import VideoScore, score_examples
 from vidsemi.io.progress import progress_bar
-from vidsemi.models import weights_file
 from vidsemi.models.flops import measure_cost
+from vidsemi.models.trained import Trained, open_trained
 from vidsemi.models.weights_file import NetworkSpec
 from vidsemi.runtime.distributed import done_by_first, first_before_others, gather, processes
 from vidsemi.selection.score_writer import top_classes
@@ -29,7 +29,7 @@ Prediction = tuple[int, list[int], list[float], str | None]  # example id, label
 
 def evaluate_weights(
     *,
-    weights: Path,
+    weights: Path | Trained,
     manifest: Manifest,
     views: int,
     crops: int = 1,
@@ -47,8 +47,9 @@ def evaluate_weights(
     the result see `evaluation_metrics`.
     """
     with first_before_others():
-        network, spec = weights_file.load_weights(weights, decoder)
-        labels = manifest.label_indices(spec.classes, str(weights))
+        trained = open_trained(weights, decoder)
+        network, spec = trained.network, trained.spec
+        labels = manifest.label_indices(spec.classes, trained.name)
     process = processes()
     share = range(process.rank, len(manifest), process.size)
     results = score_examples(network, spec.input, share, manifest, views=views, crops=crops, runtime=runtime)

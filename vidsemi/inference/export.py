@@ -20,7 +20,8 @@ from vidsemi.data.normalize import normalize
 from vidsemi.inference.model import fused
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path, prepare_target
-from vidsemi.models import weights_file
+from vidsemi.models.modes import evaluating
+from vidsemi.models.trained import Trained, open_trained
 from vidsemi.models.weights_file import NetworkSpec
 from vidsemi.runtime.library_errors import first_line
 
@@ -38,7 +39,7 @@ class Scorer(nn.Module):
 
     def __init__(self, network: nn.Module, spec: InputSpec):
         super().__init__()
-        self.network, self.spec = fused(network.eval()), spec
+        self.network, self.spec = fused(network), spec
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """(N, T, 3, crop, crop) uint8 → (N, classes) float32, each row a softmax."""
@@ -55,13 +56,14 @@ class Format:
     tolerance: float  # largest difference between its scores and the network's
 
 
-def export_weights(*, weights: Path, output: Path, format: str) -> dict[str, Any]:
+def export_weights(*, weights: Path | Trained, output: Path, format: str) -> dict[str, Any]:
     """Export a network to one of `FORMATS`, run the file, and compare its scores with the network's.
 
     Raises:
         UserError: packages are missing, torch cannot export the network, or the exported one scores differently.
     """
-    network, spec = weights_file.load_weights(weights)
+    trained = open_trained(weights)
+    network, spec = trained.network, trained.spec
     if format == "onnx":
         check_onnx(network)
     prepare_target(output)
@@ -121,13 +123,13 @@ def largest_difference(exported: Run, network: nn.Module, spec: NetworkSpec) -> 
     confident network gives scores of 0 and 1 whatever its input, so a hundredth of the difference of the logarithms of
     the scores counts too.
     """
-    network.eval()
     random = torch.Generator().manual_seed(0)
     differences = []
     for clips_per_pass in TEST_BATCHES:
         shape = (clips_per_pass, *_clip_shape(spec.input))
         clips = torch.randint(0, 256, shape, dtype=torch.uint8, generator=random)
-        expected = network(normalize(clips, spec.input)).softmax(dim=1)
+        with evaluating(network):
+            expected = network(normalize(clips, spec.input)).softmax(dim=1)
         actual = exported(clips)
         if actual.shape != expected.shape:
             raise ValueError(f"scores of {clips_per_pass} clips have the shape {tuple(actual.shape)}")

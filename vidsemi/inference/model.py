@@ -13,6 +13,7 @@ from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
 from vidsemi.io.errors import UserError
 from vidsemi.models.convolution_trial import DTYPES, check_tf32, keep_in_float32, log_kept, wrong_convolutions
+from vidsemi.models.modes import evaluating
 from vidsemi.runtime.device import device_name, keep_freed_memory, put_channels_last, upload, uses_channels_last
 from vidsemi.runtime.library_errors import first_line, is_device_error, is_out_of_memory
 
@@ -64,7 +65,7 @@ class Inference:
         self.device, self._softmax = device, softmax
         self._spec, self._precision = spec, precision
         self._format = torch.contiguous_format
-        self._network = fused(network.eval()).to(device)
+        self._network = fused(network).to(device)
         self._compiled, self._padded = compile, 0  # clips of a compiled pass
         if device.type == "cpu":
             keep_freed_memory()
@@ -135,8 +136,9 @@ class Inference:
 
 
 def fused(network: nn.Module) -> nn.Module:
-    """Return a copy of the network with batch norm folded into convolutions, if torch can trace it."""
-    try:
-        return fuse(network)
-    except Exception:  # a custom network whose forward depends on its input
-        return copy.deepcopy(network)
+    """Return a copy of the network in evaluation mode, with batch norm folded into convolutions if torch can trace it."""
+    with evaluating(network):
+        try:
+            return fuse(network)
+        except Exception:  # a custom network whose forward depends on its input
+            return copy.deepcopy(network)

@@ -22,7 +22,7 @@ from vidsemi.inference.score_views import VideoScore, score_examples
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import fingerprint_json
 from vidsemi.io.progress import progress_bar
-from vidsemi.models import weights_file
+from vidsemi.models.trained import Trained, open_trained
 from vidsemi.runtime.device import worker_count
 from vidsemi.selection.score_format import read_plan
 from vidsemi.selection.score_writer import top_classes
@@ -34,13 +34,31 @@ MANIFESTS = (".csv", ".parquet")
 
 @dataclass(frozen=True)
 class Prediction:
-    """Predicted classes of an example, the highest-scoring first."""
+    """Predicted classes of an example, the highest-scoring first.
+
+    Args:
+        row: the example: its path, trim and so on.
+        classes: names of the classes.
+        scores: their softmax scores, (classes,) float32, the mean over the views.
+        views: each view's own scores of these classes, (V, classes) float32.
+        error: why the file cannot be read; None if it can. The three above are empty if it cannot.
+    """
 
     row: Row
     classes: list[str]
-    scores: np.ndarray  # (classes,) float32, the mean over the views
-    views: np.ndarray  # (V, classes) float32, each view's own scores of these classes
-    error: str | None = None  # why the file cannot be read; the attributes above are empty then
+    scores: np.ndarray
+    views: np.ndarray
+    error: str | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The class with the highest score; None if the file cannot be read."""
+        return self.classes[0] if self.classes else None
+
+    @property
+    def path(self) -> str:
+        """The file; "video 0" and so on for frames in memory."""
+        return self.row.path
 
     @property
     def name(self) -> str:
@@ -86,24 +104,25 @@ def examples_to_predict(paths: list[str], manifest: Path | None = None, root: Pa
 
 def predict_examples(
     *,
-    weights: Path,
+    weights: Path | Trained,
     dataset: Dataset,
     views: int,
     crops: int = 1,
-    top: int,
+    top: int | None,
     runtime: Runtime,
     decoder: Decoder = "pyav",
 ) -> list[Prediction]:
-    """Predict the `top` classes of each example, in order.
+    """Predict the `top` classes of each example, or all, in order.
 
     Raises:
         UserError: no example can be read.
     """
-    network, spec = weights_file.load_weights(weights, decoder)
+    trained = open_trained(weights, decoder)
+    network, spec = trained.network, trained.spec
     runtime = runtime.model_copy(update={"workers": min(worker_count(runtime), len(dataset))})
     examples = range(len(dataset))
     results = score_examples(network, spec.input, examples, dataset, views=views, crops=crops, runtime=runtime)
-    predictions = []
+    top, predictions = len(spec.classes) if top is None else top, []
     with closing(results) as scores, progress_bar(len(dataset), "file", "predict", delay=2) as bar:
         for score in scores:
             predictions.append(_prediction(dataset.row(score.example_id), score, spec.classes, top))
@@ -135,7 +154,7 @@ def as_manifest(dataset: Dataset) -> Manifest:
 def predict_to_table(
     output: Path,
     *,
-    weights: Path,
+    weights: Path | Trained,
     manifest: Manifest,
     views: int,
     crops: int = 1,

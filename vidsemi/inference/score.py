@@ -17,8 +17,7 @@ from vidsemi.inference.model import Inference, Precision, fastest_precision
 from vidsemi.inference.score_directory import ScoreDirectory, agree_on_plan
 from vidsemi.inference.score_job import ScoreJob
 from vidsemi.inference.worker import ScoreWorker
-from vidsemi.io.files import fingerprint_file
-from vidsemi.models import weights_file
+from vidsemi.models.trained import Trained, open_trained
 from vidsemi.runtime.device import pick_device
 from vidsemi.runtime.distributed import processes
 from vidsemi.selection.score_format import ScoresInfo
@@ -30,7 +29,7 @@ logger = logging.getLogger("vidsemi")
 def score_manifest(
     folder: Path,
     *,
-    weights: Path,
+    weights: Path | Trained,
     manifest: Manifest,
     views: int,
     crops: int = 1,
@@ -56,13 +55,14 @@ def score_manifest(
     Raises:
         UserError: the folder has another plan, or no example can be read.
     """
-    network, spec = weights_file.load_weights(weights, decoder)
+    trained = open_trained(weights, decoder)
+    spec = trained.spec
     reader = ViewReader(spec.input, views, crops=crops)
     device = pick_device(runtime)
     shards = shard_ranges(manifest, shard_size)
     info = ScoresInfo(
         manifest=manifest.fingerprint,
-        weights=fingerprint_file(weights),
+        weights=trained.fingerprint(),
         classes=spec.classes,
         per_example=min(per_example, len(spec.classes)),
         views=views,
@@ -79,7 +79,7 @@ def score_manifest(
     )
     info = agree_on_plan(folder, info, any_precision=precision == "auto")
     infer = Inference(
-        network,
+        trained.network,
         spec.input,
         device,
         cast(Precision, info.precision),

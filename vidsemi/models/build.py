@@ -105,7 +105,7 @@ def initialize_from(network: nn.Module, spec: NetworkSpec, weights: Weights) -> 
 
 def check_weights(spec: NetworkSpec, weights: Weights, *, frozen: bool, weakly_pretrained: bool) -> None:
     """Check that weights fit a network, frozen ones with its head, and saw hashtags only if the config says so."""
-    (_initialize_all if frozen else initialize_from)(spec.meta_model, spec, weights)
+    (initialize_all if frozen else initialize_from)(spec.meta_model, spec, weights)
     if weights.trained_on_hashtags and not weakly_pretrained:
         raise UserError(
             "weights.weakly_pretrained",
@@ -121,13 +121,18 @@ def import_weights(path: Path, spec: NetworkSpec, init_from: str) -> dict[str, A
         UserError: the weights cannot be read, or belong to another network or other classes than `spec` has.
     """
     weights, network = read_weights(init_from), spec.build()
-    loaded = _initialize_all(network, spec, weights)
+    loaded = initialize_all(network, spec, weights)
     logger.info("%s: %s", init_from, loaded)
     save_weights(path, network, spec, {"init_from": fingerprint_weights(init_from)})
     return loaded.document()
 
 
-def _initialize_all(network: nn.Module, spec: NetworkSpec, weights: Weights) -> Loaded:
+def initialize_all(network: nn.Module, spec: NetworkSpec, weights: Weights) -> Loaded:
+    """Load all weights of a network, in place, the head among them.
+
+    Raises:
+        UserError: they are those of another network, or of other classes.
+    """
     theirs, file = weights.spec, weights.file
     if theirs is not None:
         if (theirs.model, dict(theirs.args)) != (spec.model, dict(spec.args)):

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from vidsemi.io.tables import markdown_table
+from vidsemi.models.modes import evaluating
 from vidsemi.models.registry import ADAPTER
 
 # Convolutions, linear layers and matrix products count. For convolutional networks this is the convention of the
@@ -74,28 +75,27 @@ def measure_cost(network: nn.Module, *, frames: int, size: int) -> Cost:
 
     device = next(network.parameters()).device
     clips = torch.zeros(1, 3, frames, size, size, device=device)
-    was_training = network.training
     fast_attention = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # fuses an attention layer into one operator that is not counted
     try:
-        flops = FlopCountAnalysis(network.eval(), clips).clear_op_handles()
-        flops.set_op_handle("aten::_convolution", conv_flop_jit, "aten::_convolution_mode", _convolution_mode)
-        flops.set_op_handle("aten::einsum", einsum_flop_jit, "aten::scaled_dot_product_attention", _attention)
-        outputs = ActivationCountAnalysis(network, clips)
-        outputs.set_op_handle("aten::_convolution_mode", _output_size)
-        outputs.set_op_handle("aten::scaled_dot_product_attention", _output_size)
-        for left, names in MATRIX_PRODUCTS.items():
-            for name in names:
-                flops.set_op_handle(f"aten::{name}", partial(_matrix_product, left))
-                outputs.set_op_handle(f"aten::{name}", _output_size)
-        for analysis in (flops, outputs):
-            analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
-        macs = flops.by_module()
-        activations = outputs.total()
-        missing = flops.unsupported_ops()
+        with evaluating(network):
+            flops = FlopCountAnalysis(network, clips).clear_op_handles()
+            flops.set_op_handle("aten::_convolution", conv_flop_jit, "aten::_convolution_mode", _convolution_mode)
+            flops.set_op_handle("aten::einsum", einsum_flop_jit, "aten::scaled_dot_product_attention", _attention)
+            outputs = ActivationCountAnalysis(network, clips)
+            outputs.set_op_handle("aten::_convolution_mode", _output_size)
+            outputs.set_op_handle("aten::scaled_dot_product_attention", _output_size)
+            for left, names in MATRIX_PRODUCTS.items():
+                for name in names:
+                    flops.set_op_handle(f"aten::{name}", partial(_matrix_product, left))
+                    outputs.set_op_handle(f"aten::{name}", _output_size)
+            for analysis in (flops, outputs):
+                analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+            macs = flops.by_module()
+            activations = outputs.total()
+            missing = flops.unsupported_ops()
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_attention)
-        network.train(was_training)
     return Cost(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         gmacs_per_view=macs[""] / 1e9,

@@ -188,9 +188,20 @@ def plugin_of(name: str) -> str | None:
 def list_models(pattern: str | None = None) -> list[dict[str, Any]]:
     """List the networks whose names contain a text, or the one whose name it is; the paper's come first.
 
-    Each has its name, frames, stride, resize and crop (None: left to the config), and the addresses of published
-    weights. timm's are left out where it is not installed, unless the pattern asks for them: then that is a UserError.
+    timm's are left out where it is not installed, unless the pattern asks for them.
+
+    Args:
+        pattern: the text; None for all networks.
+
+    Returns:
+        of each network its name, frames, stride, resize and crop (None: left to whoever creates it), and the addresses
+        of published weights.
+
+    Raises:
+        UserError: the pattern names a library that is not installed.
     """
+    if pattern is not None and not isinstance(pattern, str):
+        raise UserError("model.unknown", f"a part of a network's name is a text, not {pattern!r}")
     entries = [_entry(name, own.input, []) for name, own in _MODELS.all().items() if (pattern or "") in name]
     for prefix in LIBRARIES:
         library = import_module(f"vidsemi.models.zoo.{prefix}")

@@ -43,7 +43,7 @@ def read_weights(source: str) -> Weights:
     Raises:
         UserError: it is missing or damaged, does not match the checksum in its name, or is not a weights file.
     """
-    path = _local_copy(source)
+    path = local_copy(source)
     _verify_checksum(source, path)
     if path.suffix == ".safetensors":
         return Weights(source, _read_safetensors(source, path))
@@ -57,11 +57,11 @@ def read_weights(source: str) -> Weights:
 
 def fingerprint_weights(source: str) -> str:
     """SHA-256 of a weights file or of the file at an address."""
-    return fingerprint_file(_local_copy(source))
+    return fingerprint_file(local_copy(source))
 
 
-def _local_copy(source: str) -> Path:
-    """The file itself, or the cached copy of an address."""
+def local_copy(source: str) -> Path:
+    """Return the file itself, or the cached copy of an address."""
     if is_address(source):
         try:
             return Path(fetch(source))

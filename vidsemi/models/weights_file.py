@@ -149,6 +149,11 @@ def load_weights(path: Path, decoder: Decoder = "pyav") -> tuple[nn.Module, Netw
     Raises:
         UserError: the file is missing or damaged, its spec is invalid, or its tensors are not those of its spec.
     """
+    return load_with_provenance(path, decoder)[:2]
+
+
+def load_with_provenance(path: Path, decoder: Decoder = "pyav") -> tuple[nn.Module, NetworkSpec, dict[str, Any]]:
+    """As `load_weights`, and where the weights come from, as `save_weights` got it."""
     content = load(path)
     spec = spec_of(content, str(path), decoder)
     tensors: Any = content.get("state_dict")
@@ -159,7 +164,8 @@ def load_weights(path: Path, decoder: Decoder = "pyav") -> tuple[nn.Module, Netw
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         why = first_line(error)
         raise UserError("weights.invalid_tensors", f"{path} does not hold the weights of its spec: {why}") from None
-    return network, spec
+    provenance = content.get("provenance")
+    return network, spec, provenance if isinstance(provenance, dict) else {}
 
 
 def load_spec(path: Path) -> NetworkSpec:

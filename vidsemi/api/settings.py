@@ -1,0 +1,51 @@
+"""Arguments of the API that are checked as the keys of a config are."""
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from vidsemi.config import Runtime, Section
+from vidsemi.io.errors import UserError
+
+S = TypeVar("S", bound=Section)
+PathArgument = str | PathLike[str]
+
+
+def checked(kind: type[S], values: Mapping[str, Any]) -> S:
+    """Make a section of the config from arguments.
+
+    Raises:
+        UserError: an argument is unknown, missing or has an invalid value.
+    """
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError("options.invalid", f"{key}: {message}" if key else message) from None
+
+
+def runtime_of(
+    device: str, workers: int | None, seconds_per_file: float = 600, clips_per_forward: int | None = None
+) -> Runtime:
+    """Where and how networks run."""
+    values = {"device": device, "workers": workers}
+    return checked(Runtime, {**values, "seconds_per_file": seconds_per_file, "clips_per_forward": clips_per_forward})
+
+
+def check_count(name: str, value: Any, most: int = 1_000_000) -> int:
+    """Raise a `UserError` unless an argument is a whole number from 1 to a limit; returns it."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise UserError("options.invalid", f"{name} is {value!r}; give a whole number from 1 to {most}")
+    return value
+
+
+def path_of(name: str, value: Any) -> Path:
+    """An argument that names a file or folder; a `UserError` if it is something else."""
+    if not isinstance(value, str | PathLike) or not str(value):
+        raise UserError("options.invalid", f"{name} is {value!r}; give the path of a file or folder")
+    return Path(value)
