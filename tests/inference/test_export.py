@@ -19,7 +19,7 @@ from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
 from vidsemi.inference import export
 from vidsemi.inference.model import Inference
-from vidsemi.models import weights_file
+from vidsemi.models import trained, weights_file
 from vidsemi.models.weights_file import NetworkSpec, load_weights, save_weights
 
 FORMATS = ["pt2", "onnx"]
@@ -173,7 +173,7 @@ def test_a_network_that_torch_cannot_trace_is_refused(
     format: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     _, spec = weights_file.load_weights(weights)
-    monkeypatch.setattr(weights_file, "load_weights", lambda file: (DataDependent(), spec))
+    monkeypatch.setattr(trained, "load_weights", lambda file, decoder: (DataDependent(), spec))
     output = tmp_path / "out" / f"network.{format}"
     assert cli.main(["export", "--weights", str(weights), "--output", str(output)]) == 2
     printed = capfd.readouterr()

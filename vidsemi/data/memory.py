@@ -55,7 +55,7 @@ def _read_image(frame: Any, size: Size) -> np.ndarray:
 
 
 def rows_in_memory(videos: Sequence[Any]) -> list[Row]:
-    """Check videos in memory and return them as examples, which are named "video 0", "video 1", …
+    """Check videos in memory and return them as examples, which are named "video 0", "video 1" and so on.
 
     Args:
         videos: arrays (n, H, W, 3) uint8, RGB, of at least one frame; sequences of arrays (H, W, 3) or of

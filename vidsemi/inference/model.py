@@ -136,7 +136,7 @@ class Inference:
 
 
 def fused(network: nn.Module) -> nn.Module:
-    """Return a copy of the network in evaluation mode, with batch norm folded into convolutions if torch can trace it."""
+    """Return a copy of the network in evaluation mode, batch norm folded into convolutions if torch can trace it."""
     with evaluating(network):
         try:
             return fuse(network)
