@@ -22,7 +22,7 @@ def read_clips(
     *,
     stride: int | None = None,
     resize: Size | None = None,
-    crop: int | None = None,
+    size: int | None = None,
     normalize: bool = True,
     start: float | None = None,
     end: float | None = None,
@@ -41,7 +41,7 @@ def read_clips(
         clips: number of clips.
         stride: step between the frames of a clip.
         resize: (height, width) of the frames before the crop, or the length of their shorter side.
-        crop: side of the central square crop.
+        size: side of the central square crop.
         normalize: whether to subtract the mean and divide by the standard deviation.
         start: seconds of the video to begin at.
         end: seconds of the video to end at.
@@ -49,13 +49,13 @@ def read_clips(
             112×112.
 
     Returns:
-        (clips, 3, T, crop, crop) float32; or uint8, RGB, if not normalized.
+        (clips, 3, T, size, size) float32; or uint8, RGB, if not normalized.
 
     Raises:
         DecodeError: the file cannot be read.
         UserError: a value is not valid.
     """
-    spec, _ = checked_input(input, frames=frames, stride=stride, resize=resize, crop=crop)
+    spec, _ = checked_input(input, frames=frames, stride=stride, resize=resize, crop=size)
     if isinstance(clips, bool) or not isinstance(clips, int | np.integer) or clips < 1:
         raise UserError("clips.not_a_number", f"clips is {clips!r}; it must be an integer of at least 1")
     if clips * spec.frames * spec.crop**2 > MAX_PIXELS:
