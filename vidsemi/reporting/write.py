@@ -11,6 +11,7 @@ from vidsemi.reporting.accuracy import accuracy_sections, several_test_sets
 from vidsemi.reporting.caveats import caveats_section
 from vidsemi.reporting.class_frequency import frequency_sections
 from vidsemi.reporting.duplicates import duplicates_section
+from vidsemi.reporting.gains import gains_section
 from vidsemi.reporting.hashtags import hashtag_sections
 from vidsemi.reporting.machines import machines_section
 from vidsemi.reporting.paper import table_7
@@ -25,7 +26,12 @@ from vidsemi.reporting.transfer import transfer_sections
 if TYPE_CHECKING:
     from vidsemi.config import Runtime
 
-CSV_FILES = {"results.csv": "lines", "transfer.csv": "transfer", "class_frequency.csv": "class_frequency"}  # → key
+CSV_FILES = {  # → key of report.json
+    "results.csv": "lines",
+    "gains.csv": "gains",
+    "transfer.csv": "transfer",
+    "class_frequency.csv": "class_frequency",
+}
 STALE = (
     *CSV_FILES,
     *(
@@ -68,6 +74,7 @@ def write_report(
     groups = by_test_set([*results, *(table_7() if paper else [])])
     summary = caveats_section(runs, several_test_sets(groups))
     summary += accuracy_sections([mark_pareto_fronts(group) for group in groups], speeds)
+    summary += gains_section(runs)
     summary += [duplicates_section(runs), *transfer_sections(runs, paper=paper)]
     several = (frequency_sections, hashtag_sections, selection_sections, curve_sections)
     sections = [*summary, *(section for sections_of in several for section in sections_of(runs))]
@@ -88,7 +95,7 @@ def write_report(
 def _document(sections: Sequence[Section]) -> dict[str, Any]:
     """The content of report.json; all keys are always there."""
     document: dict[str, Any] = {"lines": [], "speed": None, "notes": [], "duplicates": None, "class_frequency": []}
-    document |= {"transfer": [], "transfer_notes": [], "caveats": []}
+    document |= {"gains": [], "transfer": [], "transfer_notes": [], "caveats": []}
     for section in sections:
         for key, value in section.data.items():
             document[key] = [*document[key], *value] if isinstance(value, list) else value
