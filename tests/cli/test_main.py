@@ -300,6 +300,6 @@ def test_help_needs_no_torch():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
     assert result.returncode == 0, result.stderr
-    names = "run manifest hashtags score predict evaluate select transfer report export models flops convert"
+    names = "run init manifest hashtags score predict evaluate select transfer report export models flops convert"
     for name in names.split():
         assert f"\n    {name} " in result.stdout
