@@ -72,6 +72,16 @@ def test_the_table_shows_the_last_steps(run: Path):
     ]
 
 
+def test_training_runs_that_reading_limits_are_listed_with_what_to_do(run: Path):
+    for seed, waited in (("seed2", 0.4), ("seed10", 0.6)):
+        event = {"event": "reading_limit", "examples": 10, "waited": waited, "seconds": 130.0, "advice": "do <this>"}
+        with open(run / seed / "teacher/train/train.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(event) + "\n")
+    (section,) = sections_of(run=run)
+    assert section.tables[0].rows == [("teacher/train", "60%", "do <this>")]
+    assert "do <this>" not in to_markdown([section])  # which is the same for the same results
+
+
 @pytest.mark.slow
 def test_reports_show_the_curves_in_all_their_files(run: Path):
     write_report([run], run)

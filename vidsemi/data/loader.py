@@ -77,7 +77,7 @@ class Loader:
     def __init__(self, dataset: TrainClips, batches: Iterable[list[Key]], runtime: Runtime, *, pin_memory: bool):
         workers = worker_count(runtime)
         self._dataset, self._ledger = dataset, _Ledger(batches)
-        self._priority, self._watch = Priority(), Watch(workers)
+        self._priority, self._watch = Priority(readers=workers), Watch(workers)
         dataset.watch, dataset.seconds_per_file = self._watch, runtime.seconds_per_file
         self._loader = DataLoader(
             PrioritizedDataset(dataset, self._priority),

@@ -123,7 +123,7 @@ class Pool(Generic[Result]):
     def __init__(self, read: Callable[[Any], Result], workers: int, seconds: float):
         own_temporary_folder()
         self._read, self._seconds = read, seconds
-        self._priority = Priority(_context())
+        self._priority = Priority(_context(), workers)
         self._workers = [self._start() for _ in range(workers)]
         self._todo: deque[_Task[Result]] = deque()
         self._closed = False

@@ -23,6 +23,7 @@ HEADER = (
     "waiting for data",
     "clips / s",
 )
+LIMIT_HEADER = ("reading limits this training run", "waited for clips", "what to do")
 MOST_ROWS = 40  # training runs in a figure
 MOST_POINTS = 120  # of a line that is 190 points long; noise looks the same with more
 PANELS = ("learning rate", "loss", "training\naccuracy, %")
@@ -53,6 +54,7 @@ class TrainingRun:
     validations: Mapping[str, Sequence[tuple[float, float]]] = field(
         default_factory=dict
     )  # (examples, top-1 in percent)
+    reading_limits: Sequence[tuple[float, str]] = ()  # share of the time that waited for clips, and what to do
 
 
 def curve_sections(runs: Sequence[RunResults]) -> list[Section]:
@@ -72,7 +74,10 @@ def curve_sections(runs: Sequence[RunResults]) -> list[Section]:
                     title,
                     figures=[Figure(title, svg, name=file, fold="Learning rate, loss and training accuracy")],
                     # speeds differ from run to run, and results.md is the same for the same results
-                    tables=[Table(HEADER, rows, fold="Last step of each training run", html_only=True)],
+                    tables=[
+                        *_limits(trainings),
+                        Table(HEADER, rows, fold="Last step of each training run", html_only=True),
+                    ],
                     text=notes,
                 )
             )
@@ -83,6 +88,7 @@ def find_training_runs(folder: Path) -> list[TrainingRun]:
     """The training runs in a run's directory that have logged a step, in the order in which they started."""
     logs: dict[str, dict[str, list[LoggedStep]]] = {}
     validations: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    limits: dict[str, list[tuple[float, str]]] = {}
     started: dict[str, str] = {}
     patterns = ("seed*/*/*", "seed*/*/*/*", "seed*/*/*/transfer/**")
     for file in sorted(file for pattern in patterns for file in folder.glob(f"{pattern}/{LOG}")):
@@ -101,9 +107,14 @@ def find_training_runs(folder: Path) -> list[TrainingRun]:
             ]
             if measured:
                 validations.setdefault(name, {})[seed] = measured
+            limits.setdefault(name, []).extend(
+                (_number(event.get("waited")), str(event.get("advice")))
+                for event in events
+                if event.get("event") == "reading_limit"
+            )
             started[name] = min(started.get(name, start), start)
     return [
-        TrainingRun(name, logs[name], validations.get(name, {}))
+        TrainingRun(name, logs[name], validations.get(name, {}), limits[name])
         for name in sorted(logs, key=lambda name: (started[name], name))
     ]
 
@@ -135,6 +146,13 @@ def _row(training: TrainingRun) -> tuple[str, ...]:
         _mean([step.waited for step in last], ".0%"),
         _mean([step.clips_per_second for step in last], ",.1f"),
     )
+
+
+def _limits(trainings: Iterable[TrainingRun]) -> list[Table]:
+    """A table of the training runs that reading limits, if any."""
+    rows = [(own.name, *max(own.reading_limits)) for own in trainings if own.reading_limits]
+    shown = [(name, format(share, ".0%"), advice) for name, share, advice in rows]
+    return [Table(LIMIT_HEADER, shown, text_columns=3, html_only=True)] if shown else []
 
 
 def _mean(values: Iterable[float], form: str) -> str:

@@ -1,4 +1,4 @@
-"""Readers yield the cores to the network, but not to other programs.
+"""Readers yield the cores to the network, but not to other programs; they stay near their GPU (numa.py).
 
 Decoding on the network's cores slows it down more than by its share: a step waits for the slowest of its threads. So
 readers run at niceness 19 and take what the network leaves. Beside other programs that would starve them, since those
@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import psutil
 
+from vidsemi.runtime.numa import cores_for_readers
 from vidsemi.runtime.process import usable_cores
 
 Result = TypeVar("Result")
@@ -36,9 +37,11 @@ class Priority:
 
     Args:
         context: of multiprocessing, with which the readers are started.
+        readers: number of reading processes.
     """
 
-    def __init__(self, context: Any = multiprocessing):
+    def __init__(self, context: Any = multiprocessing, readers: int = 1):
+        self.cores = cores_for_readers(readers)
         self._normal = context.Value("b", 0, lock=False)
         self._waited = self._used = 0.0
         self._pause, self._until = FIRST_TRY, 0.0
@@ -90,6 +93,9 @@ class Reader:
 
     def __init__(self, priority: Priority):
         self._priority = priority
+        if priority.cores:
+            with suppress(OSError):  # a sandbox may forbid it
+                os.sched_setaffinity(0, priority.cores)  # threads that start later inherit it
         self._polite = ThreadPoolExecutor(1, initializer=_lower_own_priority)
 
     def __call__(self, function: Callable[..., Result], *arguments: Any) -> Result:

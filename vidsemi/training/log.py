@@ -90,7 +90,7 @@ class TrainingLog:
         self._opened.__exit__(*error)
 
     def write(self, event: str, *, examples: int, **values: Any) -> None:
-        """Log the event `begin`, `step`, `validation`, `checkpoint`, `not_finite` or `end`.
+        """Log the event `begin`, `step`, `validation`, `checkpoint`, `reading_limit`, `not_finite` or `end`.
 
         NaN and infinity become null. An OSError (the disk is full) names the file.
         """

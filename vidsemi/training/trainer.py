@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from vidsemi.training.checkpoint import Checkpoints
 from vidsemi.training.log import TrainingLog
 from vidsemi.training.metrics import Metrics, NotFiniteError, Step
 from vidsemi.training.preemption import GracefulShutdown
+from vidsemi.training.reading_limit import ReadingLimit
 from vidsemi.training.schedule import learning_rate
 from vidsemi.training.train_step import TrainStep
 from vidsemi.training.validation import Validation
@@ -79,6 +81,7 @@ class Trainer:
         """
         self.restore()
         self.started = self.last_save = time.monotonic()
+        self.reading_limit = ReadingLimit(self.dataset, self.runtime, self.title)
         with (
             GracefulShutdown() as self.shutdown,
             self._loader(self.examples, self.recipe.examples, self.own) as self.loader,
@@ -238,6 +241,8 @@ class Trainer:
         if self.examples // every > (self.examples - size) // every or self.examples == self.recipe.examples:
             means = self.metrics.window(self.loader.waited)
             self.write_log("step", examples=self.examples, step=self.steps, learning_rate=rate, **means)
+            log = partial(self.write_log, examples=self.examples)
+            self.reading_limit.check(time.monotonic() - self.started, self.loader.waited, log)
 
     def _summary(self) -> dict[str, Any]:
         seconds = time.monotonic() - self.started
