@@ -219,7 +219,7 @@ def test_the_submissions_work(tmp_path: Path, shapes: Path, weights: Path, monke
     assert {path for path, *_ in mistakes.fetchall()} == {str(videos[place]) for place in wrong}
     assert sum(count for *_, count in confused.fetchall()) == len(wrong)
 
-    (script,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (script,) = re.findall(r"```python\n(import json.*?)```", page, re.DOTALL)
     exec(script, {})
     results = json.loads(Path("submission.json").read_text())["results"]
     assert list(results) == [*stems, "broken"] and results["broken"] == []
