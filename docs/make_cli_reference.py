@@ -25,6 +25,7 @@ GUIDES = {
     "export": "exporting.md",
     "flops": "models.md#flops-and-parameters",
     "hashtags": "hashtags.md",
+    "init": "own-videos.md",
     "manifest": "manifests.md",
     "models": "models.md",
     "predict": "predictions.md",
