@@ -183,6 +183,16 @@ def _refuse_other_clips(output: Path, seed: int) -> None:
     record.write_text(text, encoding="utf-8")
 
 
+def _write_manifest(file: Path, column: str, paths: list[str], values: list[str]) -> None:
+    """Write a manifest with the column `path` and another one, atomically."""
+    temporary = file.with_suffix(".part")
+    with open(temporary, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["path", column])
+        writer.writerows(zip(paths, values, strict=True))
+    temporary.replace(file)
+
+
 def main() -> None:
     """Write the files, then the manifests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -207,15 +217,14 @@ def main() -> None:
     with ProcessPoolExecutor() as pool:
         list(tqdm(pool.map(_make, jobs, chunksize=16), total=len(jobs), unit="clip", desc="moving_shapes"))
     for name, split in splits.items():  # last: a manifest that exists names only existing files
-        manifest = options.output / f"{name}.csv"
-        with open(manifest.with_suffix(".part"), "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            labels = name != "unlabeled"
-            writer.writerow(["path", "label" if labels else "hashtags"])
-            for path, key, motion in split:
-                relative = path.relative_to(options.output).as_posix()
-                writer.writerow([relative, f"drifting {motion}" if labels else hashtags(key, motion)])
-        manifest.with_suffix(".part").replace(manifest)
+        paths = [path.relative_to(options.output).as_posix() for path, _, _ in split]
+        labels = [f"drifting {motion}" if motion in DIRECTIONS else "" for _, _, motion in split]
+        if name == "unlabeled":
+            tags = [hashtags(key, motion) for _, key, motion in split]
+            _write_manifest(options.output / "unlabeled_labels.csv", "label", paths, labels)
+            _write_manifest(options.output / "unlabeled.csv", "hashtags", paths, tags)
+        else:
+            _write_manifest(options.output / f"{name}.csv", "label", paths, labels)
     print(f"{options.output}: " + ", ".join(f"{len(split)} {name}" for name, split in splits.items()))
 
 

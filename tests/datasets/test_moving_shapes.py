@@ -32,7 +32,7 @@ def test_files_are_h264_and_the_manifests_name_them(shapes: Path, prepare: Modul
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.width, stream.height) == ("h264", prepare.SIZE, prepare.SIZE)
         assert sum(1 for _ in container.decode(stream)) == prepare.FRAMES
-    for name, rows in (("labeled", 24), ("unlabeled", 52), ("test", 16)):
+    for name, rows in (("labeled", 24), ("unlabeled", 52), ("unlabeled_labels", 52), ("test", 16)):
         with open(shapes / f"{name}.csv", newline="") as file:
             table = list(csv.DictReader(file))
         assert len(table) == rows

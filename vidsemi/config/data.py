@@ -101,11 +101,21 @@ class Data(Section):
     weak: Sources | None = None
     """Examples with hashtags for weakly supervised pre-training (W in the paper): a manifest, or a list of them.
     Default: `unlabeled`, as in the paper."""
+    unlabeled_labels: Source | None = None
+    """Manifest with the true labels of unlabeled examples, for studies: the report then shows how many pseudo-labels
+    are right, by class and rank. Nothing is trained on them. An empty label, or one that is not a class, makes each
+    pseudo-label of the example wrong; examples that are missing do not count."""
     dataset: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]+$")
     """Folder under datasets/ whose README describes the layout of these files. Error messages refer to it when a file
     is missing."""
     prepare: bool = False
     """Run that folder's prepare.py if the manifests are missing. For generated data such as the demo's."""
+
+    @model_validator(mode="after")
+    def _has_examples_for_labels(self) -> "Data":
+        if self.unlabeled_labels and not self.unlabeled:
+            raise ValueError("unlabeled_labels requires unlabeled: the examples that they are the labels of")
+        return self
 
     @property
     def hashtags(self) -> Sources | None:

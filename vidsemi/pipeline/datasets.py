@@ -29,6 +29,7 @@ class Datasets:
     classes: list[str]  # names, in alphabetical order: the order of a network's outputs
     weak: Manifest | None = None  # examples with hashtags
     validation: ValidationSet | None = None  # measured while training
+    unlabeled_labels: Manifest | None = None  # true labels of unlabeled examples; never trained on
 
     def by_name(self) -> dict[str, Manifest | None]:
         """The manifests by their names in a config."""
@@ -56,6 +57,7 @@ def load_datasets(data: Data) -> Datasets:
         unlabeled = join([*map(_load, data.unlabeled)]) if data.unlabeled else None
         weak = unlabeled if data.weak == data.unlabeled else join([*map(_load, data.weak)]) if data.weak else None
         validation = _load_validation(data.validation, labeled) if data.validation else None
+        true_labels = _load(data.unlabeled_labels) if data.unlabeled_labels else None
     except UserError as error:
         raise UserError(error.code, f"{error}{page}") from None
     classes = labeled.class_names()
@@ -66,7 +68,9 @@ def load_datasets(data: Data) -> Datasets:
     test.label_indices(classes, str(labeled.file))
     if validation:
         validation.manifest.label_indices(classes, str(labeled.file))
-    datasets = Datasets(labeled, test, unlabeled, classes, weak, validation)
+    if true_labels and "label" not in true_labels.table.column_names:
+        raise UserError("manifest.missing_column", f"{true_labels.file} (data.unlabeled_labels) has no column 'label'")
+    datasets = Datasets(labeled, test, unlabeled, classes, weak, validation, true_labels)
     for manifest in (*datasets.by_file().values(), test, *([validation.manifest] if validation else [])):
         _check_some_files(manifest, page)
     return datasets

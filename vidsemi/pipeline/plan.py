@@ -16,6 +16,7 @@ from pathlib import Path
 
 from vidsemi.config import Approach, Recipe
 from vidsemi.data.joined import parts_of
+from vidsemi.pipeline.precision import PrecisionStage
 from vidsemi.pipeline.resolve import Resolved, ResolvedNetwork, describe_targets
 from vidsemi.pipeline.stage import Plan, PlannedRow, Stage, WeightsFile
 from vidsemi.pipeline.stages import (
@@ -125,7 +126,10 @@ def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) 
         tagged=unlabeled if policy.needs_tags else None,
         vocabulary=resolved.vocabulary if policy.needs_tags else None,
     )
-    return plan.add(selection, f"{job.folder}/select", "select")
+    selection = plan.add(selection, f"{job.folder}/select", "select")
+    if (true_labels := resolved.datasets.unlabeled_labels) is not None:
+        plan.add(PrecisionStage(selection, unlabeled, true_labels), f"{job.folder}/precision", "select")
+    return selection
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,14 @@ def resolve_transfer(weights: Path, config: TransferConfig) -> ResolvedTransfer:
 def prepare_data(config: Config) -> None:
     """Run the dataset's prepare.py if manifests are missing and the config says that the script creates them."""
     data = config.data
-    sources = [data.labeled, data.test, *(data.unlabeled or ()), *(data.weak or ()), data.validation]
+    sources = [
+        data.labeled,
+        data.test,
+        *(data.unlabeled or ()),
+        *(data.weak or ()),
+        data.validation,
+        data.unlabeled_labels,
+    ]
     names = [source.manifest for source in sources if source and source.manifest]
     if not (data.prepare and data.dataset) or all(Path(name).exists() for name in names):
         return

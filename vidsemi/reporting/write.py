@@ -15,6 +15,7 @@ from vidsemi.reporting.gains import gains_section
 from vidsemi.reporting.hashtags import hashtag_sections
 from vidsemi.reporting.machines import machines_section
 from vidsemi.reporting.paper import table_7
+from vidsemi.reporting.precision import precision_sections
 from vidsemi.reporting.render import to_html, to_markdown
 from vidsemi.reporting.results import RunResults, average_seeds, by_test_set, load_runs, mark_pareto_fronts
 from vidsemi.reporting.section import Section
@@ -76,7 +77,7 @@ def write_report(
     summary += accuracy_sections([mark_pareto_fronts(group) for group in groups], speeds)
     summary += gains_section(runs)
     summary += [duplicates_section(runs), *transfer_sections(runs, paper=paper)]
-    several = (frequency_sections, hashtag_sections, selection_sections, curve_sections)
+    several = (frequency_sections, hashtag_sections, selection_sections, precision_sections, curve_sections)
     sections = [*summary, *(section for sections_of in several for section in sections_of(runs))]
     sections += [machines] if (machines := machines_section(runs)) else []
     document = _document(sections)
@@ -95,7 +96,7 @@ def write_report(
 def _document(sections: Sequence[Section]) -> dict[str, Any]:
     """The content of report.json; all keys are always there."""
     document: dict[str, Any] = {"lines": [], "speed": None, "notes": [], "duplicates": None, "class_frequency": []}
-    document |= {"gains": [], "transfer": [], "transfer_notes": [], "caveats": []}
+    document |= {"gains": [], "transfer": [], "transfer_notes": [], "precision": [], "caveats": []}
     for section in sections:
         for key, value in section.data.items():
             document[key] = [*document[key], *value] if isinstance(value, list) else value
