@@ -1,5 +1,6 @@
 """What the functions of the API take: a network or its file, a manifest or its file, views."""
 
+from os import PathLike
 from typing import Any, get_args
 
 from vidsemi.api.model import Model
@@ -21,7 +22,7 @@ def trained_of(model: Model | PathArgument, decoder: Decoder, runtime: Runtime) 
         known = ", ".join(get_args(Decoder))
         raise UserError("options.invalid", f"decoder is {decoder!r}; choose one of {known}")
     if not isinstance(model, Model):
-        if not isinstance(model, PathArgument):
+        if not isinstance(model, str | PathLike):
             kind = type(model).__name__
             raise UserError(
                 "model.wrong_type", f"the model is a {kind}; give one of load_model or create_model, or a weights file"
@@ -37,7 +38,7 @@ def manifest_of(manifest: Manifest | PathArgument) -> Manifest:
     """A manifest, read if it is a file."""
     if isinstance(manifest, Manifest):
         return manifest
-    if not isinstance(manifest, PathArgument):
+    if not isinstance(manifest, str | PathLike):
         raise UserError(
             "manifest.wrong_type", f"the manifest is a {type(manifest).__name__}; give a Manifest or its file"
         )

@@ -1,10 +1,9 @@
-"""What callers say about the input of a network, checked as a config is."""
+"""The input of a network from arguments, checked as the config's is."""
 
 from dataclasses import asdict, replace
 from typing import Any
 
-from pydantic import ValidationError
-
+from vidsemi.api.settings import checked
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.io.errors import UserError
 from vidsemi.models.stored_spec import StoredInput
@@ -22,15 +21,7 @@ def checked_input(input: InputSpec | None, **changes: Any) -> tuple[InputSpec, S
         UserError: a value is not valid.
     """
     if not isinstance(input, InputSpec | None):
-        raise UserError(
-            "input.not_an_input_spec", f"input must be a vidsemi.InputSpec or None, not {type(input).__name__}"
-        )
+        raise UserError("input.wrong_type", f"the input is a {type(input).__name__}; give an InputSpec or None")
     given = {name: value for name, value in changes.items() if value is not None}
-    try:
-        values = StoredInput.model_validate({**asdict(input or InputSpec()), **given})
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(map(str, first["loc"])) or "the values together"
-        reason = first["msg"].removeprefix("Value error, ")
-        raise UserError("input.invalid", f"the input of the network: {key}: {reason}") from None
+    values = checked(StoredInput, {**asdict(input or InputSpec()), **given})
     return replace(values.spec(), decoder=values.decoder), values

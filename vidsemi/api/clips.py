@@ -1,11 +1,12 @@
 """`read_clips`: the test clips of a video."""
 
+import math
 import os
 
-import numpy as np
 import torch
 
 from vidsemi.api.checked_input import checked_input
+from vidsemi.api.settings import PathArgument, check_count
 from vidsemi.data.input_spec import InputSpec, Size
 from vidsemi.data.manifest import Row
 from vidsemi.data.normalize import normalize as normalized
@@ -16,7 +17,7 @@ MAX_PIXELS = 1 << 28  # of all clips: 3.2 GB as float32
 
 
 def read_clips(
-    path: str | os.PathLike[str],
+    path: PathArgument,
     frames: int | None = None,
     clips: int = 10,
     *,
@@ -56,20 +57,19 @@ def read_clips(
         UserError: a value is not valid.
     """
     spec, _ = checked_input(input, frames=frames, stride=stride, resize=resize, crop=size)
-    if isinstance(clips, bool) or not isinstance(clips, int | np.integer) or clips < 1:
-        raise UserError("clips.not_a_number", f"clips is {clips!r}; it must be an integer of at least 1")
+    check_count("clips", clips)
     if clips * spec.frames * spec.crop**2 > MAX_PIXELS:
         raise UserError(
             "clips.too_many",
             f"{clips} clips of {spec.frames} frames with {spec.crop}×{spec.crop} pixels are more than {MAX_PIXELS:,} "
             "pixels; read fewer clips, or shorter or smaller ones",
         )
-    if not isinstance(path, str | os.PathLike) or not isinstance(name := os.fspath(path), str):
-        raise UserError("clips.not_a_path", f"path must be a string or Path, not {type(path).__name__}")
+    if not isinstance(path, str | os.PathLike) or not (name := os.fspath(path)):
+        raise UserError("options.invalid", f"path is {path!r}; give the path of a video or image")
     for what, seconds in (("start", start), ("end", end)):
-        if seconds is not None and not (isinstance(seconds, int | float) and 0 <= seconds < float("inf")):
-            raise UserError("clips.invalid_trim", f"{what} is {seconds!r}; it must be seconds from 0 on")
-    reader = ViewReader(spec, int(clips))
+        if seconds is not None and not (isinstance(seconds, int | float) and 0 <= seconds < math.inf):
+            raise UserError("options.invalid", f"{what} is {seconds!r}; give seconds from 0 on")
+    reader = ViewReader(spec, clips)
     pieces = [torch.from_numpy(reader(request)) for request in reader.requests(Row(0, name, start=start, end=end))]
     views = torch.cat(pieces)
     return (normalized(views, spec) if normalize else views.transpose(1, 2)).contiguous()

@@ -37,10 +37,10 @@ def runtime_of(
     return checked(Runtime, {**values, "seconds_per_file": seconds_per_file, "clips_per_forward": clips_per_forward})
 
 
-def check_count(name: str, value: Any, most: int = 1_000_000) -> int:
-    """Raise a `UserError` unless an argument is a whole number from 1 to a limit; returns it."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise UserError("options.invalid", f"{name} is {value!r}; give a whole number from 1 to {most}")
+def check_count(name: str, value: Any, most: int = 1_000_000, least: int = 1) -> int:
+    """Raise a `UserError` unless an argument is a whole number within limits; returns it."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise UserError("options.invalid", f"{name} is {value!r}; give a whole number from {least} to {most}")
     return value
 
 

@@ -3,14 +3,17 @@
 import operator
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from os import PathLike
 from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
+from vidsemi.api.arguments import manifest_of
 from vidsemi.api.checked_input import checked_input
+from vidsemi.api.settings import PathArgument, check_count, path_of
+from vidsemi.api.specs import class_names_of
 from vidsemi.config.base import RepeatFactor
 from vidsemi.data.hashtags.match import match_frequent
 from vidsemi.data.hashtags.vocabulary import Vocabulary, build_vocabulary, read_vocabulary
@@ -55,7 +58,7 @@ class TrainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         scale = random_resized_crop_scale
         self.input, values = checked_input(input, hflip_prob=hflip_prob, random_resized_crop_scale=scale)
         check_decoder(self.input.decoder)
-        self.training_set, self.seed = training_set, _checked_integer("seed", seed, least=0)
+        self.training_set, self.seed = training_set, _check_seed(seed)
         self.hflip_prob, self.random_resized_crop_scale = values.hflip_prob, values.random_resized_crop_scale
         self._clips = TrainClips(
             training_set.manifest,
@@ -76,7 +79,7 @@ class TrainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     @classmethod
     def from_labels(
         cls,
-        manifest: Manifest,
+        manifest: Manifest | PathArgument,
         *,
         classes: Sequence[str] | None = None,
         repeat_factor: RepeatFactor = "natural",
@@ -88,7 +91,7 @@ class TrainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         """All examples of a manifest with their labels.
 
         Args:
-            manifest: every example needs a label.
+            manifest: the examples, or the file of the manifest; every example needs a label.
             classes: names in the order of the network's outputs, such as `model.classes`; the labels in alphabetical
                 order by default.
             repeat_factor: oversampling of rare classes: "natural" (none), "square_root" or "uniform". The dataset is
@@ -105,19 +108,17 @@ class TrainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         Raises:
             UserError: a label is missing or not one of the classes, or a value is invalid.
         """
-        _check_manifest(manifest)
         _check_rule(repeat_factor)
-        names = None if classes is None else _checked_names("classes", classes)
-        seed = _checked_integer("seed", seed, least=0)
-        chosen = labeled_set(manifest, seed, repeat_factor, classes=names)
+        names = None if classes is None else class_names_of(classes)
+        chosen = labeled_set(manifest_of(manifest), _check_seed(seed), repeat_factor, classes=names)
         scale = random_resized_crop_scale
         return cls(chosen, input, hflip_prob=hflip_prob, random_resized_crop_scale=scale, seed=seed)
 
     @classmethod
     def from_selection(
         cls,
-        manifest: Manifest,
-        selection: Selection,
+        manifest: Manifest | PathArgument,
+        selection: Selection | PathArgument,
         *,
         input: InputSpec | None = None,
         hflip_prob: float = 0.5,
@@ -127,8 +128,8 @@ class TrainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         """The pseudo-labeled examples of a selection, each once, with 1/k on each of the k classes that selected it.
 
         Args:
-            manifest: the manifest that was scored.
-            selection: of `vidsemi.select` or `vidsemi.Selection.read`.
+            manifest: the manifest that was scored, or its file.
+            selection: of `vidsemi.select`, or its file.
             input: as for `from_labels`, and so are the others.
             hflip_prob: probability of a horizontal flip.
             random_resized_crop_scale: shares of the frame's area.
@@ -140,22 +141,21 @@ class TrainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         Raises:
             UserError: the selection is empty or was made from another manifest, or a value is invalid.
         """
-        _check_manifest(manifest)
+        if isinstance(selection, str | PathLike):
+            selection = Selection.read(path_of("selection", selection))
         if not isinstance(selection, Selection):
             raise UserError(
-                "selection.not_a_selection",
-                f"selection must be a vidsemi.Selection, not {type(selection).__name__}; read a file with "
-                "vidsemi.Selection.read",
+                "selection.wrong_type", f"the selection is a {type(selection).__name__}; give a Selection or its file"
             )
-        chosen = pseudo_labeled_set(manifest, selection.classes, selection)
+        chosen = pseudo_labeled_set(manifest_of(manifest), selection.classes, selection)
         scale = random_resized_crop_scale
         return cls(chosen, input, hflip_prob=hflip_prob, random_resized_crop_scale=scale, seed=seed)
 
     @classmethod
     def from_hashtags(
         cls,
-        manifest: Manifest,
-        vocabulary: str | Path | Sequence[str],
+        manifest: Manifest | PathArgument,
+        vocabulary: PathArgument | Sequence[str],
         *,
         min_examples: int = 50,
         repeat_factor: RepeatFactor = "square_root",
@@ -169,7 +169,7 @@ class TrainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         The classes are hashtags, such as `#catchingfish`; an example with k of them has 1/k on each.
 
         Args:
-            manifest: with a column `hashtags`.
+            manifest: the examples, or the file of the manifest, with a column `hashtags`.
             vocabulary: a file of `vidsemi hashtags`, or class names, whose tag variants are then looked for.
             min_examples: hashtags of fewer examples are left out.
             repeat_factor: as for `from_labels`, and so are the others.
@@ -184,9 +184,9 @@ class TrainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         Raises:
             UserError: there are no hashtags, fewer than two of them have enough examples, or a value is invalid.
         """
-        _check_manifest(manifest)
         _check_rule(repeat_factor)
-        least, seed = _checked_integer("min_examples", min_examples, least=1), _checked_integer("seed", seed, least=0)
+        _check_seed(seed)
+        manifest, least = manifest_of(manifest), check_count("min_examples", min_examples, 2**63 - 1)
         matches = match_frequent(manifest, _vocabulary(vocabulary), least, "a dataset of hashtags")
         names = matches.vocabulary.names
         if len(names) < 2:
@@ -217,7 +217,7 @@ class TrainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         Args:
             epoch: number of the epoch, from 0 on.
         """
-        self._epoch.fill_(_checked_integer("epoch", epoch, least=0))
+        self._epoch.fill_(check_count("epoch", epoch, 2**63 - 1, least=0))
 
     def __len__(self) -> int:
         return len(self._clips) if self._ends is None else int(self._ends[-1])
@@ -257,38 +257,17 @@ class WorkerError(UserError):
         return f"[{self.code}] {self.message}"
 
 
-def _check_manifest(manifest: object) -> None:
-    if not isinstance(manifest, Manifest):
-        raise UserError(
-            "manifest.not_a_manifest",
-            f"manifest must be a vidsemi.Manifest, not {type(manifest).__name__}; read a file with "
-            "vidsemi.Manifest.read",
-        )
-
-
 def _check_rule(repeat_factor: str) -> None:
     if repeat_factor not in REPEAT_RULES:
         known = ", ".join(REPEAT_RULES)
-        raise UserError(
-            "dataset.unknown_repeat_factor", f"repeat_factor is {repeat_factor!r}; it must be one of {known}"
-        )
+        raise UserError("options.invalid", f"repeat_factor is {repeat_factor!r}; choose one of {known}")
 
 
-def _checked_integer(name: str, value: object, *, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value < 2**63:
-        raise UserError("dataset.not_an_integer", f"{name} is {value!r}; it must be an integer of at least {least}")
-    return int(value)
+def _check_seed(seed: int) -> int:
+    return check_count("seed", seed, 2**63 - 1, least=0)
 
 
-def _checked_names(what: str, names: Sequence[str]) -> list[str]:
-    if isinstance(names, str) or not (names and all(isinstance(name, str) for name in names)):
-        raise UserError("dataset.not_names", f"{what} must be a list of names")
-    if len(set(names)) < len(names):
-        raise UserError("dataset.repeated_name", f"{what} has a name more than once")
-    return list(names)
-
-
-def _vocabulary(vocabulary: str | Path | Sequence[str]) -> Vocabulary:
-    if isinstance(vocabulary, str | Path):
-        return read_vocabulary(Path(vocabulary))
-    return build_vocabulary(_checked_names("vocabulary", vocabulary), {})
+def _vocabulary(vocabulary: PathArgument | Sequence[str]) -> Vocabulary:
+    if isinstance(vocabulary, str | PathLike):
+        return read_vocabulary(path_of("vocabulary", vocabulary))
+    return build_vocabulary(class_names_of(vocabulary), {})
