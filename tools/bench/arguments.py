@@ -56,6 +56,21 @@ def _add_train(bench: argparse.ArgumentParser) -> None:
     _add_data(bench)
 
 
+def _add_feed(bench: argparse.ArgumentParser) -> None:
+    _add_files(bench)
+    bench.add_argument("--frames", type=int, default=8, metavar="T", help="clip length (8)")
+    bench.add_argument("--seconds", type=int, default=5, help="timed in a run at least (5)")
+    bench.add_argument(
+        "--device-rate",
+        type=float,
+        nargs=2,
+        metavar=("SCORING", "TRAINING"),
+        help="clips per second of one GPU, as forward and train measure them: adds what limits 1 to 8 of them",
+    )
+    _add_contenders(bench)
+    _add_data(bench)
+
+
 def _add_tags(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--rows", type=float, default=1e6, help="examples in the file (1e6)")
     _add_contenders(bench)
@@ -88,5 +103,6 @@ BENCHMARKS = {
     "score": ("score a dataset, from video files to score shards", _add_score),
     "forward": ("run forward passes of a network on clips in memory", _add_forward),
     "train": ("train a network on clips in memory and from files", _add_train),
+    "feed": ("read clips and hand them to GPUs, without a network", _add_feed),
     "tags": ("read a tag file into a manifest", _add_tags),
 }

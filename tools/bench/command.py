@@ -26,7 +26,7 @@ def build_parser() -> Parser:
 
 def bench(options: argparse.Namespace) -> Answer:
     """Run the benchmark that `options` name."""
-    counts = ("rows", "classes", "per_class", "per_example", "shard_size", "rounds", "repeats", "videos")
+    counts = ("rows", "classes", "per_class", "per_example", "shard_size", "rounds", "repeats", "videos", "seconds")
     for name in (*counts, "frames", "size", "clips", "batch"):
         value = getattr(options, name, None)
         if value is not None and not 1 <= value <= 10**12:
@@ -39,6 +39,7 @@ def bench(options: argparse.Namespace) -> Answer:
         "score": _bench_score,
         "forward": _bench_forward,
         "train": _bench_train,
+        "feed": _bench_feed,
         "tags": _bench_tags,
     }
     return subjects[options.subject](options)
@@ -100,6 +101,23 @@ def _bench_train(options: argparse.Namespace) -> Answer:
         device=options.device,
         rounds=options.rounds,
         programs=options.programs,
+        only=options.only,
+    )
+    return document, text(document)
+
+
+def _bench_feed(options: argparse.Namespace) -> Answer:
+    if any(not 0 < rate < float("inf") for rate in options.device_rate or ()):
+        raise UserError("arguments.out_of_range", "--device-rate takes two numbers of clips per second above 0")
+    from tools.bench.feed import bench_feed, text
+
+    document = bench_feed(
+        _videos(options),
+        frames=options.frames,
+        rounds=options.rounds,
+        seconds=options.seconds,
+        data=options.data,
+        device_rate=options.device_rate,
         only=options.only,
     )
     return document, text(document)

@@ -1,0 +1,40 @@
+"""The benchmark of feeding: rates are measured for files and their small copies, and the lowest limit is named."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tools.bench.command import main as bench
+from tools.bench.feed import limit, text
+
+
+def test_the_lowest_limit_is_named():
+    assert limit(1, 16, device=1000, reading=100, host=5000) == (1000, "GPU")
+    rate, name = limit(8, 16, device=1000, reading=100, host=5000)
+    assert name == "reading" and rate == pytest.approx(16 * 100 * 5000 / 5100)  # the host's cores do not read
+    assert limit(2, 128, device=9000, reading=1000, host=5000) == (10_000, "host")
+
+
+@pytest.mark.slow
+def test_rates_are_measured_and_compared_with_a_device(
+    tmp_path: Path, make_video: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+):
+    file = str(make_video("a.mp4", frames=40))
+    words = ["feed", file, "--frames", "4", "--seconds", "1", "--rounds", "1", "--data", str(tmp_path)]
+    kind = "training, 4 clips a file"
+    assert bench([*words, "--device-rate", "3000", "1000", "--only", kind, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (row,) = document["kinds"]
+    assert row["failed"] is None and row["device"] == 1000
+    assert set(row["rates"]) == {"host", *(f"{what}, {of}" for what in ("reading", "feed") for of in row["limits"])}
+    assert all(rate > 0 for rate in row["rates"].values())
+    assert [len(own) for own in row["limits"].values()] == [24, 24]
+    shown = text(document)
+    assert kind in shown and "8 GPUs" in shown and "if a GPU takes 1000 clips/s" in shown
+
+
+def test_a_rate_of_a_device_is_above_zero(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert bench(["feed", "a.mp4", "--device-rate", "0", "10"]) == 2
+    assert "--device-rate" in capsys.readouterr().err
