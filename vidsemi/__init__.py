@@ -12,10 +12,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what `__getattr__` gives, for mypy and editors
     from vidsemi import data as data
     from vidsemi.api.clips import read_clips as read_clips
+    from vidsemi.api.evaluate import Evaluation as Evaluation
+    from vidsemi.api.evaluate import evaluate as evaluate
+    from vidsemi.api.export import Exported as Exported
+    from vidsemi.api.export import export as export
+    from vidsemi.api.flops import flops as flops
     from vidsemi.api.model import Model as Model
     from vidsemi.api.model import create_model as create_model
     from vidsemi.api.model import load_model as load_model
     from vidsemi.api.predict import predict as predict
+    from vidsemi.api.report import report as report
+    from vidsemi.api.run import RunResult as RunResult
+    from vidsemi.api.run import run as run
+    from vidsemi.api.run import transfer as transfer
+    from vidsemi.api.score import Scores as Scores
+    from vidsemi.api.score import score as score
+    from vidsemi.api.select import select as select
     from vidsemi.api.train_dataset import TrainDataset as TrainDataset
     from vidsemi.data.formats.registry import register_format as register_format
     from vidsemi.data.formats.scan import ScanResult as ScanResult
@@ -25,8 +37,10 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for mypy and editors
     from vidsemi.io.errors import DecodeError as DecodeError
     from vidsemi.io.errors import UserError as UserError
     from vidsemi.io.progress import Progress as Progress
+    from vidsemi.models.flops import Cost as Cost
     from vidsemi.models.registry import list_models as list_models
     from vidsemi.models.registry import register_model as register_model
+    from vidsemi.reporting.write import Report as Report
     from vidsemi.selection.policies import Policy as Policy
     from vidsemi.selection.policies import register_policy as register_policy
     from vidsemi.selection.result import Selection as Selection
@@ -34,20 +48,29 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for mypy and editors
 __version__ = "0.1.0"
 
 __all__ = [
+    "Cost",
     "DecodeError",
+    "Evaluation",
+    "Exported",
     "InputSpec",
     "Manifest",
     "Model",
     "Policy",
     "Prediction",
     "Progress",
+    "Report",
+    "RunResult",
     "ScanResult",
+    "Scores",
     "Selection",
     "TrainDataset",
     "UserError",
     "__version__",
     "create_model",
     "data",
+    "evaluate",
+    "export",
+    "flops",
     "list_models",
     "load_model",
     "predict",
@@ -55,22 +78,36 @@ __all__ = [
     "register_format",
     "register_model",
     "register_policy",
+    "report",
+    "run",
+    "score",
+    "select",
+    "transfer",
 ]
 
 _HOMES = {
+    "Cost": "vidsemi.models.flops",
     "DecodeError": "vidsemi.io.errors",
+    "Evaluation": "vidsemi.api.evaluate",
+    "Exported": "vidsemi.api.export",
     "InputSpec": "vidsemi.data.input_spec",
     "Manifest": "vidsemi.data.manifest",
     "Model": "vidsemi.api.model",
     "Policy": "vidsemi.selection.policies",
     "Prediction": "vidsemi.inference.predict",
     "Progress": "vidsemi.io.progress",
+    "Report": "vidsemi.reporting.write",
+    "RunResult": "vidsemi.api.run",
     "ScanResult": "vidsemi.data.formats.scan",
+    "Scores": "vidsemi.api.score",
     "Selection": "vidsemi.selection.result",
     "TrainDataset": "vidsemi.api.train_dataset",
     "UserError": "vidsemi.io.errors",
     "create_model": "vidsemi.api.model",
     "data": "vidsemi.data",
+    "evaluate": "vidsemi.api.evaluate",
+    "export": "vidsemi.api.export",
+    "flops": "vidsemi.api.flops",
     "list_models": "vidsemi.models.registry",
     "load_model": "vidsemi.api.model",
     "predict": "vidsemi.api.predict",
@@ -78,6 +115,11 @@ _HOMES = {
     "register_format": "vidsemi.data.formats.registry",
     "register_model": "vidsemi.models.registry",
     "register_policy": "vidsemi.selection.policies",
+    "report": "vidsemi.api.report",
+    "run": "vidsemi.api.run",
+    "score": "vidsemi.api.score",
+    "select": "vidsemi.api.select",
+    "transfer": "vidsemi.api.run",
 }  # the module of each name
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

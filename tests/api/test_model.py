@@ -37,15 +37,15 @@ def test_saved_weights_load_and_remember_hashtags(tmp_path: Path, weights: Path)
 
 def test_the_fingerprint_is_the_files_until_the_weights_change(tmp_path: Path, weights: Path):
     model = vidsemi.load_model(weights)
-    assert model.trained().fingerprint() == fingerprint_file(weights)
+    assert model._trained().fingerprint() == fingerprint_file(weights)
     with torch.no_grad():
         next(model.parameters()).data[0] += 1e-6
-    changed = model.trained().fingerprint()
-    assert changed != fingerprint_file(weights) and changed == model.trained().fingerprint()
+    changed = model._trained().fingerprint()
+    assert changed != fingerprint_file(weights) and changed == model._trained().fingerprint()
     model.save(tmp_path / "w.pt")
-    assert model.trained().fingerprint() == fingerprint_file(tmp_path / "w.pt")
+    assert model._trained().fingerprint() == fingerprint_file(tmp_path / "w.pt")
     (tmp_path / "w.pt").write_bytes(b"another file")
-    assert model.trained().fingerprint() == changed
+    assert model._trained().fingerprint() == changed
 
 
 def test_a_created_model_trains_in_a_loop_of_ones_own():

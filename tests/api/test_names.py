@@ -45,13 +45,13 @@ def test_every_name_is_documented(name: str):
         doc = inspect.getdoc(function) or ""
         assert doc, function
         signature = inspect.signature(function)
-        hints = typing.get_type_hints(function)
+        hints = inspect.get_annotations(function)
         own = [parameter for parameter in signature.parameters if parameter not in ("self", "cls")]
         for parameter in own:
             assert parameter in hints, (function, parameter)
             assert f"{parameter}:" in doc, (function, parameter)
         assert "return" in hints
-        if hints["return"] not in (None, type(None)) and own:
+        if hints["return"] not in (None, "None") and own:
             assert "Returns:" in doc or "Yields:" in doc, function
 
 

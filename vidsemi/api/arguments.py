@@ -1,4 +1,4 @@
-"""What the functions of the API take: a network or its file, a manifest or its file, views."""
+"""What functions that use a network take: the network or its file, and views."""
 
 from os import PathLike
 from typing import Any, get_args
@@ -7,7 +7,6 @@ from vidsemi.api.model import Model
 from vidsemi.api.settings import PathArgument, check_count, path_of
 from vidsemi.config import Runtime
 from vidsemi.data.input_spec import Decoder
-from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
 from vidsemi.models.trained import Trained, open_trained
 
@@ -31,18 +30,7 @@ def trained_of(model: Model | PathArgument, decoder: Decoder, runtime: Runtime) 
     here = next((str(tensor.device) for tensor in model.parameters() if tensor.device.type != "cpu"), None)
     if runtime.device == "auto" and here is not None:
         runtime = runtime.model_copy(update={"device": here})
-    return model.trained().with_decoder(decoder), runtime
-
-
-def manifest_of(manifest: Manifest | PathArgument) -> Manifest:
-    """A manifest, read if it is a file."""
-    if isinstance(manifest, Manifest):
-        return manifest
-    if not isinstance(manifest, str | PathLike):
-        raise UserError(
-            "manifest.wrong_type", f"the manifest is a {type(manifest).__name__}; give a Manifest or its file"
-        )
-    return Manifest.read(path_of("manifest", manifest))
+    return model._trained().with_decoder(decoder), runtime
 
 
 def check_views(views: Any, crops: Any) -> None:

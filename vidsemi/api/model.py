@@ -136,21 +136,33 @@ class Model(nn.Module):
         """Return what `print(model)` shows besides the layers."""
         return f"{self.spec}, {len(self.spec.classes)} classes, clips of {self.input.frames} frames"
 
-    def trained(self) -> Trained:
-        """Return the same network for the functions of inference."""
+    def _trained(self) -> Trained:
+        """The same network for the functions of inference."""
         return Trained(self.network, self.spec, str(self._file or self.name), self._fingerprint)
+
+    def _own_file(self) -> Path:
+        """The weights file that has these very weights.
+
+        Raises:
+            UserError: the model was never saved, or has changed since.
+        """
+        if self._file is None or not self._is_stored(self._file):
+            raise UserError("model.not_saved", f"the weights of {self.name} are in no file; call save() first")
+        return self._file
 
     def _fingerprint(self) -> str:
         """That of the file that has these very weights, or else of the weights themselves."""
-        if self._file is not None and self._file.is_file():
-            try:
-                content = weights_file.load(self._file)
-                same = weights_file.spec_of(content, str(self._file)) == self.spec
-            except UserError:  # another file has taken its place
-                same = False
-            if same and _equal(content["state_dict"], self.network.state_dict()):
-                return fingerprint_file(self._file)
+        if self._file is not None and self._is_stored(self._file):
+            return fingerprint_file(self._file)
         return fingerprint_tensors(self.network, self.spec)
+
+    def _is_stored(self, file: Path) -> bool:
+        try:
+            content = weights_file.load(file)
+            same = weights_file.spec_of(content, str(file)) == self.spec
+        except (UserError, OSError):  # another file has taken its place, or none
+            return False
+        return same and _equal(content.get("state_dict"), self.network.state_dict())
 
 
 def _equal(stored: Any, tensors: Mapping[str, torch.Tensor]) -> bool:

@@ -1,4 +1,4 @@
-"""Arguments of the API that are checked as the keys of a config are."""
+"""Arguments of the API, checked. No torch: `select` needs none."""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from vidsemi.config import Runtime, Section
+from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
 
 S = TypeVar("S", bound=Section)
@@ -49,3 +50,20 @@ def path_of(name: str, value: Any) -> Path:
     if not isinstance(value, str | PathLike) or not str(value):
         raise UserError("options.invalid", f"{name} is {value!r}; give the path of a file or folder")
     return Path(value)
+
+
+def manifest_of(manifest: Manifest | PathArgument, root: PathArgument | None = None) -> Manifest:
+    """A manifest, read if it is a file.
+
+    Raises:
+        UserError: it is neither, it cannot be read, or there is a root for what is read already.
+    """
+    if isinstance(manifest, Manifest):
+        if root is not None:
+            raise UserError("manifest.unused_root", "a Manifest knows its root; give root to Manifest.read")
+        return manifest
+    if not isinstance(manifest, str | PathLike):
+        raise UserError(
+            "manifest.wrong_type", f"the manifest is a {type(manifest).__name__}; give a Manifest or its file"
+        )
+    return Manifest.read(path_of("manifest", manifest), None if root is None else path_of("root", root))

@@ -76,75 +76,61 @@ def _add_retry_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _runtime(options: argparse.Namespace) -> Any:
-    from vidsemi.config import Runtime
-
-    names = ("device", "workers", "seconds_per_file", "clips_per_forward")
-    return Runtime(**{name: getattr(options, name) for name in names})
+def _common(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments that the functions of all of these commands take."""
+    names = ("views", "crops", "decoder", "device", "workers", "seconds_per_file", "clips_per_forward")
+    return {name: getattr(options, name) for name in names}
 
 
 def score(options: argparse.Namespace) -> Answer:
     """Score a manifest."""
-    runtime = _runtime(options)
-    from vidsemi.data.manifest import load_manifest
-    from vidsemi.inference.score import score_manifest
+    from dataclasses import asdict
 
-    manifest = load_manifest(options.manifest, options.root)
-    metrics = score_manifest(
+    from vidsemi.api.score import score
+
+    scores = score(
+        options.weights,
+        options.manifest,
         options.output,
-        weights=options.weights,
-        manifest=manifest,
-        views=options.views,
-        crops=options.crops,
-        decoder=options.decoder,
+        root=options.root,
         per_example=options.per_example,
         shard_size=options.shard_size,
         precision=options.precision,
-        runtime=runtime,
-        title="score",
         retry_failures=options.retry_failures,
+        **_common(options),
     )
-    text = (
-        f"{options.output}: {metrics['scored']} of {len(manifest)} examples scored, {metrics['failed']} cannot be read"
-    )
-    return {"scores": str(options.output), **metrics}, text
+    document = {**asdict(scores), "scores": str(scores.scores)}
+    if not scores.in_float32:
+        del document["in_float32"]
+    total = scores.scored + scores.failed
+    text = f"{options.output}: {scores.scored} of {total} examples scored, {scores.failed} cannot be read"
+    return document, text
 
 
 def evaluate(options: argparse.Namespace) -> Answer | None:
     """Evaluate a network; of several processes the first one answers."""
-    from vidsemi.runtime.distributed import first_before_others, process_group, processes
+    from dataclasses import asdict
 
-    with process_group():
-        with first_before_others():
-            runtime = _runtime(options)
-            from vidsemi.data.manifest import load_manifest
-            from vidsemi.io.files import keep_inputs, prepare_target
+    from vidsemi.api.evaluate import evaluate
+    from vidsemi.runtime.distributed import is_first
 
-            manifest = load_manifest(options.manifest, options.root)
-            if options.by_class:
-                keep_inputs(options.by_class, options.weights, options.manifest)
-                prepare_target(options.by_class)
-        from vidsemi.inference.evaluate import evaluate_weights
-
-        metrics = evaluate_weights(
-            weights=options.weights,
-            manifest=manifest,
-            views=options.views,
-            crops=options.crops,
-            decoder=options.decoder,
-            runtime=runtime,
-            title="evaluate",
-            by_class=options.by_class,
-        )
-        if not processes().first:
-            return None
-    top5 = f"  top-5 {metrics['top5']:.2f}%"
-    if metrics["num_classes"] <= 5:  # every example that can be read would be right
-        metrics, top5 = {name: value for name, value in metrics.items() if name != "top5"}, ""
+    found = evaluate(
+        options.weights,
+        options.manifest,
+        root=options.root,
+        by_class=options.by_class,
+        **_common(options),
+    )
+    if not is_first():
+        return None
+    metrics, top5 = asdict(found), f"  top-5 {found.top5:.2f}%"
+    if found.num_classes <= 5:  # every example that can be read would be right
+        del metrics["top5"]
+        top5 = ""
     text = (
-        f"top-1 {metrics['top1']:.2f}%{top5}  class mean {metrics['mean_class_top1']:.2f}%  "
-        f"({metrics['read']} of {metrics['total']} examples read, {metrics['views']} views, "
-        f"{metrics['gmacs_per_view']:.4g} GMAC per view)"
+        f"top-1 {found.top1:.2f}%{top5}  class mean {found.mean_class_top1:.2f}%  "
+        f"({found.read} of {found.total} examples read, {found.views} views, "
+        f"{found.gmacs_per_view:.4g} GMAC per view)"
     )
     return metrics, text
 
@@ -159,21 +145,19 @@ def predict(options: argparse.Namespace) -> Answer:
         raise UserError(
             "options.invalid", "--retry-failures needs --output, which names the table of earlier predictions"
         )
-    runtime = _runtime(options)
     if options.output is not None:
-        return _predict_to_table(options, runtime)
-    from vidsemi.inference.predict import examples_to_predict, predict_examples
+        return _predict_to_table(options)
+    from vidsemi.api.predict import predict
+    from vidsemi.data.manifest import Manifest
+    from vidsemi.inference.predict import examples_to_predict
     from vidsemi.io.tables import markdown_table
 
-    predictions = predict_examples(
-        weights=options.weights,
-        dataset=examples_to_predict(options.files, options.manifest, options.root),
-        views=options.views,
-        crops=options.crops,
-        decoder=options.decoder,
-        top=options.top,
-        runtime=runtime,
+    examples = examples_to_predict(options.files, options.manifest, options.root)
+    listed = (
+        examples if isinstance(examples, Manifest) else [examples.row(number).path for number in range(len(examples))]
     )
+    predictions = predict(options.weights, listed, top=options.top, **_common(options))
+    assert isinstance(predictions, list)
     table: list[tuple[str, ...]] = []
     for one in predictions:
         rows = [
@@ -186,7 +170,8 @@ def predict(options: argparse.Namespace) -> Answer:
     return {"files": [one.document() for one in predictions]}, text
 
 
-def _predict_to_table(options: argparse.Namespace, runtime: Any) -> Answer:
+def _predict_to_table(options: argparse.Namespace) -> Answer:
+    from vidsemi.api.settings import runtime_of
     from vidsemi.inference.predict import as_manifest, examples_to_predict, predict_to_table
     from vidsemi.inference.predictions import check_suffix
     from vidsemi.io.files import keep_inputs, prepare_target
@@ -204,7 +189,7 @@ def _predict_to_table(options: argparse.Namespace, runtime: Any) -> Answer:
         crops=options.crops,
         decoder=options.decoder,
         top=options.top,
-        runtime=runtime,
+        runtime=runtime_of(options.device, options.workers, options.seconds_per_file, options.clips_per_forward),
         retry_failures=options.retry_failures,
     )
     text = (
@@ -217,22 +202,18 @@ def export(options: argparse.Namespace) -> Answer:
     """Export a network to .pt2 or ONNX, and check the file."""
     if options.output is None and options.format is None:
         raise UserError("export.missing_format", "give --format pt2 or onnx, or an --output with that suffix")
-    output = options.output or options.weights.with_suffix(f".{options.format}")
-    suffix = output.suffix.lstrip(".")
-    if suffix not in EXPORT_FORMATS:
-        raise UserError("export.unknown_suffix", f"--output {output} must end with .pt2 or .onnx")
-    if options.format not in (None, suffix):  # programs that load the file go by its name
-        raise UserError(
-            "export.format_mismatch", f"--output {output} does not match --format {options.format}; change one of them"
-        )
-    from vidsemi.inference.export import export_weights
+    from dataclasses import asdict
 
-    result = export_weights(weights=options.weights, output=output, format=suffix)
+    from vidsemi.api.export import export
+
+    output = options.output or options.weights.with_suffix(f".{options.format}")
+    exported = export(options.weights, output, format=options.format)
+    document = {**asdict(exported), "file": str(exported.file)}
     lines = [
-        f"{result['file']}: {result['bytes']:,} bytes",
-        f"clips   ({', '.join(map(str, result['input']))}) uint8",
-        f"scores  ({result['input'][0]}, {result['classes']}) float32",
-        f"checked on random clips: differs by at most {result['largest_difference']:.1e} from the network's scores "
-        f"(allowed: {result['tolerance']:g})",
+        f"{exported.file}: {exported.bytes:,} bytes",
+        f"clips   ({', '.join(map(str, exported.input))}) uint8",
+        f"scores  ({exported.input[0]}, {exported.classes}) float32",
+        f"checked on random clips: differs by at most {exported.largest_difference:.1e} from the network's scores "
+        f"(allowed: {exported.tolerance:g})",
     ]
-    return result, "\n".join(lines)
+    return document, "\n".join(lines)

@@ -19,7 +19,7 @@ from vidsemi.cli.options import Answer, Parser, error_line
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import show_progress
 from vidsemi.io.tables import json_text, printable, printable_lines
-from vidsemi.runtime.distributed import is_first, own_command
+from vidsemi.runtime.distributed import FirstFailedError, is_first, own_command
 from vidsemi.runtime.process import limit_threads
 
 MODULES = (run, init, manifest, shrink, hashtags, inference, select, report, models)
@@ -75,6 +75,8 @@ def run_command(build: Callable[[], Parser], arguments: Sequence[str] | None = N
         with _raise_on_sigterm(), show_progress(True):
             options = parse(build(), arguments)
             answer = options.command(options)
+    except FirstFailedError:
+        return 2
     except (UserError, OSError) as error:  # OSError: a full disk, a folder without write permission
         print(f"vidsemi: error: {error_line(error)}", file=sys.stderr)
         return 2

@@ -3,13 +3,10 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vidsemi.cli.options import Answer, add_command, integer, positive_int
 from vidsemi.io.errors import UserError
-
-if TYPE_CHECKING:
-    from vidsemi.models.weights_file import NetworkSpec
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -73,19 +70,11 @@ def models(options: argparse.Namespace) -> Answer:
 
 def flops(options: argparse.Namespace) -> Answer:
     """Count the parameters, multiply-adds and activations of a network."""
-    from vidsemi.models.build import check_network
-    from vidsemi.models.flops import measure_cost
-    from vidsemi.runtime.library_errors import first_line
+    from vidsemi.api.flops import cost_of_name
 
-    names = [f"class {number}" for number in range(options.classes)]
-    spec = _network_spec(options, names, {"crop": options.size, "resize": options.size})
-    check_network(spec)
+    own = {"frames": options.frames, "size": options.size, "args": dict(options.args)}
+    spec, cost = cost_of_name(options.model, options.classes, **own)
     frames, size = spec.input.frames, spec.input.crop
-    try:
-        cost = measure_cost(spec.build(), frames=frames, size=size)
-    except (RuntimeError, MemoryError) as error:
-        why = first_line(error)
-        raise UserError("model.failed", f"{spec} fails on a view of {frames} frames of {size}×{size}: {why}") from None
     about = {"model": spec.model, "args": dict(spec.args), "frames": frames, "size": size, "classes": options.classes}
     title = f"{spec.model}, {frames} frame{'s' * (frames > 1)} of {size}×{size}, {options.classes} classes (--classes)"
     return about | cost.document(options.views), f"{title}\n{cost.text(options.views)}"
@@ -93,49 +82,20 @@ def flops(options: argparse.Namespace) -> Answer:
 
 def convert(options: argparse.Namespace) -> Answer:
     """Convert published weights to a weights file of vidsemi."""
+    from vidsemi.api.specs import OwnSpec, spec_of
     from vidsemi.data.manifest import read_class_names
     from vidsemi.io.files import prepare_target
-    from vidsemi.models.build import check_network, import_weights
+    from vidsemi.models.build import import_weights
 
     classes = read_class_names(options.classes)
     prepare_target(options.output)
     resize = options.resize[0] if options.resize and len(options.resize) == 1 else options.resize
-    takes = {"crop": options.size, "resize": resize, "stride": options.stride, "mean": options.mean, "std": options.std}
-    spec = _network_spec(options, classes, takes)
-    check_network(spec)
+    args = dict(options.args)
+    own = OwnSpec(options.frames, options.size, options.stride, resize, options.mean, options.std, args)
+    spec = spec_of(options.model, classes, own, init_from=options.weights)
     report = import_weights(options.output, spec, options.weights)
     document = {"weights": str(options.output), "model": spec.model, "classes": len(classes), **report}
     return document, f"{options.output}: {spec.model}, {len(classes)} classes, {report['loaded']} tensors"
-
-
-def _network_spec(options: argparse.Namespace, classes: list[str], input: dict[str, Any]) -> "NetworkSpec":
-    """The network of the options; keys of `input` that are not None replace those of its pretrained config."""
-    from pydantic import ValidationError
-
-    from vidsemi.config import Input, Network, OwnInput
-    from vidsemi.models.build import frozen_spec, network_spec
-    from vidsemi.models.pretrained_cfg import IMAGENET
-    from vidsemi.models.registry import RESNETS, check_name
-
-    check_name(options.model)
-    frames, default = options.frames, Input()
-    if options.model in RESNETS:  # their published weights are ImageNet's
-        frames = frames or IMAGENET.frames
-        default = Input(**{key: getattr(IMAGENET, key) for key in ("resize", "crop", "mean", "std")})
-    try:
-        network = Network(
-            model=options.model,
-            frames=frames,
-            args=dict(options.args),
-            input=OwnInput(**{key: value for key, value in input.items() if value is not None}),
-            init_from=getattr(options, "weights", None),
-        )
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"]))
-        message = first["msg"].removeprefix("Value error, ")
-        raise UserError("options.invalid", f"{key}: {message}" if key else message) from None
-    return (frozen_spec if network.init_from else network_spec)(network, default, classes)
 
 
 def _model_argument(text: str) -> tuple[str, Any]:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from vidsemi.cli.options import Answer, add_command, add_device_arguments
-from vidsemi.io.errors import UserError
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -20,20 +19,20 @@ def add_parsers(subparsers: Any) -> None:
 
 def report(options: argparse.Namespace) -> Answer:
     """Write the report of one or more runs."""
-    if options.output is None and len(options.runs) > 1:
-        raise UserError("report.missing_output", "a report of several runs needs --output")
-    if len({run.resolve() for run in options.runs}) < len(options.runs):
-        raise UserError("report.repeated_run", "a run is named twice; name each run once")
-    from vidsemi.config import Runtime
-    from vidsemi.reporting.write import write_report
+    from vidsemi.api.report import report
 
-    output = options.output or options.runs[0]
-    runtime = Runtime(device=options.device, clips_per_forward=options.clips_per_forward) if options.speed else None
-    written = write_report(options.runs, output, runtime=runtime, paper=options.paper)
+    written = report(
+        options.runs,
+        options.output,
+        paper=options.paper,
+        speed=options.speed,
+        device=options.device,
+        clips_per_forward=options.clips_per_forward,
+    )
     rows = [
         {"run": str(folder), **row}
         for folder, run in zip(options.runs, written.runs, strict=True)
         for row in (*run.rows, *run.transfer_rows)
     ]
-    document = {"output": str(output), "results": rows, **written.document}
-    return document, f"{written.text}\n{output / 'report.html'}"
+    document = {"output": str(written.output), "results": rows, **written.document}
+    return document, f"{written.text}\n{written.output / 'report.html'}"

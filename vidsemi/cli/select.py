@@ -40,13 +40,11 @@ def _range(text: str) -> range:
 
 def select(options: argparse.Namespace) -> Answer:
     """Select from scores, or merge selections of different shards."""
-    from vidsemi.data.hashtags.vocabulary import read_vocabulary
-    from vidsemi.data.manifest import load_manifest
+    from vidsemi.api.select import select
     from vidsemi.io.files import keep_inputs
     from vidsemi.io.tables import markdown_table, shorten_rows
-    from vidsemi.pipeline.select import merge_selections, select_scores
+    from vidsemi.pipeline.select import check_output, merge_selections
     from vidsemi.selection import describe
-    from vidsemi.selection.result import read_selection_info
 
     keep_inputs(options.output, options.vocabulary)
     rule = {name: getattr(options, name) for name in ("per_class", "per_example", "policy", "min_score", "seed")}
@@ -55,23 +53,23 @@ def select(options: argparse.Namespace) -> Answer:
         if options.scores and len(options.scores) > 1:
             raise UserError("select.merge_one", "--merge reads one directory of scores: give one with --scores")
         scores = options.scores[0] if options.scores else None
-        metrics = merge_selections(options.output, options.merge, scores, shards=options.shards, **rule)
+        selection = merge_selections(options.output, options.merge, scores, shards=options.shards, **rule)
     elif options.scores is None:
         raise UserError("select.missing_scores", "no scores: give --scores DIR, or selections to --merge")
     elif not {"per_class", "per_example"} <= rule.keys():
         raise UserError("select.missing_option", "a selection needs --per-class (K) and --per-example (P)")
-    elif options.shards and len(options.scores) > 1:
-        raise UserError("select.shards_of_one", "--shards chooses among those of one directory: give one with --scores")
     else:
-        metrics = select_scores(
-            options.output,
+        for folder in options.scores:
+            check_output(options.output, folder, options.manifest)
+        selection = select(
             options.scores,
             shards=options.shards,
-            manifest=load_manifest(options.manifest) if options.manifest else None,
-            vocabulary=read_vocabulary(options.vocabulary) if options.vocabulary else None,
+            manifest=options.manifest,
+            vocabulary=options.vocabulary,
             **rule,
         )
-    info = read_selection_info(options.output)
+        selection.write(options.output)
+    info = selection.info
     table = markdown_table(describe.CLASS_HEADER, shorten_rows(describe.class_rows(info)))
     text = "\n".join([str(options.output), *describe.summary(info), "", *table])
-    return {"selection": str(options.output), **metrics, "classes": describe.classes(info)}, text
+    return {"selection": str(options.output), **describe.metrics(info), "classes": describe.classes(info)}, text

@@ -3,7 +3,7 @@
 `_BASE_: other.yaml` inherits from another file, relative to the file with this key (read by fvcore).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,8 @@ from vidsemi.config.yaml_check import check_file, check_text
 from vidsemi.io.errors import UserError
 
 C = TypeVar("C", Config, TransferConfig)
+Source = str | Mapping[str, Any]
+Overrides = Sequence[str] | Mapping[str, Any]
 
 
 def find_config(name: str) -> Path:
@@ -28,27 +30,28 @@ def find_config(name: str) -> Path:
     raise UserError("config.not_found", f"config {name} not found; looked in {', '.join(map(str, candidates))}")
 
 
-def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
+def load_config(source: Source, overrides: Overrides = ()) -> Config:
     """Read and validate the config of a run.
 
     Args:
-        name: file name, see `find_config`.
-        overrides: `key.path=value` with a YAML value; list items by number (`students.0.frames=4`).
+        source: file name, see `find_config`; or the content of such a file.
+        overrides: `key.path=value` with a YAML value, or values by key path; list items by number
+            (`students.0.frames=4`).
 
     Raises:
         UserError: the file is missing, not valid YAML, or has an unknown key or invalid value.
     """
-    file, values = _read(name, overrides)
+    file, values = _read(source, overrides)
     return _checked(Config, values, file)
 
 
-def load_transfer_config(name: str, overrides: Sequence[str] = ()) -> TransferConfig:
+def load_transfer_config(source: Source, overrides: Overrides = ()) -> TransferConfig:
     """Read and validate the config of a transfer. Arguments and errors as in `load_config`.
 
     A run's config works too: its targets, training augmentation, `runtime`, `log` and first seed are used, and the
     output is the folder `transfer` in the output of the run.
     """
-    file, values = _read(name, overrides)
+    file, values = _read(source, overrides)
     if "students" not in values:
         return _checked(TransferConfig, values, file)
     own: dict[str, Any] = {key: values.pop(key) for key in ("student", "approach", "seed") if key in values}
@@ -59,7 +62,18 @@ def load_transfer_config(name: str, overrides: Sequence[str] = ()) -> TransferCo
     return _checked(TransferConfig, values, file)
 
 
-def _read(name: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]:
+def _read(source: Source, overrides: Overrides) -> tuple[Path, dict[str, Any]]:
+    if isinstance(source, Mapping):
+        file, values = Path("the config"), _unshared(dict(source))
+    else:
+        file, values = _read_file(source)
+    given = overrides if isinstance(overrides, Mapping) else parse_overrides(overrides)
+    for key, value in given.items():
+        _set(values, key, _unshared(value))
+    return file, values
+
+
+def _read_file(name: str) -> tuple[Path, dict[str, Any]]:
     from fvcore.common.config import CfgNode
 
     file = find_config(name)
@@ -71,10 +85,7 @@ def _read(name: str, overrides: Sequence[str]) -> tuple[Path, dict[str, Any]]:
         raise UserError("config.unreadable", f"{file} cannot be read as a config: {reason}") from None
     if not isinstance(values, dict):
         raise UserError("config.unreadable", f"{file} is not a config: it contains no keys")
-    values = _unshared(values)
-    for override in overrides:
-        _apply(values, override)
-    return file, values
+    return file, _unshared(values)
 
 
 def _unshared(value: Any) -> Any:
@@ -91,21 +102,35 @@ def _checked(kind: type[C], values: dict[str, Any], file: Path) -> C:
         raise _explain(error, file, kind) from None
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals:
-        raise UserError("config.invalid_override", f"'{override}' is not an override; expected key.path=value")
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """Read overrides `key.path=value`: values as in YAML by key path.
+
+    Raises:
+        UserError: one of them is not an override.
+    """
+    values = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise UserError("config.invalid_override", f"'{override}' is not an override; expected key.path=value")
+        try:
+            check_text(text, f"'{override}'")
+            values[key] = yaml.safe_load(text)
+        except (yaml.YAMLError, RecursionError, ValueError):
+            raise UserError("config.invalid_override", f"'{override}': the value is not valid YAML") from None
+    return values
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a value by its key path."""
     *path, last = key.split(".")
     try:
-        check_text(text, f"'{override}'")
         target: Any = values
         for part in path:
             target = target[int(part)] if isinstance(target, list) else target.setdefault(part, {})
-        target[int(last) if isinstance(target, list) else last] = yaml.safe_load(text)
+        target[int(last) if isinstance(target, list) else last] = value
     except (ValueError, IndexError, TypeError, AttributeError):
-        raise UserError("config.invalid_override", f"'{override}': {key} does not exist in the config") from None
-    except (yaml.YAMLError, RecursionError):
-        raise UserError("config.invalid_override", f"'{override}': the value is not valid YAML") from None
+        raise UserError("config.invalid_override", f"override of {key}: it does not exist in the config") from None
 
 
 def _explain(error: ValidationError, file: Path, kind: type[BaseModel]) -> UserError:

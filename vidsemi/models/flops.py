@@ -28,23 +28,42 @@ CONVENTION = "multiply-adds of convolutions, linear layers and attention, per vi
 class Cost:
     """The cost of one network.
 
-    Norms, additions, activations and pooling are `uncounted`: how often each ran. fvcore silently skips some other
-    operators: copies, views, ReLU, dropout.
+    Args:
+        parameters: number of weights.
+        gmacs_per_view: billions of multiply-adds of one forward pass.
+        activations_per_view: outputs of the counted operators.
+        gmacs_by_group: `gmacs_per_view` by the topmost modules of which there are several.
+        uncounted: norms, additions, activations and pooling, and how often each ran. fvcore silently skips some other
+            operators: copies, views, ReLU, dropout.
     """
 
     parameters: int
-    gmacs_per_view: float  # billions of multiply-adds of one forward pass
-    activations_per_view: int  # outputs of the counted operators
-    gmacs_by_group: dict[str, float]  # by the topmost modules of which there are several
+    gmacs_per_view: float
+    activations_per_view: int
+    gmacs_by_group: dict[str, float]
     uncounted: dict[str, int]
 
     def document(self, views: int) -> dict[str, Any]:
-        """As JSON, with the multiply-adds of a video of so many views."""
+        """Return it as JSON values, with the multiply-adds of a video.
+
+        Args:
+            views: clips × crops per video.
+
+        Returns:
+            the fields, `views`, `gmacs_per_video` and the convention of counting.
+        """
         per_video = self.gmacs_per_view * views
         return {**asdict(self), "views": views, "gmacs_per_video": per_video, "convention": CONVENTION}
 
     def text(self, views: int) -> str:
-        """As lines and a table."""
+        """Return it as lines and a table.
+
+        Args:
+            views: clips × crops per video.
+
+        Returns:
+            several lines, in Markdown.
+        """
         uncounted = ", ".join(f"{name} ×{times}" for name, times in self.uncounted.items()) or "nothing"
         groups = [
             (name, f"{gmacs:.4g}", f"{100 * gmacs / self.gmacs_per_view:.1f}")

@@ -63,6 +63,9 @@ def register_model(
         mean: default RGB mean of pixel values in [0, 1].
         std: default RGB standard deviation of pixel values in [0, 1].
 
+    Returns:
+        The decorator, which returns what it decorates as it is.
+
     Raises:
         UserError: the name is invalid, taken, or starts with that of a model library.
     """

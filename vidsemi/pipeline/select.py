@@ -26,7 +26,17 @@ logger = logging.getLogger("vidsemi")
 
 
 def select_scores(
-    file: Path,
+    file: Path, scores: Sequence[Path], *, manifest: Manifest | None = None, title: str = "select", **rule: Any
+) -> dict[str, Any]:
+    """Select as `select_from_scores`, write the selection to a file, and return its metrics."""
+    for folder in scores:
+        check_output(file, folder, None if manifest is None else manifest.file)
+    selection = select_from_scores(scores, manifest=manifest, title=title, **rule)
+    selection.write(file)
+    return metrics(selection.info)
+
+
+def select_from_scores(
     scores: Sequence[Path],
     *,
     per_class: int,
@@ -39,8 +49,8 @@ def select_scores(
     vocabulary: Vocabulary | None = None,
     complete: bool = False,
     title: str = "select",
-) -> dict[str, Any]:
-    """Select pseudo-labels from directories of scores, write them to a file, and return the selection's metrics.
+) -> Selection:
+    """Select pseudo-labels from directories of scores.
 
     Several directories are those of several manifests, whose example ids continue from one to the next.
 
@@ -48,8 +58,6 @@ def select_scores(
     classes if it is None. Files that do not fit one another are a UserError, and so are missing shards of scores that
     should be `complete`.
     """
-    for folder in scores:
-        _check_output(file, folder, manifest)
     names = ", ".join(map(str, scores))
     rule = {"policy": policy, "per_example": per_example, "min_score": min_score, "seed": seed}
     selected_by = get_policy(policy)
@@ -72,7 +80,7 @@ def select_scores(
         if manifest is None:
             raise UserError("select.missing_manifest", f"{policy} needs --manifest, for the hashtags of the examples")
         tags, sources = _tagged_rows(manifest, vocabulary, joined, names), []
-    return _select(file, sources, info, per_class, rule, title, tags=tags)
+    return _select(sources, info, per_class, rule, title, tags=tags)
 
 
 def merge_selections(
@@ -84,14 +92,14 @@ def merge_selections(
     shards: range | None = None,
     title: str = "select",
     **rule: Any,
-) -> dict[str, Any]:
+) -> Selection:
     """Merge selections of different shards, perhaps with shards of `scores` that none of them has read.
 
     The result has the bytes of one selection from all shards. The selections must have been made by one rule with at
     least this `per_class`, which is their smallest by default. `rule` may require a policy, per_example, min_score or
-    seed of them; others are a UserError. Returns the metrics of the merged selection.
+    seed of them; others are a UserError. Returns the merged selection.
     """
-    _check_output(file, scores, None)
+    check_output(file, scores, None)
     earlier = [Selection.read(path) for path in selections]
     if scores is None and shards is not None:
         raise UserError("select.missing_scores", "--shards chooses among the shards of --scores; give --scores DIR")
@@ -103,33 +111,28 @@ def merge_selections(
     per_class = per_class if per_class is not None else min(one.info.per_class for one in earlier)
     for path, one in zip(selections, earlier, strict=True):
         _check_mergeable(path, one, info, per_class, rule)
-    return _select(file, sources, info, per_class, rule, title, earlier=earlier)
+    merged = _select(sources, info, per_class, rule, title, earlier=earlier)
+    merged.write(file)
+    return merged
 
 
 def _select(
-    file: Path,
-    shards: list[ScoreShard],
-    info: ScoresInfo,
-    per_class: int,
-    rule: dict[str, Any],
-    title: str,
-    **more: Any,
-) -> dict[str, Any]:
+    shards: list[ScoreShard], info: ScoresInfo, per_class: int, rule: dict[str, Any], title: str, **more: Any
+) -> Selection:
     passes = 2 if get_policy(rule["policy"]).needs_counts else 1
     with progress_bar(passes * len(shards), "shard", title, delay=1) as bar:
         selection = select(shards, info, per_class=per_class, **rule, **more, progress=bar.update)
-    selection.write(file)
-    found = metrics(selection.info)
-    for warning in found["warnings"]:
+    for warning in metrics(selection.info)["warnings"]:
         logger.warning("%s: %s", title, warning)
-    return found
+    return selection
 
 
-def _check_output(file: Path, scores: Path | None, manifest: Manifest | None) -> None:
+def check_output(file: Path, scores: Path | None, manifest: Path | None) -> None:
+    """Check before the work that a selection can be written, and neither is an input nor would be taken for one."""
     if scores is not None and file.resolve().parent == scores.resolve() and file.match("part-*.parquet"):
         raise UserError("output.is_a_shard", f"{file} would be read as a shard of the scores; choose another name")
     if manifest is not None:
-        keep_inputs(file, manifest.file)
+        keep_inputs(file, manifest)
     prepare_target(file)
 
 

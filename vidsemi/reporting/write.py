@@ -47,11 +47,19 @@ STALE += ("class_frequency*.svg", "training_curves*.svg")  # an earlier report m
 
 @dataclass(frozen=True)
 class Report:
-    """A written report."""
+    """A written report.
 
-    text: str  # its first sections in Markdown, for a terminal
-    document: dict[str, Any]  # the content of report.json
+    Args:
+        text: its first sections in Markdown, for a terminal.
+        document: the content of report.json.
+        runs: the results of each run.
+        output: directory of its files, report.html and others.
+    """
+
+    text: str
+    document: dict[str, Any]
     runs: Sequence[RunResults]
+    output: Path
 
 
 def write_report(
@@ -90,7 +98,7 @@ def write_report(
         for figure in section.figures:
             files |= figure.files
     _write_files(output, files)
-    return Report(to_markdown(summary, figures=False), document, runs)
+    return Report(to_markdown(summary, figures=False), document, runs, output)
 
 
 def _document(sections: Sequence[Section]) -> dict[str, Any]:

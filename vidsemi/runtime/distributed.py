@@ -47,6 +47,13 @@ class Processes:
         return self.rank == 0
 
 
+class FirstFailedError(UserError):
+    """The first process has failed, and shows why; the command line says nothing more of the others."""
+
+    def __init__(self) -> None:
+        super().__init__("distributed.first_failed", "the first process has failed; see its error")
+
+
 @contextmanager
 def process_group() -> Iterator[None]:
     """Connect the processes that torchrun started, while the block lasts; a process started alone stays alone.
@@ -73,6 +80,8 @@ def process_group() -> Iterator[None]:
     try:
         yield
         failed = False
+    except FirstFailedError:
+        raise
     except UserError as error:
         raise UserError(error.code, f"{prefix}{error}") from None
     except RuntimeError as error:
@@ -122,7 +131,7 @@ def any_of(flag: bool) -> bool:
 
 @contextmanager
 def first_before_others() -> Iterator[None]:
-    """The first process runs the block before the others; if it fails, they exit with status 2, without a message."""
+    """The first process runs the block before the others; if it fails, they raise `FirstFailedError`."""
     own = processes()
     if own.size == 1:
         yield
@@ -137,7 +146,7 @@ def first_before_others() -> Iterator[None]:
     elif from_first(None):
         yield
     else:
-        sys.exit(2)
+        raise FirstFailedError
 
 
 def done_by_first(task: Callable[[], T]) -> T:

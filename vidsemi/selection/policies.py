@@ -26,11 +26,26 @@ class Policy:
     mergeable = True  # selections from different shards can be merged; not if a quota depends on all candidates
 
     def quotas(self, per_class: int, candidates: np.ndarray) -> np.ndarray:
-        """Return how many rows each class takes, (classes,) int64; the candidates are all 0 unless `needs_counts`."""
+        """Return how many rows each class takes.
+
+        Args:
+            per_class: K.
+            candidates: rows that each class could take, (classes,) int64; all 0 unless `needs_counts`.
+
+        Returns:
+            (classes,) int64.
+        """
         return np.full_like(candidates, per_class)
 
     def priority(self, seed: int) -> "Priority | None":
-        """Return what a class ranks its candidates by; None for the score."""
+        """Return what a class ranks its candidates by.
+
+        Args:
+            seed: of a policy that draws at random.
+
+        Returns:
+            a function from example ids and labels to float32 in [0, 1], the highest first; None for the score.
+        """
         return None
 
 
@@ -41,6 +56,12 @@ _POLICIES: Registry[Policy] = Registry("policy")
 
 def register_policy(name: str) -> Callable[[PolicyType], PolicyType]:
     """Decorate a subclass of `Policy` to make it available under a name, in configs and on the command line.
+
+    Args:
+        name: of the policy.
+
+    Returns:
+        The decorator, which returns the class as it is.
 
     Raises:
         UserError: the name is invalid or taken, or what is decorated is not a subclass of `Policy`.

@@ -93,6 +93,9 @@ def register_format(name: str, *, summary: str, **requirements: Any) -> Callable
         summary: one line for the help.
         requirements: the other attributes of `Format`, such as `root="required"`.
 
+    Returns:
+        The decorator, which returns the function as it is.
+
     Raises:
         UserError: the name is invalid or taken.
     """

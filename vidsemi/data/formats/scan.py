@@ -44,12 +44,20 @@ class ScanResult:
     )  # of the examples in the file that lists them, if known
 
     def add(self, **values: object) -> None:
-        """Append one example; every call names the same columns."""
+        """Append one example; every call names the same columns.
+
+        Args:
+            values: of the example, by the names of a manifest's columns.
+        """
         for name, value in values.items():
             self.columns.setdefault(name, []).append(value)
 
     def keep(self, kept: Sequence[bool]) -> None:
-        """Remove the examples that are not to be kept."""
+        """Remove the examples that are not to be kept.
+
+        Args:
+            kept: for each example whether to keep it.
+        """
         self.columns = {name: list(compress(values, kept)) for name, values in self.columns.items()}
         self.lines = array("q", compress(self.lines, kept))
 
@@ -57,7 +65,12 @@ class ScanResult:
         return len(self.columns.get("path", ()))
 
     def require_examples(self, source: object, root: Path | None) -> None:
-        """Raise a UserError if there are no examples; `source` listed them, `root` is where the files were expected."""
+        """Raise a UserError if there are no examples.
+
+        Args:
+            source: that listed them.
+            root: where the files were expected.
+        """
         if len(self):
             return
         if self.left_out:
@@ -76,8 +89,12 @@ class ScanResult:
     def write(self, manifest: Path, vocabulary: object = "") -> tuple[dict[str, Any], str]:
         """Write the manifest; list what did not become an example in MANIFEST.missing.txt and MANIFEST.broken.txt.
 
+        Args:
+            manifest: to write, .csv or .parquet.
+            vocabulary: whose tags the examples must have, for the summary.
+
         Returns:
-            A summary as JSON and as one line; it names the `vocabulary` whose tags examples must have.
+            A summary as JSON and as one line.
         """
         from vidsemi.data.manifest import write_manifest
 

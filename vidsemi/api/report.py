@@ -1,0 +1,56 @@
+"""`report`: the results of runs on one page."""
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+from vidsemi.api.settings import PathArgument, path_of, runtime_of
+from vidsemi.io.errors import UserError
+from vidsemi.io.progress import ShowProgress, show_progress
+from vidsemi.reporting.write import Report, write_report
+
+
+def report(
+    runs: PathArgument | Sequence[PathArgument],
+    output: PathArgument | None = None,
+    *,
+    paper: bool = False,
+    speed: bool = True,
+    device: str = "auto",
+    clips_per_forward: int | None = None,
+    progress: ShowProgress = None,
+) -> Report:
+    """Report accuracy beside FLOPs and speed of one or more runs: report.html, results.md, results.csv and plots.
+
+    Args:
+        runs: output directory of a run, or several.
+        output: directory for the report; by default that of the run, if there is one.
+        paper: add the rows of the paper's tables 7 and 8.
+        speed: time the networks on this machine.
+        device: where to time them; "auto" is a GPU if there is one.
+        clips_per_forward: batch size to time them with; by default 10 on a CPU, else 64.
+        progress: True for a bar, or a function that takes a `Progress`.
+
+    Returns:
+        the report: its files, its first sections as text, and its content as a document.
+
+    Raises:
+        UserError: a run has no results, or several runs have no output.
+    """
+    folders = _folders(runs)
+    if output is None and len(folders) > 1:
+        raise UserError("report.missing_output", "a report of several runs needs --output")
+    if len({run.resolve() for run in folders}) < len(folders):
+        raise UserError("report.repeated_run", "a run is named twice; name each run once")
+    target = folders[0] if output is None else path_of("output", output)
+    runtime = runtime_of(device, None, clips_per_forward=clips_per_forward) if speed else None
+    with show_progress(progress):
+        return write_report(folders, target, runtime=runtime, paper=paper)
+
+
+def _folders(runs: PathArgument | Sequence[PathArgument]) -> list[Path]:
+    if isinstance(runs, str | PathLike):
+        return [path_of("runs", runs)]
+    if not isinstance(runs, Sequence) or not runs:
+        raise UserError("options.invalid", f"runs is {runs!r}; give the output directory of a run, or a list of them")
+    return [path_of("runs", one) for one in runs]
