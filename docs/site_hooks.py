@@ -22,6 +22,13 @@ def outside() -> dict[str, str]:
     return found
 
 
+def on_config(config: Any) -> Any:
+    """List the datasets in the navigation."""
+    (section,) = [entry for entry in config.nav if "Datasets" in entry]
+    section["Datasets"] = [target for target in outside().values() if target.startswith("datasets/")]
+    return config
+
+
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages outside docs/."""
     for source, target in outside().items():
