@@ -6,9 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from tests.helpers.virtual_cuda import virtual_cuda
 from tools.bench.command import main as bench
 from tools.bench.decode import bench_decode, text
+from tools.bench.measure import named
+from tools.bench.score import _rows
 from tools.bench.score import text as score_text
 from tools.bench.score_data import ScoreData
 from tools.bench.select_contenders import digests
@@ -141,7 +145,7 @@ def test_scoring(make_video: Callable[..., Path], tmp_path: Path, capsys: pytest
         "--only",
         *names,
     ]
-    assert bench(["score", *options, "--only", *names, "--json"]) == 0
+    assert bench(["score", *options, "--device", "cpu", "--only", *names, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     (network,) = document["networks"]
     assert document["videos"] == {network: 4}
@@ -156,3 +160,18 @@ def test_scoring(make_video: Callable[..., Path], tmp_path: Path, capsys: pytest
     assert rows["vidsemi, float32"]["of_shared_limit"] == pytest.approx(ours * (1 / decode + 1 / alone))
     assert rows["vidsemi, float32"]["over_peers"] == {"pytorchvideo": pytest.approx(ours / peer)}
     assert "| vidsemi, float32       |" in score_text(document)
+
+
+def test_benchmarks_name_the_gpu_they_ran_on():
+    with virtual_cuda():
+        assert named(torch.device("cuda:0")) == "virtual GPU"
+        assert named(torch.device("cpu")) == "cpu"
+
+
+def test_on_a_gpu_videos_share_no_core_time_with_the_network():
+    rates = {"decode alone": 20.0, "network alone, float32": 10.0, "vidsemi, float32": 8.0}
+    runs = {name: [{"videos_per_second": rate, "peak_mib": 1.0}] for name, rate in rates.items()}
+    for shared, expected in ((True, 8 / 20 + 8 / 10), (False, None)):
+        ours = _rows(runs, shared)[-1]
+        assert ours["of_lower_limit"] == 8 / 10
+        assert ours["of_shared_limit"] == (expected and pytest.approx(expected))

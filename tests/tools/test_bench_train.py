@@ -179,7 +179,7 @@ def test_rows_from_files():
     rates = {"reading alone": 20.0, "network alone": 8.0, "pytorchvideo": 2.0, "pytorchvideo, reading alone": 10.0}
     rates |= {"reading alone, 4 clips a file": 40.0, "vidsemi": 4.0, "vidsemi, 4 clips a file": 6.0}
     runs = {name: [{"clips_per_second": rate, "peak_mib": 10.0}] for name, rate in rates.items()}
-    rows = {row["name"]: row for row in train.file_rows(runs)}
+    rows = {row["name"]: row for row in train.file_rows(runs, shared=True)}
     assert rows["vidsemi"]["of_lower_limit"] == 4 / 8
     assert rows["vidsemi"]["of_shared_limit"] == pytest.approx(4 * (1 / 20 + 1 / 8))
     assert rows["vidsemi"]["over_pytorchvideo"] == 2
@@ -188,8 +188,10 @@ def test_rows_from_files():
     assert many["of_lower_limit"] == 6 / 8
     assert many["of_shared_limit"] == pytest.approx(6 * (1 / 40 + 1 / 8))
     assert "over_pytorchvideo" not in rows["network alone"]
+    on_gpu = {row["name"]: row for row in train.file_rows(runs, shared=False)}  # which takes no core time
+    assert on_gpu["vidsemi"]["of_lower_limit"] == 4 / 8 and on_gpu["vidsemi"]["of_shared_limit"] is None
     del runs["pytorchvideo"], runs["network alone"]
-    rows = {row["name"]: row for row in train.file_rows(runs)}
+    rows = {row["name"]: row for row in train.file_rows(runs, shared=True)}
     assert "of_lower_limit" not in rows["vidsemi"] and rows["vidsemi"]["over_pytorchvideo"] is None
 
 
@@ -211,7 +213,7 @@ def test_text():
             "files": ["a.mp4"],
             "clips": 48,
             "batch": 32,
-            "contenders": train.file_rows({"vidsemi": [run]}),
+            "contenders": train.file_rows({"vidsemi": [run]}, shared=True),
         },
     }
     text = train.text(document)

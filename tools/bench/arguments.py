@@ -26,6 +26,7 @@ def _add_score(bench: argparse.ArgumentParser) -> None:
     _add_files(bench)
     bench.add_argument("--videos", type=int, default=300, help="videos per run, a tenth for the large network (300)")
     bench.add_argument("--model", choices=["r2plus1d_10", "r2plus1d_18"], help="only this network")
+    bench.add_argument("--device", default="auto")
     _add_contenders(bench)
     _add_data(bench)
 
@@ -39,7 +40,7 @@ def _add_forward(bench: argparse.ArgumentParser) -> None:
 def _add_train(bench: argparse.ArgumentParser) -> None:
     _add_files(bench)
     _add_clips(bench)
-    bench.add_argument("--batch", type=int, metavar="N", help="clips per step, in memory; default: 8 on a CPU, else 24")
+    bench.add_argument("--batch", type=int, metavar="N", help="clips per step, in memory; default: 8 on a CPU, else 64")
     bench.add_argument(
         "--videos", type=int, default=400, help="clips per run from files, a tenth of them for the large network (400)"
     )

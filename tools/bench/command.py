@@ -70,6 +70,7 @@ def _bench_score(options: argparse.Namespace) -> Answer:
         data=options.data,
         only=options.only,
         models=[options.model] if options.model else [],
+        device=options.device,
     )
     return document, text(document)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tools.bench.forward_contenders import CLASSES, NETWORKS
-from tools.bench.measure import chosen, failure, median, rounded, run_in_turn, versions
+from tools.bench.measure import chosen, failure, median, named, rounded, run_in_turn, versions
 from vidsemi.runtime.process import processor, usable_cores
 
 # By name: network, treatment, precision.
@@ -39,8 +39,6 @@ def bench_forward(
     Returns:
         A JSON object: the setting, the machine, the cost of each network, and for each contender a row of medians.
     """
-    import torch
-
     from vidsemi.config import Runtime
     from vidsemi.models.flops import measure_cost
     from vidsemi.runtime.device import clips_per_forward, pick_device
@@ -59,7 +57,7 @@ def bench_forward(
         "frames": frames,
         "size": size,
         "clips": many,
-        "device": torch.cuda.get_device_name(where) if where.type == "cuda" else where.type,
+        "device": named(where),
         "rounds": rounds,
         "cores": usable_cores(),
         "processor": processor(),

@@ -89,6 +89,13 @@ def median(runs: list[dict[str, Any]], key: str) -> float | None:
     return None if failure(runs) else statistics.median(run[key] for run in runs)
 
 
+def named(device: Any) -> str:
+    """The model of a GPU, or the type of another torch device."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def rounded(value: float | None, form: str) -> str:
     """A number as text; empty for None."""
     return "" if value is None else form.format(value)

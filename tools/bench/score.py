@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.bench.measure import chosen, failure, median, paths_of, rounded, run_in_turn, versions
+from tools.bench.measure import chosen, failure, median, named, paths_of, rounded, run_in_turn, versions
 from vidsemi.runtime.process import processor, usable_cores
 
 DECODE, NETWORK, OURS = "decode alone", "network alone, ", "vidsemi, "
@@ -28,6 +28,7 @@ def bench_score(
     data: Path,
     only: Sequence[str] = (),
     models: Sequence[str] = (),
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Time the contenders.
 
@@ -38,11 +39,15 @@ def bench_score(
         data: folder for the weights of the untrained networks.
         only: names of contenders; all if empty.
         models: names of models; all of `NETWORKS` if empty.
+        device: torch device or auto.
 
     Returns:
         A JSON object: the setting, the machine, and for each network and contender a row of medians.
     """
-    names, paths = chosen(NAMES, only), paths_of(files)
+    from vidsemi.config import Runtime
+    from vidsemi.runtime.device import pick_device
+
+    names, paths, where = chosen(NAMES, only), paths_of(files), pick_device(Runtime(device=device))
     repeats = {
         network: max(round(videos * share / len(paths)), 1)
         for network, (model, _, share) in NETWORKS.items()
@@ -51,12 +56,14 @@ def bench_score(
     commands: dict[str, list[Any]] = {}
     for network in repeats:
         weights = _weights(network, data)
-        commands |= {f"{network}: {name}": [name, weights, repeats[network], *paths] for name in names}
+        commands |= {f"{network}: {name}": [name, weights, repeats[network], where, *paths] for name in names}
     runs = run_in_turn("tools.bench.score_contenders", commands, rounds=rounds, title="bench score")
-    tables = {network: _rows({name: runs[f"{network}: {name}"] for name in names}) for network in repeats}
+    shared = where.type == "cpu"
+    tables = {network: _rows({name: runs[f"{network}: {name}"] for name in names}, shared) for network in repeats}
     return {
         "files": paths,
         "videos": {network: times * len(paths) for network, times in repeats.items()},
+        "device": named(where),
         "rounds": rounds,
         "cores": usable_cores(),
         "processor": processor(),
@@ -65,8 +72,11 @@ def bench_score(
     }
 
 
-def _rows(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """A row per contender: its rate, also relative to the limits of decoding and network, and to each peer."""
+def _rows(runs: dict[str, list[dict[str, Any]]], shared: bool) -> list[dict[str, Any]]:
+    """A row per contender: its rate, also relative to the limits of decoding and network, and to each peer.
+
+    `shared`: the network computes on the cores that decode, so that each video costs core time for both.
+    """
     rates = {name: median(own, "videos_per_second") for name, own in runs.items()}
     rows = []
     for name, own in runs.items():
@@ -81,7 +91,7 @@ def _rows(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
         decode, network = rates.get(DECODE), rates.get(NETWORK + name.removeprefix(OURS))
         if ours and decode and network:
             row["of_lower_limit"] = ours / min(decode, network)
-            row["of_shared_limit"] = ours * (1 / decode + 1 / network)  # each video costs core time for both
+            row["of_shared_limit"] = ours * (1 / decode + 1 / network) if shared else None
         if ours:
             row["over_peers"] = {peer: ours / rate for peer in PEERS if (rate := rates.get(peer))}
         rows.append(row)
@@ -98,7 +108,7 @@ def text(document: dict[str, Any]) -> str:
     lines = [
         f"{len(document['files'])} files again and again, V = 10 clips of 8×112×112, 400 classes, untrained networks",
         f"medians of {document['rounds']} runs, each in a fresh process",
-        f"{document['cores']} cores of {document['processor']}; {used}",
+        f"on {document['device']}; {document['cores']} cores of {document['processor']}; {used}",
     ]
     for network, rows in document["networks"].items():
         cells = [

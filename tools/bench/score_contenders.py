@@ -1,4 +1,4 @@
-"""Ways to score a dataset; `python -m tools.bench.score_contenders NAME WEIGHTS REPEATS FILE…` runs one.
+"""Ways to score a dataset; `python -m tools.bench.score_contenders NAME WEIGHTS REPEATS DEVICE FILE…` runs one.
 
 Each scores every file REPEATS times, ten clips per video. The time includes the start of processes, but not imports,
 loading the network and a small warm-up. Worker processes import this module, so it imports little.
@@ -10,7 +10,9 @@ import json
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,7 @@ VIEWS = 10
 Run = Callable[[], int]  # does all the work; returns the number of clips that were scored
 
 
-def vidsemi(weights: Path, files: list[str], precision: str) -> Run:
+def vidsemi(weights: Path, files: list[str], device: str, precision: str) -> Run:
     """`vidsemi score`, from the manifest to the score shards."""
     from vidsemi.config import Runtime
     from vidsemi.data.manifest import load_manifest, write_manifest
@@ -47,7 +49,7 @@ def vidsemi(weights: Path, files: list[str], precision: str) -> Run:
             per_example=10,
             shard_size=1000,
             precision=precision,  # type: ignore[arg-type]
-            runtime=Runtime(),
+            runtime=Runtime(device=device),
             title=precision,
         )
         return figures["scored"] * VIEWS
@@ -55,7 +57,7 @@ def vidsemi(weights: Path, files: list[str], precision: str) -> Run:
     return run
 
 
-def decode_alone(weights: Path, files: list[str]) -> Run:
+def decode_alone(weights: Path, files: list[str], device: str) -> Run:
     """A limit: read the same views with as many processes as scoring, and discard them."""
     from vidsemi.data.manifest import Row
     from vidsemi.data.views import ViewReader
@@ -72,29 +74,33 @@ def decode_alone(weights: Path, files: list[str]) -> Run:
     return run
 
 
-def network_alone(weights: Path, files: list[str], precision: str) -> Run:
+def network_alone(weights: Path, files: list[str], device: str, precision: str) -> Run:
     """The other limit: the same network on clips in memory."""
     from vidsemi.config import Runtime
     from vidsemi.inference.model import Inference
-    from vidsemi.runtime.device import clips_per_forward, pick_device
+    from vidsemi.runtime.device import Fetched, clips_per_forward, pick_device
 
     network, spec = _load(weights)
-    device = pick_device(Runtime())
-    infer = Inference(network, spec.input, device, precision)  # type: ignore[arg-type]
-    most = clips_per_forward(Runtime(), device)
+    where = pick_device(Runtime(device=device))
+    infer = Inference(network, spec.input, where, precision)  # type: ignore[arg-type]
+    most = clips_per_forward(Runtime(), where)
     shape = (most, spec.input.frames, 3, spec.input.crop, spec.input.crop)
     clips = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     passes = max(len(files) * VIEWS // most, 1)
 
     def run() -> int:
-        for _ in range(passes):
-            infer([clips]).cpu()
+        running: deque[Fetched] = deque()
+        for _ in range(passes):  # waits for the pass before, as scoring does
+            running.append(Fetched(infer([clips])))
+            if len(running) > 1:
+                running.popleft().tensor()
+        running.popleft().tensor()
         return passes * most
 
     return run
 
 
-def pytorchvideo(weights: Path, files: list[str]) -> Run:
+def pytorchvideo(weights: Path, files: list[str], device: str) -> Run:
     """`LabeledVideoDataset` with its sampler of ten clips per video, a DataLoader, and the unchanged network."""
     import torch
     from pytorchvideo.data import LabeledVideoDataset, make_clip_sampler
@@ -121,12 +127,12 @@ def pytorchvideo(weights: Path, files: list[str]) -> Run:
             decoder="pyav",
         )
         loader = DataLoader(dataset, batch_size=VIEWS, num_workers=usable_cores())
-        return _mean_by_video(network, spec, iter(loader))
+        return _mean_by_video(network, spec, iter(loader), device)
 
     return run
 
 
-def torchvision(weights: Path, files: list[str]) -> Run:
+def torchvision(weights: Path, files: list[str], device: str) -> Run:
     """Torchvision's Kinetics dataset with ten clips per video in a DataLoader; listing time stamps is not timed."""
     import torch
     from torch.utils.data import DataLoader, Dataset
@@ -169,12 +175,12 @@ def torchvision(weights: Path, files: list[str]) -> Run:
 
     def run() -> int:
         loader = DataLoader(Chosen(), batch_size=VIEWS, num_workers=usable_cores(), collate_fn=collate)
-        return _mean_by_video(network, spec, iter(loader))
+        return _mean_by_video(network, spec, iter(loader), device)
 
     return run
 
 
-def _mean_by_video(network: torch.nn.Module, spec: NetworkSpec, batches: Iterator[Any]) -> int:
+def _mean_by_video(network: torch.nn.Module, spec: NetworkSpec, batches: Iterator[Any], device: str) -> int:
     """The loop that a user of a peer writes: softmax of each clip, mean over the clips of a video."""
     import torch
 
@@ -182,13 +188,13 @@ def _mean_by_video(network: torch.nn.Module, spec: NetworkSpec, batches: Iterato
     from vidsemi.data.normalize import normalize
     from vidsemi.runtime.device import pick_device
 
-    device = pick_device(Runtime())
-    network.to(device).eval()
+    where = pick_device(Runtime(device=device))
+    network.to(where).eval()
     sums: dict[int, Any] = {}
     clips = 0
     with torch.inference_mode():
         for videos, views in batches:
-            softmax = network(normalize(views.to(device), spec.input)).softmax(dim=1)
+            softmax = network(normalize(views.to(where), spec.input)).softmax(dim=1)
             for video, row in zip(videos.tolist(), softmax, strict=True):
                 sums[video] = sums.get(video, 0) + row / VIEWS
             clips += len(views)
@@ -213,21 +219,21 @@ def _rate(file: str) -> float:
         return float(container.streams.video[0].average_rate or 30)
 
 
-CONTENDERS: dict[str, Callable[[Path, list[str]], Run]] = {
+CONTENDERS: dict[str, Callable[[Path, list[str], str], Run]] = {
     "decode alone": decode_alone,
-    "network alone, float32": lambda weights, files: network_alone(weights, files, "float32"),
-    "network alone, bfloat16": lambda weights, files: network_alone(weights, files, "bfloat16"),
-    "vidsemi, float32": lambda weights, files: vidsemi(weights, files, "float32"),
-    "vidsemi, bfloat16": lambda weights, files: vidsemi(weights, files, "bfloat16"),
+    "network alone, float32": partial(network_alone, precision="float32"),
+    "network alone, bfloat16": partial(network_alone, precision="bfloat16"),
+    "vidsemi, float32": partial(vidsemi, precision="float32"),
+    "vidsemi, bfloat16": partial(vidsemi, precision="bfloat16"),
     "pytorchvideo": pytorchvideo,
     "torchvision Kinetics": torchvision,
 }
 
 
 if __name__ == "__main__":
-    name, weights, repeats, *files = sys.argv[1:]
-    CONTENDERS[name](Path(weights), files[:1] * 2)()
-    run = CONTENDERS[name](Path(weights), files * int(repeats))
+    name, weights, repeats, device, *files = sys.argv[1:]
+    CONTENDERS[name](Path(weights), files[:1] * 2, device)()
+    run = CONTENDERS[name](Path(weights), files * int(repeats), device)
     with PeakMemory() as memory:
         begin = time.perf_counter()
         clips = run()

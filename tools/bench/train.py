@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from tools.bench.measure import busy_programs, chosen, failure, median, paths_of, rounded, run_in_turn, versions
+from tools.bench.measure import busy_programs, chosen, failure, median, named, paths_of, rounded, run_in_turn, versions
 from tools.bench.train_contenders import CLASSES, Setting
 from vidsemi.config import Runtime
 from vidsemi.models.flops import measure_cost
@@ -79,7 +77,7 @@ def bench_train(
         files: videos, used repeatedly.
         frames: clip length T.
         size: side of the clips.
-        batch: clips per step from memory; by default 8 on a CPU, elsewhere 24, as in torchvision's reference.
+        batch: clips per step from memory; by default 8 on a CPU, elsewhere 64: with few a GPU waits for launches.
         videos: clips per run from files, in whole steps; a tenth of them for the large network.
         model: network to train from files, a key of `FILES`.
         device: torch device or auto.
@@ -93,7 +91,7 @@ def bench_train(
     where = pick_device(Runtime(device=device))
     treatments = treatments_on(where.type)
     names = chosen([*treatments, *READERS], only)
-    batch = batch or (8 if where.type == "cpu" else 24)
+    batch = batch or (8 if where.type == "cpu" else 64)
     title, large, args = MEMORY
     setting = Setting(large, args, frames, size, batch, str(where))
     gmacs = measure_cost(setting.network(), frames=frames, size=size).gmacs_per_view
@@ -110,7 +108,7 @@ def bench_train(
         "frames": frames,
         "size": size,
         "batch": batch,
-        "device": torch.cuda.get_device_name(where) if where.type == "cuda" else where.type,
+        "device": named(where),
         "rounds": rounds,
         "cores": usable_cores(),
         "processor": processor(),
@@ -122,7 +120,7 @@ def bench_train(
             "files": paths,
             "clips": clips,
             "batch": step,
-            "contenders": file_rows(from_files),
+            "contenders": file_rows(from_files, shared=where.type == "cpu"),
         },
     }
 
@@ -173,8 +171,11 @@ def memory_rows(runs: dict[str, list[dict[str, Any]]], gmacs: float) -> list[dic
     return rows
 
 
-def file_rows(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """A row per contender: its rate, also relative to the limits of reading and network, and to pytorchvideo."""
+def file_rows(runs: dict[str, list[dict[str, Any]]], *, shared: bool) -> list[dict[str, Any]]:
+    """A row per contender: its rate, also relative to the limits of reading and network, and to pytorchvideo.
+
+    `shared`: the network computes on the cores that read, so that each clip costs core time for both.
+    """
     rates = {name: median(own, "clips_per_second") for name, own in runs.items()}
     rows = []
     for name, own in runs.items():
@@ -190,7 +191,7 @@ def file_rows(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
         }
         if ours and read and network:
             row["of_lower_limit"] = ours / min(read, network)
-            row["of_shared_limit"] = ours * (1 / read + 1 / network)  # each clip costs core time for both
+            row["of_shared_limit"] = ours * (1 / read + 1 / network) if shared else None
         if ours or reader == READING:
             row["over_pytorchvideo"] = _ratio(rates, name, PEER if ours else PEER_READING)
         rows.append(row)
