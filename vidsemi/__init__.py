@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for mypy and editors
     from vidsemi.api.score import Scores as Scores
     from vidsemi.api.score import score as score
     from vidsemi.api.select import select as select
+    from vidsemi.api.train import TrainResult as TrainResult
+    from vidsemi.api.train import train as train
     from vidsemi.api.train_dataset import TrainDataset as TrainDataset
     from vidsemi.data.formats.registry import register_format as register_format
     from vidsemi.data.formats.scan import ScanResult as ScanResult
@@ -64,6 +66,7 @@ __all__ = [
     "Scores",
     "Selection",
     "TrainDataset",
+    "TrainResult",
     "UserError",
     "__version__",
     "create_model",
@@ -82,6 +85,7 @@ __all__ = [
     "run",
     "score",
     "select",
+    "train",
     "transfer",
 ]
 
@@ -102,6 +106,7 @@ _HOMES = {
     "Scores": "vidsemi.api.score",
     "Selection": "vidsemi.selection.result",
     "TrainDataset": "vidsemi.api.train_dataset",
+    "TrainResult": "vidsemi.api.train",
     "UserError": "vidsemi.io.errors",
     "create_model": "vidsemi.api.model",
     "data": "vidsemi.data",
@@ -119,6 +124,7 @@ _HOMES = {
     "run": "vidsemi.api.run",
     "score": "vidsemi.api.score",
     "select": "vidsemi.api.select",
+    "train": "vidsemi.api.train",
     "transfer": "vidsemi.api.run",
 }  # the module of each name
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from vidsemi.config import Runtime, Section
+from vidsemi.config.synonyms import hint_for
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
 
@@ -26,6 +27,8 @@ def checked(kind: type[S], values: Mapping[str, Any]) -> S:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise UserError("options.unknown", f"{key}: unknown argument{hint_for(first['loc'], kind)}") from None
         message = first["msg"].removeprefix("Value error, ")
         raise UserError("options.invalid", f"{key}: {message}" if key else message) from None
 

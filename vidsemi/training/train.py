@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from vidsemi.config import Log, Recipe, Runtime
 from vidsemi.data.split import ValidationSet
@@ -36,6 +37,8 @@ def train_network(
     runtime: Runtime,
     log: Log,
     title: str,
+    network: nn.Module | None = None,
+    provenance: dict[str, Any] | None = None,
     init_from: str | None = None,
     weakly_pretrained: bool = False,
     validation_set: ValidationSet | None = None,
@@ -43,7 +46,8 @@ def train_network(
 ) -> dict[str, Any]:
     """Train a network and write `folder`/weights.pt; the folder also has the log, and the checkpoints to resume from.
 
-    The seed is that of the fresh weights, the order and the augmentation. `init_from` is a file of initial weights, or
+    The seed is that of the fresh weights, the order and the augmentation. A `network` that exists is trained in place,
+    with its `provenance` (see `save_weights`); else one is built. `init_from` is a file of initial weights, or
     an address that iopath fetches; `weakly_pretrained` says that another program trained these on hashtags. The network
     is measured on the `validation_set` now and then, and has its best weights in the end if the recipe says so.
     `run` identifies the training run in its checkpoints.
@@ -52,9 +56,9 @@ def train_network(
         Metrics of `Trainer.run`, and `init_from`: which tensors were loaded, if any.
     """
     torch.manual_seed(seed)
-    network = spec.build()
-    provenance: dict[str, Any] = {}
-    loaded, hashtags = None, training_set.hashtags
+    network = spec.build() if network is None else network
+    provenance = dict(provenance or {})
+    loaded, hashtags = None, training_set.hashtags or provenance.get("hashtags") is True
     if init_from is not None:
         provenance["init_from"] = fingerprint_weights(init_from)  # not the path: a run elsewhere gives the same bytes
         weights = read_weights(init_from)
