@@ -16,7 +16,8 @@ from vidsemi.cli import main as cli
 from vidsemi.config.load import load_config
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.sample import sample_videos
-from vidsemi.pipeline.init import init, render
+from vidsemi.pipeline.init import init
+from vidsemi.pipeline.init_config import render
 
 CLIPS = {"jump": 6, "run": 5, "sit": 5}
 
@@ -99,6 +100,9 @@ def test_parts_of_one_recording_stay_together(tmp_path: Path):
     assert {row["group"] for row in rows(tmp_path / "by_parity" / "test.csv")} < set("01234567")
     with refused("split.group_mismatch", "cam"):
         init(tmp_path / "no", root, group=r"(cam\d+)")
+    for pattern in ("(", "abc", "(a)(b)"):
+        with refused("init.invalid_group", "--group", "group"):
+            init(tmp_path / "no", root, group=pattern)
     assert not (tmp_path / "no").exists()
 
 
@@ -119,9 +123,21 @@ def test_a_test_folder_and_what_is_left_out(tmp_path: Path):
     assert (project.labeled, project.test, project.unlabeled) == ({"a": 2, "b": 1}, {"a": 1}, 2)
     assert [Path(row["path"]).name for row in rows(tmp_path / "own" / "unlabeled.csv")] == ["v.mkv", "u.mp4"]
     notes = " ".join(project.notes)
-    assert "1 images" in notes and "4 unlabeled videos" in notes
+    for part in ("1 images", ".txt (1)", "4 unlabeled videos", "1 classes have no test videos: b"):
+        assert part in notes
     assert "unlabeled: " in project.config.read_text() and load_config(str(project.config)).data.unlabeled
     assert (project.sample.opened, len(project.sample.errors)) == (0, 3)
+
+
+def test_names_that_are_not_utf8(tmp_path: Path):
+    root = touch(tmp_path / "videos", *(f"{c}/{c}{n}x.mp4" for c in "ab" for n in range(3)))
+    (root / "a" / os.fsdecode(b"\xff.mp4")).touch()
+    project = init(tmp_path / "own", root)
+    assert sum(project.labeled.values()) + sum(project.test.values()) == 6
+    assert any("1 files with names that are not UTF-8" in note for note in project.notes)
+    for folder in (os.fsdecode(b"\xff"), "a\nb: c"):
+        with refused("init.invalid_folder", "\\"):
+            init(tmp_path / folder, root)
 
 
 def test_odd_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
@@ -192,10 +208,10 @@ def test_the_recipe_is_that_of_the_template():
     values |= {
         "about_labeled": "",
         "about_stride": "",
-        "supervised": 6000,
-        "about_supervised": " # 50 epochs of 120 videos",
+        "supervised": 3008,
+        "about_supervised": " # 25 epochs of 120 videos",
     }
-    body = render(**values, pretrain=6000, finetune=1504, per_class=20)
+    body = render(**values, pretrain=3008, finetune=752, per_class=20)
     assert text.endswith(body) and text.removesuffix(body).count("\n") == text.removesuffix(body).count("\n#") + 1
     assert yaml.safe_load(text)["approaches"] == ["supervised"]
 

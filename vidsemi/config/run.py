@@ -32,7 +32,7 @@ class Select(Section):
 
     policy: str = "balanced_ranked"
     """Selection policy: balanced_ranked (the method), unbalanced_ranked, balanced_with_tags, random (baselines, as in
-    the paper's Table 5), or one registered by a plugin (docs/guides/selecting.md)."""
+    the paper's Table 5), or one of a plug-in (docs/guides/selecting.md)."""
 
     per_class: PositiveInt = 4000
     """Examples to select per class (K in the paper)."""

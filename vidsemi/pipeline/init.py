@@ -3,9 +3,6 @@
 The config's text is `own_videos.yaml.j2`; `configs/own_videos.yaml` is the same with example values.
 """
 
-import json
-import logging
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ValidationError
 
-from vidsemi.config import Config, Cut
-from vidsemi.data.class_names import class_name
+from vidsemi.config import Cut
+from vidsemi.data.class_names import class_name, first_names
 from vidsemi.data.formats.folder import read_class_folders, read_videos
-from vidsemi.data.formats.media_files import is_utf8, is_video
+from vidsemi.data.formats.media_files import count_suffixes, is_video
 from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.overlap import overlap
@@ -28,22 +26,13 @@ from vidsemi.data.split import groups_of, validation_split
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import create_exclusive
 from vidsemi.io.tables import printable
+from vidsemi.pipeline.init_config import CONFIG, config_text, run_command
 from vidsemi.runtime.registry import nearest
 
-CONFIG = "config.yaml"
 TEST = Cut(share=0.2)  # of each class, if there is no test folder
 FEWEST_GROUPS = 4  # per class, to take names that differ in a last number for parts of one recording
 SERIES = r"(?s)^(.*?)(?:[^/0-9]?[0-9]+)?\.[^./]*\Z"  # v_Punch_g08_c01.avi → v_Punch_g08_
 OPENED = 10  # videos, to see what they are
-FRAMES = 8  # of a clip
-LONGEST_STRIDE = 4
-
-# Lengths of training for a laptop: 50 epochs, but no more than minutes (docs/results.md).
-EPOCHS, LEAST, MOST = 50, 2400, 12_000
-LEARNING_RATE = 0.02
-BATCH = 16
-
-logger = logging.getLogger("vidsemi")
 
 
 @dataclass(frozen=True)
@@ -60,7 +49,7 @@ class Project:
     @property
     def command(self) -> str:
         """The command line that runs the config."""
-        return _command(self.config)
+        return run_command(self.config)
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -84,6 +73,7 @@ def init(
         UserError: a file exists already, or the folders do not contain what they should.
     """
     _check_target(folder)
+    _check_group(group)
     train, notes = _class_folders(labeled)
     if len(classes := set(train.columns["label"])) == 1:
         raise UserError(
@@ -93,19 +83,22 @@ def init(
     note = _find_groups(train, labeled, group)
     if test is not None:
         tested, more = _class_folders(test)
+        notes += more
         _check_test(train, tested, labeled, test)
     else:
-        train, tested, more = _split(train, labeled)
+        train, tested = _split(train, labeled)
         notes.append(f"a fifth of the videos became the test set; {note}")
-    notes += more
+    if missing := sorted(set(train.columns["label"]) - set(tested.columns["label"])):
+        notes.append(f"{len(missing)} classes have no test videos: {first_names(missing)}")
     others = None
     if unlabeled is not None:
         others = read_videos(unlabeled)
+        notes += _left_out(others, unlabeled)
         notes += _leave_out(others, [train, tested])
         others.require_examples(f"{unlabeled}, without the labeled and the test videos,", unlabeled)
     sample = sample_videos(train.columns["path"], OPENED)
     counts = [dict(sorted(Counter(scan.columns["label"]).items())) for scan in (train, tested)]
-    text = _config_text(folder, counts[0], len(others or ()), sample)
+    text = config_text(folder, counts[0], len(others or ()), sample)
     for name, scan in {"labeled": train, "test": tested, "unlabeled": others}.items():
         if scan is not None:
             scan.write(folder / f"{name}.csv")
@@ -115,11 +108,20 @@ def init(
 
 
 def _check_target(folder: Path) -> None:
-    if not is_utf8(str(folder)):
-        raise UserError("init.not_utf8", f"{printable(str(folder))} is not UTF-8, which a config must be")
+    if not str(folder).isprintable():  # also of names that are not UTF-8
+        shown = printable(str(folder))
+        raise UserError("init.invalid_folder", f"the name {shown} has a character that a config cannot hold")
     for name in (CONFIG, "labeled.csv", "test.csv", "unlabeled.csv"):
         if (folder / name).exists():
             raise _exists(folder / name)
+
+
+def _check_group(group: str | None) -> None:
+    try:
+        Cut(share=TEST.share, group=group)
+    except ValidationError as error:
+        why = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise UserError("init.invalid_group", f"--group {group}: {why}") from None
 
 
 def _exists(file: Path) -> UserError:
@@ -138,8 +140,17 @@ def _class_folders(root: Path) -> tuple[ScanResult, list[str]]:
         )
     if "" in scan.columns["label"]:
         raise UserError("init.empty_class", f"{root} has a folder whose name is only spaces; rename it")
-    images = everything - len(scan)
-    return scan, [f"{images} images in {root} were left out"] if images else []
+    return scan, _left_out(scan, root, everything - len(scan))
+
+
+def _left_out(scan: ScanResult, root: Path, images: int = 0) -> list[str]:
+    """What in a folder did not become an example."""
+    counts = {
+        "images": images,
+        "files with names that are not UTF-8": len(scan.missing),
+        f"files with unknown suffixes ({count_suffixes(scan.unknown)})": scan.unknown.total(),
+    }
+    return [f"{count} {what} in {root} were left out" for what, count in counts.items() if count]
 
 
 def _check_test(train: ScanResult, test: ScanResult, labeled: Path, folder: Path) -> None:
@@ -172,8 +183,8 @@ def _find_groups(scan: ScanResult, root: Path, pattern: str | None) -> str:
     return note
 
 
-def _split(scan: ScanResult, root: Path) -> tuple[ScanResult, ScanResult, list[str]]:
-    """Split a test set off, whole groups of each class; returns both sets, and notes."""
+def _split(scan: ScanResult, root: Path) -> tuple[ScanResult, ScanResult]:
+    """Split a test set off: whole groups of each class."""
     manifest = _in_memory(scan, root)
     labels = manifest.label_indices(manifest.class_names(), str(root))
     chosen = validation_split(labels, groups_of(manifest, None), TEST, 0)
@@ -182,12 +193,6 @@ def _split(scan: ScanResult, root: Path) -> tuple[ScanResult, ScanResult, list[s
             "init.cannot_split",
             f"{root}: no class has two recordings, of which one could be tested; give --test FOLDER",
         )
-    names = np.array(scan.columns["label"])
-    missing = sorted({*names.tolist()} - {*names[chosen].tolist()})
-    notes = []
-    if missing:
-        shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-        notes.append(f"{len(missing)} classes have one recording, and no test videos: {shown}")
     train = ScanResult(
         unknown=scan.unknown, warnings=scan.warnings, missing=scan.missing, missing_what=scan.missing_what
     )
@@ -195,7 +200,7 @@ def _split(scan: ScanResult, root: Path) -> tuple[ScanResult, ScanResult, list[s
     for name, values in scan.columns.items():
         train.columns[name] = list(compress(values, ~chosen))
         test.columns[name] = list(compress(values, chosen))
-    return train, test, notes
+    return train, test
 
 
 def _are_recordings(groups: np.ndarray, labels: np.ndarray) -> bool:
@@ -225,60 +230,3 @@ def _leave_out(scan: ScanResult, others: Sequence[ScanResult]) -> list[str]:
         found.update(overlap(_in_memory(scan), _in_memory(other)).same)
     scan.keep([place not in found for place in range(len(scan))])
     return [f"{len(found)} unlabeled videos are labeled or test videos, and were left out"] if found else []
-
-
-def _config_text(folder: Path, counts: Mapping[str, int], unlabeled: int, sample: Sample) -> str:
-    """The config's text, which is checked to be one."""
-    import yaml
-
-    total = sum(counts.values())
-    supervised = _whole_steps(min(max(EPOCHS * total, LEAST), MOST))
-    per_class = max(1, round(unlabeled / (2 * len(counts)))) if unlabeled else 20
-    stride = LONGEST_STRIDE
-    if sample.frames:
-        stride = max(1, min(stride, (sample.frames - 1) // (FRAMES - 1)))
-    seconds = f", {FRAMES * stride / sample.rate:.1f} s at {sample.rate:.4g} frames/s" if sample.rate else ""
-    text = render(
-        output=folder / "run",
-        labeled=folder / "labeled.csv",
-        test=folder / "test.csv",
-        unlabeled=folder / "unlabeled.csv",
-        about_labeled=f" # {total} videos of {len(counts)} classes",
-        about_unlabeled=f" # {unlabeled} videos",
-        semi_supervised=unlabeled > 0,
-        stride=stride,
-        about_stride=seconds,
-        supervised=supervised,
-        about_supervised=f" # {supervised / total:.3g} epochs of {total} videos",
-        pretrain=min(max(_whole_steps(EPOCHS * per_class * len(counts)), supervised), 2 * MOST),
-        finetune=_whole_steps(supervised / 4),
-        per_class=per_class,
-        learning_rate=LEARNING_RATE,
-    )
-    Config.model_validate(yaml.safe_load(text))
-    return f"# Run it: {_command(folder / CONFIG)}\n{text}"
-
-
-def _command(config: Path) -> str:
-    name = str(config)
-    return f"vidsemi run --cfg {shlex.quote(f'./{name}' if name[0] == '-' else name)}"
-
-
-def _whole_steps(examples: float) -> int:
-    return BATCH * max(1, round(examples / BATCH))
-
-
-def render(**values: Any) -> str:
-    """The text of a config from the template; paths are quoted where YAML needs it."""
-    import jinja2
-
-    quoted = {name: _scalar(str(value)) if isinstance(value, Path) else value for name, value in values.items()}
-    template = Path(__file__).with_name("own_videos.yaml.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    return environment.from_string(template).render(quoted)
-
-
-def _scalar(text: str) -> str:
-    """A text as a YAML scalar on one line."""
-    plain = text.isascii() and all(letter.isalnum() or letter in "/._-" for letter in text) and text[0] not in "-."
-    return text if plain and not text.replace(".", "").isdigit() else json.dumps(text)
