@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from tools.gpu.measure import CLASSES, Options, a_clip, row, untrained_weights
+from tools.gpu.padding import PaddedSetting, pad_middle_planes
 
 SMALL: tuple[str, dict[str, Any], int] = ("r2plus1d_10", {"width": 0.0625}, 2)  # network, its arguments, frames
 LARGE: tuple[str, dict[str, Any], int] = ("r2plus1d_18", {}, 8)
@@ -24,6 +25,7 @@ TRAIN = (  # name, its settings of `runtime`, precision
     ("default", {}, "bfloat16"),
     ("contiguous", {"channels_last": False}, "bfloat16"),
     ("compiled", {"compile": True}, "bfloat16"),
+    ("planes padded", {}, "bfloat16"),
     ("plain loop", None, "float32"),
     ("default", {}, "float32"),
     ("channels last", {"channels_last": True}, "float32"),
@@ -44,7 +46,8 @@ def train(options: Options) -> dict[str, Any]:
         try:
             contender = bench.plain if runtime is None else _with_runtime(bench.vidsemi, runtime)
             clock = bench.Clock(torch.device(options.device), 0.1 if options.small else 3.0)
-            contender(setting, precision, clock)
+            padded = PaddedSetting(*vars(setting).values()) if variant == "planes padded" else setting
+            contender(padded, precision, clock)
             own["clips_per_second"] = clock.steps * batch / clock.seconds
             own["TFLOP/s"] = 3e-3 * GFLOPS["r2plus1d_18"] * own["clips_per_second"]
             own["peak MiB"], own["first step, s"] = _peak(options), clock.first
@@ -74,6 +77,7 @@ def forward(options: Options) -> dict[str, Any]:
         for precision in ("bfloat16", "float32", "float16")
         for name in ("default", "contiguous", "channels last")
     ]
+    plan += [(*LARGE, "bfloat16", "planes padded")]
     plan += [(*LARGE, precision, "batch norm not folded") for precision in ("bfloat16", "float32")]
     plan += [(*LARGE, "bfloat16", "compiled"), (*LARGE, "bfloat16", "torchvision"), (*LARGE, "float32", "torchvision")]
     plan += [("r2plus1d_34", {}, 32, "bfloat16", name) for name in ("default", "contiguous")]
@@ -90,7 +94,9 @@ def forward(options: Options) -> dict[str, Any]:
                 pass_ = bench.eager(bench.torchvision(frames), spec, device, precision)  # type: ignore[arg-type]
             else:
                 network = create_model(model, num_classes=CLASSES, frames=frames, args=args)
-                infer = Inference(network, spec, device, precision, **variants[variant])  # type: ignore[arg-type]
+                if variant == "planes padded":
+                    pad_middle_planes(network)
+                infer = Inference(network, spec, device, precision, **variants.get(variant, {}))  # type: ignore[arg-type]
                 pass_ = lambda clips, infer=infer: infer([clips])  # noqa: E731
             batch = np.random.default_rng(0).integers(0, 256, (clips, frames, 3, 112, 112), dtype=np.uint8)
             found = bench.measure(pass_, batch, device, 0.2 if options.small else 2.0)
