@@ -3,6 +3,9 @@
 import ast
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -163,3 +166,24 @@ def test_the_library_neither_prints_nor_exits():
             )
             raised = node.exc if isinstance(node, ast.Raise) else None
             assert raised is None or "SystemExit" not in ast.unparse(raised), (file, node.lineno)
+
+
+@pytest.mark.slow
+def test_workers_start_from_a_script_without_a_guard(tmp_path: Path, shapes: Path, weights: Path):
+    """And from a notebook, whose code is in no file."""
+    code = f"""
+import vidsemi
+print("begin")
+video = {str(shapes / "test" / "00000.mp4")!r}
+print(len(vidsemi.predict({str(weights)!r}, [video, video], views=2, device="cpu", workers=2)))
+"""
+    (tmp_path / "script.py").write_text(code)
+    for command in (["script.py"], ["-c", code]):
+        done = subprocess.run(
+            [sys.executable, *command],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        )
+        assert (done.stdout, done.stderr) == ("begin\n2\n", "")

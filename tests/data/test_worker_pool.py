@@ -147,10 +147,12 @@ def gone(pid: int, within: float = 60) -> bool:
     return False
 
 
+OWN = "def own(row):\n    return act(row)\n"  # a reader that the workers have to import from the script
 SCRIPTS = {
-    "without a guard": "for result in read_all(act, rows('a', 'b'), workers=2, seconds=60):\n    print(result)\n",
+    "without a guard": f"{OWN}for result in read_all(own, rows('a', 'b'), workers=2, seconds=60):\n    print(result)\n",
     "cannot import": (
-        "import os\nif __name__ != '__main__':\n    os._exit(3)\nlist(read_all(act, rows('a'), workers=1, seconds=60))"
+        f"{OWN}import os\nif __name__ != '__main__':\n    os._exit(3)\n"
+        "list(read_all(own, rows('a'), workers=1, seconds=60))"
     ),
 }
 
