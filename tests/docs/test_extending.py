@@ -46,6 +46,7 @@ def run(project: Path, *words: str, processes: int = 1) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_the_format_of_the_page(project: Path):
     (project / "videos").mkdir()
     (project / "videos" / "a.mp4").touch()

@@ -161,6 +161,7 @@ def test_odd_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         (["a/x.txt", "b/y.txt"], "folder.no_media", ".txt (2)"),
         (["a/x.jpg", "b/y.png"], "init.no_videos", "2 images"),
         (["a/x.mp4", "a/y.mp4"], "init.one_class", "'a'"),
+        (["videos/a/x.mp4", "videos/b/y.mp4"], "init.one_class", "videos/videos?"),
         (["a/x.mp4", "b/y.mp4", "z.mp4"], "folder.no_class", "z.mp4"),
         (["a/x.mp4", "b/y.mp4"], "init.cannot_split", "--test"),
         (["a/x.mp4", " /y.mp4"], "init.empty_class", "spaces"),

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,9 @@ def test_the_same_class_may_be_registered_again_but_not_another_lambda():
     register_model("a")(lambda **_: Net(2, 1))
     with refused("registry.name_taken", "lambda"):
         register_model("a")(lambda **_: Other(2, 1))
+    register_model("b")(partial(Net, frames=2))
+    with refused("registry.name_taken", "partial"):
+        register_model("b")(partial(Net, frames=3))
     with refused("registry.name_taken", "torchvision"):
         register_model("torchvision/mine")
     with refused("policy.not_a_policy", "Net"):

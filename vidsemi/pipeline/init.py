@@ -75,11 +75,7 @@ def init(
     _check_target(folder)
     _check_group(group)
     train, notes = _class_folders(labeled)
-    if len(classes := set(train.columns["label"])) == 1:
-        raise UserError(
-            "init.one_class",
-            f"{labeled} has videos of one class only, '{classes.pop()}'; there must be a folder for each class",
-        )
+    _check_classes(train, labeled)
     note = _find_groups(train, labeled, group)
     if test is not None:
         tested, more = _class_folders(test)
@@ -141,6 +137,18 @@ def _class_folders(root: Path) -> tuple[ScanResult, list[str]]:
     if "" in scan.columns["label"]:
         raise UserError("init.empty_class", f"{root} has a folder whose name is only spaces; rename it")
     return scan, _left_out(scan, root, everything - len(scan))
+
+
+def _check_classes(scan: ScanResult, root: Path) -> None:
+    classes = set(scan.columns["label"])
+    if len(classes) > 1:
+        return
+    first = Path(scan.columns["path"][0]).relative_to(root)
+    hint = f"; did you mean --labeled {printable(str(root / first.parts[0]))}?" if len(first.parts) > 2 else ""
+    raise UserError(
+        "init.one_class",
+        f"{root} has videos of one class only, '{classes.pop()}'; there must be a folder for each class{hint}",
+    )
 
 
 def _left_out(scan: ScanResult, root: Path, images: int = 0) -> list[str]:

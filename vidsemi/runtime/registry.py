@@ -69,9 +69,9 @@ class Registry(Generic[T]):
             module = str(getattr(source, "__module__", None))
             if not module.startswith(OURS):
                 self._import_built_in()
-            owner = f"{module}.{getattr(source, '__qualname__', type(source).__qualname__)}"
+            owner = f"{module}.{getattr(source, '__qualname__', f'<{type(source).__qualname__}>')}"
             taken = self._owners.get(name)
-            if taken is not None and (taken != owner or "<" in owner):  # <locals> and <lambda> name many functions
+            if taken is not None and (taken != owner or "<" in owner):  # <locals>, <lambda> and <partial> are many
                 raise UserError("registry.name_taken", f"the {self.kind} '{name}' is registered already, by {taken}")
             self._values[name] = value_of(source)
             self._owners[name] = owner
