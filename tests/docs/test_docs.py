@@ -14,6 +14,7 @@ import yaml
 
 from tests.conftest import REPOSITORY
 from tools.bench import command as bench
+from tools.gpu import check as gpu_check
 from vidsemi.cli import main as cli
 from vidsemi.data.manifest import write_manifest
 from vidsemi.models.weights_file import load_spec
@@ -58,8 +59,8 @@ def test_commands_in_documents_are_commands(page: Path):
         if words[0] == "python":
             script = REPOSITORY / words[1]
             assert script.is_file(), words
-            if script.stem == "bench":
-                bench.build_parser().parse_args(words[2:])
+            if parser := {"bench": bench.build_parser, "gpu_check": gpu_check.build_parser}.get(script.stem):
+                parser().parse_args(words[2:])
                 continue
             words = [words[0], script.stem, *words[2:]]
         cli.parse(cli.build_parser(), words[1:])  # raises if it is not a command

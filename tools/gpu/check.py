@@ -38,8 +38,8 @@ SECTIONS = {
 WORTHWHILE = 0.6  # of its usual time that must be left for a section to start
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the sections; the exit status is 1 if one of them failed."""
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="gpu_check.py", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--output", type=Path, default=Path("gpu_check"), metavar="DIR", help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=540, help="for all sections (default: %(default)s)")
@@ -49,7 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--small", action="store_true", help="do as little as shows that the check works")
     parser.add_argument("--patience", type=float, default=1.0, help="multiplies the time limits of the sections")
     parser.add_argument("--section", choices=list(SECTIONS), help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the sections; the exit status is 1 if one of them failed."""
+    given = build_parser().parse_args(arguments)
     options = Options(given.device, given.small, given.clip, given.output.resolve())
     if given.section:
         from tools.gpu.sections import run_section
