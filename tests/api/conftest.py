@@ -1,5 +1,6 @@
 """A trained network's weights and a Python API to use them with."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory, shapes: Path) -> Path:
     file = tmp_path_factory.mktemp("weights") / "weights.pt"
     save_weights(file, spec.build(), spec, {"hashtags": True, "seed": 3})
     return file
+
+
+@pytest.fixture(autouse=True)
+def silence(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """The library prints nothing."""
+    yield
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", "")

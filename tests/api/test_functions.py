@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,6 @@ from tests.conftest import REPOSITORY
 from vidsemi.cli import main as cli
 
 CPU = {"device": "cpu", "workers": 0}
-
-
-@pytest.fixture(autouse=True)
-def silence(capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> Iterator[None]:
-    """Nothing goes to standard output or error unless a test calls the command line."""
-    yield
-    printed = capfd.readouterr()
-    assert (printed.out, printed.err) == ("", "")
 
 
 @pytest.fixture

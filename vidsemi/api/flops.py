@@ -53,6 +53,8 @@ def cost_of_name(
     name: str, classes: Classes, *, frames: int | None, size: int | None, args: Mapping[str, Any] | None
 ) -> tuple[NetworkSpec, Cost]:
     """The spec of a network with its cost; arguments as for `flops`."""
+    if size is not None:
+        check_count("size", size, 10_000)
     spec = spec_of(name, classes, OwnSpec(frames, size, resize=size, args=args))
     return spec, _measure(spec.build(), spec)
 
