@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.helpers import warm
 from tests.helpers.builders import paths_of
 from tests.helpers.errors import assert_refused
 from vidsemi.cli import main as cli
@@ -22,18 +23,12 @@ from vidsemi.cli import models
 from vidsemi.io.files import atomic_path
 
 WriteConfig = Callable[..., Path]
-Result = subprocess.CompletedProcess
+Result = subprocess.CompletedProcess[str]
 
 
-def tool(*arguments: object, cwd: Path | None = None) -> Result:
+def tool(script: str, *arguments: object) -> Result:
     """Run `python tools/…` in a process of its own."""
-    script, *rest = map(str, arguments)
-    return subprocess.run(
-        [sys.executable, str(REPOSITORY / "tools" / script), *rest],
-        capture_output=True,
-        text=True,
-        cwd=cwd or REPOSITORY,
-    )
+    return warm.run(REPOSITORY / "tools" / script, *arguments)
 
 
 def check_refused(result: Result, code: str, *mentioned: object) -> None:
@@ -46,7 +41,9 @@ def check_refused(result: Result, code: str, *mentioned: object) -> None:
 @pytest.mark.slow
 def test_bad_input_gets_one_line_and_status_2(tiny_config: WriteConfig, shapes: Path, tmp_path: Path):
     config = tiny_config()
-    check_refused(tool("run.py", "--cfg", config, "selekt.per_class=3"), "config.unknown_key", "selekt", "'select'")
+    command = [sys.executable, str(REPOSITORY / "tools" / "run.py"), "--cfg", str(config), "selekt.per_class=3"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    check_refused(result, "config.unknown_key", "selekt", "'select'")
     (tmp_path / "label.csv").write_text(f"path,label\n{shapes}/test/00000.mp4,esat\n")
     result = tool("run.py", "--cfg", config, f"data.test={tmp_path}/label.csv")
     check_refused(result, "manifest.unknown_label", "'esat'", "line 2")

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.conftest import REPOSITORY
+from tests.helpers import warm
 from vidsemi import __version__
 from vidsemi.cli import main as cli
 from vidsemi.data.input_spec import InputSpec
@@ -220,8 +221,8 @@ def test_bad_options(options: list[str], mention: str, code: str, capsys: pytest
 def test_the_document_alone_goes_to_standard_output(weights: Path, tmp_path: Path):
     """In a process of its own, where nothing has silenced the exporter before."""
     words = ["export", "--weights", weights, "--output", tmp_path / "network.onnx", "--format", "onnx", "--json"]
-    program = "import sys; from vidsemi.cli.main import main; sys.exit(main())"
-    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
+    done = warm.run("-m", "vidsemi", *words)
+    assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["format"] == "onnx"
     assert done.stderr == ""
 

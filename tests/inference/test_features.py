@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from tests.helpers import warm
 from tests.helpers.builders import shapes_target
-from tests.runtime.test_distributed import finished, torchrun
 from vidsemi.cli import main as cli
 from vidsemi.config.load import load_transfer_config
 from vidsemi.data.manifest import load_manifest
@@ -108,8 +108,9 @@ def test_two_processes_transfer_as_one_does(
     command = ["transfer", "--weights", str(weights), "--cfg", str(config), "--json"]
     assert cli.main([*command, f"output={tmp_path}/alone"]) == 0
     alone = json.loads(capsys.readouterr().out)
-    result = finished(torchrun(2, tmp_path / "job.py", *command, f"output={tmp_path}/together"))
-    assert result.returncode == 0, result.stderr
+    result, other = warm.launch(2, tmp_path / "job.py", *command, f"output={tmp_path}/together", OMP_NUM_THREADS="1")
+    assert result.returncode == other.returncode == 0, result.stderr + other.stderr
+    assert other.stdout == ""
     together = json.loads(result.stdout)
     for one, other in zip(alone["results"], together["results"], strict=True):
         assert one.pop("weights") == other.pop("weights")

@@ -3,14 +3,13 @@
 import errno
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.helpers import warm
 from vidsemi.cli import main as cli
 from vidsemi.models import weights_file
 from vidsemi.training.checkpoint import Checkpoints
@@ -78,15 +77,10 @@ def test_a_stopped_training_resumes(
 
     Ctrl-C and schedulers reach those that read for it, too.
     """
-    command = [sys.executable, "-c", DIES, str(int(number)), "5", *train_arguments()]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        env=environment,
-        start_new_session=True,
-    )
+    (tmp_path / "dies.py").write_text(DIES)
+    threads = str(torch.get_num_threads())
+    words = [tmp_path / "dies.py", int(number), 5, *train_arguments()]
+    done = warm.run(*words, session=True, OMP_NUM_THREADS=threads)
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
     if number != signal.SIGKILL:

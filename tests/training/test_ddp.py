@@ -1,28 +1,23 @@
 """DDP: several processes end with the weights of one process with as many micro-batches."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tests.conftest import REPOSITORY
+from tests.helpers import warm
 from tests.helpers.ddp_job import JOBS
 
-JOB = REPOSITORY / "tests" / "helpers" / "ddp_job.py"
+JOB = warm.REPOSITORY / "tests" / "helpers" / "ddp_job.py"
 pytestmark = pytest.mark.slow
 DIFFERENT = {"own", "synchronized", "precise, synchronized", "precise, whole"}  # by one process and by two
 
 
 def run_job(data: Path, output: Path, names: list[str], processes: int) -> None:
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [sys.executable, *(launch if processes > 1 else []), str(JOB), str(data), str(output), *names]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # as torchrun has it: else sums are rounded in other ways
-    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, env=environment)
-    assert done.returncode == 0, done.stderr
+    """Do some of the jobs; one thread a process as torchrun has it, else sums are rounded in other ways."""
+    for done in warm.launch(processes, JOB, data, output, *names, OMP_NUM_THREADS="1"):
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +70,6 @@ def test_synchronized_batch_norm_weights_processes_by_their_number_of_clips(
     assert_close(end["states"][0], ends[1]["own"]["states"][0], atol=1e-4)
 
 
-def test_processes_must_divide_the_micro_batches_of_the_checkpoint(shapes: Path, tmp_path: Path):
-    run_job(shapes / "labeled.csv", tmp_path, ["stopped"], 1)
-    with pytest.raises(AssertionError, match="2 micro-batches a step, which 3 processes"):
-        run_job(shapes / "labeled.csv", tmp_path, ["stopped"], 3)
-
-
 def test_batch_norm_is_not_synchronized_by_default(ends: dict[int, dict[str, Any]]):
     assert_close(ends[2]["own"]["states"][0], ends[1]["own, 2 micro-batches"]["states"][0])
     weights = [ends[count]["own"]["states"][0]["fc.weight"] for count in (1, 2)]
@@ -99,9 +88,14 @@ def test_two_processes_resume_exactly(ends: dict[int, dict[str, Any]]):
         assert all(torch.equal(stopped[key], straight[key]) for key in stopped)
 
 
-def test_two_processes_resume_the_run_of_one(shapes: Path, tmp_path: Path, ends: dict[int, dict[str, Any]]):
+def test_two_processes_resume_the_run_of_one_and_three_do_not(
+    shapes: Path, tmp_path: Path, ends: dict[int, dict[str, Any]]
+):
+    """The number of processes must divide that of the checkpoint's micro-batches."""
     run_job(shapes / "labeled.csv", tmp_path, ["stopped"], 1)
     assert not (tmp_path / "stopped" / "end.pt").exists()
+    with pytest.raises(AssertionError, match="2 micro-batches a step, which 3 processes"):
+        run_job(shapes / "labeled.csv", tmp_path, ["stopped"], 3)
     run_job(shapes / "labeled.csv", tmp_path, ["stopped"], 2)
     end = torch.load(tmp_path / "stopped" / "end.pt", weights_only=True)
     assert_close(end["states"][0], ends[1]["own, 2 micro-batches"]["states"][0])
