@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -186,7 +187,13 @@ def test_the_questions_to_scores_have_answers(
 
 
 @pytest.mark.slow
-def test_the_submissions_work(tmp_path: Path, shapes: Path, weights: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_submissions_work(
+    tmp_path: Path,
+    shapes: Path,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
     """Every SQL and Python block of docs/guides/predictions.md, on a labeled manifest with an unreadable file."""
     duckdb = pytest.importorskip("duckdb")
     monkeypatch.chdir(tmp_path)
@@ -222,7 +229,13 @@ def test_the_submissions_work(tmp_path: Path, shapes: Path, weights: Path, monke
     assert {path for path, *_ in mistakes.fetchall()} == {str(videos[place]) for place in wrong}
     assert sum(count for *_, count in confused.fetchall()) == len(wrong)
 
-    (script,) = re.findall(r"```python\n(import json.*?)```", page, re.DOTALL)
+    for name in ("video.mp4", "other.mp4"):
+        shutil.copy(videos[0], name)
+    predict, script = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(predict, {})
+    lines = capsys.readouterr().out.splitlines()[-3:]
+    assert [line.split(" ")[0] for line in lines[1:]] == ["video.mp4", "other.mp4"]
+    assert lines[0].rsplit(" ", 1)[0] in names and repr(lines[0].rsplit(" ", 1)[0]) in lines[1]
     exec(script, {})
     results = json.loads(Path("submission.json").read_text())["results"]
     assert list(results) == [*stems, "broken"] and results["broken"] == []
