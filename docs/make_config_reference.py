@@ -45,7 +45,15 @@ def sections() -> Iterator[type[BaseModel]]:
         "Select",
     ):
         yield getattr(config, name)
-    yield from (config.Evaluate, config.Target, config.Split, config.FcOnly, config.Runtime, config.Log)
+    yield from (
+        config.Evaluate,
+        config.Target,
+        config.Split,
+        config.FcOnly,
+        config.Variants,
+        config.Runtime,
+        config.Log,
+    )
     yield config.TransferConfig
 
 

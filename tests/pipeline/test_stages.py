@@ -23,6 +23,7 @@ from vidsemi.io.errors import UserError
 from vidsemi.pipeline import run as pipeline
 from vidsemi.pipeline import stages
 from vidsemi.pipeline.plan import plan_run
+from vidsemi.pipeline.precision import PrecisionStage
 from vidsemi.pipeline.resolve import resolve
 from vidsemi.pipeline.stage import Architecture, Stage, WeightsFile, to_json
 from vidsemi.pipeline.stages import (
@@ -139,6 +140,10 @@ def examples(manifests: list[Manifest]) -> list[tuple[Stage, dict[str, list[Any]
                 "tagged": [one],
                 "vocabulary": [vocabulary, other_vocabulary],
             },
+        ),
+        (
+            PrecisionStage(select, one, two),
+            {"selection": [replace(select, per_class=4)], "unlabeled": [three], "true_labels": [three]},
         ),
         (
             features,

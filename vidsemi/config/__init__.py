@@ -6,6 +6,7 @@ from vidsemi.config.model import TEACHER_APPROACHES, Approach, Input, Network, O
 from vidsemi.config.run import Config, Evaluate, Score, Select
 from vidsemi.config.training import Recipe, Train
 from vidsemi.config.transfer import FcOnly, Protocol, Split, Target, TransferConfig
+from vidsemi.config.variants import Variants
 
 __all__ = [
     "TEACHER_APPROACHES",
@@ -34,4 +35,5 @@ __all__ = [
     "Train",
     "TransferConfig",
     "Validation",
+    "Variants",
 ]

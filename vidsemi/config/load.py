@@ -42,7 +42,26 @@ def load_config(source: Source, overrides: Overrides = ()) -> Config:
         UserError: the file is missing, not valid YAML, or has an unknown key or invalid value.
     """
     file, values = _read(source, overrides)
-    return _checked(Config, values, file)
+    config = _checked(Config, values, file)
+    expand_variants(config, file)
+    return config
+
+
+def expand_variants(config: Config, file: Path | str = "the config") -> dict[str, Config]:
+    """The config of each variant by its name; the config itself under an empty name if there are none.
+
+    Raises:
+        UserError: the config of a variant has an unknown key or an invalid value.
+    """
+    if config.variants is None:
+        return {"": config}
+    configs = {}
+    for number, name in enumerate(config.variants.variant_names):
+        values = config.model_dump(mode="json", exclude_unset=True, exclude={"variants"})
+        for key, own in config.variants.values.items():
+            _set(values, key, own[number])
+        configs[name] = _checked(Config, values, f"{file}, variant {name}")
+    return configs
 
 
 def load_transfer_config(source: Source, overrides: Overrides = ()) -> TransferConfig:
@@ -95,7 +114,7 @@ def _unshared(value: Any) -> Any:
     return [_unshared(item) for item in value] if isinstance(value, list) else value
 
 
-def _checked(kind: type[C], values: dict[str, Any], file: Path) -> C:
+def _checked(kind: type[C], values: dict[str, Any], file: Path | str) -> C:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -133,7 +152,7 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
         raise UserError("config.invalid_override", f"override of {key}: it does not exist in the config") from None
 
 
-def _explain(error: ValidationError, file: Path, kind: type[BaseModel]) -> UserError:
+def _explain(error: ValidationError, file: Path | str, kind: type[BaseModel]) -> UserError:
     """Turn the first problem into one line: file, key and what was expected."""
     first, *rest = error.errors(include_url=False)
     key = ".".join(str(part) for part in first["loc"]) or "config"

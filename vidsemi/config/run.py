@@ -9,6 +9,7 @@ from vidsemi.config.data import Data, Hashtags
 from vidsemi.config.model import TEACHER_APPROACHES, Approach, Input, Network, Student, Teacher
 from vidsemi.config.training import Train
 from vidsemi.config.transfer import Target
+from vidsemi.config.variants import Variants
 
 
 class Score(Section):
@@ -83,6 +84,8 @@ class Config(Section):
     """Section Evaluate."""
     transfer: tuple[Target, ...] = ()
     """Section Target: datasets to transfer every student to."""
+    variants: Variants | None = None
+    """Section Variants. Default: a single run."""
     runtime: Runtime = Runtime()
     """Section Runtime."""
     log: Log = Log()

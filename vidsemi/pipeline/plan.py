@@ -190,10 +190,7 @@ class TrainingJob:
             folder, approach = f"{folder}/pretrain", f"{approach}_pretrained"
         stage = EvaluateStage(network, datasets.test, test.views, test.crops, labeled=datasets.labeled)
         self.plan.add(stage, f"{folder}/evaluate", "evaluate")
-        weights = self.plan.weights(network)
-        self.plan.rows.append(
-            PlannedRow(self.student, approach, self.seed, weights, (stage,), (datasets.test,), trained=network)
-        )
+        self.plan.rows.append(PlannedRow(self.student, approach, self.seed, network, (stage,), (datasets.test,)))
 
 
 def plan_supervised(job: TrainingJob) -> Stage:

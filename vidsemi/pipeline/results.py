@@ -13,7 +13,7 @@ from vidsemi.pipeline.stages import CLASSES, PREDICTIONS
 RESULTS = "results.json"
 TEXTS = ("student", "approach")
 PROTOCOLS = ("full_ft", "fc_only")
-OPTIONAL_TEXTS = ("test_set", "test_manifest")
+OPTIONAL_TEXTS = ("variant", "varied", "test_set", "test_manifest")
 OF_TRANSFER = ("transfer", "protocol")  # texts, too: the target's name, and full_ft or fc_only
 NUMBERS = ("seed", "top1", "top5", "mean_class_top1", "views", "gmacs_per_view", "parameters")
 OPTIONAL_NUMBERS = ("read", "total", "frames", "crops", "gmacs_per_video", "train_read", "train_total")
@@ -54,9 +54,12 @@ class Results:
         done = [own for own in metrics if own is not None]
         if len(done) < len(metrics):
             return None
-        row = {**planned.names, **over_splits(done), **planned.test_set, "weights": planned.weights}
-        if planned.trained and (validation := self._metrics.get(planned.trained.fingerprint, {}).get("validation")):
-            row["validation_top1"] = validation[validation["kept"]]["top1"]
+        row = {**planned.names, **over_splits(done), **planned.test_set, "weights": planned.weights(self._folders)}
+        if planned.variant:
+            row["varied"] = planned.varied
+        if planned.target is None and isinstance(planned.network, Stage):
+            validation = self._metrics.get(planned.network.fingerprint, {}).get("validation")
+            row |= {"validation_top1": validation[validation["kept"]]["top1"]} if validation else {}
         folder = self._folders[planned.stages[0].fingerprint]
         for key, name in (("classes", CLASSES), ("predictions", PREDICTIONS)):
             if planned.target is None and (self._output / folder / name).is_file():
@@ -71,7 +74,9 @@ class Results:
         if not is_transfer(row):
             if not planned:  # `vidsemi transfer` leaves the rows of a run alone
                 return True
-            if any((own.student, own.weights) == (row["student"], row.get("weights")) for own in planned):
+            if any(
+                (own.student, own.weights(self._folders)) == (row["student"], row.get("weights")) for own in planned
+            ):
                 return False  # the approach was renamed
         return (self._output / str(row.get("weights"))).is_file()
 

@@ -1,16 +1,17 @@
 """The entry points of the pipeline: resolve a config, plan its stages, execute them."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vidsemi.config import Config, TransferConfig
+from vidsemi.config.load import expand_variants
 from vidsemi.pipeline.execute import check_plan, describe, execute
 from vidsemi.pipeline.feasibility import check_run, check_targets
-from vidsemi.pipeline.plan import plan_run
-from vidsemi.pipeline.resolve import prepare_data, resolve, resolve_transfer
+from vidsemi.pipeline.resolve import Resolved, prepare_data, resolve, resolve_transfer
 from vidsemi.pipeline.transfer import plan_transfer
+from vidsemi.pipeline.variants import plan_variants
 from vidsemi.runtime.distributed import first_before_others, processes
 
 logger = logging.getLogger("vidsemi")
@@ -31,20 +32,19 @@ def run(
         UserError: as `resolve`, `check_run` and `check_plan` do, or a stage fails for a reason that the user can mend.
     """
     with first_before_others():  # the others find the data there, and plan before the first changes the directory
-        prepare_data(config)
-        resolved = resolve(config)
+        resolved = _resolve_variants(config, prepare=True)
         if processes().first:
-            _warn(check_run(resolved))
-        plan = plan_run(resolved)
+            _warn(_check_variants(resolved))
+        plan = plan_variants(resolved, _varied(config))
         check_plan(plan, overwrite, reuse)
     return execute(plan, until, overwrite=overwrite, reuse=reuse)
 
 
 def check(config: Config, *, overwrite: Sequence[str] = (), reuse: Sequence[Path] = ()) -> tuple[dict[str, Any], str]:
     """Validate a config, its data and its output without running anything: a JSON document, and the same as text."""
-    resolved = resolve(config)
-    plan = plan_run(resolved)
-    return describe(plan, check_plan(plan, overwrite, reuse), check_run(resolved))
+    resolved = _resolve_variants(config)
+    plan = plan_variants(resolved, _varied(config))
+    return describe(plan, check_plan(plan, overwrite, reuse), _check_variants(resolved))
 
 
 def transfer(
@@ -67,6 +67,23 @@ def check_transfer(
     resolved = resolve_transfer(weights, config)
     plan = plan_transfer(resolved)
     return describe(plan, check_plan(plan, overwrite, reuse), check_targets(resolved.targets, {}))
+
+
+def _resolve_variants(config: Config, *, prepare: bool = False) -> dict[str, Resolved]:
+    """Resolve each variant of a config by its name; prepare its data first if so wanted."""
+    configs = expand_variants(config)
+    for own in configs.values() if prepare else ():
+        prepare_data(own)
+    return {name: resolve(own) for name, own in configs.items()}
+
+
+def _varied(config: Config) -> str:
+    return config.variants.varied if config.variants else ""
+
+
+def _check_variants(resolved: Mapping[str, Resolved]) -> list[str]:
+    """The warnings of all variants, each once."""
+    return [*dict.fromkeys(warning for own in resolved.values() for warning in check_run(own))]
 
 
 def _warn(warnings: Sequence[str]) -> None:

@@ -153,18 +153,26 @@ class PlannedRow:
     student: str
     approach: str
     seed: int
-    weights: str  # a file, relative to the output or absolute
+    network: Stage | WeightsFile
     stages: tuple[Stage, ...]  # whose metrics make the row: one, or one for each split of a transfer target
     tests: tuple[Manifest, ...]  # the test set of each
     target: str | None = None  # name of the transfer target; None for the run's own test set
     protocol: str | None = None  # of the transfer
-    trained: Stage | None = None  # the stage that trained the network, for its accuracy on the validation set
+    variant: str = ""  # of the study that the row belongs to
+    varied: str = ""  # what the variants of the study are variants of
 
     @property
     def names(self) -> dict[str, Any]:
         """What the row is a result of, which identifies it."""
         of_transfer = {} if self.target is None else {"transfer": self.target, "protocol": self.protocol}
-        return {"student": self.student, "approach": self.approach, "seed": self.seed, **of_transfer}
+        variant = {"variant": self.variant} if self.variant else {}
+        return {"student": self.student, "approach": self.approach, "seed": self.seed, **variant, **of_transfer}
+
+    def weights(self, folders: Mapping[str, str]) -> str:
+        """The file of the network's weights, relative to the output or absolute, given the folders of all stages."""
+        if isinstance(self.network, WeightsFile):
+            return self.network.source
+        return f"{folders[self.network.fingerprint]}/{WEIGHTS}"
 
     @property
     def test_set(self) -> dict[str, str]:
@@ -192,6 +200,7 @@ class Plan:
     stages: list[Stage] = field(default_factory=list)  # each after those that it reads
     kinds: list[str] = field(default_factory=list)  # one of `KINDS` for each stage
     folders: dict[str, str] = field(default_factory=dict)  # of the stages, relative to the output, by fingerprint
+    planned: dict[str, str] = field(default_factory=dict)  # the same, whatever the output has already
     rows: list[PlannedRow] = field(default_factory=list)
 
     def add(self, stage: S, folder: str, kind: str) -> S:
@@ -202,6 +211,7 @@ class Plan:
             places = (self.started.get(stage.fingerprint, folder), folder)
             self.stages.append(stage)
             self.kinds.append(kind)
+            self.planned[stage.fingerprint] = folder
             self.folders[stage.fingerprint] = next((place for place in places if place not in used), None) or next(free)
         return stage
 
@@ -209,7 +219,3 @@ class Plan:
     def context(self) -> Context:
         """Where its stages run."""
         return Context(self.output, self.folders, self.runtime, self.log)
-
-    def weights(self, stage: Stage) -> str:
-        """The weights that a stage writes, relative to the output."""
-        return f"{self.folders[stage.fingerprint]}/{WEIGHTS}"

@@ -31,15 +31,13 @@ class TrainedNetwork:
 
 def plan_transfers(plan: Plan, network: TrainedNetwork, targets: Sequence[ResolvedTarget]) -> None:
     """Plan the transfer of a network to every target by each of its protocols; each is a row of results.json."""
-    weights = network.weights
-    file = weights.source if isinstance(weights, WeightsFile) else plan.weights(weights)
     protocols = {"full_ft": _plan_full_ft, "fc_only": _plan_fc_only}
     for resolved in targets:
         for protocol in resolved.target.protocols:
             stages = protocols[protocol](plan, network, resolved)
             names = (network.student, network.approach, network.seed)
             tests = tuple(split.test for split in resolved.splits)
-            plan.rows.append(PlannedRow(*names, file, stages, tests, resolved.target.name, protocol))
+            plan.rows.append(PlannedRow(*names, network.weights, stages, tests, resolved.target.name, protocol))
 
 
 def _plan_full_ft(plan: Plan, network: TrainedNetwork, resolved: ResolvedTarget) -> tuple[Stage, ...]:

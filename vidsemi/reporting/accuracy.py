@@ -7,15 +7,15 @@ from itertools import compress
 from vidsemi.models.flops import CONVENTION
 from vidsemi.reporting.accuracy_plot import FLOPS, SPEED, Axis, plot_accuracy
 from vidsemi.reporting.paper import TABLE_7, TABLE_7_NOTE
-from vidsemi.reporting.results import Result, as_record
+from vidsemi.reporting.results import Result, as_record, is_study
 from vidsemi.reporting.section import Figure, Section, Table
 from vidsemi.reporting.speed import SpeedReport
 
 HEADER = (
-    *("student", "approach", "top-1 %", "top-5 %", "class mean %", "validation %"),
+    *("student", "approach", "variant", "top-1 %", "top-5 %", "class mean %", "validation %"),
     *("GMAC / view", "views", "parameters", "seeds"),
 )
-OPTIONAL = ("top-5 %", "validation %")  # left out where no result has one
+OPTIONAL = ("variant", "top-5 %", "validation %")  # left out where no result has one
 
 
 def accuracy_sections(groups: Sequence[Sequence[Result]], speeds: SpeedReport | None = None) -> list[Section]:
@@ -53,12 +53,12 @@ def _section(results: Sequence[Result], title: str, suffix: str, speeds: SpeedRe
         rows = [(*cells, _rounded(result.clips_per_second)) for cells, result in zip(rows, results, strict=True)]
     shown = [name not in OPTIONAL or any(column) for name, column in zip(header, zip(*rows, strict=True), strict=True)]
     header, rows = [*compress(header, shown)], [tuple(compress(cells, shown)) for cells in rows]
-    notes = _notes(results, speeds)
+    notes, axes = _notes(results, speeds), (FLOPS, SPEED) if speeds else (FLOPS,)
     without_speed = () if speeds else ("clips_per_second", "pareto_speed")
     return Section(
         title,
-        figures=[_figure(results, axis, suffix) for axis in (FLOPS, SPEED) if speeds or axis is FLOPS],
-        tables=[Table(header, rows, text_columns=2)],
+        figures=[] if is_study(results) else [_figure(results, axis, suffix) for axis in axes],
+        tables=[Table(header, rows, text_columns=3 if "variant" in header else 2)],
         text=notes,
         data={
             "lines": [as_record(result, *without_speed) for result in results],
@@ -78,6 +78,7 @@ def _cells(result: Result) -> tuple[str, ...]:
     return (
         result.name,
         result.approach,
+        result.variant or "",
         str(result.top1),
         _text(result.top5),
         _text(result.mean_class_top1),
@@ -117,4 +118,6 @@ def _notes(results: Sequence[Result], speeds: SpeedReport | None) -> list[str]:
 
 
 def _names(results: Sequence[Result]) -> str:
-    return ", ".join(f"{result.name} ({result.approach})" for result in results)
+    return ", ".join(
+        f"{result.name} ({result.approach}{f', {result.variant}' if result.variant else ''})" for result in results
+    )

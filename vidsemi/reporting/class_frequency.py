@@ -11,7 +11,7 @@ from vidsemi.inference.accuracy import ClassAccuracy, read_class_accuracy
 from vidsemi.io.errors import UserError
 from vidsemi.reporting.class_frequency_plot import MOST_STUDENTS, plot_frequency
 from vidsemi.reporting.plotting import figure_names
-from vidsemi.reporting.results import TEACHERS, RunResults, Spread, as_record
+from vidsemi.reporting.results import TEACHERS, RunResults, Spread, as_record, student_of
 from vidsemi.reporting.section import Figure, Section, Table
 
 BASELINE = "supervised"  # the approach that gains are measured against
@@ -126,10 +126,10 @@ def read_accuracy_by_class(rows: Sequence[dict[str, Any]], folder: Path) -> Accu
             own = row.get("test_set"), [_counts(one) for one in classes]
             known = known or own
             if own == known:
-                tested.setdefault((row["student"], row["approach"]), {})[row["seed"]] = [one.top1 for one in classes]
+                tested.setdefault((student_of(row), row["approach"]), {})[row["seed"]] = [one.top1 for one in classes]
                 continue
             classes = "evaluated with another labeled set or test set"
-        missing.append(f"{row['student']} ({row['approach']}, seed {row['seed']}): {classes}")
+        missing.append(f"{student_of(row)} ({row['approach']}, seed {row['seed']}): {classes}")
     students = [TestedStudent(student, approach, top1) for (student, approach), top1 in tested.items()]
     return AccuracyByClass([one.labeled or 0 for one in first], [one.test for one in first], students, missing)
 

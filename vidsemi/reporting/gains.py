@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vidsemi.reporting.results import TEACHERS, RunResults, Spread, as_record, display_name, group_rows
 from vidsemi.reporting.section import Section, Table
@@ -24,7 +25,9 @@ class Gain:
     run: str
     student: str
     approach: str
+    variant: str | None  # of a study
     baseline: str
+    baseline_variant: str | None
     test_set: str | None
     seeds: int  # that both have
     gain: Spread  # of the differences, in points of top-1
@@ -40,6 +43,16 @@ class Gain:
         return "gain" if self.low > 0 else "loss" if self.high < 0 else "neither"
 
     @property
+    def first(self) -> str:
+        """The approach, with its variant in a study."""
+        return f"{self.approach} [{self.variant}]" if self.variant else self.approach
+
+    @property
+    def second(self) -> str:
+        """What it is compared with."""
+        return f"{self.baseline} [{self.baseline_variant}]" if self.baseline_variant else self.baseline
+
+    @property
     def interval(self) -> str:
         """The interval in points; empty with one seed."""
         return "" if self.low is None or self.high is None else f"{self.low:+.1f} to {self.high:+.1f}"
@@ -48,7 +61,7 @@ class Gain:
     def sentence(self) -> str:
         """The gain as a sentence that says what is shown."""
         side = "above" if self.gain.mean >= 0 else "below"
-        what = f"{self.name}: {self.approach} is {abs(self.gain.mean):.1f} points {side} {self.baseline}"
+        what = f"{self.name}: {self.first} is {abs(self.gain.mean):.1f} points {side} {self.second}"
         if not self.interval:
             return f"{what} with one seed: nothing is shown; more `seeds` give an interval."
         end = {"gain": "a gain is shown", "loss": "a loss is shown", "neither": "neither gain nor loss is shown"}
@@ -60,9 +73,7 @@ def gains_section(runs: Sequence[RunResults]) -> list[Section]:
     gains = [gain for run in runs for gain in paired_gains(run, runs)]
     if not gains:
         return []
-    rows = [
-        (one.name, one.approach, one.baseline, f"{one.gain.mean:+.1f}", one.interval, str(one.seeds)) for one in gains
-    ]
+    rows = [(one.name, one.first, one.second, f"{one.gain.mean:+.1f}", one.interval, str(one.seeds)) for one in gains]
     records = [{**as_record(one), "verdict": one.verdict} for one in gains]
     return [
         Section(
@@ -75,40 +86,52 @@ def gains_section(runs: Sequence[RunResults]) -> list[Section]:
 
 
 def paired_gains(run: RunResults, runs: Sequence[RunResults] = ()) -> list[Gain]:
-    """The gains of a run: of each approach over `supervised`, and over what else it builds upon.
+    """Compare each approach with `supervised` and with what else it builds upon, and each variant with the first one.
 
     Args:
-        run: results of a run. Seeds that only one of two approaches has are left out.
+        run: results of a run. Seeds that only one of two results has are left out.
         runs: all runs of the report, which determine the names of students.
     """
     gains = []
     for (student, test_set), rows in group_rows(run.rows, "student", "test_set").items():
-        by_approach = {
-            approach: {row["seed"]: row["top1"] for row in own}
-            for (approach,), own in group_rows(rows, "approach").items()
-            if approach not in TEACHERS
-        }
-        for approach, baseline in _comparisons([*by_approach]):
-            seeds = sorted(by_approach[approach].keys() & by_approach[baseline].keys())
-            if not seeds:
-                continue
-            differences = [by_approach[approach][seed] - by_approach[baseline][seed] for seed in seeds]
-            low, high = confidence_interval(differences)
-            gains.append(
-                Gain(
-                    run=run.name,
-                    student=student,
-                    approach=approach,
-                    baseline=baseline,
-                    test_set=test_set,
-                    seeds=len(seeds),
-                    gain=Spread.of(differences),
-                    low=low,
-                    high=high,
-                    name=display_name(run, student, runs),
+        groups = group_rows((row for row in rows if row["approach"] not in TEACHERS), "variant", "approach")
+        variants = [*dict.fromkeys(variant for variant, _ in groups)]
+        pairs = [
+            ((variant, approach), (variant, baseline))
+            for variant in variants
+            for approach, baseline in _comparisons([approach for own, approach in groups if own == variant])
+        ]
+        pairs += [
+            ((variant, approach), (variants[0], approach)) for variant, approach in groups if variant != variants[0]
+        ]
+        for own, other in pairs:
+            if other in groups and (differences := _differences(groups[own], groups[other])):
+                low, high = confidence_interval(differences)
+                gains.append(
+                    Gain(
+                        run=run.name,
+                        student=student,
+                        approach=own[1],
+                        variant=own[0],
+                        baseline=other[1],
+                        baseline_variant=other[0],
+                        test_set=test_set,
+                        seeds=len(differences),
+                        gain=Spread.of(differences),
+                        low=low,
+                        high=high,
+                        name=display_name(run, student, runs),
+                    )
                 )
-            )
     return gains
+
+
+def _differences(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> list[float]:
+    """Of top-1, seed by seed; none if both are the same networks."""
+    if [row.get("weights", id(row)) for row in rows] == [row.get("weights", id(row)) for row in others]:
+        return []
+    top1, before = ({row["seed"]: row["top1"] for row in own} for own in (rows, others))
+    return [top1[seed] - before[seed] for seed in sorted(top1.keys() & before.keys())]
 
 
 def _comparisons(approaches: Sequence[str]) -> Iterator[tuple[str, str]]:

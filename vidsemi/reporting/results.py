@@ -74,6 +74,7 @@ class Result:
     run: str = ""  # empty for results that do not come from a run
     student: str  # "teacher" for a teacher
     approach: str  # one of `TEACHERS` for a teacher
+    variant: str | None = None  # of a study
     source: str = THIS_RUN
     test_set: str | None = None  # fingerprint; results on different ones cannot be compared
     test_manifest: str | None = None
@@ -108,6 +109,7 @@ def average_seeds(runs: Sequence[RunResults]) -> list[Result]:
             run=run.name,
             student=student,
             approach=approach,
+            variant=variant,
             test_set=test_set,
             test_manifest=rows[0].get("test_manifest"),
             model=rows[0].get("model"),
@@ -126,8 +128,20 @@ def average_seeds(runs: Sequence[RunResults]) -> list[Result]:
             weights=tuple(run.folder / str(row["weights"]) for row in rows if "weights" in row),
         )
         for run in runs
-        for (student, approach, test_set), rows in group_rows(run.rows, "student", "approach", "test_set").items()
+        for (student, approach, variant, test_set), rows in group_rows(
+            run.rows, "student", "approach", "variant", "test_set"
+        ).items()
     ]
+
+
+def is_study(results: Iterable[Result]) -> bool:
+    """Whether results are of several variants, which one figure of accuracy and cost would draw over one another."""
+    return any(result.variant for result in results)
+
+
+def student_of(row: Mapping[str, Any]) -> str:
+    """The student of a row, with its variant in a study."""
+    return f"{row['student']} [{row['variant']}]" if row.get("variant") else str(row["student"])
 
 
 def top5_of(rows: Sequence[dict[str, Any]]) -> Spread | None:

@@ -28,9 +28,10 @@ def selection_sections(runs: Sequence[RunResults]) -> list[Section]:
 
 def selection_files(run: RunResults, *, several: bool) -> Iterator[tuple[Path, str]]:
     """The selections in a run's directory, and what they are called, with the run's name if there are several."""
-    for file in sorted(run.folder.glob("seed*/*teacher/select/selection.parquet")):
-        seed, teacher = file.relative_to(run.folder).parts[:2]
-        where = f"{run.name} {seed}" if several else seed
+    pattern = "seed*/*teacher/select/selection.parquet"
+    for file in sorted({*run.folder.glob(pattern), *run.folder.glob(f"*/{pattern}")}):  # those of variants, too
+        *variant, seed, teacher = file.relative_to(run.folder).parts[:-2]
+        where = " ".join([*([run.name] if several else []), *variant, seed])
         yield file, f"Selection of the {teacher.replace('_', ' ')}, {where}"
 
 

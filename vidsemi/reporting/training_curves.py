@@ -90,9 +90,11 @@ def find_training_runs(folder: Path) -> list[TrainingRun]:
     validations: dict[str, dict[str, list[tuple[float, float]]]] = {}
     limits: dict[str, list[tuple[float, str]]] = {}
     started: dict[str, str] = {}
-    patterns = ("seed*/*/*", "seed*/*/*/*", "seed*/*/*/transfer/**")
-    for file in sorted(file for pattern in patterns for file in folder.glob(f"{pattern}/{LOG}")):
-        seed, *parts = file.parent.relative_to(folder).parts
+    patterns = ["seed*/*/*", "seed*/*/*/*", "seed*/*/*/transfer/**"]
+    patterns += [f"*/{pattern}" for pattern in patterns]  # of a study's variants
+    for file in sorted({file for pattern in patterns for file in folder.glob(f"{pattern}/{LOG}")}):
+        parts = [*file.parent.relative_to(folder).parts]
+        seed = parts.pop(0 if parts[0].startswith("seed") else 1)
         try:
             events = read_log(file)
         except OSError:  # the rest of the report is still worth writing

@@ -6,7 +6,16 @@ from typing import Any
 
 from vidsemi.pipeline.results import PROTOCOLS
 from vidsemi.reporting.paper import TABLE_8, TABLE_8_APPROACHES
-from vidsemi.reporting.results import THIS_RUN, RunResults, Spread, as_record, display_name, group_rows, top5_of
+from vidsemi.reporting.results import (
+    THIS_RUN,
+    RunResults,
+    Spread,
+    as_record,
+    display_name,
+    group_rows,
+    student_of,
+    top5_of,
+)
 from vidsemi.reporting.section import Section, Table
 
 PAPER, CUB = "ResNet-50 (paper)", "cub200"
@@ -72,9 +81,11 @@ def _section(results: Sequence[TransferResult], number: int, several: Sequence[s
 def average_transfer_seeds(runs: Sequence[RunResults]) -> list[TransferResult]:
     """One result per run, student, target, protocol, approach and test set, in the order of the runs' rows."""
     return [
-        _average(run, rows, display_name(run, rows[0]["student"], runs))
+        _average(run, rows, display_name(run, student_of(rows[0]), runs))
         for run in runs
-        for rows in group_rows(run.transfer_rows, "student", "transfer", "protocol", "approach", "test_set").values()
+        for rows in group_rows(
+            run.transfer_rows, "student", "variant", "transfer", "protocol", "approach", "test_set"
+        ).values()
     ]
 
 
@@ -82,7 +93,7 @@ def _average(run: RunResults, rows: Sequence[dict[str, Any]], name: str) -> Tran
     first = rows[0]
     return TransferResult(
         run=run.name,
-        student=first["student"],
+        student=student_of(first),
         target=first["transfer"],
         protocol=first["protocol"],
         approach=first["approach"],

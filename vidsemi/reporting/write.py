@@ -23,6 +23,7 @@ from vidsemi.reporting.selections import selection_sections
 from vidsemi.reporting.speed import measure_speeds
 from vidsemi.reporting.training_curves import curve_sections
 from vidsemi.reporting.transfer import transfer_sections
+from vidsemi.reporting.variants import variant_sections
 
 if TYPE_CHECKING:
     from vidsemi.config import Runtime
@@ -42,7 +43,12 @@ STALE = (
         for number in ("", "_*")
     ),
 )
-STALE += ("class_frequency*.svg", "training_curves*.svg")  # an earlier report may have had more runs
+STALE += (
+    "class_frequency*.svg",
+    "training_curves*.svg",
+    "variants*.svg",
+    "variants*.png",
+)  # an earlier report may have had more runs
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def write_report(
     groups = by_test_set([*results, *(table_7() if paper else [])])
     summary = caveats_section(runs, several_test_sets(groups))
     summary += accuracy_sections([mark_pareto_fronts(group) for group in groups], speeds)
-    summary += gains_section(runs)
+    summary += [*variant_sections(runs), *gains_section(runs)]
     summary += [duplicates_section(runs), *transfer_sections(runs, paper=paper)]
     several = (frequency_sections, hashtag_sections, selection_sections, precision_sections, curve_sections)
     sections = [*summary, *(section for sections_of in several for section in sections_of(runs))]
