@@ -29,10 +29,10 @@ check: install-dev
 	$(MAKE) --jobs 2 --output-sync lint fast-tests
 
 fast-tests: install-dev
-	$(BIN)/pytest --numprocesses 2 -m "not slow"
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not slow"
 
 test: lint
-	$(BIN)/pytest --numprocesses 2 --durations 30
+	$(BIN)/pytest --numprocesses 2 --dist worksteal --durations 30
 
 test-gpu: install-dev
 	$(BIN)/pytest -m gpu
