@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: install install-dev demo lint check fast-tests test test-gpu docs clean
+.PHONY: install install-dev demo lint check fast-tests test test-gpu test-wheel test-minimum docs clean
 
 install: .venv/installed
 install-dev: .venv/installed-dev
@@ -37,8 +37,18 @@ test: lint
 test-gpu: install-dev
 	$(BIN)/pytest -m gpu
 
+test-wheel: install-dev
+	$(BIN)/pytest tests/test_release.py
+
+test-minimum: # the fast tests with the lowest versions that pyproject.toml allows
+	$(PYTHON) -m venv .venv-minimum
+	$(PYTHON) tools/minimum_versions.py > .venv-minimum/constraints.txt
+	.venv-minimum/bin/pip install --quiet --disable-pip-version-check --constraint .venv-minimum/constraints.txt --editable '.[dev]'
+	.venv-minimum/bin/pytest --numprocesses 2 --dist worksteal -m "not slow"
+	rm -rf .venv-minimum
+
 docs: install-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf .venv runs data build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-minimum runs data build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -47,7 +47,7 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for mypy and editors
     from vidsemi.selection.policies import register_policy as register_policy
     from vidsemi.selection.result import Selection as Selection
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Cost",
