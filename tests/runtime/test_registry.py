@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+import vidsemi
 from tests.conftest import REPOSITORY
 from tests.helpers.builders import spec_for, write_shard
 from tests.helpers.errors import assert_refused, refused
@@ -195,6 +196,8 @@ def test_a_network_of_a_plugin_keeps_its_weights_and_its_input(install: Callable
     loaded, stored = load_weights(tmp_path / "w.pt")
     assert stored == spec and all(map(torch.equal, loaded.state_dict().values(), network.state_dict().values()))
 
+    model = vidsemi.load_model(tmp_path / "w.pt")
+    assert model.classes == spec.classes and vidsemi.create_model("mine", 5).input == spec.input
     del _MODELS._values["mine"]
     with refused("weights.missing_plugin", tmp_path / "w.pt", "'mine'", __name__, "no license"):
         load_weights(tmp_path / "w.pt")
