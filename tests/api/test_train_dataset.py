@@ -2,7 +2,9 @@
 
 import copy
 import pickle
+import warnings
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
+import vidsemi
 from tests.helpers.builders import write_shard
 from tests.helpers.errors import refused
 from vidsemi import InputSpec, Manifest, Selection, TrainDataset, UserError
+from vidsemi.api import train_dataset
 from vidsemi.config import Runtime
 from vidsemi.data.loader import Loader
 from vidsemi.data.manifest import write_manifest
@@ -101,6 +105,12 @@ def test_classes_may_be_those_of_a_network(labeled: Manifest):
         TrainDataset.from_labels(labeled, classes=["unseen"], input=SPEC)
 
 
+def test_it_is_found_in_both_places():
+    assert vidsemi.data.TrainDataset is TrainDataset and vidsemi.data.read_clips is vidsemi.read_clips
+    with pytest.raises(AttributeError, match="no_such_name"):
+        vidsemi.data.no_such_name  # noqa: B018
+
+
 def test_it_is_a_sequence(dataset: TrainDataset):
     assert len(list(dataset)) == 24
     assert torch.equal(dataset[-1][0], dataset[23][0])
@@ -127,12 +137,25 @@ def test_workers_change_nothing_and_see_the_epoch(dataset: TrainDataset, workers
     )
     epochs = []
     for epoch in (0, 1, 7):
+        next(iter(loader))  # an epoch that is left early, with batches prefetched
         dataset.set_epoch(epoch)
         epochs.append(clips_of(loader))
         assert torch.equal(epochs[-1], torch.stack([clip for clip, _ in dataset]))
     assert not torch.equal(epochs[0], epochs[1]) and not torch.equal(epochs[1], epochs[2])
     dataset.set_epoch(0)
     assert torch.equal(clips_of(loader), epochs[0])
+
+
+def test_epochs_that_are_alike_are_a_warning(dataset: TrainDataset, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(train_dataset, "ALIKE", 24)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for epoch in range(3):
+            dataset.set_epoch(epoch)
+            list(dataset)
+    with pytest.warns(UserWarning, match="set_epoch") as found:
+        list(chain(dataset, dataset, dataset))
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda dataset: pickle.loads(pickle.dumps(dataset))])

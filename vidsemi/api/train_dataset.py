@@ -2,6 +2,7 @@
 
 import operator
 import re
+import warnings
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any, SupportsIndex
@@ -26,13 +27,16 @@ from vidsemi.io.errors import UserError
 from vidsemi.selection.result import Selection
 from vidsemi.training.training_set import TrainingSet, hashtag_set, labeled_set, pseudo_labeled_set
 
+ALIKE = 1000  # clips that are drawn again in an epoch before a warning; fewer may be batches that nobody waited for
+
 
 class TrainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """Random clips of videos or images with soft targets, for a `torch.utils.data.DataLoader`.
 
     `dataset[i]` is a clip, (3, T, H, W) float32, normalized, and its target, (classes,) float32, which sums to 1: the
     pixels that `vidsemi.train` feeds a network. Clip, crop and flip are drawn from (seed, epoch, example) alone, so
-    the number of workers and the order change nothing. Call `set_epoch` before each epoch, or all of them are alike.
+    the number of workers and the order change nothing. Call `set_epoch` before each epoch, or all of them are alike,
+    which is a warning.
 
     A file that cannot be read is replaced by the next one, and is listed in `unreadable`. If 50 files in a row cannot
     be read, or their disk went away, `dataset[i]` raises a `UserError`. A file that hangs is not noticed; DataLoader
@@ -74,6 +78,8 @@ class TrainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         # In memory that workers share: persistent ones would not see another epoch, nor could they tell what they read.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._unreadable = torch.zeros(examples, dtype=torch.bool).share_memory_()
+        self._drawn = torch.zeros(len(self), dtype=torch.bool).share_memory_()  # since `set_epoch`
+        self._alike = torch.zeros((), dtype=torch.int64).share_memory_()  # how many were drawn again
 
     @classmethod
     def from_labels(
@@ -217,6 +223,8 @@ class TrainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             epoch: number of the epoch, from 0 on.
         """
         self._epoch.fill_(check_count("epoch", epoch, 2**63 - 1, least=0))
+        self._drawn.zero_()
+        self._alike.zero_()
 
     def __len__(self) -> int:
         return len(self._clips) if self._ends is None else int(self._ends[-1])
@@ -226,6 +234,7 @@ class TrainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         if not -len(self) <= position < len(self):
             raise IndexError(f"index {position} is out of range: the dataset has {len(self)} clips")
         position %= len(self)
+        self._note(position)
         example, repeat = position, 0
         if self._ends is not None and self.training_set.repeats is not None:
             example = int(np.searchsorted(self._ends, position, side="right"))
@@ -238,10 +247,22 @@ class TrainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         clips = torch.from_numpy(np.ascontiguousarray(item.windows[0].cut(item.frames.numpy())))
         return normalize(clips, self.input)[0].contiguous(), item.target
 
+    def _note(self, position: int) -> None:
+        """Warn of epochs that are all alike; once, but for what several processes do at the same moment."""
+        if self._drawn[position]:
+            self._alike += 1
+            if self._alike == ALIKE:
+                warnings.warn(
+                    f"{ALIKE} clips were drawn again without change: call set_epoch(epoch) of the dataset before each "
+                    "epoch; to repeat rare examples, use repeat_factor",
+                    stacklevel=3,
+                )
+        self._drawn[position] = True
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy shares its own memory with its workers."""
         self.__dict__.update(state)
-        for shared in (self._epoch, self._unreadable):
+        for shared in (self._epoch, self._unreadable, self._drawn, self._alike):
             shared.share_memory_()
 
 
