@@ -46,12 +46,16 @@ def train(
         own = [batch(10 * number + part, 8 // micro_batches) for part in range(micro_batches)]
         own = [part.pin_memory() for part in own] if gpu else own
         if gpu and number == 1:
+            gpu.copies.clear()
             gpu.waits.clear()  # once, the network is moved to the device, and its convolutions are tried
         result = train_step.run(own, list(range(micro_batches)), 8, 0.02)
         metrics.add(Step(number + 1, 8 * number, 8, 0.02, [], result))
     if gpu:
         assert not gpu.waits, Counter(gpu.waits)
         assert len(gpu.event_waits) == STEPS - 1  # for the result of the step before
+        copying = gpu.copies[0][0]
+        assert copying is not gpu.stream(device) and copying.launched == copying.copies and not copying.seen
+        assert not gpu.unrecorded
     metrics.flush()
     return train_step, list(metrics.losses)
 

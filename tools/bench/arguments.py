@@ -68,6 +68,11 @@ def _add_feed(bench: argparse.ArgumentParser) -> None:
         metavar=("SCORING", "TRAINING"),
         help="clips per second of one GPU, as forward and train measure them: adds what limits 1 to 8 of them",
     )
+    bench.add_argument(
+        "--parts-only",
+        action="store_true",
+        help="leave out the rates from files to the sink, which other programs on the machine slow down",
+    )
     _add_contenders(bench)
     _add_data(bench)
 

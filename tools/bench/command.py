@@ -119,6 +119,7 @@ def _bench_feed(options: argparse.Namespace) -> Answer:
         seconds=options.seconds,
         data=options.data,
         device_rate=options.device_rate,
+        parts_only=options.parts_only,
         only=options.only,
     )
     return document, text(document)

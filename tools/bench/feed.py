@@ -50,6 +50,7 @@ def bench_feed(
     seconds: float,
     data: Path,
     device_rate: Sequence[float] | None = None,
+    parts_only: bool = False,
     only: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Measure the rates, and compare them with those of a device.
@@ -61,6 +62,7 @@ def bench_feed(
         seconds: minimum timed in a run.
         data: folder for the small copies that `vidsemi shrink` makes.
         device_rate: clips per second of one GPU in scoring and in training; None leaves out the table of limits.
+        parts_only: leave out the rates from files to the sink, which other programs on the machine slow down.
         only: names of `KINDS`; all if empty.
 
     Returns:
@@ -69,14 +71,12 @@ def bench_feed(
     load = os.getloadavg()[0]
     paths = {ORIGINALS: paths_of(files)}
     paths[COPIES] = small_copies(paths[ORIGINALS], data)
-    kinds = chosen(list(KINDS), only)
+    kinds, measured = chosen(list(KINDS), only), [READING] if parts_only else [READING, FEED]
     commands: dict[str, list[Any]] = {}
     for kind in kinds:
         commands[f"{kind}: {HOST}"] = [HOST, frames, KINDS[kind], seconds]
         for of, own in paths.items():
-            commands |= {
-                f"{kind}: {what}, {of}": [what, frames, KINDS[kind], seconds, *own] for what in (READING, FEED)
-            }
+            commands |= {f"{kind}: {what}, {of}": [what, frames, KINDS[kind], seconds, *own] for what in measured}
     runs = run_in_turn("tools.bench.feed_contenders", commands, rounds=rounds, title="bench feed")
     rates = {name: median(own, "clips_per_second") for name, own in runs.items()}
     rows = []
@@ -171,8 +171,8 @@ def _cells(kind: dict[str, Any]) -> tuple[str, ...]:
         rounded(rates[f"{READING}, {COPIES}"], "{:.0f}"),
         rounded(host, "{:.0f}"),
         rounded(host and 1e3 / host, "{:.2f}"),
-        rounded(rates[f"{FEED}, {ORIGINALS}"], "{:.0f}"),
-        rounded(rates[f"{FEED}, {COPIES}"], "{:.0f}"),
+        rounded(rates.get(f"{FEED}, {ORIGINALS}"), "{:.0f}"),
+        rounded(rates.get(f"{FEED}, {COPIES}"), "{:.0f}"),
     )
 
 
