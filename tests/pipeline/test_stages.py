@@ -22,18 +22,17 @@ from vidsemi.inference.accuracy import read_class_accuracy
 from vidsemi.io.errors import UserError
 from vidsemi.pipeline import run as pipeline
 from vidsemi.pipeline import stages
+from vidsemi.pipeline.linear_probe import FeaturesStage, LinearProbeStage
 from vidsemi.pipeline.plan import plan_run
 from vidsemi.pipeline.precision import PrecisionStage
 from vidsemi.pipeline.resolve import resolve
 from vidsemi.pipeline.stage import Architecture, Stage, WeightsFile, to_json
 from vidsemi.pipeline.stages import (
     EvaluateStage,
-    FeaturesStage,
     HashtagExamples,
     HashtagsStage,
     ImportWeightsStage,
     LabeledExamples,
-    LinearProbeStage,
     PseudoLabeledExamples,
     ScoreStage,
     SelectStage,

@@ -18,7 +18,8 @@ from tests.helpers.result_rows import load_run, row, write_results
 from vidsemi.config.load import load_config
 from vidsemi.inference.accuracy import ClassAccuracy, read_class_accuracy, write_class_accuracy
 from vidsemi.pipeline import run as pipeline
-from vidsemi.reporting.class_frequency import frequency_groups, frequency_sections, split_by_frequency
+from vidsemi.reporting.accuracy_by_class import frequency_groups, split_by_frequency
+from vidsemi.reporting.class_frequency import frequency_sections
 from vidsemi.reporting.render import to_markdown
 from vidsemi.reporting.write import write_report
 

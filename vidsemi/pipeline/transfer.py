@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidsemi.config import Input, Protocol, TransferConfig
+from vidsemi.pipeline.linear_probe import FeaturesStage, LinearProbeStage
 from vidsemi.pipeline.resolve import ResolvedTarget, ResolvedTransfer, describe_targets
 from vidsemi.pipeline.stage import Architecture, Plan, PlannedRow, Stage, WeightsFile
-from vidsemi.pipeline.stages import EvaluateStage, FeaturesStage, LabeledExamples, LinearProbeStage, TrainStage
+from vidsemi.pipeline.stages import EvaluateStage, LabeledExamples, TrainStage
 
 KIND = "transfer"
 

@@ -5,14 +5,12 @@ import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from vidsemi.reporting.accuracy_by_class import AccuracyByClass, FrequencyGroup, TestedStudent
 from vidsemi.reporting.accuracy_plot import COLORS, OTHER
 from vidsemi.reporting.plotting import plain_numbers, pyplot, save
 from vidsemi.reporting.results import TEACHERS
-
-if TYPE_CHECKING:
-    from vidsemi.reporting.class_frequency import AccuracyByClass, FrequencyGroup, TestedStudent
 
 MOST_STUDENTS = 6  # panels in the figure
 COLUMNS = 2  # of panels
@@ -25,7 +23,7 @@ DECADES = 30  # the same ratio, from which on the axis has fewer numbers
 
 
 def plot_frequency(
-    accuracy: "AccuracyByClass", groups: Sequence["FrequencyGroup"], points: Sequence[Sequence[int]], format: str
+    accuracy: AccuracyByClass, groups: Sequence[FrequencyGroup], points: Sequence[Sequence[int]], format: str
 ) -> bytes:
     """Plot top-1 against the labeled examples of a class, as svg or png: a line per approach, teachers in all panels.
 
@@ -60,7 +58,7 @@ def plot_frequency(
     return save(figure, format)
 
 
-def _draw(axes: Any, tested: "TestedStudent", labeled: Sequence[int], points: Sequence[Sequence[int]]) -> Any:
+def _draw(axes: Any, tested: TestedStudent, labeled: Sequence[int], points: Sequence[Sequence[int]]) -> Any:
     """Draw a line and the dots of its classes; returns what the legend shows."""
     teacher = tested.approach in TEACHERS
     xs = [fmean(labeled[index] for index in classes) for classes in points]
@@ -85,7 +83,7 @@ def _draw(axes: Any, tested: "TestedStudent", labeled: Sequence[int], points: Se
     return line
 
 
-def _mark_groups(axes: Any, groups: Sequence["FrequencyGroup"]) -> None:
+def _mark_groups(axes: Any, groups: Sequence[FrequencyGroup]) -> None:
     """Draw lines between the groups, and name the first and the last one above the axes."""
     ends = [math.sqrt(more.least * fewer.most) for more, fewer in pairwise(groups)]
     for end in ends:
