@@ -10,6 +10,9 @@ import pytest
 
 from tests.helpers.errors import refused
 from vidsemi import InputSpec, Manifest, Selection, TrainDataset, read_clips
+from vidsemi.selection.score_format import ScoreRows, ScoresInfo
+from vidsemi.selection.score_reader import ScoreShard
+from vidsemi.selection.select import select
 
 SPEC = InputSpec(frames=4, resize=(20, 24), crop=16)
 
@@ -26,6 +29,12 @@ def tags(vocabulary: Any = ("catching fish", "zumba"), **arguments: Any) -> Call
 
 def clips(*arguments: Any, **options: Any) -> Call:
     return lambda manifest, folder: read_clips(folder / "a.mp4", *arguments, **options)
+
+
+def selection() -> Selection:
+    rows = ScoreRows(np.zeros(1, np.int64), np.zeros(1, np.int16), np.ones(1, np.float32))
+    info = ScoresInfo("m", "w", ["run"], per_example=1, views=1, examples=1, shards=1)
+    return select([ScoreShard("shard", 0, lambda: iter([rows]), 1)], info, per_class=1, per_example=1)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +75,10 @@ def clips(*arguments: Any, **options: Any) -> Call:
             ["Manifest"],
         ),
         (lambda manifest, folder: TrainDataset.from_selection(manifest, "no.parquet"), "selection.not_found", ["no."]),
+        (lambda manifest, folder: Selection.read(5), "options.invalid", ["5"]),
+        (lambda manifest, folder: selection().write(""), "options.invalid", ["file"]),
+        (lambda manifest, folder: selection().to_arrow("m.csv"), "manifest.wrong_type", ["str"]),
+        (lambda manifest, folder: selection().to_pandas(manifest), "selection.wrong_manifest", ["m.csv"]),
         (lambda manifest, folder: Selection.read(folder / "m.csv"), "selection.invalid_file", ["m.csv"]),
         (lambda manifest, folder: manifest.take(np.array([2])), "manifest.no_such_example", ["m.csv"]),
         (lambda manifest, folder: read_clips(7), "options.invalid", ["path", "7"]),

@@ -2,8 +2,9 @@
 
 import json
 from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ from vidsemi.selection.score_format import KEY, MAX_ID, MAX_SCORE, ScoreRows, Sc
 STORED_NAMES = {"shard_ranges": "parts"}  # attributes with another name in the file
 
 
+@runtime_checkable
 class Examples(Protocol):
     """The manifest that a selection was made from."""
 
@@ -48,7 +50,7 @@ class Selection:
     info: SelectionInfo
 
     @classmethod
-    def read(cls, file: str | Path) -> "Selection":
+    def read(cls, file: str | PathLike[str]) -> "Selection":
         """Read a selection.
 
         Args:
@@ -60,14 +62,14 @@ class Selection:
         Raises:
             UserError: the file is missing, damaged or not a selection.
         """
-        file = Path(file)
+        file = _path_of(file)
         try:
             table = read_parquet(file)
             return _checked(table, _parse_info(file, table.schema))
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
             raise _invalid_file(file, error) from None
 
-    def write(self, file: str | Path) -> None:
+    def write(self, file: str | PathLike[str]) -> None:
         """Write the selection atomically as Parquet, for `Selection.read` and the command line.
 
         Args:
@@ -82,7 +84,7 @@ class Selection:
                 "score": pa.array(self.score, pa.float32(), from_pandas=True),  # NaN becomes null
             }
         ).replace_schema_metadata({KEY: json.dumps(stored)})
-        write_parquet(Path(file), table)
+        write_parquet(_path_of(file), table)
 
     def __len__(self) -> int:
         return len(self.label)
@@ -184,14 +186,23 @@ class Selection:
             name: of the selection, for the error.
 
         Raises:
-            UserError: it was not.
+            UserError: it was not, or the manifest is something else.
         """
+        if not isinstance(manifest, Examples):
+            kind = type(manifest).__name__
+            raise UserError("manifest.wrong_type", f"the manifest is a {kind}; give a Manifest, of Manifest.read")
         outside = len(self) and int(self.example_id.max()) >= len(manifest)
         if outside or self.info.scores.manifest != manifest.fingerprint:
             raise UserError(
                 "selection.wrong_manifest",
                 f"{name} was created from another manifest than {getattr(manifest, 'file', manifest)}",
             )
+
+
+def _path_of(file: str | PathLike[str]) -> Path:
+    if not isinstance(file, str | PathLike) or not str(file):
+        raise UserError("options.invalid", f"file is {file!r}; give the path of a file")
+    return Path(file)
 
 
 def read_selection_info(file: Path) -> SelectionInfo:
