@@ -1,5 +1,6 @@
 """The progress bar in a log."""
 
+import io
 import re
 
 import pytest
@@ -51,3 +52,11 @@ def test_progress_is_checked():
     with pytest.raises(UserError) as error, show_progress("yes"):  # type: ignore[arg-type]
         pass
     assert error.value.code == "progress.invalid"
+
+
+def test_a_notebook_redraws_its_line(monkeypatch: pytest.MonkeyPatch):
+    stream = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
+    monkeypatch.setattr("sys.stderr", stream)
+    with show_progress(True), progress_bar(30, "video", "score") as bar:
+        bar.update(30)
+    assert stream.getvalue().count("\n") == 1 and "\r" in stream.getvalue()

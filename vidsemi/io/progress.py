@@ -119,7 +119,7 @@ def progress_bar(total: int, unit: str, title: str, done: int = 0, delay: float 
         return _Calls(shown, total, unit, title, done)
     from tqdm import tqdm  # which `vidsemi --help` does not need
 
-    terminal = sys.stderr.isatty()
+    terminal = sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel")  # notebooks redraw, too
     interval = 0.2 if terminal else SECONDS
     return tqdm(
         total=total,
