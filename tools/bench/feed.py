@@ -157,7 +157,7 @@ def text(document: dict[str, Any]) -> str:
         ]
         if rows:
             given = f"clips/s at most and what limits them, if a GPU takes {kind['device']:g} clips/s"
-            header = ("", *[f"{cores} cores" for cores in CORES])
+            header = ("machine", *[f"{cores} cores" for cores in CORES])
             lines += ["", f"{kind['name']}: {given}", "", *markdown_table(header, rows)]
     return "\n".join(lines)
 

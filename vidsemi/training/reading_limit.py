@@ -58,7 +58,7 @@ class ReadingLimit:
         if is_image(self._dataset.manifest.row(0)):
             changes.append("make smaller copies of the images once")
         else:
+            changes.append("make small copies of the videos once (vidsemi shrink)")
             if self._dataset.clips_per_video == 1:
                 changes.append("take several clips of a video each time it is opened (clips_per_video: 4)")
-            changes.append("make small copies of the videos once (vidsemi shrink)")
         return ", or ".join(changes)
