@@ -4,6 +4,7 @@ python docs/make_cli_reference.py > docs/reference/cli.md
 """
 
 import argparse
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def row(action: argparse.Action) -> str:
     meaning = " ".join((action.help or "").split()) % {**vars(action), "prog": "vidsemi"}
     if action.required and action.option_strings:
         meaning += " (**required**)"
-    return f"| `{cell(name)}` | {cell(meaning)} |"
+    meaning = re.sub(r"docs/(guides/\w+\.md)", lambda match: f"[guide](../{match[1]})", cell(meaning))
+    return f"| `{cell(name)}` | {meaning} |"
 
 
 def cell(text: str) -> str:

@@ -41,7 +41,7 @@ def name_of(page: Path) -> str:
 
 def commands(page: Path) -> list[list[str]]:
     """The command lines in a page's code: fenced as sh, or indented."""
-    text = page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8").replace("\\\n", "")
     lines = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)).splitlines()
     lines += re.findall(r"^ {4,}.*$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
     return [shlex.split(line.strip()) for line in lines if re.match(r"\s*(vidsemi|python tools/\w+\.py|make) ", line)]

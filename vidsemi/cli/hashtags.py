@@ -19,9 +19,14 @@ def add_parsers(subparsers: Any) -> None:
     """Add `hashtags`."""
     parser = add_command(subparsers, "hashtags", hashtags, "make a vocabulary of hashtags from class names")
     parser.add_argument(
-        "--classes", required=True, metavar="FILE", help="names, one a line; a manifest with labels; or kinetics"
+        "--classes",
+        required=True,
+        metavar="FILE",
+        help="class names: a file with one a line, a manifest with labels, or kinetics",
     )
-    parser.add_argument("--synonyms", type=Path, metavar="CSV", help="further hashtags of classes: class,tag")
+    parser.add_argument(
+        "--synonyms", type=Path, metavar="CSV", help="more hashtags of classes, with the columns class,tag"
+    )
     parser.add_argument("--manifest", type=Path, help="examples with hashtags, to count")
     parser.add_argument(
         "--min-examples",

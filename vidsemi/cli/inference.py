@@ -40,7 +40,7 @@ def add_parsers(subparsers: Any) -> None:
         "--precision",
         choices=["auto", "float32", "bfloat16", "float16"],
         default="auto",
-        help="of the network (default: auto)",
+        help="precision of the network; auto is bfloat16 where it is fast (default: auto)",
     )
     _add_retry_argument(parser)
 
@@ -55,7 +55,7 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument("--root", type=Path, help="folder that the manifest's paths are relative to")
     parser.add_argument("--output", type=Path, help="table of the predictions to write, .parquet or .csv")
     parser.add_argument(
-        "--top", type=positive_int, default=5, metavar="N", help="classes of each example (default: %(default)s)"
+        "--top", type=positive_int, default=5, metavar="N", help="number of classes per example (default: %(default)s)"
     )
     _add_retry_argument(parser)
     add_network_arguments(parser)

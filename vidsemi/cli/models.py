@@ -24,20 +24,24 @@ def add_parsers(subparsers: Any) -> None:
     )
 
     parser = add_command(subparsers, "convert", convert, "convert published weights to a file that all commands read")
-    parser.add_argument("--weights", required=True, metavar="FILE", help="file or https:// address")
+    parser.add_argument("--weights", required=True, metavar="FILE", help="published weights: file or https:// address")
     parser.add_argument("--classes", type=Path, required=True, metavar="TXT", help="class names, one a line, in order")
     parser.add_argument("--output", type=Path, required=True, help="weights.pt to write")
     _add_model_arguments(parser)
-    parser.add_argument("--stride", type=integer(1, 10_000), help="step between a clip's frames")
+    parser.add_argument("--stride", type=integer(1, 10_000), help="step between the frames of a clip")
     parser.add_argument(
-        "--resize", type=int, nargs="+", metavar="N", help="height and width of the resized frames, or shorter side"
+        "--resize", type=int, nargs="+", metavar="N", help="height and width to resize frames to, or their shorter side"
     )
-    parser.add_argument("--mean", type=float, nargs=3, metavar="X", help="of red, green and blue, from 0 to 1")
-    parser.add_argument("--std", type=float, nargs=3, metavar="X", help="of red, green and blue, from 0 to 1")
+    parser.add_argument("--mean", type=float, nargs=3, metavar="X", help="RGB mean, for pixel values from 0 to 1")
+    parser.add_argument(
+        "--std", type=float, nargs=3, metavar="X", help="RGB standard deviation, for pixel values from 0 to 1"
+    )
 
 
 def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, metavar="NAME", help="`vidsemi models` lists them")
+    parser.add_argument(
+        "--model", required=True, metavar="NAME", help="name of the network; `vidsemi models` lists them"
+    )
     count, default = integer(1, 10_000), "default: the pretrained config's"
     parser.add_argument("--frames", type=count, metavar="T", help=f"clip length; {default}")
     parser.add_argument("--size", type=count, metavar="S", help=f"side of the crop; {default}, or 112")

@@ -89,7 +89,11 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         "--views", type=integer(1, 10_000), default=10, metavar="V", help="clips per video (default: %(default)s)"
     )
     parser.add_argument(
-        "--crops", type=int, choices=[1, 10], default=1, help="per clip: the center, or ten (default: %(default)s)"
+        "--crops",
+        type=int,
+        choices=[1, 10],
+        default=1,
+        help="crops per clip: 1 is the center crop (default: %(default)s)",
     )
     add_device_arguments(parser)
     add_decoding_arguments(parser)
@@ -97,21 +101,23 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         "--decoder",
         choices=["pyav", "decord", "torchcodec"],
         default="pyav",
-        help="of videos that it is known to decode correctly; pyav reads the others (default: %(default)s)",
+        help="video decoder; pyav reads the files that decord or torchcodec get wrong (default: %(default)s)",
     )
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """Add where a network runs."""
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, … (default: %(default)s)")
     parser.add_argument(
-        "--clips-per-forward", type=positive_int, metavar="N", help="batch size; default: 10 on a CPU, else 64"
+        "--device", default="auto", help="cpu, cuda, cuda:1, …; auto takes a GPU if there is one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--clips-per-forward", type=positive_int, metavar="N", help="batch size in clips; default: 10 on a CPU, else 64"
     )
 
 
 def add_decoding_arguments(parser: argparse.ArgumentParser) -> None:
     """Add how files are decoded."""
-    parser.add_argument("--workers", type=integer(0, 1024), help="processes that decode; default: one per core")
+    parser.add_argument("--workers", type=integer(0, 1024), help="decoding processes; default: one per core")
     parser.add_argument(
         "--seconds-per-file",
         type=number(0.001, 1e7),

@@ -37,7 +37,7 @@ def _add_change_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         default=[],
-        help="take equal stages over from the output of another run; repeatable",
+        help="take over finished stages of another run that are the same; repeatable",
     )
 
 

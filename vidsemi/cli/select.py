@@ -17,17 +17,23 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument(
         "--scores", type=Path, nargs="+", metavar="DIR", help="directory of scores; several manifests: one of each"
     )
-    parser.add_argument("--per-class", type=COUNT, metavar="K", help="examples per class")
+    parser.add_argument("--per-class", type=COUNT, metavar="K", help="examples to select per class")
     parser.add_argument(
-        "--per-example", type=COUNT, metavar="P", help="highest-scoring classes of an example that count"
+        "--per-example", type=COUNT, metavar="P", help="classes that may select an example: its highest-scoring ones"
     )
-    parser.add_argument("--policy", metavar="NAME", help="balanced_ranked, or a control (docs/guides/selecting.md)")
-    parser.add_argument("--min-score", type=fraction, metavar="X", help="lowest score of a candidate")
-    parser.add_argument("--seed", type=int, help="for policies that choose at random")
+    parser.add_argument(
+        "--policy", metavar="NAME", help="selection policy (docs/guides/selecting.md); default: balanced_ranked"
+    )
+    parser.add_argument("--min-score", type=fraction, metavar="X", help="minimum score of a selected example")
+    parser.add_argument("--seed", type=int, help="random seed of policies that choose at random")
     parser.add_argument("--manifest", type=Path, help="examples with hashtags, for balanced_with_tags")
-    parser.add_argument("--vocabulary", type=Path, metavar="CSV", help="of `vidsemi hashtags`, for balanced_with_tags")
+    parser.add_argument(
+        "--vocabulary", type=Path, metavar="CSV", help="vocabulary of `vidsemi hashtags`, for balanced_with_tags"
+    )
     parser.add_argument("--shards", type=_range, metavar="FIRST-LAST", help="read these shards only, e.g. 0-99")
-    parser.add_argument("--merge", type=Path, nargs="+", default=[], metavar="S", help="selections of other shards")
+    parser.add_argument(
+        "--merge", type=Path, nargs="+", default=[], metavar="S", help="selections of other shards to merge with"
+    )
     parser.add_argument("--output", type=Path, required=True, help="selection to write, .parquet")
 
 
