@@ -149,7 +149,7 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
             target = target[int(part)] if isinstance(target, list) else target.setdefault(part, {})
         target[int(last) if isinstance(target, list) else last] = value
     except (ValueError, IndexError, TypeError, AttributeError):
-        raise UserError("config.invalid_override", f"override of {key}: it does not exist in the config") from None
+        raise UserError("config.invalid_override", f"{key} does not exist in the config, so it cannot be set") from None
 
 
 def _explain(error: ValidationError, file: Path | str, kind: type[BaseModel]) -> UserError:
