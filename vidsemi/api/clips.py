@@ -34,7 +34,7 @@ def read_clips(
     The first clip begins with the video, the last one ends with it; a single clip is in the middle. A video shorter
     than a clip repeats its last frame. An image has one clip, which repeats the image.
 
-    >>> model(read_clips("video.mp4", input=model.input)).softmax(1).mean(0)  # doctest: +SKIP
+    `model(read_clips(path, input=model.input)).softmax(1).mean(0)` are the scores of a video.
 
     Args:
         path: a video or image, or a URI.

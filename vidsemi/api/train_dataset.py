@@ -45,7 +45,6 @@ class TrainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     Create one with `from_labels`, `from_selection` or `from_hashtags`.
 
     Attributes:
-        classes: names of the classes, in the order of the targets.
         input: clip length, size and normalization of the clips.
     """
 
