@@ -7,8 +7,10 @@ from vidsemi.api.model import Model
 from vidsemi.api.settings import PathArgument, check_count, path_of
 from vidsemi.config import Runtime
 from vidsemi.data.input_spec import Decoder
+from vidsemi.io.download import is_address
 from vidsemi.io.errors import UserError
 from vidsemi.models.trained import Trained, open_trained
+from vidsemi.models.weights import local_copy
 
 
 def trained_of(model: Model | PathArgument, decoder: Decoder, runtime: Runtime) -> tuple[Trained, Runtime]:
@@ -26,7 +28,8 @@ def trained_of(model: Model | PathArgument, decoder: Decoder, runtime: Runtime) 
             raise UserError(
                 "model.wrong_type", f"the model is a {kind}; give one of load_model or create_model, or a weights file"
             )
-        return open_trained(path_of("model", model), decoder), runtime
+        file = local_copy(model) if isinstance(model, str) and is_address(model) else path_of("model", model)
+        return open_trained(file, decoder), runtime
     here = next((str(tensor.device) for tensor in model.parameters() if tensor.device.type != "cpu"), None)
     if runtime.device == "auto" and here is not None:
         runtime = runtime.model_copy(update={"device": here})

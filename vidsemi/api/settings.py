@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from vidsemi.config import Runtime, Section
 from vidsemi.config.synonyms import hint_for
 from vidsemi.data.manifest import Manifest
+from vidsemi.io.download import is_address
 from vidsemi.io.errors import UserError
 
 S = TypeVar("S", bound=Section)
@@ -52,6 +53,8 @@ def path_of(name: str, value: Any) -> Path:
     """An argument that names a file or folder; a `UserError` if it is something else."""
     if not isinstance(value, str | PathLike) or not str(value):
         raise UserError("options.invalid", f"{name} is {value!r}; give the path of a file or folder")
+    if is_address(str(value)):
+        raise UserError("options.address", f"{name} is the address {value}; give a file or folder on this machine")
     return Path(value)
 
 
