@@ -134,6 +134,7 @@ print(result.output, len(result.results))
 def show(progress):
     print(f"{progress.title}: {progress.done} of {progress.total} {progress.unit}s")
 
+
 vidsemi.predict(model, ["video.mp4"], progress=show)
 """,
         "UserError": """
