@@ -21,6 +21,7 @@ It does not cover kernels, memory, NCCL, cuDNN, torch.compile, and float16. It u
 
 import contextlib
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -74,6 +75,7 @@ def virtual_cuda(gpus: int = 1) -> Iterator[VirtualCuda]:
         "Event": lambda **settings: Event(gpu, **settings),
         "synchronize": lambda device=None: gpu.wait("synchronize"),
         "is_bf16_supported": lambda including_emulation=True: True,
+        "get_device_properties": lambda device=None: SimpleNamespace(name="virtual GPU"),  # without an address
         "get_device_name": lambda device=None: "virtual GPU",
         "get_device_capability": lambda device=None: (9, 0),
         "max_memory_allocated": lambda device=None: 0,
