@@ -86,6 +86,7 @@ def test_bad_options(tmp_path: Path, capsys: pytest.CaptureFixture[str], options
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("warm_contenders")
 def test_decoding(make_video: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     file = make_video("a.mp4", frames=40)
     names = ["bare decode (PyAV)", "vidsemi", "vidsemi, decord", "decord", "pytorchvideo, PyAV", "vidsemi, workers: 1"]
@@ -129,6 +130,7 @@ def test_bad_options_of_the_decoding_benchmark(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("warm_contenders")
 def test_scoring(make_video: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     files = [str(make_video(f"{n}.mp4", frames=30)) for n in range(2)]
     names = ["decode alone", "network alone, float32", "vidsemi, float32", "pytorchvideo"]

@@ -19,6 +19,7 @@ def test_the_lowest_limit_is_named():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_contenders")
 def test_rates_are_measured_and_compared_with_a_device(
     tmp_path: Path, make_video: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ):

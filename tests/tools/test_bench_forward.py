@@ -12,6 +12,7 @@ from vidsemi.models.registry import create_model
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.usefixtures("warm_contenders")
 def test_forward_passes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setattr(forward, "SECONDS", 0.1)
     names = ["torchvision eager, float32", "vidsemi prepared, float32", "vidsemi prepared, bfloat16"]

@@ -80,6 +80,7 @@ def test_every_contender_is_in_a_table():
     assert {reader for reader, _ in train.READERS.values()} == set(READERS)
 
 
+@pytest.mark.usefixtures("warm_contenders")
 def test_training_from_memory(tiny: None, make_video: Callable[..., Path], capsys: pytest.CaptureFixture[str]):
     names = ["matrix product, float32", "plain loop, float32", "vidsemi, bfloat16"]
     options = [str(make_video("a.mp4", frames=20)), "--frames", "4", "--size", "32", "--batch", "4", "--device", "cpu"]
@@ -95,6 +96,7 @@ def test_training_from_memory(tiny: None, make_video: Callable[..., Path], capsy
         assert row["name"].startswith("matrix") or (row["weights_finite"] and row["peak_mib"] > 10)
 
 
+@pytest.mark.usefixtures("warm_contenders")
 def test_training_from_files(tiny: None, make_video: Callable[..., Path], capsys: pytest.CaptureFixture[str]):
     files = [str(make_video(f"{number}.mp4", frames=30)) for number in range(2)]
     names = ["network alone", "pytorchvideo", "vidsemi, 4 clips a file"]
