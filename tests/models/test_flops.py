@@ -186,7 +186,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str]):
 @pytest.mark.parametrize(
     ("options", "code", "mentions"),
     [
-        (["--model", "r2plus1d_18"], "options.invalid", "frames"),
+        (["--model", "r2plus1d_18"], "model.frames_missing", "frames"),
         (["--model", "mvit_v2_s"], "model.unknown", "'torchvision/mvit_v2_s'"),
         (["--model", "torchvision/mvit_v2_s", "--size", "112"], "model.input_mismatch", "16 frames of 112×112"),
         (["--model", "r2plus1d_18", "--frames", "0"], "options.invalid", "--frames is 0"),
