@@ -13,8 +13,9 @@ import pyarrow as pa
 from vidsemi.config import Runtime
 from vidsemi.data.formats.media_files import is_utf8, media_files
 from vidsemi.data.input_spec import Decoder
-from vidsemi.data.manifest import Manifest, Row, load_manifest, shard_ranges
+from vidsemi.data.manifest import Manifest, Row, load_manifest
 from vidsemi.data.reachable import Dataset, Rows
+from vidsemi.data.shards import shard_ranges
 from vidsemi.inference.predictions import Predicted, write_predictions
 from vidsemi.inference.score import score_manifest
 from vidsemi.inference.score_directory import PLAN, ScoreDirectory

@@ -10,7 +10,8 @@ from typing import Any, Literal, cast
 
 from vidsemi.config import Runtime
 from vidsemi.data.input_spec import Decoder
-from vidsemi.data.manifest import Manifest, shard_ranges
+from vidsemi.data.manifest import Manifest
+from vidsemi.data.shards import shard_ranges
 from vidsemi.data.views import ViewReader
 from vidsemi.inference.leases import Leases
 from vidsemi.inference.model import Inference, Precision, fastest_precision

@@ -17,8 +17,9 @@ from PIL import Image
 from tests.helpers.videos import read_barcode
 from vidsemi.cli import main as cli
 from vidsemi.data.formats.tar import index_tar
-from vidsemi.data.manifest import Manifest, Row, load_manifest, shard_ranges
+from vidsemi.data.manifest import Manifest, Row, load_manifest
 from vidsemi.data.read import read_frames
+from vidsemi.data.shards import shard_ranges
 
 
 def write_tar(file: Path, members: dict[str, bytes], **options: int) -> Path:
