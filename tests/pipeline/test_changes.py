@@ -161,7 +161,7 @@ def test_half_a_stage_is_not_taken_over_and_links_are_not_needed(
 
 def test_stages_that_do_not_exist_are_refused(tiny_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]):
     assert cli.main(["run", "--cfg", str(tiny_config()), "--check", "--overwrite", "selekt"]) == 2
-    assert_refused(capsys.readouterr().err, "run.unknown_stage", "selekt", "--overwrite", "select")
+    assert_refused(capsys.readouterr().err, "run.unknown_stage", "selekt", "overwrite", "select")
 
 
 def cut_unlabeled(shapes: Path, folder: Path) -> list[Path]:

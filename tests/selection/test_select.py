@@ -121,7 +121,7 @@ def test_balanced_ranked_is_the_rules_in_some_cases(case: Case):
 
 
 @pytest.mark.slow
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=700, deadline=None)
 @given(cases())
 def test_balanced_ranked_is_the_rules_word_by_word(case: Case):
     check_balanced_ranked(case)
@@ -151,7 +151,7 @@ def check_balanced_ranked(case: Case) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(cases(), st.data())
 def test_any_split_merged_in_any_way_is_one_pass(case: Case, data: st.DataObject):
     policy = data.draw(st.sampled_from(["balanced_ranked", "random"]))
