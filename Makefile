@@ -32,7 +32,7 @@ fast-tests: install-dev
 	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not slow"
 
 test: lint
-	$(BIN)/pytest --numprocesses 3 --dist worksteal --durations 30
+	$(BIN)/pytest --numprocesses 2 --dist worksteal --durations 30
 
 test-gpu: install-dev
 	$(BIN)/pytest -m gpu

@@ -335,7 +335,7 @@ def test_large_frames_do_not_wait_for_the_garbage_collector(
     gc.collect()
     gc.disable()
     try:
-        for _ in range(20):
+        for _ in range(6):
             describe(row)
             read_frames(row, lambda n: np.arange(3), size=(24, 32))
         left = sum(type(each) is av.VideoFrame for each in gc.get_objects())  # isinstance would wake lazy modules
