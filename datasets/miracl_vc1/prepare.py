@@ -98,7 +98,9 @@ def main() -> None:
     speakers = sorted({clip.speaker for clip in clips})
     for name in (*(options.speakers or ()), *options.test_speakers, *(options.labeled_speakers or ())):
         if name not in speakers:
-            raise UserError("miracl.unknown_speaker", f"there is no speaker {name}; there are {', '.join(speakers)}")
+            raise UserError(
+                "miracl.unknown_speaker", f"speaker {name} does not exist; the speakers are {', '.join(speakers)}"
+            )
     used = [clip for clip in clips if clip.speaker in (options.speakers or speakers)]
     test = [clip for clip in used if clip.speaker in options.test_speakers]
     train = [clip for clip in used if clip.speaker not in options.test_speakers]

@@ -1,43 +1,75 @@
-"""What functions that use a network take: the network or its file, and views."""
+"""Arguments of the API, checked. No torch: `select` needs none."""
 
+from collections.abc import Mapping
 from os import PathLike
-from typing import Any, get_args
+from pathlib import Path
+from typing import Any, TypeVar
 
-from vidsemi.api.model import Model
-from vidsemi.api.settings import PathArgument, check_count, path_of
-from vidsemi.config import Runtime
-from vidsemi.data.input_spec import Decoder
+from pydantic import ValidationError
+
+from vidsemi.config import Runtime, Section
+from vidsemi.config.synonyms import hint_for
+from vidsemi.data.manifest import Manifest
 from vidsemi.io.download import is_address
 from vidsemi.io.errors import UserError
-from vidsemi.models.trained import Trained, open_trained
-from vidsemi.models.weights import local_copy
+
+S = TypeVar("S", bound=Section)
+PathArgument = str | PathLike[str]
 
 
-def trained_of(model: Model | PathArgument, decoder: Decoder, runtime: Runtime) -> tuple[Trained, Runtime]:
-    """The network, and where it runs: where it is, if that is not the CPU and the device is "auto".
+def checked(kind: type[S], values: Mapping[str, Any]) -> S:
+    """Make a section of the config from arguments.
 
     Raises:
-        UserError: it is not a network of vidsemi, or its file cannot be loaded.
+        UserError: an argument is unknown, missing or has an invalid value.
     """
-    if decoder not in get_args(Decoder):
-        known = ", ".join(get_args(Decoder))
-        raise UserError("options.invalid", f"decoder is {decoder!r}; choose one of {known}")
-    if not isinstance(model, Model):
-        if not isinstance(model, str | PathLike):
-            kind = type(model).__name__
-            raise UserError(
-                "model.wrong_type", f"the model is a {kind}; give one of load_model or create_model, or a weights file"
-            )
-        file = local_copy(model) if isinstance(model, str) and is_address(model) else path_of("model", model)
-        return open_trained(file, decoder), runtime
-    here = next((str(tensor.device) for tensor in model.parameters() if tensor.device.type != "cpu"), None)
-    if runtime.device == "auto" and here is not None:
-        runtime = runtime.model_copy(update={"device": here})
-    return model._trained().with_decoder(decoder), runtime
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise UserError("options.unknown", f"{key}: unknown argument{hint_for(first['loc'], kind)}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError("options.invalid", f"{key}: {message}" if key else message) from None
 
 
-def check_views(views: Any, crops: Any) -> None:
-    """Raise a `UserError` unless the views are from 1 to 10,000, and the crops 1 or 10."""
-    check_count("views", views, 10_000)
-    if crops not in (1, 10) or isinstance(crops, bool):
-        raise UserError("options.invalid", f"crops is {crops!r}; choose 1 (the center) or 10")
+def runtime_of(
+    device: str, workers: int | None, seconds_per_file: float = 600, clips_per_forward: int | None = None
+) -> Runtime:
+    """Where and how networks run."""
+    values = {"device": device, "workers": workers}
+    return checked(Runtime, {**values, "seconds_per_file": seconds_per_file, "clips_per_forward": clips_per_forward})
+
+
+def check_count(name: str, value: Any, most: int = 1_000_000, least: int = 1) -> int:
+    """Raise a `UserError` unless an argument is a whole number within limits; returns it."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise UserError("options.invalid", f"{name} is {value!r}; give a whole number from {least} to {most}")
+    return value
+
+
+def path_of(name: str, value: Any) -> Path:
+    """An argument that names a file or folder; a `UserError` if it is something else."""
+    if not isinstance(value, str | PathLike) or not str(value):
+        raise UserError("options.invalid", f"{name} is {value!r}; give the path of a file or folder")
+    if is_address(str(value)):
+        raise UserError("options.address", f"{name} is the address {value}; give a file or folder on this machine")
+    return Path(value)
+
+
+def manifest_of(manifest: Manifest | PathArgument, root: PathArgument | None = None) -> Manifest:
+    """A manifest, read if it is a file.
+
+    Raises:
+        UserError: it is neither, it cannot be read, or there is a root for what is read already.
+    """
+    if isinstance(manifest, Manifest):
+        if root is not None:
+            raise UserError("manifest.unused_root", "a Manifest knows its root; give root to Manifest.read")
+        return manifest
+    if not isinstance(manifest, str | PathLike):
+        raise UserError(
+            "manifest.wrong_type", f"the manifest is a {type(manifest).__name__}; give a Manifest or its file"
+        )
+    return Manifest.read(path_of("manifest", manifest), None if root is None else path_of("root", root))

@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 from typing import Any
 
-from vidsemi.api.settings import checked
+from vidsemi.api.arguments import checked
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.io.errors import UserError
 from vidsemi.models.stored_spec import StoredInput

@@ -5,8 +5,8 @@ import os
 
 import torch
 
+from vidsemi.api.arguments import PathArgument, check_count
 from vidsemi.api.checked_input import checked_input
-from vidsemi.api.settings import PathArgument, check_count
 from vidsemi.data.input_spec import InputSpec, Size
 from vidsemi.data.manifest import Row
 from vidsemi.data.normalize import normalize as normalized

@@ -5,9 +5,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from vidsemi.api.arguments import check_views, trained_of
+from vidsemi.api.arguments import PathArgument, manifest_of, path_of, runtime_of
 from vidsemi.api.model import Model
-from vidsemi.api.settings import PathArgument, manifest_of, path_of, runtime_of
+from vidsemi.api.model_arguments import check_views, trained_of
 from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest
 from vidsemi.inference.evaluate import evaluate_weights

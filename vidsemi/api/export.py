@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vidsemi.api.arguments import trained_of
+from vidsemi.api.arguments import PathArgument, path_of, runtime_of
 from vidsemi.api.model import Model
-from vidsemi.api.settings import PathArgument, path_of, runtime_of
+from vidsemi.api.model_arguments import trained_of
 from vidsemi.inference.export import FORMATS, export_weights
 from vidsemi.io.errors import UserError
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from vidsemi.api.arguments import check_count
 from vidsemi.api.model import Model
-from vidsemi.api.settings import check_count
 from vidsemi.api.specs import Classes, OwnSpec, spec_of
 from vidsemi.io.errors import UserError
 from vidsemi.models.flops import Cost, measure_cost
@@ -38,7 +38,7 @@ def flops(
         the cost; `cost.gmacs_per_view` are billions of multiply-adds.
 
     Raises:
-        UserError: there is no such network, or it does not take such clips.
+        UserError: the network's name is unknown, or it does not take such clips.
     """
     if not isinstance(model, Model):
         return cost_of_name(model, 400 if classes is None else classes, frames=frames, size=size, args=args)[1]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vidsemi.api.settings import PathArgument, path_of
+from vidsemi.api.arguments import PathArgument, path_of
 from vidsemi.api.specs import Classes, OwnSpec, spec_of
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.inference.predict import Prediction
@@ -211,7 +211,7 @@ def load_model(
         the network in evaluation mode.
 
     Raises:
-        UserError: there is no such file, it is damaged, or it holds other weights than those of the network.
+        UserError: the file does not exist, it is damaged, or it holds other weights than those of the network.
     """
     source = weights if isinstance(weights, str) and is_address(weights) else str(path_of("weights", weights))
     own = OwnSpec(frames, size, stride, resize, mean, std, args)
@@ -267,7 +267,7 @@ def create_model(
         the network in training mode.
 
     Raises:
-        UserError: there is no such network, or it does not take these arguments, clips or weights.
+        UserError: the network's name is unknown, or it does not take these arguments, clips or weights.
     """
     spec = spec_of(name, classes, OwnSpec(frames, size, stride, resize, mean, std, args))
     network = spec.build()

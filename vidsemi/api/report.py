@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from vidsemi.api.settings import PathArgument, path_of, runtime_of
+from vidsemi.api.arguments import PathArgument, path_of, runtime_of
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import ShowProgress, show_progress
 from vidsemi.reporting.write import Report, write_report

@@ -6,8 +6,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
+from vidsemi.api.arguments import PathArgument, path_of
 from vidsemi.api.model import Model
-from vidsemi.api.settings import PathArgument, path_of
 from vidsemi.config import Config, TransferConfig
 from vidsemi.config.load import Overrides, load_config, load_transfer_config, parse_overrides
 from vidsemi.io.errors import UserError

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from vidsemi.api.arguments import check_views, trained_of
+from vidsemi.api.arguments import PathArgument, check_count, manifest_of, path_of, runtime_of
 from vidsemi.api.model import Model
-from vidsemi.api.settings import PathArgument, check_count, manifest_of, path_of, runtime_of
+from vidsemi.api.model_arguments import check_views, trained_of
 from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest
 from vidsemi.inference.model import Precision

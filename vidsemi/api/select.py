@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from vidsemi.api.settings import PathArgument, check_count, manifest_of, path_of
+from vidsemi.api.arguments import PathArgument, check_count, manifest_of, path_of
 from vidsemi.data.hashtags.vocabulary import read_vocabulary
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
@@ -47,7 +47,7 @@ def select(
         the selection, in memory; `Selection.write` writes it to a file.
 
     Raises:
-        UserError: scores are missing or damaged, there is no such policy, or an argument is wrong.
+        UserError: scores are missing or damaged, the policy's name is unknown, or an argument is wrong.
     """
     check_count("per_class", per_class, MOST)
     check_count("per_example", per_example, MOST)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vidsemi.api.settings import check_count, checked
+from vidsemi.api.arguments import check_count, checked
 from vidsemi.config import Input, Network, OwnInput
 from vidsemi.io.errors import UserError
 from vidsemi.models.build import check_network, frozen_spec, network_spec
@@ -39,7 +39,7 @@ def spec_of(name: str, classes: Classes, own: OwnSpec, init_from: str | None = N
         init_from: weights that are used as they are; their input counts as a pretrained config.
 
     Raises:
-        UserError: there is no such network, or it does not take these arguments or clips.
+        UserError: the network's name is unknown, or it does not take these arguments or clips.
     """
     if not isinstance(name, str):
         raise UserError("model.unknown", f"the name of a network is a text, not {name!r}; list_models() lists them")

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from vidsemi.api.arguments import PathArgument, check_count, checked, manifest_of, path_of
 from vidsemi.api.model import Model, load_model
-from vidsemi.api.settings import PathArgument, check_count, checked, manifest_of, path_of
 from vidsemi.api.train_dataset import TrainDataset
 from vidsemi.config import Log, Recipe, Runtime
 from vidsemi.data.manifest import Manifest

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
+from vidsemi.api.arguments import PathArgument, check_count, manifest_of, path_of
 from vidsemi.api.checked_input import checked_input
-from vidsemi.api.settings import PathArgument, check_count, manifest_of, path_of
 from vidsemi.api.specs import class_names_of
 from vidsemi.config.base import RepeatFactor
 from vidsemi.data.hashtags.match import match_frequent

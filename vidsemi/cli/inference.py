@@ -171,7 +171,7 @@ def predict(options: argparse.Namespace) -> Answer:
 
 
 def _predict_to_table(options: argparse.Namespace) -> Answer:
-    from vidsemi.api.settings import runtime_of
+    from vidsemi.api.arguments import runtime_of
     from vidsemi.inference.predict import as_manifest, examples_to_predict, predict_to_table
     from vidsemi.inference.predictions import check_suffix
     from vidsemi.io.files import keep_inputs, prepare_target

@@ -104,7 +104,7 @@ class Manifest:
             N rows in the order of the ids.
 
         Raises:
-            UserError: there is no such example.
+            UserError: an id is not in the manifest.
         """
         if len(example_ids) and not 0 <= example_ids.min() <= example_ids.max() < len(self):
             raise UserError("manifest.no_such_example", f"{self.file} has the examples 0 to {len(self) - 1} only")

@@ -200,7 +200,7 @@ class Plan:
     stages: list[Stage] = field(default_factory=list)  # each after those that it reads
     kinds: list[str] = field(default_factory=list)  # one of `KINDS` for each stage
     folders: dict[str, str] = field(default_factory=dict)  # of the stages, relative to the output, by fingerprint
-    planned: dict[str, str] = field(default_factory=dict)  # the same, whatever the output has already
+    planned_folders: dict[str, str] = field(default_factory=dict)  # the same, whatever the output has already
     rows: list[PlannedRow] = field(default_factory=list)
 
     def add(self, stage: S, folder: str, kind: str) -> S:
@@ -211,7 +211,7 @@ class Plan:
             places = (self.started.get(stage.fingerprint, folder), folder)
             self.stages.append(stage)
             self.kinds.append(kind)
-            self.planned[stage.fingerprint] = folder
+            self.planned_folders[stage.fingerprint] = folder
             self.folders[stage.fingerprint] = next((place for place in places if place not in used), None) or next(free)
         return stage
 

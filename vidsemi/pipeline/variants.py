@@ -36,7 +36,7 @@ def plan_variants(resolved: Mapping[str, Resolved], varied: str) -> Plan:
     )
     for name, plan in plans.items():
         for stage, kind in zip(plan.stages, plan.kinds, strict=True):
-            folder = plan.planned[stage.fingerprint]
+            folder = plan.planned_folders[stage.fingerprint]
             study.add(stage, folder if needed[stage.fingerprint] > 1 else f"{name}/{folder}", kind)
         study.rows += [replace(row, variant=name, varied=varied) for row in plan.rows]
     return study

@@ -29,7 +29,14 @@ def selection_sections(runs: Sequence[RunResults]) -> list[Section]:
 def selection_files(run: RunResults, *, several: bool) -> Iterator[tuple[Path, str]]:
     """The selections in a run's directory, and what they are called, with the run's name if there are several."""
     pattern = "seed*/*teacher/select/selection.parquet"
-    for file in sorted({*run.folder.glob(pattern), *run.folder.glob(f"*/{pattern}")}):  # those of variants, too
+    files = sorted({*run.folder.glob(pattern), *run.folder.glob(f"*/{pattern}")})  # variants have folders of their own
+    variants = [*dict.fromkeys(row.get("variant") for row in run.rows)]
+
+    def place(file: Path) -> int:
+        first = file.relative_to(run.folder).parts[0]
+        return variants.index(first) if first in variants else -1
+
+    for file in sorted(files, key=place):  # a stable sort: variants in their order, not that of their names
         *variant, seed, teacher = file.relative_to(run.folder).parts[:-2]
         where = " ".join([*([run.name] if several else []), *variant, seed])
         yield file, f"Selection of the {teacher.replace('_', ' ')}, {where}"

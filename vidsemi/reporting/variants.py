@@ -66,6 +66,8 @@ def plot_variants(rows: Sequence[dict[str, Any]], format: str) -> bytes:
         axes.set_xticks(range(len(names)), names)
         axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_xlabel(rows[0].get("varied", "variant"))
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, 0), min(top, 100))  # intervals of two or three seeds reach beyond what there is
     axes.set_ylabel("top-1 accuracy, %\n(mean, 95% interval over seeds)")
     axes.grid(alpha=0.25)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
