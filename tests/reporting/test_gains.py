@@ -36,6 +36,18 @@ def test_the_interval_by_hand():
     assert confidence_interval([1]) == (None, None)
 
 
+def test_equal_differences_are_no_proof():
+    # two accuracies on 100 examples are rounded to one point each: the difference deviates by sqrt(1/12 + 1/12)
+    half = 12.706205 * math.sqrt(1 / 6) / math.sqrt(2)
+    assert confidence_interval([2, 2], 1) == pytest.approx((2 - half, 2 + half))
+    assert confidence_interval([1, 2, 3], 1) == confidence_interval([1, 2, 3])  # varies more than rounding does
+    for total, verdict in ((100, "neither"), (10_000, "gain")):
+        rows = [row("a", "supervised", seed, 50, total=total) for seed in range(2)]
+        rows += [row("a", "semi_supervised", seed, 52, total=total) for seed in range(2)]
+        (gain,) = paired_gains(run_of(rows))
+        assert gain.verdict == verdict
+
+
 def test_each_approach_is_compared_with_what_it_builds_upon_seed_by_seed():
     top1 = {
         "supervised": {0: 60, 1: 50, 2: 55},

@@ -106,7 +106,7 @@ def paired_gains(run: RunResults, runs: Sequence[RunResults] = ()) -> list[Gain]
         ]
         for own, other in pairs:
             if other in groups and (differences := _differences(groups[own], groups[other])):
-                low, high = confidence_interval(differences)
+                low, high = confidence_interval(differences, _step(groups[own]))
                 gains.append(
                     Gain(
                         run=run.name,
@@ -134,6 +134,11 @@ def _differences(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]
     return [top1[seed] - before[seed] for seed in sorted(top1.keys() & before.keys())]
 
 
+def _step(rows: Sequence[dict[str, Any]]) -> float:
+    """The smallest difference of two top-1 accuracies in points: one test example."""
+    return 100 / max(1, min(row.get("total", math.inf) for row in rows))
+
+
 def _comparisons(approaches: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Each approach with those that it is compared with, as far as there are results."""
     for approach in approaches:
@@ -142,12 +147,19 @@ def _comparisons(approaches: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield from ((approach, baseline) for baseline in baselines if baseline in approaches and baseline != approach)
 
 
-def confidence_interval(values: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
-    """Student's t interval of the mean, at the level `CONFIDENCE`; (None, None) for a single value."""
+def confidence_interval(values: Sequence[float], step: float = 0.0) -> tuple[float, float] | tuple[None, None]:
+    """Student's t interval of the mean, at the level `CONFIDENCE`; (None, None) for a single value.
+
+    Args:
+        values: differences of two accuracies, one a seed.
+        step: that accuracies are multiples of. Their difference has a standard deviation of step/√6 from rounding
+            alone, so a few values that happen to be equal are not taken for an interval of zero width.
+    """
     if len(values) < 2:
         return None, None
     from scipy.stats import t
 
-    half = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+    deviation = max(statistics.stdev(values), step / math.sqrt(6))
+    half = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * deviation / math.sqrt(len(values))
     mean = statistics.fmean(values)
     return mean - half, mean + half
