@@ -49,6 +49,7 @@ OTHER_TAGS = [
     "#love", "#instavideo", "#shapes", "#pixelart", "#fyp", "#nice video", "#2019", "#tbt", "#forme", "#art_daily",
     "#コマ撮り", "#minimal", "#loop", "#weekend!", "#=1+1", "#../up",
 ]  # fmt: skip
+PARTS = {"half": 2, "quarter": 4, "eighth": 8}  # of the unlabeled clips, at random, each within the one before
 NOISE = 6.0  # standard deviation of the grain, in gray levels
 
 
@@ -222,6 +223,11 @@ def main() -> None:
         if name == "unlabeled":
             tags = [hashtags(key, motion) for _, key, motion in split]
             _write_manifest(options.output / "unlabeled_labels.csv", "label", paths, labels)
+            order = np.random.default_rng((options.seed, 3)).permutation(len(paths))
+            for part, divisor in PARTS.items():
+                rows = sorted(order[: len(paths) // divisor])
+                file = options.output / f"unlabeled_{part}.csv"
+                _write_manifest(file, "hashtags", [paths[row] for row in rows], [tags[row] for row in rows])
             _write_manifest(options.output / "unlabeled.csv", "hashtags", paths, tags)
         else:
             _write_manifest(options.output / f"{name}.csv", "label", paths, labels)

@@ -40,6 +40,19 @@ def test_files_are_h264_and_the_manifests_name_them(shapes: Path, prepare: Modul
         assert ("label" in table[0]) == (name != "unlabeled")
 
 
+def test_parts_of_the_unlabeled_set_are_nested_and_at_random(shapes: Path):
+    whole = (shapes / "unlabeled.csv").read_text().splitlines()
+    parts = [
+        whole,
+        *((shapes / f"unlabeled_{name}.csv").read_text().splitlines() for name in ("half", "quarter", "eighth")),
+    ]
+    assert [len(part) - 1 for part in parts] == [52, 26, 13, 6]
+    for larger, part in zip(parts, parts[1:], strict=False):
+        assert set(part) <= set(larger)
+        assert part == sorted(part, key=whole.index)
+    assert parts[1] != whole[:27]
+
+
 def test_clips_of_another_seed_are_not_mixed(shapes: Path):
     script = REPOSITORY / "datasets/moving_shapes/prepare.py"
     command = [sys.executable, script, "--output", shapes, "--seed", "1"]

@@ -66,6 +66,7 @@ def test_each_approach_is_compared_with_what_it_builds_upon_seed_by_seed():
         ("semi_supervised", "semi_supervised_pretrained"): (2, 2),
         ("semi_weakly_supervised", "supervised"): (pytest.approx(49 / 3), 3),
         ("semi_weakly_supervised", "weakly_supervised"): (pytest.approx(1), 3),
+        ("semi_weakly_supervised", "semi_supervised"): (pytest.approx(14), 2),
     }
 
 

@@ -142,7 +142,9 @@ def _step(rows: Sequence[dict[str, Any]]) -> float:
 def _comparisons(approaches: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Each approach with those that it is compared with, as far as there are results."""
     for approach in approaches:
-        baselines = ["supervised", *(["weakly_supervised"] if approach == "semi_weakly_supervised" else [])]
+        baselines = ["supervised"]
+        if approach == "semi_weakly_supervised":
+            baselines += ["weakly_supervised", "semi_supervised"]
         baselines.append(f"{approach}{PRETRAINED}")
         yield from ((approach, baseline) for baseline in baselines if baseline in approaches and baseline != approach)
 
