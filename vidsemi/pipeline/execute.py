@@ -15,6 +15,7 @@ from vidsemi.io.errors import UserError
 from vidsemi.io.files import write_json
 from vidsemi.pipeline.changes import Changes, find_changes, remove_stale, take_over
 from vidsemi.pipeline.lock import locked
+from vidsemi.pipeline.manifests import manifest_places
 from vidsemi.pipeline.record import RECORD
 from vidsemi.pipeline.resolve import existing_folder
 from vidsemi.pipeline.results import RESULTS, Results, is_transfer, read_results
@@ -122,6 +123,7 @@ def _run_stage(stage: Stage, context: Context) -> dict[str, Any]:
         "status": "running",
         "fingerprint": stage.fingerprint,
         "fields": stage.document,
+        "manifests": manifest_places(stage),
         "inputs": {context.name(own): own.fingerprint for own in stage.inputs},
         "vidsemi": __version__,
     }

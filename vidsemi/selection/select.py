@@ -57,7 +57,7 @@ def select(
         raise UserError("policy.missing_tags", f"the policy {policy} needs the hashtags of the examples")
     tags = tags if rules.needs_tags else None
     limits = row_limits(min(per_example, classes), scores.per_example, min_score)
-    most = _most_rows(shards, scores, earlier, per_class * classes) if tags is None else len(tags)
+    most = most_rows(shards, scores, earlier, per_class * classes) if tags is None else len(tags)
 
     def offer_all(top: TopPerClass) -> Tally:
         if tags is not None:
@@ -133,7 +133,7 @@ def _check_numbers(per_class: int, per_example: int, min_score: float, scores: S
         )
 
 
-def _most_rows(shards: Sequence[ScoreShard], scores: ScoresInfo, earlier: Sequence[Selection], requested: int) -> int:
+def most_rows(shards: Sequence[ScoreShard], scores: ScoresInfo, earlier: Sequence[Selection], requested: int) -> int:
     """Return the most rows a class can have: one per example, and no more than there are rows.
 
     Rows are counted, which opens every shard, only if the number of examples is unknown or allows for gigabytes.
