@@ -5,6 +5,7 @@ import importlib.util
 import math
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -47,7 +48,7 @@ def test_parts_of_the_unlabeled_set_are_nested_and_at_random(shapes: Path):
         *((shapes / f"unlabeled_{name}.csv").read_text().splitlines() for name in ("half", "quarter", "eighth")),
     ]
     assert [len(part) - 1 for part in parts] == [52, 26, 13, 6]
-    for larger, part in zip(parts, parts[1:], strict=False):
+    for larger, part in pairwise(parts):
         assert set(part) <= set(larger)
         assert part == sorted(part, key=whole.index)
     assert parts[1] != whole[:27]
