@@ -136,7 +136,8 @@ def _differences(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]
 
 def _step(rows: Sequence[dict[str, Any]]) -> float:
     """The smallest difference of two top-1 accuracies in points: one test example."""
-    return 100 / max(1, min(row.get("total", math.inf) for row in rows))
+    least: float = min(row.get("total", math.inf) for row in rows)
+    return 100 / max(1, least)
 
 
 def _comparisons(approaches: Sequence[str]) -> Iterator[tuple[str, str]]:
