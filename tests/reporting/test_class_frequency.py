@@ -182,7 +182,7 @@ def test_what_is_not_known_is_named_and_costs_nothing_else(run: Path):
     ):
         assert text in note, text
     (section,) = frequency_sections(load_run(write_results(run, rows[-3:])))
-    assert len(section.text) == 1 and not section.tables and not section.figures
+    assert len(section.text) == 1 and not section.tables and not section.plots
     assert frequency_sections(load_run(write_results(run, []))) == []
 
 
@@ -245,13 +245,13 @@ def test_pictures_are_the_same_for_the_same_results(run: Path):
 @pytest.mark.slow
 @pytest.mark.parametrize("labeled", [[4, 1], [100, 90, 80], [0, 5, 9], [3000 - i for i in range(90)], LONG_TAIL])
 @pytest.mark.parametrize("students", [["teacher"], ["teacher", "a", "b", "c"], [f"student {i}" for i in range(9)]])
-def test_figures_of_all_kinds_of_labeled_sets(labeled: list[int], students: list[str], tmp_path: Path):
+def test_plots_of_all_kinds_of_labeled_sets(labeled: list[int], students: list[str], tmp_path: Path):
     rows = []
     for student in students:
         approach = "teacher" if student == "teacher" else "of tomorrow"
         rows.append(result_of(tmp_path, student, approach, 0, labeled, [float(i % 100) for i in range(len(labeled))]))
     (section,) = frequency_sections(load_run(write_results(tmp_path, rows)))
-    assert b"<svg" in section.figures[0].svg and b"mathdefault" not in section.figures[0].svg
+    assert b"<svg" in section.plots[0].svg and b"mathdefault" not in section.plots[0].svg
     assert any("leaves out 3 more students" in note for note in section.text) == (len(students) == 9)
     assert "## Accuracy by class frequency" in to_markdown([section])
 

@@ -1,6 +1,7 @@
-"""The sections of selections: table, figure and warnings."""
+"""The sections of selections: table, plot and warnings."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 from tests.helpers.result_rows import row, run_of, write_results
 from vidsemi.inference.accuracy import ClassAccuracy, write_class_accuracy
 from vidsemi.reporting.render import to_html, to_markdown
-from vidsemi.reporting.selections import plot_selection, selection_sections
+from vidsemi.reporting.selections import selection_plot, selection_sections
 from vidsemi.reporting.write import write_report
 from vidsemi.selection.result import Selection
 from vidsemi.selection.score_format import ScoreRows, ScoresInfo
@@ -25,7 +26,7 @@ def selection(names: list[str]) -> Selection:
     return select(shards, ScoresInfo("m", "w", names, 1, views=10, examples=20), per_class=3, per_example=1)
 
 
-def test_a_section_has_a_table_a_figure_and_warnings(tmp_path: Path):
+def test_a_section_has_a_table_a_plot_and_warnings(tmp_path: Path):
     names = ["<b>bold</b>", "nobody's", "$\\foo$|"]
     selection(names).write(tmp_path / "seed3/teacher/select/selection.parquet")
     (section,) = selection_sections([run_of([], folder=tmp_path)])
@@ -73,14 +74,25 @@ def test_a_selection_of_another_version_costs_only_its_own_section(tmp_path: Pat
     pq.write_table(pq.read_table(file).replace_schema_metadata(metadata), file)
     (section,) = selection_sections([run_of([], folder=tmp_path)])
     assert "format 1" in section.warnings[0]
-    assert not section.figures and not section.tables
+    assert not section.plots and not section.tables
     assert "format 1" in to_markdown([section])
 
 
-def test_figures_of_few_and_many_classes():
+def test_plots_of_few_and_many_classes():
     few, many = selection(["a", "b"]).info, selection([f"class {i}" for i in range(60)]).info
-    svg = plot_selection(few, "svg")
-    assert svg == plot_selection(few, "svg")
-    assert b"mathdefault" not in svg
-    assert plot_selection(many, "png").startswith(b"\x89PNG")
-    assert b"<svg" in plot_selection(replace(few, last_score_per_class=[None, None]), "svg")
+    assert selection_plot(few).svg == selection_plot(few).svg
+    counts, scores = selection_plot(few).panels
+    assert [text for _, text in counts.x.ticks] == ["a", "b"]
+    lines = {line.name: [*line.y] for line in counts.lines}
+    assert lines == {"selected": [3, 0], "candidates": [10, 0], "wanted": [3, 3]}
+    assert math.isnan(scores.lines[0].y[1])
+    assert b"<svg" in selection_plot(many).svg
+    assert b"<svg" in selection_plot(replace(few, last_score_per_class=[None, None])).svg
+
+
+def test_counts_that_differ_much_have_a_log_axis_with_a_place_for_none():
+    info = replace(selection(["a", "b"]).info, candidates_per_class=[4000, 0])
+    counts, _ = selection_plot(info).panels
+    assert counts.y.log and counts.y.ticks[0][1] == "0"
+    candidates = next(line for line in counts.lines if line.name == "candidates")
+    assert [*candidates.y] == [4000, counts.y.ticks[0][0]]

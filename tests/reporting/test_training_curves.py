@@ -9,7 +9,6 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.helpers.result_rows import row, run_of, write_results
-from vidsemi.reporting import training_curves
 from vidsemi.reporting.render import to_markdown
 from vidsemi.reporting.section import Section
 from vidsemi.reporting.training_curves import (
@@ -17,8 +16,8 @@ from vidsemi.reporting.training_curves import (
     LoggedStep,
     TrainingRun,
     curve_sections,
+    curves_plot,
     find_training_runs,
-    plot_curves,
     thin_out,
 )
 from vidsemi.reporting.write import write_report
@@ -121,7 +120,7 @@ def test_several_runs_have_a_picture_each(run: Path, tmp_path: Path):
     assert "![Training curves, other (new)](training_curves_other_new_.svg)" in text
     write_report([run], output)
     assert [file.name for file in output.glob("*curves*")] == ["training_curves.svg"]
-    names = [section.figures[0].name for section in sections_of(**{"a/b": run, "a_b": run})]
+    names = [section.plots[0].name for section in sections_of(**{"a/b": run, "a_b": run})]
     assert names == ["training_curves_a_b_1", "training_curves_a_b_2"]
 
 
@@ -151,7 +150,7 @@ def test_logs_that_are_torn_or_strange_are_shown_as_far_as_they_go(tmp_path: Pat
     ]
     (section,) = sections_of(run=tmp_path)
     assert section.tables[0].rows == [("teacher/train", "1", "40", "", "", "", "", "")]
-    assert b"<svg" in section.figures[0].svg
+    assert b"<svg" in section.plots[0].svg
 
 
 def test_a_log_that_is_a_device_stops_nothing(run: Path):
@@ -171,25 +170,18 @@ def test_names_are_texts_everywhere(run: Path):
     ElementTree.fromstring((run / "training_curves.svg").read_bytes())
     sections = sections_of(**{"<i>": run, "b": run})
     assert [section.title for section in sections] == ["Training curves, <i>", "Training curves, b"]
-    assert sections[0].figures[0].name == "training_curves__i_"
+    assert sections[0].plots[0].name == "training_curves__i_"
 
 
-def test_the_figure_of_many_training_runs_shows_the_first_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_plot_of_many_training_runs_shows_the_first_ones(tmp_path: Path):
     for number in range(MOST_ROWS + 2):
         write_log(tmp_path / f"seed0/student{number:02}/supervised/train", [1.0])
-    drawn: list[str] = []
-
-    def draw(trainings: list[TrainingRun], format: str) -> bytes:
-        drawn.extend(training.name for training in trainings)
-        return b"<svg/>"
-
-    monkeypatch.setattr(training_curves, "plot_curves", draw)
     (section,) = sections_of(run=tmp_path)
     (note,) = section.text
     assert "2 more training runs" in note
     rows = section.tables[0].rows
     assert len(rows) == MOST_ROWS + 2
-    assert drawn == [cells[0] for cells in rows[:MOST_ROWS]]
+    assert [panel.title for panel in section.plots[0].panels[::3]] == [cells[0] for cells in rows[:MOST_ROWS]]
     assert note in to_markdown([section])
 
 
@@ -198,9 +190,10 @@ def test_the_figure_of_many_training_runs_shows_the_first_ones(tmp_path: Path, m
 def test_pictures_are_the_same_for_the_same_logs(seeds: int):
     logs = {f"seed{seed}": [LoggedStep(n, 0.1, 1 / (n + seed), 0.5) for n in range(1, 500)] for seed in range(seeds)}
     trainings = [TrainingRun("one", logs), TrainingRun("two", {"seed0": [LoggedStep(10)]})]
-    picture = plot_curves(trainings, "svg")
-    assert picture == plot_curves(trainings, "svg")
-    assert (b"<!-- seed0 -->" in picture) == (seeds == 3)  # one needs no legend, and seven none that helps
+    plot = curves_plot(trainings, "curves", "file")
+    assert plot.svg == curves_plot(trainings, "curves", "file").svg
+    assert [*plot.legend] == ([f"seed{seed}" for seed in range(seeds)] if seeds > 1 else [])
+    assert len(plot.panels) == 6
 
 
 def test_thinning_keeps_the_ends_and_the_order():

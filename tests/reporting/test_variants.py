@@ -6,7 +6,7 @@ from tests.helpers.result_rows import row, run_of
 from vidsemi.reporting.accuracy import accuracy_sections
 from vidsemi.reporting.gains import paired_gains
 from vidsemi.reporting.results import average_seeds
-from vidsemi.reporting.variants import plot_variants, variant_sections
+from vidsemi.reporting.variants import variant_plot, variant_sections
 
 
 def rows_of(names: tuple[str, ...]) -> list[dict]:
@@ -21,19 +21,20 @@ def rows_of(names: tuple[str, ...]) -> list[dict]:
 @pytest.mark.parametrize(
     "names", [("10", "20", "40"), ("1", "1000"), ("balanced_ranked", "random"), ("$a$",), ("0", "5")]
 )
-def test_a_study_has_a_figure(names: tuple[str, ...]):
+def test_a_study_has_a_plot(names: tuple[str, ...]):
     (section,) = variant_sections([run_of(rows_of(names))])
     assert "examples per class" in section.title
-    (figure,) = section.figures
-    assert figure.svg.startswith(b"<?xml")
-    assert figure.png is not None and figure.png.startswith(b"\x89PNG")
+    (plot,) = section.plots
+    assert plot.files["variants.svg"].startswith(b"<?xml")
+    assert plot.files["variants.png"].startswith(b"\x89PNG")
+    assert [text for _, text in plot.panels[0].x.ticks] == [*names]
 
 
-def test_a_single_run_has_none_and_keeps_its_figure():
+def test_a_single_run_has_none_and_keeps_its_plot():
     run = run_of([row("a", "supervised", 0, 50)])
     assert variant_sections([run]) == []
     (section,) = accuracy_sections([average_seeds([run])])
-    assert section.figures
+    assert section.plots
     assert "variant" not in section.tables[0].header
 
 
@@ -46,7 +47,7 @@ def test_seeds_are_averaged_within_a_variant_only():
         ("20", "semi_supervised", 2, 53.5),
     ]
     (section,) = accuracy_sections([results])
-    assert not section.figures  # they would lie over one another
+    assert not section.plots  # they would lie over one another
     assert [cells[2] for cells in section.tables[0].rows] == ["10", "10", "20", "20"]
 
 
@@ -60,6 +61,6 @@ def test_variants_are_compared_with_the_first():
     }
 
 
-def test_figures_are_the_same_for_the_same_results():
+def test_plots_are_the_same_for_the_same_results():
     rows = rows_of(("10", "20"))
-    assert plot_variants(rows, "svg") == plot_variants(rows, "svg")
+    assert variant_plot(rows, "alt", "file").svg == variant_plot(rows, "alt", "file").svg

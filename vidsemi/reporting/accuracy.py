@@ -5,10 +5,11 @@ from dataclasses import asdict
 from itertools import compress
 
 from vidsemi.models.flops import CONVENTION
-from vidsemi.reporting.accuracy_plot import FLOPS, SPEED, Axis, plot_accuracy
+from vidsemi.reporting.accuracy_plot import FLOPS, SPEED, accuracy_plot
 from vidsemi.reporting.paper import TABLE_7, TABLE_7_NOTE
+from vidsemi.reporting.plot import rounded
 from vidsemi.reporting.results import Result, as_record, is_study
-from vidsemi.reporting.section import Figure, Section, Table
+from vidsemi.reporting.section import Section, Table
 from vidsemi.reporting.speed import SpeedReport
 
 HEADER = (
@@ -53,11 +54,11 @@ def _section(results: Sequence[Result], title: str, suffix: str, speeds: SpeedRe
         rows = [(*cells, _rounded(result.clips_per_second)) for cells, result in zip(rows, results, strict=True)]
     shown = [name not in OPTIONAL or any(column) for name, column in zip(header, zip(*rows, strict=True), strict=True)]
     header, rows = [*compress(header, shown)], [tuple(compress(cells, shown)) for cells in rows]
-    notes, axes = _notes(results, speeds), (FLOPS, SPEED) if speeds else (FLOPS,)
+    notes, costs = _notes(results, speeds), (FLOPS, SPEED) if speeds else (FLOPS,)
     without_speed = () if speeds else ("clips_per_second", "pareto_speed")
     return Section(
         title,
-        figures=[] if is_study(results) else [_figure(results, axis, suffix) for axis in axes],
+        plots=[] if is_study(results) else [accuracy_plot(results, cost, suffix) for cost in costs],
         tables=[Table(header, rows, text_columns=3 if "variant" in header else 2)],
         text=notes,
         data={
@@ -66,11 +67,6 @@ def _section(results: Sequence[Result], title: str, suffix: str, speeds: SpeedRe
             "notes": notes,
         },
     )
-
-
-def _figure(results: Sequence[Result], axis: Axis, suffix: str) -> Figure:
-    svg, png = (plot_accuracy(results, axis, kind) for kind in ("svg", "png"))
-    return Figure(f"top-1 accuracy against {axis.title}", svg, png, name=f"{axis.file}{suffix}")
 
 
 def _cells(result: Result) -> tuple[str, ...]:
@@ -95,8 +91,7 @@ def _text(value: object, form: str = "", unit: str = "") -> str:
 
 
 def _rounded(value: float | None) -> str:
-    """Three digits or more, never with an exponent."""
-    return _text(value, ",.0f" if value is not None and value >= 100 else ".3g")
+    return "" if value is None else rounded(value)
 
 
 def _notes(results: Sequence[Result], speeds: SpeedReport | None) -> list[str]:

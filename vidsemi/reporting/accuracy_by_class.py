@@ -45,6 +45,7 @@ class TestedStudent:
 class AccuracyByClass:
     """Accuracy by class of all networks of a run."""
 
+    classes: Sequence[str]  # their names
     labeled: Sequence[int]  # labeled examples of each class
     test: Sequence[int]  # test examples of each class
     tested: Sequence[TestedStudent]  # one per student and approach, in the order of the results
@@ -52,7 +53,7 @@ class AccuracyByClass:
 
     @property
     def students(self) -> list[str]:
-        """The students with a panel in the figure: teachers have one only if there are no students."""
+        """The students with a panel in the plot: teachers have one only if there are no students."""
         students = dict.fromkeys(one.student for one in self.tested if one.approach not in TEACHERS)
         return list(students or dict.fromkeys(one.student for one in self.tested))
 
@@ -75,7 +76,13 @@ def read_accuracy_by_class(rows: Sequence[dict[str, Any]], folder: Path) -> Accu
             classes = "evaluated with another labeled set or test set"
         missing.append(f"{student_of(row)} ({row['approach']}, seed {row['seed']}): {classes}")
     students = [TestedStudent(student, approach, top1) for (student, approach), top1 in tested.items()]
-    return AccuracyByClass([one.labeled or 0 for one in first], [one.test for one in first], students, missing)
+    return AccuracyByClass(
+        [one.label for one in first],
+        [one.labeled or 0 for one in first],
+        [one.test for one in first],
+        students,
+        missing,
+    )
 
 
 def _read_classes(row: dict[str, Any], folder: Path) -> list[ClassAccuracy] | str:

@@ -1,188 +1,175 @@
-"""Figures of accuracy against cost: multiply-adds, or time on this machine."""
+"""Plots of accuracy against cost: multiply-adds, or time on this machine."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import cycle
 
-from vidsemi.reporting.plotting import BLUE, GRAY, plain_numbers, pyplot, save
+from vidsemi.reporting.plot import BLUE, GRAY, INK, SYMBOLS, Line, Panel, Plot, Scale, log_scale, rounded
 from vidsemi.reporting.results import TEACHERS, Result
 
-COLORS = {
+APPROACH_COLORS = {
     "supervised": GRAY,
     "weakly_supervised": "#e69f00",
     "semi_supervised": "#d55e00",
     "semi_weakly_supervised": BLUE,
     "semi_supervised_pretrained": "#cc79a7",
     "semi_weakly_supervised_pretrained": "#56b4e9",
-    **dict.fromkeys(TEACHERS, "#000000"),
+    **dict.fromkeys(TEACHERS, INK),
 }
 OTHER = "#009e73"  # of an approach that this version does not know
-MARKERS = "os^Dv<>hpd8"  # of the students
-TEACHER_MARKERS = dict(zip(TEACHERS, "*P", strict=True))
-SIZES = {"*": 13, "P": 9}
-LINE_STYLES, FILL_STYLES = ("-", "-.", ":"), ("full", "left", "right", "bottom", "top")  # of the first run, the second…
-WIDE = 300  # ratio of the largest to the smallest value from which on the axis shows powers of ten only
-DODGE = 5  # points between the approaches of a student, whose error bars would cover one another
-COLUMNS = {3: 25, 2: 43}  # of a legend → longest text that fits into one
-ENTRY_HEIGHT = 0.19  # of a legend, in inches
-LEGEND = {"frameon": False, "fontsize": 9}
-FRONT_LINE = {"color": "black", "linestyle": ":", "linewidth": 1.2}
-FRONT_RING = {"marker": "o", "markersize": 15, "markerfacecolor": "none", "markeredgewidth": 1.1}
+TEACHER_SYMBOLS = dict(zip(TEACHERS, ("star", "cross"), strict=True))
+DASHES = ("solid", "dashdot", "dot")  # of the first run, the second…
+DODGE = 0.012  # of the axis, between the approaches of a student, whose error bars would cover one another
+FRONT = "Pareto front"
 
 
 @dataclass(frozen=True)
-class Axis:
+class Cost:
     """What accuracy is plotted against."""
 
-    file: str  # name of the figure's file, without suffix
+    file: str  # name of the plot's files, without suffix
     title: str
     hint: str  # which end is better
+    unit: str
     value: Callable[[Result], float | None]
     on_front: Callable[[Result], bool | None]
-    step: str  # how matplotlib draws the front: a student that costs more gains nothing until the next point
+    shape: str  # of the front: a student that costs more gains nothing until the next point
 
 
-FLOPS = Axis(
+FLOPS = Cost(
     "accuracy_flops",
     "billions of multiply-adds per view",
     "log scale; cheaper to the left",
+    "GMAC per view",
     lambda result: result.gmacs_per_view,
     lambda result: result.pareto_gmacs,
-    "steps-post",
+    "hv",
 )
-SPEED = Axis(
+SPEED = Cost(
     "accuracy_speed",
     "clips per second on this machine",
     "log scale; faster to the right",
+    "clips per second",
     lambda result: result.clips_per_second,
     lambda result: result.pareto_speed,
-    "steps-pre",
+    "vh",
 )
 
 
-def plot_accuracy(results: Sequence[Result], axis: Axis, format: str) -> bytes:
-    """Plot top-1 against cost as svg or png: a color per approach, a marker per student, and the Pareto front.
+def approach_name(approach: str) -> str:
+    """An approach as the paper writes it."""
+    return approach.replace("_", "-")
 
-    Results without a place on the axis are left out.
+
+def accuracy_plot(results: Sequence[Result], cost: Cost, suffix: str = "") -> Plot:
+    """Top-1 against cost: a color per approach, a symbol per student, and the Pareto front.
+
+    Results without a place on the axis are left out. Files get the name of `cost` with `suffix`.
     """
-    shown = [result for result in results if _place(result, axis) > 0]
-    figure, axes = pyplot().subplots(figsize=(8, 4.6), layout="constrained")
-    _scale(axes, shown, axis)
-    style = _Style(shown, axis)
+    shown = [result for result in results if _place(result, cost) > 0]
+    scale = log_scale(f"{cost.title} ({cost.hint})", [_place(result, cost) for result in shown])
+    style = _Style(shown, cost, scale)
     curves: dict[str, list[Result]] = {}
-    for result in shown:
+    for result in sorted(shown, key=lambda result: _place(result, cost)):
         curves.setdefault(style.label(result), []).append(result)
-    handles = {label: _draw_curve(axes, style, curve, axis) for label, curve in curves.items()}
-    if front := sorted((_place(result, axis), result.top1.mean) for result in shown if axis.on_front(result)):
-        axes.plot(*zip(*front, strict=True), drawstyle=axis.step, zorder=1.5, **FRONT_LINE)
-        handles["Pareto front"] = pyplot().Line2D([], [], **FRONT_LINE, **FRONT_RING)
-    axes.set_xlabel(f"{axis.title} ({axis.hint})")
-    seeds = "\n(mean ± standard deviation over seeds)" if any(result.top1.deviation for result in shown) else ""
-    axes.set_ylabel(f"top-1 accuracy, %{seeds}")
-    axes.grid(alpha=0.25)
-    for entries, place, length in ((style.student_handles(), "upper", 1), (handles, "lower", 3)):
-        if entries:
-            columns = next((n for n, width in COLUMNS.items() if max(map(len, entries)) <= width), 1)
-            place = f"outside {place} center"
-            figure.set_figheight(figure.get_figheight() + ENTRY_HEIGHT * math.ceil(len(entries) / columns))
-            figure.legend(entries.values(), entries, loc=place, ncols=columns, handlelength=length, **LEGEND)
-    return save(figure, format)
+    lines = [_curve(style, label, curve, cost) for label, curve in curves.items()]
+    lines.sort(key=lambda line: line.color == INK)  # teachers last in the legend
+    if front := sorted((result for result in shown if cost.on_front(result)), key=lambda r: _place(r, cost)):
+        xs, ys = [_place(result, cost) for result in front], [result.top1.mean for result in front]
+        rings = [style.dodged(result) for result in front]
+        lines = [
+            Line(FRONT, xs, ys, color=INK, dash="dot", width=1.2, shape=cost.shape, opacity=0.7),
+            Line(FRONT, rings, ys, color=INK, dash="", symbols=["circle"], size=17, hollow=True, opacity=0.7),
+            *lines,
+        ]
+    seeds = " (mean ± standard deviation over seeds)" if any(result.top1.deviation for result in shown) else ""
+    alt = f"top-1 accuracy against {cost.title}"
+    key = [(symbol, name) for name, symbol in style.symbols.items()]
+    panel = Panel(scale, Scale(f"top-1 accuracy, %{seeds}", limits=_limits(shown)), lines)
+    return Plot(alt, [panel], key=key, name=f"{cost.file}{suffix}", png=True)
 
 
-def _place(result: Result, axis: Axis) -> float:
-    return axis.value(result) or 0.0
+def _place(result: Result, cost: Cost) -> float:
+    return cost.value(result) or 0.0
 
 
-class _Style:
-    """How results look: the approach decides the color, the student the marker, the run the line and the filling."""
-
-    def __init__(self, shown: Sequence[Result], axis: Axis):
-        self.runs = list(dict.fromkeys(result.run for result in shown if result.ours))
-        students = [result for result in shown if result.approach not in TEACHERS]
-        students.sort(key=lambda result: _place(result, axis))
-        names = list(dict.fromkeys(self.student(result) for result in students))
-        self.markers = {name: MARKERS[index % len(MARKERS)] for index, name in enumerate(names)}
-        approaches = dict.fromkeys(result.approach for result in students)
-        self.approaches = [approach for approach in COLORS if approach in approaches and approach not in TEACHERS]
-        self.approaches += [approach for approach in approaches if approach not in COLORS]
-        self.taken = {_place(result, axis) for result in students}
-
-    @staticmethod
-    def student(result: Result) -> str:
-        return result.student if result.ours else result.name
-
-    def label(self, result: Result) -> str:
-        source = " (paper)" if not result.ours else "" if len(self.runs) == 1 else f", {result.run}"
-        return result.approach.replace("_", "-") + source
-
-    def line(self, result: Result) -> dict[str, Any]:
-        number = self.runs.index(result.run) if result.ours else 0
-        return {
-            "color": COLORS.get(result.approach, OTHER),
-            "linestyle": LINE_STYLES[number % len(LINE_STYLES)] if result.ours else "--",
-            "linewidth": 1.4 if result.ours else 0.9,
-            "zorder": 3 if result.ours else 2,
-        }
-
-    def marker(self, result: Result) -> dict[str, Any]:
-        number = self.runs.index(result.run) if result.ours else 0
-        marker = TEACHER_MARKERS.get(result.approach) or self.markers[self.student(result)]
-        return {
-            "marker": marker,
-            "markersize": SIZES.get(marker, 7),
-            "markerfacecolor": COLORS.get(result.approach, OTHER) if result.ours else "white",
-            "markerfacecoloralt": "white",
-            "fillstyle": FILL_STYLES[number % len(FILL_STYLES)],
-        }
-
-    def dodge(self, axes: Any, approach: str, place: float) -> Any:
-        """The axes' transform, moved a little sideways: approaches side by side, teachers left of students."""
-        from matplotlib.transforms import ScaledTranslation
-
-        steps = -(len(self.approaches) - 1) / 2
-        if approach not in TEACHERS:
-            steps += self.approaches.index(approach)
-        else:
-            steps = steps - 1 - TEACHERS.index(approach) if place in self.taken else 0
-        return axes.transData + ScaledTranslation(DODGE * steps / 72, 0, axes.figure.dpi_scale_trans)
-
-    def student_handles(self) -> dict[str, Any]:
-        style = {"linestyle": "", "color": "#444444", "markersize": 7}
-        return {name: pyplot().Line2D([], [], marker=marker, **style) for name, marker in self.markers.items()}
-
-
-def _draw_curve(axes: Any, style: _Style, curve: Sequence[Result], axis: Axis) -> Any:
-    """Draw the students of a run and approach; returns what the legend shows."""
-    curve = sorted(curve, key=lambda result: _place(result, axis))
-    line, transform = style.line(curve[0]), style.dodge(axes, curve[0].approach, _place(curve[0], axis))
-    axes.plot([_place(r, axis) for r in curve], [r.top1.mean for r in curve], transform=transform, **line)
-    for result in curve:
-        x, y, deviation = _place(result, axis), result.top1.mean, result.top1.deviation
-        if axis.on_front(result):
-            axes.plot(x, y, transform=transform, zorder=1.5, color="black", **FRONT_RING)
-        if deviation is not None:
-            axes.errorbar(x, y, yerr=deviation, elinewidth=0.9, capsize=3, transform=transform, **line)
-        axes.plot(x, y, transform=transform, **line, **style.marker(result))
-    of_teacher = {**style.marker(curve[0]), "linestyle": ""} if curve[0].approach in TEACHERS else {}
-    return pyplot().Line2D([], [], **{**line, "linewidth": 2, **of_teacher})
-
-
-def _scale(axes: Any, shown: Sequence[Result], axis: Axis) -> None:
-    """Set a log axis with round numbers, wide enough to show some of them, and room around the error bars."""
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(plain_numbers())
-    axes.xaxis.set_minor_locator(NullLocator())
+def _limits(shown: Sequence[Result]) -> tuple[float, float] | None:
+    """Room around the error bars."""
     if not shown:
-        return
-    values = [_place(result, axis) for result in shown]
-    ratio = max(values) / min(values)
-    margin = max(2.0, ratio**0.15)
-    axes.set_xlim(min(values) / margin, max(values) * margin)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if ratio > WIDE else (1, 2, 5)))
+        return None
     least = min(result.top1.mean - (result.top1.deviation or 0) for result in shown)
     most = max(result.top1.mean + (result.top1.deviation or 0) for result in shown)
     room = max(1.0, 0.08 * (most - least))
-    axes.set_ylim(least - room, most + room)
+    return least - room, most + room
+
+
+class _Style:
+    """How results look: the approach decides the color, the student the symbol, the run the line."""
+
+    def __init__(self, shown: Sequence[Result], cost: Cost, scale: Scale):
+        self._cost = cost
+        low, high = scale.limits or (1, 1)
+        self._step = (high / low) ** DODGE
+        self._runs = list(dict.fromkeys(result.run for result in shown if result.ours))
+        students = [result for result in shown if result.approach not in TEACHERS]
+        students.sort(key=lambda result: _place(result, cost))
+        names = list(dict.fromkeys(map(self._student, students)))
+        self.symbols = dict(zip(names, cycle(SYMBOLS), strict=False))
+        approaches = dict.fromkeys(result.approach for result in students)
+        self._approaches = [one for one in APPROACH_COLORS if one in approaches and one not in TEACHERS]
+        self._approaches += [one for one in approaches if one not in APPROACH_COLORS]
+        self._taken = {_place(result, cost) for result in students}
+
+    @staticmethod
+    def _student(result: Result) -> str:
+        return result.student if result.ours else result.name
+
+    def label(self, result: Result) -> str:
+        """The name of a result's line in the legend."""
+        source = " (paper)" if not result.ours else "" if len(self._runs) == 1 else f", {result.run}"
+        return approach_name(result.approach) + source
+
+    def symbol(self, result: Result) -> str:
+        return TEACHER_SYMBOLS.get(result.approach) or self.symbols[self._student(result)]
+
+    def dash(self, result: Result) -> str:
+        return DASHES[self._runs.index(result.run) % len(DASHES)] if result.ours else "dash"
+
+    def dodged(self, result: Result) -> float:
+        """The place of a result, a little sideways: approaches side by side, teachers left of students."""
+        place, steps = _place(result, self._cost), -(len(self._approaches) - 1) / 2
+        if result.approach not in TEACHERS:
+            steps += self._approaches.index(result.approach)
+        else:
+            steps = steps - 1 - TEACHERS.index(result.approach) if place in self._taken else 0
+        return float(place * self._step**steps)
+
+
+def _curve(style: _Style, label: str, curve: Sequence[Result], cost: Cost) -> Line:
+    """The students of a run and approach."""
+    first = curve[0]
+    teacher = first.approach in TEACHERS
+    return Line(
+        label,
+        [style.dodged(result) for result in curve],
+        [result.top1.mean for result in curve],
+        errors=[math.nan if (error := result.top1.deviation) is None else error for result in curve],
+        hover=[_hover(result, cost) for result in curve],
+        color=APPROACH_COLORS.get(first.approach, OTHER),
+        dash="" if teacher else style.dash(first),
+        width=1.4 if first.ours else 0.9,
+        symbols=[style.symbol(result) for result in curve],
+        size=9,
+        hollow=not first.ours,
+    )
+
+
+def _hover(result: Result, cost: Cost) -> str:
+    seeds = f", {result.seeds} seeds" if (result.seeds or 0) > 1 else ""
+    lines = [
+        f"{result.name}, {approach_name(result.approach)}" if result.approach not in TEACHERS else result.name,
+        f"{result.top1}% top-1{seeds}",
+        f"{rounded(_place(result, cost))} {cost.unit}",
+    ]
+    return "\n".join(lines)

@@ -11,14 +11,14 @@ from vidsemi.reporting.accuracy_by_class import (
     read_accuracy_by_class,
     split_by_frequency,
 )
-from vidsemi.reporting.class_frequency_plot import MOST_STUDENTS, plot_frequency
-from vidsemi.reporting.plotting import figure_names
+from vidsemi.reporting.class_frequency_plot import MOST_STUDENTS, frequency_plot
+from vidsemi.reporting.plot import plot_names
 from vidsemi.reporting.results import RunResults, Spread, as_record
-from vidsemi.reporting.section import Figure, Section, Table
+from vidsemi.reporting.section import Section, Table
 
 BASELINE = "supervised"  # the approach that gains are measured against
 FILE = "class_frequency"
-MOST_POINTS, CLASSES_PER_POINT = 4, 4  # of a group in the figure: at most, and at least where it has them
+MOST_POINTS, CLASSES_PER_POINT = 4, 4  # of a group in the plot: at most, and at least where it has them
 MISSING_SHOWN = 5  # results without accuracy by class that are named one by one
 
 
@@ -41,12 +41,12 @@ class GroupAccuracy:
 
 def frequency_sections(runs: Sequence[RunResults]) -> list[Section]:
     """One section per run with results."""
-    names = figure_names(FILE, [run.name for run in runs])
+    names = plot_names(FILE, [run.name for run in runs])
     sections = [_section(run, name, several=len(runs) > 1) for run, name in zip(runs, names, strict=True)]
     return [section for section in sections if section]
 
 
-def _section(run: RunResults, figure_name: str, several: bool) -> Section | None:
+def _section(run: RunResults, plot_name: str, several: bool) -> Section | None:
     accuracy = read_accuracy_by_class(run.rows, run.folder)
     if not accuracy.tested and not accuracy.missing:
         return None
@@ -59,11 +59,11 @@ def _section(run: RunResults, figure_name: str, several: bool) -> Section | None
     if not rows:
         return Section(title, text=notes)
     if (hidden := len(accuracy.students) - MOST_STUDENTS) > 0:
-        notes.append(f"The figure leaves out {hidden} more students.")
+        notes.append(f"The plot leaves out {hidden} more students.")
     points = [point for group in groups for point in _points(group, accuracy.labeled)]
     return Section(
         title,
-        figures=[Figure(title, plot_frequency(accuracy, groups, points, "svg"), name=figure_name)],
+        plots=[frequency_plot(accuracy, groups, points, title, plot_name)],
         tables=[_table(rows, groups)],
         text=notes,
         data={"class_frequency": [as_record(row) for row in rows]},

@@ -1,113 +1,107 @@
-"""The figure of accuracy against the labeled examples of a class: a panel per student."""
+"""The plot of accuracy against the labeled examples of a class: a panel per student."""
 
 import math
-import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from statistics import fmean
-from typing import Any
 
 from vidsemi.reporting.accuracy_by_class import AccuracyByClass, FrequencyGroup, TestedStudent
-from vidsemi.reporting.accuracy_plot import COLORS, OTHER
-from vidsemi.reporting.plotting import plain_numbers, pyplot, save
+from vidsemi.reporting.accuracy_plot import APPROACH_COLORS, OTHER, approach_name
+from vidsemi.reporting.plot import Line, Panel, Plot, Scale, log_scale
 from vidsemi.reporting.results import TEACHERS
 
-MOST_STUDENTS = 6  # panels in the figure
-COLUMNS = 2  # of panels
-PANEL = (4.6, 3.5)  # inches
-TITLE_WIDTH = 45  # characters that fit above a panel
-MARKERS = {"weakly_supervised": "s", "semi_supervised": "D", "semi_weakly_supervised": "^"}
+MOST_STUDENTS = 6  # panels in the plot
+SYMBOLS = {"weakly_supervised": "square", "semi_supervised": "diamond", "semi_weakly_supervised": "triangle-up"}
 MOST_DOTS = 60  # classes that are drawn one by one; more would hide the lines
 WIDE = 4  # ratio of the largest to the smallest number of examples from which on the axis is logarithmic
-DECADES = 30  # the same ratio, from which on the axis has fewer numbers
 
 
-def plot_frequency(
-    accuracy: AccuracyByClass, groups: Sequence[FrequencyGroup], points: Sequence[Sequence[int]], format: str
-) -> bytes:
-    """Plot top-1 against the labeled examples of a class, as svg or png: a line per approach, teachers in all panels.
+def frequency_plot(
+    accuracy: AccuracyByClass, groups: Sequence[FrequencyGroup], points: Sequence[Sequence[int]], alt: str, name: str
+) -> Plot:
+    """Top-1 against the labeled examples of a class: a line per approach, teachers in all panels.
 
     A point is the mean over some classes and over seeds, with an error bar of one standard deviation. If there are few
     classes, each is also a pale dot.
     """
     students = accuracy.students[:MOST_STUDENTS]
-    columns = min(COLUMNS, len(students))
-    rows = math.ceil(len(students) / columns)
-    size = (max(6.5, PANEL[0] * columns), PANEL[1] * rows + 0.6)
-    figure, grid = pyplot().subplots(
-        rows, columns, figsize=size, squeeze=False, sharex=True, sharey=True, layout="constrained"
-    )
-    logarithmic = _scale(grid, accuracy.labeled)
-    lines: dict[str, Any] = {}
-    for place, axes in enumerate(grid.flat):
-        if place >= len(students):
-            axes.set_axis_off()
-            continue
-        if place + columns >= len(students):  # the lowest panel of its column
-            axes.tick_params(labelbottom=True)
-            axes.set_xlabel(f"labeled examples of the class{' (log scale)' if logarithmic else ''}", fontsize=9)
-        for tested in accuracy.tested:
-            if tested.student == students[place] or tested.approach in TEACHERS:
-                lines.setdefault(tested.approach, _draw(axes, tested, accuracy.labeled, points))
-        axes.set_title(textwrap.fill(students[place], TITLE_WIDTH), fontsize=10, pad=16)
-        _mark_groups(axes, groups)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("top-1 accuracy of the class, %", fontsize=9)
-    names = [approach.replace("_", "-") for approach in lines]
-    figure.legend([*lines.values()], names, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    return save(figure, format)
+    x, y = _scale(accuracy.labeled), Scale("top-1 accuracy of the class, %", limits=(-3, 103))
+    panels = [
+        Panel(
+            x,
+            y,
+            [
+                line
+                for tested in accuracy.tested
+                if tested.student == student or tested.approach in TEACHERS
+                for line in _lines(tested, accuracy, points)
+            ],
+            title=student,
+            marks=_marks(groups),
+        )
+        for student in students
+    ]
+    return Plot(alt, panels, columns=min(2, len(panels)), height=380, name=name)
 
 
-def _draw(axes: Any, tested: TestedStudent, labeled: Sequence[int], points: Sequence[Sequence[int]]) -> Any:
-    """Draw a line and the dots of its classes; returns what the legend shows."""
-    teacher = tested.approach in TEACHERS
-    xs = [fmean(labeled[index] for index in classes) for classes in points]
-    spreads = [(x, spread) for x, classes in zip(xs, points, strict=True) if (spread := tested.spread_of(classes))]
-    color = COLORS.get(tested.approach, OTHER)
-    line = axes.errorbar(
-        [x for x, _ in spreads],
-        [spread.mean for _, spread in spreads],
-        yerr=[math.nan if spread.deviation is None else spread.deviation for _, spread in spreads],
-        color=color,
-        marker=MARKERS.get(tested.approach, "o"),
-        markersize=5,
-        linestyle=":" if teacher else "-",
-        linewidth=1 if teacher else 1.5,
-        elinewidth=0.9,
-        capsize=2,
-        zorder=2 if teacher else 3,
-    )
+def _lines(tested: TestedStudent, accuracy: AccuracyByClass, points: Sequence[Sequence[int]]) -> list[Line]:
+    """A line, and the dots of its classes."""
+    teacher, labeled, label = tested.approach in TEACHERS, accuracy.labeled, approach_name(tested.approach)
+    color = APPROACH_COLORS.get(tested.approach, OTHER)
+    known = [(classes, spread) for classes in points if (spread := tested.spread_of(classes))]
+    lines = [
+        Line(
+            label,
+            [fmean(labeled[index] for index in classes) for classes, _ in known],
+            [spread.mean for _, spread in known],
+            errors=[math.nan if spread.deviation is None else spread.deviation for _, spread in known],
+            hover=[
+                f"{label}, {_number(len(classes), 'class', 'classes')}\n{spread}% top-1" for classes, spread in known
+            ],
+            color=color,
+            dash="dot" if teacher else "solid",
+            width=1 if teacher else 1.5,
+            symbols=[SYMBOLS.get(tested.approach, "circle")],
+            size=7,
+        )
+    ]
     if len(labeled) <= MOST_DOTS and len(points) < len(labeled) and not teacher:
-        dots = [(x, spread.mean) for index, x in enumerate(labeled) if (spread := tested.spread_of([index]))]
-        axes.plot([x for x, _ in dots], [y for _, y in dots], ".", color=color, alpha=0.35, markersize=5, zorder=1.5)
-    return line
+        dots = [(index, spread) for index in range(len(labeled)) if (spread := tested.spread_of([index]))]
+        lines.append(
+            Line(
+                label,
+                [labeled[index] for index, _ in dots],
+                [spread.mean for _, spread in dots],
+                hover=[
+                    f"{accuracy.classes[index]}, {_number(labeled[index], 'labeled example', 'labeled examples')}\n"
+                    f"{label}: {spread}% top-1"
+                    for index, spread in dots
+                ],
+                color=color,
+                dash="",
+                symbols=["circle"],
+                size=5,
+                opacity=0.45,
+            )
+        )
+    return lines
 
 
-def _mark_groups(axes: Any, groups: Sequence[FrequencyGroup]) -> None:
-    """Draw lines between the groups, and name the first and the last one above the axes."""
-    ends = [math.sqrt(more.least * fewer.most) for more, fewer in pairwise(groups)]
-    for end in ends:
-        axes.axvline(end, color="#777777", linestyle="--", linewidth=0.7, zorder=1)
-    for text, end, side in ((f"{groups[0].name} →", ends[0], "left"), (f"← {groups[-1].name}", ends[-1], "right")):
-        place = {"xycoords": ("data", "axes fraction"), "xytext": (4 if side == "left" else -4, 3)}
-        style = {"textcoords": "offset points", "ha": side, "fontsize": 8, "color": "#555555"}
-        axes.annotate(text, (end, 1), **place, **style, annotation_clip=False)
+def _number(count: int, one: str, several: str) -> str:
+    return f"{count:,} {one if count == 1 else several}"
 
 
-def _scale(grid: Any, labeled: Sequence[int]) -> bool:
-    """Give all panels one scale, a log scale with round numbers if classes differ much; returns whether it is one."""
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+def _marks(groups: Sequence[FrequencyGroup]) -> list[tuple[float, str]]:
+    """Lines between the groups, each with the names of those beside it."""
+    return [(math.sqrt(more.least * fewer.most), f"← {fewer.name} | {more.name} →") for more, fewer in pairwise(groups)]
 
+
+def _scale(labeled: Sequence[int]) -> Scale:
+    """The same scale for all panels, a log scale if classes differ much."""
     least, most = min(labeled), max(labeled)
-    logarithmic = least > 0 and most / least >= WIDE
-    for axes in grid.flat:
-        if logarithmic:
-            axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if most / least > DECADES else (1, 2, 3, 5, 7)))
-            axes.xaxis.set_minor_locator(NullLocator())
-        else:
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.xaxis.set_major_formatter(plain_numbers())
-        axes.tick_params(labelsize=8)
-        axes.grid(alpha=0.25)
-    return logarithmic
+    if least > 0 and most / least >= WIDE:
+        scale = log_scale("labeled examples of the class (log scale)", labeled)
+        low, high = least / 1.3, most * 1.3
+        return replace(scale, limits=(low, high), ticks=[tick for tick in scale.ticks if low <= tick[0] <= high])
+    return Scale("labeled examples of the class")

@@ -1,20 +1,23 @@
 """What the teacher knew: how many pseudo-labels are right by class and rank, where the true labels are known."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vidsemi.io.errors import UserError
 from vidsemi.pipeline.precision import PRECISION, ClassPrecision, read_precision
-from vidsemi.reporting.plotting import BLUE, GRAY, plain_numbers, pyplot, save
+from vidsemi.reporting.plot import GRAY, Line, Panel, Plot, Scale
 from vidsemi.reporting.results import RunResults
-from vidsemi.reporting.section import Figure, Section, Table
+from vidsemi.reporting.section import Section, Table
 from vidsemi.reporting.selections import selection_files
 
 HEADER = ("class", "selected", "right %", "first tenth %", "last tenth %")
-MOST_LINES = 20  # classes that have lines of their own in the figure
+MOST_LINES = 20  # classes that have lines of their own in the plot
+ALT = "share of right pseudo-labels by rank"
 
 
 def precision_sections(runs: Sequence[RunResults]) -> list[Section]:
@@ -48,7 +51,7 @@ def _section(title: str, file: Path) -> Section:
         )
     return Section(
         title,
-        figures=[Figure("share of right pseudo-labels by rank", plot_precision(classes, "svg"))],
+        plots=[precision_plot(classes)],
         tables=[Table(HEADER, table, fold="All classes")],
         text=notes,
         data={"precision": [{"selection": title, "right": right, "known": known, "selected": selected}]},
@@ -68,25 +71,27 @@ def _tenth(rows: Sequence[ClassPrecision], *, first: bool = False) -> list[Class
     return [row for row in rows if row.last_rank == ranks - 1 or row.first_rank >= ranks * 9 / 10]
 
 
-def plot_precision(classes: dict[str, list[ClassPrecision]], format: str) -> bytes:
-    """Plot the share of right pseudo-labels by rank, of each class and of all, as svg or png."""
-    figure, axes = pyplot().subplots(figsize=(8, 3.5), layout="constrained")
+def precision_plot(classes: dict[str, list[ClassPrecision]]) -> Plot:
+    """The share of right pseudo-labels by rank, of each class and of all."""
     known, right = (
         np.array([[getattr(row, name) for row in own] for own in classes.values()]) for name in ("known", "right")
     )
     bins = next(iter(classes.values()))
     middles = [(row.first_rank + row.last_rank) / 2 + 1 for row in bins]
-    with np.errstate(invalid="ignore"):
-        if len(classes) <= MOST_LINES:
-            axes.plot(middles, (100 * right / known).T, color=GRAY, alpha=0.5, lw=1)
-        axes.plot(middles, 100 * right.sum(axis=0) / known.sum(axis=0), "o-", color=BLUE, label="all classes")
+    names = [f"{row.first_rank + 1:,}–{row.last_rank + 1:,}" for row in bins]
+
+    def line(name: str, known: np.ndarray, right: np.ndarray, **style: Any) -> Line:
+        with np.errstate(invalid="ignore"):
+            share = (100 * right / known).tolist()
+        hover = [f"{name}\nranks {ranks}: {value:.1f}% right" for ranks, value in zip(names, share, strict=True)]
+        return Line(name, middles, share, hover=hover, **style)
+
+    lines = []
     if len(classes) <= MOST_LINES:
-        axes.plot([], [], color=GRAY, alpha=0.5, lw=1, label="each class")
-    axes.set_ylim(0, 102)
-    axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter(plain_numbers())
-    axes.set_xlabel("rank within the class (1: highest score)")
-    axes.set_ylabel("right pseudo-labels, %")
-    axes.grid(alpha=0.25)
-    axes.legend(frameon=False, loc="lower left")
-    return save(figure, format)
+        lines = [
+            replace(line(label, *own, color=GRAY, width=1, opacity=0.5), name="each class")
+            for label, *own in zip(classes, known, right, strict=True)
+        ]
+    lines.append(line("all classes", known.sum(axis=0), right.sum(axis=0), symbols=["circle"]))
+    x = Scale("rank within the class (1: highest score)", limits=(0, bins[-1].last_rank + 2))
+    return Plot(ALT, [Panel(x, Scale("right pseudo-labels, %", limits=(0, 104)), lines)], height=340)

@@ -4,29 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from markupsafe import Markup
 
-@dataclass(frozen=True)
-class Figure:
-    """A picture.
+from vidsemi.reporting.plot import Plot
 
-    Attributes:
-        png: the same picture, written beside the SVG; None for SVG only.
-        name: file name without suffix; None for a picture that is only in the HTML page.
-        fold: title of the closed element at the section's end that holds it in the HTML page; empty to show it at once.
-    """
-
-    alt: str
-    svg: bytes
-    png: bytes | None = None
-    name: str | None = None
-    fold: str = ""
-
-    @property
-    def files(self) -> dict[str, bytes]:
-        """File name → content."""
-        if self.name is None:
-            return {}
-        return {f"{self.name}.svg": self.svg} | ({} if self.png is None else {f"{self.name}.png": self.png})
+MEDIA = "report_files"  # folder beside the page that `Section.html` names its files in
 
 
 @dataclass(frozen=True)
@@ -52,14 +34,23 @@ class Section:
     """A part of a report.
 
     Attributes:
+        lead: the sentences that answer the reader's question, in large letters.
+        facts: a few numbers, each with what it is.
         text: notes, one sentence or paragraph each.
         warnings: notes that a reader must not miss.
+        html: markup for the page only, below the tables; every text of strangers in it is escaped. Its pictures and
+            videos have the addresses report_files/NAME.
+        files: NAME → content of those pictures and videos. The page holds them, or they are written beside it.
         data: what report.json holds of the section. Lists that several sections have under one key are joined.
     """
 
     title: str
-    figures: Sequence[Figure] = ()
+    lead: Sequence[str] = ()
+    facts: Sequence[tuple[str, str]] = ()
+    plots: Sequence[Plot] = ()
     tables: Sequence[Table] = ()
     text: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    html: Markup | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)

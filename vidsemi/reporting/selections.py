@@ -1,17 +1,20 @@
 """The pseudo-labeled sets that runs selected: size, warnings, and the candidates of each class."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vidsemi.io.errors import UserError
-from vidsemi.reporting.plotting import BLUE, GRAY, plain_numbers, pyplot, save
+from vidsemi.reporting.plot import GRAY, INK, Line, Panel, Plot, Scale, log_scale
 from vidsemi.reporting.results import RunResults
-from vidsemi.reporting.section import Figure, Section, Table
+from vidsemi.reporting.section import Section, Table
 from vidsemi.selection.describe import CLASS_HEADER, class_rows, summary, warnings
 from vidsemi.selection.info import SelectionInfo
 from vidsemi.selection.result import read_selection_info
 
 MOST_NAMES = 40  # classes whose names still fit below an axis
+WIDE = 20  # ratio of the largest to the smallest count from which on the axis is logarithmic
 
 
 def selection_sections(runs: Sequence[RunResults]) -> list[Section]:
@@ -45,37 +48,50 @@ def selection_files(run: RunResults, *, several: bool) -> Iterator[tuple[Path, s
 def _section(title: str, info: SelectionInfo) -> Section:
     return Section(
         title,
-        figures=[Figure("candidates and selected examples of each class", plot_selection(info, "svg"))],
+        plots=[selection_plot(info)],
         tables=[Table(CLASS_HEADER, class_rows(info), fold="All classes")],
         text=summary(info),
         warnings=warnings(info),
     )
 
 
-def plot_selection(info: SelectionInfo, format: str) -> bytes:
-    """Plot the candidates, selected examples and lowest selected score of each class, as svg or png."""
+def selection_plot(info: SelectionInfo) -> Plot:
+    """The candidates, selected examples and lowest selected score of each class."""
     order = sorted(range(len(info.scores.classes)), key=lambda index: -info.candidates_per_class[index])
-    places = range(len(order))
-    columns = (info.candidates_per_class, info.wanted_per_class, info.chosen_per_class, info.last_score_per_class)
-    candidates, wanted, chosen, last = ([values[index] for index in order] for values in columns)
-    figure, (counts, scores) = pyplot().subplots(
-        2, 1, figsize=(8, 5), sharex=True, height_ratios=(3, 2), layout="constrained"
+    places = [*range(len(order))]
+    names = [info.scores.classes[index] for index in order]
+    columns = (info.candidates_per_class, info.wanted_per_class, info.chosen_per_class)
+    candidates, wanted, chosen = ([values[index] for index in order] for values in columns)
+    last = [info.last_score_per_class[index] for index in order]
+    hover = [
+        f"{name}\n{few:,} of {wanted_:,} selected, from {many:,} candidates"
+        + ("" if score is None else f"\nlowest selected score {score:.3f}")
+        for name, few, wanted_, many, score in zip(names, chosen, wanted, candidates, last, strict=True)
+    ]
+    log, counts = _count_scale([*candidates, *wanted, *chosen])
+    lines = [
+        Line("selected", places, [*map(log, chosen)], shape="hvh", width=1, filled=True, hover=hover),
+        Line("candidates", places, [*map(log, candidates)], color=GRAY, shape="hvh", hover=hover),
+        Line("wanted", places, [*map(log, wanted)], color=INK, dash="dash", shape="hvh"),
+    ]
+    named = [*zip(places, names, strict=True)] if len(order) <= MOST_NAMES else [(-1.0, "")]
+    x = Scale("classes, most candidates first", limits=(-0.6, len(order) - 0.4), ticks=named)
+    scores = [math.nan if score is None else score for score in last]
+    dots = Line("", places, scores, dash="", symbols=["circle"], size=6, hover=hover)
+    return Plot(
+        "candidates and selected examples of each class",
+        [Panel(x, counts, lines), Panel(x, Scale("lowest selected score", limits=(0, 1.03)), [dots])],
+        columns=2,
+        height=340,
     )
-    counts.step(places, candidates, where="mid", color=GRAY, label="candidates")
-    counts.step(places, wanted, where="mid", color="black", ls="--", label="wanted")
-    counts.fill_between(places, chosen, step="mid", color=BLUE, alpha=0.4, label="selected")
-    counts.set_yscale("symlog", linthresh=1)
-    counts.set_ylim(bottom=0)
-    counts.yaxis.set_major_formatter(plain_numbers())
-    counts.set_ylabel("examples")
-    counts.legend(frameon=False)
-    scores.plot(places, [float("nan") if score is None else score for score in last], ".", color=BLUE)
-    scores.set_ylim(0, 1.02)
-    scores.set_ylabel("lowest selected score")
-    for axes in (counts, scores):
-        axes.grid(alpha=0.25)
-    if len(order) <= MOST_NAMES:
-        scores.set_xticks(places, [info.scores.classes[i] for i in order], rotation=45, ha="right")
-    else:
-        scores.set_xlabel("classes, most candidates first")
-    return save(figure, format)
+
+
+def _count_scale(counts: Sequence[int]) -> tuple[Callable[[int], float], Scale]:
+    """An axis for numbers of examples that may be 0, and where a number stands on it."""
+    known = [count for count in counts if count]
+    if not known or max(known) / min(known) < WIDE:
+        return float, Scale("examples", limits=(0, max([*known, 1]) * 1.06))
+    scale = log_scale("examples (log scale)", known)
+    floor, top = 10.0 ** math.floor(math.log10(min(known)) - 0.5), max(known) * 1.3
+    ticks = [(floor, "0"), *((value, text) for value, text in scale.ticks if floor < value <= top)]
+    return lambda count: count or floor, replace(scale, limits=(floor, top), ticks=ticks)

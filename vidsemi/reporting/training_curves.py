@@ -2,14 +2,14 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from vidsemi.reporting.plotting import BLUE, figure_names, plain_numbers, pyplot, save
+from vidsemi.reporting.plot import COLORS, Line, Panel, Plot, Scale, plot_names
 from vidsemi.reporting.results import RunResults
-from vidsemi.reporting.section import Figure, Section, Table
+from vidsemi.reporting.section import Section, Table
 from vidsemi.training.log import LOG, read_log
 
 FILE = "training_curves"
@@ -24,13 +24,10 @@ HEADER = (
     "clips / s",
 )
 LIMIT_HEADER = ("reading limits this training run", "waited for clips", "what to do")
-MOST_ROWS = 40  # training runs in a figure
+MOST_ROWS = 40  # training runs in a plot
 MOST_POINTS = 120  # of a line that is 190 points long; noise looks the same with more
-PANELS = ("learning rate", "loss", "training\naccuracy, %")
-COLORS = (BLUE, "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # of the first seed, the second, …
-WIDTH, ROW = 10.0, 1.55  # inches
-LEFT, RIGHT, TOP, BOTTOM = 0.85, 0.15, 0.55, 0.5  # margins, inches
-GAP, TITLE = 0.75, 0.5  # between columns and between rows, inches
+HEIGHT = 200  # of a panel in the page, pixels
+FOLD = "Learning rate, loss and training accuracy"
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,13 @@ class LoggedStep:
     accuracy: float = math.nan  # top-1 on the training clips, from 0 to 1
     waited: float = math.nan  # share of the time spent waiting for data
     clips_per_second: float = math.nan
+
+
+PANELS: dict[str, Callable[[LoggedStep], float]] = {
+    "learning rate": lambda step: step.learning_rate,
+    "loss": lambda step: step.loss,
+    "training accuracy, %": lambda step: 100 * step.accuracy,
+}
 
 
 @dataclass(frozen=True)
@@ -60,19 +64,18 @@ class TrainingRun:
 def curve_sections(runs: Sequence[RunResults]) -> list[Section]:
     """One section per run that has logs."""
     sections = []
-    for run, file in zip(runs, figure_names(FILE, [run.name for run in runs]), strict=True):
+    for run, file in zip(runs, plot_names(FILE, [run.name for run in runs]), strict=True):
         if trainings := find_training_runs(run.folder):
             title = "Training curves" if len(runs) == 1 else f"Training curves, {run.name}"
-            svg = plot_curves(trainings[:MOST_ROWS], "svg")
             hidden = len(trainings) - MOST_ROWS
-            notes = [f"The figure leaves out {hidden} more training runs."] if hidden > 0 else []
+            notes = [f"The plot leaves out {hidden} more training runs."] if hidden > 0 else []
             if any(training.validations for training in trainings[:MOST_ROWS]):
                 notes.append("Dashed, beside the training accuracy: top-1 on the validation set.")
             rows = [_row(training) for training in trainings]
             sections.append(
                 Section(
                     title,
-                    figures=[Figure(title, svg, name=file, fold="Learning rate, loss and training accuracy")],
+                    plots=[curves_plot(trainings[:MOST_ROWS], title, file)],
                     # speeds differ from run to run, and results.md is the same for the same results
                     tables=[
                         *_limits(trainings),
@@ -162,51 +165,34 @@ def _mean(values: Iterable[float], form: str) -> str:
     return format(statistics.fmean(known), form) if known else ""
 
 
-def plot_curves(trainings: Sequence[TrainingRun], format: str) -> bytes:
-    """Plot learning rate, loss and training accuracy against the examples processed, as svg or png: a row per run."""
+def curves_plot(trainings: Sequence[TrainingRun], alt: str, name: str) -> Plot:
+    """Learning rate, loss and training accuracy against the examples processed: a row of panels per training run."""
     seeds = sorted({seed for training in trainings for seed in training.logs}, key=lambda seed: (len(seed), seed))
-    height = TOP + BOTTOM + ROW * len(trainings) - TITLE
-    figure, grid = pyplot().subplots(len(trainings), len(PANELS), figsize=(WIDTH, height), squeeze=False)
-    column = (WIDTH - LEFT - RIGHT - GAP * (len(PANELS) - 1)) / len(PANELS)
-    figure.subplots_adjust(  # matplotlib's own layout takes seconds for a hundred axes
-        left=LEFT / WIDTH,
-        right=1 - RIGHT / WIDTH,
-        top=1 - TOP / height,
-        bottom=BOTTOM / height,
-        wspace=GAP / column,
-        hspace=TITLE / (ROW - TITLE),
-    )
-    for row, training in zip(grid, trainings, strict=True):
-        row[0].set_title(training.name, loc="left", fontsize=9)
-        _draw(row, training, seeds)
-    for axes in grid[-1]:
-        axes.set_xlabel("examples processed", fontsize=8)
-    if 1 < len(seeds) <= len(COLORS):
-        lines = [pyplot().Line2D([], [], color=color) for color in COLORS[: len(seeds)]]
-        figure.legend(lines, seeds, loc="upper right", ncols=len(seeds), frameon=False, fontsize=8)
-    return save(figure, format)
+    panels = [panel for training in trainings for panel in _panels(training, seeds)]
+    return Plot(alt, panels, columns=len(PANELS), height=HEIGHT, name=name, fold=FOLD)
 
 
-def _draw(row: Sequence[Any], training: TrainingRun, seeds: Sequence[str]) -> None:
-    from matplotlib.ticker import EngFormatter, MaxNLocator
-
-    for seed, log in training.logs.items():
-        steps = thin_out(log, MOST_POINTS)
-        color = COLORS[seeds.index(seed)] if len(seeds) <= len(COLORS) else BLUE
-        marker = "." if len(steps) == 1 else None
-        values = ([s.learning_rate for s in steps], [s.loss for s in steps], [100 * s.accuracy for s in steps])
-        for axes, ys in zip(row, values, strict=True):
-            axes.plot([s.examples for s in steps], ys, marker=marker, color=color, linewidth=0.8)
-        if points := training.validations.get(seed):
-            row[-1].plot(*zip(*points, strict=True), marker=".", color=color, linewidth=0.8, linestyle="--")
-    for axes, name in zip(row, PANELS, strict=True):
-        axes.set_ylabel(name, fontsize=8)
-        axes.tick_params(labelsize=7)
-        axes.grid(alpha=0.25)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.yaxis.set_major_locator(MaxNLocator(3))
-        axes.yaxis.set_major_formatter(plain_numbers())
+def _panels(training: TrainingRun, seeds: Sequence[str]) -> list[Panel]:
+    panels = []
+    for number, (title, value) in enumerate(PANELS.items()):
+        lines = []
+        for seed, log in training.logs.items():
+            steps = thin_out(log, MOST_POINTS)
+            style: dict[str, Any] = {"color": COLORS[seeds.index(seed) % len(COLORS)], "width": 1}
+            label = seed if len(seeds) > 1 else ""
+            ys = [value(step) for step in steps]
+            hover = [
+                f"{seed}, {step.examples:,.0f} examples\n{title} {y:.4g}" for step, y in zip(steps, ys, strict=True)
+            ]
+            symbols = ["dot"] if len(steps) == 1 else []
+            lines.append(Line(label, [step.examples for step in steps], ys, hover=hover, symbols=symbols, **style))
+            if number == len(PANELS) - 1 and (points := training.validations.get(seed)):
+                xs, top1 = ([*values] for values in zip(*points, strict=True))
+                hover = [f"{seed}, {x:,.0f} examples\nvalidation top-1 {y:.4g}%" for x, y in points]
+                lines.append(Line(label, xs, top1, hover=hover, dash="dash", symbols=["dot"], size=5, **style))
+        x = Scale("examples processed", thousands=True)
+        panels.append(Panel(x, Scale(title), lines, title=training.name if number == 0 else "\u00a0"))
+    return panels
 
 
 def thin_out(steps: Sequence[LoggedStep], most: int) -> list[LoggedStep]:

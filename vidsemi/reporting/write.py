@@ -1,5 +1,6 @@
 """Write the report of one or more runs."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from vidsemi.reporting.paper import table_7
 from vidsemi.reporting.precision import precision_sections
 from vidsemi.reporting.render import to_html, to_markdown
 from vidsemi.reporting.results import RunResults, average_seeds, by_test_set, load_runs, mark_pareto_fronts
-from vidsemi.reporting.section import Section
+from vidsemi.reporting.section import MEDIA, Section
 from vidsemi.reporting.selections import selection_sections
 from vidsemi.reporting.speed import measure_speeds
 from vidsemi.reporting.training_curves import curve_sections
@@ -28,6 +29,7 @@ from vidsemi.reporting.variants import variant_sections
 if TYPE_CHECKING:
     from vidsemi.config import Runtime
 
+LARGEST_PAGE = 10_000_000  # characters; of a larger one, pictures and videos stand beside the page
 CSV_FILES = {  # → key of report.json
     "results.csv": "lines",
     "gains.csv": "gains",
@@ -97,14 +99,26 @@ def write_report(
     document = _document(sections)
     title = ", ".join(run.name for run in runs)
     write_text(output / "results.md", f"# {markdown(title)}\n\n{to_markdown(sections)}")
-    write_text(output / "report.html", to_html(title, sections))
+    _write_page(output, title, sections)
     write_json(output / "report.json", document)
     files = {name: csv_text(document[key]).encode() for name, key in CSV_FILES.items() if document[key]}
     for section in sections:
-        for figure in section.figures:
-            files |= figure.files
+        for plot in section.plots:
+            files |= plot.files
     _write_files(output, files)
-    return Report(to_markdown(summary, figures=False), document, runs, output)
+    return Report(to_markdown(summary, plots=False), document, runs, output)
+
+
+def _write_page(output: Path, title: str, sections: Sequence[Section]) -> None:
+    """Write report.html; the pictures and videos of a large page into a folder beside it."""
+    media = {name: content for section in sections for name, content in section.files.items()}
+    shutil.rmtree(output / MEDIA, ignore_errors=True)
+    page = to_html(title, sections)
+    if media and len(page) > LARGEST_PAGE:
+        for name, content in media.items():
+            write_bytes(output / MEDIA / name, content)
+        page = to_html(title, sections, media_beside=True)
+    write_text(output / "report.html", page)
 
 
 def _document(sections: Sequence[Section]) -> dict[str, Any]:
