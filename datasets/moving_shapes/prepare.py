@@ -30,9 +30,9 @@ RATE = 12
 # One thread, and no macroblock tree: with it, x264 writes different bytes from run to run for frames this small (13 of
 # 50 clips, each encoded six times; 0 of 50 without).
 ENCODER = {"crf": "20", "preset": "veryfast", "threads": "1", "x264-params": "mbtree=0"}
-SPEED = (0.6, 1.4)  # pixels per frame
+SPEED = (1.2, 2.2)  # pixels per frame
 RADIUS = (3.6, 6.4)
-ANGLE_JITTER = 12.0  # degrees
+ANGLE_JITTER = 25.0  # degrees; above 22.5 neighboring classes overlap, so no network can be right always
 CLUTTER_PIECES = 10
 CLUTTER_LEVEL, CLUTTER_CONTRAST = 0.3, 0.4  # mean gray and range of the colors; 1 is white
 SHAPE_LEVEL, SHAPE_CONTRAST = 0.7, 0.6
@@ -198,9 +198,9 @@ def main() -> None:
     """Write the files, then the manifests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("data/moving_shapes"))
-    parser.add_argument("--labeled", type=int, default=14, help="clips per class in labeled.csv")
-    parser.add_argument("--unlabeled", type=int, default=300, help="clips per class in unlabeled.csv")
-    parser.add_argument("--no-class", type=int, default=300, help="clips of no class in unlabeled.csv")
+    parser.add_argument("--labeled", type=int, default=24, help="clips per class in labeled.csv")
+    parser.add_argument("--unlabeled", type=int, default=500, help="clips per class in unlabeled.csv")
+    parser.add_argument("--no-class", type=int, default=400, help="clips of no class in unlabeled.csv")
     parser.add_argument("--test", type=int, default=50, help="clips per class in test.csv")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

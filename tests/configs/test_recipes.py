@@ -8,7 +8,7 @@ import pytest
 
 from vidsemi.cli import main as cli
 from vidsemi.config import Config, Data
-from vidsemi.config.load import load_config, load_transfer_config
+from vidsemi.config.load import expand_variants, load_config, load_transfer_config
 from vidsemi.data.hashtags.vocabulary import build_vocabulary
 from vidsemi.models.build import check_network, network_spec
 from vidsemi.pipeline.datasets import load_datasets
@@ -19,13 +19,19 @@ from vidsemi.reporting.paper import TABLE_8, TABLE_8_APPROACHES, table_7
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 TRANSFERS = sorted(CONFIGS.glob("transfer_*.yaml"))
-RECIPES = sorted(set(CONFIGS.glob("*.yaml")) - set(TRANSFERS))
-COMMAND = re.compile(r"^# Command: python tools/run\.py --cfg (\S+)([^(\n]*)", re.MULTILINE)
+STUDIES = sorted(CONFIGS.glob("studies/*.yaml"))
+RECIPES = [*sorted(set(CONFIGS.glob("*.yaml")) - set(TRANSFERS)), *STUDIES]
+COMMAND = re.compile(r"^# Command: python tools/run\.py --cfg (\S+)(?: --jobs \d+)?([^(\n]*)", re.MULTILINE)
 CASES = [
     pytest.param(name, shlex.split(overrides), id=f"{name}{overrides.rstrip()}")
     for recipe in RECIPES
     for name, overrides in COMMAND.findall(recipe.read_text(encoding="utf-8"))
 ]
+
+
+def named(recipe: Path) -> str:
+    """The name by which `--cfg` finds a recipe."""
+    return recipe.relative_to(CONFIGS).as_posix()
 
 
 def networks_of(config: Config) -> list:
@@ -35,18 +41,28 @@ def networks_of(config: Config) -> list:
 @pytest.mark.parametrize(("name", "overrides"), CASES)
 @pytest.mark.slow
 def test_a_recipe_loads_and_builds(name: str, overrides: list[str]):
-    config = load_config(str(CONFIGS / name), overrides)
-    classes = [f"class {number}" for number in range(1000 if config.input.crop == 224 else 400)]
-    for network in networks_of(config):
-        check_network(network_spec(network, config.input, classes))
+    for config in expand_variants(load_config(str(CONFIGS / name), overrides)).values():
+        classes = [f"class {number}" for number in range(1000 if config.input.crop == 224 else 400)]
+        for network in networks_of(config):
+            check_network(network_spec(network, config.input, classes))
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", RECIPES, ids=named)
 def test_a_recipe_opens_with_what_it_is(recipe: Path):
     head = recipe.read_text(encoding="utf-8").split("\noutput:")[0]
-    for word in ("# Reproduces: ", "# Expect", "# Cost: ", f"# Command: python tools/run.py --cfg {recipe.name}"):
+    for word in ("# Reproduces: ", "# Expect", "# Cost: ", f"# Command: python tools/run.py --cfg {named(recipe)}"):
         assert word in head
     assert len({config.output for config in loaded(recipe)}) == len(loaded(recipe))  # rows that differ share no folder
+
+
+@pytest.mark.parametrize("recipe", STUDIES, ids=named)
+def test_a_study_has_two_sizes(recipe: Path):
+    """Each recipe names the one of the other size: for 2 cores, or the paper's."""
+    (other,) = re.findall(
+        r"^# (?:On 2 cores|At the paper's size): studies/(\S+?\.yaml)", recipe.read_text(), re.MULTILINE
+    )
+    assert (CONFIGS / "studies" / other).is_file()
+    assert ("_imagenet" in other or "_kinetics" in other) != ("_imagenet" in recipe.name or "_kinetics" in recipe.name)
 
 
 @pytest.mark.parametrize("recipe", TRANSFERS, ids=lambda recipe: recipe.name)
