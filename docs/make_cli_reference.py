@@ -30,6 +30,7 @@ GUIDES = {
     "manifest": "manifests.md",
     "models": "models.md",
     "predict": "predictions.md",
+    "publish": "publishing.md",
     "report": "reporting.md",
     "run": "running.md",
     "score": "scoring.md",

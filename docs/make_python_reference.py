@@ -97,6 +97,11 @@ exported = vidsemi.export(model, "network.pt2")
 print(exported.bytes, exported.largest_difference)
 """,
         "Exported": "",
+        "publish": """
+published = vidsemi.publish(model, "published", license="apache-2.0")
+again = vidsemi.load_model("published")
+""",
+        "Published": "",
     },
     "Teach a student": {
         "score": """

@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for mypy and editors
     from vidsemi.api.model import create_model as create_model
     from vidsemi.api.model import load_model as load_model
     from vidsemi.api.predict import predict as predict
+    from vidsemi.api.publish import Published as Published
+    from vidsemi.api.publish import publish as publish
     from vidsemi.api.report import report as report
     from vidsemi.api.run import RunResult as RunResult
     from vidsemi.api.run import run as run
@@ -60,6 +62,7 @@ __all__ = [
     "Policy",
     "Prediction",
     "Progress",
+    "Published",
     "Report",
     "RunResult",
     "ScanResult",
@@ -77,6 +80,7 @@ __all__ = [
     "list_models",
     "load_model",
     "predict",
+    "publish",
     "read_clips",
     "register_format",
     "register_model",
@@ -100,6 +104,7 @@ _HOMES = {
     "Policy": "vidsemi.selection.policies",
     "Prediction": "vidsemi.inference.predict",
     "Progress": "vidsemi.io.progress",
+    "Published": "vidsemi.api.publish",
     "Report": "vidsemi.reporting.write",
     "RunResult": "vidsemi.api.run",
     "ScanResult": "vidsemi.data.formats.scan",
@@ -116,6 +121,7 @@ _HOMES = {
     "list_models": "vidsemi.models.registry",
     "load_model": "vidsemi.api.model",
     "predict": "vidsemi.api.predict",
+    "publish": "vidsemi.api.publish",
     "read_clips": "vidsemi.api.clips",
     "register_format": "vidsemi.data.formats.registry",
     "register_model": "vidsemi.models.registry",

@@ -13,7 +13,7 @@ from vidsemi.data.input_spec import InputSpec
 from vidsemi.inference.predict import Prediction
 from vidsemi.io.download import is_address
 from vidsemi.io.errors import UserError
-from vidsemi.io.files import fingerprint_file, prepare_target
+from vidsemi.io.files import prepare_target
 from vidsemi.io.progress import ShowProgress
 from vidsemi.models import registry, weights_file
 from vidsemi.models.build import initialize_all, initialize_from
@@ -153,7 +153,7 @@ class Model(nn.Module):
     def _fingerprint(self) -> str:
         """That of the file that has these very weights, or else of the weights themselves."""
         if self._file is not None and self._is_stored(self._file):
-            return fingerprint_file(self._file)
+            return weights_file.fingerprint(self._file)
         return fingerprint_tensors(self.network, self.spec)
 
     def _is_stored(self, file: Path) -> bool:
@@ -191,12 +191,13 @@ def load_model(
 ) -> Model:
     """Load a trained network to the CPU. Nothing in a file is executed.
 
-    A weights file of vidsemi knows all else. Weights that other programs published need the name of their network and
-    their classes, as `vidsemi convert` does; `Model.save` then writes them as a file of vidsemi.
+    A weights file of vidsemi knows all else, and so does a folder that `publish` wrote. Weights that other programs
+    published need the name of their network and their classes, as `vidsemi convert` does; `Model.save` then writes them
+    as a file of vidsemi.
 
     Args:
-        weights: a file, an https:// address, or the name of a network in a model library, whose default weights are
-            downloaded.
+        weights: a file, a folder of `publish`, an https:// address, or the name of a network in a model library, whose
+            default weights are downloaded.
         name: of the network, if the weights are not in a file of vidsemi; `list_models` lists the names.
         classes: names of the classes in the order of the outputs, or their number; needed with `name`.
         frames: clip length T. This and what follows replaces the input that a model library gives for the network.
@@ -226,7 +227,9 @@ def load_model(
             )
         file = local_copy(source)
         network, spec, provenance = weights_file.load_with_provenance(file)
-        return Model(network.eval(), spec, _started_from(fingerprint_file(file), provenance.get("hashtags")), file)
+        return Model(
+            network.eval(), spec, _started_from(weights_file.fingerprint(file), provenance.get("hashtags")), file
+        )
     if classes is None:
         raise UserError("weights.missing_classes", f"give the classes of {source}, in the order of its outputs")
     spec = spec_of(name, classes, own, init_from=source)

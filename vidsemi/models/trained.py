@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from vidsemi.data.input_spec import Decoder
-from vidsemi.io.files import fingerprint_file
-from vidsemi.models.weights_file import NetworkSpec, load_weights
+from vidsemi.models.weights_file import NetworkSpec, fingerprint, load_weights
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ def open_trained(weights: Path | Trained, decoder: Decoder = "pyav") -> Trained:
     """Load a weights file to the CPU, unless the network is in memory already; see `load_weights`."""
     if isinstance(weights, Trained):
         return weights.with_decoder(decoder)
-    return Trained(*load_weights(weights, decoder), str(weights), partial(fingerprint_file, weights))
+    return Trained(*load_weights(weights, decoder), str(weights), partial(fingerprint, weights))
 
 
 def fingerprint_tensors(network: nn.Module, spec: NetworkSpec) -> str:

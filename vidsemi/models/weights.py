@@ -16,7 +16,8 @@ import torch
 from vidsemi.io.download import AddressError, fetch, is_address
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import fingerprint_file
-from vidsemi.models.weights_file import NetworkSpec, is_weights, load_untrusted, spec_of
+from vidsemi.models.published import read_safetensors
+from vidsemi.models.weights_file import NetworkSpec, fingerprint, is_weights, load, load_untrusted, spec_of
 
 # torch.hub's convention: the name of a file ends with the first digits of its SHA-256.
 CHECKSUM = re.compile(r"-([0-9a-f]{8,64})\.[a-z.]+$")
@@ -38,35 +39,43 @@ class Weights:
 
 
 def read_weights(source: str) -> Weights:
-    """Read a weights file, or one at an address that iopath fetches, to the CPU.
+    """Read a weights file, one at an address that iopath fetches, or a published network, to the CPU.
 
     Raises:
         UserError: it is missing or damaged, does not match the checksum in its name, or is not a weights file.
     """
     path = local_copy(source)
+    if path.is_dir():
+        return _of_vidsemi(load(path), source)
     _verify_checksum(source, path)
     if path.suffix == ".safetensors":
-        return Weights(source, _read_safetensors(source, path))
+        return Weights(source, read_safetensors(path, source))
     content = load_untrusted(path, source)
     if isinstance(content, dict) and is_weights(content):
-        provenance = content.get("provenance")
-        hashtags = isinstance(provenance, dict) and provenance.get("hashtags") is True
-        return Weights(source, content["state_dict"], spec_of(content, source), hashtags)
+        return _of_vidsemi(content, source)
     return Weights(source, _find_state_dict(content, source))
 
 
+def _of_vidsemi(content: Mapping[str, Any], source: str) -> Weights:
+    provenance = content.get("provenance")
+    hashtags = isinstance(provenance, dict) and provenance.get("hashtags") is True
+    return Weights(source, content["state_dict"], spec_of(content, source), hashtags)
+
+
 def fingerprint_weights(source: str) -> str:
-    """SHA-256 of a weights file or of the file at an address."""
-    return fingerprint_file(local_copy(source))
+    """SHA-256 of a weights file, of the file at an address, or of a published network."""
+    return fingerprint(local_copy(source))
 
 
 def local_copy(source: str) -> Path:
-    """Return the file itself, or the cached copy of an address."""
+    """Return the file itself, the folder of a published network, or the cached copy of an address."""
     if is_address(source):
         try:
             return Path(fetch(source))
         except AddressError as error:
             raise UserError("weights.not_fetched", f"{source} cannot be fetched: {error}") from None
+    if Path(source).is_dir():
+        return Path(source)
     if not Path(source).is_file():
         raise UserError("weights.missing", f"weights file {source} does not exist")
     if Path(source).stat().st_size == 0:
@@ -87,18 +96,6 @@ def _verify_checksum(source: str, path: Path) -> None:
         f"{source} is damaged or another file: its SHA-256 starts with {digest[: len(checksum[1])]}, "
         f"its name says {checksum[1]}{copy}",
     )
-
-
-def _read_safetensors(source: str, path: Path) -> dict[str, torch.Tensor]:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError:
-        raise UserError("weights.safetensors_not_installed", f"to read {source}, pip install 'vidsemi[timm]'") from None
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError("weights.unreadable", f"{source} cannot be read as safetensors: {error}") from None
 
 
 def _find_state_dict(content: Any, source: str) -> dict[str, torch.Tensor]:

@@ -4,6 +4,7 @@ Training checkpoints (training/checkpoint.py) use the same container. It holds t
 with `weights_only=True`, so nothing in a file is executed.
 """
 
+import json
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -17,8 +18,9 @@ from torch import nn
 
 from vidsemi.data.input_spec import Decoder, InputSpec
 from vidsemi.io.errors import UserError
-from vidsemi.io.files import atomic_path
+from vidsemi.io.files import atomic_path, fingerprint_file
 from vidsemi.models.archive import check_archive, check_regular_file, is_archive, is_content_error
+from vidsemi.models.published import TENSORS, fingerprint_published, read_published, write_published
 from vidsemi.models.registry import create_model, is_registered, meta_model, plugin_of
 from vidsemi.models.stored_spec import MAX_NAME, parse_spec
 from vidsemi.models.tensors import check_state_dict
@@ -68,11 +70,18 @@ def save(path: Path, content: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Load what `save` wrote to the CPU; a UserError if another program wrote the file, or it is damaged."""
-    check_regular_file(path, str(path))
-    if not is_archive(path):
-        raise UserError("weights.not_vidsemi", f"{path} is damaged, or not a vidsemi weights file; {CONVERT}")
-    content = load_untrusted(path, str(path))
+    """Load what `save` wrote, or a published network, to the CPU.
+
+    Raises:
+        UserError: another program wrote it, or it is damaged.
+    """
+    if path.is_dir():
+        content: Any = read_published(path)
+    else:
+        check_regular_file(path, str(path))
+        if not is_archive(path):
+            raise UserError("weights.not_vidsemi", f"{path} is damaged, or not a vidsemi weights file; {CONVERT}")
+        content = load_untrusted(path, str(path))
     if not (isinstance(content, dict) and _has_format(content)):
         raise UserError("weights.not_vidsemi", f"{path} is not a vidsemi weights file (format {FORMAT}); {CONVERT}")
     return content
@@ -135,16 +144,40 @@ def save_weights(path: Path, network: nn.Module, spec: NetworkSpec, provenance: 
 
     The file also names the plug-in that the network comes from, if it comes from one.
     """
+    save(path, content_of(network, spec, provenance))
+
+
+def content_of(network: nn.Module, spec: NetworkSpec, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a weights file, but for its format."""
     state = {key: value.cpu() for key, value in network.state_dict().items()}
     stored = asdict(spec)
     del stored["input"]["decoder"]  # not the network's, but of whoever reads with it
     plugin = plugin_of(spec.model)
     named = {} if plugin is None else {"plugin": plugin}
-    save(path, {"spec": stored, "state_dict": state, "provenance": provenance, **named})
+    return {"spec": stored, "state_dict": state, "provenance": provenance, **named}
+
+
+def publish(folder: Path, network: nn.Module, spec: NetworkSpec, provenance: Mapping[str, Any]) -> None:
+    """Write a network as a folder that `load` reads too; as `save_weights` otherwise."""
+    content = content_of(network, spec, {name: own for name, own in provenance.items() if _is_json(own)})
+    write_published(folder, {"library_name": "vidsemi", "format": FORMAT, **content})
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):  # provenance in a file of somebody else
+        return False
+    return True
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a weights file or a published network."""
+    return fingerprint_published(path) if path.is_dir() else fingerprint_file(path)
 
 
 def load_weights(path: Path, decoder: Decoder = "pyav") -> tuple[nn.Module, NetworkSpec]:
-    """Load a trained network to the CPU, with its spec, which gets the `decoder` to read videos with.
+    """Load a trained network from a file or folder to the CPU, with its spec, which gets the `decoder` for videos.
 
     Raises:
         UserError: the file is missing or damaged, its spec is invalid, or its tensors are not those of its spec.
@@ -157,7 +190,9 @@ def load_with_provenance(path: Path, decoder: Decoder = "pyav") -> tuple[nn.Modu
     content = load(path)
     spec = spec_of(content, str(path), decoder)
     tensors: Any = content.get("state_dict")
-    check_state_dict(tensors, spec.meta_model.state_dict(), path)  # before memory is taken for the network
+    check_state_dict(
+        tensors, spec.meta_model.state_dict(), path / TENSORS if path.is_dir() else path
+    )  # before memory is taken for the network
     network = spec.build()
     try:
         network.load_state_dict(tensors)

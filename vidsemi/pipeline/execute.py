@@ -22,7 +22,7 @@ from vidsemi.pipeline.results import RESULTS, Results, is_transfer, read_results
 from vidsemi.pipeline.stage import KINDS, Context, Plan, Stage
 from vidsemi.pipeline.stages import TrainStage
 from vidsemi.runtime.distributed import done_by_first, started_processes
-from vidsemi.runtime.environment import describe_environment
+from vidsemi.runtime.environment import command_line, describe_environment
 
 logger = logging.getLogger("vidsemi")
 
@@ -132,6 +132,7 @@ def _run_stage(stage: Stage, context: Context) -> dict[str, Any]:
     metrics = stage.run(context) if stage.together else done_by_first(lambda: stage.run(context))
     seconds = round(time.monotonic() - begin, 3)
     done = {"status": "done", "seconds": seconds, "metrics": metrics, "machine": describe_environment()}
+    done["command"] = command_line()
     done_by_first(lambda: write_json(file, record | done))
     done_by_first(lambda: stage.clean_up(context))
     return metrics

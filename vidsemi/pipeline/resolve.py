@@ -14,7 +14,7 @@ from vidsemi.data.hashtags.vocabulary import Vocabulary, vocabulary_for
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.split import groups_of
 from vidsemi.io.errors import UserError
-from vidsemi.io.files import dataset_folder, fingerprint_file
+from vidsemi.io.files import dataset_folder
 from vidsemi.pipeline.datasets import Datasets, load_datasets
 from vidsemi.pipeline.record import started_stages
 from vidsemi.pipeline.stage import Architecture, WeightsFile
@@ -107,7 +107,7 @@ def resolve_transfer(weights: Path, config: TransferConfig) -> ResolvedTransfer:
     targets = _resolve_targets(config.transfer)
     _check_machine(config.output, config.runtime)
     from vidsemi.models.features import check_features
-    from vidsemi.models.weights_file import load_spec
+    from vidsemi.models.weights_file import fingerprint, load_spec
 
     spec = load_spec(weights)
     if any("fc_only" in target.protocols for target in config.transfer):
@@ -115,7 +115,7 @@ def resolve_transfer(weights: Path, config: TransferConfig) -> ResolvedTransfer:
     return ResolvedTransfer(
         config=config,
         architecture=Architecture(spec.model, spec.args, spec.input),
-        weights=WeightsFile(str(weights.resolve()), fingerprint_file(weights)),
+        weights=WeightsFile(str(weights.resolve()), fingerprint(weights)),
         targets=targets,
         checks=_target_checks({}, targets, from_weights=True),
         started=started_stages(Path(config.output)),

@@ -78,7 +78,7 @@ class Results:
                 (own.student, own.weights(self._folders)) == (row["student"], row.get("weights")) for own in planned
             ):
                 return False  # the approach was renamed
-        return (self._output / str(row.get("weights"))).is_file()
+        return (self._output / str(row.get("weights"))).exists()
 
 
 def over_splits(metrics: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 import platform
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 from vidsemi.runtime.process import processor, usable_cores
 
+COMMANDS = {"vidsemi": "vidsemi", "run.py": "tools/run.py", "transfer.py": "tools/transfer.py"}  # by file names
 DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -22,6 +24,13 @@ def describe_environment() -> dict[str, Any]:
         found["gpus"] = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
         found |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(), "driver": _driver()}
     return found
+
+
+def command_line() -> str | None:
+    """The vidsemi command that this process runs, without its interpreter's path; None in another program."""
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.name == "__main__.py" else program.name
+    return shlex.join([COMMANDS[name], *sys.argv[1:]]) if name in COMMANDS else None
 
 
 def _driver() -> str | None:

@@ -17,11 +17,10 @@ from vidsemi.inference.accuracy import accuracy, rank_of_label
 from vidsemi.inference.evaluate import evaluation_metrics
 from vidsemi.inference.features import read_features
 from vidsemi.io.errors import UserError
-from vidsemi.io.files import fingerprint_file
 from vidsemi.io.progress import progress_bar
 from vidsemi.models import weights_file
 from vidsemi.models.features import head_name, linear_layer
-from vidsemi.models.weights_file import NetworkSpec
+from vidsemi.models.weights_file import NetworkSpec, fingerprint
 
 logger = logging.getLogger("vidsemi")
 
@@ -86,7 +85,7 @@ def train_linear_probe(
         title=title,
     )
     network, spec = _with_head(weights, classes, probe)
-    provenance = {"init_from": fingerprint_file(weights), "manifest": train.fingerprint, "c": probe.c}
+    provenance = {"init_from": fingerprint(weights), "manifest": train.fingerprint, "c": probe.c}
     weights_file.save_weights(folder / WEIGHTS, network, spec, provenance)
     ranks = {
         example_id: rank_of_label(probe.logits(one), int(label)) if test_read[example_id] else None
