@@ -72,6 +72,8 @@ def test_a_hint_names_only_the_test_sets_of_its_own_dataset():
     _, (warning, hint) = describe_checks([*run, unknown])
     assert "labeled, unlabeled, what the weights were trained on." in warning
     assert hint.endswith("table labeled.csv --exclude-duplicates-of test.csv --output …, and likewise unlabeled.csv")
+    parts = [Check("unlabeled", f"{part}.csv", "test", "test.csv", None) for part in ("half", "whole")]
+    assert describe_checks(parts)[1][0].endswith(": unlabeled.")  # the several unlabeled sets of a study
     assert describe_checks([unknown])[1] == [
         "NOT checked for duplicates of the test set: what the weights were trained on.",
         "Test accuracy may be inflated if the training data contains test examples.",

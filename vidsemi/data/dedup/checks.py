@@ -122,7 +122,8 @@ def describe_checks(checks: Sequence[Check] | None) -> tuple[list[str], list[str
             checked.append(f"Checked for duplicates of {_test_set(test)}: {'; '.join(known)}.")
         unknown = [check for check in of_test if check.counts is None]
         if unknown:
-            unchecked.setdefault(", ".join(check.dataset for check in unknown), []).append(_test_set(test))
+            names = ", ".join(dict.fromkeys(check.dataset for check in unknown))  # studies have several unlabeled sets
+            unchecked.setdefault(names, []).append(_test_set(test))
         for check in unknown:
             if check.manifest:
                 todo.setdefault(check.manifest, []).append(check.test_manifest)
