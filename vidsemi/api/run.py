@@ -15,7 +15,7 @@ from vidsemi.io.progress import ShowProgress, show_progress
 from vidsemi.pipeline import run as pipeline
 from vidsemi.pipeline.stage import KINDS
 from vidsemi.reporting.write import Report, write_report
-from vidsemi.runtime.distributed import done_by_first, first_before_others, process_group, processes
+from vidsemi.runtime.distributed import done_by_first, first_before_others, process_group, processes, started_processes
 
 Checked = tuple[dict[str, Any], str]
 C = TypeVar("C", Config, TransferConfig)
@@ -44,6 +44,7 @@ def run(
     until: str | None = None,
     overwrite: Sequence[str] = (),
     reuse: Sequence[PathArgument] = (),
+    jobs: int = 1,
     progress: ShowProgress = None,
     **more: Any,
 ) -> RunResult:
@@ -57,6 +58,8 @@ def run(
         until: stop after this kind of stage, such as "select".
         overwrite: kinds of stages to delete and run again if they have changed, with what follows them.
         reuse: outputs of other runs, whose equal stages are taken over.
+        jobs: how many stages may run at once, each in a process of its own with its share of the cores and, if there
+            are GPUs, one of them.
         progress: True for bars, or a function that takes a `Progress`.
         more: further overrides, such as `output="runs/a"`.
 
@@ -67,10 +70,11 @@ def run(
         UserError: the config is wrong, its data are missing, the output has other stages, or a stage fails.
     """
     check_kinds("until", [until] if until is not None else [])
+    _check_jobs(jobs)
     changes: dict[str, Any] = {"overwrite": _kinds(overwrite), "reuse": _paths("reuse", reuse)}
     return _execute(
         lambda: load_config(_source(config), _merged(overrides, more)),
-        lambda loaded: pipeline.run(loaded, until, **changes),
+        lambda loaded: pipeline.run(loaded, until, jobs=jobs, **changes),
         progress,
     )
 
@@ -82,6 +86,7 @@ def transfer(
     *,
     overwrite: Sequence[str] = (),
     reuse: Sequence[PathArgument] = (),
+    jobs: int = 1,
     progress: ShowProgress = None,
     **more: Any,
 ) -> RunResult:
@@ -93,6 +98,8 @@ def transfer(
         overrides: other values of keys, as for `run`.
         overwrite: kinds of stages to delete and run again if they have changed.
         reuse: outputs of other runs, whose equal stages are taken over.
+        jobs: how many stages may run at once, each in a process of its own with its share of the cores and, if there
+            are GPUs, one of them.
         progress: True for bars, or a function that takes a `Progress`.
         more: further overrides, such as `output="runs/a"`.
 
@@ -102,11 +109,12 @@ def transfer(
     Raises:
         UserError: as `run`; or the model differs from its file.
     """
+    _check_jobs(jobs)
     changes: dict[str, Any] = {"overwrite": _kinds(overwrite), "reuse": _paths("reuse", reuse)}
     file = weights._own_file() if isinstance(weights, Model) else path_of("weights", weights)
     return _execute(
         lambda: load_transfer_config(_source(config), _merged(overrides, more)),
-        lambda loaded: pipeline.transfer(file, loaded, **changes),
+        lambda loaded: pipeline.transfer(file, loaded, jobs=jobs, **changes),
         progress,
     )
 
@@ -146,6 +154,16 @@ def check_kinds(option: str, kinds: Sequence[str]) -> None:
         if kind not in KINDS:
             known = ", ".join(KINDS)
             raise UserError("run.unknown_stage", f"unknown stage '{kind}' for {option}; choose one of {known}")
+
+
+def _check_jobs(jobs: int) -> None:
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise UserError("jobs.invalid", f"jobs is {jobs!r}; give the number of stages that may run at once, at least 1")
+    if jobs > 1 and started_processes() > 1:
+        raise UserError(
+            "jobs.torchrun",
+            f"{jobs} jobs cannot share the processes of torchrun; start the run without torchrun, or with one job",
+        )
 
 
 def _execute(load: Callable[[], C], execute: Callable[[C], list[dict[str, Any]]], progress: ShowProgress) -> RunResult:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidsemi.cli.options import Answer, add_command, add_config_arguments
+from vidsemi.cli.options import Answer, add_command, add_config_arguments, integer
 
 if TYPE_CHECKING:
     from vidsemi.api.run import RunResult
@@ -14,16 +14,16 @@ def add_parsers(subparsers: Any) -> None:
     """Add `run` and `transfer`."""
     parser = add_command(subparsers, "run", run, "run every stage of a config that is not done yet")
     add_config_arguments(parser)
-    _add_change_arguments(parser)
+    _add_execution_arguments(parser)
     parser.add_argument("--until", metavar="STAGE", help="stop after this kind of stage, e.g. select")
 
     parser = add_command(subparsers, "transfer", transfer, "measure the accuracy of a network on other datasets")
     parser.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
     add_config_arguments(parser)
-    _add_change_arguments(parser)
+    _add_execution_arguments(parser)
 
 
-def _add_change_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_execution_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite",
         metavar="STAGE",
@@ -39,6 +39,13 @@ def _add_change_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="take over finished stages of another run that are the same; repeatable",
     )
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=integer(1, 1024),
+        default=1,
+        help="run up to N stages at once, each with its share of the cores and a GPU of its own (default: %(default)s)",
+    )
 
 
 def run(options: argparse.Namespace) -> Answer | None:
@@ -48,7 +55,7 @@ def run(options: argparse.Namespace) -> Answer | None:
     changes = {"overwrite": options.overwrite, "reuse": options.reuse}
     if options.check:
         return _first(check_run(options.cfg, options.overrides, until=options.until, **changes))
-    return _answer(run(options.cfg, options.overrides, until=options.until, **changes))
+    return _answer(run(options.cfg, options.overrides, until=options.until, jobs=options.jobs, **changes))
 
 
 def transfer(options: argparse.Namespace) -> Answer | None:
@@ -58,7 +65,7 @@ def transfer(options: argparse.Namespace) -> Answer | None:
     changes = {"overwrite": options.overwrite, "reuse": options.reuse}
     if options.check:
         return _first(check_transfer(options.weights, options.cfg, options.overrides, **changes))
-    return _answer(transfer(options.weights, options.cfg, options.overrides, **changes))
+    return _answer(transfer(options.weights, options.cfg, options.overrides, jobs=options.jobs, **changes))
 
 
 def _answer(result: "RunResult") -> Answer | None:

@@ -7,7 +7,6 @@ each worker has a pipe of its own.
 
 import multiprocessing
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -15,7 +14,6 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import resource_tracker, spawn
 from multiprocessing.connection import wait
 from threading import Thread
 from typing import Any, Generic
@@ -26,6 +24,7 @@ from vidsemi.data.shared_slots import SlotReader
 from vidsemi.data.worker_process import File, HasPath, Result, attempt, receive, work
 from vidsemi.io.errors import DecodeError
 from vidsemi.runtime.priority import Priority
+from vidsemi.runtime.start_process import start_process
 from vidsemi.runtime.temporary import own_temporary_folder
 
 PREFETCH = 4  # files per worker that are read or queued ahead of the consumer; bounds the memory
@@ -80,25 +79,6 @@ def _context() -> Any:
     return context
 
 
-_prepare = spawn.get_preparation_data
-_starting = threading.local()  # a worker, in this thread
-
-
-def _preparation_data(name: str) -> dict[str, Any]:
-    """What a new process is told; not the script that runs here, which a worker would run again to import it.
-
-    A script that reads files thus needs no `if __name__ == "__main__":`.
-    """
-    data = _prepare(name)
-    if getattr(_starting, "worker", False):
-        for key in ("init_main_from_name", "init_main_from_path"):
-            data.pop(key, None)
-    return data
-
-
-spawn.get_preparation_data = _preparation_data
-
-
 @dataclass
 class _Task(Generic[Result]):
     file: HasPath | None  # None: to start the worker
@@ -113,14 +93,8 @@ class _Worker(Generic[Result]):
         context = _context()
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=work, args=(theirs, read, seconds, priority), daemon=True)
-        resource_tracker.ensure_running()  # which would unblock the signal if it were started with the process
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        _starting.worker = "__main__" not in (getattr(read, "__module__", ""), type(read).__module__)
-        try:
-            self.process.start()  # never sees Ctrl-C, which is for the job, which then kills its workers
-        finally:
-            _starting.worker = False
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        of_script = "__main__" in (getattr(read, "__module__", ""), type(read).__module__)
+        start_process(self.process, script=of_script)  # Ctrl-C is for this process, which then kills its workers
         theirs.close()
         self.slots = SlotReader()
         self.usage = psutil.Process(self.process.pid)

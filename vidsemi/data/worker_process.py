@@ -34,7 +34,7 @@ def work(connection: Connection, read: Callable[[Any], Any], seconds: float, pri
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to every process of a job, it would look like a file's fault
     reader = Reader(priority)
     os.environ["TQDM_DISABLE"] = "1"  # iopath shows a bar for every download
-    Thread(target=_end_with_parent, daemon=True).start()
+    Thread(target=end_with_parent, daemon=True).start()
     slots = SlotWriter()
     _send(connection, READY, slots)
     while True:
@@ -72,8 +72,8 @@ def receive(connection: Connection, slots: SlotReader) -> Any:
     return message[1] if message[0] is None else slots.receive(connection, message)
 
 
-def _end_with_parent() -> None:
-    """End this process when the one that started it is gone, even while a file hangs."""
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone, whatever it is doing; for a thread of its own."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -63,6 +63,18 @@ def show_progress(progress: ShowProgress) -> Iterator[None]:
         _shown.reset(token)
 
 
+def is_progress_shown() -> bool:
+    """Whether anybody sees progress."""
+    return _shown.get() is not False and logging.getLogger("vidsemi").level <= logging.INFO
+
+
+def forward_progress(progress: Progress) -> None:
+    """Call the function that shows progress, if it is one, for work in another process."""
+    shown = _shown.get()
+    if callable(shown):
+        shown(progress)
+
+
 class _Lines:
     """Standard error without carriage returns."""
 

@@ -2,38 +2,39 @@
 
 import logging
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vidsemi import __version__
 from vidsemi.data.dedup.checks import describe_checks, read_checks, write_checks
 from vidsemi.io.errors import UserError
-from vidsemi.io.files import write_json
 from vidsemi.pipeline.changes import Changes, find_changes, remove_stale, take_over
+from vidsemi.pipeline.jobs import run_in_jobs
 from vidsemi.pipeline.lock import locked
-from vidsemi.pipeline.manifests import manifest_places
-from vidsemi.pipeline.record import RECORD
 from vidsemi.pipeline.resolve import existing_folder
 from vidsemi.pipeline.results import RESULTS, Results, is_transfer, read_results
-from vidsemi.pipeline.stage import KINDS, Context, Plan, Stage
+from vidsemi.pipeline.run_stage import run_stage
+from vidsemi.pipeline.stage import KINDS, Plan, Stage
 from vidsemi.pipeline.stages import TrainStage
 from vidsemi.runtime.distributed import done_by_first, started_processes
-from vidsemi.runtime.environment import command_line, describe_environment
 
 logger = logging.getLogger("vidsemi")
 
 
 def execute(
-    plan: Plan, until: str | None = None, *, overwrite: Sequence[str] = (), reuse: Sequence[Path] = ()
+    plan: Plan,
+    until: str | None = None,
+    *,
+    overwrite: Sequence[str] = (),
+    reuse: Sequence[Path] = (),
+    jobs: int = 1,
 ) -> list[dict[str, Any]]:
     """Run every stage that is not done, and write results.json after each evaluation; returns its rows.
 
-    All processes call this. Stages of kinds after `until`, one of `KINDS`, are left out. For the other arguments see
-    `find_changes`.
+    All processes call this. Stages of kinds after `until`, one of `KINDS`, are left out. Up to `jobs` stages run at
+    once, if torchrun started no other processes. For the other arguments see `find_changes`.
     """
     context, last = plan.context, KINDS.index(until) if until else len(KINDS)
     with locked(plan.output):
@@ -47,6 +48,12 @@ def execute(
                 results.add(stage, done[stage.fingerprint])
         done_by_first(lambda: _write_checks(plan, results))
         done_by_first(results.write)
+
+        def finished(stage: Stage, metrics: dict[str, Any]) -> None:
+            if results.add(stage, metrics):
+                done_by_first(results.write)
+
+        todo: list[Stage] = []  # for jobs
         for stage, kind in zip(plan.stages, plan.kinds, strict=True):
             if KINDS.index(kind) > last:
                 continue
@@ -55,11 +62,13 @@ def execute(
                 done_by_first(partial(stage.clean_up, context))  # a kill may have prevented it
                 continue
             if source := changes.reusable.get(stage.fingerprint):
-                metrics = done_by_first(partial(take_over, stage, context, Path(source)))
+                finished(stage, done_by_first(partial(take_over, stage, context, Path(source))))
+            elif jobs == 1:
+                finished(stage, run_stage(stage, context))
             else:
-                metrics = _run_stage(stage, context)
-            if results.add(stage, metrics):
-                done_by_first(results.write)
+                todo.append(stage)
+        if todo:
+            run_in_jobs(todo, context, jobs, finished)
         return done_by_first(results.rows)
 
 
@@ -113,26 +122,3 @@ def _write_checks(plan: Plan, results: Results) -> None:
         if check.test.partition(" split ")[0] in targets and (check.dataset, check.test) not in known
     ]
     write_checks(plan.output, [*plan.checks, *kept])
-
-
-def _run_stage(stage: Stage, context: Context) -> dict[str, Any]:
-    """Run a stage, or resume it; the first process records that it is running, then that it is done."""
-    file = context.folder(stage) / RECORD
-    record = {
-        "stage": context.name(stage),
-        "status": "running",
-        "fingerprint": stage.fingerprint,
-        "fields": stage.document,
-        "manifests": manifest_places(stage),
-        "inputs": {context.name(own): own.fingerprint for own in stage.inputs},
-        "vidsemi": __version__,
-    }
-    done_by_first(lambda: write_json(file, record))
-    begin = time.monotonic()
-    metrics = stage.run(context) if stage.together else done_by_first(lambda: stage.run(context))
-    seconds = round(time.monotonic() - begin, 3)
-    done = {"status": "done", "seconds": seconds, "metrics": metrics, "machine": describe_environment()}
-    done["command"] = command_line()
-    done_by_first(lambda: write_json(file, record | done))
-    done_by_first(lambda: stage.clean_up(context))
-    return metrics

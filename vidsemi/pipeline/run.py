@@ -18,7 +18,12 @@ logger = logging.getLogger("vidsemi")
 
 
 def run(
-    config: Config, until: str | None = None, *, overwrite: Sequence[str] = (), reuse: Sequence[Path] = ()
+    config: Config,
+    until: str | None = None,
+    *,
+    overwrite: Sequence[str] = (),
+    reuse: Sequence[Path] = (),
+    jobs: int = 1,
 ) -> list[dict[str, Any]]:
     """Run every stage of a config that is not done; returns the rows of results.json, in all processes.
 
@@ -27,6 +32,7 @@ def run(
         until: leave out stages of kinds after this one, one of `stage.KINDS`.
         overwrite: kinds of stages that may be deleted and run again if the config has changed, with all that follows.
         reuse: outputs of other runs, whose stages are taken over where they are equal.
+        jobs: stages that may run at once, each in a process of its own.
 
     Raises:
         UserError: as `resolve`, `check_run` and `check_plan` do, or a stage fails for a reason that the user can mend.
@@ -37,7 +43,7 @@ def run(
             _warn(_check_variants(resolved))
         plan = plan_variants(resolved, _varied(config))
         check_plan(plan, overwrite, reuse)
-    return execute(plan, until, overwrite=overwrite, reuse=reuse)
+    return execute(plan, until, overwrite=overwrite, reuse=reuse, jobs=jobs)
 
 
 def check(config: Config, *, overwrite: Sequence[str] = (), reuse: Sequence[Path] = ()) -> tuple[dict[str, Any], str]:
@@ -48,7 +54,12 @@ def check(config: Config, *, overwrite: Sequence[str] = (), reuse: Sequence[Path
 
 
 def transfer(
-    weights: Path, config: TransferConfig, *, overwrite: Sequence[str] = (), reuse: Sequence[Path] = ()
+    weights: Path,
+    config: TransferConfig,
+    *,
+    overwrite: Sequence[str] = (),
+    reuse: Sequence[Path] = (),
+    jobs: int = 1,
 ) -> list[dict[str, Any]]:
     """Transfer a trained network; otherwise as `run`."""
     with first_before_others():
@@ -57,7 +68,7 @@ def transfer(
             _warn(check_targets(resolved.targets, {}))
         plan = plan_transfer(resolved)
         check_plan(plan, overwrite, reuse)
-    return execute(plan, overwrite=overwrite, reuse=reuse)
+    return execute(plan, overwrite=overwrite, reuse=reuse, jobs=jobs)
 
 
 def check_transfer(

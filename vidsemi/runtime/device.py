@@ -15,7 +15,7 @@ from vidsemi.config import Runtime
 from vidsemi.io.errors import UserError
 from vidsemi.runtime.distributed import local_rank, processes_here, started_processes
 from vidsemi.runtime.library_errors import first_line
-from vidsemi.runtime.process import processor, usable_cores
+from vidsemi.runtime.process import job_count, job_number, processor, usable_cores
 
 logger = logging.getLogger("vidsemi")
 
@@ -51,14 +51,15 @@ def uses_channels_last(asked: bool | None, device: torch.device, precision: str)
 
 
 def pick_device(runtime: Runtime) -> torch.device:
-    """The device to run on; `auto` is a GPU if there is one, and each worker's own if there are several.
+    """The device to run on; `auto` is a GPU if there is one, and each worker's or job's own if there are several.
 
     A GPU becomes the current device, which CUDA's events, pinned memory and compiled code belong to. A device that does
     not exist or cannot compute is a `UserError`, and so are more connected processes than GPUs.
     """
     name = runtime.device
-    if name == "auto":
-        name = f"cuda:{local_rank() % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+    if name == "auto" or (name == "cuda" and job_count() > 1 and torch.cuda.is_available()):
+        number = local_rank() + job_number()
+        name = f"cuda:{number % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
         if name == "cpu" and (reason := _unusable_gpu()):
             logger.warning("runtime.device: auto uses the CPU, because torch cannot use the GPU: %s", reason)
     try:

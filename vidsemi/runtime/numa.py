@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vidsemi.runtime.distributed import local_rank, processes_here
+from vidsemi.runtime.process import job_count, job_number
 
 PCI_DEVICES = Path("/sys/bus/pci/devices")
 
@@ -17,12 +18,12 @@ def cores_for_readers(readers: int) -> frozenset[int] | None:
     Readers stay near their GPU if it has a node of its own or shares it with other processes for whose readers there
     are cores enough. A process that is alone on the machine needs the cores of all nodes.
     """
-    here, torch = processes_here(), sys.modules.get("torch")
+    here, torch = max(processes_here(), job_count()), sys.modules.get("torch")
     if here == 1 or torch is None or not torch.cuda.is_initialized() or not hasattr(os, "sched_getaffinity"):
         return None
     gpus = torch.cuda.device_count()
     near = [_near(torch, rank % gpus) for rank in range(here)]
-    own = near[local_rank() % here]
+    own = near[(local_rank() + job_number()) % here]
     if own is None:
         return None
     allowed = os.sched_getaffinity(0)

@@ -9,12 +9,30 @@ from typing import Any
 
 from vidsemi.runtime.quota import cpu_quota
 
+_number, _count = 0, 1  # of this process among the jobs of a run, which divide cores and GPUs among them
+
+
+def become_job(number: int, count: int) -> None:
+    """Make this process one of `count` jobs that share the machine; `number` is from 0."""
+    global _number, _count
+    _number, _count = number, count
+
+
+def job_number() -> int:
+    """The number of this process among the jobs of a run; 0 if there are none."""
+    return _number
+
+
+def job_count() -> int:
+    """The number of jobs that share the machine with this process, itself included."""
+    return _count
+
 
 def usable_cores() -> int:
-    """Cores that this process may run on, within the quota of its container; all if the system does not say."""
+    """Cores that this process may use: its job's share of those within the quota of its container."""
     quota = allowed_cpus()
     cores = _cores()
-    return cores if quota is None else min(cores, math.ceil(quota))
+    return max((cores if quota is None else min(cores, math.ceil(quota))) // _count, 1)
 
 
 def limit_threads() -> None:

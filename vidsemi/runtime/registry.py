@@ -69,6 +69,8 @@ class Registry(Generic[T]):
             module = str(getattr(source, "__module__", None))
             if not module.startswith(OURS):
                 self._import_built_in()
+            if module == "__main__":
+                _of_script.append(name)
             owner = f"{module}.{getattr(source, '__qualname__', f'<{type(source).__qualname__}>')}"
             taken = self._owners.get(name)
             if taken is not None and (taken != owner or "<" in owner):  # <locals>, <lambda> and <partial> are many
@@ -118,6 +120,12 @@ _package: ContextVar[str | None] = ContextVar("package", default=None)  # whose 
 _lock = threading.RLock()
 _loaded = False
 _failed: list[str] = []
+_of_script: list[str] = []  # names that the script or notebook registered that runs here
+
+
+def registered_by_script() -> bool:
+    """Whether other processes need the script that runs here to know all names."""
+    return bool(_of_script)
 
 
 def load_plugins() -> None:
