@@ -32,7 +32,7 @@ RATE = 12
 ENCODER = {"crf": "20", "preset": "veryfast", "threads": "1", "x264-params": "mbtree=0"}
 SPEED = (1.2, 2.2)  # pixels per frame
 RADIUS = (3.6, 6.4)
-ANGLE_JITTER = 25.0  # degrees; above 22.5 neighboring classes overlap, so no network can be right always
+ANGLE_JITTER = 22.0  # degrees; neighboring classes are 45 apart, so they all but touch
 CLUTTER_PIECES = 10
 CLUTTER_LEVEL, CLUTTER_CONTRAST = 0.3, 0.4  # mean gray and range of the colors; 1 is white
 SHAPE_LEVEL, SHAPE_CONTRAST = 0.7, 0.6
@@ -198,7 +198,7 @@ def main() -> None:
     """Write the files, then the manifests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("data/moving_shapes"))
-    parser.add_argument("--labeled", type=int, default=24, help="clips per class in labeled.csv")
+    parser.add_argument("--labeled", type=int, default=20, help="clips per class in labeled.csv")
     parser.add_argument("--unlabeled", type=int, default=500, help="clips per class in unlabeled.csv")
     parser.add_argument("--no-class", type=int, default=400, help="clips of no class in unlabeled.csv")
     parser.add_argument("--test", type=int, default=50, help="clips per class in test.csv")
