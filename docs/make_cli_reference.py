@@ -29,6 +29,7 @@ GUIDES = {
     "init": "own-videos.md",
     "manifest": "manifests.md",
     "models": "models.md",
+    "plan": "costs.md",
     "predict": "predictions.md",
     "publish": "publishing.md",
     "report": "reporting.md",

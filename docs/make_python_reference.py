@@ -130,6 +130,11 @@ result = vidsemi.run("config.yaml", {"select.per_class": 3}, output="runs/a", un
 print(result.output, len(result.results))
 """,
         "RunResult": "",
+        "plan": """
+cost = vidsemi.plan("config.yaml", device_type="h100", devices=8, cores=64)
+print(cost.total["limit"], round(cost.total["seconds"]))
+""",
+        "RunCost": "",
         "transfer": "",
         "report": "",
         "Report": "",

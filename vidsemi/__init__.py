@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for mypy and editors
     from vidsemi.api.model import Model as Model
     from vidsemi.api.model import create_model as create_model
     from vidsemi.api.model import load_model as load_model
+    from vidsemi.api.plan import RunCost as RunCost
+    from vidsemi.api.plan import plan as plan
     from vidsemi.api.predict import predict as predict
     from vidsemi.api.publish import Published as Published
     from vidsemi.api.publish import publish as publish
@@ -64,6 +66,7 @@ __all__ = [
     "Progress",
     "Published",
     "Report",
+    "RunCost",
     "RunResult",
     "ScanResult",
     "Scores",
@@ -79,6 +82,7 @@ __all__ = [
     "flops",
     "list_models",
     "load_model",
+    "plan",
     "predict",
     "publish",
     "read_clips",
@@ -106,6 +110,7 @@ _HOMES = {
     "Progress": "vidsemi.io.progress",
     "Published": "vidsemi.api.publish",
     "Report": "vidsemi.reporting.write",
+    "RunCost": "vidsemi.api.plan",
     "RunResult": "vidsemi.api.run",
     "ScanResult": "vidsemi.data.formats.scan",
     "Scores": "vidsemi.api.score",
@@ -120,6 +125,7 @@ _HOMES = {
     "flops": "vidsemi.api.flops",
     "list_models": "vidsemi.models.registry",
     "load_model": "vidsemi.api.model",
+    "plan": "vidsemi.api.plan",
     "predict": "vidsemi.api.predict",
     "publish": "vidsemi.api.publish",
     "read_clips": "vidsemi.api.clips",

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from vidsemi import __version__
-from vidsemi.cli import hashtags, inference, init, manifest, models, publish, report, run, select, shrink
+from vidsemi.cli import hashtags, inference, init, manifest, models, plan, publish, report, run, select, shrink
 from vidsemi.cli.options import Answer, Parser, error_line
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import show_progress
@@ -22,7 +22,7 @@ from vidsemi.io.tables import json_text, printable, printable_lines
 from vidsemi.runtime.distributed import FirstFailedError, is_first, own_command
 from vidsemi.runtime.process import limit_threads
 
-MODULES = (run, init, manifest, shrink, hashtags, inference, select, report, publish, models)
+MODULES = (run, plan, init, manifest, shrink, hashtags, inference, select, report, publish, models)
 
 logger = logging.getLogger("vidsemi")
 

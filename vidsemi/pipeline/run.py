@@ -7,6 +7,8 @@ from typing import Any
 
 from vidsemi.config import Config, TransferConfig
 from vidsemi.config.load import expand_variants
+from vidsemi.pipeline.cost.estimate import estimate, total_of
+from vidsemi.pipeline.cost.plan import plan_cost, plan_document, plan_text, summary, write_plan
 from vidsemi.pipeline.execute import check_plan, describe, execute
 from vidsemi.pipeline.feasibility import check_run, check_targets
 from vidsemi.pipeline.resolve import Resolved, prepare_data, resolve, resolve_transfer
@@ -50,7 +52,26 @@ def check(config: Config, *, overwrite: Sequence[str] = (), reuse: Sequence[Path
     """Validate a config, its data and its output without running anything: a JSON document, and the same as text."""
     resolved = _resolve_variants(config)
     plan = plan_variants(resolved, _varied(config))
-    return describe(plan, check_plan(plan, overwrite, reuse), _check_variants(resolved))
+    changes = check_plan(plan, overwrite, reuse)
+    document, text = describe(plan, changes, _check_variants(resolved))
+    left = {plan.context.name(stage) for stage in plan.stages if changes.state(stage) in ("to do", "again")}
+    work, rates, machine, source = plan_cost(config, plan)
+    total = total_of(estimate([own for own in work if own.name in left], rates, machine))
+    lines = [f"to do: {line}" for line in summary(total, rates, machine, source)] if left else []
+    return {**document, "cost": total.document()}, "\n".join([text, *lines])
+
+
+def plan_cost_of(config: Config, *, save: bool = False, **options: Any) -> tuple[dict[str, Any], str]:
+    """What all stages of a run cost, as a JSON document and as text; options as for `plan_cost`.
+
+    `save` keeps the document in the run's directory.
+    """
+    plan = plan_variants(_resolve_variants(config), _varied(config))
+    work, rates, machine, source = plan_cost(config, plan, **options)
+    document = plan_document(work, rates, machine, source)
+    if save:
+        write_plan(plan.output, document)
+    return document, plan_text(work, rates, machine, source)
 
 
 def transfer(

@@ -16,6 +16,7 @@ from vidsemi.reporting.gains import gains_section
 from vidsemi.reporting.hashtags import hashtag_sections
 from vidsemi.reporting.machines import machines_section
 from vidsemi.reporting.paper import table_7
+from vidsemi.reporting.plan_and_reality import plan_sections
 from vidsemi.reporting.precision import precision_sections
 from vidsemi.reporting.render import to_html, to_markdown
 from vidsemi.reporting.results import RunResults, average_seeds, by_test_set, load_runs, mark_pareto_fronts
@@ -95,6 +96,7 @@ def write_report(
     summary += [duplicates_section(runs), *transfer_sections(runs, paper=paper)]
     several = (frequency_sections, hashtag_sections, selection_sections, precision_sections, curve_sections)
     sections = [*summary, *(section for sections_of in several for section in sections_of(runs))]
+    sections += plan_sections(runs)
     sections += [machines] if (machines := machines_section(runs)) else []
     document = _document(sections)
     title = ", ".join(run.name for run in runs)
@@ -125,6 +127,7 @@ def _document(sections: Sequence[Section]) -> dict[str, Any]:
     """The content of report.json; all keys are always there."""
     document: dict[str, Any] = {"lines": [], "speed": None, "notes": [], "duplicates": None, "class_frequency": []}
     document |= {"gains": [], "transfer": [], "transfer_notes": [], "precision": [], "caveats": []}
+    document["plan"] = []
     for section in sections:
         for key, value in section.data.items():
             document[key] = [*document[key], *value] if isinstance(value, list) else value
