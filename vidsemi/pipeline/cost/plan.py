@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidsemi.config import Config
+from vidsemi.io.errors import UserError
 from vidsemi.io.files import write_json
 from vidsemi.io.tables import markdown_table
 from vidsemi.pipeline.cost.estimate import StageCost, Total, estimate, total_of
 from vidsemi.pipeline.cost.rates import CPU, Machine, Rates, check_device, read_rates, row_of
 from vidsemi.pipeline.cost.work import CostOf, NetworkCost, Work, work_of
 from vidsemi.pipeline.stage import Plan
+from vidsemi.runtime.library_errors import first_line
 from vidsemi.runtime.process import usable_cores
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def network_costs() -> CostOf:
         try:
             macs = quick_macs(network, **view)
         except Exception:  # a network that looks at values
-            macs = quick_macs(spec.build(), **view)
+            macs = _macs_of_values(spec)
         return NetworkCost(macs, sum(own.numel() * own.element_size() for own in network.state_dict().values()))
 
     specs: dict[str, NetworkSpec] = {}
@@ -50,6 +52,17 @@ def network_costs() -> CostOf:
         return count(key)
 
     return cost_of
+
+
+def _macs_of_values(spec: "NetworkSpec") -> float:
+    from vidsemi.models.flops import quick_macs
+
+    frames, crop = spec.input.frames, spec.input.crop
+    try:
+        return quick_macs(spec.build(), frames=frames, size=crop)
+    except Exception as error:  # libraries raise whatever they like
+        why = first_line(error)
+        raise UserError("model.failed", f"{spec} fails on a view of {frames} frames of {crop}×{crop}: {why}") from None
 
 
 def plan_document(work: Sequence[Work], rates: Rates, machine: Machine, source: str) -> dict[str, Any]:
