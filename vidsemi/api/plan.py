@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from vidsemi.api.arguments import PathArgument, check_count, path_of
-from vidsemi.api.run import ConfigArgument, _merged, _source
-from vidsemi.config.load import Overrides, load_config
+from vidsemi.api.run import ConfigArgument, config_of
+from vidsemi.config.load import Overrides
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import ShowProgress, show_progress
 from vidsemi.pipeline import run as pipeline
@@ -76,7 +76,7 @@ def plan(
             check_count(name, count)
     with show_progress(progress):
         document, text = pipeline.plan_cost_of(
-            load_config(_source(config), _merged(overrides, more)),
+            config_of(config, overrides, more),
             measured=measure,
             file=None if rates is None else Path(path_of("rates", rates)),
             device=device_type,

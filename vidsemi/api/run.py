@@ -73,7 +73,7 @@ def run(
     _check_jobs(jobs)
     changes: dict[str, Any] = {"overwrite": _kinds(overwrite), "reuse": _paths("reuse", reuse)}
     return _execute(
-        lambda: load_config(_source(config), _merged(overrides, more)),
+        lambda: config_of(config, overrides, more),
         lambda loaded: pipeline.run(loaded, until, jobs=jobs, **changes),
         progress,
     )
@@ -125,7 +125,7 @@ def check_run(
     """What `run` would do, as a JSON document and as text; its arguments and errors are those of `run`."""
     check_kinds("until", [until] if until is not None else [])
     return _check(
-        lambda: load_config(_source(config), _merged(overrides, {})),
+        lambda: config_of(config, overrides, {}),
         lambda loaded: pipeline.check(loaded, overwrite=_kinds(overwrite), reuse=reuse),
     )
 
@@ -138,6 +138,11 @@ def check_transfer(
         lambda: load_transfer_config(_source(config), _merged(overrides, {})),
         lambda loaded: pipeline.check_transfer(weights, loaded, overwrite=_kinds(overwrite), reuse=reuse),
     )
+
+
+def config_of(config: ConfigArgument, overrides: Overrides, more: Mapping[str, Any]) -> Config:
+    """The config of a run from the arguments of `run`; raises a `UserError` if it is wrong."""
+    return load_config(_source(config), _merged(overrides, more))
 
 
 def _check(load: Callable[[], C], check: Callable[[C], Checked]) -> Checked:
