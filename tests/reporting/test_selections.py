@@ -57,14 +57,14 @@ def test_empty_classes_and_those_that_the_teacher_does_not_know_come_first(tmp_p
     assert "only 3 of the 4 classes" in unknown and unknown.endswith("not 'd'")
     assert "most classes: 2 of 3 ('b', '<c>')" in empty
     for text in (written.text, (tmp_path / "results.md").read_text()):
-        assert "only 3 of the 4 classes" in "\n".join(text.splitlines()[:6])
+        assert "only 3 of the 4 classes" in "\n".join(text.splitlines()[:8])
         assert text.index("most classes: 2 of 3") < text.index("| student")
     page = (tmp_path / "report.html").read_text()
     assert page.index("&lt;c&gt;") < page.index("<table")
     selection(["a"]).write(file)
     write_class_accuracy(tmp_path / "classes.csv", classes[:1])
     assert write_report([tmp_path], tmp_path).document["caveats"] == []
-    assert "Read this first" not in (tmp_path / "report.html").read_text()
+    assert "most classes" not in (tmp_path / "report.html").read_text()
 
 
 def test_a_selection_of_another_version_costs_only_its_own_section(tmp_path: Path):

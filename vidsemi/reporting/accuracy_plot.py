@@ -83,7 +83,7 @@ def accuracy_plot(results: Sequence[Result], cost: Cost, suffix: str = "") -> Pl
             Line(FRONT, rings, ys, color=INK, dash="", symbols=["circle"], size=17, hollow=True, opacity=0.7),
             *lines,
         ]
-    seeds = " (mean ± standard deviation over seeds)" if any(result.top1.deviation for result in shown) else ""
+    seeds = " (mean ± std over seeds)" if any(result.top1.deviation for result in shown) else ""
     alt = f"top-1 accuracy against {cost.title}"
     key = [(symbol, name) for name, symbol in style.symbols.items()]
     panel = Panel(scale, Scale(f"top-1 accuracy, %{seeds}", limits=_limits(shown)), lines)

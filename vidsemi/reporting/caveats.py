@@ -1,4 +1,4 @@
-"""What a reader must know before the numbers: it stands in the first lines of a report."""
+"""What a reader must know before the numbers: it stands below the answer."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 from vidsemi.inference.accuracy import read_class_accuracy
 from vidsemi.io.errors import UserError
 from vidsemi.reporting.results import RunResults
-from vidsemi.reporting.section import Section
 from vidsemi.reporting.selections import selection_files
 from vidsemi.selection.info import SelectionInfo
 from vidsemi.selection.result import read_selection_info
@@ -14,9 +13,9 @@ from vidsemi.selection.result import read_selection_info
 SHOWN = 5  # classes that are named
 
 
-def caveats_section(runs: Sequence[RunResults], others: Sequence[str]) -> list[Section]:
-    """A section of warnings: `others`, and those of the runs' teachers and selections; none without any."""
-    warnings = [*others]
+def caveats(runs: Sequence[RunResults]) -> list[str]:
+    """Warnings of the runs' teachers and selections."""
+    warnings: list[str] = []
     for run in runs:
         for file, title in selection_files(run, several=len(runs) > 1):
             try:
@@ -24,7 +23,7 @@ def caveats_section(runs: Sequence[RunResults], others: Sequence[str]) -> list[S
             except UserError:  # its own section tells
                 continue
             warnings += [f"{title}: {warning}" for warning in _of_selection(info, _labeled_classes(run))]
-    return [Section("Read this first", warnings=warnings, data={"caveats": warnings})] if warnings else []
+    return warnings
 
 
 def _of_selection(info: SelectionInfo, labeled: Sequence[str]) -> list[str]:

@@ -13,10 +13,9 @@ from vidsemi.reporting.accuracy_by_class import (
 )
 from vidsemi.reporting.class_frequency_plot import MOST_STUDENTS, frequency_plot
 from vidsemi.reporting.plot import plot_names
-from vidsemi.reporting.results import RunResults, Spread, as_record
+from vidsemi.reporting.results import BASELINE, RunResults, Spread, as_record
 from vidsemi.reporting.section import Section, Table
 
-BASELINE = "supervised"  # the approach that gains are measured against
 FILE = "class_frequency"
 MOST_POINTS, CLASSES_PER_POINT = 4, 4  # of a group in the plot: at most, and at least where it has them
 MISSING_SHOWN = 5  # results without accuracy by class that are named one by one

@@ -92,9 +92,13 @@ def _number(count: int, one: str, several: str) -> str:
     return f"{count:,} {one if count == 1 else several}"
 
 
-def _marks(groups: Sequence[FrequencyGroup]) -> list[tuple[float, str]]:
-    """Lines between the groups, each with the names of those beside it."""
-    return [(math.sqrt(more.least * fewer.most), f"← {fewer.name} | {more.name} →") for more, fewer in pairwise(groups)]
+def _marks(groups: Sequence[FrequencyGroup]) -> list[tuple[float, str, str]]:
+    """Lines between the groups, the most frequent first; the first and the last group have their names beside them."""
+    places = [math.sqrt(more.least * fewer.most) for more, fewer in pairwise(groups)]
+    if len(places) == 1:
+        return [(places[0], f"← {groups[-1].name} | {groups[0].name} →", "center")]
+    texts = [(f"{groups[0].name} →", "left"), *[("", "center")] * (len(places) - 2), (f"← {groups[-1].name}", "right")]
+    return [(place, *text) for place, text in zip(places, texts, strict=True)]
 
 
 def _scale(labeled: Sequence[int]) -> Scale:

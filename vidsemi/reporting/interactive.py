@@ -7,7 +7,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from vidsemi.reporting.plot import HeatMap, Line, Panel, Plot, Scale, shorten
+from vidsemi.reporting.plot import BLUE, HeatMap, Line, Panel, Plot, Scale, shorten
 
 GLYPHS = {
     "circle": "●",
@@ -22,7 +22,6 @@ GLYPHS = {
     "cross": "✚",
     "dot": "•",
 }
-NO_COLOR, FULL_COLOR = "rgba(0,114,178,0)", "rgb(0,114,178)"  # of cells: the page's background shows through
 
 
 @cache
@@ -54,7 +53,7 @@ def _panel(panel: Panel, names: Sequence[str]) -> dict[str, Any]:
             "y1": 1,
             "line": {"dash": "dash", "width": 1},
         }
-        for x, _ in panel.marks
+        for x, *_ in panel.marks
     ]
     layout["annotations"] = [
         {
@@ -62,18 +61,19 @@ def _panel(panel: Panel, names: Sequence[str]) -> dict[str, Any]:
             "y": 1,
             "xref": "x",
             "yref": "paper",
+            "xanchor": side,
             "yanchor": "bottom",
             "text": _text(text),
             "showarrow": False,
         }
-        for x, text in panel.marks
+        for x, text, side in panel.marks
     ]
     return {"data": data, "layout": layout}
 
 
 def _text(text: str) -> str:
-    """A text that plotly.js shows as it is, not as its markup."""
-    return escape(text, quote=False).replace("\n", "<br>")
+    """A text that plotly.js shows as it is: neither as its markup nor as a formula."""
+    return escape(text, quote=False).replace("$", "&#36;").replace("\n", "<br>")
 
 
 def _axis(scale: Scale, name: str) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def _heat(heat: HeatMap) -> dict[str, Any]:
         "type": "heatmap",
         "z": heat.values,
         "zmin": 0,
-        "colorscale": [[0, NO_COLOR], [1, FULL_COLOR]],
+        "colorscale": [[0, "white"], [1, BLUE]],  # the page puts its background in the place of white
         "showscale": False,
         "xgap": 1,
         "ygap": 1,

@@ -88,14 +88,15 @@ class Panel:
     """Axes with lines, or with a heat map.
 
     Attributes:
-        marks: dashed vertical lines: place, and the text at its upper end.
+        marks: dashed vertical lines: place, the text at its upper end, and the text's end there: "left", "center" or
+            "right".
     """
 
     x: Scale
     y: Scale
     lines: Sequence[Line] = ()
     title: str = ""
-    marks: Sequence[tuple[float, str]] = ()
+    marks: Sequence[tuple[float, str, str]] = ()
     heat: HeatMap | None = None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from vidsemi.pipeline.results import is_transfer, read_results
 
+BASELINE = "supervised"  # the approach that gains are measured against: labels alone
 TEACHERS = ("teacher", "weakly_supervised_teacher")  # the approaches of the student "teacher"
 THIS_RUN = "this run"
 INTERNAL = ("name", "weights", "unconverged")  # fields that no file holds
@@ -166,6 +167,13 @@ def group_rows(rows: Iterable[dict[str, Any]], *keys: str) -> dict[tuple[Any, ..
     for row in rows:
         groups.setdefault(tuple(row.get(key) for key in keys), []).append(row)
     return groups
+
+
+def best_rows(run: RunResults) -> list[dict[str, Any]]:
+    """The rows, one per seed, of the student and approach with the highest mean top-1, else of a teacher."""
+    groups = group_rows(run.rows, "student", "approach", "variant", "test_set")
+    students = {key: rows for key, rows in groups.items() if key[1] not in TEACHERS} or groups
+    return max(students.values(), key=lambda rows: sum(row["top1"] for row in rows) / len(rows), default=[])
 
 
 def by_test_set(results: Sequence[Result]) -> list[list[Result]]:

@@ -98,10 +98,10 @@ def _draw_panel(axes: Any, panel: Panel, small: bool) -> None:
         _scale(axes, name, scale)
     for line in panel.lines:
         _draw_line(axes, line)
-    for place, text in panel.marks:
+    for place, text, side in panel.marks:
         axes.axvline(place, color="#777777", linestyle="--", linewidth=0.7, zorder=1)
         where = {"xycoords": ("data", "axes fraction"), "xytext": (0, 3), "textcoords": "offset points"}
-        axes.annotate(text, (place, 1), ha="center", fontsize=8, color="#555555", annotation_clip=False, **where)
+        axes.annotate(text, (place, 1), ha=side, fontsize=8, color="#555555", annotation_clip=False, **where)
     axes.grid(alpha=0.25)
 
 

@@ -1,7 +1,7 @@
 """Write the report of one or more runs."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 from vidsemi.io.files import prepare_target, write_bytes, write_json, write_text
 from vidsemi.io.tables import csv_text, markdown
 from vidsemi.reporting.accuracy import accuracy_sections, several_test_sets
-from vidsemi.reporting.caveats import caveats_section
+from vidsemi.reporting.answer import answer_section
+from vidsemi.reporting.calibration import calibration_sections
+from vidsemi.reporting.caveats import caveats
+from vidsemi.reporting.class_changes import class_sections
 from vidsemi.reporting.class_frequency import frequency_sections
+from vidsemi.reporting.confusion import confusion_sections
 from vidsemi.reporting.duplicates import duplicates_section
 from vidsemi.reporting.gains import gains_section
 from vidsemi.reporting.hashtags import hashtag_sections
@@ -31,6 +35,17 @@ if TYPE_CHECKING:
     from vidsemi.config import Runtime
 
 LARGEST_PAGE = 10_000_000  # characters; of a larger one, pictures and videos stand beside the page
+DETAILS: tuple[Callable[[Sequence[RunResults]], list[Section]], ...] = (
+    frequency_sections,
+    class_sections,
+    confusion_sections,
+    calibration_sections,
+    hashtag_sections,
+    selection_sections,
+    precision_sections,
+    curve_sections,
+    plan_sections,
+)
 CSV_FILES = {  # → key of report.json
     "results.csv": "lines",
     "gains.csv": "gains",
@@ -90,13 +105,11 @@ def write_report(
     results = average_seeds(runs)
     results, speeds = measure_speeds(results, runtime) if runtime else (results, None)
     groups = by_test_set([*results, *(table_7() if paper else [])])
-    summary = caveats_section(runs, several_test_sets(groups))
+    summary = answer_section(groups, runs, [*several_test_sets(groups), *caveats(runs)])
     summary += accuracy_sections([mark_pareto_fronts(group) for group in groups], speeds)
     summary += [*variant_sections(runs), *gains_section(runs)]
     summary += [duplicates_section(runs), *transfer_sections(runs, paper=paper)]
-    several = (frequency_sections, hashtag_sections, selection_sections, precision_sections, curve_sections)
-    sections = [*summary, *(section for sections_of in several for section in sections_of(runs))]
-    sections += plan_sections(runs)
+    sections = [*summary, *(section for sections_of in DETAILS for section in sections_of(runs))]
     sections += [machines] if (machines := machines_section(runs)) else []
     document = _document(sections)
     title = ", ".join(run.name for run in runs)
@@ -126,7 +139,7 @@ def _write_page(output: Path, title: str, sections: Sequence[Section]) -> None:
 def _document(sections: Sequence[Section]) -> dict[str, Any]:
     """The content of report.json; all keys are always there."""
     document: dict[str, Any] = {"lines": [], "speed": None, "notes": [], "duplicates": None, "class_frequency": []}
-    document |= {"gains": [], "transfer": [], "transfer_notes": [], "precision": [], "caveats": []}
+    document |= {"gains": [], "transfer": [], "transfer_notes": [], "precision": [], "caveats": [], "answer": []}
     document["plan"] = []
     for section in sections:
         for key, value in section.data.items():

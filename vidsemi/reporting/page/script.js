@@ -4,11 +4,11 @@
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const LONG = 15; // rows of a table from which on it scrolls by itself and has a search
+const LONG = 24; // rows of a table from which on it scrolls by itself and has a search
 
 // Plots
 
-function themed(panel) {
+function themed(panel, narrow) {
   const { data, layout } = structuredClone(panel);
   const ink = (part) => { if (part && part.color === "ink") part.color = css("--text"); };
   for (const trace of data) [trace.line, trace.marker, trace.error_y].forEach(ink);
@@ -16,7 +16,11 @@ function themed(panel) {
   for (const axis of [layout.xaxis, layout.yaxis]) {
     Object.assign(axis, { gridcolor: css("--line"), zeroline: false, linecolor: css("--strong"), automargin: true });
     Object.assign(axis, { exponentformat: "none", separatethousands: true });
-    if (data.some((trace) => trace.type === "heatmap")) axis.showgrid = false;
+    if (narrow) axis.title.text = axis.title.text.replace(" (", "<br>("); // else it is cut
+  }
+  for (const trace of data.filter((one) => one.type === "heatmap")) {
+    trace.colorscale = [[0, css("--page")], [1, trace.colorscale[1][1]]];
+    layout.xaxis.showgrid = layout.yaxis.showgrid = false;
   }
   Object.assign(layout, {
     autosize: true, showlegend: false, hovermode: "closest", dragmode: "zoom",
@@ -30,7 +34,7 @@ function themed(panel) {
 
 function draw(element) {
   const panel = (element.panel ??= JSON.parse(element.querySelector("script").textContent));
-  const { data, layout } = themed(panel);
+  const { data, layout } = themed(panel, element.clientWidth < 480);
   const off = [...element.closest("figure").querySelectorAll('.legend [aria-pressed="false"]')];
   const hidden = new Set(off.map((button) => Number(button.dataset.entry)));
   for (const trace of data) if (hidden.has(trace.meta)) trace.visible = false;
