@@ -21,6 +21,7 @@ This page is generated from the parser by `docs/make_cli_reference.py`.
 """
 
 GUIDES = {
+    "browse": "selecting.md#look-at-a-selection",
     "convert": "models.md#convert-published-weights-for-other-commands",
     "evaluate": "running.md#run-each-step-by-hand",
     "export": "exporting.md",

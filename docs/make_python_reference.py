@@ -117,6 +117,9 @@ print(selection)
 selection.write("selection.parquet")
 table = selection.to_arrow(unlabeled)
 """,
+        "browse": """
+page = vidsemi.browse("selection.parquet", manifest=unlabeled, scores="scores", previews=2, workers=0)
+""",
         "train": """
 pseudo_labeled = vidsemi.TrainDataset.from_selection(unlabeled, selection, input=small.input)
 result = vidsemi.train(small, pseudo_labeled, "student", epochs=2, batch_size=8, learning_rate=0.05)

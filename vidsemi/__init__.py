@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what `__getattr__` gives, for mypy and editors
     from vidsemi import data as data
+    from vidsemi.api.browse import browse as browse
     from vidsemi.api.clips import read_clips as read_clips
     from vidsemi.api.evaluate import Evaluation as Evaluation
     from vidsemi.api.evaluate import evaluate as evaluate
@@ -75,6 +76,7 @@ __all__ = [
     "TrainResult",
     "UserError",
     "__version__",
+    "browse",
     "create_model",
     "data",
     "evaluate",
@@ -118,6 +120,7 @@ _HOMES = {
     "TrainDataset": "vidsemi.api.train_dataset",
     "TrainResult": "vidsemi.api.train",
     "UserError": "vidsemi.io.errors",
+    "browse": "vidsemi.api.browse",
     "create_model": "vidsemi.api.model",
     "data": "vidsemi.data",
     "evaluate": "vidsemi.api.evaluate",

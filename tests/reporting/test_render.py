@@ -1,6 +1,7 @@
 """Sections as Markdown and HTML: what stands where, and texts that are not markup."""
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 from markupsafe import Markup
@@ -95,7 +96,8 @@ def test_markup_of_a_section_holds_its_files_or_names_them():
     html = Markup('<video src="report_files/a.mp4"></video><img src="report_files/none.png" alt="">')
     section = Section("One", html=html, files={"a.mp4": b"film"})
     assert Page(to_html("run", [section])).addresses[-2:] == ["data:video/mp4;base64,ZmlsbQ==", "report_files/none.png"]
-    assert Page(to_html("run", [section], media_beside=True)).addresses[-2] == "report_files/a.mp4"
+    assert Page(to_html("run", [section], media_folder='a "b"')).addresses[-2] == "a%20%22b%22/a.mp4"
+    assert to_markdown([section]) == "" and "text" in to_markdown([replace(section, text=["text"])])
 
 
 def test_numbers_are_aligned_right():

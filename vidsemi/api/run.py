@@ -14,8 +14,10 @@ from vidsemi.io.errors import UserError
 from vidsemi.io.progress import ShowProgress, show_progress
 from vidsemi.pipeline import run as pipeline
 from vidsemi.pipeline.stage import KINDS
+from vidsemi.reporting.previews import preview_maker
 from vidsemi.reporting.write import Report, write_report
 from vidsemi.runtime.distributed import done_by_first, first_before_others, process_group, processes, started_processes
+from vidsemi.runtime.process import usable_cores
 
 Checked = tuple[dict[str, Any], str]
 C = TypeVar("C", Config, TransferConfig)
@@ -179,7 +181,8 @@ def _execute(load: Callable[[], C], execute: Callable[[C], list[dict[str, Any]]]
         output = Path(config.output)
         with first_before_others():
             if rows and processes().first:
-                written = write_report([output], output)
+                workers = config.runtime.workers if config.runtime.workers is not None else usable_cores()
+                written = write_report([output], output, previews=preview_maker(None, workers))
     return RunResult(output, rows, written)
 
 

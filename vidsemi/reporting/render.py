@@ -1,12 +1,13 @@
 """Sections as Markdown and as an HTML page."""
 
 import base64
-import mimetypes
 import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -16,10 +17,12 @@ from vidsemi.reporting.interactive import GLYPHS, panels, plotly_js
 from vidsemi.reporting.plot import Plot
 from vidsemi.reporting.section import MEDIA, Section, Table
 
+KINDS = {".webp": "image/webp", ".mp4": "video/mp4"}  # not all versions of Python know WebP
+
 
 def to_markdown(sections: Sequence[Section], *, plots: bool = True) -> str:
     """Sections as Markdown that also reads well on a terminal, there without links to `plots`."""
-    return "\n".join(_section_markdown(section, plots) for section in sections)
+    return "\n".join(_section_markdown(section, plots) for section in sections if not section.page_only)
 
 
 def _section_markdown(section: Section, plots: bool) -> str:
@@ -42,19 +45,19 @@ def _table_markdown(table: Table, rendered: bool) -> str:
     return "\n".join(markdown_table(table.header, rows, table.text_columns, rendered=rendered))
 
 
-def to_html(title: str, sections: Sequence[Section], *, media_beside: bool = False) -> str:
+def to_html(title: str, sections: Sequence[Section], *, media_folder: str | None = None) -> str:
     """Sections as one HTML page that loads nothing from outside; all texts are escaped.
 
-    With `media_beside` the pictures and videos of `Section.files` are expected in the folder `MEDIA` beside the page,
-    else the page holds them.
+    The pictures and videos of `Section.files` are expected in the folder `media_folder` beside the page; without one,
+    the page holds them.
     """
     page: str = _template().render(
         title=title,
         sections=sections,
-        media_beside=media_beside,
+        media_folder=media_folder,
         version=__version__,
-        style=_part("style.css"),
-        script=_part("script.js"),
+        style=Markup("\n").join([_part("style.css"), _part("gallery.css")]),
+        script=Markup("\n").join([_part("script.js"), _part("gallery.js")]),
         plotly=Markup(plotly_js()) if any(section.plots for section in sections) else "",
     )
     return page
@@ -80,14 +83,17 @@ def _data_uri(plot: Plot) -> str:
     return _uri(plot.svg, "image/svg+xml")
 
 
-def _with_media(section: Section) -> Markup:
-    """The markup of a section, which holds its pictures and videos."""
+def _with_media(section: Section, folder: str | None) -> Markup:
+    """The markup of a section; its pictures and videos are in it, or in a folder beside the page."""
 
-    def uri(match: re.Match[str]) -> str:
-        content = section.files.get(match[1])
-        return match[0] if content is None else f'"{_uri(content, mimetypes.guess_type(match[1])[0] or "")}"'
+    def address(match: re.Match[str]) -> str:
+        name, content = match[1], section.files.get(match[1])
+        if content is None:
+            return match[0]
+        kind = KINDS.get(PurePosixPath(name).suffix, "application/octet-stream")
+        return f'src="{_uri(content, kind) if folder is None else f"{quote(folder)}/{name}"}"'
 
-    return Markup(re.sub(f'"{MEDIA}/([^"]+)"', uri, section.html or ""))
+    return Markup(re.sub(f'src="{MEDIA}/([^"]+)"', address, section.html or ""))
 
 
 def _uri(content: bytes, kind: str) -> str:

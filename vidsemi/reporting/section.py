@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from vidsemi.reporting.plot import Plot
 
-MEDIA = "report_files"  # folder beside the page that `Section.html` names its files in
+MEDIA = "report_files"  # folder that `Section.html` names its files in
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Section:
         text: notes, one sentence or paragraph each.
         warnings: notes that a reader must not miss.
         html: markup for the page only, below the tables; every text of strangers in it is escaped. Its pictures and
-            videos have the addresses report_files/NAME.
+            videos have the addresses report_files/NAME. Markdown leaves out a section that has nothing else.
         files: NAME → content of those pictures and videos. The page holds them, or they are written beside it.
         data: what report.json holds of the section. Lists that several sections have under one key are joined.
     """
@@ -54,3 +54,9 @@ class Section:
     html: Markup | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def page_only(self) -> bool:
+        """Whether it has nothing but markup."""
+        others = (self.lead, self.facts, self.plots, self.tables, self.text, self.warnings)
+        return self.html is not None and not any(others)

@@ -23,7 +23,7 @@ def selection_sections(runs: Sequence[RunResults]) -> list[Section]:
     for run in runs:
         for file, title in selection_files(run, several=len(runs) > 1):
             try:
-                sections.append(_section(title, read_selection_info(file)))
+                sections.append(selection_section(title, read_selection_info(file)))
             except UserError as error:  # the rest of the report is still worth writing
                 sections.append(Section(title, warnings=[str(error)]))
     return sections
@@ -45,7 +45,8 @@ def selection_files(run: RunResults, *, several: bool) -> Iterator[tuple[Path, s
         yield file, f"Selection of the {teacher.replace('_', ' ')}, {where}"
 
 
-def _section(title: str, info: SelectionInfo) -> Section:
+def selection_section(title: str, info: SelectionInfo) -> Section:
+    """Size, warnings and the candidates of each class of a selection."""
     return Section(
         title,
         plots=[selection_plot(info)],

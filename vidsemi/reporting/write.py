@@ -1,6 +1,5 @@
 """Write the report of one or more runs."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,16 @@ from vidsemi.reporting.duplicates import duplicates_section
 from vidsemi.reporting.gains import gains_section
 from vidsemi.reporting.hashtags import hashtag_sections
 from vidsemi.reporting.machines import machines_section
+from vidsemi.reporting.mistakes import mistake_sections
+from vidsemi.reporting.page_files import write_page
 from vidsemi.reporting.paper import table_7
 from vidsemi.reporting.plan_and_reality import plan_sections
 from vidsemi.reporting.precision import precision_sections
-from vidsemi.reporting.render import to_html, to_markdown
+from vidsemi.reporting.previews import PreviewMaker
+from vidsemi.reporting.render import to_markdown
 from vidsemi.reporting.results import RunResults, average_seeds, by_test_set, load_runs, mark_pareto_fronts
-from vidsemi.reporting.section import MEDIA, Section
+from vidsemi.reporting.section import Section
+from vidsemi.reporting.selected_examples import selected_sections
 from vidsemi.reporting.selections import selection_sections
 from vidsemi.reporting.speed import measure_speeds
 from vidsemi.reporting.training_curves import curve_sections
@@ -34,7 +37,6 @@ from vidsemi.reporting.variants import variant_sections
 if TYPE_CHECKING:
     from vidsemi.config import Runtime
 
-LARGEST_PAGE = 10_000_000  # characters; of a larger one, pictures and videos stand beside the page
 DETAILS: tuple[Callable[[Sequence[RunResults]], list[Section]], ...] = (
     frequency_sections,
     class_sections,
@@ -87,7 +89,12 @@ class Report:
 
 
 def write_report(
-    folders: Sequence[Path], output: Path, *, runtime: "Runtime | None" = None, paper: bool = False
+    folders: Sequence[Path],
+    output: Path,
+    *,
+    runtime: "Runtime | None" = None,
+    paper: bool = False,
+    previews: PreviewMaker | None = None,
 ) -> Report:
     """Write a report, and remove the files of an earlier one that it does not have.
 
@@ -96,6 +103,7 @@ def write_report(
         output: directory for the files.
         runtime: what to measure the networks' speed on; None measures nothing.
         paper: add the paper's Table 7, and its Table 8 if a transfer target is named cub200.
+        previews: shows examples that were selected, and the worst mistakes; None shows none.
 
     Raises:
         UserError: a run has no results, or the machine does not have the device.
@@ -110,11 +118,13 @@ def write_report(
     summary += [*variant_sections(runs), *gains_section(runs)]
     summary += [duplicates_section(runs), *transfer_sections(runs, paper=paper)]
     sections = [*summary, *(section for sections_of in DETAILS for section in sections_of(runs))]
+    if previews is not None and previews.count:
+        sections += [*selected_sections(runs, previews), *mistake_sections(runs, previews)]
     sections += [machines] if (machines := machines_section(runs)) else []
     document = _document(sections)
     title = ", ".join(run.name for run in runs)
     write_text(output / "results.md", f"# {markdown(title)}\n\n{to_markdown(sections)}")
-    _write_page(output, title, sections)
+    write_page(output / "report.html", title, sections)
     write_json(output / "report.json", document)
     files = {name: csv_text(document[key]).encode() for name, key in CSV_FILES.items() if document[key]}
     for section in sections:
@@ -124,23 +134,11 @@ def write_report(
     return Report(to_markdown(summary, plots=False), document, runs, output)
 
 
-def _write_page(output: Path, title: str, sections: Sequence[Section]) -> None:
-    """Write report.html; the pictures and videos of a large page into a folder beside it."""
-    media = {name: content for section in sections for name, content in section.files.items()}
-    shutil.rmtree(output / MEDIA, ignore_errors=True)
-    page = to_html(title, sections)
-    if media and len(page) > LARGEST_PAGE:
-        for name, content in media.items():
-            write_bytes(output / MEDIA / name, content)
-        page = to_html(title, sections, media_beside=True)
-    write_text(output / "report.html", page)
-
-
 def _document(sections: Sequence[Section]) -> dict[str, Any]:
     """The content of report.json; all keys are always there."""
     document: dict[str, Any] = {"lines": [], "speed": None, "notes": [], "duplicates": None, "class_frequency": []}
     document |= {"gains": [], "transfer": [], "transfer_notes": [], "precision": [], "caveats": [], "answer": []}
-    document["plan"] = []
+    document |= {"plan": [], "previews": []}
     for section in sections:
         for key, value in section.data.items():
             document[key] = [*document[key], *value] if isinstance(value, list) else value
