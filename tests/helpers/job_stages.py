@@ -5,12 +5,15 @@ import os
 import signal
 import time
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vidsemi.config import Log, Runtime
 from vidsemi.io.errors import UserError
+from vidsemi.pipeline.board import Board
+from vidsemi.pipeline.jobs import run_in_jobs
 from vidsemi.pipeline.stage import Context, Stage
 from vidsemi.runtime.process import job_count, job_number, usable_cores
 from vidsemi.training.preemption import GracefulShutdown
@@ -63,10 +66,11 @@ class ActingStage(Stage):
             shutdown.exit()
 
 
-def context_of(output: Path, *stages: Stage) -> Context:
-    """A context with the folders 0, 1, … for some stages."""
+def run_stages(stages: Sequence[Stage], output: Path, finished: Callable[[Stage, dict[str, Any]], object]) -> None:
+    """Run stages in two jobs, in the folders 0, 1, … of an output."""
     output.mkdir(exist_ok=True)
     if not (output / "meeting").exists():
         os.mkfifo(output / "meeting")
     folders = {stage.fingerprint: str(number) for number, stage in enumerate(stages)}
-    return Context(output, folders, Runtime(), Log())
+    with Board(output, dict.fromkeys(folders.values(), False), 2) as board:
+        run_in_jobs(stages, Context(output, folders, Runtime(), Log()), 2, board, finished=finished)

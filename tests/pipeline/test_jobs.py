@@ -14,26 +14,25 @@ from hypothesis import strategies as st
 
 import vidsemi
 from tests.helpers import warm
-from tests.helpers.job_stages import ActingStage, context_of
+from tests.helpers.job_stages import ActingStage, run_stages
 from vidsemi.cli import main as cli
 from vidsemi.config import Config
 from vidsemi.io.errors import UserError
 from vidsemi.pipeline import run as pipeline
-from vidsemi.pipeline.jobs import ready, run_in_jobs
+from vidsemi.pipeline.jobs import ready
 from vidsemi.runtime.process import usable_cores
 from vidsemi.training.checkpoint import Checkpoints
 
 STOPS = """
 import sys
 from pathlib import Path
-from tests.helpers.job_stages import ActingStage, context_of
+from tests.helpers.job_stages import ActingStage, run_stages
 from vidsemi.cli.main import run_command
 from vidsemi.cli.options import Parser
-from vidsemi.pipeline.jobs import run_in_jobs
 
 def command(options):
     stages = [ActingStage(0, "until stopped"), ActingStage(1, options.does), ActingStage(2)]
-    run_in_jobs(stages, context_of(options.output, *stages), 2, lambda stage, metrics: print("done", stage.number))
+    run_stages(stages, options.output, lambda stage, metrics: print("done", stage.number))
 
 def parser():
     one = Parser()
@@ -71,14 +70,14 @@ def test_jobs_share_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     stages = [ActingStage(0, "until stopped"), ActingStage(1, "refuse")]
     caplog.set_level(logging.INFO)
     with pytest.raises(UserError) as caught:
-        run_in_jobs(stages, context_of(Path("out"), *stages), 2, lambda stage, metrics: None)
+        run_stages(stages, Path("out"), lambda stage, metrics: None)
     assert caught.value.code == "test.refused"
     assert Path("out/0/checkpoint").exists()
     first, second, third = ActingStage(2, "tell"), ActingStage(3), ActingStage(4)
     last = ActingStage(5, reads=(first, second))
     stages, found = [first, second, third, last], {}
     caplog.clear()
-    run_in_jobs(stages, context_of(Path("out"), *stages), 2, lambda stage, metrics: found.update({stage: metrics}))
+    run_stages(stages, Path("out"), lambda stage, metrics: found.update({stage: metrics}))
     assert found.keys() == set(stages)
     order = [*found]
     assert order.index(last) > max(order.index(first), order.index(second))
@@ -170,8 +169,13 @@ def test_trainings_side_by_side_resume(train_arguments: Callable[..., list[str]]
 def test_jobs_change_no_result(load: Callable[..., Config], tmp_path: Path):
     """Networks of their own, so that two trainings run at once."""
     more = "students=[{name: small, model: r2plus1d_10, frames: 2, args: {width: 0.0625}}]"
-    rows = pipeline.run(load(f"output={tmp_path / 'one'}", more, "runtime.workers=1"))
-    assert pipeline.run(load(f"output={tmp_path / 'two'}", more, "runtime.workers=1"), jobs=2) == rows
+    calls: list[int] = []
+    rows = pipeline.run(load(f"output={tmp_path / 'one'}", more), on_progress=lambda: calls.append(1))
+    assert len(calls) > len(rows)
+    calls.clear()
+    with_workers = load(f"output={tmp_path / 'two'}", more, "runtime.workers=1")
+    assert pipeline.run(with_workers, jobs=2, on_progress=lambda: calls.append(2)) == rows
+    assert calls
     names = ("weights.pt", "selection.parquet", "classes.csv", "predictions.parquet", "results.json", "part-*.parquet")
     files = [file.relative_to(tmp_path / "one") for name in names for file in (tmp_path / "one").rglob(name)]
     assert len(files) > 20

@@ -24,11 +24,11 @@ LoadConfig = Callable[..., Config]
 
 
 def snapshot(output: Path) -> dict[str, int]:
-    """When each file of a run was last written, results.json aside."""
+    """When each file of a run was last written, results.json and run.log aside."""
     return {
         str(file.relative_to(output)): file.stat().st_mtime_ns
         for file in output.rglob("*")
-        if file.is_file() and file.name not in ("results.json", ".lock")
+        if file.is_file() and file.name not in ("results.json", "run.log", ".lock")
     }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vidsemi.api.arguments import PathArgument, path_of
+from vidsemi.api.live_report import LiveReport
 from vidsemi.api.model import Model
 from vidsemi.config import Config, TransferConfig
 from vidsemi.config.load import Overrides, load_config, load_transfer_config, parse_overrides
@@ -73,10 +74,10 @@ def run(
     """
     check_kinds("until", [until] if until is not None else [])
     _check_jobs(jobs)
-    changes: dict[str, Any] = {"overwrite": _kinds(overwrite), "reuse": _paths("reuse", reuse)}
+    changes: dict[str, Any] = {"overwrite": _kinds(overwrite), "reuse": _paths("reuse", reuse), "jobs": jobs}
     return _execute(
         lambda: config_of(config, overrides, more),
-        lambda loaded: pipeline.run(loaded, until, jobs=jobs, **changes),
+        lambda loaded: pipeline.run(loaded, until, on_progress=LiveReport(Path(loaded.output)), **changes),
         progress,
     )
 
@@ -112,11 +113,11 @@ def transfer(
         UserError: as `run`; or the model differs from its file.
     """
     _check_jobs(jobs)
-    changes: dict[str, Any] = {"overwrite": _kinds(overwrite), "reuse": _paths("reuse", reuse)}
+    changes: dict[str, Any] = {"overwrite": _kinds(overwrite), "reuse": _paths("reuse", reuse), "jobs": jobs}
     file = weights._own_file() if isinstance(weights, Model) else path_of("weights", weights)
     return _execute(
         lambda: load_transfer_config(_source(config), _merged(overrides, more)),
-        lambda loaded: pipeline.transfer(file, loaded, jobs=jobs, **changes),
+        lambda loaded: pipeline.transfer(file, loaded, on_progress=LiveReport(Path(loaded.output)), **changes),
         progress,
     )
 

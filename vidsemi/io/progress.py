@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from vidsemi.io.errors import UserError
@@ -29,12 +29,14 @@ class Progress:
         unit: what is counted, in the singular, such as "example".
         done: units that are done. It falls when units have to be done again.
         total: units in all; 0 if that is not known.
+        note: what else is known, such as "loss 0.512".
     """
 
     title: str
     unit: str
     done: int
     total: int
+    note: str = field(default="", compare=False)
 
 
 ShowProgress = bool | Callable[[Progress], object] | None  # bars; a function to call; None: as the caller's caller says
@@ -63,16 +65,14 @@ def show_progress(progress: ShowProgress) -> Iterator[None]:
         _shown.reset(token)
 
 
-def is_progress_shown() -> bool:
-    """Whether anybody sees progress."""
-    return _shown.get() is not False and logging.getLogger("vidsemi").level <= logging.INFO
+def progress_shown() -> bool | Callable[[Progress], object]:
+    """How progress is shown here: True for bars, False for not at all, or a function to call."""
+    return _shown.get() if logging.getLogger("vidsemi").level <= logging.INFO else False
 
 
-def forward_progress(progress: Progress) -> None:
-    """Call the function that shows progress, if it is one, for work in another process."""
-    shown = _shown.get()
-    if callable(shown):
-        shown(progress)
+def in_notebook() -> bool:
+    """Whether standard error is that of a notebook, which is no terminal but can redraw a line."""
+    return type(sys.stderr).__module__.startswith("ipykernel")
 
 
 class _Lines:
@@ -102,16 +102,16 @@ class _Calls:
     """A bar that calls a function instead of drawing."""
 
     def __init__(self, call: Callable[[Progress], object], total: int, unit: str, title: str, done: int):
-        self._call, self._about, self.n = call, (total, unit, title), float(done)
+        self._call, self._about, self.n, self._note = call, (total, unit, title), float(done), ""
         self.update(0)
 
     def update(self, n: float | None = 1) -> None:
         total, unit, title = self._about
         self.n += 1 if n is None else n
-        self._call(Progress(title, unit, int(self.n), total))
+        self._call(Progress(title, unit, int(self.n), total, self._note))
 
     def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
-        pass
+        self._note = s
 
     def close(self) -> None:
         pass
@@ -125,13 +125,12 @@ class _Calls:
 
 def progress_bar(total: int, unit: str, title: str, done: int = 0, delay: float = 0, silent: bool = False) -> _Bar:
     """Create a progress bar that counts units such as "clip" and appears on standard error after `delay` seconds."""
-    shown = _shown.get()
-    hidden = silent or logging.getLogger("vidsemi").level > logging.INFO
-    if callable(shown) and not hidden:
+    shown = False if silent else progress_shown()
+    if callable(shown):
         return _Calls(shown, total, unit, title, done)
     from tqdm import tqdm  # which `vidsemi --help` does not need
 
-    terminal = sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel")  # notebooks redraw, too
+    terminal = sys.stderr.isatty() or in_notebook()
     interval = 0.2 if terminal else SECONDS
     return tqdm(
         total=total,
@@ -142,7 +141,7 @@ def progress_bar(total: int, unit: str, title: str, done: int = 0, delay: float 
         maxinterval=interval,
         dynamic_ncols=terminal,
         delay=delay,
-        disable=not shown or hidden,
+        disable=not shown,
         file=sys.stderr if terminal else _Lines(),
         bar_format=None if terminal else LINE,
     )

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from vidsemi.data.dedup.checks import describe_checks, read_checks, write_checks
 from vidsemi.io.errors import UserError
+from vidsemi.pipeline.board import Board
 from vidsemi.pipeline.changes import Changes, find_changes, remove_stale, take_over
 from vidsemi.pipeline.jobs import run_in_jobs
 from vidsemi.pipeline.lock import locked
@@ -18,7 +19,7 @@ from vidsemi.pipeline.results import RESULTS, Results, is_transfer, read_results
 from vidsemi.pipeline.run_stage import run_stage
 from vidsemi.pipeline.stage import KINDS, Plan, Stage
 from vidsemi.pipeline.stages import TrainStage
-from vidsemi.runtime.distributed import done_by_first, started_processes
+from vidsemi.runtime.distributed import done_by_first, processes, started_processes
 
 logger = logging.getLogger("vidsemi")
 
@@ -30,13 +31,16 @@ def execute(
     overwrite: Sequence[str] = (),
     reuse: Sequence[Path] = (),
     jobs: int = 1,
+    on_progress: Callable[[], object] | None = None,
 ) -> list[dict[str, Any]]:
     """Run every stage that is not done, and write results.json after each evaluation; returns its rows.
 
     All processes call this. Stages of kinds after `until`, one of `KINDS`, are left out. Up to `jobs` stages run at
-    once, if torchrun started no other processes. For the other arguments see `find_changes`.
+    once, if torchrun started no other processes. `on_progress` is called after each stage once there are results, on
+    the first process. For the other arguments see `find_changes`.
     """
     context, last = plan.context, KINDS.index(until) if until else len(KINDS)
+    planned = [stage for stage, kind in zip(plan.stages, plan.kinds, strict=True) if KINDS.index(kind) <= last]
     with locked(plan.output):
         changes = Changes(**done_by_first(lambda: asdict(find_changes(plan, overwrite, reuse))))
         done_by_first(lambda: remove_stale(plan, changes))
@@ -53,22 +57,31 @@ def execute(
             if results.add(stage, metrics):
                 done_by_first(results.write)
 
+        def report() -> None:
+            if on_progress and processes().first and results.rows():
+                on_progress()
+
         todo: list[Stage] = []  # for jobs
-        for stage, kind in zip(plan.stages, plan.kinds, strict=True):
-            if KINDS.index(kind) > last:
-                continue
-            if stage.fingerprint in done:
-                logger.info("%s: already done", context.name(stage))
-                done_by_first(partial(stage.clean_up, context))  # a kill may have prevented it
-                continue
-            if source := changes.reusable.get(stage.fingerprint):
-                finished(stage, done_by_first(partial(take_over, stage, context, Path(source))))
-            elif jobs == 1:
-                finished(stage, run_stage(stage, context))
-            else:
-                todo.append(stage)
-        if todo:
-            run_in_jobs(todo, context, jobs, finished)
+        names = {context.name(stage): stage.fingerprint in done for stage in planned}
+        with Board(plan.output, names, jobs) as board:
+            for stage in planned:
+                if stage.fingerprint in done:
+                    logger.info("%s: already done", context.name(stage))
+                    done_by_first(partial(stage.clean_up, context))  # a kill may have prevented it
+                elif source := changes.reusable.get(stage.fingerprint):
+                    metrics = done_by_first(partial(take_over, stage, context, Path(source)))
+                    board.taken_over(context.name(stage))
+                    finished(stage, metrics)
+                    report()
+                elif jobs == 1:
+                    with board.running(context.name(stage)):
+                        metrics = run_stage(stage, context)
+                    finished(stage, metrics)
+                    report()
+                else:
+                    todo.append(stage)
+            if todo:
+                run_in_jobs(todo, context, jobs, board, finished=finished, meanwhile=report)
         return done_by_first(results.rows)
 
 

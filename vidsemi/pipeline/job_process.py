@@ -31,7 +31,6 @@ class Setting:
     threads: int  # for the network
     folder: str  # where the run was started
     levels: tuple[int, int]  # of the root logger and of vidsemi's
-    progress: bool  # whether anybody watches
 
 
 class Stopped(BaseException):
@@ -96,7 +95,7 @@ def work(connection: Connection, setting: Setting) -> None:
         Thread(target=end_with_parent, daemon=True).start()
         _set_up(setting, outbox)
         outbox.put("ready")
-        with show_progress(_ProgressSender(outbox) if setting.progress else False):
+        with show_progress(_ProgressSender(outbox)):
             _run_stages(connection, setting, outbox)
     except Stopped:
         outbox.put("stopped")

@@ -9,14 +9,13 @@ import multiprocessing
 import os
 import pickle
 import signal
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from typing import Any
 
 from vidsemi.io.errors import UserError
-from vidsemi.io.progress import forward_progress, is_progress_shown
+from vidsemi.pipeline.board import Board
 from vidsemi.pipeline.job_process import Setting, work
 from vidsemi.pipeline.stage import Context, Stage
 from vidsemi.runtime.process import usable_cores
@@ -30,10 +29,16 @@ logger = logging.getLogger("vidsemi")
 LOOK_EVERY = 0.2  # seconds
 GRACE = 30.0  # seconds in which a job without a stage ends
 
-Finished = Callable[[Stage, dict[str, Any]], None]
 
-
-def run_in_jobs(stages: Sequence[Stage], context: Context, jobs: int, finished: Finished) -> None:
+def run_in_jobs(
+    stages: Sequence[Stage],
+    context: Context,
+    jobs: int,
+    board: Board,
+    *,
+    finished: Callable[[Stage, dict[str, Any]], object],
+    meanwhile: Callable[[], object] = lambda: None,
+) -> None:
     """Run stages in up to `jobs` processes, each stage once those are done that it reads.
 
     If a stage fails, a process dies or this process is told to stop, all stages end as they would alone: a training
@@ -43,13 +48,15 @@ def run_in_jobs(stages: Sequence[Stage], context: Context, jobs: int, finished: 
         stages: of a plan, in its order, which is kept among those that can run.
         context: where they run.
         jobs: number of processes, at least 1.
+        board: shows what the stages do.
         finished: called with each stage that is done, and its metrics.
+        meanwhile: called after that once the next stages run; may take a second.
 
     Raises:
         UserError: a stage fails, or the process of one is killed.
     """
-    todo, failure = list(stages), None
-    with GracefulShutdown() as shutdown, _Jobs(stages, context, jobs) as running:
+    todo, failure, news = list(stages), None, False
+    with GracefulShutdown() as shutdown, _Jobs(stages, context, jobs, board) as running:
         while True:
             if failure is None and not shutdown.requested:
                 for stage in ready(todo, running.stages())[: running.free()]:
@@ -60,8 +67,12 @@ def run_in_jobs(stages: Sequence[Stage], context: Context, jobs: int, finished: 
             if not running.stages():
                 break
             try:
+                if news and not shutdown.requested:
+                    meanwhile()
+                news = False
                 for stage, metrics in running.done():
                     finished(stage, metrics)
+                    news = True
             except _StoppedError:
                 shutdown.signal = shutdown.signal or signal.SIGTERM
             except Exception as error:
@@ -99,15 +110,15 @@ class _Job:
         start_process(self.process, script=registered_by_script())
         theirs.close()
         self.stage: Stage | None = None
-        self.since = 0.0
         self.ready = self.over = False  # it has started; it takes no stage any more
 
 
 class _Jobs:
     """The processes of a run. Those that still live are killed in the end."""
 
-    def __init__(self, stages: Sequence[Stage], context: Context, count: int):
-        self._stages, self._context, self._count = list(stages), context, min(count, len(stages))
+    def __init__(self, stages: Sequence[Stage], context: Context, count: int, board: Board):
+        self._stages, self._context, self._board = list(stages), context, board
+        self._count = min(count, len(stages))
         self._jobs: list[_Job] = []
         self._content: bytes | None = None
         self._stopping = False
@@ -135,8 +146,8 @@ class _Jobs:
     def start(self, stage: Stage) -> None:
         """Run a stage, in a process that has none or in a new one."""
         job = next((job for job in self._jobs if job.stage is None and not job.over), None) or self._new_job()
-        job.stage, job.since = stage, time.monotonic()
-        logger.info("%s: started", self._context.name(stage))
+        job.stage = stage
+        self._board.begin(self._context.name(stage))
         with _ignoring_its_end():
             job.connection.send(self._stages.index(stage))
 
@@ -150,8 +161,7 @@ class _Jobs:
             count=self._count,
             threads=max(min(usable_cores() // self._count, torch.get_num_threads()), 1),
             folder=os.getcwd(),
-            levels=(logging.getLogger().getEffectiveLevel(), logger.getEffectiveLevel()),
-            progress=is_progress_shown(),
+            levels=(logging.getLogger().level, logger.level),
         )
         self._jobs.append(_Job(setting))
         with _ignoring_its_end():
@@ -165,7 +175,7 @@ class _Jobs:
         if not self._stopping:
             for job in self._jobs:
                 if job.stage is not None:
-                    logger.info("%s: stopping", self._context.name(job.stage))
+                    self._board.say(f"{self._context.name(job.stage)}: stopping")
                     job.process.terminate()
         self._stopping = True
 
@@ -187,7 +197,7 @@ class _Jobs:
                     break
                 if (metrics := self._receive(job, *message)) is not None:
                     stage, job.stage = job.stage, None
-                    logger.info("%s: done in %.1f s", self._context.name(stage), time.monotonic() - job.since)
+                    self._board.end(self._context.name(stage))
                     yield stage, metrics
             if job.stage is not None and not alive:
                 self._has_died(job)
@@ -203,7 +213,7 @@ class _Jobs:
                 module, level, text = values
                 logging.getLogger(module).log(level, "%s", text if text.startswith(name) else f"{name}: {text}")
             case "progress":
-                forward_progress(values[0])
+                self._board.show(name, values[0])
             case "done":
                 metrics: dict[str, Any] = values[0]
                 return metrics

@@ -1,7 +1,7 @@
 """The entry points of the pipeline: resolve a config, plan its stages, execute them."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ def run(
     overwrite: Sequence[str] = (),
     reuse: Sequence[Path] = (),
     jobs: int = 1,
+    on_progress: Callable[[], object] | None = None,
 ) -> list[dict[str, Any]]:
     """Run every stage of a config that is not done; returns the rows of results.json, in all processes.
 
@@ -35,6 +36,7 @@ def run(
         overwrite: kinds of stages that may be deleted and run again if the config has changed, with all that follows.
         reuse: outputs of other runs, whose stages are taken over where they are equal.
         jobs: stages that may run at once, each in a process of its own.
+        on_progress: called after each stage once there are results.
 
     Raises:
         UserError: as `resolve`, `check_run` and `check_plan` do, or a stage fails for a reason that the user can mend.
@@ -45,7 +47,7 @@ def run(
             _warn(_check_variants(resolved))
         plan = plan_variants(resolved, _varied(config))
         check_plan(plan, overwrite, reuse)
-    return execute(plan, until, overwrite=overwrite, reuse=reuse, jobs=jobs)
+    return execute(plan, until, overwrite=overwrite, reuse=reuse, jobs=jobs, on_progress=on_progress)
 
 
 def check(config: Config, *, overwrite: Sequence[str] = (), reuse: Sequence[Path] = ()) -> tuple[dict[str, Any], str]:
@@ -81,6 +83,7 @@ def transfer(
     overwrite: Sequence[str] = (),
     reuse: Sequence[Path] = (),
     jobs: int = 1,
+    on_progress: Callable[[], object] | None = None,
 ) -> list[dict[str, Any]]:
     """Transfer a trained network; otherwise as `run`."""
     with first_before_others():
@@ -89,7 +92,7 @@ def transfer(
             _warn(check_targets(resolved.targets, {}))
         plan = plan_transfer(resolved)
         check_plan(plan, overwrite, reuse)
-    return execute(plan, overwrite=overwrite, reuse=reuse, jobs=jobs)
+    return execute(plan, overwrite=overwrite, reuse=reuse, jobs=jobs, on_progress=on_progress)
 
 
 def check_transfer(
