@@ -88,8 +88,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("size", "scheme"), [*zip(SIZES, ("light", "dark"), strict=True)])
 def test_every_plot_is_drawn_and_nothing_is_wider_than_the_window(
     visit: Callable[..., Any], run: Path, size: tuple[int, int], scheme: str
 ):
@@ -116,7 +115,7 @@ def test_texts_of_strangers_are_texts(visit: Callable[..., Any], run: Path):
 
 def test_hover_shows_the_figures(visit: Callable[..., Any], run: Path):
     page = visit(run)
-    draw_all(page)
+    page.locator(".live[data-drawn]").first.wait_for()
     point = page.locator(".live").first.locator(".points path").last
     point.scroll_into_view_if_needed()
     box = point.bounding_box()
@@ -129,7 +128,7 @@ def test_hover_shows_the_figures(visit: Callable[..., Any], run: Path):
 
 def test_the_keyboard_switches_approaches_off_and_on(visit: Callable[..., Any], run: Path):
     page = visit(run)
-    draw_all(page)
+    page.locator(".live[data-drawn]").first.wait_for()
     figure = page.locator("figure").first
     button = figure.get_by_role("button", name="semi-supervised", exact=True)
 
@@ -179,8 +178,8 @@ def test_the_page_says_what_it_is_to_those_who_do_not_see_it(visit: Callable[...
 
 def test_print_shows_the_static_pictures(visit: Callable[..., Any], run: Path):
     page = visit(run)
-    draw_all(page)
     page.emulate_media(media="print")
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert not any(page.locator(".live").evaluate_all("(all) => all.map((one) => one.checkVisibility())"))
     pictures = page.locator("img.static")
     assert all(pictures.evaluate_all("(all) => all.map((one) => one.checkVisibility() && one.naturalWidth > 99)"))

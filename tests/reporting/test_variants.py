@@ -51,6 +51,20 @@ def test_seeds_are_averaged_within_a_variant_only():
     assert [cells[2] for cells in section.tables[0].rows] == ["10", "10", "20", "20"]
 
 
+def test_variants_with_the_same_networks_share_a_row():
+    rows = [{**one, "weights": f"{one['approach']}{one['seed']}.pt"} for one in rows_of(("10", "20", "40"))]
+    for one in rows:
+        if one["approach"] == "semi_supervised" and one["variant"] != "10":
+            one["weights"] = f"semi_of_20_and_40_{one['seed']}.pt"
+    (section,) = accuracy_sections([average_seeds([run_of(rows)])])
+    assert [cells[1:3] for cells in section.tables[0].rows] == [
+        ("supervised", "all"),
+        ("semi_supervised", "10"),
+        ("semi_supervised", "20, 40"),
+    ]
+    assert len(section.data["lines"]) == 6
+
+
 def test_variants_are_compared_with_the_first():
     gains = paired_gains(run_of(rows_of(("10", "20", "40"))))
     between = {(one.first, one.second): one.gain.mean for one in gains if one.variant != one.baseline_variant}

@@ -48,10 +48,11 @@ def _test_set(result: Result, number: int) -> str:
 
 
 def _section(results: Sequence[Result], title: str, suffix: str, speeds: SpeedReport | None) -> Section:
-    header, rows = [*HEADER], [_cells(result) for result in results]
+    shared = _shared(results)
+    header, rows = [*HEADER], [_cells(own[0], _variants(own, results)) for own in shared]
     if speeds:
         header.append("clips / s")
-        rows = [(*cells, _rounded(result.clips_per_second)) for cells, result in zip(rows, results, strict=True)]
+        rows = [(*cells, _rounded(own[0].clips_per_second)) for cells, own in zip(rows, shared, strict=True)]
     shown = [name not in OPTIONAL or any(column) for name, column in zip(header, zip(*rows, strict=True), strict=True)]
     header, rows = [*compress(header, shown)], [tuple(compress(cells, shown)) for cells in rows]
     notes, costs = _notes(results, speeds), (FLOPS, SPEED) if speeds else (FLOPS,)
@@ -69,12 +70,28 @@ def _section(results: Sequence[Result], title: str, suffix: str, speeds: SpeedRe
     )
 
 
-def _cells(result: Result) -> tuple[str, ...]:
+def _shared(results: Sequence[Result]) -> list[list[Result]]:
+    """Results in groups of one, or of the variants of a study that share their networks."""
+    groups: dict[object, list[Result]] = {}
+    for result in results:
+        key = (result.run, result.student, result.approach, result.weights) if result.weights else id(result)
+        groups.setdefault(key, []).append(result)
+    return [*groups.values()]
+
+
+def _variants(own: Sequence[Result], results: Sequence[Result]) -> str:
+    """The variants of a row of the table."""
+    names = [result.variant for result in own if result.variant]
+    everything = {result.variant for result in results if result.variant and result.run == own[0].run}
+    return "all" if len(names) > 1 and everything == {*names} else ", ".join(names)
+
+
+def _cells(result: Result, variants: str) -> tuple[str, ...]:
     millions = result.parameters and result.parameters / 1e6
     return (
         result.name,
         result.approach,
-        result.variant or "",
+        variants,
         str(result.top1),
         _text(result.top5),
         _text(result.mean_class_top1),
