@@ -77,7 +77,9 @@ def selected_sections(runs: Sequence[RunResults], maker: PreviewMaker) -> list[S
             files.setdefault((*before, teacher, stage, name), (file, title))
         found += [*files.values()]
     found, left_out = found[:MOST_SELECTIONS], found[MOST_SELECTIONS:]
-    sections = [_section_of_run(file, f"What was selected: {title}", maker) for file, title in found]
+    sections = [
+        _section_of_run(file, title.replace("Selection of", "What was selected by"), maker) for file, title in found
+    ]
     if left_out:
         note = f"The examples of {len(left_out)} more selections: vidsemi browse {left_out[0][0]}, and so on."
         sections.append(Section("What was selected: other selections", text=[note]))
