@@ -121,6 +121,23 @@ def test_each_row_has_the_examples_of_the_selection_table(tmp_path: Path):
             assert section.files[card["src"].removeprefix("report_files/")][8:12] == b"WEBP"
 
 
+def test_wrong_pseudo_labels_are_marked_where_the_truth_is_known(tmp_path: Path):
+    file = write_selection(tmp_path, NAMES)
+    labels = ["plain", "", "another"]
+    rows = [{"path": f"<i>{number}.png", "label": labels[number % 3]} for number in range(50)]
+    (tmp_path / "truth.csv").write_text(csv_text(rows))
+    manifest, maker = load_manifest(tmp_path / "m.csv"), PreviewMaker(4, workers=0, seconds=None)
+    truth = load_manifest(tmp_path / "truth.csv")
+    section = selected_section("Selection", file, manifest, [], maker, true_labels=truth)
+    for name, cards in Cards(str(section.html)).strips.items():
+        for card in cards:
+            number = int(card["texts"][-1].removesuffix(".png").rpartition("<i>")[2])
+            true = labels[number % 3] if number < 50 else None
+            assert ("is plain" in card["texts"]) == (true == "plain" != name)
+            assert ("is none of the classes" in card["texts"]) == (true == "")
+            assert ("is another" in card["texts"]) == (true == "another")
+
+
 def test_without_scores_the_selection_is_shown_alone(tmp_path: Path):
     file = write_selection(tmp_path, NAMES)
     assert not any(

@@ -104,15 +104,26 @@ def measure_precision(
 def _truth(selection: Selection, unlabeled: Manifest, true_labels: Manifest) -> tuple[np.ndarray, np.ndarray]:
     """The true class of each selected row, or `NO_CLASS`, and whether it is known."""
     indices = {class_name(name): index for index, name in enumerate(selection.classes)}
+    labels = _labels(true_labels)
+    keys = list(_keys(unlabeled, selection.example_id))
+    truth = np.array([indices.get(labels.get(key) or "", NO_CLASS) for key in keys], np.int64)
+    return truth, np.array([key in labels for key in keys], bool)
+
+
+def true_classes(examples: np.ndarray, unlabeled: Manifest, true_labels: Manifest) -> list[str | None]:
+    """The true label of some examples of the unlabeled set; empty for none of the classes, None if it is not known."""
+    labels = _labels(true_labels)
+    return [(labels[key] or "") if key in labels else None for key in _keys(unlabeled, examples)]
+
+
+def _labels(true_labels: Manifest) -> dict[tuple[Any, ...], str | None]:
     labels: dict[tuple[Any, ...], str | None] = {}
     for key, label in zip(
         _keys(true_labels, np.arange(len(true_labels))), true_labels.table.column("label").to_pylist(), strict=True
     ):
         if labels.setdefault(key, label) != label:
             raise UserError("precision.two_labels", f"{true_labels.file} has two labels for {key[0]}")
-    keys = list(_keys(unlabeled, selection.example_id))
-    truth = np.array([indices.get(labels.get(key) or "", NO_CLASS) for key in keys], np.int64)
-    return truth, np.array([key in labels for key in keys], bool)
+    return labels
 
 
 def _keys(manifest: Manifest, examples: np.ndarray) -> Iterator[tuple[Any, ...]]:

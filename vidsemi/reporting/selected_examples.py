@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from vidsemi.data.class_names import class_name
 from vidsemi.data.joined import join
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
 from vidsemi.pipeline.manifests import read_manifest, score_folders
+from vidsemi.pipeline.precision import true_classes
 from vidsemi.reporting.gallery import Card, Strip, gallery, missing_notes, preview_counts
 from vidsemi.reporting.previews import FOLDER, Preview, PreviewMaker
 from vidsemi.reporting.results import RunResults
@@ -89,9 +91,17 @@ def selected_sections(runs: Sequence[RunResults], maker: PreviewMaker) -> list[S
 def _section_of_run(file: Path, title: str, maker: PreviewMaker) -> Section:
     try:
         manifest, scores = data_of(file)
-        return selected_section(title, file, manifest, scores, maker)
+        return selected_section(title, file, manifest, scores, maker, true_labels=_true_labels(file))
     except UserError as error:  # the rest of the report is still worth writing
         return Section(title, text=[f"No examples are shown: {error}."])
+
+
+def _true_labels(file: Path) -> Manifest | None:
+    """The true labels of the unlabeled set, if the run of a selection knows them."""
+    try:
+        return read_manifest(file.parent.with_name("precision"), "true_labels")
+    except UserError:
+        return None
 
 
 def data_of(file: Path) -> tuple[Manifest, list[Path]]:
@@ -101,7 +111,13 @@ def data_of(file: Path) -> tuple[Manifest, list[Path]]:
 
 
 def selected_section(
-    title: str, file: Path, manifest: Manifest, scores: Sequence[Path], maker: PreviewMaker
+    title: str,
+    file: Path,
+    manifest: Manifest,
+    scores: Sequence[Path],
+    maker: PreviewMaker,
+    *,
+    true_labels: Manifest | None = None,
 ) -> Section:
     """The examples of a selection.
 
@@ -111,9 +127,10 @@ def selected_section(
         manifest: the unlabeled set.
         scores: directories of scores that it was made from, to show examples that were not selected; may be empty.
         maker: of previews.
+        true_labels: examples of the unlabeled set with their true labels, to mark wrong pseudo-labels.
 
     Raises:
-        UserError: the selection cannot be read, or is of another manifest.
+        UserError: the selection cannot be read, or is of another manifest; or an example has two true labels.
     """
     selection = Selection.read(file)
     selection.check_manifest(manifest, file)
@@ -122,7 +139,11 @@ def selected_section(
     ids = [*dict.fromkeys(one.example_id for one in examples)]
     previews = dict(zip(ids, maker.make([manifest.row(one) for one in ids], file.parent / FOLDER), strict=True))
     notes = [_explanation(maker.count, beyond), *([problem] if problem else []), *missing_notes(previews.values())]
-    html, media = gallery(_strips(selection, manifest, examples, previews), "a class", notes)
+    truth: dict[int, str | None] = {}
+    if true_labels is not None:
+        truth = dict(zip(ids, true_classes(np.array(ids, np.int64), manifest, true_labels), strict=True))
+        notes.insert(1, "Where the true label is another one, it is named.")
+    html, media = gallery(_strips(selection, manifest, examples, previews, truth), "a class", notes)
     data = {"previews": [{"section": title, **preview_counts(previews.values())}]}
     return Section(title, html=html, files=media, data=data)
 
@@ -144,7 +165,11 @@ def _explanation(count: int, beyond: ScoreRows | None) -> str:
 
 
 def _strips(
-    selection: Selection, manifest: Manifest, examples: Sequence[Shown], previews: dict[int, Preview]
+    selection: Selection,
+    manifest: Manifest,
+    examples: Sequence[Shown],
+    previews: dict[int, Preview],
+    truth: dict[int, str | None],
 ) -> Iterator[Strip]:
     info, names = selection.info, selection.classes
     others = _takers(selection, [*previews])
@@ -156,6 +181,9 @@ def _strips(
             notes = [] if one.selected else ["not selected"]
             if more:
                 notes.append(_list("also selected by" if one.selected else "but by", more))
+            true = truth.get(one.example_id)
+            if true is not None and true != class_name(name):
+                notes.append(f"is {true}" if true else "is none of the classes")
             score = "" if np.isnan(one.score) else f"{one.score:.3f}"
             row, rank = manifest.row(one.example_id), f"rank {one.rank + 1}"
             cards.append(Card(row, previews[one.example_id], rank, score, notes, beyond=not one.selected))
