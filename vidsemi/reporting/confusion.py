@@ -14,6 +14,7 @@ from vidsemi.reporting.section import Section, Table
 HEADER = ("true class", "predicted class", "examples", "of the true class")
 MOST_PAIRS = 20  # in the table
 MOST_CLASSES = 40  # in the heat map; more names are unreadable
+FOLD = "Confusion matrix of the most confused classes"
 MOST_TEXTS = 15  # classes up to which the cells have room for their numbers
 CELL, MARGIN, SMALLEST = 17, 170, 300  # of the heat map in the page, pixels
 
@@ -143,4 +144,6 @@ def _plot(confusion: Confusion, shown: Sequence[int]) -> Plot:
     heat = HeatMap(names, names, share.tolist(), hover, texts if len(names) <= MOST_TEXTS else ())
     panel = Panel(Scale("predicted class"), Scale("true class"), heat=heat)
     height = max(SMALLEST, MARGIN + CELL * len(names) + (8 * len(names) if heat.texts else 0))
-    return Plot("confusion matrix: share of the true class's examples by predicted class", [panel], height=height)
+    fold = FOLD if len(shown) < len(confusion.classes) else ""  # the pairs first
+    alt = "confusion matrix: share of the true class's examples by predicted class"
+    return Plot(alt, [panel], height=height, fold=fold)
