@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.helpers.builders import write_shard
 from tests.helpers.errors import assert_refused, refused
+from tests.helpers.result_rows import run_of
 from vidsemi.api.browse import browse
 from vidsemi.cli import main as cli
 from vidsemi.data.manifest import load_manifest
@@ -22,7 +23,7 @@ from vidsemi.io.tables import csv_text
 from vidsemi.pipeline.select import select_scores
 from vidsemi.reporting.previews import PreviewMaker
 from vidsemi.reporting.section import Section
-from vidsemi.reporting.selected_examples import ranks_shown, selected_section
+from vidsemi.reporting.selected_examples import ranks_shown, selected_section, selected_sections
 from vidsemi.selection.score_format import ScoresInfo
 from vidsemi.selection.score_writer import write_failures
 
@@ -191,6 +192,41 @@ def test_browse_writes_a_page_of_a_selection_alone(tmp_path: Path, capsys: pytes
     assert cli.main([*command, "--previews", "1", "--output", f"{tmp_path}/other.html"]) == 0
     assert capsys.readouterr().out.strip() == f"{tmp_path}/other.html"
     assert [len(strip) for strip in Cards((tmp_path / "other.html").read_text()).strips.values()] == [1, 1, 1]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """The directory of a run with a selection, without its other files."""
+    folder = tmp_path / "run/seed0/teacher"
+    file = write_selection(tmp_path / "data", NAMES)
+    manifests = {name: [{"file": f"{tmp_path}/data/{name}.csv", "root": None}] for name in ("m", "truth")}
+    truth = [{"path": f"<i>{number}.png", "label": "another"} for number in range(60)]
+    (tmp_path / "data/truth.csv").write_text(csv_text(truth))
+    fingerprints = {name: load_manifest(tmp_path / f"data/{name}.csv").fingerprint for name in manifests}
+    for stage, fields, more in (
+        ("score", {"unlabeled": fingerprints["m"]}, {"manifests": {"unlabeled": manifests["m"]}}),
+        ("select", {"scores": ["1"]}, {"inputs": {"seed0/teacher/score": "1"}}),
+        ("precision", {"true_labels": fingerprints["truth"]}, {"manifests": {"true_labels": manifests["truth"]}}),
+    ):
+        (folder / stage).mkdir(parents=True)
+        record = {"stage": f"seed0/teacher/{stage}", "status": "running", "fields": fields, **more}
+        (folder / stage / "stage.json").write_text(json.dumps(record))
+    (tmp_path / "data/scores/part-000000.parquet").rename(folder / "score/part-000000.parquet")
+    return file.rename(folder / "select/selection.parquet").parents[3]
+
+
+def test_in_a_run_the_manifest_scores_and_true_labels_are_found(run: Path):
+    file = run / "seed0/teacher/select/selection.parquet"
+    page = browse(file, run / "page.html", workers=0)
+    strips = Cards(page.read_text()).strips
+    assert [len(cards) for cards in strips.values()] == [5, 5, 5]
+    assert all("is another" in card["texts"] for cards in strips.values() for card in cards)
+    (section,) = selected_sections([run_of([], folder=run)], PreviewMaker(4, workers=0, seconds=None))
+    assert section.title == "What was selected by the teacher, seed0"
+    assert [*Cards(str(section.html)).strips.values()] != [] and len(section.files) > 10
+    (file.parents[1] / "score/stage.json").unlink()
+    (section,) = selected_sections([run_of([], folder=run)], PreviewMaker(4, workers=0, seconds=None))
+    assert section.html is None and "score" in section.text[0]
 
 
 def test_browse_refuses_what_does_not_belong_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

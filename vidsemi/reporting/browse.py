@@ -10,7 +10,7 @@ from vidsemi.io.files import keep_inputs, prepare_target
 from vidsemi.pipeline.manifests import score_folders
 from vidsemi.reporting.page_files import write_page
 from vidsemi.reporting.previews import PreviewMaker
-from vidsemi.reporting.selected_examples import data_of, selected_section
+from vidsemi.reporting.selected_examples import data_of, selected_section, true_labels_of
 from vidsemi.reporting.selections import selection_section
 from vidsemi.selection.result import read_selection_info
 
@@ -53,6 +53,7 @@ def browse_selection(
             scores = score_folders(file.parent)
         except UserError:
             scores = []
-    sections = [selected_section("What was selected", file, manifest, scores, maker)]
-    write_page(output, f"Selection {file.name}", [*sections, selection_section("Candidates of each class", info)])
+    truth = true_labels_of(file)
+    sections = [selected_section("What was selected", file, manifest, scores, maker, true_labels=truth)]
+    write_page(output, f"Examples of {file.name}", [*sections, selection_section("Candidates of each class", info)])
     return output

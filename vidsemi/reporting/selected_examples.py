@@ -91,12 +91,12 @@ def selected_sections(runs: Sequence[RunResults], maker: PreviewMaker) -> list[S
 def _section_of_run(file: Path, title: str, maker: PreviewMaker) -> Section:
     try:
         manifest, scores = data_of(file)
-        return selected_section(title, file, manifest, scores, maker, true_labels=_true_labels(file))
+        return selected_section(title, file, manifest, scores, maker, true_labels=true_labels_of(file))
     except UserError as error:  # the rest of the report is still worth writing
         return Section(title, text=[f"No examples are shown: {error}."])
 
 
-def _true_labels(file: Path) -> Manifest | None:
+def true_labels_of(file: Path) -> Manifest | None:
     """The true labels of the unlabeled set, if the run of a selection knows them."""
     try:
         return read_manifest(file.parent.with_name("precision"), "true_labels")
