@@ -1,7 +1,7 @@
 """Run several stages at once, each in a process of its own: `jobs`.
 
-A network that is small, or one clip at a time, leaves most of a machine idle: one training of a small R(2+1)D on 2
-cores learns from 272 clips/s, two side by side from 460. And a GPU per stage needs no messages between GPUs.
+A network that is small, or one clip at a time, leaves most of a machine idle, and a GPU per stage needs no messages
+between GPUs.
 """
 
 import logging
