@@ -65,7 +65,7 @@ def test_a_study_shares_stages_and_equals_runs_of_their_own(finished_run: Path, 
         ("3", "semi_supervised", "2", "semi_supervised"),
     }
     sections = (output / "results.md").read_text()
-    assert "Selection of the teacher, 2 seed0" in sections
+    assert "| teacher, 2 " in sections and "| teacher, 3 " in sections
     assert "Accuracy against selected per class" in sections
 
 

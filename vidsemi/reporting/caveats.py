@@ -6,7 +6,7 @@ from pathlib import Path
 from vidsemi.inference.accuracy import read_class_accuracy
 from vidsemi.io.errors import UserError
 from vidsemi.reporting.results import RunResults
-from vidsemi.reporting.selections import selection_files
+from vidsemi.reporting.selection_files import notes_by_seed, selection_files
 from vidsemi.selection.info import SelectionInfo
 from vidsemi.selection.result import read_selection_info
 
@@ -15,15 +15,15 @@ SHOWN = 5  # classes that are named
 
 def caveats(runs: Sequence[RunResults]) -> list[str]:
     """Warnings of the runs' teachers and selections."""
-    warnings: list[str] = []
-    for run in runs:
-        for file, title in selection_files(run, several=len(runs) > 1):
-            try:
-                info = read_selection_info(file)
-            except UserError:  # its own section tells
-                continue
-            warnings += [f"{title}: {warning}" for warning in _of_selection(info, _labeled_classes(run))]
-    return warnings
+    labeled = {run.name: _labeled_classes(run) for run in runs}
+    warnings = []
+    for one in selection_files(runs):
+        try:
+            info = read_selection_info(one.file)
+        except UserError:  # the section of selections tells
+            continue
+        warnings += [(one, warning) for warning in _of_selection(info, labeled[one.run])]
+    return notes_by_seed(warnings)
 
 
 def _of_selection(info: SelectionInfo, labeled: Sequence[str]) -> list[str]:

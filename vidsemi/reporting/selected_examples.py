@@ -17,7 +17,7 @@ from vidsemi.reporting.gallery import Card, Strip, gallery, missing_notes, previ
 from vidsemi.reporting.previews import FOLDER, Preview, PreviewMaker
 from vidsemi.reporting.results import RunResults
 from vidsemi.reporting.section import Section
-from vidsemi.reporting.selections import selection_files
+from vidsemi.reporting.selection_files import SelectionFile, selection_files
 from vidsemi.selection.joined_scores import join_scores
 from vidsemi.selection.result import Selection
 from vidsemi.selection.runners_up import runners_up
@@ -71,19 +71,16 @@ def shown_examples(selection: Selection, beyond: ScoreRows | None, count: int) -
 
 def selected_sections(runs: Sequence[RunResults], maker: PreviewMaker) -> list[Section]:
     """The examples of the selections in the runs' directories, of one seed each."""
-    found, left_out = [], []
-    for run in runs:
-        files: dict[tuple[str, ...], tuple[Path, str]] = {}
-        for file, title in selection_files(run, several=len(runs) > 1):
-            *before, _, teacher, stage, name = file.parts
-            files.setdefault((*before, teacher, stage, name), (file, title))
-        found += [*files.values()]
+    first: dict[str, SelectionFile] = {}
+    for one in selection_files(runs):
+        first.setdefault(one.group, one)
+    found = [*first.values()]
     found, left_out = found[:MOST_SELECTIONS], found[MOST_SELECTIONS:]
     sections = [
-        _section_of_run(file, title.replace("Selection of", "What was selected by"), maker) for file, title in found
+        _section_of_run(one.file, one.title.replace("Selection of", "What was selected by"), maker) for one in found
     ]
     if left_out:
-        note = f"The examples of {len(left_out)} more selections: vidsemi browse {left_out[0][0]}, and so on."
+        note = f"The examples of {len(left_out)} more selections: vidsemi browse {left_out[0].file}, and so on."
         sections.append(Section("What was selected: other selections", text=[note]))
     return sections
 

@@ -53,7 +53,10 @@ CSV_FILES = {  # → key of report.json
     "gains.csv": "gains",
     "transfer.csv": "transfer",
     "class_frequency.csv": "class_frequency",
+    "selection_classes.csv": "selection_classes",
+    "precision_classes.csv": "precision_classes",
 }
+CSV_ONLY = ("selection_classes", "precision_classes")  # a line per selection and class is too much for report.json
 STALE = (
     *CSV_FILES,
     *(
@@ -125,8 +128,10 @@ def write_report(
     title = ", ".join(run.name for run in runs)
     write_text(output / "results.md", f"# {markdown(title)}\n\n{to_markdown(sections)}")
     write_page(output / "report.html", title, sections)
-    write_json(output / "report.json", document)
     files = {name: csv_text(document[key]).encode() for name, key in CSV_FILES.items() if document[key]}
+    for key in CSV_ONLY:
+        del document[key]
+    write_json(output / "report.json", document)
     for section in sections:
         for plot in section.plots:
             files |= plot.files
@@ -138,7 +143,7 @@ def _document(sections: Sequence[Section]) -> dict[str, Any]:
     """The content of report.json; all keys are always there."""
     document: dict[str, Any] = {"lines": [], "speed": None, "notes": [], "duplicates": None, "class_frequency": []}
     document |= {"gains": [], "transfer": [], "transfer_notes": [], "precision": [], "caveats": [], "answer": []}
-    document |= {"plan": [], "previews": []}
+    document |= {"plan": [], "previews": [], "selections": [], **{key: [] for key in CSV_ONLY}}
     for section in sections:
         for key, value in section.data.items():
             document[key] = [*document[key], *value] if isinstance(value, list) else value
