@@ -66,7 +66,12 @@ def test_a_run_with_true_labels_trains_the_same_and_reports_precision(
     report = write_report([output], output)
     assert report.document["precision"][0]["right"] == right
     text = (output / "results.md").read_text()
-    assert f"{100 * right / known:.1f}% of the pseudo-labels are right" in text
+    (cells,) = (
+        line.split("|")
+        for line in text.split("## Right pseudo-labels")[1].splitlines()
+        if line.startswith("| teacher ") and "drifting" not in line
+    )
+    assert [cell.strip() for cell in cells[3:5]] == [f"{known:,}", f"{100 * right / known:.1f}"]
     assert "share of right pseudo-labels by rank" in (output / "report.html").read_text()
 
 

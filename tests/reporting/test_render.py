@@ -3,9 +3,12 @@
 import json
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
+import pytest
 from markupsafe import Markup
 
+from vidsemi.reporting import page_files
 from vidsemi.reporting.plot import Line, Panel, Plot, Scale
 from vidsemi.reporting.render import to_html, to_markdown
 from vidsemi.reporting.section import Section, Table
@@ -104,3 +107,13 @@ def test_numbers_are_aligned_right():
     page = to_html("run", [Section("One", tables=[Table(("name", "kind", "n"), [("a", "b", "1")], text_columns=2)])])
     assert '<th scope="col">kind</th><th scope="col" class="number">n</th>' in page
     assert '<td>b</td><td class="number">1</td>' in page
+
+
+def test_pictures_of_a_large_page_are_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(page_files, "LARGEST_PAGE", 1000)
+    page_files.write_page(tmp_path / "report.html", "run", [SECTION])
+    addresses = [one for one in Page((tmp_path / "report.html").read_text()).addresses if not one.startswith("#")]
+    assert {(tmp_path / one).read_bytes() for one in addresses} == {plot.svg for plot in SECTION.plots}
+    monkeypatch.undo()
+    page_files.write_page(tmp_path / "report.html", "run", [SECTION])
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]

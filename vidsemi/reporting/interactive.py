@@ -9,6 +9,7 @@ from typing import Any
 
 from vidsemi.reporting.plot import BLUE, HeatMap, Line, Panel, Plot, Scale, shorten
 
+DIGITS = 6
 GLYPHS = {
     "circle": "●",
     "square": "■",
@@ -106,6 +107,9 @@ def _trace(line: Line, names: Sequence[str]) -> dict[str, Any]:
     }
     if line.hover:
         trace["hovertext"] = [*map(_text, line.hover)]
+    if line.hover_numbers:
+        del trace["hoverinfo"]
+        trace["hovertemplate"] = f"{_text(line.hover_numbers)}<extra></extra>"
     if line.symbols:
         symbols = ["circle" if symbol == "dot" else symbol for symbol in map(line.symbol, range(len(line.x)))]
         trace["marker"] = {
@@ -123,8 +127,10 @@ def _trace(line: Line, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _number(value: float) -> float | None:
-    """JSON has no NaN."""
-    return value if math.isfinite(value) else None
+    """As exact as a reader can see, which is shorter; JSON has no NaN."""
+    if not math.isfinite(value):
+        return None
+    return value if isinstance(value, int) else float(f"{value:.{DIGITS}g}")
 
 
 def _heat(heat: HeatMap) -> dict[str, Any]:

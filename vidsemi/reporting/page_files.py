@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vidsemi.io.files import write_bytes, write_text
-from vidsemi.reporting.render import to_html
+from vidsemi.reporting.render import static_pictures, to_html
 from vidsemi.reporting.section import Section
 
 LARGEST_PAGE = 10_000_000  # characters
@@ -16,8 +16,9 @@ OWN_NAME = re.compile(
 
 
 def write_page(file: Path, title: str, sections: Sequence[Section]) -> None:
-    """Write a page; the files of a large one go into the folder NAME_files beside it, which loses those of others."""
+    """Write a page; the pictures of a large one are in the folder NAME_files beside it, which loses all others."""
     media = {name: content for section in sections for name, content in section.files.items()}
+    media |= static_pictures(sections)
     folder = file.with_name(f"{file.stem}_files")
     page = to_html(title, sections)
     if len(page) <= LARGEST_PAGE:

@@ -38,6 +38,8 @@ class Line:
         y: NaN leaves a gap.
         errors: half lengths of error bars; NaN for none.
         hover: text of each point, lines separated by line breaks; empty for points without.
+        hover_numbers: in place of `hover`, the text of all points, with %{x} and %{y} as their numbers: lines of many
+            points would repeat it. Must not contain texts of strangers.
         dash: "solid", "dash", "dot", "dashdot", or empty for points that are not connected.
         shape: "linear", or steps: "hv" (horizontal, then vertical), "vh", "hvh".
         symbols: one of `SYMBOLS`, "star", "cross" or "dot" for each point, for all, or none.
@@ -51,6 +53,7 @@ class Line:
     y: Sequence[float]
     errors: Sequence[float] = ()
     hover: Sequence[str] = ()
+    hover_numbers: str = ""
     color: str = BLUE
     dash: str = "solid"
     width: float = 1.5

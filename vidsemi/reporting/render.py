@@ -1,6 +1,7 @@
 """Sections as Markdown and as an HTML page."""
 
 import base64
+import hashlib
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -48,8 +49,8 @@ def _table_markdown(table: Table, rendered: bool) -> str:
 def to_html(title: str, sections: Sequence[Section], *, media_folder: str | None = None) -> str:
     """Sections as one HTML page that loads nothing from outside; all texts are escaped.
 
-    The pictures and videos of `Section.files` are expected in the folder `media_folder` beside the page; without one,
-    the page holds them.
+    The pictures and videos of `Section.files`, and `static_pictures`, are expected in the folder `media_folder` beside
+    the page; without one, the page holds them.
     """
     page: str = _template().render(
         title=title,
@@ -68,7 +69,7 @@ def _template() -> Any:
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["data_uri"] = _data_uri
+    environment.filters["static"] = _static
     environment.filters["with_media"] = _with_media
     environment.globals |= {"panels": panels, "glyphs": GLYPHS}
     return environment.from_string(_part("template.html"))
@@ -79,8 +80,17 @@ def _part(name: str) -> Markup:
     return Markup((files("vidsemi.reporting") / "page" / name).read_text(encoding="utf-8"))
 
 
-def _data_uri(plot: Plot) -> str:
-    return _uri(plot.svg, "image/svg+xml")
+def static_pictures(sections: Sequence[Section]) -> dict[str, bytes]:
+    """File name → the static picture of a plot."""
+    return {_picture_name(plot): plot.svg for section in sections for plot in section.plots}
+
+
+def _picture_name(plot: Plot) -> str:
+    return f"{hashlib.sha256(plot.svg).hexdigest()[:20]}.svg"
+
+
+def _static(plot: Plot, folder: str | None) -> str:
+    return _uri(plot.svg, "image/svg+xml") if folder is None else f"{quote(folder)}/{_picture_name(plot)}"
 
 
 def _with_media(section: Section, folder: str | None) -> Markup:

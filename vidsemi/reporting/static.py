@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from typing import Any
 
 from vidsemi.reporting.plot import BLUE, INK, Line, Panel, Plot, Scale, plain, shorten
@@ -21,6 +22,8 @@ MARKERS = {
 }
 DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 STEPS = {"linear": "default", "hv": "steps-post", "vh": "steps-pre", "hvh": "steps-mid"}
+COORDINATES = re.compile(rb' d="[^"]*"')  # of paths: matplotlib writes millionths of a point
+LONG_NUMBER = re.compile(rb"(\.\d\d)\d+")
 WIDTH = {1: 8.0, 2: 4.7, 3: 3.3}  # columns → width of a panel, inches
 PIXELS = 100  # of the page in an inch
 MOST_LAID_OUT = 12  # panels; matplotlib's own layout takes seconds for a hundred
@@ -48,6 +51,8 @@ def draw(plot: Plot, format: str) -> bytes:
     metadata = {"Date": None} if format == "svg" else None
     figure.savefig(content, format=format, dpi=150, metadata=metadata, bbox_inches="tight")  # cuts no long name
     _pyplot().close(figure)
+    if format == "svg":
+        return COORDINATES.sub(lambda path: LONG_NUMBER.sub(rb"\1", path[0]), content.getvalue())
     return content.getvalue()
 
 

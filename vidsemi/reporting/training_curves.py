@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from vidsemi.reporting.plot import COLORS, Line, Panel, Plot, Scale, plot_names
+from vidsemi.reporting.plot import COLORS, INK, Line, Panel, Plot, Scale, plot_names
 from vidsemi.reporting.results import RunResults
 from vidsemi.reporting.section import Section, Table
 from vidsemi.training.log import LOG, read_log
@@ -26,6 +26,7 @@ HEADER = (
 LIMIT_HEADER = ("reading limits this training run", "waited for clips", "what to do")
 MOST_ROWS = 40  # training runs in a plot
 MOST_POINTS = 120  # of a line that is 190 points long; noise looks the same with more
+FEWEST_POINTS, MOST_OF_SEEDS = 40, 480  # of a line where many lie over one another; of all seeds in a panel
 HEIGHT = 200  # of a panel in the page, pixels
 FOLD = "Learning rate, loss and training accuracy"
 
@@ -174,22 +175,26 @@ def curves_plot(trainings: Sequence[TrainingRun], alt: str, name: str) -> Plot:
 
 def _panels(training: TrainingRun, seeds: Sequence[str]) -> list[Panel]:
     panels = []
+    most = min(MOST_POINTS, max(FEWEST_POINTS, MOST_OF_SEEDS // len(training.logs)))
     for number, (title, value) in enumerate(PANELS.items()):
         lines = []
-        for seed, log in training.logs.items():
-            steps = thin_out(log, MOST_POINTS)
-            style: dict[str, Any] = {"color": COLORS[seeds.index(seed) % len(COLORS)], "width": 1}
+        curves = {
+            seed: [(step.examples, value(step)) for step in thin_out(log, most)] for seed, log in training.logs.items()
+        }
+        same = len(curves) > 1 and len({repr(curve) for curve in curves.values()}) == 1
+        for seed, curve in [("all seeds", next(iter(curves.values())))] if same else curves.items():
+            style: dict[str, Any] = {"color": INK if same else COLORS[seeds.index(seed) % len(COLORS)], "width": 1}
+            label = seed if len(seeds) > 1 and not same else ""
+            xs, ys = ([*values] for values in zip(*curve, strict=True))
+            hover = f"{seed}, %{{x:,.0f}} examples\n{title} %{{y:.4~g}}"
+            symbols = ["dot"] if len(curve) == 1 else []
+            lines.append(Line(label, xs, ys, hover_numbers=hover, symbols=symbols, **style))
+        for seed, points in training.validations.items() if number == len(PANELS) - 1 else ():
+            xs, top1 = ([*values] for values in zip(*points, strict=True))
+            hover = f"{seed}, %{{x:,.0f}} examples\nvalidation top-1 %{{y:.4~g}}%"
+            style = {"color": COLORS[seeds.index(seed) % len(COLORS)], "width": 1}
             label = seed if len(seeds) > 1 else ""
-            ys = [value(step) for step in steps]
-            hover = [
-                f"{seed}, {step.examples:,.0f} examples\n{title} {y:.4g}" for step, y in zip(steps, ys, strict=True)
-            ]
-            symbols = ["dot"] if len(steps) == 1 else []
-            lines.append(Line(label, [step.examples for step in steps], ys, hover=hover, symbols=symbols, **style))
-            if number == len(PANELS) - 1 and (points := training.validations.get(seed)):
-                xs, top1 = ([*values] for values in zip(*points, strict=True))
-                hover = [f"{seed}, {x:,.0f} examples\nvalidation top-1 {y:.4g}%" for x, y in points]
-                lines.append(Line(label, xs, top1, hover=hover, dash="dash", symbols=["dot"], size=5, **style))
+            lines.append(Line(label, xs, top1, hover_numbers=hover, dash="dash", symbols=["dot"], size=5, **style))
         x = Scale("examples processed", thousands=True)
         panels.append(Panel(x, Scale(title), lines, title=training.name if number == 0 else "\u00a0"))
     return panels
