@@ -85,7 +85,8 @@ def test_the_sentence_says_what_is_shown(gains, verdict):
     rows += [row("a", "semi_supervised", seed, 50 + gain) for seed, gain in enumerate(gains)]
     (section,) = gains_section([run_of(rows)])
     assert section.data["gains"][0]["verdict"] == verdict
-    sentence = section.text[0]
+    sentence = section.markdown_text[0]
+    assert section.tables[0].rows[0][-1] == {"gain": "a gain", "loss": "a loss", "one seed": ""}.get(verdict, verdict)
     mean = statistics.fmean(gains)
     assert f"{abs(mean):.1f} points {'above' if mean >= 0 else 'below'} supervised" in sentence
     assert ("nothing is shown" in sentence) == (verdict == "one seed")
@@ -109,6 +110,7 @@ def test_files_of_a_report_have_the_gains(tmp_path):
     assert (float(line["gain_mean"]), float(line["low"]), float(line["high"])) == pytest.approx((9, low, high))
     assert report.document["gains"][0]["gain_mean"] == 9
     assert "9.0 points above supervised" in (run / "results.md").read_text()
+    assert "points above supervised" not in (run / "report.html").read_text().split('id="section-2"')[1]
     write_results(tmp_path / "run", [row("a", "supervised", 0, 50)])
     write_report([run], run)
     assert not (run / "gains.csv").exists()

@@ -32,7 +32,11 @@ def test_search_finds_a_class_and_previews_load_and_stop(
     assert pictures.count() == 15 and strips.count() == 3
     for number in range(pictures.count()):
         pictures.nth(number).evaluate("(one) => one.scrollIntoView({ block: 'center' })")
-    page.wait_for_function("[...document.querySelectorAll('img.preview')].every((one) => one.naturalWidth > 0)")
+        # before the next scroll: the browser may not have noticed that this one is in view, and load it never
+        pictures.nth(number).evaluate(
+            "(one) => one.complete || new Promise((done) => { one.onload = one.onerror = done; })"
+        )
+    assert pictures.evaluate_all("(all) => all.every((one) => one.complete && one.naturalWidth > 0)")
     assert width_of(page) <= size[0]
     search = page.get_by_label("Find a class")
     for words, found in (("QUOTED", 1), ("a", 2), ("<u>", 1), ("nothing", 0), ("", 3)):

@@ -65,6 +65,7 @@ def _line(approach: str, found: Reliability) -> Line:
             for confidence, accuracy, count in filled
         ],
         color=APPROACH_COLORS.get(approach, OTHER),
+        dash="dot" if approach == TEACHERS[1] else "solid",  # both teachers have one color
         symbols=["circle"],
         size=6,
     )

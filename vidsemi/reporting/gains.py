@@ -11,10 +11,12 @@ from vidsemi.reporting.section import Section, Table
 
 CONFIDENCE = 0.95
 PRETRAINED = "_pretrained"  # suffix of an approach before its fine-tuning
-HEADER = ("student", "approach", "compared with", "gain, points", "95% interval", "seeds")
+HEADER = ("student", "approach", "compared with", "gain, points", "95% interval", "seeds", "shown")
+SHOWN = {"gain": "a gain", "loss": "a loss", "neither": "neither", "one seed": ""}  # verdict → in the table
 NOTE = (
     "Gain: top-1 in percentage points, the mean of the differences seed by seed. The interval is Student's t over "
-    "seeds: it covers the randomness of training, not the choice of the labeled, unlabeled and test examples."
+    "seeds: it covers the randomness of training, not the choice of the labeled, unlabeled and test examples. A gain "
+    "is shown if the whole interval is above 0, a loss if it is below."
 )
 
 
@@ -73,13 +75,17 @@ def gains_section(runs: Sequence[RunResults]) -> list[Section]:
     gains = [gain for run in runs for gain in paired_gains(run, runs)]
     if not gains:
         return []
-    rows = [(one.name, one.first, one.second, f"{one.gain.mean:+.1f}", one.interval, str(one.seeds)) for one in gains]
+    rows = [
+        (one.name, one.first, one.second, f"{one.gain.mean:+.1f}", one.interval, str(one.seeds), SHOWN[one.verdict])
+        for one in gains
+    ]
     records = [{**as_record(one), "verdict": one.verdict} for one in gains]
     return [
         Section(
             "Gains",
             tables=[Table(HEADER, rows, text_columns=3)],
-            text=[*(one.sentence for one in gains), NOTE],
+            markdown_text=[one.sentence for one in gains],
+            text=[NOTE],
             data={"gains": records},
         )
     ]

@@ -122,10 +122,6 @@ def precision_plot(groups: dict[str, list[Rows]]) -> Plot:
     for number, (name, seeds) in enumerate(groups.items()):
         color = COLORS[number % len(COLORS)]
         curves = [_by_rank(rows) for rows in seeds]
-        if len(seeds) > 1:
-            lines += [
-                Line(name, _middles(curve), [*curve.values()], color=color, width=1, opacity=0.3) for curve in curves
-            ]
         ranks = sorted({ends for curve in curves for ends in curve})
         end = max([end, *(last for _, last in ranks)])
         shares = [_known(curve.get(ends) for curve in curves) for ends in ranks]
@@ -135,6 +131,10 @@ def precision_plot(groups: dict[str, list[Rows]]) -> Plot:
         ]
         means = [statistics.fmean(known) if known else math.nan for known in shares]
         lines.append(Line(name, _middles(ranks), means, hover=hover, color=color, symbols=["circle"], size=6))
+        if len(seeds) > 1:
+            lines += [
+                Line(name, _middles(curve), [*curve.values()], color=color, width=1, opacity=0.3) for curve in curves
+            ]
     x = Scale("rank within the class (1: highest score)", limits=(0, end + 2))
     y = Scale("right pseudo-labels, %", limits=(0, 104))
     return Plot("share of right pseudo-labels by rank", [Panel(x, y, lines)], height=340)

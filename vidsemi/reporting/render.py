@@ -34,7 +34,10 @@ def _section_markdown(section: Section, plots: bool) -> str:
         blocks += [f"![{text(plot.alt)}]({plot.name}.svg)" for plot in section.plots if plot.name]
     tables = [table for table in section.tables if not table.html_only]
     blocks += [_table_markdown(table, plots) for table in tables if not table.fold]
-    notes = [*map(text, section.text), *(f"**{text(warning)}**" for warning in section.warnings)]
+    notes = [
+        *map(text, [*section.markdown_text, *section.text]),
+        *(f"**{text(warning)}**" for warning in section.warnings),
+    ]
     if notes:
         blocks.append("\n".join(f"- {note}" for note in notes))
     blocks += [_table_markdown(table, plots) for table in tables if table.fold]
@@ -69,6 +72,7 @@ def _template() -> Any:
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["breakable"] = _breakable
     environment.filters["static"] = _static
     environment.filters["with_media"] = _with_media
     environment.globals |= {"panels": panels, "glyphs": GLYPHS}
@@ -87,6 +91,11 @@ def static_pictures(sections: Sequence[Section]) -> dict[str, bytes]:
 
 def _picture_name(plot: Plot) -> str:
     return f"{hashlib.sha256(plot.svg).hexdigest()[:20]}.svg"
+
+
+def _breakable(text: str) -> Markup:
+    """A name that may be broken after an underscore, so that numbers beside it stay in a narrow window."""
+    return Markup("_<wbr>").join(text.split("_"))
 
 
 def _static(plot: Plot, folder: str | None) -> str:

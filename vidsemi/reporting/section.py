@@ -37,6 +37,7 @@ class Section:
         lead: the sentences that answer the reader's question, in large letters.
         facts: a few numbers, each with what it is.
         text: notes, one sentence or paragraph each.
+        markdown_text: notes before these that only Markdown and terminals have, as the page says it otherwise.
         warnings: notes that a reader must not miss.
         html: markup for the page only, below the tables; every text of strangers in it is escaped. Its pictures and
             videos have the addresses report_files/NAME. Markdown leaves out a section that has nothing else.
@@ -50,6 +51,7 @@ class Section:
     plots: Sequence[Plot] = ()
     tables: Sequence[Table] = ()
     text: Sequence[str] = ()
+    markdown_text: Sequence[str] = ()
     warnings: Sequence[str] = ()
     html: Markup | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
@@ -58,5 +60,5 @@ class Section:
     @property
     def page_only(self) -> bool:
         """Whether it has nothing but markup."""
-        others = (self.lead, self.facts, self.plots, self.tables, self.text, self.warnings)
+        others = (self.lead, self.facts, self.plots, self.tables, self.text, self.markdown_text, self.warnings)
         return self.html is not None and not any(others)

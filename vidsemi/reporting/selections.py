@@ -15,7 +15,7 @@ from vidsemi.selection.describe import CLASS_HEADER, class_rows, classes, metric
 from vidsemi.selection.info import SelectionInfo
 from vidsemi.selection.result import read_selection_info
 
-COUNTS = ("candidates", "pseudo-labels", "examples", "% of unlabeled", "classes that lack some", "lowest score")
+COUNTS = ("candidates", "pseudo-labels", "examples", "% of unlabeled", "short classes", "lowest score")
 MEANS = "Numbers are means over seeds ± sample standard deviation; selection_classes.csv has all seeds."
 MOST_OPEN = 2  # plots at once: the teachers of a run; those of more variants are folded
 MOST_NAMES = 40  # classes whose names still fit below an axis
@@ -45,6 +45,7 @@ def selection_sections(runs: Sequence[RunResults]) -> list[Section]:
         same = len({text for texts in policies.values() for text in texts}) == 1
         notes = [text if same else f"{name}: {text}" for name, texts in policies.items() for text in texts]
         notes = [*dict.fromkeys(notes), *([MEANS] if len(found) > len(groups) else [])]
+    notes = [*notes, "Short classes have fewer pseudo-labels than wanted."]
     return [
         Section(
             "Selections",
@@ -157,10 +158,12 @@ def selection_plot(infos: Sequence[SelectionInfo], name: str = "") -> Plot:
             names, *([spread(values, ",.0f") for values in column] for column in columns), last, strict=True
         )
     ]
-    log, counts = _count_scale([*candidates, *wanted, *chosen])
+    bars = _bars(columns[0])
+    tops = [mean + bar for mean, bar in zip(candidates, bars, strict=True) if not math.isnan(bar)]
+    log, counts = _count_scale([*candidates, *wanted, *chosen, *tops])
     lines = [
         Line("selected", places, [*map(log, chosen)], shape="hvh", width=1, filled=True, hover=hover),
-        Line("candidates", places, [*map(log, candidates)], _bars(columns[0]), hover=hover, color=GRAY, shape="hvh"),
+        Line("candidates", places, [*map(log, candidates)], bars, hover=hover, color=GRAY, shape="hvh"),
         Line("wanted", places, [*map(log, wanted)], color=INK, dash="dash", shape="hvh"),
     ]
     named = [*zip(places, names, strict=True)] if len(names) <= MOST_NAMES else [(-1.0, "")]

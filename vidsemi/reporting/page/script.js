@@ -26,6 +26,7 @@ function themed(panel, narrow) {
     autosize: true, showlegend: false, hovermode: "closest", dragmode: "zoom",
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     margin: { l: 10, r: 12, t: layout.annotations.length ? 26 : 12, b: 10 },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--soft"), activecolor: css("--text") },
     font: { family: "inherit", size: 13, color: css("--text") },
     hoverlabel: { bgcolor: css("--box"), bordercolor: css("--strong"), align: "left", font: { color: css("--text"), size: 13 } },
   });
@@ -39,7 +40,7 @@ function draw(element) {
   const hidden = new Set(off.map((button) => Number(button.dataset.entry)));
   for (const trace of data) if (hidden.has(trace.meta)) trace.visible = false;
   const buttons = ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "pan2d", "zoom2d"];
-  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: buttons, showTips: false };
+  const config = { responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtonsToRemove: buttons, showTips: false };
   Plotly.react(element, data, layout, config).then(() => { element.dataset.drawn = "true"; });
 }
 
