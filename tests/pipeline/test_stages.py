@@ -163,7 +163,10 @@ def examples(manifests: list[Manifest]) -> list[tuple[Stage, dict[str, list[Any]
 def test_every_field_of_every_kind_of_stage_changes_its_fingerprint(
     examples: list[tuple[Stage, dict[str, list[Any]]]],
 ):
-    assert {type(stage) for stage, _ in examples} == set(Stage.__subclasses__())
+    kinds = {
+        kind for kind in Stage.__subclasses__() if kind.__module__.startswith("vidsemi.")
+    }  # other tests have own ones
+    assert {type(stage) for stage, _ in examples} == kinds
     for stage, others in examples:
         assert others.keys() == {field.name for field in fields(stage)}, type(stage)
         changed = [replace(stage, **{name: value}) for name, values in others.items() for value in values]

@@ -155,7 +155,7 @@ def test_the_log_is_json_lines(tmp_path: Path, clips: TrainClips):
 def test_it_learns(tmp_path: Path, clips: TrainClips):
     torch.manual_seed(0)
     few = TrainClips(clips.manifest, clips.examples[:4], clips.targets, SPEC, hflip_prob=0.0, seed=0)
-    _, metrics = run(tmp_path / "a", few, recipe=RECIPE.model_copy(update={"examples": 800}))
+    _, metrics = run(tmp_path / "a", few, recipe=RECIPE.model_copy(update={"examples": 1600}))
     assert metrics["loss"] < 0.5  # chance is log 8 = 2.08
 
 

@@ -96,7 +96,7 @@ def _section_of_run(file: Path, title: str, maker: PreviewMaker) -> Section:
 def true_labels_of(file: Path) -> Manifest | None:
     """The true labels of the unlabeled set, if the run of a selection knows them."""
     try:
-        return read_manifest(file.parent.with_name("precision"), "true_labels")
+        return read_manifest(file.absolute().parent.with_name("precision"), "true_labels")
     except UserError:
         return None
 
