@@ -16,7 +16,7 @@ from vidsemi.reporting.write import write_report
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-PATIENCE = 300_000  # ms: a slow machine is no error
+PATIENCE = 300_000  # ms, for slow machines
 MARKUP = [
     "<b>bold</b>",
     "</script><script>alert(1)</script>",

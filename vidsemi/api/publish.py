@@ -81,7 +81,7 @@ def publish(
         license: of the weights, such as "apache-2.0"; without it the card has none.
         teacher_license: of the teacher's weights.
         datasets: names on the Hub of the datasets that it was trained on.
-        test: labeled examples, on which 10 clips and 1 clip of each video are tested, but for what a run has tested.
+        test: labeled examples, tested with 10 clips and with 1 clip per video, unless the run has tested that.
         root: folder that the paths in the file `test` are relative to, by default its own.
         overwrite: replace the files in a folder that is not empty; other files stay.
         device: of the test; "auto" is a GPU if there is one.

@@ -71,7 +71,7 @@ def progress_shown() -> bool | Callable[[Progress], object]:
 
 
 def in_notebook() -> bool:
-    """Whether standard error is that of a notebook, which is no terminal but can redraw a line."""
+    """Whether standard error is that of a notebook, which can redraw a line though it is not a terminal."""
     return type(sys.stderr).__module__.startswith("ipykernel")
 
 

@@ -123,7 +123,7 @@ def _set_up(setting: Setting, outbox: Outbox) -> None:
 
 
 def _run_stages(connection: Connection, setting: Setting, outbox: Outbox) -> None:
-    stages, context = pickle.loads(connection.recv_bytes())
+    stages, context = connection.recv()
     if (torch := sys.modules.get("torch")) is not None:  # a script has imported it
         torch.set_num_threads(setting.threads)
     from vidsemi.pipeline.run_stage import run_stage
@@ -140,7 +140,7 @@ def _portable(error: BaseException) -> tuple[BaseException, str]:
     """An error that can be pickled, and its traceback."""
     text = traceback.format_exc()
     try:
-        pickle.loads(pickle.dumps(error))
+        pickle.loads(pickle.dumps(error))  # our own error, on its way from our own process
     except Exception:
         error = RuntimeError(f"{type(error).__name__}: {error}")
     return error, text

@@ -58,7 +58,7 @@ def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _planned(folder: Path) -> tuple[dict[str, float], str]:
-    """Seconds by stage, and where the rates come from; nothing if there is no plan."""
+    """Seconds by stage, and where the rates come from; empty without a plan."""
     try:
         document = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         seconds = {str(own["name"]): float(own["seconds"]) for own in document["stages"]}

@@ -16,7 +16,7 @@ from vidsemi.io.progress import progress_bar
 FOLDER = "previews"  # beside a selection or predictions
 DEFAULT_COUNT, MAX_COUNT = 4, 100  # examples of each class to show
 SECONDS_PER_FILE = 60.0  # a preview takes about 0.2 s, the first of a process some seconds on a busy machine
-SECONDS = 60.0  # for all previews of a page, if nobody asked for them
+SECONDS = 60.0  # for all previews of a page by default; with `--previews` they take the time they need
 PREFETCH = 2  # files per worker that are read ahead; these may still take their time after the limit
 
 Preview = bytes | DecodeError | None  # None: there was no time to make it
