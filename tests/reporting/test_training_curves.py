@@ -86,7 +86,7 @@ def test_reports_show_the_curves_in_all_their_files(run: Path):
     write_report([run], run)
     page, text = (run / "report.html").read_text(), (run / "results.md").read_text()
     assert ">Training curves</h2>" in page
-    assert page.count("<img") == 2 and "<td>small/semi_supervised/pretrain</td>" in page
+    assert page.count("<img") == 2 and "<td>small/semi_<wbr>supervised/pretrain</td>" in page
     assert "## Training curves\n\n![Training curves](training_curves.svg)\n" in text
     assert "1,234.5" not in text  # results.md is the same for the same results
     ElementTree.fromstring((run / "training_curves.svg").read_bytes())
