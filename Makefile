@@ -17,7 +17,7 @@ install-dev: .venv/installed-dev
 	touch $@
 
 demo: install
-	$(BIN)/python tools/run.py --cfg demo.yaml
+	$(BIN)/python tools/run.py --cfg demo.yaml --jobs 2
 
 lint: install-dev
 	$(BIN)/ruff format --check .
