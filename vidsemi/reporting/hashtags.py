@@ -25,7 +25,9 @@ def hashtag_sections(runs: Sequence[RunResults]) -> list[Section]:
 def _section(found: dict[str, Any], title: str) -> Section:
     total = found["examples"] + found["without"]
     labels = found["labels"]
-    notes = [f"{len(labels)} labels. {found['examples']} of {total} weakly labeled examples have at least one of them."]
+    notes = [
+        f"{len(labels)} labels. {found['examples']:,} of {total:,} weakly labeled examples have at least one of them."
+    ]
     if found["dropped"]:
         names = ", ".join(f"#{label['tag']} ({label['examples']})" for label in found["dropped"])
         notes.append(f"Dropped, with fewer than {found['min_examples']} examples: {names}.")

@@ -83,6 +83,8 @@ def _axis(scale: Scale, name: str) -> dict[str, Any]:
         axis["range"] = [math.log10(end) if scale.log else end for end in scale.limits]
     if scale.ticks:
         axis |= {"tickvals": [x for x, _ in scale.ticks], "ticktext": [_text(shorten(text)) for _, text in scale.ticks]}
+        if name == "x" and scale.crowded:
+            axis["tickangle"] = -60  # at the angle that plotly.js would choose it leaves texts out
     elif scale.thousands:
         axis |= {"tickformat": "~s", "nticks": 6}
     return axis

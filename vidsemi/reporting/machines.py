@@ -27,7 +27,7 @@ def _describe(machine: dict[str, Any]) -> str:
     gpus = machine.get("gpus") or []
     parts = [
         *(f"{gpus.count(gpu)} × {gpu}" for gpu in dict.fromkeys(gpus)),
-        f"{machine['processor']}, {machine['cores']} cores",
+        f"{machine['processor']}, {machine['cores']} core{'s' * (machine['cores'] != 1)}",
         *(f"{name} {machine[name]}" for name in ("torch", "cuda", "cudnn", "driver") if machine.get(name)),
     ]
     return ", ".join(map(str, parts))

@@ -28,6 +28,11 @@ class Scale:
     ticks: Sequence[tuple[float, str]] = ()
     thousands: bool = False
 
+    @property
+    def crowded(self) -> bool:
+        """Whether the texts of a horizontal axis's ticks have to be turned to find room."""
+        return sum(len(text) for _, text in self.ticks) > 80
+
 
 @dataclass(frozen=True)
 class Line:

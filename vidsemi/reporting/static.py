@@ -119,8 +119,7 @@ def _scale(axes: Any, name: str, scale: Scale) -> None:
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(EngFormatter(sep="") if scale.thousands else FuncFormatter(lambda value, _: plain(value)))
     if scale.ticks:
-        crowded = name == "x" and sum(len(text) for _, text in scale.ticks) > 80
-        style = {"rotation": 45, "ha": "right"} if crowded else {}
+        style = {"rotation": 45, "ha": "right"} if name == "x" and scale.crowded else {}
         getattr(axes, f"set_{name}ticks")(*zip(*((x, shorten(text)) for x, text in scale.ticks), strict=True), **style)
     elif not scale.log:
         axis.set_major_locator(MaxNLocator(5))
