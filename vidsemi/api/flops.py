@@ -55,7 +55,7 @@ def cost_of_name(
     """The spec of a network with its cost; arguments as for `flops`."""
     if size is not None:
         check_count("size", size, 10_000)
-    spec = spec_of(name, classes, OwnSpec(frames, size, resize=size, args=args))
+    spec = spec_of(name, classes, OwnSpec(frames, size, stride=1, resize=size, args=args))  # the stride costs nothing
     return spec, _measure(spec.build(), spec)
 
 

@@ -8,6 +8,7 @@ from vidsemi.api.arguments import check_count, checked
 from vidsemi.config import Input, Network, OwnInput
 from vidsemi.io.errors import UserError
 from vidsemi.models.build import check_network, frozen_spec, network_spec
+from vidsemi.models.hf_folder import folder_of
 from vidsemi.models.pretrained_cfg import IMAGENET
 from vidsemi.models.registry import RESNETS, check_name
 from vidsemi.models.stored_spec import MAX_CLASSES
@@ -43,7 +44,8 @@ def spec_of(name: str, classes: Classes, own: OwnSpec, init_from: str | None = N
     """
     if not isinstance(name, str):
         raise UserError("model.unknown", f"the name of a network is a text, not {name!r}; list_models() lists them")
-    check_name(name)
+    if folder_of(name) is None:
+        check_name(name)
     names = class_names_of(classes)
     frames, default = own.frames, Input()
     if name in RESNETS:  # their published weights are ImageNet's

@@ -67,7 +67,13 @@ def models(options: argparse.Namespace) -> Answer:
     rows = [["" if entry[column] is None else str(entry[column]) for column in columns] for entry in entries]
     lines = markdown_table(columns, rows)
     if len(entries) == 1:
-        lines += [f"published weights: {address}" for address in entries[0]["weights"]]
+        (only,) = entries
+        if "classes" in only:  # of hf:DIR
+            own = ", ".join(f"{name}={value}" for name, value in only["args"].items())
+            lines += ["", f"network: {only['model']} ({own})", f"classes: {only['classes']}"]
+            lines += [f"license: {only['license'] or 'not known'}", *(f"weights: {file}" for file in only["weights"])]
+        else:
+            lines += [f"published weights: {address}" for address in only["weights"]]
     lines += ["", "Empty cells are left to the config (docs/guides/models.md)."]
     return {"models": entries}, "\n".join(lines)
 

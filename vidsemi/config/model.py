@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, model_
 from vidsemi.config.base import Fraction, Section, check_folder_name
 from vidsemi.config.training import Recipe
 
+HF_FOLDER = "hf:"  # how the name of a network begins that is a local folder in Hugging Face's layout
 MAX_SIDE = 1 << 14  # pixels; what swscale and Pillow resize to without trouble
 Triple = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -102,7 +103,7 @@ class Network(Section):
 
     model: str
     """Model name, e.g. r2plus1d_18, torchvision/mvit_v2_s, or one of a plug-in (docs/extending.md). `vidsemi models`
-    lists them."""
+    lists them. hf:DIR is the network in a local folder of Hugging Face's layout (docs/guides/public-teachers.md)."""
     frames: Frames | None = None
     """Frames per clip; 1 for images. Default: that of the model library or plug-in; R(2+1)D has none."""
     args: Args = Field({})
@@ -110,13 +111,22 @@ class Network(Section):
     input: OwnInput = OwnInput()
     """Section OwnInput."""
     init_from: str | None = Field(None, min_length=1)
-    """Initial weights: a file or an https:// address (docs/guides/models.md). The classification head is kept if its
-    classes are those of the labeled set (or as many, if the file names none), and reinitialized otherwise."""
+    """Initial weights: a file, a folder or an https:// address (docs/guides/models.md); for hf:DIR by default those in
+    DIR. The classification head is kept if its classes are those of the labeled set (or as many, if the file names
+    none), and reinitialized otherwise."""
 
     weakly_pretrained: bool = False
     """Set to true if the weights in `init_from` were pre-trained on hashtags. They then replace weakly supervised
     pre-training (a student's for `weakly_supervised`, the teacher's for `semi_weakly_supervised`); other approaches
     start from random weights."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_of_its_folder(cls, values: Any) -> Any:
+        model = values.get("model") if isinstance(values, dict) else None
+        if isinstance(model, str) and model.startswith(HF_FOLDER) and values.get("init_from") is None:
+            return {**values, "init_from": model.removeprefix(HF_FOLDER)}
+        return values
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Network":
@@ -154,7 +164,8 @@ class Student(Network):
     @model_validator(mode="after")
     def _name_it(self) -> "Student":
         length = f"_{self.frames}f" if self.frames else ""
-        name = check_folder_name(self.name or f"{self.model.rpartition('/')[2]}{length}")
+        own = self.model.removeprefix(HF_FOLDER).rstrip("/").rpartition("/")[2]
+        name = check_folder_name(self.name or f"{own}{length}")
         if name in ("teacher", "weakly_supervised_teacher", "score", "select"):
             raise ValueError(f"the name '{name}' is reserved for a stage")
         return self.model_copy(update={"name": name}) if name != self.name else self

@@ -12,8 +12,9 @@ from torch import nn
 from vidsemi.config import Input, Network
 from vidsemi.data.input_spec import MAX_CLIP_PIXELS, InputSpec
 from vidsemi.io.errors import UserError
+from vidsemi.models.hf_folder import folder_of
 from vidsemi.models.initialize import Loaded, initialize
-from vidsemi.models.registry import ADAPTER, pretrained_config
+from vidsemi.models.registry import ADAPTER, resolve_model
 from vidsemi.models.weights import Weights, fingerprint_weights, read_weights
 from vidsemi.models.weights_file import NetworkSpec, save_weights
 from vidsemi.runtime.library_errors import first_line, needs_tensor_values
@@ -34,7 +35,7 @@ def network_spec(
     Raises:
         UserError: there is no such network, or its input is incomplete or invalid.
     """
-    pretrained = pretrained_config(network.model)
+    model, args, pretrained = resolve_model(network.model, network.args)
     known = {key: value for key, value in asdict(pretrained).items() if value is not None}
     if trained_on is not None:
         known |= {key: value for key, value in asdict(trained_on).items() if key != "decoder"}
@@ -42,6 +43,12 @@ def network_spec(
     if network.frames is not None:
         own["frames"] = network.frames
     values = {**input.model_dump(include={"stride", "resize", "crop", "mean", "std", "decoder"}), **known, **own}
+    if folder_of(network.model) and "stride" not in known.keys() | own.keys():
+        raise UserError(
+            "model.stride_missing",
+            f"{network.model}: its files do not say how far apart the frames of a clip are; set the stride of its own "
+            "input, such as `input: {stride: 4}` for every fourth frame",
+        )
     if "frames" not in values:
         raise UserError("model.frames_missing", f"{network.model} has no default clip length; set its key `frames`")
     spec = InputSpec(**values)
@@ -54,7 +61,7 @@ def network_spec(
             f"{network.model}: a clip of {spec.frames} frames resized to {spec.resize} has more than "
             f"{MAX_CLIP_PIXELS:,} pixels; lower `frames` or `resize`",
         )
-    return NetworkSpec(network.model, network.args, classes, spec)
+    return NetworkSpec(model, args, classes, spec)
 
 
 def frozen_spec(network: Network, input: Input, classes: list[str]) -> NetworkSpec:
@@ -96,7 +103,7 @@ def initialize_from(network: nn.Module, spec: NetworkSpec, weights: Weights) -> 
         network,
         weights.tensors,
         head=spec.head_keys,
-        keep_head=weights.spec is None or weights.spec.classes == spec.classes,
+        keep_head=weights.classes is None or weights.classes == spec.classes,
         file=weights.file,
         model=str(spec),
         holds=str(weights.spec) if weights.spec else None,
@@ -140,15 +147,16 @@ def initialize_all(network: nn.Module, spec: NetworkSpec, weights: Weights) -> L
         taken, frames = theirs.input.frames, spec.input.frames
         if taken != frames:
             raise UserError("weights.frames_mismatch", f"{file} takes {taken} frames, expected {frames}")
-        if theirs.classes != spec.classes:
-            pairs = enumerate(zip_longest(map(repr, theirs.classes), map(repr, spec.classes), fillvalue="missing"))
-            number, (found, expected) = next(entry for entry in pairs if entry[1][0] != entry[1][1])
-            lacking = len(set(spec.classes) - set(theirs.classes))
-            raise UserError(
-                "weights.class_mismatch",
-                f"{file} knows {len(theirs.classes)} classes and lacks {lacking} of the {len(spec.classes)} of the "
-                f"labeled set: class {number} is {found}, expected {expected}",
-            )
+    known = weights.classes
+    if known is not None and known != spec.classes:
+        pairs = enumerate(zip_longest(map(repr, known), map(repr, spec.classes), fillvalue="missing"))
+        number, (found, expected) = next(entry for entry in pairs if entry[1][0] != entry[1][1])
+        lacking = len(set(spec.classes) - set(known))
+        raise UserError(
+            "weights.class_mismatch",
+            f"{file} knows {len(known)} classes and lacks {lacking} of the {len(spec.classes)} of the labeled set: "
+            f"class {number} is {found}, expected {expected}",
+        )
     loaded = initialize_from(network, spec, weights)
     if loaded.replaced:
         head = loaded.replaced[0]

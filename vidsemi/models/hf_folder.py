@@ -1,15 +1,58 @@
-"""A network in Hugging Face's layout, as a local folder: what its JSON files say. Nothing in it is executed."""
+"""A network in Hugging Face's layout, as a local folder: its JSON files and tensors. Nothing in it is executed."""
 
 import json
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+import yaml
+
+from vidsemi.config.model import HF_FOLDER
 from vidsemi.data.class_names import class_name
 from vidsemi.io.errors import UserError
-from vidsemi.io.files import read_regular
+from vidsemi.io.files import fingerprint_file, fingerprint_json, read_regular
+from vidsemi.io.tables import printable
+from vidsemi.models.published import read_safetensors
 
-CONFIG = "config.json"
+CONFIG, TENSORS, INDEX, CARD = "config.json", "model.safetensors", "model.safetensors.index.json", "README.md"
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+PROCESSORS = ("processor_config.json", "video_preprocessor_config.json", "preprocessor_config.json")
 MAX_JSON = 1 << 26  # bytes; a million class names fit
+MAX_CARD = 1 << 22
+
+# Of the published weights of these families, by the prefix of the classifier's name; a folder may hold others.
+LICENSES = {
+    "VideoMAE": "CC-BY-NC-4.0, non-commercial",
+    "Timesformer": "CC-BY-NC-4.0, non-commercial",
+    "VJEPA2": "MIT or Apache-2.0",
+}
+
+logger = logging.getLogger("vidsemi")
+
+
+def folder_of(name: str) -> Path | None:
+    """The folder in the name of a network, `hf:DIR`; None for other names."""
+    return Path(name.removeprefix(HF_FOLDER)) if name.startswith(HF_FOLDER) else None
+
+
+def is_hf_folder(path: Path) -> bool:
+    """Whether a folder is in Hugging Face's layout and not one of `vidsemi publish`."""
+    try:
+        config = read_json(path / CONFIG)
+    except (UserError, OSError):
+        return False
+    return "spec" not in config and not config.keys().isdisjoint({"architectures", "model_type"})
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read config.json; a UserError if it is missing or damaged, or the folder is not there."""
+    if not folder.is_dir():
+        raise UserError(
+            "hf.missing_folder", f"there is no folder {folder}; a network of a hub must be downloaded first"
+        )
+    return read_json(folder / CONFIG)
 
 
 def folder_classes(folder: Path) -> list[str]:
@@ -23,7 +66,7 @@ def folder_classes(folder: Path) -> list[str]:
     Raises:
         UserError: config.json is missing or damaged, or the ids are not 0, 1, … up to the number of names.
     """
-    file, config = folder / CONFIG, read_json(folder / CONFIG)
+    file, config = folder / CONFIG, read_config(folder)
     if config.get("id2label") is None:
         count = config.get("num_labels", 2)
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
@@ -39,6 +82,86 @@ def folder_classes(folder: Path) -> list[str]:
             "hf.invalid_classes", f"{file}: the ids of id2label are not the numbers from 0 to {len(names) - 1}"
         )
     return [by_index[index] for index in range(len(by_index))]
+
+
+def are_placeholders(classes: list[str]) -> bool:
+    """Whether names of classes are those that transformers gives to outputs without names."""
+    return classes == [f"LABEL_{index}" for index in range(len(classes))]
+
+
+def processor_values(folder: Path) -> tuple[dict[str, Any], Path]:
+    """What the folder's processor is made of, with its file: the first that transformers reads.
+
+    Raises:
+        UserError: there is none of `PROCESSORS`, or it is damaged.
+    """
+    for name in PROCESSORS:
+        if (folder / name).exists():
+            values = read_json(folder / name)
+            if name == PROCESSORS[0]:
+                values = values.get("video_processor") or values.get("image_processor") or {}
+            if isinstance(values, dict) and values:
+                return values, folder / name
+    raise UserError(
+        "hf.missing_processor",
+        f"{folder} does not say how to resize and normalize frames: it has none of {', '.join(PROCESSORS)}",
+    )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files with the folder's weights: model.safetensors, or its index and the shards that this names.
+
+    Raises:
+        UserError: there are none, only pickles, or the index names other files than those of the folder.
+    """
+    if (folder / TENSORS).exists():
+        return [folder / TENSORS]
+    index = folder / INDEX
+    if index.exists():
+        named = read_json(index).get("weight_map")
+        names = sorted(set(map(str, named.values()))) if isinstance(named, dict) else []
+        if not names or any(Path(name).name != name or not name.endswith(".safetensors") for name in names):
+            raise UserError("hf.invalid_index", f"{index} does not name the safetensors files of its folder")
+        return [index, *(folder / name for name in names)]
+    if any((folder / name).exists() for name in PICKLES):
+        classifier = printable(str((read_config(folder).get("architectures") or ["AutoModel"])[0]))
+        raise UserError(
+            "hf.pickled_weights",
+            f"{folder} has its weights only as pickles, which are not read; convert them where you trust them: "
+            f'python -c "from transformers import {classifier} as M; '
+            f"M.from_pretrained('{folder}', use_safetensors=False).save_pretrained('{folder}')\"",
+        )
+    raise UserError("hf.missing_weights", f"{folder} has no weights: neither {TENSORS} nor {INDEX} is there")
+
+
+def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """Read the folder's tensors to the CPU under the names that they have there; a UserError if that fails."""
+    tensors: dict[str, torch.Tensor] = {}
+    for file in weight_files(folder):
+        if file.name != INDEX:
+            tensors |= read_safetensors(file, str(file))
+    return tensors
+
+
+def fingerprint_folder(folder: Path) -> str:
+    """SHA-256 of the config and the weights. What the processor says is part of a network's input."""
+    return fingerprint_json([fingerprint_file(file) for file in (folder / CONFIG, *weight_files(folder))])
+
+
+def license_of(folder: Path, classifier: str) -> str | None:
+    """The license that the folder's model card names, or else that of the family's published weights."""
+    family = next((own for family, own in LICENSES.items() if classifier.startswith(family)), None)
+    return _named_license(folder) or (f"{family} (of the family's published weights)" if family else None)
+
+
+def _named_license(folder: Path) -> str | None:
+    try:
+        text = read_regular(folder / CARD, MAX_CARD).decode("utf-8", "replace")
+        header = yaml.safe_load(text.split("---", 2)[1]) if text.startswith("---") else None
+    except (OSError, IndexError, ValueError, RecursionError, yaml.YAMLError):  # a card is not needed
+        return None
+    named = header.get("license") if isinstance(header, Mapping) else None
+    return printable(named) if isinstance(named, str) else None
 
 
 def read_json(file: Path) -> dict[str, Any]:

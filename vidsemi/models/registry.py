@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from vidsemi.io.errors import UserError
+from vidsemi.models.hf_folder import folder_classes, folder_of, license_of, weight_files
 from vidsemi.models.pretrained_cfg import Colors, PretrainedConfig, check_one_frame
 from vidsemi.runtime.library_errors import first_line, raised_at
 from vidsemi.runtime.registry import Registry, failed_plugins, nearest
@@ -18,6 +19,7 @@ R2PLUS1D = [f"r2plus1d_{depth}" for depth in (10, 18, 34, 50, 101, 152)]
 RESNETS = ["resnet18", "resnet50", "resnext50_32x4d", *(f"resnext101_32x{planes}d" for planes in (4, 8, 16, 48))]
 PAPER_MODELS = [*R2PLUS1D, *RESNETS]
 LIBRARIES = ("torchvision", "pytorchvideo", "timm")
+TRANSFORMERS = "transformers"  # a library too, but most of its names mean nothing without a folder: `hf:DIR`
 ADAPTER = "network."  # prefix of all tensor names where an adapter of ours wraps a library's network
 
 # Arguments of libraries that would load weights unseen; weights come from `init_from`, which checks them.
@@ -69,7 +71,7 @@ def register_model(
     Raises:
         UserError: the name is invalid, taken, or starts with that of a model library.
     """
-    if isinstance(name, str) and name.partition("/")[0] in LIBRARIES:
+    if isinstance(name, str) and name.partition("/")[0] in (*LIBRARIES, TRANSFORMERS):
         raise UserError("registry.name_taken", f"'{name}' is the name of a network of {name.partition('/')[0]}")
     takes = PretrainedConfig(frames, stride, resize, crop, mean, std)
     return _MODELS.decorator(name, lambda build: RegisteredModel(build, takes))
@@ -178,6 +180,20 @@ def pretrained_config(name: str) -> PretrainedConfig:
     return library.pretrained_config(own_name) if library else _MODELS.all(plugins=False)[name].input
 
 
+def resolve_model(name: str, args: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], PretrainedConfig]:
+    """The name and args that build a network, with the input it was made for; raises as `check_name` does.
+
+    They are those given, but for `hf:DIR`: there a transformers network with the folder's values as args.
+    """
+    folder = folder_of(name)
+    if folder is None:
+        return name, args, pretrained_config(name)
+    from vidsemi.models.hf_input import input_of, network_of
+
+    own_name, own_args = network_of(folder, args)
+    return f"{TRANSFORMERS}/{own_name}", own_args, input_of(folder)
+
+
 def is_registered(name: str) -> bool:
     """Whether a network is one of the paper's or of a plug-in."""
     return _MODELS.get(name) is not None
@@ -191,22 +207,28 @@ def plugin_of(name: str) -> str | None:
 def list_models(pattern: str | None = None) -> list[dict[str, Any]]:
     """List the networks whose names contain a text, or the one whose name it is; the paper's come first.
 
-    timm's are left out where it is not installed, unless the pattern asks for them.
+    timm's are left out where it is not installed, and those of transformers, unless the pattern asks for them.
 
     Args:
         pattern: the text; None for all networks.
 
     Returns:
         of each network its name, frames, stride, resize and crop (None: left to whoever creates it), and the addresses
-        of published weights.
+        of published weights. Of `hf:DIR` also what its files say: the network in transformers and its args, the number
+        of classes, and the license.
 
     Raises:
         UserError: the pattern names a library that is not installed.
     """
     if pattern is not None and not isinstance(pattern, str):
         raise UserError("model.unknown", f"a part of a network's name is a text, not {pattern!r}")
+    if pattern and (folder := folder_of(pattern)):
+        name, args, takes = resolve_model(pattern, {})
+        about = {"model": name, "args": dict(args), "classes": len(folder_classes(folder))}
+        about["license"] = license_of(folder, name.partition("/")[2])
+        return [_entry(pattern, takes, [str(file) for file in weight_files(folder)]) | about]
     entries = [_entry(name, own.input, []) for name, own in _MODELS.all().items() if (pattern or "") in name]
-    for prefix in LIBRARIES:
+    for prefix in (*LIBRARIES, TRANSFORMERS) if f"{pattern}/".startswith(f"{TRANSFORMERS}/") else LIBRARIES:
         library = import_module(f"vidsemi.models.zoo.{prefix}")
         names = library.names() if f"{pattern}/".startswith(f"{prefix}/") else _installed_names(prefix)
         found = [name for name in names if (pattern or "") in f"{prefix}/{name}"]
@@ -227,7 +249,7 @@ def _library(name: str) -> tuple[ModuleType | None, str]:
     Such a module has `names()`, and for each of them `is_video`, `pretrained_config`, `weights` and `build`.
     """
     prefix, slash, own_name = name.partition("/")
-    if not slash or prefix not in LIBRARIES:
+    if not slash or prefix not in (*LIBRARIES, TRANSFORMERS):
         return None, name
     return import_module(f"vidsemi.models.zoo.{prefix}"), own_name
 

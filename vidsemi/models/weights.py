@@ -16,8 +16,11 @@ import torch
 from vidsemi.io.download import AddressError, fetch, is_address
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import fingerprint_file
+from vidsemi.models.hf_folder import folder_classes, is_hf_folder, read_tensors
+from vidsemi.models.hf_input import network_of
 from vidsemi.models.published import read_safetensors
 from vidsemi.models.weights_file import NetworkSpec, fingerprint, is_weights, load, load_untrusted, spec_of
+from vidsemi.models.zoo.transformers import convert
 
 # torch.hub's convention: the name of a file ends with the first digits of its SHA-256.
 CHECKSUM = re.compile(r"-([0-9a-f]{8,64})\.[a-z.]+$")
@@ -35,18 +38,21 @@ class Weights:
     file: str  # for messages
     tensors: dict[str, torch.Tensor]
     spec: NetworkSpec | None = None  # only vidsemi's files have it
+    classes: list[str] | None = None  # in the order of the outputs; None if the file has no names for them
     trained_on_hashtags: bool = False  # by vidsemi: these, or the weights that they started from
 
 
 def read_weights(source: str) -> Weights:
-    """Read a weights file, one at an address that iopath fetches, or a published network, to the CPU.
+    """Read a weights file, one at an address that iopath fetches, or the folder of a network, to the CPU.
+
+    A folder is one of `vidsemi publish`, or in Hugging Face's layout.
 
     Raises:
         UserError: it is missing or damaged, does not match the checksum in its name, or is not a weights file.
     """
     path = local_copy(source)
     if path.is_dir():
-        return _of_vidsemi(load(path), source)
+        return _of_hf_folder(path, source) if is_hf_folder(path) else _of_vidsemi(load(path), source)
     _verify_checksum(source, path)
     if path.suffix == ".safetensors":
         return Weights(source, read_safetensors(path, source))
@@ -59,7 +65,14 @@ def read_weights(source: str) -> Weights:
 def _of_vidsemi(content: Mapping[str, Any], source: str) -> Weights:
     provenance = content.get("provenance")
     hashtags = isinstance(provenance, dict) and provenance.get("hashtags") is True
-    return Weights(source, content["state_dict"], spec_of(content, source), hashtags)
+    spec = spec_of(content, source)
+    return Weights(source, content["state_dict"], spec, spec.classes, hashtags)
+
+
+def _of_hf_folder(folder: Path, source: str) -> Weights:
+    classes, (name, args) = folder_classes(folder), network_of(folder, {})
+    tensors = convert(name, len(classes), args, read_tensors(folder), source)
+    return Weights(source, tensors, classes=classes)
 
 
 def fingerprint_weights(source: str) -> str:

@@ -20,6 +20,7 @@ from vidsemi.data.input_spec import Decoder, InputSpec
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path, fingerprint_file
 from vidsemi.models.archive import check_archive, check_regular_file, is_archive, is_content_error
+from vidsemi.models.hf_folder import fingerprint_folder, is_hf_folder
 from vidsemi.models.published import TENSORS, fingerprint_published, read_published, write_published
 from vidsemi.models.registry import create_model, is_registered, meta_model, plugin_of
 from vidsemi.models.stored_spec import MAX_NAME, parse_spec
@@ -172,8 +173,10 @@ def _is_json(value: Any) -> bool:
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 of a weights file or a published network."""
-    return fingerprint_published(path) if path.is_dir() else fingerprint_file(path)
+    """SHA-256 of a weights file, a published network, or a folder in Hugging Face's layout."""
+    if path.is_dir():
+        return fingerprint_folder(path) if is_hf_folder(path) else fingerprint_published(path)
+    return fingerprint_file(path)
 
 
 def load_weights(path: Path, decoder: Decoder = "pyav") -> tuple[nn.Module, NetworkSpec]:
