@@ -64,7 +64,7 @@ def test_the_installed_wheel_finds_its_configs_and_datasets_from_another_folder(
 
     sizes = ["--labeled", "3", "--unlabeled", "6", "--no-class", "4", "--test", "2"]
     run(target / "vidsemi/datasets/moving_shapes/prepare.py", "--output", "data/moving_shapes", *sizes)
-    assert "seed2/r2plus1d_10_4f" in run(
+    assert "seed2/r2plus1d_10_4x2" in run(
         target / "bin/vidsemi", "run", "--cfg", "demo.yaml", "--check", "hashtags.min_examples=2"
     )
     (elsewhere / "where.py").write_text("import vidsemi\nprint(vidsemi.__file__)")
