@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Literal
 
 from vidsemi.api.arguments import PathArgument, check_count, manifest_of, path_of
 from vidsemi.data.hashtags.vocabulary import read_vocabulary
@@ -23,6 +24,8 @@ def select(
     policy: str = "balanced_ranked",
     min_score: float = 0.0,
     seed: int = 0,
+    targets: Literal["one_hot", "soft"] = "one_hot",
+    temperature: float = 1.0,
     manifest: Manifest | PathArgument | None = None,
     vocabulary: PathArgument | None = None,
     shards: range | None = None,
@@ -38,6 +41,9 @@ def select(
         policy: "balanced_ranked", or a control (docs/guides/selecting.md).
         min_score: lowest score of a candidate.
         seed: for policies that choose at random.
+        targets: what a student is trained towards: "one_hot", 1/k on each of the k classes that selected an example; or
+            "soft", the stored scores of the example, renormalized.
+        temperature: of soft targets: scores are raised to the power 1/temperature before.
         manifest: the examples with hashtags that were scored, for the policy "balanced_with_tags".
         vocabulary: file of `vidsemi hashtags`, for that policy; by default made from the names of the classes.
         shards: numbers of the files to read; by default all.
@@ -55,6 +61,8 @@ def select(
         raise UserError("options.invalid", f"min_score is {min_score!r}; give a number from 0 to 1")
     if not isinstance(seed, int) or seed < 0:
         raise UserError("options.invalid", f"seed is {seed!r}; give a whole number from 0 on")
+    if isinstance(temperature, bool) or not isinstance(temperature, int | float):
+        raise UserError("options.invalid", f"temperature is {temperature!r}; give a number above 0")
     folders = _folders(scores)
     if shards is not None and len(folders) > 1:
         raise UserError("select.shards_of_one", "--shards chooses among those of one directory: give one with --scores")
@@ -66,6 +74,8 @@ def select(
             policy=policy,
             min_score=min_score,
             seed=seed,
+            targets=targets,
+            temperature=temperature,
             manifest=None if manifest is None else manifest_of(manifest),
             vocabulary=None if vocabulary is None else read_vocabulary(path_of("vocabulary", vocabulary)),
             shards=shards,

@@ -154,6 +154,8 @@ def _fields(model: Model, data: TrainDataset, recipe: Recipe, validation: Valida
     digest = hashlib.sha256(chosen.manifest.fingerprint.encode())
     for array in (chosen.examples, chosen.targets.offsets, chosen.targets.labels, chosen.repeats):
         digest.update(b"none" if array is None else array.astype("<i8").tobytes())
+    if chosen.targets.shares is not None:
+        digest.update(chosen.targets.shares.astype("<f4").tobytes())
     fields = {
         "network": str(model.spec),
         "input": asdict(data.input),

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vidsemi.cli.options import Answer, add_command, fraction, integer
+from vidsemi.cli.options import Answer, add_command, fraction, integer, number
 from vidsemi.io.errors import UserError
 
 COUNT = integer(1, 2**33 - 1)  # as many as there can be example ids
@@ -26,6 +26,14 @@ def add_parsers(subparsers: Any) -> None:
     )
     parser.add_argument("--min-score", type=fraction, metavar="X", help="minimum score of a selected example")
     parser.add_argument("--seed", type=int, help="random seed of policies that choose at random")
+    parser.add_argument(
+        "--targets",
+        choices=("one_hot", "soft"),
+        help="training targets: 1/k on each class that selected an example (default), or its stored scores",
+    )
+    parser.add_argument(
+        "--temperature", type=number(0, 1e9), metavar="T", help="of soft targets: scores to the power 1/T, renormalized"
+    )
     parser.add_argument("--manifest", type=Path, help="examples with hashtags, for balanced_with_tags")
     parser.add_argument(
         "--vocabulary", type=Path, metavar="CSV", help="vocabulary of `vidsemi hashtags`, for balanced_with_tags"
@@ -53,8 +61,8 @@ def select(options: argparse.Namespace) -> Answer:
     from vidsemi.selection import describe
 
     keep_inputs(options.output, options.vocabulary)
-    rule = {name: getattr(options, name) for name in ("per_class", "per_example", "policy", "min_score", "seed")}
-    rule = {name: value for name, value in rule.items() if value is not None}
+    names = ("per_class", "per_example", "policy", "min_score", "seed", "targets", "temperature")
+    rule = {name: value for name in names if (value := getattr(options, name)) is not None}
     if options.merge:
         if options.scores and len(options.scores) > 1:
             raise UserError("select.merge_one", "--merge reads one directory of scores: give one with --scores")

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from vidsemi.config.base import Fraction, Log, Runtime, Section, check_names, check_unique
 from vidsemi.config.data import Data, Hashtags
@@ -41,6 +41,19 @@ class Select(Section):
     """Classes that may select the same example: its highest-scoring ones (P in the paper)."""
     min_score: Fraction = 0.0
     """Minimum score of a selected example."""
+    targets: Literal["one_hot", "soft"] = "one_hot"
+    """Training target of a selected example. `one_hot`, the method: 1/k on each of the k classes that selected it.
+    `soft`, a control: its stored scores, renormalized (knowledge distillation; docs/guides/selecting.md). A soft target
+    has `score.per_example` classes."""
+    temperature: PositiveFloat = 1.0
+    """Temperature of soft targets: scores are raised to the power 1/temperature before they are renormalized. Above 1
+    they become more equal, below 1 less."""
+
+    @model_validator(mode="after")
+    def _temperature_is_used(self) -> "Select":
+        if self.temperature != 1 and self.targets == "one_hot":
+            raise ValueError(f"temperature {self.temperature:g} is that of soft targets; set targets: soft")
+        return self
 
 
 class Evaluate(Section):

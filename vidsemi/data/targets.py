@@ -1,4 +1,4 @@
-"""Label targets of training examples: one class each, or several with equal weights."""
+"""Label targets of training examples: one class each, or several with equal or given shares."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,15 @@ from vidsemi.io.errors import UserError
 
 @dataclass(frozen=True)
 class Targets:
-    """A sparse (N, classes) matrix: example i's k classes are `labels[offsets[i]:offsets[i + 1]]`, each with 1/k."""
+    """A sparse (N, classes) matrix: example i's k classes are `labels[offsets[i]:offsets[i + 1]]`.
+
+    Each has 1/k, or its share.
+    """
 
     offsets: np.ndarray  # (N + 1,) int64
     labels: np.ndarray  # int64 class indices
     classes: int
+    shares: np.ndarray | None = None  # float32, of each of the labels; those of an example sum to 1
 
     @classmethod
     def single(cls, labels: np.ndarray, classes: int) -> "Targets":
@@ -25,9 +29,10 @@ class Targets:
 
     def dense(self, index: int) -> np.ndarray:
         """Example `index` as a distribution over the classes, (classes,) float32."""
-        own = self.labels[self.offsets[index] : self.offsets[index + 1]]
+        own = slice(self.offsets[index], self.offsets[index + 1])
+        labels = self.labels[own]
         target = np.zeros(self.classes, np.float32)
-        target[own] = 1 / len(own)
+        target[labels] = 1 / len(labels) if self.shares is None else self.shares[own]
         return target
 
     def check(self, title: str) -> None:

@@ -177,7 +177,8 @@ def _check_selection(config: Config, unlabeled: Manifest | None, classes: int) -
         return []
     select, size = config.select, len(unlabeled)
     ranked = select.policy in ("balanced_ranked", "random")
-    if ranked and select.per_example >= classes and select.per_class >= size and not select.min_score:
+    alike = ranked and select.targets == "one_hot"
+    if alike and select.per_example >= classes and select.per_class >= size and not select.min_score:
         raise UserError(
             "select.selects_all",
             f"select.per_class {select.per_class} is not below the {size} examples of {unlabeled.file}, and "

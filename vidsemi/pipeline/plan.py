@@ -125,6 +125,8 @@ def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) 
         seed=seed if policy.needs_seed else None,
         tagged=unlabeled if policy.needs_tags else None,
         vocabulary=resolved.vocabulary if policy.needs_tags else None,
+        targets=select.targets,
+        temperature=select.temperature,
     )
     selection = plan.add(selection, f"{job.folder}/select", "select")
     if (true_labels := resolved.datasets.unlabeled_labels) is not None:

@@ -19,6 +19,7 @@ from vidsemi.pipeline.datasets import Datasets, load_datasets
 from vidsemi.pipeline.record import started_stages
 from vidsemi.pipeline.stage import Architecture, WeightsFile
 from vidsemi.selection.policies import get_policy
+from vidsemi.selection.soft_targets import check_targets
 from vidsemi.training.log import check_log
 
 EARLIER_TRAINING = "what the weights were trained on before"  # not known here, since no stage created them
@@ -83,7 +84,7 @@ def resolve(config: Config) -> Resolved:
     if config.data.dataset:
         dataset_folder(config.data.dataset)
     check_log(config.log)
-    get_policy(config.select.policy)
+    check_targets(config.select.targets, config.select.temperature, config.select.policy)
     used = {
         "unlabeled": config.data.unlabeled if config.teacher_approaches else None,
         "weak": config.data.hashtags if config.trains_on_hashtags else None,

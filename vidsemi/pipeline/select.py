@@ -21,6 +21,7 @@ from vidsemi.selection.result import Selection
 from vidsemi.selection.score_format import ScoreRows, ScoresInfo, label_type
 from vidsemi.selection.score_reader import ScoreShard, open_shards, shard_files
 from vidsemi.selection.select import select
+from vidsemi.selection.soft_targets import check_targets
 
 logger = logging.getLogger("vidsemi")
 
@@ -44,6 +45,8 @@ def select_from_scores(
     policy: str = "balanced_ranked",
     min_score: float = 0.0,
     seed: int = 0,
+    targets: str = "one_hot",
+    temperature: float = 1.0,
     shards: range | None = None,
     manifest: Manifest | None = None,
     vocabulary: Vocabulary | None = None,
@@ -60,6 +63,8 @@ def select_from_scores(
     """
     names = ", ".join(map(str, scores))
     rule = {"policy": policy, "per_example": per_example, "min_score": min_score, "seed": seed}
+    rule |= {"targets": targets, "temperature": temperature}
+    check_targets(targets, temperature, policy)
     selected_by = get_policy(policy)
     if vocabulary is not None and not selected_by.needs_tags:
         raise UserError("select.unused_vocabulary", f"{policy} uses no vocabulary; only balanced_with_tags does")
@@ -96,8 +101,8 @@ def merge_selections(
     """Merge selections of different shards, perhaps with shards of `scores` that none of them has read.
 
     The result has the bytes of one selection from all shards. The selections must have been made by one rule with at
-    least this `per_class`, which is their smallest by default. `rule` may require a policy, per_example, min_score or
-    seed of them; others are a UserError. Returns the merged selection.
+    least this `per_class`, which is their smallest by default. `rule` may require a policy, per_example, min_score,
+    seed, targets or temperature of them; others are a UserError. Returns the merged selection.
     """
     check_output(file, scores, None)
     earlier = [Selection.read(path) for path in selections]
@@ -105,7 +110,7 @@ def merge_selections(
         raise UserError("select.missing_scores", "--shards chooses among the shards of --scores; give --scores DIR")
     read = _included_shards(selections, earlier)
     sources, info = ([], earlier[0].info.scores) if scores is None else _unread_shards(scores, shards, read)
-    names = ("policy", "per_example", "min_score", "seed")
+    names = ("policy", "per_example", "min_score", "seed", "targets", "temperature")
     given = {name: value for name, value in rule.items() if value is not None}
     rule = {name: given.get(name, getattr(earlier[0].info, name)) for name in names}
     per_class = per_class if per_class is not None else min(one.info.per_class for one in earlier)
@@ -119,7 +124,7 @@ def merge_selections(
 def _select(
     shards: list[ScoreShard], info: ScoresInfo, per_class: int, rule: dict[str, Any], title: str, **more: Any
 ) -> Selection:
-    passes = 2 if get_policy(rule["policy"]).needs_counts else 1
+    passes = 1 + get_policy(rule["policy"]).needs_counts + (rule["targets"] == "soft")
     with progress_bar(passes * len(shards), "shard", title, delay=1) as bar:
         selection = select(shards, info, per_class=per_class, **rule, **more, progress=bar.update)
     for warning in metrics(selection.info)["warnings"]:

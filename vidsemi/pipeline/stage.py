@@ -44,6 +44,11 @@ class Architecture:
     input: InputSpec
 
 
+def added(default: Any) -> Any:
+    """A field that older stages lack: left out of `document` at its default, so that what they did stays done."""
+    return field(default=default, metadata={"added": True})
+
+
 @dataclass(frozen=True, eq=False)
 class Stage(ABC):
     """A step of a run. Its fields are its identity: `run` uses them and the context, and nothing else.
@@ -64,7 +69,12 @@ class Stage(ABC):
     @cached_property
     def document(self) -> dict[str, Any]:
         """The fields as stage.json has them; a stage is its fingerprint there, and so is a manifest."""
-        return {field.name: to_json(getattr(self, field.name)) for field in fields(self)}
+        values = {field: getattr(self, field.name) for field in fields(self)}
+        return {
+            field.name: to_json(value)
+            for field, value in values.items()
+            if not (field.metadata.get("added") and value == field.default)
+        }
 
     @cached_property
     def fingerprint(self) -> str:

@@ -9,7 +9,7 @@ from vidsemi.data.hashtags.vocabulary import Vocabulary
 from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.split import HeldOut, ValidationSet
-from vidsemi.pipeline.stage import WEIGHTS, Architecture, Context, Stage, WeightsFile
+from vidsemi.pipeline.stage import WEIGHTS, Architecture, Context, Stage, WeightsFile, added
 
 if TYPE_CHECKING:
     from vidsemi.models.weights_file import NetworkSpec
@@ -223,6 +223,8 @@ class SelectStage(Stage):
     seed: int | None = None  # of a policy that draws at random
     tagged: Manifest | None = None  # the unlabeled set, for a policy that reads its hashtags
     vocabulary: Vocabulary | None = None  # likewise
+    targets: str = added("one_hot")
+    temperature: float = added(1.0)  # of soft targets
 
     def run(self, context: Context) -> dict[str, Any]:
         from vidsemi.pipeline.select import select_scores
@@ -235,6 +237,8 @@ class SelectStage(Stage):
             policy=self.policy,
             min_score=self.min_score,
             seed=self.seed or 0,
+            targets=self.targets,
+            temperature=self.temperature,
             manifest=self.tagged,
             vocabulary=self.vocabulary,
             complete=True,

@@ -144,10 +144,17 @@ def _facts(card: Card) -> str:
             ("examples per class (K)", str(found["per_class"])),
             ("classes per example (P)", str(found["per_example"])),
             ("selection policy", str(found["policy"])),
+            ("targets", _targets(found)),
             ("pseudo-labeled examples", f"{found['chosen']:,} of {found['examples']:,}"),
         ]
     table = markdown_table(("", "of this model"), rows, rendered=True)
     return "\n".join([*table, "", f"GMAC: {CONVENTION}, in billions."])
+
+
+def _targets(selection: Mapping[str, Any]) -> str:
+    if selection.get("targets") == "soft":  # metrics of earlier versions have no such key
+        return f"soft, at temperature {selection['temperature']:g}"
+    return "one-hot"
 
 
 def _teacher(fields: Mapping[str, Any], row: Mapping[str, Any] | None) -> list[tuple[str, str]]:

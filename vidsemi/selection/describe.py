@@ -28,6 +28,8 @@ def metrics(info: SelectionInfo) -> dict[str, Any]:
         "share_of_unlabeled": info.share_of_unlabeled,
         "taken_by": info.taken_by,
         "short_classes": info.short_classes,
+        "targets": info.targets,
+        "temperature": info.temperature if info.soft else None,
         "warnings": warnings(info),
     }
 
@@ -47,7 +49,8 @@ def summary(info: SelectionInfo) -> list[str]:
     lines = [
         f"{info.policy}, per_class = {info.per_class:,}, per_example = {info.per_example}"
         + (f", scores from {info.min_score:g}" if info.min_score else "")
-        + (f", seed {info.seed}" if info.seed is not None else ""),
+        + (f", seed {info.seed}" if info.seed is not None else "")
+        + f"; {targets(info)}",
         f"{info.rows_read:,} rows of {info.scored:,} examples read, {sum(info.candidates_per_class):,} candidates",
         f"{sum(info.chosen_per_class):,} rows selected: {info.chosen:,} examples, "
         f"{info.share_of_unlabeled:.1%} of {total:,} unlabeled",
@@ -55,6 +58,11 @@ def summary(info: SelectionInfo) -> list[str]:
     if times := [f"{count:,} by {k}" for k, count in enumerate(info.taken_by, start=1) if count]:
         lines.append(f"examples by the number of classes that took them: {', '.join(times)}")
     return lines
+
+
+def targets(info: SelectionInfo) -> str:
+    """Return what the student is trained towards."""
+    return f"soft targets at temperature {info.temperature:g}" if info.soft else "one-hot targets"
 
 
 def class_rows(info: SelectionInfo) -> list[tuple[str, ...]]:

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import Any
 
 from vidsemi.selection.score_format import ScoresInfo
 
+SOFT_KEYS = ("targets", "temperature")  # of the metadata, in format 3 only
 MAX_SHARDS = 10_000_000  # that a file by another program may list; each number is held in memory
 FORMAT = 2
+SOFT_FORMAT = 3  # with soft targets: a version that knows only format 2 would take them for one-hot
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class SelectionInfo:
     chosen_per_class: list[int]  # rows each class took
     last_score_per_class: list[float | None]  # None without rows
     format: int = FORMAT
+    targets: str = "one_hot"  # or "soft": the stored scores, renormalized
+    temperature: float = 1.0  # of soft targets
 
     def __post_init__(self) -> None:
         """Reject values that a file by another program may hold but that make no sense."""
@@ -49,6 +54,22 @@ class SelectionInfo:
             raise ValueError("'policy' must be a string and 'min_score' a number")
         if not (self.seed is None or isinstance(self.seed, int)):
             raise ValueError("'seed' must be an integer")
+        if self.targets not in ("one_hot", "soft") or self.soft != (self.format == SOFT_FORMAT):
+            raise ValueError(f"'targets' is {self.targets!r}, which is not one of format {self.format}")
+        if isinstance(self.temperature, bool) or not isinstance(self.temperature, int | float):
+            raise ValueError("'temperature' must be a number")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError("'temperature' must be above 0")
+
+    @property
+    def soft(self) -> bool:
+        """Whether the targets are the stored scores."""
+        return self.targets == "soft"
+
+    def document(self) -> dict[str, Any]:
+        """Return the metadata as the file has it: without the keys of soft targets where there are none."""
+        own = asdict(self)
+        return own if self.soft else {name: own[name] for name in own if name not in SOFT_KEYS}
 
     def shard_numbers(self) -> set[int]:
         """Return the numbers of the shards that were read."""

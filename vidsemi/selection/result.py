@@ -1,7 +1,7 @@
 """A selection, the pseudo-labeled set of each class, best first; its file; and what other libraries take it as."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -12,9 +12,10 @@ import pyarrow as pa
 from vidsemi.io.errors import UserError
 from vidsemi.io.parquet import is_damage, open_parquet, read_parquet, write_parquet
 from vidsemi.selection import describe
-from vidsemi.selection.info import FORMAT, SelectionInfo
+from vidsemi.selection.info import FORMAT, SOFT_FORMAT, SOFT_KEYS, SelectionInfo
 from vidsemi.selection.policies import find_policy
 from vidsemi.selection.score_format import KEY, MAX_ID, MAX_SCORE, ScoreRows, ScoresInfo, label_type
+from vidsemi.selection.soft_targets import StoredScores, from_columns, to_columns
 
 STORED_NAMES = {"shard_ranges": "parts"}  # attributes with another name in the file
 
@@ -41,6 +42,7 @@ class Selection:
         example_id: (R,) int64, row numbers of the manifest.
         score: (R,) float32; NaN where the policy ignores scores.
         info: how the selection was made, and its counts.
+        stored: the stored scores of each selected example, by example id, where the targets are soft; else None.
     """
 
     label: np.ndarray
@@ -48,6 +50,7 @@ class Selection:
     example_id: np.ndarray
     score: np.ndarray
     info: SelectionInfo
+    stored: StoredScores | None = None
 
     @classmethod
     def read(cls, file: str | PathLike[str]) -> "Selection":
@@ -75,15 +78,16 @@ class Selection:
         Args:
             file: to write; its folder is created.
         """
-        stored = {STORED_NAMES.get(name, name): value for name, value in asdict(self.info).items()}
-        table = pa.table(
-            {
-                "label": pa.array(self.label, label_type(len(self.classes))),
-                "rank": pa.array(self.rank, pa.int64()),
-                "example_id": pa.array(self.example_id, pa.int64()),
-                "score": pa.array(self.score, pa.float32(), from_pandas=True),  # NaN becomes null
-            }
-        ).replace_schema_metadata({KEY: json.dumps(stored)})
+        metadata = {STORED_NAMES.get(name, name): value for name, value in self.info.document().items()}
+        columns = {
+            "label": pa.array(self.label, label_type(len(self.classes))),
+            "rank": pa.array(self.rank, pa.int64()),
+            "example_id": pa.array(self.example_id, pa.int64()),
+            "score": pa.array(self.score, pa.float32(), from_pandas=True),  # NaN becomes null
+        }
+        if self.stored is not None:
+            columns |= to_columns(self.stored.take(self.example_id), len(self.classes))
+        table = pa.table(columns).replace_schema_metadata({KEY: json.dumps(metadata)})
         write_parquet(_path_of(file), table)
 
     def __len__(self) -> int:
@@ -154,14 +158,28 @@ class Selection:
 
         Returns:
             Example ids (N,) int64 ascending, and targets (N, classes) float32 as a `scipy.sparse.csr_array`: 1/k on
-            each of the k classes that selected the example.
+            each of the k classes that selected the example; with soft targets, the stored scores, renormalized at the
+            temperature of the selection.
         """
         from scipy.sparse import csr_array
 
-        ids, offsets, labels = self.labels_by_example()
-        counts = np.diff(offsets)
-        shares = np.repeat(np.float32(1) / counts.astype(np.float32), counts)
+        ids, offsets, labels, shares = self.targets_by_example()
+        if shares is None:
+            counts = np.diff(offsets)
+            shares = np.repeat(np.float32(1) / counts.astype(np.float32), counts)
         return ids, csr_array((shares, labels, offsets), shape=(len(ids), len(self.classes)))
+
+    def targets_by_example(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return each selected example once, with the classes of its target and their shares, None for equal ones.
+
+        Returns:
+            Example ids (N,) ascending; offsets (N + 1,), labels and shares, where example i has the classes
+            `labels[offsets[i]:offsets[i + 1]]`.
+        """
+        if self.stored is None:
+            return *self.labels_by_example(), None
+        stored = self.stored
+        return stored.example_id, stored.offsets, stored.label.astype(np.int64), stored.shares(self.info.temperature)
 
     def labels_by_example(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return each selected example once, with the classes that selected it.
@@ -235,18 +253,20 @@ def _checked(table: pa.Table, info: SelectionInfo) -> Selection:
             raise ValueError("scores must lie in [0, 1]")
     if np.bincount(label, minlength=classes).tolist() != info.chosen_per_class:
         raise ValueError("its rows are not those that its metadata counts")
-    return Selection(label, rank, example_id, score, info)
+    stored = from_columns(table, example_id, label, classes, info.scores.per_example) if info.soft else None
+    return Selection(label, rank, example_id, score, info, stored)
 
 
 def _parse_info(file: Path, schema: pa.Schema) -> SelectionInfo:
     metadata: dict[str, Any] = json.loads((schema.metadata or {}).get(KEY.encode(), b"{}"))
     if "policy" not in metadata:
         raise ValueError("its metadata has no policy; is it a shard of scores?")
-    if metadata["format"] != FORMAT:
+    if metadata["format"] not in (FORMAT, SOFT_FORMAT):
         raise UserError(
             "selection.wrong_format", f"{file} has format {metadata['format']}; select again for format {FORMAT}"
         )
-    own = {name: metadata[STORED_NAMES.get(name, name)] for name in SelectionInfo.__dataclass_fields__}
+    names = [name for name in SelectionInfo.__dataclass_fields__ if name in metadata or name not in SOFT_KEYS]
+    own = {name: metadata[STORED_NAMES.get(name, name)] for name in names}
     return SelectionInfo(**{**own, "scores": ScoresInfo(**own["scores"])})
 
 

@@ -6,12 +6,13 @@ from itertools import pairwise
 import numpy as np
 
 from vidsemi.io.errors import UserError
-from vidsemi.selection.info import SelectionInfo, as_ranges
+from vidsemi.selection.info import FORMAT, SOFT_FORMAT, SelectionInfo, as_ranges
 from vidsemi.selection.policies import get_policy, priority_of, quotas_of
 from vidsemi.selection.result import Selection
 from vidsemi.selection.scan import Tally, row_limits, scan
 from vidsemi.selection.score_format import MAX_ID, ScoreRows, ScoresInfo
 from vidsemi.selection.score_reader import ScoreShard
+from vidsemi.selection.soft_targets import check_targets, gather_stored
 from vidsemi.selection.topk import ID_BITS, TopPerClass
 
 COUNT_FROM = 100_000_000  # rows that all classes take together: 1.2 GB of buffers
@@ -28,6 +29,8 @@ def select(
     seed: int = 0,
     tags: ScoreRows | None = None,
     earlier: Sequence[Selection] = (),
+    targets: str = "one_hot",
+    temperature: float = 1.0,
     threads: int | None = None,
     progress: Callable[[], object] = lambda: None,
 ) -> Selection:
@@ -44,15 +47,18 @@ def select(
         tags: (example, class) pairs, the candidates of policies that need hashtags; their scores are ignored.
         earlier: selections from other shards by the same policy, P and scores, with a K at least as large. Their rows
             are candidates too, so that the result equals that of one pass over all shards.
+        targets: "one_hot", or "soft": the stored scores of the selected examples, which another pass reads.
+        temperature: of soft targets.
         threads: shards that are read at once; default: the cores that this process may use.
         progress: called after each shard.
 
     Raises:
-        UserError: K, P or the policy is invalid, P is above the rows stored per example, a shard is invalid, or an
-            example is in two shards or selections.
+        UserError: K, P, the targets or the policy is invalid, P is above the rows stored per example, a shard is
+            invalid, or an example is in two shards or selections.
     """
     rules, classes = get_policy(policy), len(scores.classes)
     _check_numbers(per_class, per_example, min_score, scores)
+    check_targets(targets, temperature, policy)
     if rules.needs_tags and tags is None:
         raise UserError("policy.missing_tags", f"the policy {policy} needs the hashtags of the examples")
     tags = tags if rules.needs_tags else None
@@ -115,9 +121,16 @@ def select(
         candidates_per_class=tally.candidates.tolist(),
         chosen_per_class=chosen_per_class.tolist(),
         last_score_per_class=last_scores,
+        format=SOFT_FORMAT if targets == "soft" else FORMAT,
+        targets=targets,
+        temperature=float(temperature),
     )
+    stored = None
+    if info.soft:
+        known = [one.stored for one in earlier if one.stored is not None]
+        stored = gather_stored(rows.example_id, shards, known, scores.per_example, progress)
     score = rows.score if tags is None else np.full(len(rows), np.nan, np.float32)
-    return Selection(rows.label, ranks, rows.example_id, score, info)
+    return Selection(rows.label, ranks, rows.example_id, score, info, stored)
 
 
 def _check_numbers(per_class: int, per_example: int, min_score: float, scores: ScoresInfo) -> None:

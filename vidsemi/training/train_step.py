@@ -73,7 +73,7 @@ class TrainStep:
 
         Returns:
             (3,) on the device, which may still be computing it; over all processes: mean loss, number of clips whose
-            highest-scoring class is one of their target's, gradient norm before clipping.
+            highest-scoring class is one of the highest of their target, gradient norm before clipping.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -161,8 +161,10 @@ class TrainStep:
         """Add a micro-batch's share to the gradient; returns its share of the loss and the number of correct clips."""
         clips = batch.clips(self.device, self.spec, self.layout)
         targets = batch.targets.to(self.device, non_blocking=True)
+        likely = targets == targets.amax(1, keepdim=True)  # not all classes of a soft target
         if self.recipe.mixup:
             clips, targets = mixup(clips, targets, self.recipe.mixup)
+            likely |= likely.flip(0)
         network = self._ready or self._prepare(clips)
         own_statistics = self._statistics.of_micro_batch() if self._statistics else nullcontext()
         no_sync = network.no_sync() if isinstance(network, DistributedDataParallel) and not last else nullcontext()
@@ -176,7 +178,7 @@ class TrainStep:
             loss = nn.functional.cross_entropy(logits.float(), targets, label_smoothing=smooth, reduction="sum")
             loss = loss / examples
             (loss * processes().size).backward()  # DistributedDataParallel takes the mean over the processes
-        correct = targets.gather(1, logits.argmax(1, keepdim=True)) > 0
+        correct = (likely & (targets > 0)).gather(1, logits.argmax(1, keepdim=True))
         return torch.stack([loss.detach(), correct.sum().to(loss.dtype)])
 
     def _prepare(self, clips: torch.Tensor) -> nn.Module:

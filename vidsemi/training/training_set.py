@@ -74,7 +74,7 @@ def hashtag_set(
 def pseudo_labeled_set(
     unlabeled: Manifest, classes: list[str], selection: Selection, source: object = "the selection"
 ) -> TrainingSet:
-    """The selected examples, each once, with target 1/k on each of the k classes that selected it.
+    """The selected examples, each once, with target 1/k on each of the k classes that selected it, or a soft target.
 
     A selection from another manifest or with other classes, or an empty one, is a `UserError` that begins with its
     source.
@@ -84,5 +84,5 @@ def pseudo_labeled_set(
         raise UserError("selection.wrong_classes", f"{source} was created with other classes")
     if len(selection) == 0:
         raise UserError("selection.empty", f"{source} selects no examples, so there is nothing to train on")
-    examples, offsets, labels = selection.labels_by_example()
-    return TrainingSet(unlabeled, examples, Targets(offsets, labels, len(classes)), classes)
+    examples, offsets, labels, shares = selection.targets_by_example()
+    return TrainingSet(unlabeled, examples, Targets(offsets, labels, len(classes), shares), classes)
