@@ -141,8 +141,14 @@ class Teacher(Network):
     train: Recipe | None = None
     """Training recipe of the `semi_supervised` teacher on the labeled set. Default: `train.supervised`."""
     frozen: bool = False
-    """Use the weights in `init_from` as the teacher without training. Its classes must be those of the labeled set, in
-    alphabetical order."""
+    """Use the weights in `init_from` as the teacher without training. Its classes are matched by name to those of the
+    labeled set (docs/guides/pretrained-teacher.md); weights without names must have them in alphabetical order."""
+    classes: str | None = Field(None, min_length=1)
+    """Text file with the names of a frozen teacher's outputs, one a line in their order. Default: the names that its
+    weights bring."""
+    class_map: str | None = Field(None, min_length=1)
+    """CSV file with the columns `teacher_class` and `class`: which class an output of a frozen teacher stands for. The
+    scores of several outputs of one class are added; outputs that are left out are dropped. Default: equal names."""
 
     @model_validator(mode="after")
     def _is_there(self) -> "Teacher":
@@ -150,6 +156,11 @@ class Teacher(Network):
             raise ValueError("frozen requires init_from: the weights of the trained teacher")
         if self.frozen and self.train:
             raise ValueError("a frozen teacher is not trained: remove its recipe `train`")
+        for key in ("classes", "class_map"):
+            if getattr(self, key) and not self.frozen:
+                raise ValueError(
+                    f"{key} requires frozen: true; a teacher that is trained gets the labels as its classes"
+                )
         return self
 
 

@@ -60,6 +60,24 @@ def closest_name(name: str, classes: Sequence[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, classes, n=1)), None)
 
 
+def match_names(theirs: Sequence[str], ours: Sequence[str]) -> dict[str, str]:
+    """Their names → ours: equal ones, then those that differ only in case, spaces or punctuation, if just one does.
+
+    >>> match_names(["High_Jump", "yoga", "Yoga"], ["high jump", "yoga", "judo"])
+    {'High_Jump': 'high jump', 'yoga': 'yoga'}
+    """
+    known = {class_name(name): name for name in ours}
+    equal = {name: known[class_name(name)] for name in theirs if class_name(name) in known}
+    folded: tuple[dict[str, list[str]], ...] = ({}, {})
+    for names, groups in zip((theirs, ours), folded, strict=True):
+        for name in names:
+            groups.setdefault(_folded(name), []).append(name)
+    alike = {
+        one[0]: other[0] for key, one in folded[0].items() if len(one) == len(other := folded[1].get(key, [])) == 1
+    }
+    return {name: own for name in theirs if (own := equal.get(name) or alike.get(name)) is not None}
+
+
 def near_equal_warnings(names: Iterable[str]) -> list[str]:
     """A line about names that may be one class, if there are any."""
     groups = near_equal(names)

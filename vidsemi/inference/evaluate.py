@@ -2,7 +2,7 @@
 
 import logging
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from vidsemi.config import Runtime
+from vidsemi.data.class_map import ClassMap
 from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest
 from vidsemi.inference.accuracy import Accuracy, accuracy, accuracy_by_class, rank_of_label, write_class_accuracy
@@ -39,20 +40,24 @@ def evaluate_weights(
     by_class: Path | None = None,
     labeled: Manifest | None = None,
     predictions: Path | None = None,
+    class_map: ClassMap | None = None,
 ) -> dict[str, Any]:
     """Evaluate a network in float32; several processes share the examples and all return the metrics of the whole.
 
-    The labels must be among the network's classes. `by_class` is written by `write_class_accuracy`, with the class
-    counts of the `labeled` set, and `predictions` by `write_predictions`. For `views` and `crops` see `ViewReader`; for
-    the result see `evaluation_metrics`.
+    The labels must be among the network's classes, or those that a `class_map` makes of its outputs. `by_class` is
+    written by `write_class_accuracy`, with the class counts of the `labeled` set, and `predictions` by
+    `write_predictions`. For `views` and `crops` see `ViewReader`; for the result see `evaluation_metrics`.
     """
     with first_before_others():
         trained = open_trained(weights, decoder)
         network, spec = trained.network, trained.spec
-        labels = manifest.label_indices(spec.classes, trained.name)
+        classes = spec.classes if class_map is None else class_map.classes
+        labels = manifest.label_indices(classes, trained.name)
     process = processes()
     share = range(process.rank, len(manifest), process.size)
-    results = score_examples(network, spec.input, share, manifest, views=views, crops=crops, runtime=runtime)
+    results = score_examples(
+        network, spec.input, share, manifest, views=views, crops=crops, runtime=runtime, class_map=class_map
+    )
     ranks: dict[int, int | None] = {}
     predicted: list[Prediction] = []
     most_views = 0
@@ -68,15 +73,16 @@ def evaluate_weights(
     result = accuracy(ranks, labels)
     if by_class:
         counts = None if labeled is None else labeled.label_counts()
-        rows = accuracy_by_class(ranks, labels.tolist(), spec.classes, counts)
+        rows = accuracy_by_class(ranks, labels.tolist(), classes, counts)
         done_by_first(lambda: write_class_accuracy(by_class, rows))
     if predictions:
         predicted = sorted(one for own in gather(predicted) for one in own)
-        done_by_first(lambda: _write_predictions(predictions, manifest, spec.classes, predicted))
+        done_by_first(lambda: _write_predictions(predictions, manifest, classes, predicted))
     most_views = max(gather(most_views)) or views * crops  # as requested if no example is readable
     if process.first and result.read < result.total:
         message = "%s: only %d of %d examples can be read; the others count as wrong"
         logger.warning(message, title, result.read, result.total)
+    spec = replace(spec, classes=classes)
     return done_by_first(lambda: evaluation_metrics(result, network, spec, views=most_views, crops=crops))
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
+from vidsemi.data.class_map import ClassMap
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.normalize import normalize
 from vidsemi.io.errors import UserError
@@ -47,6 +48,7 @@ class Inference:
         device: of `pick_device`.
         precision: of convolutions and linear layers.
         softmax: False for features.
+        class_map: sums the softmax of outputs to the scores of classes.
         channels_last: memory format; None as `uses_channels_last` says.
         compile: use torch.compile, with passes padded to one number of clips.
     """
@@ -59,10 +61,12 @@ class Inference:
         precision: Precision = "float32",
         softmax: bool = True,
         *,
+        class_map: ClassMap | None = None,
         channels_last: bool | None = None,
         compile: bool = False,
     ):
         self.device, self._softmax = device, softmax
+        self._places = None if class_map is None else torch.from_numpy(class_map.places()).to(device)
         self._spec, self._precision = spec, precision
         self._format = torch.contiguous_format
         self._network = fused(network).to(device)
@@ -106,7 +110,13 @@ class Inference:
                 raise
             message = f"{self.device} failed: {first_line(error)}; the same command resumes"
             raise UserError("device.failed", message) from error
-        return outputs.softmax(dim=1) if self._softmax else outputs
+        if not self._softmax:
+            return outputs
+        scores = outputs.softmax(dim=1)
+        if self._places is None:
+            return scores
+        padded = torch.cat([scores, scores.new_zeros(len(scores), 1)], dim=1)
+        return padded[:, self._places].sum(dim=2)  # in a fixed order, unlike index_add on GPUs
 
     def _normalized(self, clips: torch.Tensor) -> torch.Tensor:
         return normalize(upload(clips, self.device), self._spec, self._format)

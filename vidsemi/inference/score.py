@@ -5,10 +5,12 @@ shards. The bytes of a shard do not depend on who scores it. A killed job resume
 """
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from vidsemi.config import Runtime
+from vidsemi.data.class_map import ClassMap
 from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.shards import shard_ranges
@@ -18,6 +20,7 @@ from vidsemi.inference.model import Inference, Precision, fastest_precision
 from vidsemi.inference.score_directory import ScoreDirectory, agree_on_plan
 from vidsemi.inference.score_job import ScoreJob
 from vidsemi.inference.worker import ScoreWorker
+from vidsemi.io.files import fingerprint_json
 from vidsemi.models.trained import Trained, open_trained
 from vidsemi.runtime.device import pick_device
 from vidsemi.runtime.distributed import processes
@@ -41,6 +44,7 @@ def score_manifest(
     title: str,
     retry_failures: str | None = None,
     decoder: Decoder = "pyav",
+    class_map: ClassMap | None = None,
 ) -> dict[str, Any]:
     """Score every example of a manifest, together with all workers that score into the same folder.
 
@@ -48,6 +52,7 @@ def score_manifest(
     `per_example` (P) highest classes, or all if there are fewer. A shard takes `shard_size` examples; of tars, as many
     whole ones as fit. The precision "auto" is the plan's, or the fastest of the device if there is no plan yet. Failed
     examples whose path or error contains `retry_failures` (with the wildcards * and ?; all if empty) are read again.
+    With a `class_map` the scores are those of its classes; one without an output is never among the highest.
 
     Returns:
         scored and failed examples, shards, precision; of all workers and calls together. And `in_float32`, the
@@ -61,11 +66,15 @@ def score_manifest(
     reader = ViewReader(spec.input, views, crops=crops)
     device = pick_device(runtime)
     shards = shard_ranges(manifest, shard_size)
+    weights_fingerprint, classes, known = trained.fingerprint(), spec.classes, len(spec.classes)
+    if class_map is not None:
+        weights_fingerprint = fingerprint_json([weights_fingerprint, asdict(class_map)])
+        classes, known = class_map.classes, len(class_map.known)
     info = ScoresInfo(
         manifest=manifest.fingerprint,
-        weights=trained.fingerprint(),
-        classes=spec.classes,
-        per_example=min(per_example, len(spec.classes)),
+        weights=weights_fingerprint,
+        classes=classes,
+        per_example=min(per_example, known),
         views=views,
         frames=spec.input.frames,
         stride=spec.input.stride,
@@ -84,6 +93,7 @@ def score_manifest(
         spec.input,
         device,
         cast(Precision, info.precision),
+        class_map=class_map,
         channels_last=runtime.channels_last,
         compile=runtime.compile,
     )

@@ -13,6 +13,7 @@ import numpy as np
 from torch import nn
 
 from vidsemi.config import Runtime
+from vidsemi.data.class_map import ClassMap
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Row
 from vidsemi.data.reachable import Dataset, Known, nothing_known, read_reachable
@@ -137,6 +138,7 @@ def score_examples(
     views: int,
     crops: int = 1,
     runtime: Runtime,
+    class_map: ClassMap | None = None,
 ) -> Generator[VideoScore, None, None]:
     """Score examples of a dataset, given by id, in float32 and in order, for evaluation and prediction."""
     if not examples:
@@ -144,7 +146,7 @@ def score_examples(
     reader, device = ViewReader(spec, views, crops=crops), pick_device(runtime)
     most = clips_per_forward(runtime, device)
     read_views = read_in_processes(reader, runtime, most, dataset)
-    infer = Inference(network, spec, device, channels_last=runtime.channels_last)
+    infer = Inference(network, spec, device, class_map=class_map, channels_last=runtime.channels_last)
     yield from score_videos(infer, [examples], dataset.row, reader, read_views=read_views, clips_per_forward=most)
 
 

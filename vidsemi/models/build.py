@@ -1,7 +1,7 @@
 """Builds the networks of a config: their specs, checks that need no memory, and the weights they start from."""
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -121,21 +121,35 @@ def check_weights(spec: NetworkSpec, weights: Weights, *, frozen: bool, weakly_p
         )
 
 
-def import_weights(path: Path, spec: NetworkSpec, init_from: str) -> dict[str, Any]:
+def import_weights(path: Path, spec: NetworkSpec, init_from: str, *, rename: bool = False) -> dict[str, Any]:
     """Convert weights that need no training to a weights file of vidsemi; returns `Loaded.document()`.
+
+    Args:
+        path: the file to write.
+        spec: of the network; outputs get the order of its classes.
+        init_from: the weights.
+        rename: take the classes of `spec` for the names of the outputs, in their order, whatever the weights call them.
 
     Raises:
         UserError: the weights cannot be read, or belong to another network or other classes than `spec` has.
     """
     weights, network = read_weights(init_from), spec.build()
+    if rename:
+        weights = named_as(weights, spec.classes)
     loaded = initialize_all(network, spec, weights)
     logger.info("%s: %s", init_from, loaded)
     save_weights(path, network, spec, {"init_from": fingerprint_weights(init_from)})
     return loaded.document()
 
 
+def named_as(weights: Weights, classes: list[str]) -> Weights:
+    """The same weights with other names for their outputs."""
+    spec = weights.spec and replace(weights.spec, classes=classes)
+    return replace(weights, spec=spec, classes=classes)
+
+
 def initialize_all(network: nn.Module, spec: NetworkSpec, weights: Weights) -> Loaded:
-    """Load all weights of a network, in place, the head among them.
+    """Load all weights of a network, in place, the head among them; outputs get the order of the classes of `spec`.
 
     Raises:
         UserError: they are those of another network, or of other classes.
@@ -148,20 +162,36 @@ def initialize_all(network: nn.Module, spec: NetworkSpec, weights: Weights) -> L
         if taken != frames:
             raise UserError("weights.frames_mismatch", f"{file} takes {taken} frames, expected {frames}")
     known = weights.classes
-    if known is not None and known != spec.classes:
-        pairs = enumerate(zip_longest(map(repr, known), map(repr, spec.classes), fillvalue="missing"))
+    if known is not None and sorted(known) != sorted(spec.classes):
+        pairs = enumerate(zip_longest(map(repr, sorted(known)), map(repr, sorted(spec.classes)), fillvalue="missing"))
         number, (found, expected) = next(entry for entry in pairs if entry[1][0] != entry[1][1])
         lacking = len(set(spec.classes) - set(known))
         raise UserError(
             "weights.class_mismatch",
             f"{file} knows {len(known)} classes and lacks {lacking} of the {len(spec.classes)} of the labeled set: "
-            f"class {number} is {found}, expected {expected}",
+            f"class {number} in alphabetical order is {found}, expected {expected}",
         )
-    loaded = initialize_from(network, spec, weights)
+    loaded = initialize_from(network, spec, weights if known is None else named_as(weights, spec.classes))
     if loaded.replaced:
         head = loaded.replaced[0]
         raise UserError("weights.head_mismatch", f"{file} has no head {head} for {len(spec.classes)} classes")
     extra = [name for name in loaded.unused if not name.removeprefix(ADAPTER).lower().startswith(TRAINING_ONLY)]
     if extra:
         raise UserError("weights.extra_tensors", f"{file} has tensors that {spec} lacks, the first is {extra[0]}")
+    if known is not None and known != spec.classes:
+        _reorder_outputs(network, spec, [known.index(name) for name in spec.classes], file)
     return loaded
+
+
+def _reorder_outputs(network: nn.Module, spec: NetworkSpec, order: list[int], file: str) -> None:
+    """Move the rows of the head, in place, so that output i is what output order[i] was."""
+    if several := [key for key, places in spec.class_dimensions.items() if len(places) > 1]:
+        raise UserError(
+            "weights.unordered_head",
+            f"{file} has its classes in another order than the labels, and the outputs of {spec} cannot be reordered: "
+            f"its tensor {several[0]} depends on the classes in several dimensions",
+        )
+    state = network.state_dict()
+    for key, (place,) in spec.class_dimensions.items():
+        tensor = state[key]
+        tensor.copy_(tensor.index_select(place, torch.tensor(order, device=tensor.device)))

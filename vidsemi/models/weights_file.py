@@ -56,9 +56,20 @@ class NetworkSpec:
     @cached_property
     def head_keys(self) -> frozenset[str]:
         """Names of the tensors whose shapes depend on the number of classes."""
+        return frozenset(self.class_dimensions)
+
+    @cached_property
+    def class_dimensions(self) -> dict[str, list[int]]:
+        """For each of these tensors the dimensions that do."""
         more = meta_model(self.model, num_classes=len(self.classes) + 1, frames=self.input.frames, args=self.args)
         shapes = {key: tensor.shape for key, tensor in more.state_dict().items()}
-        return frozenset(key for key, tensor in self.meta_model.state_dict().items() if tensor.shape != shapes[key])
+        return {
+            key: [
+                place for place, (own, other) in enumerate(zip(tensor.shape, shapes[key], strict=True)) if own != other
+            ]
+            for key, tensor in self.meta_model.state_dict().items()
+            if tensor.shape != shapes[key]
+        }
 
 
 def save(path: Path, content: dict[str, Any]) -> None:

@@ -47,6 +47,8 @@ def check_run(resolved: Resolved) -> list[str]:
         warnings += _check_validation(validation, trained_on)
         labeled -= len(validation.examples()) if validation.held_out else 0
     warnings += _check_parts(unlabeled)
+    own = resolved.networks["teacher"].own_classes if "teacher" in resolved.networks else None
+    warnings += own.warnings("teacher") if own else []
     warnings += _check_selection(config, unlabeled, classes)
     selected = min(config.select.per_class * classes, len(unlabeled)) if unlabeled else 0
     weak = len(datasets.weak) if datasets.weak else 0

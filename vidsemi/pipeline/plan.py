@@ -23,6 +23,7 @@ from vidsemi.pipeline.stages import (
     EvaluateStage,
     HashtagExamples,
     HashtagsStage,
+    ImportMappedWeightsStage,
     ImportWeightsStage,
     LabeledExamples,
     PseudoLabeledExamples,
@@ -94,14 +95,13 @@ def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) 
     )
     trained: Stage
     if teacher.frozen:
-        assert network.weights is not None
-        imported = ImportWeightsStage(network.architecture, resolved.datasets.classes, network.weights)
-        trained = plan.add(imported, "teacher/weights", "teacher")
+        trained = plan.add(_imported(network, resolved.datasets.classes), "teacher/weights", "teacher")
     else:
         trained = plan_supervised(job) if approach == "semi_supervised" else plan_weakly_supervised(job)
     if not teacher.frozen or seed == config.seeds[0]:  # a frozen teacher is the same for all seeds: one row
         job.plan_evaluation(trained)
     score, select = config.score, config.select
+    known = len(network.own_classes.class_map.known if network.own_classes else resolved.datasets.classes)
     scores = []
     for part in (parts := parts_of(unlabeled)):
         stage = ScoreStage(
@@ -109,7 +109,7 @@ def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) 
             unlabeled=part,
             views=score.views,
             crops=score.crops,
-            per_example=min(score.per_example or select.per_example, len(resolved.datasets.classes)),
+            per_example=min(score.per_example or select.per_example, known),
             shard_size=score.shard_size,
             precision=score.precision,
         )
@@ -119,7 +119,7 @@ def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) 
     selection = SelectStage(
         scores=tuple(scores),
         per_class=select.per_class,
-        per_example=select.per_example,
+        per_example=min(select.per_example, known) if network.own_classes else select.per_example,
         policy=select.policy,
         min_score=select.min_score,
         seed=seed if policy.needs_seed else None,
@@ -132,6 +132,15 @@ def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) 
     if (true_labels := resolved.datasets.unlabeled_labels) is not None:
         plan.add(PrecisionStage(selection, unlabeled, true_labels), f"{job.folder}/precision", "select")
     return selection
+
+
+def _imported(network: ResolvedNetwork, classes: list[str]) -> ImportWeightsStage:
+    """The import of a frozen teacher."""
+    own, weights = network.own_classes, network.weights
+    assert weights is not None  # the config requires them
+    if own is None:
+        return ImportWeightsStage(network.architecture, classes, weights)
+    return ImportMappedWeightsStage(network.architecture, own.outputs, weights, own.class_map)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from vidsemi.io.files import dataset_folder
 from vidsemi.pipeline.datasets import Datasets, load_datasets
 from vidsemi.pipeline.record import started_stages
 from vidsemi.pipeline.stage import Architecture, WeightsFile
+from vidsemi.pipeline.teacher_classes import TeacherClasses, teacher_classes
 from vidsemi.selection.policies import get_policy
 from vidsemi.selection.soft_targets import check_targets
 from vidsemi.training.log import check_log
@@ -35,6 +36,7 @@ class ResolvedNetwork:
     architecture: Architecture
     weights: WeightsFile | None  # None for random weights
     weakly_pretrained: bool  # whether the config says that the weights were pre-trained on hashtags
+    own_classes: TeacherClasses | None = None  # of a frozen teacher; None if its outputs are the classes of the run
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def _resolve_vocabulary(config: Config, datasets: Datasets) -> Vocabulary | None
 
 def _resolve_networks(config: Config, classes: list[str]) -> dict[str, ResolvedNetwork]:
     """Build each network on the meta device, send clips through it, and compare its weights."""
-    from vidsemi.models.build import check_network, check_weights, network_spec
+    from vidsemi.models.build import check_network, check_weights, named_as, network_spec
     from vidsemi.models.features import check_features
     from vidsemi.models.weights import fingerprint_weights, read_weights
 
@@ -168,7 +170,12 @@ def _resolve_networks(config: Config, classes: list[str]) -> dict[str, ResolvedN
         frozen = isinstance(network, Teacher) and network.frozen
         weights = read_weights(network.init_from) if network.init_from else None
         trained_on = weights.spec.input if frozen and weights and weights.spec else None
-        spec = network_spec(network, config.input, classes, trained_on)
+        own = (
+            teacher_classes(network, weights, classes) if isinstance(network, Teacher) and frozen and weights else None
+        )
+        if own is not None and weights is not None:
+            weights = named_as(weights, own.outputs)
+        spec = network_spec(network, config.input, own.outputs if own else classes, trained_on)
         check_network(spec)
         if name != "teacher" and any("fc_only" in target.protocols for target in config.transfer):
             check_features(spec)
@@ -177,7 +184,7 @@ def _resolve_networks(config: Config, classes: list[str]) -> dict[str, ResolvedN
             check_weights(spec, weights, frozen=frozen, weakly_pretrained=network.weakly_pretrained)
             file = WeightsFile(network.init_from, fingerprint_weights(network.init_from))
         architecture = Architecture(spec.model, spec.args, spec.input)
-        resolved[name] = ResolvedNetwork(architecture, file, network.weakly_pretrained)
+        resolved[name] = ResolvedNetwork(architecture, file, network.weakly_pretrained, own)
     return resolved
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from vidsemi.config import Recipe
+from vidsemi.data.class_map import ClassMap
 from vidsemi.data.hashtags.vocabulary import Vocabulary
 from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest
@@ -151,6 +152,19 @@ class ImportWeightsStage(Stage):
 
 
 @dataclass(frozen=True, eq=False)
+class ImportMappedWeightsStage(ImportWeightsStage):
+    """Import a frozen teacher whose outputs, which `classes` names in their order, are not the classes of the run."""
+
+    class_map: ClassMap
+
+    def run(self, context: Context) -> dict[str, Any]:
+        from vidsemi.models.build import import_weights
+
+        spec = spec_of(self.network, self.classes)
+        return import_weights(context.folder(self) / WEIGHTS, spec, self.init_from.source, rename=True)
+
+
+@dataclass(frozen=True, eq=False)
 class EvaluateStage(Stage):
     """Test a network, and write its predictions; with the labeled set, also the accuracy of each class."""
 
@@ -176,6 +190,7 @@ class EvaluateStage(Stage):
             by_class=context.folder(self) / CLASSES if self.labeled is not None else None,
             labeled=self.labeled,
             predictions=context.folder(self) / PREDICTIONS,
+            class_map=class_map_of(self.weights),
         )
 
 
@@ -208,6 +223,7 @@ class ScoreStage(Stage):
             precision=self.precision,
             runtime=context.runtime,
             title=context.name(self),
+            class_map=class_map_of(self.teacher),
         )
 
 
@@ -250,6 +266,11 @@ def decoder_of(source: Stage | WeightsFile) -> Decoder:
     """The decoder that the config chose for the network of a stage; a weights file chooses none."""
     network = getattr(source, "network", None)
     return network.input.decoder if isinstance(network, Architecture) else "pyav"
+
+
+def class_map_of(source: Stage | WeightsFile) -> ClassMap | None:
+    """What the outputs of a teacher with classes of its own mean; None if they are the classes of the run."""
+    return source.class_map if isinstance(source, ImportMappedWeightsStage) else None
 
 
 def spec_of(network: Architecture, classes: list[str]) -> "NetworkSpec":

@@ -23,6 +23,7 @@ from vidsemi.pipeline.stages import (
     ScoreStage,
     SelectStage,
     TrainStage,
+    class_map_of,
     spec_of,
 )
 
@@ -262,7 +263,8 @@ def _(stage: EvaluateStage, about: _About, name: str, kind: str) -> Work:
 @_work.register
 def _(stage: SelectStage, about: _About, name: str, kind: str) -> Work:
     rows = sum(len(scores.unlabeled) * scores.per_example for scores in stage.scores)
-    classes = len(about.spec(stage.scores[0].teacher).classes)
+    class_map = class_map_of(stage.scores[0].teacher)
+    classes = len(class_map.known if class_map else about.spec(stage.scores[0].teacher).classes)
     kept = SELECTION_BYTES * min(rows, classes * stage.per_class)
     count = sum(len(scores.unlabeled) for scores in stage.scores)
     return Work(name, kind, count, host_seconds=TABLE_SECONDS + rows / SELECTED_ROWS, kept=kept)
