@@ -35,7 +35,7 @@ def named(recipe: Path) -> str:
 
 
 def networks_of(config: Config) -> list:
-    return [*config.students, *([config.teacher] if config.teacher_approaches and config.teacher else [])]
+    return [*config.students, *(config.teachers.values() if config.teacher_approaches else ())]
 
 
 @pytest.mark.parametrize(("name", "overrides"), CASES)

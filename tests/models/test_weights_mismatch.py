@@ -193,9 +193,12 @@ def test_weights_files_with_an_invalid_spec(weights: Path, spoilt: dict):
 
 def test_imported_weights_have_to_fit_exactly(weights: Path, tmp_path: Path):
     _, spec = weights_file.load_weights(weights)
-    swapped = [spec.classes[1], spec.classes[0], *spec.classes[2:]]
     for other, problem, mentions in [
-        (replace(spec, classes=swapped), "class_mismatch", ["class 0", "'drifting east'", "'drifting north'"]),
+        (
+            replace(spec, classes=["drifting", *spec.classes[1:]]),
+            "class_mismatch",
+            ["class 0", "'drifting east'", "'drifting'"],
+        ),
         (
             replace(spec, classes=[*spec.classes, "up"]),
             "class_mismatch",

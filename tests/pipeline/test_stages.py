@@ -14,6 +14,7 @@ import pytest
 
 from vidsemi.config import Cut, FcOnly, Recipe
 from vidsemi.config.load import load_config
+from vidsemi.data.class_map import ClassMap
 from vidsemi.data.hashtags.vocabulary import build_vocabulary
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Manifest, load_manifest
@@ -31,8 +32,10 @@ from vidsemi.pipeline.stages import (
     EvaluateStage,
     HashtagExamples,
     HashtagsStage,
+    ImportMappedWeightsStage,
     ImportWeightsStage,
     LabeledExamples,
+    MeanScoresStage,
     PseudoLabeledExamples,
     ScoreStage,
     SelectStage,
@@ -70,7 +73,7 @@ def examples(manifests: list[Manifest]) -> list[tuple[Stage, dict[str, list[Any]
         replace(NETWORK, args={"width": 0.25}),
         replace(NETWORK, input=replace(INPUT, crop=12)),
     ]
-    files = [WeightsFile("w.pt", "1" * 64)]
+    files, class_map = [WeightsFile("w.pt", "1" * 64)], ClassMap(["a", "b"], [0, 1])
     training_sets = [
         LabeledExamples(two),
         LabeledExamples(one, "uniform"),
@@ -107,6 +110,19 @@ def examples(manifests: list[Manifest]) -> list[tuple[Stage, dict[str, list[Any]
             },
         ),
         (imported, {"network": networks, "classes": [["b", "a"]], "init_from": files}),
+        (
+            ImportMappedWeightsStage(NETWORK, ["a", "c"], files[0], class_map),
+            {
+                "network": networks,
+                "classes": [["c", "a"]],
+                "init_from": [WeightsFile("w.pt", "2" * 64)],
+                "class_map": [replace(class_map, outputs=[1, 0]), replace(class_map, classes=["b", "a"])],
+            },
+        ),
+        (
+            MeanScoresStage((score, replace(score, teacher=imported)), 2),
+            {"scores": [(replace(score, teacher=imported), score)], "per_example": [1]},
+        ),
         (
             EvaluateStage(train, one, 2, 1, one),
             {"weights": [imported], "test": [two], "views": [3], "crops": [10], "labeled": [two, None]},

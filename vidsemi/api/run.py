@@ -32,7 +32,8 @@ class RunResult:
     Args:
         output: its directory.
         results: rows of results.json: student, approach, seed, top1, gmacs_per_view and so on.
-        report: what was written of them; None if no network has been evaluated yet, and in all processes but the first.
+        report: what was written of them; None if no network has been evaluated yet though there is a test set, and in
+            all processes but the first.
     """
 
     output: Path
@@ -181,10 +182,14 @@ def _execute(load: Callable[[], C], execute: Callable[[C], list[dict[str, Any]]]
         rows, written = execute(config), None
         output = Path(config.output)
         with first_before_others():
-            if rows and processes().first:
+            if (rows or not _measures_accuracy(config)) and processes().first:
                 workers = config.runtime.workers if config.runtime.workers is not None else usable_cores()
                 written = write_report([output], output, previews=preview_maker(None, workers))
     return RunResult(output, rows, written)
+
+
+def _measures_accuracy(config: Config | TransferConfig) -> bool:
+    return isinstance(config, TransferConfig) or config.data.test is not None
 
 
 def _source(config: ConfigArgument) -> str | Mapping[str, Any]:

@@ -70,7 +70,7 @@ def transfer(options: argparse.Namespace) -> Answer | None:
 
 def _answer(result: "RunResult") -> Answer | None:
     document = {"output": str(result.output), "results": result.results}
-    if not result.results:
+    if not result.results and result.report is None:
         return _first((document, f"{result.output}: no network has been evaluated yet"))
     written = result.report
     return _first((document, "" if written is None else f"{written.text}\n{result.output / 'report.html'}"))

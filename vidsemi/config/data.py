@@ -87,17 +87,19 @@ class Validation(Cut):
 class Data(Section):
     """The datasets."""
 
-    labeled: Source
-    """Labeled examples (D in the paper). Their labels, sorted alphabetically, are the classes."""
-    test: Source
-    """Labeled test examples. Never used for training or for choosing hyperparameters."""
+    labeled: Source | None = None
+    """Labeled examples (D in the paper). Their labels, sorted alphabetically, are the classes. Only `distilled` can do
+    without: the classes are then the teacher's."""
+    test: Source | None = None
+    """Labeled test examples. Never used for training or for choosing hyperparameters. Only `distilled` can do without:
+    no accuracy is measured then."""
     validation: Validation | None = None
     """Section Validation. Default: no validation while training."""
     repeat_factor: RepeatFactor = "natural"
     """Oversampling of rare classes of the labeled set per epoch, as `hashtags.repeat_factor`."""
     unlabeled: Sources | None = None
     """Unlabeled examples for the teacher to score (U in the paper): a manifest, or a list of them. Each is scored by
-    itself, so that one can be added later. Required by `semi_supervised` and `semi_weakly_supervised`."""
+    itself, so that one can be added later. Required by all approaches with a teacher."""
     weak: Sources | None = None
     """Examples with hashtags for weakly supervised pre-training (W in the paper): a manifest, or a list of them.
     Default: `unlabeled`, as in the paper."""
@@ -115,6 +117,8 @@ class Data(Section):
     def _has_examples_for_labels(self) -> "Data":
         if self.unlabeled_labels and not self.unlabeled:
             raise ValueError("unlabeled_labels requires unlabeled: the examples that they are the labels of")
+        if self.validation and not self.validation.manifest and not self.labeled:
+            raise ValueError("validation: a split requires labeled: the examples that it is cut from")
         return self
 
     @property

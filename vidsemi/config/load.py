@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from vidsemi.config import Config, TransferConfig
+from vidsemi.config.model import LIST, ONE
 from vidsemi.config.synonyms import hint_for
 from vidsemi.config.yaml_check import check_file, check_text
 from vidsemi.io.errors import UserError
@@ -155,10 +156,11 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
 def _explain(error: ValidationError, file: Path | str, kind: type[BaseModel]) -> UserError:
     """Turn the first problem into one line: file, key and what was expected."""
     first, *rest = error.errors(include_url=False)
-    key = ".".join(str(part) for part in first["loc"]) or "config"
+    place = tuple(part for part in first["loc"] if part not in (ONE, LIST))
+    key = ".".join(map(str, place)) or "config"
     more = f" (and {len(rest)} more)" if rest else ""
     if first["type"] == "extra_forbidden":
-        return UserError("config.unknown_key", f"{file}: {key}: unknown key{hint_for(first['loc'], kind)}{more}")
+        return UserError("config.unknown_key", f"{file}: {key}: unknown key{hint_for(place, kind)}{more}")
     if first["type"] == "missing":
         return UserError("config.missing_key", f"{file}: {key}: this key is missing{more}")
     message, value = first["msg"].removeprefix("Value error, "), first["input"]

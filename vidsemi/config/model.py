@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, FiniteFloat, Tag, model_validator
 
 from vidsemi.config.base import Fraction, Section, check_folder_name
 from vidsemi.config.training import Recipe
@@ -83,8 +83,8 @@ class OwnInput(Section):
     """RGB standard deviation, for pixel values in [0, 1]."""
 
 
-Approach = Literal["supervised", "weakly_supervised", "semi_supervised", "semi_weakly_supervised"]
-TEACHER_APPROACHES: tuple[Approach, ...] = ("semi_supervised", "semi_weakly_supervised")
+Approach = Literal["supervised", "weakly_supervised", "semi_supervised", "semi_weakly_supervised", "distilled"]
+TEACHER_APPROACHES: tuple[Approach, ...] = ("semi_supervised", "semi_weakly_supervised", "distilled")
 Value = bool | int | float | str
 
 
@@ -141,8 +141,9 @@ class Teacher(Network):
     train: Recipe | None = None
     """Training recipe of the `semi_supervised` teacher on the labeled set. Default: `train.supervised`."""
     frozen: bool = False
-    """Use the weights in `init_from` as the teacher without training. Its classes are matched by name to those of the
-    labeled set (docs/guides/pretrained-teacher.md); weights without names must have them in alphabetical order."""
+    """Use the weights in `init_from` as the teacher without training, as `distilled` requires. Its classes are matched
+    by name to those of the labeled set (docs/guides/pretrained-teacher.md); weights without names must have them in
+    alphabetical order."""
     classes: str | None = Field(None, min_length=1)
     """Text file with the names of a frozen teacher's outputs, one a line in their order. Default: the names that its
     weights bring."""
@@ -162,6 +163,16 @@ class Teacher(Network):
                     f"{key} requires frozen: true; a teacher that is trained gets the labels as its classes"
                 )
         return self
+
+
+def _tag(value: Any) -> str:
+    return LIST if isinstance(value, list | tuple) else ONE
+
+
+ONE, LIST = "one teacher", "several teachers"  # pydantic puts them into the places of errors
+Teachers = Annotated[
+    Annotated[Teacher, Tag(ONE)] | Annotated[tuple[Teacher, ...], Field(min_length=1), Tag(LIST)], Discriminator(_tag)
+]
 
 
 class Student(Network):

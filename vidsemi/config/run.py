@@ -6,7 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from vidsemi.config.base import Fraction, Log, Runtime, Section, check_names, check_unique
 from vidsemi.config.data import Data, Hashtags
-from vidsemi.config.model import TEACHER_APPROACHES, Approach, Input, Network, Student, Teacher
+from vidsemi.config.model import TEACHER_APPROACHES, Approach, Input, Network, Student, Teacher, Teachers
 from vidsemi.config.training import Train
 from vidsemi.config.transfer import Target
 from vidsemi.config.variants import Variants
@@ -75,8 +75,9 @@ class Config(Section):
     """Output directory of the run."""
     data: Data
     """Section Data."""
-    teacher: Teacher | None = None
-    """Section Teacher. Required by `semi_supervised` and `semi_weakly_supervised`."""
+    teacher: Teachers | None = None
+    """Section Teacher, or a list of them: the mean of their softmax scores selects. Required by `semi_supervised`,
+    `semi_weakly_supervised` and `distilled`."""
     students: tuple[Student, ...] = Field(min_length=1)
     """Section Student: one or more."""
     approaches: tuple[Approach, ...] = Field(("supervised", "semi_supervised"), min_length=1)
@@ -109,6 +110,18 @@ class Config(Section):
         return student.approaches if student.approaches is not None else self.approaches
 
     @property
+    def teachers(self) -> dict[str, Teacher]:
+        """The teachers by their names in results and folders: `teacher`, or `teacher_1` and so on for several."""
+        if not isinstance(self.teacher, tuple):
+            return {"teacher": self.teacher} if self.teacher else {}
+        one = len(self.teacher) == 1
+        return {"teacher" if one else f"teacher_{number}": own for number, own in enumerate(self.teacher, start=1)}
+
+    def teacher_key(self, name: str) -> str:
+        """The key path of a teacher, given by name."""
+        return f"teacher.{[*self.teachers].index(name)}" if isinstance(self.teacher, tuple) else "teacher"
+
+    @property
     def teacher_approaches(self) -> tuple[Approach, ...]:
         """The approaches that train a student with a teacher; each has a teacher of its own."""
         used = {approach for student in self.students for approach in self.approaches_of(student)}
@@ -120,7 +133,7 @@ class Config(Section):
         students = [student for student in self.students if "weakly_supervised" in self.approaches_of(student)]
         networks: list[Network | None] = [*students]
         if "semi_weakly_supervised" in self.teacher_approaches:
-            networks.append(self.teacher)
+            networks += self.teachers.values()
         return not all(network is None or network.weakly_pretrained for network in networks)
 
     @model_validator(mode="after")
@@ -137,7 +150,8 @@ class Config(Section):
         if stored is not None and stored < used:
             raise ValueError(f"score.per_example ({stored}) must not be below select.per_example ({used})")
         recipes = {f"train.{key}": getattr(self.train, key) for key in type(self.train).model_fields}
-        recipes["teacher.train"] = self.teacher and self.teacher.train
+        recipes |= {f"{self.teacher_key(name)}.train": own.train for name, own in self.teachers.items()}
+        check_names("students and teachers", [*(student.name for student in self.students), *self.teachers])
         for key, recipe in recipes.items():
             if recipe and recipe.keep == "best" and (key == "train.weak_pretrain" or not self.data.validation):
                 needs = "has no validation set with hashtags" if self.data.validation else "requires data.validation"
@@ -147,12 +161,16 @@ class Config(Section):
     def _check_required_keys(self) -> None:
         """Refuse an approach whose data, networks or recipes are missing."""
         train, data, used = self.train, self.data, {one for each in self.students for one in self.approaches_of(each)}
-        pseudo: dict[str, object] = {"data.unlabeled": data.unlabeled, "teacher": self.teacher}
-        pseudo |= {"train.pretrain": train.pretrain, "train.finetune": train.finetune}
+        distilled: dict[str, object] = {"data.unlabeled": data.unlabeled, "teacher": self.teacher}
+        distilled |= {"train.pretrain": train.pretrain}
+        pseudo = distilled | {"train.finetune": train.finetune}
+        labels: dict[str, object] = {"data.labeled": data.labeled, "data.test": data.test}
+        labels |= {"train.supervised": train.supervised}
         weak: dict[str, object] = {"train.weak_finetune": train.after_hashtags}
         if self.trains_on_hashtags:
             weak |= {"data.weak": data.hashtags, "train.weak_pretrain": train.weak_pretrain}
-        needed = {"weakly_supervised": weak, "semi_supervised": pseudo, "semi_weakly_supervised": pseudo | weak}
+        needed = {"supervised": labels, "weakly_supervised": labels | weak, "semi_supervised": labels | pseudo}
+        needed |= {"semi_weakly_supervised": labels | pseudo | weak, "distilled": distilled}
         for approach, keys in needed.items():
             for key, value in keys.items():
                 if approach in used and value is None:
@@ -165,18 +183,21 @@ class Config(Section):
                 raise ValueError(
                     f"student {student.name} is weakly_pretrained; add weakly_supervised to its approaches"
                 )
-        teacher = self.teacher
-        if teacher is None or not self.teacher_approaches:
-            return
+        for name, own in self.teachers.items() if self.teacher_approaches else ():
+            self._check_teacher(self.teacher_key(name), own)
+
+    def _check_teacher(self, key: str, teacher: Teacher) -> None:
         if teacher.train and "semi_supervised" not in self.teacher_approaches:
             raise ValueError(
-                "teacher.train is the recipe of the approach semi_supervised, which is not used here; "
+                f"{key}.train is the recipe of the approach semi_supervised, which is not used here; "
                 "after pre-training on hashtags the recipe is train.weak_finetune"
             )
-        if teacher.weakly_pretrained and "semi_weakly_supervised" not in self.teacher_approaches:
+        if "distilled" in self.teacher_approaches and not teacher.frozen:
+            raise ValueError(f"the approach distilled uses a teacher as it is: set {key}.frozen: true")
+        if teacher.weakly_pretrained and self.teacher_approaches == ("semi_supervised",):
             raise ValueError("the teacher is weakly_pretrained; add semi_weakly_supervised to the approaches")
         only = "semi_weakly_supervised" if teacher.weakly_pretrained else "semi_supervised"
-        if teacher.frozen and self.teacher_approaches != (only,):
+        if teacher.frozen and not {*self.teacher_approaches} <= {only, "distilled"}:
             raise ValueError(
                 f"a frozen teacher with weakly_pretrained: {str(teacher.weakly_pretrained).lower()} "
                 f"can only teach the approach {only}, not {' and '.join(self.teacher_approaches)}"

@@ -128,15 +128,17 @@ def key_paths(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in kind.model_fields.items():
         yield prefix + name
         if section := next(_sections(field.annotation), None):
-            several = "0." if "tuple" in str(field.annotation) else ""
+            several = "" if next(_sections(field.annotation, in_lists=False), None) else "0."
             inner.append((section, f"{prefix}{name}.{several}"))
     for section, path in inner:
         yield from key_paths(section, path)
 
 
-def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+def _sections(annotation: Any, *, in_lists: bool = True) -> Iterator[type[BaseModel]]:
     """Yield the config sections in a type annotation such as `Recipe | None` or `tuple[Student, ...]`."""
+    if get_origin(annotation) is tuple and not in_lists:
+        return
     for own in get_args(annotation):
-        yield from _sections(own)
+        yield from _sections(own, in_lists=in_lists)
     if get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, Section):
         yield annotation

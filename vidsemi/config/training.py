@@ -116,15 +116,17 @@ class Recipe(Section):
 class Train(Section):
     """Training recipes of the students."""
 
-    supervised: Recipe
-    """On the labeled set, from random weights or `init_from`: the baseline, and the default for the teacher."""
+    supervised: Recipe | None = None
+    """On the labeled set, from random weights or `init_from`: the baseline, and the default for the teacher. Required
+    by all approaches but `distilled`."""
     weak_pretrain: Recipe | None = None
     """Weakly supervised pre-training on hashtags. Required by `weakly_supervised` and `semi_weakly_supervised`, unless
     the networks have `weakly_pretrained` weights."""
     weak_finetune: Recipe | None = None
     """Fine-tuning on the labeled set after pre-training on hashtags, with a new head. Default: `finetune`."""
     pretrain: Recipe | None = None
-    """Pre-training on the pseudo-labeled set. Required by `semi_supervised` and `semi_weakly_supervised`."""
+    """Training on the pseudo-labeled set. Required by `semi_supervised`, `semi_weakly_supervised` and `distilled`,
+    which has no other training."""
     finetune: Recipe | None = None
     """Fine-tuning on the labeled set after `pretrain`. Required by `semi_supervised` and `semi_weakly_supervised`."""
 

@@ -98,12 +98,15 @@ def score_manifest(
         compile=runtime.compile,
     )
     directory = ScoreDirectory(folder, info)
+    job = ScoreJob(
+        directory, manifest, shards, infer, reader, runtime, title, None if class_map is None else class_map.known
+    )
     directory.put_junk_aside()
     if retry_failures is not None:
         done = sorted(directory.done())
         directory.retries.start(((number, directory.failures(number)) for number in done), retry_failures)
     with Leases(folder / "leases", 2 * runtime.seconds_per_file + 600, len(shards)) as leases:
-        ScoreWorker(ScoreJob(directory, manifest, shards, infer, reader, runtime, title), leases).work()
+        ScoreWorker(job, leases).work()
     failed = count_failures(folder)
     if failed and processes().first:
         message = "%s: %d of %d examples cannot be read; see %s"

@@ -21,6 +21,7 @@ class ScoreJob:
     reader: ViewReader
     runtime: Runtime
     title: str
+    known: Sequence[int] | None = None  # classes that the network has outputs for; None for all
 
     def num_examples(self, shards: Iterable[int]) -> int:
         """Count the examples of some shards."""

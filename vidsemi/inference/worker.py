@@ -219,7 +219,7 @@ class ScoreWorker:
         probabilities = score.probabilities
         if probabilities is None:
             return self._failure(score.example_id, score.error or "")
-        labels, scores = top_classes(probabilities[None], self._directory.info.per_example)
+        labels, scores = top_classes(probabilities[None], self._directory.info.per_example, self._job.known)
         return score.example_id, labels[0], scores[0]
 
     def _failure(self, example_id: int, error: str) -> Failed:

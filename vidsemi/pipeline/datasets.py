@@ -2,7 +2,7 @@
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,10 @@ SAMPLED_FILES = 20  # of each manifest, to see whether they exist
 class Datasets:
     """The manifests of a run."""
 
-    labeled: Manifest  # trained on; its labels are the classes
-    test: Manifest  # never trained on
+    labeled: Manifest | None  # trained on; its labels are the classes
+    test: Manifest | None  # never trained on
     unlabeled: Manifest | None  # scored by teachers
-    classes: list[str]  # names, in alphabetical order: the order of a network's outputs
+    classes: list[str]  # names, in alphabetical order: the order of a network's outputs; none if nothing is labeled
     weak: Manifest | None = None  # examples with hashtags
     validation: ValidationSet | None = None  # measured while training
     unlabeled_labels: Manifest | None = None  # true labels of unlabeled examples; never trained on
@@ -53,33 +53,62 @@ def load_datasets(data: Data) -> Datasets:
     """
     page = f"; datasets/{data.dataset}/README.md describes how to lay out this data" if data.dataset else ""
     try:
-        labeled, test = _load(data.labeled), _load(data.test)
+        labeled = _load(data.labeled) if data.labeled else None
+        test = _load(data.test) if data.test else None
         unlabeled = join([*map(_load, data.unlabeled)]) if data.unlabeled else None
         weak = unlabeled if data.weak == data.unlabeled else join([*map(_load, data.weak)]) if data.weak else None
         validation = _load_validation(data.validation, labeled) if data.validation else None
         true_labels = _load(data.unlabeled_labels) if data.unlabeled_labels else None
     except UserError as error:
         raise UserError(error.code, f"{error}{page}") from None
-    classes = labeled.class_names()
-    if len(classes) < 2:
-        raise UserError("manifest.single_class", f"{labeled.file} has only one class, '{classes[0]}'; use at least two")
-    for warning in near_equal_warnings(classes):
-        logger.warning("%s: %s", labeled.file, warning)
-    test.label_indices(classes, str(labeled.file))
-    if validation:
-        validation.manifest.label_indices(classes, str(labeled.file))
     if true_labels and "label" not in true_labels.table.column_names:
         raise UserError("manifest.missing_column", f"{true_labels.file} (data.unlabeled_labels) has no column 'label'")
-    datasets = Datasets(labeled, test, unlabeled, classes, weak, validation, true_labels)
+    datasets = Datasets(labeled, test, unlabeled, [], weak, validation, true_labels)
+    if labeled:
+        classes = labeled.class_names()
+        if len(classes) < 2:
+            raise UserError(
+                "manifest.single_class", f"{labeled.file} has only one class, '{classes[0]}'; use at least two"
+            )
+        datasets = with_classes(datasets, classes, str(labeled.file))
     for manifest in (*datasets.by_file().values(), test, *([validation.manifest] if validation else [])):
-        _check_some_files(manifest, page)
+        if manifest:
+            _check_some_files(manifest, page)
     return datasets
 
 
-def _load_validation(validation: Validation, labeled: Manifest) -> ValidationSet:
+def with_classes(datasets: Datasets, classes: list[str], source: str) -> Datasets:
+    """The same datasets with their classes; a `UserError` if a label to measure on is not one of them."""
+    for warning in near_equal_warnings(classes):
+        logger.warning("%s: %s", source, warning)
+    if datasets.test:
+        datasets.test.label_indices(classes, source)
+    if datasets.validation:
+        datasets.validation.manifest.label_indices(classes, source)
+    return replace(datasets, classes=classes)
+
+
+@dataclass(frozen=True)
+class LabeledSplit:
+    """A split of a transfer target."""
+
+    labeled: Manifest
+    test: Manifest
+    classes: list[str]
+
+
+def load_split(train: Source, test: Source, dataset: str | None) -> LabeledSplit:
+    """Read the manifests of a split; raises as `load_datasets`."""
+    datasets = load_datasets(Data(labeled=train, test=test, dataset=dataset))
+    assert datasets.labeled and datasets.test
+    return LabeledSplit(datasets.labeled, datasets.test, datasets.classes)
+
+
+def _load_validation(validation: Validation, labeled: Manifest | None) -> ValidationSet:
     if validation.manifest is not None:
         source = Source(manifest=validation.manifest, root=validation.root)
         return ValidationSet(_load(source), None, validation.views)
+    assert labeled  # the config requires it for a split
     cut = Cut(share=validation.share, per_class=validation.per_class, group=validation.group)
     return ValidationSet(labeled, HeldOut(cut, validation.seed), validation.views)
 

@@ -40,22 +40,21 @@ def check_run(resolved: Resolved) -> list[str]:
     used = (
         {**trained_on, "data.validation": validation.manifest} if validation and not validation.held_out else trained_on
     )
-    warnings = _check_test_set("data.test", datasets.test, used)
+    warnings = _check_test_set("data.test", datasets.test, used) if datasets.test else []
     warnings += check_targets(resolved.targets, used)
-    labeled = len(datasets.labeled)
+    labeled = len(datasets.labeled) if datasets.labeled else 0
     if validation:
         warnings += _check_validation(validation, trained_on)
         labeled -= len(validation.examples()) if validation.held_out else 0
     warnings += _check_parts(unlabeled)
-    own = resolved.networks["teacher"].own_classes if "teacher" in resolved.networks else None
-    warnings += own.warnings("teacher") if own else []
+    warnings += _check_teachers(resolved)
     warnings += _check_selection(config, unlabeled, classes)
     selected = min(config.select.per_class * classes, len(unlabeled)) if unlabeled else 0
     weak = len(datasets.weak) if datasets.weak else 0
     warnings += _check_lengths(_recipes_of(config, labeled, weak, selected))
     keys = {student.name: f"students.{number}.frames" for number, student in enumerate(config.students)}
-    networks = resolved.networks.items()
-    frames = {keys.get(name, "teacher.frames"): network.architecture.input.frames for name, network in networks}
+    keys |= {name: f"{config.teacher_key(name)}.frames" for name in config.teachers}
+    frames = {keys[name]: network.architecture.input.frames for name, network in resolved.networks.items()}
     return [*warnings, *_check_media(frames, {**sets, "data.weak": datasets.weak if config.data.weak else None})]
 
 
@@ -118,6 +117,22 @@ def _check_parts(unlabeled: Manifest | None) -> list[str]:
     return warnings
 
 
+def _check_teachers(resolved: Resolved) -> list[str]:
+    """Warn of classes that teachers do not know, and of scores that several teachers do not store."""
+    config, warnings = resolved.config, []
+    used = [name for name in config.teachers if name in resolved.networks]
+    for name in used:
+        own = resolved.networks[name].own_classes
+        warnings += own.warnings(config.teacher_key(name)) if own else []
+    stored, classes = config.score.per_example, len(resolved.datasets.classes)
+    if len(used) > 1 and stored is not None and stored < classes:
+        warnings.append(
+            f"score.per_example: {stored} of {classes} classes are stored of each teacher; in the mean of several "
+            "teachers the others count as 0"
+        )
+    return warnings
+
+
 def _check_validation(validation: ValidationSet, trained_on: Mapping[str, Manifest | None]) -> list[str]:
     """Check that validation examples are not trained on, and name the classes that have few; returns warnings.
 
@@ -126,7 +141,7 @@ def _check_validation(validation: ValidationSet, trained_on: Mapping[str, Manife
     """
     manifest, held_out = validation.manifest, validation.held_out
     if held_out is None:
-        warnings = _check_test_set("data.validation", manifest, {"data.labeled": trained_on["data.labeled"]})
+        warnings = _check_test_set("data.validation", manifest, {"data.labeled": trained_on.get("data.labeled")})
     else:
         warnings = _check_classes(manifest, held_out.mask(manifest), held_out.cut.per_class or 1)
     ids = set(validation.examples().tolist())
@@ -216,20 +231,23 @@ def _check_lengths(recipes: Mapping[str, tuple[Recipe, int]]) -> list[str]:
 
 def _recipes_of(config: Config, labeled: int, weak: int, selected: int) -> dict[str, tuple[Recipe, int]]:
     """The recipes that a run uses, by their keys, each with the size of its training set."""
-    train, teacher = config.train, config.teacher
+    train = config.train
     used = {approach for student in config.students for approach in config.approaches_of(student)}
-    trained_teachers = () if teacher is None or teacher.frozen else config.teacher_approaches
+    trained = {config.teacher_key(name): own for name, own in config.teachers.items() if not own.frozen}
+    trained_teachers = config.teacher_approaches if trained else ()
     found: dict[str, tuple[Recipe | None, int]] = {}
-    if teacher and teacher.train and "semi_supervised" in trained_teachers:
-        found["teacher.train"] = teacher.train, labeled
-    if "supervised" in used or ("semi_supervised" in trained_teachers and "teacher.train" not in found):
+    if "semi_supervised" in trained_teachers:
+        found |= {f"{key}.train": (own.train, labeled) for key, own in trained.items() if own.train}
+    if "supervised" in used or ("semi_supervised" in trained_teachers and len(found) < len(trained)):
         found["train.supervised"] = train.supervised, labeled
     if config.trains_on_hashtags:
         found["train.weak_pretrain"] = train.weak_pretrain, weak
     if "weakly_supervised" in used or "semi_weakly_supervised" in trained_teachers:
         found["train.weak_finetune" if train.weak_finetune else "train.finetune"] = train.after_hashtags, labeled
     if config.teacher_approaches:
-        found |= {"train.pretrain": (train.pretrain, selected), "train.finetune": (train.finetune, labeled)}
+        found["train.pretrain"] = train.pretrain, selected
+    if {*config.teacher_approaches} - {"distilled"}:
+        found["train.finetune"] = train.finetune, labeled
     return {key: (recipe, size) for key, (recipe, size) in found.items() if recipe is not None}
 
 
@@ -242,8 +260,9 @@ def _check_media(frames: Mapping[str, int], datasets: Mapping[str, Manifest | No
     images = {key: _share_of_images(manifest) for key, manifest in datasets.items() if manifest is not None}
     warnings = []
     for network, count in frames.items():
-        if count > 1 and {images["data.labeled"], images["data.test"]} == {0.0, 1.0}:
-            kinds = [f"{key} has {'images' if images[key] else 'videos'}" for key in ("data.labeled", "data.test")]
+        compared = [key for key in ("data.labeled", "data.test") if key in images]
+        if count > 1 and {images[key] for key in compared} == {0.0, 1.0}:
+            kinds = [f"{key} has {'images' if images[key] else 'videos'}" for key in compared]
             raise UserError("data.images_and_videos", f"{network} takes {count} frames, but {' and '.join(kinds)}")
         stills, motion = ([key for key, share in images.items() if share == all_or_none] for all_or_none in (1, 0))
         if count > 1 and stills:

@@ -1,40 +1,48 @@
-"""The approaches of the paper's Table 7: a resolved config → its stages, for every seed, student and approach.
+"""A resolved config → its stages, for every seed, student and approach: the paper's Table 7, and one without labels.
 
     supervised:              labeled set ──▶ student
     weakly_supervised:       hashtags ──▶ student ──fine-tune on the labeled set──▶ student
     semi_supervised:         labeled set ──▶ teacher ──score the unlabeled set──▶ scores ──select──▶ pseudo-labels
                              pseudo-labels ──▶ student ──fine-tune on the labeled set──▶ student
     semi_weakly_supervised:  the same, with a teacher that is weakly_supervised
+    distilled:               a teacher that is trained already ──score the unlabeled set──▶ scores ──select──▶
+                             pseudo-labels ──▶ student; no labels are needed
 
 A stage that two students or approaches share (the hashtags, a teacher with its scores and its selection, a teacher that
 is a student's own network and trained alike) runs once. Planning reads no file.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from vidsemi.config import Approach, Recipe
+from vidsemi.config import Approach
 from vidsemi.data.joined import parts_of
+from vidsemi.data.manifest import Manifest
 from vidsemi.pipeline.precision import PrecisionStage
 from vidsemi.pipeline.resolve import Resolved, ResolvedNetwork, describe_targets
-from vidsemi.pipeline.stage import Plan, PlannedRow, Stage, WeightsFile
+from vidsemi.pipeline.stage import Plan, Stage
 from vidsemi.pipeline.stages import (
-    EvaluateStage,
-    HashtagExamples,
-    HashtagsStage,
     ImportMappedWeightsStage,
     ImportWeightsStage,
-    LabeledExamples,
-    PseudoLabeledExamples,
+    MeanScoresStage,
     ScoreStage,
     SelectStage,
-    TrainStage,
+)
+from vidsemi.pipeline.training_job import (
+    APPROACHES,
+    TrainingJob,
+    plan_hashtags,
+    plan_supervised,
+    plan_weakly_supervised,
 )
 from vidsemi.pipeline.transfer import TrainedNetwork, plan_transfers
 from vidsemi.selection.policies import get_policy
 
-TEACHERS: dict[Approach, str] = {"semi_supervised": "teacher", "semi_weakly_supervised": "weakly_supervised_teacher"}
+TEACHERS: dict[Approach, str] = {
+    "semi_supervised": "teacher",
+    "semi_weakly_supervised": "weakly_supervised_teacher",
+    "distilled": "teacher",
+}
 
 
 def plan_run(resolved: Resolved) -> Plan:
@@ -45,7 +53,10 @@ def plan_run(resolved: Resolved) -> Plan:
         plan_hashtags(plan, resolved)  # first, since it ends the run where no hashtag means a class
     trained: list[TrainedNetwork] = []
     for seed in config.seeds:
-        selections = {approach: plan_teacher(plan, resolved, approach, seed) for approach in config.teacher_approaches}
+        selections: dict[Approach, SelectStage] = {}
+        for approach in config.teacher_approaches:
+            same = next((own for other, own in selections.items() if TEACHERS[other] == TEACHERS[approach]), None)
+            selections[approach] = same or plan_teacher(plan, resolved, approach, seed)
         for student in config.students:
             for approach in config.approaches_of(student):
                 job = TrainingJob(
@@ -69,57 +80,30 @@ def plan_run(resolved: Resolved) -> Plan:
     return plan
 
 
-def plan_hashtags(plan: Plan, resolved: Resolved) -> HashtagsStage:
-    """Plan the matching of hashtags, which is the same for all seeds."""
-    weak, vocabulary = resolved.datasets.weak, resolved.vocabulary
-    assert weak is not None and vocabulary is not None  # `resolve` reads them where hashtags are trained on
-    return plan.add(HashtagsStage(weak, vocabulary, resolved.config.hashtags.min_examples), "hashtags", "hashtags")
-
-
 def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) -> SelectStage:
-    """Plan the teacher of an approach, its test, its scores and its selection."""
-    config, network, teacher = resolved.config, resolved.networks["teacher"], resolved.config.teacher
-    unlabeled = resolved.datasets.unlabeled
-    assert teacher is not None and unlabeled is not None  # the config requires them
-    name = TEACHERS[approach]
-    job = TrainingJob(
-        plan=plan,
-        resolved=resolved,
-        network=network,
-        student="teacher",
-        approach=name,
-        folder=f"seed{seed}/{name}",
-        seed=seed,
-        supervised=teacher.train or config.train.supervised,
-        kinds=dict.fromkeys(("train", "pretrain", "finetune"), "teacher"),
+    """Plan the teacher of an approach or several, their tests, their scores and the selection."""
+    config, unlabeled, select = resolved.config, resolved.datasets.unlabeled, resolved.config.select
+    assert unlabeled is not None  # the config requires it
+    folder, own_classes = (
+        f"seed{seed}/{TEACHERS[approach]}",
+        [resolved.networks[name].own_classes for name in config.teachers],
     )
-    trained: Stage
-    if teacher.frozen:
-        trained = plan.add(_imported(network, resolved.datasets.classes), "teacher/weights", "teacher")
-    else:
-        trained = plan_supervised(job) if approach == "semi_supervised" else plan_weakly_supervised(job)
-    if not teacher.frozen or seed == config.seeds[0]:  # a frozen teacher is the same for all seeds: one row
-        job.plan_evaluation(trained)
-    score, select = config.score, config.select
-    known = len(network.own_classes.class_map.known if network.own_classes else resolved.datasets.classes)
-    scores = []
-    for part in (parts := parts_of(unlabeled)):
-        stage = ScoreStage(
-            teacher=trained,
-            unlabeled=part,
-            views=score.views,
-            crops=score.crops,
-            per_example=min(score.per_example or select.per_example, known),
-            shard_size=score.shard_size,
-            precision=score.precision,
-        )
-        name = "score" if len(parts) == 1 else f"score-{part.fingerprint[:8]}"  # whatever the order of the list
-        scores.append(plan.add(stage, f"{job.folder}/{name}", "score"))
+    known = {*range(len(resolved.datasets.classes))}
+    if all(own_classes):
+        known = {number for own in own_classes if own for number in own.class_map.known}
+    scores = [_plan_scores(plan, resolved, name, approach, seed) for name in config.teachers]
+    by_part: Sequence[ScoreStage | MeanScoresStage] = scores[0]
+    if len(scores) > 1:
+        stored = min(config.score.per_example or select.per_example, len(known))
+        by_part = [
+            plan.add(MeanScoresStage(own, stored), _score_folder(folder, unlabeled, own[0].unlabeled), "score")
+            for own in zip(*scores, strict=True)
+        ]
     policy = get_policy(select.policy)
     selection = SelectStage(
-        scores=tuple(scores),
+        scores=tuple(by_part),
         per_class=select.per_class,
-        per_example=min(select.per_example, known) if network.own_classes else select.per_example,
+        per_example=min(select.per_example, len(known)) if all(own_classes) else select.per_example,
         policy=select.policy,
         min_score=select.min_score,
         seed=seed if policy.needs_seed else None,
@@ -128,10 +112,59 @@ def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) 
         targets=select.targets,
         temperature=select.temperature,
     )
-    selection = plan.add(selection, f"{job.folder}/select", "select")
+    selection = plan.add(selection, f"{folder}/select", "select")
     if (true_labels := resolved.datasets.unlabeled_labels) is not None:
-        plan.add(PrecisionStage(selection, unlabeled, true_labels), f"{job.folder}/precision", "select")
+        plan.add(PrecisionStage(selection, unlabeled, true_labels), f"{folder}/precision", "select")
     return selection
+
+
+def _score_folder(folder: str, unlabeled: Manifest, part: Manifest) -> str:
+    """Where the scores of a manifest of the unlabeled set are, whatever the order of the list."""
+    return f"{folder}/score" if len(parts_of(unlabeled)) == 1 else f"{folder}/score-{part.fingerprint[:8]}"
+
+
+def _plan_scores(plan: Plan, resolved: Resolved, name: str, approach: Approach, seed: int) -> list[ScoreStage]:
+    """Plan a teacher, its test, and its scores of each manifest of the unlabeled set."""
+    config, network, teacher = resolved.config, resolved.networks[name], resolved.config.teachers[name]
+    unlabeled, classes = resolved.datasets.unlabeled, resolved.datasets.classes
+    assert unlabeled is not None
+    suffix = name.removeprefix("teacher")
+    job = TrainingJob(
+        plan=plan,
+        resolved=resolved,
+        network=network,
+        student=name,
+        approach=TEACHERS[approach],
+        folder=f"seed{seed}/{TEACHERS[approach]}{suffix}",
+        seed=seed,
+        supervised=teacher.train or config.train.supervised,
+        kinds=dict.fromkeys(("train", "pretrain", "finetune"), "teacher"),
+    )
+    trained: Stage
+    if teacher.frozen:
+        trained = plan.add(_imported(network, classes), f"{name}/weights", "teacher")
+    else:
+        trained = plan_supervised(job) if approach == "semi_supervised" else plan_weakly_supervised(job)
+    if not teacher.frozen or seed == config.seeds[0]:  # a frozen teacher is the same for all seeds: one row
+        job.plan_evaluation(trained)
+    score, known = config.score, len(network.own_classes.class_map.known if network.own_classes else classes)
+    wanted = score.per_example or (config.select.per_example if len(config.teachers) == 1 else known)
+    return [
+        plan.add(
+            ScoreStage(
+                teacher=trained,
+                unlabeled=part,
+                views=score.views,
+                crops=score.crops,
+                per_example=min(wanted, known),
+                shard_size=score.shard_size,
+                precision=score.precision,
+            ),
+            _score_folder(job.folder, unlabeled, part),
+            "score",
+        )
+        for part in parts_of(unlabeled)
+    ]
 
 
 def _imported(network: ResolvedNetwork, classes: list[str]) -> ImportWeightsStage:
@@ -141,103 +174,6 @@ def _imported(network: ResolvedNetwork, classes: list[str]) -> ImportWeightsStag
     if own is None:
         return ImportWeightsStage(network.architecture, classes, weights)
     return ImportMappedWeightsStage(network.architecture, own.outputs, weights, own.class_map)
-
-
-@dataclass(frozen=True)
-class TrainingJob:
-    """A network that one approach trains with one seed; its stages are added to the plan."""
-
-    plan: Plan
-    resolved: Resolved
-    network: ResolvedNetwork
-    student: str  # its name in the results
-    approach: str  # likewise
-    folder: str  # of its stages
-    seed: int
-    supervised: Recipe  # for the labeled set alone
-    kinds: Mapping[str, str]  # of its stages, by the last part of their folders
-    selection: SelectStage | None = None  # the pseudo-labels, for a student that learns from a teacher
-
-    @property
-    def labeled(self) -> LabeledExamples:
-        """The labeled set to train on."""
-        datasets = self.resolved.datasets
-        held_out = datasets.validation.held_out if datasets.validation else None
-        return LabeledExamples(datasets.labeled, self.resolved.config.data.repeat_factor, held_out)
-
-    @property
-    def init_weights(self) -> WeightsFile | None:
-        """The weights to start from where the network must not have seen hashtags."""
-        return None if self.network.weakly_pretrained else self.network.weights
-
-    def plan_training(
-        self,
-        name: str,
-        training_set: LabeledExamples | HashtagExamples | PseudoLabeledExamples,
-        recipe: Recipe | None,
-        init_from: Stage | WeightsFile | None,
-    ) -> TrainStage:
-        """Plan a training stage."""
-        assert recipe is not None  # the config requires it for this approach
-        takes = self.resolved.config.input
-        stage = TrainStage(
-            training_set=training_set,
-            network=self.network.architecture,
-            hflip_prob=takes.hflip_prob,
-            random_resized_crop_scale=takes.random_resized_crop_scale,
-            recipe=recipe,
-            seed=self.seed,
-            init_from=init_from,
-            weakly_pretrained=isinstance(init_from, WeightsFile) and self.network.weakly_pretrained,
-            validation=None if isinstance(training_set, HashtagExamples) else self.resolved.datasets.validation,
-        )
-        return self.plan.add(stage, f"{self.folder}/{name}", self.kinds[name])
-
-    def plan_evaluation(self, network: Stage, *, before_fine_tuning: bool = False) -> None:
-        """Plan the test of a network, which is a row of results.json."""
-        test, datasets = self.resolved.config.evaluate, self.resolved.datasets
-        folder, approach = self.folder, self.approach
-        if before_fine_tuning:
-            folder, approach = f"{folder}/pretrain", f"{approach}_pretrained"
-        stage = EvaluateStage(network, datasets.test, test.views, test.crops, labeled=datasets.labeled)
-        self.plan.add(stage, f"{folder}/evaluate", "evaluate")
-        self.plan.rows.append(PlannedRow(self.student, approach, self.seed, network, (stage,), (datasets.test,)))
-
-
-def plan_supervised(job: TrainingJob) -> Stage:
-    """Train on the labeled set."""
-    return job.plan_training("train", job.labeled, job.supervised, job.init_weights)
-
-
-def plan_weakly_supervised(job: TrainingJob) -> Stage:
-    """Pre-train on hashtags, or start from weights that were; fine-tune on the labeled set."""
-    train, weights = job.resolved.config.train, job.network.weights
-    pretrained: Stage | WeightsFile | None = weights
-    if not job.network.weakly_pretrained:
-        hashtags, weak = plan_hashtags(job.plan, job.resolved), job.resolved.datasets.weak
-        assert weak is not None
-        examples = HashtagExamples(weak, hashtags, job.resolved.config.hashtags.repeat_factor)
-        pretrained = job.plan_training("pretrain", examples, train.weak_pretrain, weights)
-    return job.plan_training("finetune", job.labeled, train.after_hashtags, pretrained)
-
-
-def plan_from_pseudo_labels(job: TrainingJob) -> Stage:
-    """Pre-train on the teacher's pseudo-labels, fine-tune on the labeled set."""
-    train, datasets = job.resolved.config.train, job.resolved.datasets
-    assert job.selection is not None and datasets.unlabeled is not None
-    examples = PseudoLabeledExamples(datasets.unlabeled, datasets.classes, job.selection)
-    pretrained = job.plan_training("pretrain", examples, train.pretrain, job.init_weights)
-    if job.resolved.config.evaluate.pretrained:
-        job.plan_evaluation(pretrained, before_fine_tuning=True)
-    return job.plan_training("finetune", job.labeled, train.finetune, pretrained)
-
-
-APPROACHES: dict[Approach, Callable[[TrainingJob], Stage]] = {
-    "supervised": plan_supervised,
-    "weakly_supervised": plan_weakly_supervised,
-    "semi_supervised": plan_from_pseudo_labels,
-    "semi_weakly_supervised": plan_from_pseudo_labels,
-}
 
 
 def _empty_plan(resolved: Resolved) -> Plan:

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidsemi.config import Config, Data, Network, Runtime, Target, Teacher, TransferConfig
+from vidsemi.config import Config, Network, Runtime, Target, Teacher, TransferConfig
 from vidsemi.data.dedup.checks import Check, recorded_checks, unknown_checks
 from vidsemi.data.hashtags.vocabulary import Vocabulary, vocabulary_for
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.split import groups_of
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import dataset_folder
-from vidsemi.pipeline.datasets import Datasets, load_datasets
+from vidsemi.pipeline.datasets import Datasets, LabeledSplit, load_datasets, load_split, with_classes
 from vidsemi.pipeline.record import started_stages
 from vidsemi.pipeline.stage import Architecture, WeightsFile
 from vidsemi.pipeline.teacher_classes import TeacherClasses, teacher_classes
@@ -44,7 +44,7 @@ class ResolvedTarget:
     """A transfer target and the manifests of its splits."""
 
     target: Target
-    splits: list[Datasets]
+    splits: list[LabeledSplit]
 
     def split_name(self, number: int) -> str:
         """The target's name, and which split of several."""
@@ -58,7 +58,7 @@ class Resolved:
     config: Config
     datasets: Datasets  # without those that no approach uses
     vocabulary: Vocabulary | None  # None if no stage reads hashtags
-    networks: Mapping[str, ResolvedNetwork]  # the students by their names, and `teacher`
+    networks: Mapping[str, ResolvedNetwork]  # the students and teachers by their names
     targets: Sequence[ResolvedTarget]
     checks: Sequence[Check]  # for duplicates of test examples in training sets
     started: Mapping[str, str]  # folders of the stages that the output has, by fingerprint
@@ -92,13 +92,17 @@ def resolve(config: Config) -> Resolved:
         "weak": config.data.hashtags if config.trains_on_hashtags else None,
     }
     datasets = load_datasets(config.data.model_copy(update=used))  # first: most runs fail here, and it needs no torch
+    if not datasets.labeled:
+        datasets = _with_classes_of(next(iter(config.teachers.values())), datasets)
     vocabulary = _resolve_vocabulary(config, datasets)
     targets = _resolve_targets(config.transfer)
     networks = _resolve_networks(config, datasets.classes)
     _check_machine(config.output, config.runtime)
     trained_on = datasets.by_file()
     from_weights = any(network.weights for network in networks.values())
-    checks = _duplicate_checks(trained_on, "test", datasets.test, from_weights=from_weights)
+    checks: list[Check] = []
+    if datasets.test:
+        checks += _duplicate_checks(trained_on, "test", datasets.test, from_weights=from_weights)
     checks += _target_checks(trained_on, targets, from_weights=from_weights)
     started = started_stages(Path(config.output))
     return Resolved(config, datasets, vocabulary, networks, targets, checks, started)
@@ -139,10 +143,22 @@ def prepare_data(config: Config) -> None:
     names = [source.manifest for source in sources if source and source.manifest]
     if not (data.prepare and data.dataset) or all(Path(name).exists() for name in names):
         return
-    script, target = dataset_folder(data.dataset) / "prepare.py", Path(data.labeled.manifest).parent
+    script, target = dataset_folder(data.dataset) / "prepare.py", Path(names[0]).parent
     logger.info("%s writes the data to %s", script, target)
     if subprocess.run([sys.executable, str(script), "--output", str(target)], stdout=sys.stderr).returncode:
         raise UserError("data.prepare_failed", f"{script} failed; the data in {target} is not complete")
+
+
+def _with_classes_of(teacher: Teacher, datasets: Datasets) -> Datasets:
+    """The datasets of a run without labels, with the classes that its frozen teacher, the first of several, defines."""
+    from vidsemi.models.weights import read_weights
+
+    assert teacher.init_from  # the config requires it
+    own = teacher_classes(teacher, weights := read_weights(teacher.init_from), None)
+    classes = own.class_map.classes if own else sorted(weights.classes or ())
+    if len(classes) < 2:
+        raise UserError("teacher.single_class", f"{weights.file} defines fewer than two classes: {', '.join(classes)}")
+    return with_classes(datasets, classes, teacher.class_map or teacher.classes or weights.file)
 
 
 def _resolve_vocabulary(config: Config, datasets: Datasets) -> Vocabulary | None:
@@ -163,8 +179,8 @@ def _resolve_networks(config: Config, classes: list[str]) -> dict[str, ResolvedN
     from vidsemi.models.weights import fingerprint_weights, read_weights
 
     networks: dict[str, Network] = {student.name: student for student in config.students}
-    if config.teacher_approaches and config.teacher:
-        networks["teacher"] = config.teacher
+    if config.teacher_approaches:
+        networks |= config.teachers
     resolved = {}
     for name, network in networks.items():
         frozen = isinstance(network, Teacher) and network.frozen
@@ -177,7 +193,7 @@ def _resolve_networks(config: Config, classes: list[str]) -> dict[str, ResolvedN
             weights = named_as(weights, own.outputs)
         spec = network_spec(network, config.input, own.outputs if own else classes, trained_on)
         check_network(spec)
-        if name != "teacher" and any("fc_only" in target.protocols for target in config.transfer):
+        if not isinstance(network, Teacher) and any("fc_only" in target.protocols for target in config.transfer):
             check_features(spec)
         file = None
         if weights is not None and network.init_from:
@@ -191,10 +207,7 @@ def _resolve_networks(config: Config, classes: list[str]) -> dict[str, ResolvedN
 def _resolve_targets(targets: Sequence[Target]) -> list[ResolvedTarget]:
     resolved = []
     for target in targets:
-        splits = [
-            load_datasets(Data(labeled=split.train, test=split.test, dataset=target.dataset))
-            for split in target.all_splits
-        ]
+        splits = [load_split(split.train, split.test, target.dataset) for split in target.all_splits]
         if "fc_only" in target.protocols:
             for split in splits:
                 groups_of(split.labeled, target.fc_only.validation.group)

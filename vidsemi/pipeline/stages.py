@@ -147,8 +147,8 @@ class ImportWeightsStage(Stage):
     def run(self, context: Context) -> dict[str, Any]:
         from vidsemi.models.build import import_weights
 
-        spec = spec_of(self.network, self.classes)
-        return import_weights(context.folder(self) / WEIGHTS, spec, self.init_from.source)
+        spec, rename = spec_of(self.network, self.classes), class_map_of(self) is not None
+        return import_weights(context.folder(self) / WEIGHTS, spec, self.init_from.source, rename=rename)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,12 +156,6 @@ class ImportMappedWeightsStage(ImportWeightsStage):
     """Import a frozen teacher whose outputs, which `classes` names in their order, are not the classes of the run."""
 
     class_map: ClassMap
-
-    def run(self, context: Context) -> dict[str, Any]:
-        from vidsemi.models.build import import_weights
-
-        spec = spec_of(self.network, self.classes)
-        return import_weights(context.folder(self) / WEIGHTS, spec, self.init_from.source, rename=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,10 +222,36 @@ class ScoreStage(Stage):
 
 
 @dataclass(frozen=True, eq=False)
+class MeanScoresStage(Stage):
+    """Average the scores of several teachers."""
+
+    scores: tuple[ScoreStage, ...]  # of one manifest, by each teacher
+    per_example: int
+
+    @property
+    def unlabeled(self) -> Manifest:
+        """The manifest that was scored."""
+        return self.scores[0].unlabeled
+
+    def run(self, context: Context) -> dict[str, Any]:
+        from vidsemi.selection.mean_scores import mean_scores
+
+        maps = [class_map_of(own.teacher) for own in self.scores]
+        known = sorted({number for own in maps if own for number in own.known}) if all(maps) else None
+        return mean_scores(
+            context.folder(self),
+            [context.folder(stage) for stage in self.scores],
+            per_example=self.per_example,
+            known=known,
+            title=context.name(self),
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class SelectStage(Stage):
     """Select pseudo-labels from scores."""
 
-    scores: tuple[ScoreStage, ...]  # of each manifest of the unlabeled set
+    scores: tuple[ScoreStage | MeanScoresStage, ...]  # of each manifest of the unlabeled set
     per_class: int
     per_example: int
     policy: str

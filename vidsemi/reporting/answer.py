@@ -7,6 +7,7 @@ from vidsemi.reporting.gains import Gain, paired_gains
 from vidsemi.reporting.plot import rounded
 from vidsemi.reporting.results import BASELINE, TEACHERS, Result, RunResults
 from vidsemi.reporting.section import Section
+from vidsemi.reporting.unmeasured import unmeasured_sections
 
 LABELS_ALONE = "training on the labels alone"
 
@@ -26,7 +27,7 @@ def answer_section(
     gains = [gain for run in runs for gain in paired_gains(run, runs)]
     lead = [_sentence(group, gains) for group in ours]
     if not ours and not any(run.transfer_rows for run in runs):
-        lead = ["No network has been evaluated yet."]
+        lead = [] if unmeasured_sections(runs) else ["No network has been evaluated yet."]
     if not lead and not warnings:
         return []
     facts = _facts(ours[0], gains) if len(ours) == 1 else []

@@ -38,7 +38,7 @@ def _of_selection(info: SelectionInfo, labeled: Sequence[str]) -> list[str]:
         which = "most classes:" if 2 * len(empty) > len(names) else "some classes:"
         warnings.append(
             f"no pseudo-labels for {which} {len(empty)} of {len(names)} ({_some(empty)}); students see these in the "
-            "labeled set alone"
+            "labeled set alone, if there is one"
         )
     return warnings
 

@@ -32,6 +32,7 @@ from vidsemi.reporting.selections import selection_sections
 from vidsemi.reporting.speed import measure_speeds
 from vidsemi.reporting.training_curves import curve_sections
 from vidsemi.reporting.transfer import transfer_sections
+from vidsemi.reporting.unmeasured import unmeasured_sections
 from vidsemi.reporting.variants import variant_sections
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def write_report(
     results = average_seeds(runs)
     results, speeds = measure_speeds(results, runtime) if runtime else (results, None)
     groups = by_test_set([*results, *(table_7() if paper else [])])
-    summary = answer_section(groups, runs, [*several_test_sets(groups), *caveats(runs)])
+    summary = answer_section(groups, runs, [*several_test_sets(groups), *caveats(runs)]) + unmeasured_sections(runs)
     summary += accuracy_sections([mark_pareto_fronts(group) for group in groups], speeds)
     summary += [*variant_sections(runs), *gains_section(runs)]
     summary += [duplicates_section(runs), *transfer_sections(runs, paper=paper)]

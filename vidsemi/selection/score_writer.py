@@ -12,11 +12,17 @@ from vidsemi.io.parquet import write_parquet
 from vidsemi.selection.score_format import KEY, ScoresInfo, label_type, shard_name
 
 
-def top_classes(probabilities: np.ndarray, per_example: int) -> tuple[np.ndarray, np.ndarray]:
+def top_classes(
+    probabilities: np.ndarray, per_example: int, known: Sequence[int] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return labels and scores, both (N, P), of each example's P highest-scoring classes out of (N, classes).
 
-    Ties go to the smaller class index. There are fewer than P columns if there are fewer classes.
+    Ties go to the smaller class index. There are fewer than P columns if there are fewer classes. `known` are the only
+    classes that may be among them, as ascending indices.
     """
+    if known is not None:
+        labels, scores = top_classes(probabilities[:, known], per_example)
+        return np.asarray(known)[labels], scores
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :per_example]
     return order, np.take_along_axis(probabilities, order, axis=1)
 

@@ -20,6 +20,7 @@ from vidsemi.pipeline.stages import (
     HashtagsStage,
     ImportWeightsStage,
     LabeledExamples,
+    MeanScoresStage,
     ScoreStage,
     SelectStage,
     TrainStage,
@@ -38,7 +39,7 @@ SELECTION_BYTES = 12  # a row
 PREDICTION_BYTES = 45  # an example
 LOG_BYTES = 120_000  # a training run
 # Seconds of one core for tables: to start, and rows a second (docs/performance.md).
-TABLE_SECONDS, SELECTED_ROWS, TAGGED_ROWS = 0.5, 50e6, 200e3
+TABLE_SECONDS, SELECTED_ROWS, TAGGED_ROWS, AVERAGED_ROWS = 0.5, 50e6, 200e3, 2e6
 
 
 @dataclass(frozen=True)
@@ -254,6 +255,14 @@ def _(stage: ScoreStage, about: _About, name: str, kind: str) -> Work:
 
 
 @_work.register
+def _(stage: MeanScoresStage, about: _About, name: str, kind: str) -> Work:
+    count = len(stage.unlabeled)
+    rows = count * sum(own.per_example for own in stage.scores)
+    kept = SCORE_BYTES * count * stage.per_example
+    return Work(name, kind, count, host_seconds=TABLE_SECONDS + rows / AVERAGED_ROWS, kept=kept)
+
+
+@_work.register
 def _(stage: EvaluateStage, about: _About, name: str, kind: str) -> Work:
     count = len(stage.test)
     reading, computing = about.inference(stage.weights, stage.test, count, stage.views, stage.crops, "float32")
@@ -263,8 +272,10 @@ def _(stage: EvaluateStage, about: _About, name: str, kind: str) -> Work:
 @_work.register
 def _(stage: SelectStage, about: _About, name: str, kind: str) -> Work:
     rows = sum(len(scores.unlabeled) * scores.per_example for scores in stage.scores)
-    class_map = class_map_of(stage.scores[0].teacher)
-    classes = len(class_map.known if class_map else about.spec(stage.scores[0].teacher).classes)
+    first = stage.scores[0]
+    teacher = first.scores[0].teacher if isinstance(first, MeanScoresStage) else first.teacher
+    class_map = class_map_of(teacher)
+    classes = len(class_map.classes if class_map else about.spec(teacher).classes)
     kept = SELECTION_BYTES * min(rows, classes * stage.per_class)
     count = sum(len(scores.unlabeled) for scores in stage.scores)
     return Work(name, kind, count, host_seconds=TABLE_SECONDS + rows / SELECTED_ROWS, kept=kept)
