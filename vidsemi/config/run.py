@@ -20,7 +20,8 @@ class Score(Section):
     crops: Literal[1, 10] = 1
     """Crops per clip or image. 1: center crop. 10: four corners and center, each also flipped."""
     per_example: PositiveInt | None = None
-    """Top classes to store per example. Default: `select.per_example`."""
+    """Top classes to store per example. Default: `select.per_example`; of each of several teachers all classes, so that
+    their mean is exact."""
     shard_size: PositiveInt = 1000
     """Examples per shard (or as many whole tars as fit): the most work a killed worker loses."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

@@ -1,7 +1,7 @@
 """Weights of a run → what the run's records say of them: their teacher, their selection, their test results."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ class Lineage:
         output: directory of the run.
         row: of results.json, with the test of these weights.
         selection: metrics of the stage that selected the pseudo-labels.
-        teacher: fields of the stage that trained or imported the teacher.
-        teacher_row: of results.json.
+        teachers: of each teacher the fields of the stage that trained or imported it, and its row of results.json.
+        fine_tuned: whether the network saw labels after the pseudo-labels.
         checks: for duplicates of the run's test set.
         command: that ran the last stage.
     """
@@ -31,8 +31,8 @@ class Lineage:
     output: Path
     row: Mapping[str, Any] | None
     selection: Mapping[str, Any] | None
-    teacher: Mapping[str, Any] | None
-    teacher_row: Mapping[str, Any] | None
+    teachers: Sequence[tuple[Mapping[str, Any], Mapping[str, Any] | None]]
+    fine_tuned: bool
     checks: list[Check] | None
     command: str | None
 
@@ -56,15 +56,18 @@ def lineage_of(weights: Path, provenance: Mapping[str, Any]) -> Lineage | None:
         return None
     by_weights = {(output / str(row.get("weights"))).resolve(): row for row in rows[::-1] if not is_transfer(row)}
     selection = next((own for own in records.values() if "per_class" in own["fields"]), None)
-    teacher = next((name for own in records.values() if "teacher" in own["fields"] for name in own["inputs"]), None)
+    inputs = (name for own in records.values() if "teacher" in own["fields"] for name in own["inputs"])
+    teachers = sorted({name for name in inputs if name in records})
     checks = read_checks(output)
     command = record.get("command")
     return Lineage(
         output=output,
         row=by_weights.get(weights.resolve()),
         selection=selection and selection["metrics"],
-        teacher=records[teacher]["fields"] if teacher in records else None,
-        teacher_row=by_weights.get((output / teacher / weights.name).resolve()) if teacher else None,
+        teachers=[
+            (records[name]["fields"], by_weights.get((output / name / weights.name).resolve())) for name in teachers
+        ],
+        fine_tuned=not any("per_class" in own["fields"] for name, own in records.items() if name in record["inputs"]),
         checks=checks and [check for check in checks if check.test == "test"],
         command=command if isinstance(command, str) else None,
     )

@@ -53,7 +53,8 @@ def teacher_classes(teacher: Teacher, weights: "Weights", classes: list[str] | N
     """
     outputs = read_class_names(_existing(teacher.classes, "classes")) if teacher.classes else weights.classes
     if outputs is None:
-        if teacher.class_map or classes is None:
+        # In a folder, outputs without names are called LABEL_0 and so on: their order is not known to be alphabetical.
+        if teacher.class_map or classes is None or Path(weights.file).is_dir():
             raise UserError(
                 "teacher.unnamed_classes",
                 f"{weights.file} has no names for its outputs; list them in a text file, one a line, and set "

@@ -118,10 +118,12 @@ def _kind(card: Card) -> str:
 def _summary(card: Card) -> str:
     lineage = card.lineage
     text = f"A {_kind(card)} classification network for {len(card.spec.classes)} classes, written by vidsemi"
-    if lineage is None or lineage.selection is None or lineage.teacher is None:
+    if lineage is None or lineage.selection is None or not lineage.teachers:
         return f"{text}."
-    teacher = markdown(str(lineage.teacher["network"]["model"]))
-    return f"{text}: a student of the teacher {teacher}, trained on its pseudo-labels and then on labels."
+    names = " and ".join(markdown(str(fields["network"]["model"])) for fields, _ in lineage.teachers)
+    teacher, whose = (f"teacher {names}", "its") if len(lineage.teachers) == 1 else (f"teachers {names}", "their")
+    then = " and then on labels" if lineage.fine_tuned else " alone"
+    return f"{text}: a student of the {teacher}, trained on {whose} pseudo-labels{then}."
 
 
 def _facts(card: Card) -> str:
@@ -134,9 +136,10 @@ def _facts(card: Card) -> str:
     ]
     if lineage is not None and lineage.row is not None:
         rows.append(("approach", str(lineage.row["approach"])))
-    if lineage is not None and lineage.teacher is not None:
-        rows += _teacher(lineage.teacher, lineage.teacher_row)
-    if card.teacher_license or (lineage is not None and lineage.teacher is not None):
+    teachers = lineage.teachers if lineage is not None else ()
+    for fields, row in teachers:
+        rows += _teacher(fields, row)
+    if card.teacher_license or teachers:
         rows.append(("license of the teacher", card.teacher_license or "not stated"))
     if lineage is not None and lineage.selection is not None:
         found = lineage.selection
