@@ -39,7 +39,8 @@ SELECTION_BYTES = 12  # a row
 PREDICTION_BYTES = 45  # an example
 LOG_BYTES = 120_000  # a training run
 # Seconds of one core for tables: to start, and rows a second (docs/performance.md).
-TABLE_SECONDS, SELECTED_ROWS, TAGGED_ROWS, AVERAGED_ROWS = 0.5, 50e6, 200e3, 2e6
+TABLE_SECONDS, SELECTED_ROWS, TAGGED_ROWS = 0.5, 50e6, 200e3
+AVERAGED_ROWS = 9e6  # of two teachers with 400 classes
 
 
 @dataclass(frozen=True)
