@@ -57,6 +57,10 @@ def manifests(tmp_path: Path) -> list[Manifest]:
     return [load_manifest(file) for file in files]
 
 
+def kinds_below(kind: type[Stage]) -> list[type[Stage]]:
+    return [below for own in kind.__subclasses__() for below in (own, *kinds_below(own))]
+
+
 @pytest.fixture
 def examples(manifests: list[Manifest]) -> list[tuple[Stage, dict[str, list[Any]]]]:
     """A stage of each kind, and other values of each of its fields."""
@@ -191,9 +195,7 @@ def test_a_field_that_was_added_is_left_out_at_its_default(examples: list[tuple[
 def test_every_field_of_every_kind_of_stage_changes_its_fingerprint(
     examples: list[tuple[Stage, dict[str, list[Any]]]],
 ):
-    kinds = {
-        kind for kind in Stage.__subclasses__() if kind.__module__.startswith("vidsemi.")
-    }  # other tests have own ones
+    kinds = {kind for kind in kinds_below(Stage) if kind.__module__.startswith("vidsemi.")}  # other tests have own ones
     assert {type(stage) for stage, _ in examples} == kinds
     for stage, others in examples:
         assert others.keys() == {field.name for field in fields(stage)}, type(stage)
@@ -214,7 +216,7 @@ def test_a_fingerprint_does_not_depend_on_places(manifests: list[Manifest], tmp_
     assert to_json(replace(NETWORK, args={"width": 1})) == to_json(replace(NETWORK, args={"width": 1.0}))
 
 
-@pytest.mark.parametrize("kind", Stage.__subclasses__())
+@pytest.mark.parametrize("kind", kinds_below(Stage))
 def test_running_a_stage_reads_its_fields_and_the_context_alone(kind: type[Stage]):
     """No closure, no other attribute of the stage, no module variable but functions, classes and file names."""
     known = {field.name for field in fields(kind)} | {name for name in vars(kind) if not name.startswith("_")}
