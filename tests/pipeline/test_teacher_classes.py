@@ -123,6 +123,7 @@ def test_teachers_whose_classes_do_not_fit(frozen: LoadConfig, weights: Path, tm
     own = with_outputs(weights, range(8), [f"class {letter}" for letter in "abcdefgh"], tmp_path / "own.pt")
     nameless = tmp_path / "nameless.pt"
     torch.save(torch.load(weights, weights_only=True)["state_dict"], nameless)
+    labels = with_outputs(weights, range(8), [f"LABEL_{number}" for number in range(8)], tmp_path / "labels.pt")
     few, odd = tmp_path / "few.txt", tmp_path / "odd.txt"
     few.write_text("\n".join(spec.classes[:7]))
     odd.write_text("\n".join(f"LABEL_{number}" for number in range(8)))
@@ -131,6 +132,7 @@ def test_teachers_whose_classes_do_not_fit(frozen: LoadConfig, weights: Path, tm
         ([f"teacher.init_from={own}"], "teacher.no_common_class", [own, "class a", "'drifting east'", "class_map"]),
         ([f"teacher.init_from={nameless}", f"teacher.class_map={good}"], "teacher.unnamed_classes", [nameless]),
         ([f"teacher.init_from={nameless}", f"teacher.classes={few}"], "weights.head_mismatch", [nameless, "7 classes"]),
+        ([f"teacher.init_from={labels}"], "teacher.unnamed_classes", [labels, "LABEL_0", "teacher.classes"]),
         ([f"teacher.classes={odd}"], "teacher.no_common_class", ["LABEL_0"]),
         ([f"teacher.classes={tmp_path}/absent.txt"], "teacher.missing_file", ["absent.txt"]),
         ([f"teacher.class_map={tmp_path}/absent.csv"], "teacher.missing_file", ["absent.csv"]),

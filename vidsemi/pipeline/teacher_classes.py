@@ -51,13 +51,15 @@ def teacher_classes(teacher: Teacher, weights: "Weights", classes: list[str] | N
         UserError: the outputs have no names and need them, or a file with names is wrong; or none of the classes is
             among the outputs.
     """
+    from vidsemi.models.hf_folder import are_placeholders
+
     outputs = read_class_names(_existing(teacher.classes, "classes")) if teacher.classes else weights.classes
-    if outputs is None:
-        # In a folder, outputs without names are called LABEL_0 and so on: their order is not known to be alphabetical.
-        if teacher.class_map or classes is None or Path(weights.file).is_dir():
+    placeholders = outputs is not None and not teacher.classes and are_placeholders(outputs)
+    if outputs is None or placeholders:
+        if teacher.class_map or classes is None or placeholders:
             raise UserError(
                 "teacher.unnamed_classes",
-                f"{weights.file} has no names for its outputs; list them in a text file, one a line, and set "
+                f"{weights.file} has no names for its outputs{', only LABEL_0 and so on' * placeholders}; list them in a text file, one a line, and set "
                 "teacher.classes to it",
             )
         return None
