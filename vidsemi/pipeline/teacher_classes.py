@@ -10,6 +10,7 @@ from vidsemi.data.class_map import ClassMap, map_classes, read_class_map, refuse
 from vidsemi.data.class_names import match_names
 from vidsemi.data.manifest import read_class_names
 from vidsemi.io.errors import UserError
+from vidsemi.io.tables import printable
 
 if TYPE_CHECKING:
     from vidsemi.models.weights import Weights
@@ -59,14 +60,14 @@ def teacher_classes(teacher: Teacher, weights: "Weights", classes: list[str] | N
         if teacher.class_map or classes is None or placeholders:
             raise UserError(
                 "teacher.unnamed_classes",
-                f"{weights.file} has no names for its outputs{', only LABEL_0 and so on' * placeholders}; list them in a text file, one a line, and set "
-                "teacher.classes to it",
+                f"{weights.file} has no names for its outputs{', only LABEL_0 and so on' * placeholders}; list them in a "
+                "text file, one a line, and set teacher.classes to it",
             )
         return None
     if repeated := next((name for name in outputs if outputs.count(name) > 1), None):
         raise UserError(
             "teacher.class_twice",
-            f"{weights.file} has two outputs with the name '{repeated}'; give all of them names of their own in a text "
+            f"{weights.file} has two outputs with the name '{printable(repeated)}'; give all of them names of their own in a text "
             "file, and set teacher.classes to it",
         )
     if teacher.class_map:
