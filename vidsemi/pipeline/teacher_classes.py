@@ -60,15 +60,15 @@ def teacher_classes(teacher: Teacher, weights: "Weights", classes: list[str] | N
         if teacher.class_map or classes is None or placeholders:
             raise UserError(
                 "teacher.unnamed_classes",
-                f"{weights.file} has no names for its outputs{', only LABEL_0 and so on' * placeholders}; list them in a "
-                "text file, one a line, and set teacher.classes to it",
+                f"{weights.file} has no names for its outputs{', only LABEL_0 and so on' * placeholders}; list them in "
+                "a text file, one a line, and set teacher.classes to it",
             )
         return None
     if repeated := next((name for name in outputs if outputs.count(name) > 1), None):
         raise UserError(
             "teacher.class_twice",
-            f"{weights.file} has two outputs with the name '{printable(repeated)}'; give all of them names of their own in a text "
-            "file, and set teacher.classes to it",
+            f"{weights.file} has two outputs with the name '{printable(repeated)}'; give all of them names of their own in "
+            "a text file, and set teacher.classes to it",
         )
     if teacher.class_map:
         pairs = read_class_map(_existing(teacher.class_map, "class_map"), outputs, classes)
