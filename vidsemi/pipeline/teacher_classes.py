@@ -67,8 +67,8 @@ def teacher_classes(teacher: Teacher, weights: "Weights", classes: list[str] | N
     if repeated := next((name for name in outputs if outputs.count(name) > 1), None):
         raise UserError(
             "teacher.class_twice",
-            f"{weights.file} has two outputs with the name '{printable(repeated)}'; give all of them names of their own in "
-            "a text file, and set teacher.classes to it",
+            f"{weights.file} has two outputs with the name '{printable(repeated)}'; give all of them names of "
+            "their own in a text file, and set teacher.classes to it",
         )
     if teacher.class_map:
         pairs = read_class_map(_existing(teacher.class_map, "class_map"), outputs, classes)
