@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+import vidsemi
 from tests.helpers.errors import assert_refused, refused
 from tests.helpers.hf_folders import CLASSES, FAMILIES, FRAMES, LAYERS, PATCH, SIDE, VIDEO, WIDTH, save_folder
 from tests.helpers.videos import write_video
@@ -117,6 +119,53 @@ def test_a_weights_file_stands_without_the_folder(folders: dict[str, Path], tmp_
         clips = torch.rand(1, 3, spec.input.frames, spec.input.crop, spec.input.crop)
         with torch.no_grad():
             assert torch.equal(network(clips), again.eval()(clips))
+
+
+def test_a_folder_becomes_a_weights_file(folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder, file = copied(folders["videomae"], tmp_path / "videomae"), tmp_path / "weights.pt"
+    convert = ["convert", "--model", f"hf:{folder}", "--output", str(file)]
+    assert cli.main(convert) == 2
+    assert_refused(capsys.readouterr().err, "model.stride_missing", "stride")
+    assert cli.main([*convert, "--stride", "3"]) == 0
+    assert cli.main(["convert", "--model", "r2plus1d_18", "--output", str(file)]) == 2
+    assert_refused(capsys.readouterr().err, "convert.missing_option", "--weights")
+    ours, direct = vidsemi.load_model(file), vidsemi.load_model(f"hf:{folder}", stride=3)
+    assert ours.classes == direct.classes == CLASSES
+    assert ours.input == direct.input and ours.input.stride == 3
+    clips = torch.rand(1, 3, FRAMES, SIDE, SIDE)
+    with torch.no_grad():
+        assert torch.equal(ours(clips), direct(clips))
+
+    changed(folder, "config.json", id2label=None, label2id=None, num_labels=5)
+    with refused("hf.unnamed_classes", folder / "config.json", 5):
+        vidsemi.load_model(f"hf:{folder}", stride=3)
+    named = vidsemi.load_model(f"hf:{folder}", stride=3, classes=list("abcde"))
+    assert named.classes == list("abcde")
+    (tmp_path / "names.txt").write_text("\n".join("vwxyz"))
+    assert cli.main([*convert, "--stride", "3", "--classes", str(tmp_path / "names.txt")]) == 0
+    again = vidsemi.load_model(file)
+    assert again.classes == list("vwxyz")
+    with torch.no_grad():
+        assert torch.equal(again(clips), direct(clips)) and torch.equal(named(clips), direct(clips))
+
+
+def test_a_run_fine_tunes_a_public_teacher(
+    folders: dict[str, Path], tiny_config: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Its head is new, since the labels are other classes; its weights file stands for itself afterwards."""
+    folder = copied(folders["videomae"], tmp_path / "public")
+    config = str(tiny_config(text="approaches: [semi_supervised]\n"))
+    assert cli.main(["run", "--cfg", config, f"teacher={{model: 'hf:{folder}'}}"]) == 2
+    assert_refused(capsys.readouterr().err, "model.stride_missing", folder)
+    override = f"teacher={{model: 'hf:{folder}', input: {{stride: 1}}}}"
+    assert cli.main(["run", "--cfg", config, override]) == 0
+    rows = json.loads((tmp_path / "run/results.json").read_text())
+    assert rows[0]["model"] == "transformers/VideoMAEForVideoClassification"
+    shutil.rmtree(folder)
+    model = vidsemi.load_model(tmp_path / "run" / rows[0]["weights"])
+    assert model.input.frames == FRAMES and model.input.crop == SIDE
+    record = (tmp_path / "run/seed0/teacher/train/stage.json").read_text()
+    assert "network.classifier.weight" in record  # among the tensors with fresh values
 
 
 def test_sizes_of_the_published_processors(folders: dict[str, Path], tmp_path: Path):

@@ -16,7 +16,8 @@ from vidsemi.io.errors import UserError
 from vidsemi.io.files import prepare_target
 from vidsemi.io.progress import ShowProgress
 from vidsemi.models import registry, weights_file
-from vidsemi.models.build import initialize_all, initialize_from
+from vidsemi.models.build import initialize_all, initialize_from, named_as
+from vidsemi.models.hf_folder import folder_of, is_hf_folder, named_classes
 from vidsemi.models.trained import Trained, fingerprint_tensors
 from vidsemi.models.weights import fingerprint_weights, local_copy, read_weights
 from vidsemi.models.weights_file import NetworkSpec
@@ -196,10 +197,11 @@ def load_model(
     as a file of vidsemi.
 
     Args:
-        weights: a file, a folder of `publish`, an https:// address, or the name of a network in a model library, whose
-            default weights are downloaded.
+        weights: a file, a folder of `publish`, an https:// address, the name of a network in a model library, whose
+            default weights are downloaded, or `hf:DIR` for a folder in Hugging Face's layout, with the `stride`.
         name: of the network, if the weights are not in a file of vidsemi; `list_models` lists the names.
-        classes: names of the classes in the order of the outputs, or their number; needed with `name`.
+        classes: names of the classes in the order of the outputs, or their number; needed with `name`. `hf:DIR` has
+            its own.
         frames: clip length T. This and what follows replaces the input that a model library gives for the network.
         size: side of the square crop.
         stride: step between the frames of a clip.
@@ -216,7 +218,10 @@ def load_model(
     """
     source = weights if isinstance(weights, str) and is_address(weights) else str(path_of("weights", weights))
     own = OwnSpec(frames, size, stride, resize, mean, std, args)
-    if name is None and not is_address(source) and not Path(source).exists() and _in_library(source):
+    folder, rename = folder_of(str(weights)), classes is not None
+    if name is None and folder is not None:
+        name, source, classes = str(weights), str(folder), named_classes(folder) if classes is None else classes
+    elif name is None and not is_address(source) and not Path(source).exists() and _in_library(source):
         name, source = source, _published(source)
     if name is None:
         if classes is not None or own != OwnSpec():
@@ -234,6 +239,8 @@ def load_model(
         raise UserError("weights.missing_classes", f"give the classes of {source}, in the order of its outputs")
     spec = spec_of(name, classes, own, init_from=source)
     network, given = spec.build(), read_weights(source)
+    if rename and is_hf_folder(Path(source)):
+        given = named_as(given, spec.classes)
     initialize_all(network, spec, given)
     return Model(network.eval(), spec, _started_from(fingerprint_weights(source), given.trained_on_hashtags))
 

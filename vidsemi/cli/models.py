@@ -24,8 +24,9 @@ def add_parsers(subparsers: Any) -> None:
     )
 
     parser = add_command(subparsers, "convert", convert, "convert published weights to a file that all commands read")
-    parser.add_argument("--weights", required=True, metavar="FILE", help="published weights: file or https:// address")
-    parser.add_argument("--classes", type=Path, required=True, metavar="TXT", help="class names, one a line, in order")
+    own = "not needed with --model hf:DIR"
+    parser.add_argument("--weights", metavar="FILE", help=f"published weights: file or https:// address; {own}")
+    parser.add_argument("--classes", type=Path, metavar="TXT", help=f"class names, one a line, in order; {own}")
     parser.add_argument("--output", type=Path, required=True, help="weights.pt to write")
     _add_model_arguments(parser)
     parser.add_argument("--stride", type=integer(1, 10_000), help="step between the frames of a clip")
@@ -96,14 +97,19 @@ def convert(options: argparse.Namespace) -> Answer:
     from vidsemi.data.manifest import read_class_names
     from vidsemi.io.files import prepare_target
     from vidsemi.models.build import import_weights
+    from vidsemi.models.hf_folder import folder_of, is_hf_folder, named_classes
 
-    classes = read_class_names(options.classes)
+    folder = folder_of(options.model)
+    if missing := [name for name in ("weights", "classes") if getattr(options, name) is None and folder is None]:
+        raise UserError("convert.missing_option", f"--{missing[0]} is missing; only --model hf:DIR has its own")
+    classes = read_class_names(options.classes) if options.classes or not folder else named_classes(folder)
+    source = options.weights or str(folder)
     prepare_target(options.output)
     resize = options.resize[0] if options.resize and len(options.resize) == 1 else options.resize
     args = dict(options.args)
     own = OwnSpec(options.frames, options.size, options.stride, resize, options.mean, options.std, args)
-    spec = spec_of(options.model, classes, own, init_from=options.weights)
-    report = import_weights(options.output, spec, options.weights)
+    spec = spec_of(options.model, classes, own, init_from=source)
+    report = import_weights(options.output, spec, source, rename=bool(options.classes) and is_hf_folder(Path(source)))
     document = {"weights": str(options.output), "model": spec.model, "classes": len(classes), **report}
     return document, f"{options.output}: {spec.model}, {len(classes)} classes, {report['loaded']} tensors"
 

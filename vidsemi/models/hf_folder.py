@@ -89,6 +89,18 @@ def are_placeholders(classes: list[str]) -> bool:
     return classes == [f"LABEL_{index}" for index in range(len(classes))]
 
 
+def named_classes(folder: Path) -> list[str]:
+    """`folder_classes`, refused with a UserError if they are the names that transformers gives to outputs without."""
+    classes = folder_classes(folder)
+    if are_placeholders(classes):
+        raise UserError(
+            "hf.unnamed_classes",
+            f"{folder / CONFIG} has no names for its {len(classes)} classes; give a list of them, in the order of the "
+            "outputs",
+        )
+    return classes
+
+
 def processor_values(folder: Path) -> tuple[dict[str, Any], Path]:
     """What the folder's processor is made of, with its file: the first that transformers reads.
 
