@@ -194,6 +194,21 @@ def _write_manifest(file: Path, column: str, paths: list[str], values: list[str]
     temporary.replace(file)
 
 
+def _check_for_duplicates(output: Path) -> None:
+    """Compare the sets with the test set, for the report: clips are drawn independently, which is no proof."""
+    from vidsemi.data.dedup.exclude import check_duplicates
+    from vidsemi.data.manifest import load_manifest
+    from vidsemi.runtime.process import usable_cores
+
+    test = load_manifest(output / "test.csv")
+    for name in ("labeled", "unlabeled"):
+        dataset = load_manifest(output / f"{name}.csv")
+        if len(dataset) and len(test):
+            found = check_duplicates(dataset, tests=[test], max_distance_test=6, workers=usable_cores(), seconds=600)
+            if found.removed:
+                print(f"{dataset.file}: {found.removed} clips look like a test clip", file=sys.stderr)
+
+
 def main() -> None:
     """Write the files, then the manifests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -231,6 +246,7 @@ def main() -> None:
             _write_manifest(options.output / "unlabeled.csv", "hashtags", paths, tags)
         else:
             _write_manifest(options.output / f"{name}.csv", "label", paths, labels)
+    _check_for_duplicates(options.output)
     print(f"{options.output}: " + ", ".join(f"{len(split)} {name}" for name, split in splits.items()))
 
 

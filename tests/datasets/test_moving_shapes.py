@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import REPOSITORY
+from vidsemi.data.dedup.checks import recorded_checks
 from vidsemi.data.hashtags.normalize import split_tags
 from vidsemi.data.hashtags.vocabulary import build_vocabulary
+from vidsemi.data.manifest import load_manifest
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,14 @@ def test_files_are_h264_and_the_manifests_name_them(shapes: Path, prepare: Modul
         assert len(table) == rows
         assert all((shapes / row["path"]).is_file() for row in table)
         assert ("label" in table[0]) == (name != "unlabeled")
+
+
+def test_no_clip_looks_like_a_test_clip_and_that_is_recorded(shapes: Path):
+    datasets = {name: load_manifest(shapes / f"{name}.csv") for name in ("labeled", "unlabeled")}
+    checks = recorded_checks(datasets, {"test": load_manifest(shapes / "test.csv")})
+    assert [(check.dataset, check.counts and (check.counts["exact"], check.counts["near"])) for check in checks] == [
+        ("labeled", (0, 0)), ("unlabeled", (0, 0)),
+    ]  # fmt: skip
 
 
 def test_parts_of_the_unlabeled_set_are_nested_and_at_random(shapes: Path):

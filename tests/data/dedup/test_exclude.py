@@ -20,7 +20,7 @@ from vidsemi.cli import main as cli
 from vidsemi.data.dedup import frame_hashes as hashes
 from vidsemi.data.dedup import hash_files as hash_stage
 from vidsemi.data.dedup.checks import read_checks, recorded_checks
-from vidsemi.data.dedup.exclude import _select_rows
+from vidsemi.data.dedup.exclude import _select_rows, check_duplicates
 from vidsemi.data.dedup.frame_hashes import hash_file
 from vidsemi.data.manifest import Row, load_manifest
 
@@ -110,6 +110,25 @@ def test_no_near_ones_with_zero_bits_in_a_far_copy(dataset: Path):
     )
     assert record["checked"][0]["exact"] == 1 and len(record["checked"]) == 1
     assert all(one["distance"] == "0" for one in removed(dataset))
+
+
+@pytest.mark.slow
+def test_a_check_alone_records_only_that_there_are_none(dataset: Path):
+    settings = {"max_distance_test": 6, "workers": 1, "seconds": 60}
+    tests = {"test": load_manifest(dataset / "test.csv")}
+    everything = load_manifest(dataset / "all.csv")
+    before = everything.file.read_bytes()
+    exclude(dataset, "--exclude-duplicates-of", str(dataset / "test.csv"))
+    found = check_duplicates(everything, tests=[*tests.values()], **settings)
+    assert found.removed == len(removed(dataset)) > 0
+    assert everything.file.read_bytes() == before
+    assert recorded_checks({"all": everything}, tests)[0].counts is None
+    rest = load_manifest(dataset / "out" / "U.csv")
+    record = rest.file.with_suffix(".duplicates.json")
+    record.unlink()
+    assert check_duplicates(rest, tests=[*tests.values()], **settings).removed == 0
+    counts = recorded_checks({"rest": rest}, tests)[0].counts
+    assert counts is not None and (counts["exact"], counts["near"]) == (0, 0)
 
 
 def test_killed_and_resumed_is_undisturbed(dataset: Path, monkeypatch: pytest.MonkeyPatch):

@@ -93,6 +93,47 @@ def exclude_duplicates(
     Raises:
         UserError: no file of a manifest can be read, or no example would be left.
     """
+    summary, left, removed, unread = _compare(
+        dataset, output, tests, max_distance_test, max_distance, workers=workers, seconds=seconds
+    )
+    if not len(left):
+        raise UserError("duplicates.nothing_left", f"all {len(dataset)} examples of {dataset.file} are duplicates")
+    record_file(output).unlink(missing_ok=True)  # of an earlier call
+    _unread_file(output).unlink(missing_ok=True)
+    write_tables(output, dataset.table.schema, [_select_rows(dataset.table, left)])
+    _write_removed(_removed_file(output), dataset, removed)
+    if unread:
+        write_text(_unread_file(output), "\n".join(unread) + "\n")
+    _write_record(summary)
+    return summary
+
+
+def check_duplicates(
+    dataset: Manifest, *, tests: Sequence[Manifest], max_distance_test: int, workers: int, seconds: float
+) -> Summary:
+    """Look for duplicates of test sets as `exclude_duplicates` does; record it beside the manifest if there are none.
+
+    Raises:
+        UserError: no file of a manifest can be read.
+    """
+    summary, *_ = _compare(dataset, dataset.file, tests, max_distance_test, None, workers=workers, seconds=seconds)
+    record_file(dataset.file).unlink(missing_ok=True)  # of an earlier call
+    if not summary.removed:
+        _write_record(summary)
+    return summary
+
+
+def _compare(
+    dataset: Manifest,
+    output: Path,
+    tests: Sequence[Manifest],
+    max_distance_test: int,
+    max_distance: int | None,
+    *,
+    workers: int,
+    seconds: float,
+) -> tuple[Summary, np.ndarray, list[tuple[str, Manifest, Duplicates]], list[str]]:
+    """The summary, the examples without a duplicate, what was found, and lines about files that do not decode."""
     folder = output.parent / "hashes"
     hashed = hash_manifest(dataset, folder, workers=workers, seconds=seconds)
     left = np.arange(len(dataset))
@@ -111,18 +152,13 @@ def exclude_duplicates(
         removed.append((ITSELF, dataset, duplicates))
         left = np.setdiff1d(left, duplicates.example)
         summary.checked.append(_checked(None, max_distance, duplicates, hashed))
-    if not len(left):
-        raise UserError("duplicates.nothing_left", f"all {len(dataset)} examples of {dataset.file} are duplicates")
     summary.examples, summary.removed = len(left), len(dataset) - len(left)
-    record_file(output).unlink(missing_ok=True)  # of an earlier call
-    _unread_file(output).unlink(missing_ok=True)
-    write_tables(output, dataset.table.schema, [_select_rows(dataset.table, left)])
-    _write_removed(_removed_file(output), dataset, removed)
-    if unread:
-        write_text(_unread_file(output), "\n".join(unread) + "\n")
-    record = {"format": FORMAT, "method": METHOD, **summary.document(), "manifest": fingerprint_file(output)}
-    write_json(record_file(output), record)
-    return summary
+    return summary, left, removed, unread
+
+
+def _write_record(summary: Summary) -> None:
+    document = {**summary.document(), "manifest": fingerprint_file(summary.manifest)}
+    write_json(record_file(summary.manifest), {"format": FORMAT, "method": METHOD, **document})
 
 
 def _select_rows(table: pa.Table, examples: np.ndarray) -> pa.Table:
