@@ -84,10 +84,8 @@ def plan_teacher(plan: Plan, resolved: Resolved, approach: Approach, seed: int) 
     """Plan the teacher of an approach or several, their tests, their scores and the selection."""
     config, unlabeled, select = resolved.config, resolved.datasets.unlabeled, resolved.config.select
     assert unlabeled is not None  # the config requires it
-    folder, own_classes = (
-        f"seed{seed}/{TEACHERS[approach]}",
-        [resolved.networks[name].own_classes for name in config.teachers],
-    )
+    folder = f"seed{seed}/{TEACHERS[approach]}"
+    own_classes = [resolved.networks[name].own_classes for name in config.teachers]
     known = {*range(len(resolved.datasets.classes))}
     if all(own_classes):
         known = {number for own in own_classes if own for number in own.class_map.known}
