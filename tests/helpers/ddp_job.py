@@ -58,6 +58,18 @@ JOBS: dict[str, tuple[Callable[[], nn.Module], Recipe]] = {
     "precise, whole": (with_batch_norm, RECIPE.model_copy(update={"precise_batch_norm": 2})),
     "precise": (with_batch_norm, RECIPE.model_copy(update={"micro_batches": 2, "precise_batch_norm": 2})),
     "stopped": (with_batch_norm, RECIPE.model_copy(update={"micro_batches": 2})),
+    "fine-tuning": (
+        with_batch_norm,
+        RECIPE.model_copy(
+            update={"micro_batches": 2, "layer_decay": 0.7, "freeze_until": "layer1", "gradient_checkpointing": True}
+        ),
+    ),
+    "frozen, adamw": (
+        with_batch_norm,
+        RECIPE.model_copy(
+            update={"micro_batches": 2, "frozen_batch_norm": True, "optimizer": "adamw", "learning_rate": 1e-4}
+        ),
+    ),
     "ragged": (with_batch_norm, RECIPE.model_copy(update={"micro_batches": 2, "examples": 36})),
 }
 

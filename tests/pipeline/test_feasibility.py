@@ -41,6 +41,24 @@ def test_a_recipe_that_is_longer_than_its_training(tiny_config: Write, override:
         load_config(str(tiny_config()), [override])
 
 
+def test_a_module_that_a_network_has_not(tiny_config: Write):
+    """Before anything runs, also where it is the recipe of a later stage."""
+    for recipe, code, mentioned in (
+        ("finetune", "recipe.unknown_module", ("layr3", "layer3")),
+        ("supervised", "recipe.nothing_frozen", ("stem",)),
+    ):
+        name = {"finetune": "layr3", "supervised": "stem"}[recipe]
+        with refused(code, *mentioned):
+            pipeline.check(load_config(str(tiny_config()), [f"train.{recipe}.freeze_until={name}"]))
+
+
+def test_soft_targets_of_hashtags(tiny_config: Write):
+    with refused("select.soft_with_tags", "balanced_with_tags"):
+        pipeline.check(load_config(str(tiny_config()), ["select.policy=balanced_with_tags", "select.targets=soft"]))
+    with refused("config.invalid_value", "temperature"):
+        load_config(str(tiny_config()), ["select.temperature=2"])
+
+
 @pytest.mark.slow
 def test_what_only_looks_odd_is_a_warning(warnings_of: Callable[..., list[str]], shapes: Path):
     assert warnings_of() == []

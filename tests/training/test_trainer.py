@@ -103,14 +103,28 @@ def test_dropout_resumes_exactly(tmp_path: Path, clips: TrainClips, die_in_steps
     assert not equal(straight, other)  # it has an effect
 
 
+EXTRAS: dict[str, dict] = {
+    "of training": {},
+    "of fine-tuning": {
+        "optimizer": "adamw",
+        "layer_decay": 0.7,
+        "freeze_until": "layer2",
+        "gradient_checkpointing": True,
+        "learning_rate": 0.005,
+    },
+}
+
+
+@pytest.mark.parametrize("kind", EXTRAS)
 @pytest.mark.parametrize("stop_at", [2, 5])
 @pytest.mark.slow
 def test_every_option_resumes_exactly(
-    tmp_path: Path, clips: TrainClips, die_in_steps: Callable[..., list[int]], stop_at: int
+    tmp_path: Path, clips: TrainClips, die_in_steps: Callable[..., list[int]], stop_at: int, kind: str
 ):
     """The last step is smaller; resuming from the fourth checkpoint has only that one."""
     extras = {"ema": 0.9, "mixup": 0.3, "precision": "bfloat16", "precise_batch_norm": 2, "max_grad_norm": 1.0}
-    recipe = Recipe(examples=36, batch_size=8, micro_batches=2, learning_rate=0.05, label_smoothing=0.1, **extras)
+    extras = {"learning_rate": 0.05, **extras, **EXTRAS[kind]}
+    recipe = Recipe(examples=36, batch_size=8, micro_batches=2, label_smoothing=0.1, **extras)
     runtime = CPU.model_copy(update={"checkpoint_steps": 1})
     straight, _ = run(tmp_path / "a", clips, recipe=recipe)
     die_in_steps(stop_at)
@@ -119,6 +133,17 @@ def test_every_option_resumes_exactly(
     assert equal(straight, run(tmp_path / "b", clips, runtime, recipe)[0])
     plain = recipe.model_copy(update={"precise_batch_norm": 0})
     assert not equal(straight, run(tmp_path / "c", clips, recipe=plain)[0])  # it has an effect
+
+
+@pytest.mark.slow
+def test_a_frozen_batch_norm_resumes_exactly(tmp_path: Path, clips: TrainClips, die_in_steps: Callable[..., list[int]]):
+    recipe = RECIPE.model_copy(update={"frozen_batch_norm": True, "micro_batches": 2})
+    straight, _ = run(tmp_path / "a", clips, recipe=recipe)
+    die_in_steps(4)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "b", clips, CPU.model_copy(update={"checkpoint_steps": 1}), recipe)
+    assert equal(straight, run(tmp_path / "b", clips, recipe=recipe)[0])
+    assert torch.equal(straight.stem[1].running_mean, fresh().stem[1].running_mean)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, clips: TrainClips):

@@ -32,6 +32,12 @@ NAMES = {
     "mixup": "mixup_alpha mix_up alpha",
     "ema": "ema_decay model_ema model_ema_decay ema_momentum",
     "precision": "amp fp16 bf16 half dtype mixed_precision use_amp",
+    "optimizer": "optim opt optimizer_type optim_wrapper",
+    "layer_decay": "layerwise_decay layer_wise_decay layer_decay_rate lr_layer_decay llrd",
+    "freeze_until": "frozen_stages freeze_at freeze_layers freeze_backbone",
+    "frozen_batch_norm": "norm_eval bn_frozen freeze_bn frozen_bn",
+    "gradient_checkpointing": "with_cp act_checkpoint activation_checkpointing grad_checkpointing use_checkpoint",
+    "temperature": "distill_temperature kd_temperature",
     "sync_batch_norm": "sync_bn syncbn norm_type",
     "precise_batch_norm": "precise_bn use_precise_stats num_batches_precise",
     "clips_per_video": "num_sample repeated_aug repeated_augmentation",
@@ -86,9 +92,6 @@ NOTES = {
     "warmup_examples": ", in examples processed: warm-up epochs × size of the training set, or steps × batch size",
 }
 ANSWERS = {
-    "optimizer": "there is none: the optimizer is SGD with `momentum`, `nesterov` and `weight_decay`",
-    "optim": "there is none: the optimizer is SGD with `momentum`, `nesterov` and `weight_decay`",
-    "opt": "there is none: the optimizer is SGD with `momentum`, `nesterov` and `weight_decay`",
     "num_classes": "there is none: the classes are the labels of data.labeled",
     "nb_classes": "there is none: the classes are the labels of data.labeled",
     "classes": "there is none: the classes are the labels of data.labeled",

@@ -1,14 +1,30 @@
 """Training recipes."""
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from vidsemi.config.base import Fraction, Section
 
 
 class Recipe(Section):
-    """A training recipe: SGD with momentum on softmax cross-entropy."""
+    """A training recipe: SGD with momentum, or AdamW, on softmax cross-entropy."""
+
+    ADDED: ClassVar[tuple[str, ...]] = (
+        "optimizer",
+        "layer_decay",
+        "freeze_until",
+        "frozen_batch_norm",
+        "gradient_checkpointing",
+    )
 
     examples: PositiveInt
     """Training length in examples processed: epochs × dataset size."""
@@ -31,14 +47,28 @@ class Recipe(Section):
     """Number of learning rate drops for `steps`, equally spaced over the whole length."""
     lr_gamma: Fraction = 0.1
     """Factor of each learning rate drop."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """Optimizer: `sgd` with momentum, as in the paper, or `adamw` (β 0.9 and 0.999), as transformers are fine-tuned."""
     momentum: Fraction = 0.9
     """SGD momentum."""
     nesterov: bool = False
     """Nesterov momentum."""
     weight_decay: NonNegativeFloat = 1e-4
-    """SGD weight decay (L2)."""
+    """SGD weight decay (L2); of `adamw` decoupled from the gradient."""
     no_decay_norm_and_bias: bool = False
     """Exclude biases and normalization parameters from weight decay."""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """Layer-wise learning rate decay: factor from one layer to the layer before it, for fine-tuning. The head has the
+    recipe's learning rate. 1: all layers have it."""
+    freeze_until: str | None = Field(None, min_length=1)
+    """Name of a module of the network: the weights and batch norm statistics of everything that the network lists
+    before it stay fixed, such as `layer3` of an R(2+1)D. Default: everything is trained."""
+    frozen_batch_norm: bool = False
+    """Batch norm uses its running statistics in training, too, and keeps them and its weights as they are: for
+    fine-tuning with small batches."""
+    gradient_checkpointing: bool = False
+    """Keep only the inputs of each layer for the backward pass and compute the rest again: less memory, about a third
+    slower, the same result."""
     max_grad_norm: PositiveFloat | None = None
     """Maximum gradient norm (gradient clipping). Default: no clipping."""
     label_smoothing: Fraction = 0.0
@@ -111,6 +141,24 @@ class Recipe(Section):
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov requires a momentum")
         return self
+
+    @model_validator(mode="after")
+    def _options_agree(self) -> "Recipe":
+        if self.optimizer == "adamw" and (self.nesterov or self.momentum != 0.9):
+            raise ValueError("nesterov and momentum are options of optimizer: sgd; leave them out with adamw")
+        if self.frozen_batch_norm and (self.sync_batch_norm or self.precise_batch_norm):
+            raise ValueError("frozen_batch_norm has no statistics for sync_batch_norm or precise_batch_norm to compute")
+        if self.gradient_checkpointing and self.sync_batch_norm:
+            raise ValueError("gradient_checkpointing does not work with sync_batch_norm: leave one of them out")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_added(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out keys of later versions at their default: what was done without them stays done, with its bytes."""
+        fields = type(self).model_fields
+        return {
+            key: value for key, value in dump(self).items() if not (key in self.ADDED and value == fields[key].default)
+        }
 
 
 class Train(Section):

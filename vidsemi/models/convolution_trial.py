@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from vidsemi.models.modes import evaluating
+
 logger = logging.getLogger("vidsemi")
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
@@ -112,10 +114,8 @@ def _trials(network: nn.Module, clips: torch.Tensor) -> list[_Trial]:
                 trials.append(_Trial(name, layer, torch.empty_like(inputs[0], device="meta")))
 
             hooks.append(layer.register_forward_pre_hook(note))
-    training = network.training
-    with torch.no_grad():
-        network.eval()(clips)
-    network.train(training)
+    with torch.no_grad(), evaluating(network):  # not all modules need to be in the same mode: some may be frozen
+        network(clips)
     for hook in hooks:
         hook.remove()
     return trials
@@ -142,7 +142,8 @@ def _results(layer: Convolution, x: torch.Tensor, precision: str | None, gradien
             return [y.float()]
         output_gradient = torch.empty_like(y)
         _fill(output_gradient, seed=1)
-        return [gradient.float() for gradient in torch.autograd.grad(y, (x, layer.weight), output_gradient)]
+        inputs = (x, layer.weight) if layer.weight.requires_grad else (x,)  # not of a frozen layer
+        return [gradient.float() for gradient in torch.autograd.grad(y, inputs, output_gradient)]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from vidsemi.pipeline.resolve import existing_folder
 from vidsemi.pipeline.results import RESULTS, Results, is_transfer, read_results
 from vidsemi.pipeline.run_stage import run_stage
 from vidsemi.pipeline.stage import KINDS, Plan, Stage
-from vidsemi.pipeline.stages import TrainStage
+from vidsemi.pipeline.stages import TrainStage, spec_of
 from vidsemi.runtime.distributed import done_by_first, processes, started_processes
 
 logger = logging.getLogger("vidsemi")
@@ -89,7 +89,8 @@ def check_plan(plan: Plan, overwrite: Sequence[str] = (), reuse: Sequence[Path] 
     """What has changed since the output was created; see `find_changes`.
 
     Raises:
-        UserError: as `find_changes` does, or a recipe's steps cannot be divided among the processes.
+        UserError: as `find_changes` does, or a recipe's steps cannot be divided among the processes, or its network has
+            not the module that it names.
     """
     changes = find_changes(plan, overwrite, reuse)
     for stage in plan.stages:
@@ -98,6 +99,10 @@ def check_plan(plan: Plan, overwrite: Sequence[str] = (), reuse: Sequence[Path] 
                 stage.recipe.micro_batches_for(started_processes())
             except ValueError as error:
                 raise UserError("recipe.micro_batches", f"{plan.context.name(stage)}: {error}") from None
+            if stage.recipe.freeze_until:
+                from vidsemi.training.optimizer import modules_before
+
+                modules_before(spec_of(stage.network, ["a", "b"]).meta_model, stage.recipe.freeze_until)
     return changes
 
 

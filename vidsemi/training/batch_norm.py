@@ -94,7 +94,7 @@ class RunningStatistics:
         self.buffers = [
             buffer
             for module in network.modules()
-            if isinstance(module, _BatchNorm)
+            if isinstance(module, _BatchNorm) and module.training  # a frozen one has the same all the time
             for buffer in (module.running_mean, module.running_var)
             if buffer is not None
         ]

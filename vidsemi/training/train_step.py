@@ -1,4 +1,4 @@
-"""One optimizer step: gradient accumulation over micro-batches, SGD, moving average; with one process or several."""
+"""One optimizer step: gradient accumulation over micro-batches, SGD or AdamW, moving average."""
 
 import logging
 import warnings
@@ -20,7 +20,9 @@ from vidsemi.io.errors import UserError
 from vidsemi.models.convolution_trial import check_tf32, keep_in_float32, log_kept, release, wrong_convolutions
 from vidsemi.runtime.device import device_name, keep_freed_memory, put_channels_last, to_cpu, uses_channels_last
 from vidsemi.runtime.distributed import gather, processes
+from vidsemi.training import gradient_checkpointing
 from vidsemi.training.batch_norm import RunningStatistics, synchronized
+from vidsemi.training.optimizer import freeze, make_optimizer
 
 logger = logging.getLogger("vidsemi")
 
@@ -53,18 +55,24 @@ class TrainStep:
             logger.warning("%s has no bfloat16 instructions; float32 would be faster", device)
         if recipe.sync_batch_norm and processes().size > 1:
             network = synchronized(network, device)
-        self.network = network.to(device).train()
+        if recipe.gradient_checkpointing and runtime.compile:
+            raise UserError(
+                "recipe.compiled_checkpointing",
+                "gradient_checkpointing does not work with runtime.compile; set one of them to false",
+            )
+        self.network = network.to(device)
+        self._fixed_norms = freeze(self.network, recipe)
+        self._put_in_training_mode()
         if channels_last:
             put_channels_last(self.network)
-        self.optimizer = torch.optim.SGD(
-            _parameter_groups(network, recipe), recipe.peak_rate, momentum=recipe.momentum, nesterov=recipe.nesterov
-        )
+        self.optimizer, self._shares = make_optimizer(self.network, recipe)
         self.average: AveragedModel | None = None
         if recipe.ema is not None:
             self.average = AveragedModel(self.network, use_buffers=True)
         self._statistics = RunningStatistics(self.network) if micro_batches > 1 else None
         self.in_float32: list[str] | None = None  # convolutions that are wrong in bfloat16; known at the first step
         self._ready: nn.Module | None = None
+        self._checkpointed = gradient_checkpointing.start(self.network) if recipe.gradient_checkpointing else []
 
     def run(self, batches: Iterable[Batch], seeds: Sequence[int], examples: int, rate: float) -> torch.Tensor:
         """Run a step over this process's micro-batches, each with a seed of the device's random numbers.
@@ -75,8 +83,8 @@ class TrainStep:
             (3,) on the device, which may still be computing it; over all processes: mean loss, number of clips whose
             highest-scoring class is one of the highest of their target, gradient norm before clipping.
         """
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for group, share in zip(self.optimizer.param_groups, self._shares, strict=True):
+            group["lr"] = rate * share
         self.optimizer.zero_grad(set_to_none=True)
         sums = torch.zeros(2, device=self.device)
         for number, (batch, seed) in enumerate(zip(batches, seeds, strict=True)):
@@ -136,18 +144,25 @@ class TrainStep:
 
         Batch norm statistics are recomputed over so many batches of clips (precise batch norm); 0 leaves them.
         """
+        gradient_checkpointing.stop(self._checkpointed)
         if weights is not None or self.average is not None:
             self.network.load_state_dict(weights or self.weights())
         if batches:
             from fvcore.nn.precise_bn import update_bn_stats
 
+            self._put_in_training_mode()
             with self._autocast():
-                update_bn_stats(self.network.train(), clips, batches)
+                update_bn_stats(self.network, clips, batches)
         release(self.network, self.in_float32 or ())
         torch.backends.cudnn.benchmark = self._benchmark  # or scores would depend on what was fastest just now
         if self._compile:
             torch.compiler.reset()  # or the fifth network of a process would not be compiled: 8 graphs a function
         self.network.to(memory_format=torch.contiguous_format)
+
+    def _put_in_training_mode(self) -> None:
+        self.network.train()
+        for norm in self._fixed_norms:
+            norm.eval()
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
@@ -220,13 +235,3 @@ def mixup(clips: torch.Tensor, targets: torch.Tensor, alpha: float) -> tuple[tor
     """Mixup (Zhang et al. 2018): mix each clip and its target with another's; one share from Beta(α, α) for all."""
     share = torch.distributions.Beta(alpha, alpha).sample().item()
     return clips.lerp(clips.flip(0), share), targets.lerp(targets.flip(0), share)
-
-
-def _parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if not recipe.no_decay_norm_and_bias:
-        return [{"params": parameters, "weight_decay": recipe.weight_decay}]
-    kernels = [parameter for parameter in parameters if parameter.ndim > 1]
-    others = [parameter for parameter in parameters if parameter.ndim <= 1]
-    groups = [(kernels, recipe.weight_decay), (others, 0.0)]
-    return [{"params": params, "weight_decay": decay} for params, decay in groups if params]

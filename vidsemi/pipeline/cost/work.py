@@ -217,7 +217,10 @@ def _(stage: TrainStage, about: _About, name: str, kind: str) -> Work:
         own = about.inference(stage, stage.validation.manifest, validations * held_out, views, 1, "float32")
         readings.append(own[0])
         computing.append(own[1])
-    copies = 2 + (recipe.ema is not None) + (recipe.keep == "best")  # weights, momentum, average, best weights
+    moments = 1 + (recipe.optimizer == "adamw")
+    copies = (
+        1 + moments + (recipe.ema is not None) + (recipe.keep == "best")
+    )  # weights, momentum, average, best weights
     runtime, steps = about.plan.runtime, ceil(recipe.examples / recipe.batch_size)
     return Work(
         name,
