@@ -1,8 +1,10 @@
 """The recipes in configs/: each says what it reproduces, loads by every command it names, and its networks build."""
 
+import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +40,34 @@ def networks_of(config: Config) -> list:
     return [*config.students, *(config.teachers.values() if config.teacher_approaches else ())]
 
 
+PUBLIC: dict[str, dict[str, Any]] = {  # what recipes name of public teachers, in the form of their config.json
+    "videomae-base-finetuned-kinetics": {
+        "architectures": ["VideoMAEForVideoClassification"],
+        "model_type": "videomae",
+        "qkv_bias": True,
+        "use_mean_pooling": True,
+    },
+    "vjepa2-vitl-fpc16-256-ssv2": {
+        "architectures": ["VJEPA2ForVideoClassification"],
+        "model_type": "vjepa2",
+        "frames_per_clip": 16,
+    },
+}
+
+
+@pytest.fixture
+def public_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of public teachers without their weights, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    for name, config in PUBLIC.items():
+        folder = tmp_path / "weights" / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "preprocessor_config.json").write_text('{"do_center_crop": true, "do_normalize": true}')
+
+
 @pytest.mark.parametrize(("name", "overrides"), CASES)
+@pytest.mark.usefixtures("public_folders")
 @pytest.mark.slow
 def test_a_recipe_loads_and_builds(name: str, overrides: list[str]):
     for config in expand_variants(load_config(str(CONFIGS / name), overrides)).values():
