@@ -67,8 +67,8 @@ class Recipe(Section):
     """Batch norm uses its running statistics in training, too, and keeps them and its weights as they are: for
     fine-tuning with small batches."""
     gradient_checkpointing: bool = False
-    """Keep only the inputs of each layer for the backward pass and compute the rest again: less memory, about a third
-    slower, the same result."""
+    """Keep only the inputs of each layer for the backward pass and compute the rest again: less memory, slower, same
+    result."""
     max_grad_norm: PositiveFloat | None = None
     """Maximum gradient norm (gradient clipping). Default: no clipping."""
     label_smoothing: Fraction = 0.0
