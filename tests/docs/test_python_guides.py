@@ -188,7 +188,7 @@ def test_a_loop_of_ones_own(here: Path, capsys: pytest.CaptureFixture[str]):
 @pytest.mark.slow
 def test_a_selection_as_a_frame(here: Path, capsys: pytest.CaptureFixture[str]):
     printed = run("As a pandas frame", capsys)
-    assert printed.startswith("balanced_ranked, per_class = 4, per_example = 2\n")
+    assert printed.startswith("balanced_ranked, per_class = 4, per_example = 2; one-hot targets\n")
     assert len(re.findall(r"^drifting \w+ +4 +0\.\d+ +0\.\d+$", printed, re.MULTILINE)) == 8
 
 

@@ -20,7 +20,10 @@ def test_a_run_records_what_was_checked(tiny_config: Callable[..., Path], shapes
     clean = tmp_path / "clean" / "unlabeled.csv"
     command = ["manifest", "table", str(shapes / "unlabeled.csv"), "--output", str(clean), "--workers", "0"]
     assert cli.main([*command, "--exclude-duplicates-of", str(shapes / "test.csv")]) == 0
-    config = load_config(str(tiny_config()), [f"data.unlabeled={clean}", "train.supervised.examples=8"])
+    unchecked = tmp_path / "labeled.csv"  # without the record of the generated clips
+    unchecked.write_text((shapes / "labeled.csv").read_text().replace("labeled/", f"{shapes}/labeled/"))
+    datasets = [f"data.unlabeled={clean}", f"data.labeled={unchecked}"]
+    config = load_config(str(tiny_config()), [*datasets, "train.supervised.examples=8"])
     document, text = pipeline.check(config)
     unlabeled, labeled = sorted(document["duplicates"], key=lambda check: check["counts"] is None)
     assert (unlabeled["dataset"], labeled["dataset"]) == ("unlabeled", "labeled")
@@ -30,7 +33,7 @@ def test_a_run_records_what_was_checked(tiny_config: Callable[..., Path], shapes
     assert json.loads((Path(config.output) / "duplicates.json").read_text())["checks"][1] == unlabeled
     with open(clean, "a", encoding="utf-8") as file:  # what was checked is another manifest now
         file.write(f"{shapes / paths_of(shapes / 'unlabeled.csv')[0]},\n")
-    document, text = pipeline.check(load_config(str(tiny_config()), [f"data.unlabeled={clean}", "output=elsewhere"]))
+    document, text = pipeline.check(load_config(str(tiny_config()), [*datasets, "output=elsewhere"]))
     assert all(check["counts"] is None for check in document["duplicates"])
     assert "NOT checked for duplicates of the test set: labeled, unlabeled." in text
 
