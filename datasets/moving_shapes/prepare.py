@@ -195,7 +195,7 @@ def _write_manifest(file: Path, column: str, paths: list[str], values: list[str]
 
 
 def _check_for_duplicates(output: Path) -> None:
-    """Compare the sets with the test set, for the report: clips are drawn independently, which is no proof."""
+    """Compare the other sets with the test set, and record the result for the report."""
     from vidsemi.data.dedup.exclude import check_duplicates
     from vidsemi.data.manifest import load_manifest
     from vidsemi.runtime.process import usable_cores

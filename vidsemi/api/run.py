@@ -32,7 +32,7 @@ class RunResult:
     Args:
         output: its directory.
         results: rows of results.json: student, approach, seed, top1, gmacs_per_view and so on.
-        report: what was written of them; None if no network has been evaluated yet though there is a test set, and in
+        report: the written report; None if no network has been evaluated yet though there is a test set, and in
             all processes but the first.
     """
 

@@ -41,7 +41,7 @@ def select(
         policy: "balanced_ranked", or a control (docs/guides/selecting.md).
         min_score: lowest score of a candidate.
         seed: for policies that choose at random.
-        targets: what a student is trained towards: "one_hot", 1/k on each of the k classes that selected an example; or
+        targets: the training targets: "one_hot", 1/k on each of the k classes that selected an example; or
             "soft", the stored scores of the example, renormalized.
         temperature: of soft targets: scores are raised to the power 1/temperature before.
         manifest: the examples with hashtags that were scored, for the policy "balanced_with_tags".

@@ -49,9 +49,7 @@ def is_hf_folder(path: Path) -> bool:
 def read_config(folder: Path) -> dict[str, Any]:
     """Read config.json; a UserError if it is missing or damaged, or the folder is not there."""
     if not folder.is_dir():
-        raise UserError(
-            "hf.missing_folder", f"there is no folder {folder}; a network of a hub must be downloaded first"
-        )
+        raise UserError("hf.missing_folder", f"the folder {folder} does not exist; download the network into it first")
     return read_json(folder / CONFIG)
 
 

@@ -61,7 +61,7 @@ def summary(info: SelectionInfo) -> list[str]:
 
 
 def targets(info: SelectionInfo) -> str:
-    """Return what the student is trained towards."""
+    """Describe the training targets."""
     return f"soft targets at temperature {info.temperature:g}" if info.soft else "one-hot targets"
 
 
