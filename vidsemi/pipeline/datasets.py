@@ -51,7 +51,7 @@ def load_datasets(data: Data) -> Datasets:
     Raises:
         UserError: a manifest or its files are missing or wrong; names the page that describes how to lay out the data.
     """
-    page = f"; datasets/{data.dataset}/README.md describes how to lay out this data" if data.dataset else ""
+    page = f"; {_where_data_comes_from(data.dataset, data.prepare)}" if data.dataset else ""
     try:
         labeled = _load(data.labeled) if data.labeled else None
         test = _load(data.test) if data.test else None
@@ -75,6 +75,12 @@ def load_datasets(data: Data) -> Datasets:
         if manifest:
             _check_some_files(manifest, page)
     return datasets
+
+
+def _where_data_comes_from(dataset: str, prepare: bool) -> str:
+    if prepare:
+        return f"the run itself makes it; to check or plan before, run python datasets/{dataset}/prepare.py"
+    return f"datasets/{dataset}/README.md describes how to lay out this data"
 
 
 def with_classes(datasets: Datasets, classes: list[str], source: str) -> Datasets:
