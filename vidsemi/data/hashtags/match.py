@@ -1,17 +1,17 @@
 """Match a vocabulary to examples: which examples carry which label, and which labels are frequent enough."""
 
 import logging
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from vidsemi.data.hashtags.normalize import Reading, canonical, read_text, require_hashtags
+from vidsemi.data.hashtags.normalize import require_hashtags
+from vidsemi.data.hashtags.tag_lists import CAPTION, read_tag_lists
 from vidsemi.data.hashtags.vocabulary import Label, Vocabulary, read_vocabulary, write_vocabulary
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
@@ -20,6 +20,7 @@ from vidsemi.io.parquet import read_own_parquet, write_parquet
 logger = logging.getLogger("vidsemi")
 
 VOCABULARY = "vocabulary.csv"
+BATCH = 100_000  # rows whose tags are read at once
 MATCHES = "matches.parquet"  # example_id int64, label int64; sorted by both
 
 
@@ -30,24 +31,27 @@ def match_examples(manifest: Manifest, vocabulary: Vocabulary, needed_by: str) -
         Example ids (N,) int64 ascending, and label indices (N,) int64. An example has one entry per label.
     """
     require_hashtags(manifest, needed_by)
-    examples, labels = array("q"), array("q")
-    for example_id, matched in _labels_of_examples(manifest, vocabulary):
-        for label in sorted(matched):
-            examples.append(example_id)
-            labels.append(label)
-    return np.array(examples, np.int64), np.array(labels, np.int64)
+    found = list(_matched_batches(manifest, vocabulary))
+    examples, labels = zip(*found, strict=True) if found else ((), ())
+    return np.concatenate([np.zeros(0, np.int64), *examples]), np.concatenate([np.zeros(0, np.int64), *labels])
 
 
-def _labels_of_examples(manifest: Manifest, vocabulary: Vocabulary) -> Iterator[tuple[int, set[int]]]:
-    @lru_cache(1 << 20)  # most tags occur in many examples
-    def label_of(tag: str) -> int | None:
-        return vocabulary.label_by_tag.get(canonical(tag))
-
-    captions = 0
-    for example_id, field in _hashtag_fields(manifest):
-        tags, reading = read_text(field)
-        captions += reading is Reading.CAPTION
-        yield example_id, {label for tag in tags if (label := label_of(tag)) is not None}
+def _matched_batches(manifest: Manifest, vocabulary: Vocabulary) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Example ids and labels, as `match_examples` returns them, of one batch of rows after another."""
+    tags, number_of_tag = list(vocabulary.label_by_tag), np.array([*vocabulary.label_by_tag.values(), -1])
+    known = pa.array(tags, pa.string())
+    captions = first = 0
+    for batch in manifest.table.select(["hashtags"]).to_batches(max_chunksize=BATCH):
+        read = read_tag_lists(batch.column(0))
+        captions += int(np.count_nonzero(read.readings == CAPTION))
+        label_of_form = number_of_tag[pc.fill_null(pc.index_in(read.forms, value_set=known), -1).to_numpy()]
+        labels = label_of_form[read.codes] if len(read.codes) else np.zeros(0, np.int64)
+        carried = labels >= 0
+        rows, labels = np.divmod(
+            np.unique(read.rows()[carried] * len(number_of_tag) + labels[carried]), len(number_of_tag)
+        )
+        yield first + rows, labels
+        first += batch.num_rows
     if captions:
         logger.warning(
             "%s: %d rows are captions, in which only the words behind a # are tags; `vidsemi manifest table` reads "
@@ -55,14 +59,6 @@ def _labels_of_examples(manifest: Manifest, vocabulary: Vocabulary) -> Iterator[
             manifest.file,
             captions,
         )
-
-
-def _hashtag_fields(manifest: Manifest) -> Iterator[tuple[int, str]]:
-    """Example ids and their non-empty hashtag fields, converted in batches to bound the memory."""
-    first = 0
-    for batch in manifest.table.select(["hashtags"]).to_batches(max_chunksize=100_000):
-        yield from ((first + row, field) for row, field in enumerate(batch.column(0).to_pylist()) if field)
-        first += batch.num_rows
 
 
 @dataclass(frozen=True)
@@ -106,11 +102,10 @@ def check_frequent(manifest: Manifest, vocabulary: Vocabulary, min_examples: int
         UserError: they have not.
     """
     counts = np.zeros(len(vocabulary.labels), np.int64)
-    for _, own in _labels_of_examples(manifest, vocabulary):
-        if own:
-            counts[[*own]] += 1
-            if (counts >= min_examples).sum() >= labels:
-                return
+    for _, own in _matched_batches(manifest, vocabulary):
+        counts += np.bincount(own, minlength=len(counts))
+        if (counts >= min_examples).sum() >= labels:
+            return
     frequent = int((counts >= min_examples).sum())
     raise _too_few_labels(manifest, frequent, min_examples, int(counts.max(initial=0)), labels)
 

@@ -131,6 +131,11 @@ def unique_tags(tags: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(filter(None, map(_CANONICAL.__getitem__, filter(None, tags)))))
 
 
+def canonical_forms(tags: Iterable[str]) -> list[str]:
+    """The canonical form of each tag; empty if nothing is left."""
+    return list(map(_CANONICAL.__getitem__, tags))
+
+
 def join_tags(tags: Iterable[str]) -> str:
     """Canonical tags as the manifest's column `hashtags` stores them: `#a #b`."""
     return " #".join(["", *tags])[1:]
