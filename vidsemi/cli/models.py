@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
 def models(options: argparse.Namespace) -> Answer:
     """List the networks and the input they expect."""
     from vidsemi.io.tables import markdown_table
+    from vidsemi.models.layouts.layout import LICENSE
     from vidsemi.models.registry import list_models
 
     entries = list_models(options.pattern)
@@ -75,6 +77,9 @@ def models(options: argparse.Namespace) -> Answer:
             lines += [f"license: {only['license'] or 'not known'}", *(f"weights: {file}" for file in only["weights"])]
         else:
             lines += [f"published weights: {address}" for address in only["weights"]]
+            lines += (
+                [f"license: {LICENSE} (of the published weights)"] if only["name"].startswith("pytorchvideo/") else []
+            )
     lines += ["", "Empty cells are left to the config (docs/guides/models.md)."]
     return {"models": entries}, "\n".join(lines)
 
@@ -110,8 +115,12 @@ def convert(options: argparse.Namespace) -> Answer:
     own = OwnSpec(options.frames, options.size, options.stride, resize, options.mean, options.std, args)
     spec = spec_of(options.model, classes, own, init_from=source)
     report = import_weights(options.output, spec, source, rename=bool(options.classes) and is_hf_folder(Path(source)))
-    document = {"weights": str(options.output), "model": spec.model, "classes": len(classes), **report}
-    return document, f"{options.output}: {spec.model}, {len(classes)} classes, {report['loaded']} tensors"
+    takes = asdict(spec.input)
+    del takes["decoder"]
+    document = {"weights": str(options.output), "model": spec.model, "classes": len(classes), "input": takes, **report}
+    lines = [f"{options.output}: {spec.model}, {len(classes)} classes, {report['loaded']} tensors"]
+    lines += [f"read from: {report['layout']}", f"license: {report['license']}"] if "layout" in report else []
+    return document, "\n".join([*lines, f"input: {', '.join(f'{key} {value}' for key, value in takes.items())}"])
 
 
 def _model_argument(text: str) -> tuple[str, Any]:

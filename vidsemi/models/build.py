@@ -13,8 +13,9 @@ from vidsemi.config import Input, Network
 from vidsemi.data.input_spec import MAX_CLIP_PIXELS, InputSpec
 from vidsemi.io.errors import UserError
 from vidsemi.models.hf_folder import folder_of
-from vidsemi.models.initialize import Loaded, initialize
-from vidsemi.models.registry import ADAPTER, resolve_model
+from vidsemi.models.initialize import Loaded, has_names_of, initialize
+from vidsemi.models.pretrained_cfg import PretrainedConfig
+from vidsemi.models.registry import ADAPTER, pretrained_config, resolve_model
 from vidsemi.models.weights import Weights, fingerprint_weights, read_weights
 from vidsemi.models.weights_file import NetworkSpec, save_weights
 from vidsemi.runtime.library_errors import first_line, needs_tensor_values
@@ -25,7 +26,10 @@ logger = logging.getLogger("vidsemi")
 
 
 def network_spec(
-    network: Network, input: Input, classes: list[str], trained_on: InputSpec | None = None
+    network: Network,
+    input: Input,
+    classes: list[str],
+    trained_on: InputSpec | PretrainedConfig | None = None,
 ) -> NetworkSpec:
     """The spec of a network in a config.
 
@@ -38,7 +42,7 @@ def network_spec(
     model, args, pretrained = resolve_model(network.model, network.args)
     known = {key: value for key, value in asdict(pretrained).items() if value is not None}
     if trained_on is not None:
-        known |= {key: value for key, value in asdict(trained_on).items() if key != "decoder"}
+        known |= {key: value for key, value in asdict(trained_on).items() if key != "decoder" and value is not None}
     own = network.input.model_dump(exclude_none=True)
     if network.frames is not None:
         own["frames"] = network.frames
@@ -67,8 +71,7 @@ def network_spec(
 def frozen_spec(network: Network, input: Input, classes: list[str]) -> NetworkSpec:
     """The spec of a network whose `init_from` weights are used as they are, without training."""
     assert network.init_from
-    weights = read_weights(network.init_from)
-    return network_spec(network, input, classes, weights.spec.input if weights.spec else None)
+    return network_spec(network, input, classes, read_weights(network.init_from).trained_on(network.model))
 
 
 def check_network(spec: NetworkSpec) -> None:
@@ -99,14 +102,18 @@ def initialize_from(network: nn.Module, spec: NetworkSpec, weights: Weights) -> 
     The head is loaded too if the file has the classes of `spec`, or as many without names. Weights of another network
     are a UserError.
     """
+    layout, tensors = weights.layout, weights.tensors
+    # A plug-in may have the names of its framework.
+    if layout is not None and (spec.model in layout.targets or not has_names_of(tensors, network)):
+        tensors = layout.tensors_for(spec.model, pretrained_config(spec.model).frames, tensors, weights.file)
     return initialize(
         network,
-        weights.tensors,
+        tensors,
         head=spec.head_keys,
         keep_head=weights.classes is None or weights.classes == spec.classes,
         file=weights.file,
         model=str(spec),
-        holds=str(weights.spec) if weights.spec else None,
+        holds=str(weights.spec) if weights.spec else layout.title if layout else None,
     )
 
 
@@ -122,13 +129,16 @@ def check_weights(spec: NetworkSpec, weights: Weights, *, frozen: bool, weakly_p
 
 
 def import_weights(path: Path, spec: NetworkSpec, init_from: str, *, rename: bool = False) -> dict[str, Any]:
-    """Convert weights that need no training to a weights file of vidsemi; returns `Loaded.document()`.
+    """Convert weights that need no training to a weights file of vidsemi.
 
     Args:
         path: the file to write.
         spec: of the network; outputs get the order of its classes.
         init_from: the weights.
         rename: take the classes of `spec` for the names of the outputs, in their order, whatever the weights call them.
+
+    Returns:
+        `Loaded.document()`, and `Layout.document()` of weights that another framework stores.
 
     Raises:
         UserError: the weights cannot be read, or belong to another network or other classes than `spec` has.
@@ -137,9 +147,10 @@ def import_weights(path: Path, spec: NetworkSpec, init_from: str, *, rename: boo
     if rename:
         weights = named_as(weights, spec.classes)
     loaded = initialize_all(network, spec, weights)
-    logger.info("%s: %s", init_from, loaded)
+    about = weights.layout.document() if weights.layout else {}
+    logger.info("%s: %s", init_from, "; ".join([str(loaded), *about.values()]))
     save_weights(path, network, spec, {"init_from": fingerprint_weights(init_from)})
-    return loaded.document()
+    return {**loaded.document(), **about}
 
 
 def named_as(weights: Weights, classes: list[str]) -> Weights:

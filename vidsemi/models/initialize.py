@@ -131,6 +131,12 @@ def _renamed(tensors: Mapping[str, torch.Tensor], wanted: Set[str]) -> dict[str,
     return dict(zip(best, tensors.values(), strict=True))
 
 
+def has_names_of(tensors: Mapping[str, torch.Tensor], network: nn.Module) -> bool:
+    """Whether most tensors have names of the network, as they are or without a prefix."""
+    wanted = network.state_dict().keys()
+    return 2 * len(wanted & _renamed(tensors, wanted).keys()) > len(tensors)
+
+
 def _describe_mismatch(
     tensors: Mapping[str, torch.Tensor],
     wanted: Mapping[str, torch.Tensor],

@@ -1,7 +1,7 @@
 """Reads weights files: vidsemi's own and those of other programs. Nothing in a file is ever executed.
 
 Other programs' are plain state dicts (torchvision, timm, the published IG-65M and SSL/SWSL files), state dicts inside a
-training checkpoint, and safetensors.
+training checkpoint, those of SlowFast and mmaction2 under other names (`models/layouts`), and safetensors.
 """
 
 import logging
@@ -13,11 +13,15 @@ from typing import Any
 
 import torch
 
+from vidsemi.data.input_spec import InputSpec
 from vidsemi.io.download import AddressError, fetch, is_address
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import fingerprint_file
 from vidsemi.models.hf_folder import folder_classes, is_hf_folder, read_tensors
 from vidsemi.models.hf_input import network_of
+from vidsemi.models.layouts.find import find_layout
+from vidsemi.models.layouts.layout import Layout
+from vidsemi.models.pretrained_cfg import PretrainedConfig
 from vidsemi.models.published import read_safetensors
 from vidsemi.models.weights_file import NetworkSpec, fingerprint, is_weights, load, load_untrusted, spec_of
 from vidsemi.models.zoo.transformers import convert
@@ -40,6 +44,13 @@ class Weights:
     spec: NetworkSpec | None = None  # only vidsemi's files have it
     classes: list[str] | None = None  # in the order of the outputs; None if the file has no names for them
     trained_on_hashtags: bool = False  # by vidsemi: these, or the weights that they started from
+    layout: Layout | None = None  # of SlowFast or mmaction2, with their names for tensors
+
+    def trained_on(self, model: str) -> InputSpec | PretrainedConfig | None:
+        """The input of the weights as far as the file has it, if they are used as those of a network of this name."""
+        if self.spec is not None:
+            return self.spec.input
+        return self.layout.trained_on if self.layout and model in self.layout.targets else None
 
 
 def read_weights(source: str) -> Weights:
@@ -55,11 +66,13 @@ def read_weights(source: str) -> Weights:
         return _of_hf_folder(path, source) if is_hf_folder(path) else _of_vidsemi(load(path), source)
     _verify_checksum(source, path)
     if path.suffix == ".safetensors":
-        return Weights(source, read_safetensors(path, source))
-    content = load_untrusted(path, source)
+        content: Any = read_safetensors(path, source)
+    else:
+        content = load_untrusted(path, source)
     if isinstance(content, dict) and is_weights(content):
         return _of_vidsemi(content, source)
-    return Weights(source, _find_state_dict(content, source))
+    tensors = _find_state_dict(content, source)
+    return Weights(source, tensors, layout=find_layout(tensors, content))
 
 
 def _of_vidsemi(content: Mapping[str, Any], source: str) -> Weights:

@@ -117,7 +117,9 @@ def load_untrusted(path: Path, name: str) -> Any:
     except pickle.UnpicklingError as error:
         needs = unpicklable_global(error)
         more = f" ({needs})" if needs else ""
-        raise UserError("weights.unsafe", f"{name} is not a weights file, or holds unsafe objects{more}") from None
+        raise UserError(
+            "weights.unsafe", f"{name} is not a weights file, or holds unsafe objects{more}{_way_out(path, needs)}"
+        ) from None
     except Exception as error:  # arbitrary bytes make torch raise arbitrary errors
         if isinstance(error, OSError) and not is_content_error(error):
             raise
@@ -127,6 +129,18 @@ def load_untrusted(path: Path, name: str) -> Any:
         elif is_refused_format(error):  # torch advises to load it unsafely
             why = "its format cannot be read without executing code from the file"
         raise UserError("weights.unreadable", f"{name} is not a weights file that can be loaded: {why}") from None
+
+
+def _way_out(path: Path, needs: str | None) -> str:
+    """What to do with the pickles of two frameworks."""
+    if path.suffix == ".pkl":
+        return (
+            "; a .pkl of SlowFast's model zoo is a Caffe2 pickle: take pytorchvideo's .pyth of the same network, or "
+            "load the pickle with SlowFast (TRAIN.CHECKPOINT_TYPE: caffe2) and save a checkpoint there"
+        )
+    if needs and needs.startswith("mmengine."):
+        return "; mmaction2's tools/deployment/publish_model.py writes a file without them"
+    return ""
 
 
 def _has_format(content: Mapping[Any, Any]) -> bool:

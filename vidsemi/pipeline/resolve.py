@@ -185,7 +185,7 @@ def _resolve_networks(config: Config, classes: list[str]) -> dict[str, ResolvedN
     for name, network in networks.items():
         frozen = isinstance(network, Teacher) and network.frozen
         weights = read_weights(network.init_from) if network.init_from else None
-        trained_on = weights.spec.input if frozen and weights and weights.spec else None
+        trained_on = weights.trained_on(network.model) if frozen and weights else None
         own = (
             teacher_classes(network, weights, classes) if isinstance(network, Teacher) and frozen and weights else None
         )
