@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.helpers.errors import refused
 from tools.fuzz.command import main
+from vidsemi.io import parquet
 from vidsemi.io.parquet import DamagedError, parquet_writer, read_own_parquet, read_parquet, write_parquet
 
 TABLE = pa.table({"id": np.arange(100), "name": [f"n{number % 7}" for number in range(100)], "score": np.ones(100)})
@@ -106,6 +107,22 @@ def test_tables_can_be_written_in_pieces(tmp_path: Path):
     file.write_bytes(file.read_bytes().replace(b"n3", b"n4", 1))
     with pytest.raises(DamagedError):
         read_parquet(file)
+
+
+@pytest.mark.parametrize("limit", [100, 1 << 24])
+def test_files_of_either_size_are_checked(whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int):
+    """A small file is checked and parsed in memory, a large one as a stream of blocks."""
+    monkeypatch.setattr(parquet, "WHOLE", limit)
+    monkeypatch.setattr(parquet, "BLOCK", 64)
+    file = tmp_path / "t.parquet"
+    file.write_bytes(whole)
+    assert read_parquet(file).equals(TABLE)
+    for place in range(0, len(whole), 7):
+        content = bytearray(whole)
+        content[place] ^= 1 << place % 8
+        file.write_bytes(content)
+        with pytest.raises((pa.ArrowException, OSError)):
+            read_parquet(file)
 
 
 def test_a_damaged_file_of_ours_is_named_with_what_to_do(whole: bytes, tmp_path: Path):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from threading import Lock
 
 import numpy as np
@@ -15,6 +16,11 @@ from vidsemi.selection.score_reader import ScoreShard
 from vidsemi.selection.topk import TopPerClass
 
 WINDOW = 1 << 27  # example ids that are compared at once where shards overlap: 128 MiB
+
+# A call of the kernels takes 60 µs besides its rows, as much as reading a third of a shard of 1,000 examples.
+TOGETHER = 1 << 16  # rows of small shards that are checked in one call, at least
+MOST_TOGETHER = 32  # shards that a thread reads in a run
+RUNS_PER_THREAD = 64  # at least, before runs get longer: shards may be large, and threads should end together
 
 
 @dataclass
@@ -57,13 +63,16 @@ def scan(
         UserError: a shard has an invalid row, or an example is in two shards.
     """
     one_pass = _Pass(limits, top)
-    executor = ThreadPoolExecutor(threads or usable_cores())
+    threads = threads or usable_cores()
+    size = max(1, min(MOST_TOGETHER, len(shards) // (threads * RUNS_PER_THREAD)))
+    runs = [shards[begin : begin + size] for begin in range(0, len(shards), size)]
+    executor = ThreadPoolExecutor(threads)
     try:
-        spans = []
-        for span in executor.map(one_pass.read, shards):
-            if span is not None:
-                spans.append(span)
-            progress()
+        spans: list[Span] = []
+        for run, own in zip(runs, executor.map(one_pass.read, runs), strict=True):
+            spans += own
+            for _ in run:
+                progress()
     finally:
         executor.shutdown(cancel_futures=True)
     _refuse_shared_examples(spans)
@@ -77,29 +86,68 @@ class _Pass:
         self._limits, self._top, self._lock = limits, top, Lock()
         self.tally = Tally(np.zeros(len(top.capacity), np.int64))
 
-    def read(self, shard: ScoreShard) -> Span | None:
-        state, first = shard_state(len(self.tally.candidates)), None
-        for rows in shard.batches():
-            if len(rows):
-                self._offer(shard, rows, state)
-                first = int(rows.example_id[0]) if first is None else first
-        return None if first is None else Span(shard, first, int(state.last[0]))
+    def read(self, shards: Sequence[ScoreShard]) -> list[Span]:
+        """Read a run of shards; the rows of successive small ones are checked together."""
+        spans: list[Span] = []
+        small: list[tuple[ScoreShard, ScoreRows]] = []
+        try:
+            for shard in shards:
+                batches = iter(shard.batches())
+                first = next((rows for rows in batches if len(rows)), None)
+                second = next((rows for rows in batches if len(rows)), None)
+                if first is None:
+                    continue
+                # As one, shards must be sorted like one.
+                follows = not small or first.example_id[0] > small[-1][1].example_id[-1]
+                if second is not None or not follows or sum(len(rows) for _, rows in small) >= TOGETHER:
+                    self._check_together(small, spans)
+                    small = []
+                if second is None:
+                    small.append((shard, first))
+                    continue
+                state = shard_state(len(self.tally.candidates))
+                for rows in chain((first, second), batches):
+                    if len(rows):
+                        self._offer([(shard, rows)], state)
+                spans.append(Span(shard, int(first.example_id[0]), int(state.last[0])))
+        finally:  # of several invalid shards the first one is named
+            self._check_together(small, spans)
+        return spans
 
-    def _offer(self, shard: ScoreShard, rows: ScoreRows, state: ShardState) -> None:
+    def _check_together(self, small: list[tuple[ScoreShard, ScoreRows]], spans: list[Span]) -> None:
+        if small:
+            self._offer(small, shard_state(len(self.tally.candidates)))
+            spans += [Span(shard, int(rows.example_id[0]), int(rows.example_id[-1])) for shard, rows in small]
+
+    def _offer(self, parts: list[tuple[ScoreShard, ScoreRows]], state: ShardState) -> None:
+        """Check and offer a batch of one shard, or all rows of several whose ids ascend."""
         top, tally = self._top, self.tally
+        rows = _joined([rows for _, rows in parts])
         value = top.value(rows)
         batch = Batch(rows.example_id, rows.label, rows.score.view(np.int32), value.view(np.int32))
         least_value = top.least_value.view(np.int32)  # another thread may raise it meanwhile, which changes no result
         candidates, kept = np.zeros_like(tally.candidates), np.empty(len(rows), np.int32)
         num_kept, examples, bad = filter_rows(batch, self._limits, state, least_value, candidates, kept)
         if bad >= 0:
-            problem = _problem(rows, bad, state, self._limits, len(candidates))
-            raise UserError("scores.invalid_row", f"{shard.name}: {problem}")
+            for shard, rows in parts:
+                if bad < len(rows):
+                    problem = _problem(rows, bad, state, self._limits, len(candidates))
+                    raise UserError("scores.invalid_row", f"{shard.name}: {problem}")
+                bad -= len(rows)
         with self._lock:
             tally.rows_read += len(rows)
             tally.scored += examples
             tally.candidates += candidates
             top.add(rows, value, kept[:num_kept])
+
+
+def _joined(parts: list[ScoreRows]) -> ScoreRows:
+    if len(parts) == 1:
+        return parts[0]
+    columns = [np.concatenate([getattr(rows, name) for rows in parts]) for name in ("example_id", "label", "score")]
+    for column in columns:
+        column.setflags(write=False)  # as Arrow's are, or the kernels would be compiled once more
+    return ScoreRows(*columns)
 
 
 def _problem(rows: ScoreRows, bad: int, state: ShardState, limits: Limits, classes: int) -> str:
