@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidsemi.data.dedup import hamming
+from vidsemi.data.dedup import duplicates, hamming
 from vidsemi.data.dedup.duplicates import (
     FRAMES,
     MIN_MATCHING_FRAMES,
@@ -18,6 +18,7 @@ from vidsemi.data.dedup.duplicates import (
     duplicates_within,
 )
 from vidsemi.data.dedup.hamming import BITS, MOST_BLOCKS, masks, near_pairs
+from vidsemi.data.dedup.nearest import nearest
 
 Found = list[tuple[int, int, int, int]]
 
@@ -63,15 +64,22 @@ def listed(found: Duplicates) -> Found:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10**6), st.integers(0, 50), st.integers(0, 30), st.sampled_from([0, 1, 2, 4]))
-def test_duplicates_of_others_are_those_of_all_pairs(seed: int, count: int, others: int, distance: int):
+@given(
+    st.integers(0, 10**6),
+    st.integers(0, 50),
+    st.integers(0, 30),
+    st.sampled_from([0, 1, 2, 4]),
+    st.sampled_from([1, 7, duplicates.AT_ONCE]),
+)
+def test_duplicates_of_others_are_those_of_all_pairs(seed: int, count: int, others: int, distance: int, at_once: int):
     dataset, test = hashes_of(seed, count), hashes_of(seed + 1, others)
     wanted = []
     for i in range(count):
         if found := [(*one, j) for j in range(others) for one in relations(dataset, i, test, j, distance)]:
             kind, bits, j = min(found)
             wanted.append((i, j, kind, bits))
-    assert listed(duplicates_of(dataset, test, distance)) == wanted
+    with patch.object(duplicates, "AT_ONCE", at_once):
+        assert listed(duplicates_of(dataset, test, distance)) == wanted
 
 
 @settings(max_examples=25, deadline=None)
@@ -117,6 +125,34 @@ def test_near_pairs_are_those_of_all_pairs(seed: int, shape: tuple[int, int], di
     ]
     with patch.object(hamming, "LARGE_RUN", large):
         found = near_pairs(rows, None if within else others, max_distance=distance, min_matches=alike)
+    assert list(zip(*(column.tolist() for column in found), strict=True)) == wanted
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([(1, 1), (5, 3), (3, 3), (4, 2)]),
+    st.integers(0, 12),
+    st.sampled_from([2, hamming.LARGE_RUN]),
+    st.sampled_from([1, 3]),
+)
+def test_the_nearest_row_is_the_best_of_all_pairs(
+    seed: int, shape: tuple[int, int], distance: int, large: int, threads: int
+):
+    places, alike = shape
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(1, 2**63, (5, places), dtype=np.uint64)[rng.integers(0, 5, 60)]
+    for _ in range(distance):
+        rows = rows ^ (np.uint64(1) << rng.integers(0, BITS, rows.shape, dtype=np.uint64))
+    rows[rng.random(rows.shape) < 0.1] = 0
+    rows, others = rows[: rng.integers(61)], rows[rng.integers(0, 60, rng.integers(30))]
+    wanted = []
+    for row in rows:
+        pairs = [(bits_apart(row, other, alike), number) for number, other in enumerate(others)]
+        bits, number = min(pairs, default=(99, 0))
+        wanted.append((number, bits) if bits <= distance else (-1, 0))
+    with patch.object(hamming, "LARGE_RUN", large):
+        found = nearest(rows, others, max_distance=distance, min_matches=alike, threads=threads)
     assert list(zip(*(column.tolist() for column in found), strict=True)) == wanted
 
 

@@ -5,16 +5,19 @@ perceptual hashes differ in few bits are near duplicates, and videos for which t
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import numpy as np
 
 from vidsemi.data.dedup.hamming import near_pairs
+from vidsemi.data.dedup.nearest import nearest
 from vidsemi.runtime.compiled import compiled
 
 FRAMES = 5  # hashed per video
 MIN_MATCHING_FRAMES = 3  # make videos near duplicates: two may be black, or on the other side of a cut
 KINDS = ("exact", "near")
+AT_ONCE = 1 << 20  # examples that are compared with others at once; the memory of a search depends on this number only
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Hashes:
     def __len__(self) -> int:
         return len(self.content)
 
-    def take(self, examples: np.ndarray) -> "Hashes":
+    def take(self, examples: np.ndarray | slice) -> "Hashes":
         """The hashes of some examples."""
         return Hashes(self.content[examples], self.trim[examples], self.frames[examples], self.is_image[examples])
 
@@ -61,7 +64,17 @@ def duplicates_of(dataset: Hashes, others: Hashes, max_distance: int) -> Duplica
     An exact duplicate is preferred to a near one, then the nearest, then the one with the smallest id.
     `max_distance` is the maximum Hamming distance of near duplicates.
     """
-    return _find(dataset, others, max_distance)
+    criteria = _criteria(max_distance)
+    sides = [_distinct(others, criterion) for criterion in criteria]
+    found = []
+    for begin in range(0, len(dataset), AT_ONCE):
+        part = dataset.take(slice(begin, begin + AT_ONCE))
+
+        def partners(left: np.ndarray, number: int, part: Hashes = part) -> tuple[np.ndarray, np.ndarray]:
+            return _partners_among(part, left, *sides[number], criteria[number])
+
+        found.append(_find(len(part), partners).renumbered(np.arange(begin, begin + len(part))))
+    return _joined(found)
 
 
 def duplicates_within(dataset: Hashes, max_distance: int) -> Duplicates:
@@ -71,9 +84,11 @@ def duplicates_within(dataset: Hashes, max_distance: int) -> Duplicates:
     All exact duplicates are removed first, then near ones among the rest. Only so may the example that an exact
     duplicate was removed for be removed itself, as near to a third.
     """
-    return _find(dataset, None, max_distance)
+    criteria = _criteria(max_distance)
+    return _find(len(dataset), lambda left, number: _partners_within(dataset, left, criteria[number]))
 
 
+CRITERIA = 3  # exact, near images, near videos
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # first, second, distance
 
 
@@ -83,70 +98,92 @@ class _Criterion:
 
     known: Callable[[Hashes], np.ndarray]  # → (N,) bool, which examples have the hash that is compared
     keys: Callable[[Hashes], np.ndarray]  # → (N, C) uint64, the hash
-    pairs: Callable[[np.ndarray, np.ndarray | None], Pairs]  # (N, C) keys, (M, C) other keys or None → duplicates
+    pairs: Callable[[np.ndarray], Pairs]  # (N, C) distinct keys → duplicates among them
+    # (N, C) keys, (M, C) distinct keys of others → (N,) the best other one or -1, and the distance
+    partners: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-def _find(dataset: Hashes, others: Hashes | None, max_distance: int) -> Duplicates:
-    of = np.full(len(dataset), -1, np.int64)
-    kind, distance = np.zeros(len(dataset), np.int64), np.zeros(len(dataset), np.int64)
-    for number, criterion in enumerate(_criteria(max_distance)):
+def _find(count: int, partners: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]) -> Duplicates:
+    """Apply one criterion after the other, each to the examples that are left.
+
+    `partners` gets these examples and the criterion's number, and returns the partner of each or -1, and its distance.
+    """
+    of = np.full(count, -1, np.int64)
+    kind, distance = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for number in range(CRITERIA):
         left = np.flatnonzero(of < 0)
-        of[left], distance[left] = _partners(dataset, left, others, criterion)
+        of[left], distance[left] = partners(left, number)
         kind[left] = min(number, 1)
     example = np.flatnonzero(of >= 0)
     return Duplicates(example, of[example], kind[example], distance[example])
+
+
+def _joined(parts: list[Duplicates]) -> Duplicates:
+    names = [one.name for one in fields(Duplicates)]
+    none = np.empty(0, np.int64)
+    return Duplicates(*(np.concatenate([none, *(getattr(part, name) for part in parts)]) for name in names))
 
 
 def _criteria(max_distance: int) -> tuple[_Criterion, ...]:
     exact = _Criterion(
         known=lambda hashes: np.asarray(hashes.content.any(axis=1)),
         keys=lambda hashes: np.hstack([hashes.content, (hashes.trim + 0.0).view(np.uint64)]),  # -0.0 + 0.0 is 0.0
-        pairs=_overlapping_pairs,
+        pairs=lambda keys: _overlapping_pairs(keys, None),
+        partners=_overlapping_partners,
     )
     near_images = _Criterion(
         known=lambda hashes: hashes.is_image & (hashes.frames[:, 0] != 0),
         keys=lambda hashes: hashes.frames[:, :1],
-        pairs=lambda one, two: near_pairs(one, two, max_distance=max_distance),
+        pairs=lambda keys: near_pairs(keys, None, max_distance=max_distance),
+        partners=partial(nearest, max_distance=max_distance),
     )
     near_videos = _Criterion(
         known=lambda hashes: ~hashes.is_image & (np.count_nonzero(hashes.frames, axis=1) >= MIN_MATCHING_FRAMES),
         keys=lambda hashes: hashes.frames,
-        pairs=lambda one, two: near_pairs(one, two, max_distance=max_distance, min_matches=MIN_MATCHING_FRAMES),
+        pairs=lambda keys: near_pairs(keys, None, max_distance=max_distance, min_matches=MIN_MATCHING_FRAMES),
+        partners=partial(nearest, max_distance=max_distance, min_matches=MIN_MATCHING_FRAMES),
     )
     return exact, near_images, near_videos
 
 
-def _partners(
-    dataset: Hashes, left: np.ndarray, others: Hashes | None, criterion: _Criterion
+def _distinct(others: Hashes, criterion: _Criterion) -> tuple[np.ndarray, np.ndarray]:
+    """The first of the others with each key, ascending, and its key."""
+    rows = np.flatnonzero(criterion.known(others))
+    keys = criterion.keys(others)[rows]
+    leaders = np.flatnonzero(_first_equal(keys) == np.arange(len(rows)))
+    return rows[leaders], keys[leaders]
+
+
+def _partners_among(
+    dataset: Hashes, left: np.ndarray, others: np.ndarray, other_keys: np.ndarray, criterion: _Criterion
 ) -> tuple[np.ndarray, np.ndarray]:
+    """The partner of each example in `left` (ascending) among others with these keys or -1, and their distance."""
+    of, distance = np.full(len(left), -1, np.int64), np.zeros(len(left), np.int64)
+    places = np.flatnonzero(criterion.known(dataset)[left])
+    if len(places) and len(others):
+        partner, bits = criterion.partners(criterion.keys(dataset)[left[places]], other_keys)
+        found = partner >= 0
+        of[places[found]], distance[places[found]] = others[partner[found]], bits[found]
+    return of, distance
+
+
+def _partners_within(dataset: Hashes, left: np.ndarray, criterion: _Criterion) -> tuple[np.ndarray, np.ndarray]:
     """The partner of each example in `left` (ascending) or -1, and their distance.
 
-    Partners are among `others`; without others they are earlier examples of `left` that are kept.
-    Examples with equal keys are searched for once, by their first one (leader): a million copies have 5e11 pairs.
+    Partners are earlier examples of `left` that are kept. Examples with equal keys are searched for once, by their
+    first one (leader): a million copies have 5e11 pairs.
     """
     of, distance = np.full(len(dataset), -1, np.int64), np.zeros(len(dataset), np.int64)
     rows = left[criterion.known(dataset)[left]]
     keys = criterion.keys(dataset)[rows]
     leader = _first_equal(keys)
     leaders = np.flatnonzero(leader == np.arange(len(rows)))
-    if others is None:
-        first, second, bits = criterion.pairs(keys[leaders], None)
-        removed, pair = _removed_within(first, second, bits, len(leaders))
-        partner = rows[leaders[first[pair]]]
-    else:
-        other_rows = np.flatnonzero(criterion.known(others))
-        other_keys = criterion.keys(others)[other_rows]
-        other_leaders = np.flatnonzero(_first_equal(other_keys) == np.arange(len(other_rows)))
-        first, second, bits = criterion.pairs(keys[leaders], other_keys[other_leaders])
-        order = np.lexsort((second, bits, first))
-        removed, begin = np.unique(first[order], return_index=True)
-        pair = order[begin]
-        partner = other_rows[other_leaders[second[pair]]]
-    of[rows[leaders[removed]]], distance[rows[leaders[removed]]] = partner, bits[pair]
+    first, second, bits = criterion.pairs(keys[leaders])
+    removed, pair = _removed_within(first, second, bits, len(leaders))
+    of[rows[leaders[removed]]], distance[rows[leaders[removed]]] = rows[leaders[first[pair]]], bits[pair]
     of[rows], distance[rows] = of[rows[leader]], distance[rows[leader]]  # copies share the fate of their leader
-    if others is None:
-        copies = rows[(leader != np.arange(len(rows))) & (of[rows] < 0)]
-        of[copies] = rows[leader[np.searchsorted(rows, copies)]]
+    copies = rows[(leader != np.arange(len(rows))) & (of[rows] < 0)]
+    of[copies] = rows[leader[np.searchsorted(rows, copies)]]
     return of[left], distance[left]
 
 
@@ -199,6 +236,15 @@ def _overlapping_pairs(one: np.ndarray, two: np.ndarray | None) -> Pairs:
     first, second = order[rows], other_order[partner[rows]]
     distance = np.zeros(len(rows), np.int64)
     return (second, first, distance) if two is None else (first, second - len(one), distance)
+
+
+def _overlapping_partners(keys: np.ndarray, other_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first of the others with the same content and an overlapping trim, (N,) int64 or -1; distances are 0."""
+    partner = np.full(len(keys), -1, np.int64)
+    rows = np.flatnonzero(np.isin(keys[:, 0], other_keys[:, 0]) & np.isin(keys[:, 1], other_keys[:, 1]))
+    first, second, _ = _overlapping_pairs(keys[rows], other_keys)
+    partner[rows[first]] = second
+    return partner, np.zeros(len(keys), np.int64)
 
 
 @compiled

@@ -40,7 +40,13 @@ def masks(max_distance: int, pairs: float, rows: float) -> list[int]:
         distinct_keys = 2.0 ** (BITS * agreeing / (max_distance + agreeing))
         return float(tables * (SORT_COST * rows * log2(rows + 1) + pairs / distinct_keys))
 
-    agreeing = min(range(1, MOST_BLOCKS + 1), key=cost)
+    return block_masks(max_distance, min(range(1, MOST_BLOCKS + 1), key=cost))
+
+
+def block_masks(max_distance: int, agreeing: int) -> list[int]:
+    """Masks as those of `masks`, of `agreeing` of the `max_distance + agreeing` blocks each."""
+    if max_distance == 0:
+        return [2**BITS - 1]
     count = max_distance + agreeing
     # Bit b is in block b mod `count`: neighboring bits are neighboring frequencies, which are correlated.
     blocks = [sum(1 << bit for bit in range(block, BITS, count)) for block in range(count)]
@@ -100,7 +106,7 @@ class _Keys:
 def _find_pairs(search: _Search, columns: Sequence[int], needed: int) -> np.ndarray:
     """Pairs (P, 3) that match in at least `needed` of the columns, and in `min_matches` of all."""
     found = [np.empty((0, 3), np.int64)]
-    for column in _columns_to_search(columns, needed):
+    for column in columns_to_search(columns, needed):
         rest = [other for other in columns if other != column]
         searched: set[tuple[bytes, bytes]] = set()  # one frame in many videos forms a run under every mask
         for mask in search.masks():
@@ -122,7 +128,7 @@ def _find_pairs(search: _Search, columns: Sequence[int], needed: int) -> np.ndar
     return np.unique(np.concatenate(found), axis=0)  # several masks find the same pair
 
 
-def _columns_to_search(columns: Sequence[int], needed: int) -> Sequence[int]:
+def columns_to_search(columns: Sequence[int], needed: int) -> Sequence[int]:
     """Enough columns that a pair which matches in `needed` of all matches in one of these.
 
     They are F - needed + 1, taken from the middle, where fewer frames are black or show a title.
@@ -169,7 +175,7 @@ def _join_equal_keys(search: _Search, left: _Keys, right: _Keys) -> np.ndarray:
 
 
 @compiled
-def _hamming(one: np.uint64, other: np.uint64) -> np.int64:
+def bits_apart(one: np.uint64, other: np.uint64) -> np.int64:
     """Number of bits in which two hashes differ: population count by adding ever longer fields."""
     odd = one ^ other
     pairs = odd - ((odd >> np.uint64(1)) & np.uint64(0x5555555555555555))
@@ -184,7 +190,7 @@ def _matches(rows: np.ndarray, row: int, others: np.ndarray, other: int, max_dis
     count = 0
     for column in range(rows.shape[1]):
         one, two = rows[row, column], others[other, column]
-        if one and two and _hamming(one, two) <= max_distance:
+        if one and two and bits_apart(one, two) <= max_distance:
             count += 1
     return count
 
