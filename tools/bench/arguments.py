@@ -83,6 +83,15 @@ def _add_tags(bench: argparse.ArgumentParser) -> None:
     _add_data(bench)
 
 
+def _add_duplicates(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument("--rows", type=float, default=1e6, help="examples of the dataset (1e6)")
+    bench.add_argument("--tests", type=float, default=1e4, help="examples of the test set (1e4)")
+    kinds = ["images", "videos"]
+    bench.add_argument("--kind", choices=kinds, default="images", help="videos have five hashes each (images)")
+    _add_contenders(bench)
+    _add_data(bench)
+
+
 def _add_files(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("files", nargs="*", type=Path, metavar="FILE", help="videos; default: of datasets/moving_shapes")
 
@@ -111,4 +120,5 @@ BENCHMARKS = {
     "train": ("train a network on clips in memory and from files", _add_train),
     "feed": ("read clips and hand them to GPUs, without a network", _add_feed),
     "tags": ("read a tag file into a manifest", _add_tags),
+    "duplicates": ("find near duplicates of a test set among made hashes", _add_duplicates),
 }

@@ -26,7 +26,18 @@ def build_parser() -> Parser:
 
 def bench(options: argparse.Namespace) -> Answer:
     """Run the benchmark that `options` name."""
-    counts = ("rows", "classes", "per_class", "per_example", "shard_size", "rounds", "repeats", "videos", "seconds")
+    counts = (
+        "rows",
+        "tests",
+        "classes",
+        "per_class",
+        "per_example",
+        "shard_size",
+        "rounds",
+        "repeats",
+        "videos",
+        "seconds",
+    )
     for name in (*counts, "frames", "size", "clips", "batch"):
         value = getattr(options, name, None)
         if value is not None and not 1 <= value <= 10**12:
@@ -41,6 +52,7 @@ def bench(options: argparse.Namespace) -> Answer:
         "train": _bench_train,
         "feed": _bench_feed,
         "tags": _bench_tags,
+        "duplicates": _bench_duplicates,
     }
     return subjects[options.subject](options)
 
@@ -155,4 +167,18 @@ def _bench_tags(options: argparse.Namespace) -> Answer:
     from tools.bench.tags import bench_tags, text
 
     document = bench_tags(options.data, rows=int(options.rows), rounds=options.rounds, only=options.only)
+    return document, text(document)
+
+
+def _bench_duplicates(options: argparse.Namespace) -> Answer:
+    from tools.bench.duplicates import bench_duplicates, text
+
+    document = bench_duplicates(
+        options.data,
+        rows=int(options.rows),
+        tests=int(options.tests),
+        videos=options.kind == "videos",
+        rounds=options.rounds,
+        only=options.only,
+    )
     return document, text(document)

@@ -7,6 +7,7 @@ perceptual hashes differ in few bits are near duplicates, and videos for which t
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
@@ -58,22 +59,40 @@ class Duplicates:
         return int(np.sum(self.kind == KINDS.index(kind)))
 
 
-def duplicates_of(dataset: Hashes, others: Hashes, max_distance: int) -> Duplicates:
+class HashSource(Protocol):
+    """Hashes in memory, or in a file of which pieces are read."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, examples: slice) -> Hashes: ...  # noqa: D102
+
+
+def duplicates_of(dataset: HashSource, others: Hashes, max_distance: int, kept: np.ndarray | None = None) -> Duplicates:
     """Find examples of a dataset that are duplicates of others.
 
     An exact duplicate is preferred to a near one, then the nearest, then the one with the smallest id.
-    `max_distance` is the maximum Hamming distance of near duplicates.
+    Memory does not grow with the dataset, of which a million examples are read at a time.
+
+    Args:
+        dataset: the examples.
+        others: such as a test set's.
+        max_distance: maximum Hamming distance of near duplicates.
+        kept: (N,) bool, which examples of the dataset are searched; default: all.
     """
     criteria = _criteria(max_distance)
     sides = [_distinct(others, criterion) for criterion in criteria]
     found = []
     for begin in range(0, len(dataset), AT_ONCE):
         part = dataset.take(slice(begin, begin + AT_ONCE))
+        examples = np.arange(begin, begin + len(part))
+        if kept is not None:
+            examples = examples[kept[examples]]
+            part = part.take(examples - begin)
 
         def partners(left: np.ndarray, number: int, part: Hashes = part) -> tuple[np.ndarray, np.ndarray]:
             return _partners_among(part, left, *sides[number], criteria[number])
 
-        found.append(_find(len(part), partners).renumbered(np.arange(begin, begin + len(part))))
+        found.append(_find(len(part), partners).renumbered(examples))
     return _joined(found)
 
 

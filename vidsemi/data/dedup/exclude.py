@@ -136,17 +136,18 @@ def _compare(
     """The summary, the examples without a duplicate, what was found, and lines about files that do not decode."""
     folder = output.parent / "hashes"
     hashed = hash_manifest(dataset, folder, workers=workers, seconds=seconds)
-    left = np.arange(len(dataset))
+    kept = np.ones(len(dataset), bool)
     summary = Summary(output, unread=len(hashed.unread), flat=hashed.flat)
     unread = _unread_lines(hashed)
     removed: list[tuple[str, Manifest, Duplicates]] = []
     for test in tests:
         others = hash_manifest(test, folder, workers=workers, seconds=seconds)
         unread += _unread_lines(others)
-        duplicates = duplicates_of(hashed.hashes.take(left), others.hashes, max_distance_test).renumbered(left)
+        duplicates = duplicates_of(hashed.hashes, others.hashes.take(slice(None)), max_distance_test, kept)
         removed.append((str(test.file), test, duplicates))
-        left = np.setdiff1d(left, duplicates.example)
+        kept[duplicates.example] = False
         summary.checked.append(_checked(others, max_distance_test, duplicates, hashed))
+    left = np.flatnonzero(kept)
     if max_distance is not None:
         duplicates = duplicates_within(hashed.hashes.take(left), max_distance).renumbered(left, left)
         removed.append((ITSELF, dataset, duplicates))

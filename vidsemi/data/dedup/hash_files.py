@@ -5,6 +5,7 @@ import json
 import os
 import time
 import uuid
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vidsemi.data.dedup.duplicates import FRAMES, MIN_MATCHING_FRAMES, Hashes
 from vidsemi.data.dedup.frame_hashes import CONTENT_BYTES, METHOD, FileHashes, hash_file
+from vidsemi.data.dedup.hash_store import RECORD, HashStore
 from vidsemi.data.manifest import Manifest, Row
 from vidsemi.data.reachable import read_reachable
 from vidsemi.data.read import is_image
@@ -29,6 +30,7 @@ from vidsemi.io.progress import progress_bar
 SECONDS_PER_SHARD = 60.0  # a killed command loses at most that
 TEMPORARY_SECONDS = 3600.0  # younger temporary files may belong to another command with the same folder
 KEY_BYTES = 16
+BLOCK = 1 << 22  # examples whose hashes are gathered in memory at once: 0.5 GB
 SCHEMA = pa.schema(
     [("key", pa.binary(KEY_BYTES)), ("content", pa.binary(CONTENT_BYTES)), ("frames", pa.list_(pa.uint64()))]
 )
@@ -43,70 +45,118 @@ class HashedManifest:
     """
 
     manifest: Manifest
-    hashes: Hashes
+    hashes: HashStore
     unread: list[tuple[int, str]]
 
     @property
     def flat(self) -> int:
         """Number of examples that decode, but show too little for a perceptual hash."""
-        needed = np.where(self.hashes.is_image, 1, MIN_MATCHING_FRAMES)
-        return int(np.sum(np.count_nonzero(self.hashes.frames, axis=1) < needed)) - len(self.unread)
+        return self.hashes.flat - len(self.unread)
 
 
 def hash_manifest(manifest: Manifest, folder: Path, *, workers: int, seconds: float) -> HashedManifest:
     """Hash all examples of a manifest; if no file can be read, raise a UserError.
 
     Hashes of unchanged files (path, member, trim, size, time) are read from the shards in the folder, which datasets
-    can share; others are computed and added. Files that do not decode are tried again by every call.
+    can share; others are computed and added. Files that do not decode are tried again by every call. Memory does not
+    grow with the manifest: it is read four million examples at a time, and for each of these blocks all shards.
     """
     folder.mkdir(parents=True, exist_ok=True)
     remove_temporary(folder, TEMPORARY_SECONDS)
-    keys, images = _keys(manifest)
-    known = pc.is_in(keys, value_set=_read_shards(folder, ["key"])["key"]).to_numpy(zero_copy_only=False)
-    failures = _hash_rest(manifest, keys, np.flatnonzero(~known), folder, workers, seconds)
-    unread = [(example, failure.error or "") for example, failure in failures.items()]
+    hashes = HashStore(folder)
+    unread: list[tuple[int, str]] = []
+    for begin in range(0, len(manifest), BLOCK):
+        examples = range(begin, min(begin + BLOCK, len(manifest)))
+        records, failures = _hash_block(manifest, examples, folder, workers, seconds)
+        hashes.append(records)
+        unread += [(example, failure.error or "") for example, failure in failures.items()]
     if len(unread) == len(manifest):
         path, why = manifest.row(0).path, unread[0][1]
         raise UserError(
             "duplicates.no_readable_files",
             f"none of the {len(manifest)} files of {manifest.file} can be read, such as {path}: {why}",
         )
-    content = np.zeros((len(manifest), 2), np.uint64)
-    frames = np.zeros((len(manifest), FRAMES), np.uint64)
-    cached = _read_shards(folder, SCHEMA.names)
-    place = pc.index_in(keys, value_set=cached["key"])
-    read = np.flatnonzero(pc.is_valid(place).to_numpy(zero_copy_only=False))
-    hits = cached.take(place.drop_null()).combine_chunks()
-    if len(read):
-        content[read] = np.frombuffer(hits["content"].chunk(0).buffers()[1], np.uint64, 2 * len(read)).reshape(-1, 2)
-        counts = pc.list_value_length(hits["frames"]).to_numpy()
+    return HashedManifest(manifest, hashes, unread)
+
+
+def _hash_block(
+    manifest: Manifest, examples: range, folder: Path, workers: int, seconds: float
+) -> tuple[np.ndarray, dict[int, FileHashes]]:
+    """The records of some examples, and what is known of those that do not decode."""
+    records = np.zeros(len(examples), RECORD)
+    keys = _keys(manifest, examples, records["is_image"])
+    _fill_trims(manifest, examples, records)
+    by_key = _ExamplesByKey(keys)
+    known = np.zeros(len(examples), bool)
+    for table in _read_shards(folder, ["key"]):
+        known[by_key.find(table["key"])[0]] = True
+    failures = _hash_rest(manifest, examples, keys, np.flatnonzero(~known), folder, workers, seconds)
+    known[:] = False
+    for table in _read_shards(folder, SCHEMA.names):
+        places, rows = by_key.find(table["key"])
+        new = ~known[places]  # the first of several shards that have a key counts
+        places, rows = places[new], rows[new]
+        known[places] = True
+        records["content"][places] = _numbers(table["content"]).reshape(-1, 2)[rows]
+        lists = table["frames"].take(pa.array(rows))
+        counts = pc.list_value_length(lists).to_numpy()
         columns = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        frames[np.repeat(read, counts), columns] = pc.list_flatten(hits["frames"]).to_numpy()
+        records["frames"][np.repeat(places, counts), columns] = pc.list_flatten(lists).to_numpy()
     for example, failure in failures.items():
         if failure.content:
-            content[example] = np.frombuffer(failure.content, np.uint64)
-    return HashedManifest(manifest, Hashes(content, _trims(manifest, images), frames, images), unread)
+            records["content"][example - examples.start] = np.frombuffer(failure.content, np.uint64)
+    return records, failures
 
 
-def _trims(manifest: Manifest, images: np.ndarray) -> np.ndarray:
-    """(N, 2) float64, infinite if not trimmed, as images always are."""
-    trims = np.tile([-np.inf, np.inf], (len(manifest), 1))
+class _ExamplesByKey:
+    """The places of keys, (N, 2) uint64; several examples may have one key."""
+
+    def __init__(self, keys: np.ndarray):
+        self._order = np.argsort(keys[:, 0], kind="stable")
+        self._keys = keys[self._order]
+
+    def find(self, column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+        """Places of keys and rows of a column of a shard that are equal, pair by pair."""
+        wanted = _numbers(column).reshape(-1, 2)
+        begin = np.searchsorted(self._keys[:, 0], wanted[:, 0])
+        counts = np.searchsorted(self._keys[:, 0], wanted[:, 0], "right") - begin
+        rows = np.repeat(np.arange(len(wanted)), counts)
+        sorted_places = np.arange(counts.sum()) + np.repeat(begin - (np.cumsum(counts) - counts), counts)
+        equal = self._keys[sorted_places, 1] == wanted[rows, 1]
+        return self._order[sorted_places[equal]], rows[equal]
+
+
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    """The values of a column of binaries of one length as uint64, in a row."""
+    chunks = [chunk for chunk in column.chunks if len(chunk)]
+    width = column.type.byte_width
+    parts = [
+        np.frombuffer(chunk.buffers()[1], np.uint64, len(chunk) * width // 8, offset=chunk.offset * width)
+        for chunk in chunks
+    ]
+    return np.concatenate([np.empty(0, np.uint64), *parts])
+
+
+def _fill_trims(manifest: Manifest, examples: range, records: np.ndarray) -> None:
+    """Fill in the trims of records: infinite if not trimmed, as images always are."""
+    records["trim"] = [-np.inf, np.inf]
     for place, name in enumerate(("start", "end")):
         if name in manifest.table.column_names:
-            seconds = manifest.table.column(name).to_numpy().astype(np.float64)
-            trims[:, place] = np.where(np.isnan(seconds) | images, trims[:, place], seconds)
-    return trims
+            column = manifest.table.column(name).slice(examples.start, len(examples))
+            seconds = column.to_numpy().astype(np.float64)
+            trimmed = ~np.isnan(seconds) & ~records["is_image"]
+            records["trim"][trimmed, place] = seconds[trimmed]
 
 
-def _keys(manifest: Manifest) -> tuple[pa.Array, np.ndarray]:
+def _keys(manifest: Manifest, examples: range, images: np.ndarray) -> np.ndarray:
+    """The keys of some examples, (N, 2) uint64; fills in which of them are images."""
     _state.cache_clear()
-    images = np.zeros(len(manifest), bool)
     keys = bytearray()
-    for example in range(len(manifest)):
+    for place, example in enumerate(examples):
         row = manifest.row(example)
-        images[example] = is_image(row)
+        images[place] = is_image(row)
         keys += _key(row)
-    return pa.Array.from_buffers(pa.binary(KEY_BYTES), len(manifest), [None, pa.py_buffer(bytes(keys))]), images
+    return np.frombuffer(keys, np.uint64).reshape(-1, 2)
 
 
 def _key(row: Row) -> bytes:  # a hash of everything that the hashes of a row depend on
@@ -126,39 +176,43 @@ def _state(path: str) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
-def _read_shards(folder: Path, columns: list[str]) -> pa.Table:
+def _read_shards(folder: Path, columns: list[str]) -> Iterator[pa.Table]:
     schema = pa.schema([SCHEMA.field(name) for name in columns])
-    tables = [schema.empty_table()]
     for file in sorted(folder.glob("part-*.parquet")):
         try:
-            tables.append(read_parquet(file, columns).cast(schema))
+            yield read_parquet(file, columns).cast(schema)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise UserError(
                 "duplicates.unreadable_cache", f"{file} cannot be read ({error}); delete it to hash its files again"
             ) from None
-    return pa.concat_tables(tables)
 
 
 def _hash_rest(
-    manifest: Manifest, keys: pa.Array, todo: np.ndarray, folder: Path, workers: int, seconds: float
+    manifest: Manifest,
+    examples: range,
+    keys: np.ndarray,
+    todo: np.ndarray,
+    folder: Path,
+    workers: int,
+    seconds: float,
 ) -> dict[int, FileHashes]:
-    """Hash the examples in `todo` and write new shards; return what is known of those that do not decode."""
+    """Hash the examples at the places `todo`, write new shards; return what is known of those that do not decode."""
     failures: dict[int, FileHashes] = {}
     batch: list[dict[str, Any]] = []
-    rows = map(manifest.row, todo.tolist())
+    rows = (manifest.row(examples[place]) for place in todo.tolist())
     started = time.monotonic()
     with (
         closing(read_reachable(hash_file, rows, manifest, workers=workers, seconds=seconds)) as results,
         progress_bar(len(keys), "file", f"hash {manifest.file.name}", done=len(keys) - len(todo)) as bar,
     ):
         try:
-            for example, hashed in zip(todo.tolist(), results, strict=True):
+            for place, hashed in zip(todo.tolist(), results, strict=True):
                 if isinstance(hashed, DecodeError):
-                    failures[example] = FileHashes(b"", (), hashed.reason)
+                    failures[examples[place]] = FileHashes(b"", (), hashed.reason)
                 elif hashed.error is not None:
-                    failures[example] = hashed
+                    failures[examples[place]] = hashed
                 else:
-                    batch.append({"key": keys[example], "content": hashed.content, "frames": hashed.frames})
+                    batch.append({"key": keys[place].tobytes(), "content": hashed.content, "frames": hashed.frames})
                 bar.set_postfix_str(f"{len(failures)} cannot be read", refresh=False)
                 bar.update()
                 if time.monotonic() - started > SECONDS_PER_SHARD:

@@ -119,7 +119,8 @@ def _agreeing_blocks(max_distance: int, rows: int, others: int) -> int:
     def cost(agreeing: int) -> float:
         blocks = max_distance + agreeing
         buckets = min(2.0 ** (BITS * agreeing / blocks), 2.0 ** _bucket_bits(others))
-        return comb(blocks, agreeing) * (PROBE_COST * rows + INSERT_COST * others + rows * others / buckets)
+        per_mask = PROBE_COST * rows + INSERT_COST * others + rows * others / buckets
+        return float(comb(blocks, agreeing) * per_mask)
 
     return min(range(1, MOST_BLOCKS + 1), key=cost)
 
@@ -166,15 +167,13 @@ def _fill(hashes: np.ndarray, mask: np.uint64, shift: np.uint64, bounds: np.ndar
     for row in range(len(hashes)):
         if hashes[row]:
             bounds[_bucket(hashes[row], mask, shift)] += 1
-    end = 0
-    for bucket in range(len(bounds)):
-        end += bounds[bucket]
-        bounds[bucket] = end
+    for bucket in range(1, len(bounds)):
+        bounds[bucket] += bounds[bucket - 1]
     for row in range(len(hashes) - 1, -1, -1):
         if hashes[row]:
-            bucket = _bucket(hashes[row], mask, shift)
-            bounds[bucket] -= 1
-            order[bounds[bucket]] = row
+            place = _bucket(hashes[row], mask, shift)
+            bounds[place] -= 1
+            order[bounds[place]] = row
 
 
 def _count(hashes: np.ndarray, mask: np.uint64, shift: np.uint64, counts: np.ndarray) -> None:
@@ -227,7 +226,7 @@ def _probe(
             continue
         bucket = _bucket(hashed, mask, shift)
         for place in range(starts[bucket], ends[bucket]):
-            distance = bits_apart(hashed, other_hashes[place])
+            distance = int(bits_apart(hashed, other_hashes[place]))
             if distance > max_distance:
                 continue
             other = order[place]
