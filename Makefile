@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: install install-dev demo lint check fast-tests test test-gpu test-wheel test-minimum docs clean
+.PHONY: install install-dev demo lint check fast-tests test test-cluster test-gpu test-wheel test-minimum docs clean
 
 install: .venv/installed
 install-dev: .venv/installed-dev
@@ -33,6 +33,9 @@ fast-tests: install-dev
 
 test: lint
 	$(BIN)/pytest --numprocesses 2 --dist worksteal --durations 30
+
+test-cluster: install-dev # object stores: races, kills, faults of the server
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m cluster
 
 test-gpu: install-dev
 	$(BIN)/pytest -m gpu

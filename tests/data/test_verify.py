@@ -11,10 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tests.helpers.errors import refused
 from tests.helpers.videos import rotate_mp4
 from vidsemi.cli import main as cli
-from vidsemi.data.manifest import Row
+from vidsemi.data import verify_job
+from vidsemi.data.manifest import Row, load_manifest
 from vidsemi.data.verify import describe
+from vidsemi.data.verify_job import VerifyWorker, verify_files
 from vidsemi.io.errors import DecodeError
 
 
@@ -110,3 +113,46 @@ def test_images_with_signed_pixels_are_refused(tmp_path: Path):
     with pytest.raises(DecodeError, match="signed pixels") as caught:
         describe(Row(0, str(tmp_path / "a.tif")))
     assert caught.value.code == "image.unsupported_pixels"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_killed_verification_resumes(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str):
+    """And whoever finds that another worker has written the table meanwhile reads it."""
+    manifest, table, options = load_manifest(dataset), tmp_path / f"t{suffix}", {"workers": 0, "seconds": 60}
+    whole = verify_files(manifest, tmp_path / f"whole{suffix}", **options)
+    monkeypatch.setattr(verify_job, "ROWS_AT_ONCE", 2)
+    write, work, seen = VerifyWorker.write, VerifyWorker.work, []
+
+    def killed(worker: VerifyWorker, number: int, files: dict[str, bytes]) -> None:
+        if number == 2:
+            raise KeyboardInterrupt
+        write(worker, number, files)
+
+    def noted(row: Row) -> object:
+        seen.append(row.example_id)
+        return describe(row)
+
+    with monkeypatch.context() as context:
+        context.setattr(VerifyWorker, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            verify_files(manifest, table, **options)
+    assert not table.exists()
+    (tmp_path / "other.csv").write_text("path\nother.mp4\n")
+    with refused("verify.other_manifest", ".parts"):
+        verify_files(load_manifest(tmp_path / "other.csv"), table, **options)
+
+    def overtaken(worker: VerifyWorker) -> None:
+        work(worker)
+        monkeypatch.setattr(VerifyWorker, "work", work)
+        assert verify_files(manifest, table, **options).document() == whole.document()
+
+    monkeypatch.setattr(verify_job, "describe", noted)
+    monkeypatch.setattr(VerifyWorker, "work", overtaken)
+    assert verify_files(manifest, table, **options).document() == whole.document()
+    assert seen == [4, 5, 6, 7, 8]
+    found, expected = (
+        pyarrow.csv.read_csv(file) if suffix == ".csv" else pq.read_table(file)
+        for file in (table, tmp_path / f"whole{suffix}")
+    )
+    assert found == expected
+    assert not list(tmp_path.glob("*.parts"))

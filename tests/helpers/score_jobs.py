@@ -11,14 +11,17 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from threading import Timer
 
 import torch
 
 from vidsemi.config import Runtime
 from vidsemi.data import views
 from vidsemi.data.manifest import load_manifest
-from vidsemi.inference import leases, worker
 from vidsemi.inference.score import score_manifest
+from vidsemi.io.object_store import ObjectStore
+from vidsemi.io.store import LocalStore, open_store, parse_place
+from vidsemi.runtime import leases
 
 EVENTS = {"open", "os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.scandir", "os.listdir"}
 
@@ -38,7 +41,10 @@ def work(job: dict, fate: str | None, dice: random.Random) -> None:
                     os.kill(os.getpid(), signal.SIGKILL)
 
         sys.addaudithook(touched)
-    worker.WAIT = 0.02
+    LocalStore.wait_seconds, ObjectStore.wait_seconds, ObjectStore.rescan_seconds = 0.02, 0.2, 2.0
+    if fate == "stop":  # beyond its lease, for a second
+        leases.EXPIRY, leases.RENEW_EVERY = 0.3, 0.1
+        Timer(dice.uniform(0.3, 2), lambda: os.kill(os.getpid(), signal.SIGSTOP)).start()
     if "deadly" in job:
         read = views.read_frames
 
@@ -55,7 +61,7 @@ def work(job: dict, fate: str | None, dice: random.Random) -> None:
 
 def score(job: dict, folder: str, retry: str | None = None) -> None:
     score_manifest(
-        Path(folder),
+        parse_place(folder),
         weights=Path(job["weights"]),
         manifest=load_manifest(Path(job["manifest"])),
         views=2,
@@ -80,6 +86,15 @@ def start(job: dict, fate: str | None, dice: random.Random) -> int:
     os._exit(0)
 
 
+def lose_a_shard(folder: str, dice: random.Random) -> None:
+    """In a process of its own, since no process may be forked once it has used an object store."""
+    if not (pid := os.fork()):
+        store = open_store(parse_place(folder))
+        store.remove(dice.choice([name for name in sorted(store.names()) if name.startswith("part-")]))
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
 def main(job: dict) -> None:
     dice = random.Random(job["seed"])
     torch.set_num_threads(1)
@@ -91,14 +106,18 @@ def main(job: dict) -> None:
         while len(running) < job["workers"] - done:
             fate = job.get("fate") if killed < job["kills"] else None
             running.add(start(job, fate, random.Random(dice.random())))
-        pid, status = os.wait()
+        pid, status = os.waitpid(-1, os.WUNTRACED)
+        if os.WIFSTOPPED(status):
+            killed += 1
+            Timer(1.0, os.kill, (pid, signal.SIGCONT)).start()
+            continue
         running.discard(pid)
         if os.WIFSIGNALED(status):
             killed += 1
         elif os.WEXITSTATUS(status):
             sys.exit(f"a worker failed with {os.WEXITSTATUS(status)}")
         elif killed < job["kills"]:  # finished too early to be killed often enough: lose a shard and resume
-            random.Random(dice.random()).choice(sorted(Path(job["folder"]).glob("part-*"))).unlink(missing_ok=True)
+            lose_a_shard(job["folder"], random.Random(dice.random()))
         else:
             done += 1
     print(json.dumps({"killed": killed}))

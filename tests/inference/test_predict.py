@@ -15,7 +15,7 @@ from tests.helpers.builders import paths_of
 from tests.inference.test_score import reference
 from vidsemi.cli import main as cli
 from vidsemi.inference import predict as predict_module
-from vidsemi.inference.worker import ScoreWorker
+from vidsemi.inference.score_worker import ScoreWorker
 
 NAMES = [
     f"drifting {direction}"
@@ -154,13 +154,13 @@ def test_predictions_resume_and_are_those_of_an_undisturbed_call(
     monkeypatch.setattr(predict_module, "SHARD_SIZE", 4)
     words = ["--manifest", mixed, "--weights", weights, "--views", 2]
     predict(capsys, *words, "--output", tmp_path / "whole.parquet")
-    write, written = ScoreWorker._write, []
+    write, written = ScoreWorker.write, []
 
-    def interrupted(self: ScoreWorker, lease: object, *more: object) -> None:
+    def interrupted(self: ScoreWorker, number: int, files: dict[str, bytes]) -> None:
         if len(written) == 2:
             raise KeyboardInterrupt
-        written.append(lease)
-        write(self, lease, *more)
+        written.append(number)
+        write(self, number, files)
 
     command = [
         "predict",
@@ -173,7 +173,7 @@ def test_predictions_resume_and_are_those_of_an_undisturbed_call(
         "cpu",
     ]
     with monkeypatch.context() as context:
-        context.setattr(ScoreWorker, "_write", interrupted)
+        context.setattr(ScoreWorker, "write", interrupted)
         assert cli.main(command) == 130
     assert not (tmp_path / "p.parquet").exists()
     done = {file: file.stat().st_mtime_ns for file in (tmp_path / "p.scores").glob("part-*.parquet")}

@@ -19,11 +19,12 @@ from tests.helpers.errors import refused
 from vidsemi.config import Runtime
 from vidsemi.data import reachable, views
 from vidsemi.data.manifest import Manifest, Row, load_manifest
-from vidsemi.inference import leases, worker
 from vidsemi.inference.score import score_manifest
-from vidsemi.io import parquet
+from vidsemi.io import files
 from vidsemi.io.errors import UserError
+from vidsemi.io.store import LocalStore
 from vidsemi.models.weights_file import load_weights, save_weights
+from vidsemi.runtime import leases
 
 SHARD = 4
 
@@ -186,17 +187,18 @@ def test_a_full_disk_loses_nothing_that_was_written(
     monkeypatch: pytest.MonkeyPatch,
     full_at: int,
 ):
-    seal, written = parquet._seal, 0
+    fsync, written = files.os.fsync, 0
 
-    def fill(file: Path) -> None:
+    def fill(descriptor: int) -> None:
         nonlocal written
-        written += 1
-        seal(file)
-        if written >= full_at:
-            file.write_bytes(file.read_bytes()[:100])
-            raise OSError(errno.ENOSPC, "No space left on device", str(file))
+        name = os.readlink(f"/proc/self/fd/{descriptor}")
+        written += ".part-" in name
+        fsync(descriptor)
+        if written >= full_at and ".part-" in name:
+            os.ftruncate(descriptor, 100)
+            raise OSError(errno.ENOSPC, "No space left on device", name)
 
-    monkeypatch.setattr(parquet, "_seal", fill)
+    monkeypatch.setattr(files.os, "fsync", fill)
     with pytest.raises(OSError, match="No space left"):
         score(tmp_path / "s", weights, manifest)
     monkeypatch.undo()
@@ -372,7 +374,7 @@ def test_junk_in_the_directory_is_put_aside_and_stops_nobody(
     scored: Path, weights: Path, manifest: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, caplog
 ):
     monkeypatch.setattr(leases, "EXPIRY", 0.0)  # of damaged leases, which may be those of a worker
-    monkeypatch.setattr(worker, "WAIT", 0.0)
+    monkeypatch.setattr(LocalStore, "wait_seconds", 0.0)
     places = [scored / "leases", scored, scored / "failures"]
     places[0].mkdir(exist_ok=True)
     for number, text in enumerate(JUNK_LEASES.values()):

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tests.helpers.errors import refused
 from vidsemi.cli import main as cli
 from vidsemi.data.manifest import Manifest, write_manifest
+from vidsemi.io.store import shard_name
 from vidsemi.selection.result import Selection
-from vidsemi.selection.score_format import ScoreRows, ScoresInfo, shard_name
+from vidsemi.selection.score_format import ScoreRows, ScoresInfo
 from vidsemi.selection.score_reader import ScoreShard
 from vidsemi.selection.score_writer import write_shard
 from vidsemi.selection.select import select

@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from vidsemi.io.parquet import write_parquet
 from vidsemi.io.progress import progress_bar
+from vidsemi.io.store import shard_name
 from vidsemi.runtime.process import usable_cores
-from vidsemi.selection.score_format import ScoreRows, ScoresInfo, label_type, shard_name
+from vidsemi.selection.score_format import ScoreRows, ScoresInfo, label_type
 from vidsemi.selection.score_reader import ScoreShard
 
 PATTERNS = 4  # blocks of rows that are drawn; every shard is one of them with its scores shifted

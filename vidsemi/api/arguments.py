@@ -1,7 +1,7 @@
 """Arguments of the API, checked. No torch: `select` needs none."""
 
 from collections.abc import Mapping
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from vidsemi.config.synonyms import hint_for
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.download import is_address
 from vidsemi.io.errors import UserError
+from vidsemi.io.store import Place, is_remote, parse_place
 
 S = TypeVar("S", bound=Section)
 PathArgument = str | PathLike[str]
@@ -56,6 +57,13 @@ def path_of(name: str, value: Any) -> Path:
     if is_address(str(value)):
         raise UserError("options.address", f"{name} is the address {value}; give a file or folder on this machine")
     return Path(value)
+
+
+def place_of(name: str, value: Any) -> Place:
+    """An argument that names a folder, on this machine or in an object store; a `UserError` if it is something else."""
+    if isinstance(value, str | PathLike) and is_remote(fspath(value)):
+        return parse_place(fspath(value))
+    return path_of(name, value)
 
 
 def manifest_of(manifest: Manifest | PathArgument, root: PathArgument | None = None) -> Manifest:

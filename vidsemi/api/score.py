@@ -1,10 +1,9 @@
 """`score`: the highest-scoring classes of every example of a manifest, as a directory of files."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
-from vidsemi.api.arguments import PathArgument, check_count, manifest_of, path_of, runtime_of
+from vidsemi.api.arguments import PathArgument, check_count, manifest_of, place_of, runtime_of
 from vidsemi.api.model import Model
 from vidsemi.api.model_arguments import check_views, trained_of
 from vidsemi.data.input_spec import Decoder
@@ -13,6 +12,7 @@ from vidsemi.inference.model import Precision
 from vidsemi.inference.score import score_manifest
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import ShowProgress, show_progress
+from vidsemi.io.store import Place
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Scores:
     """A directory of scores.
 
     Args:
-        scores: the directory, for `select`.
+        scores: the directory, a path or the place of an address, for `select`.
         scored: number of examples with scores.
         failed: number of examples that cannot be read; the folder failures has their names and reasons.
         shards: number of files.
@@ -28,7 +28,7 @@ class Scores:
         in_float32: convolutions that stayed in float32, because this device gets them wrong in that precision.
     """
 
-    scores: Path
+    scores: Place
     scored: int
     failed: int
     shards: int
@@ -63,7 +63,7 @@ def score(
     Args:
         model: a network, or its weights file.
         manifest: the examples, or the file of the manifest.
-        output: directory for the scores.
+        output: directory for the scores, or an address such as s3://bucket/scores.
         root: folder that the paths in a manifest's file are relative to, by default its own.
         views: clips per video, evenly spread, whose softmax scores are averaged.
         crops: per clip: 1 (the center), or 10.
@@ -86,7 +86,7 @@ def score(
         UserError: the output has scores of other weights, examples or arguments, no example can be read, or an argument
             is wrong.
     """
-    runtime, folder = runtime_of(device, workers, seconds_per_file, clips_per_forward), path_of("output", output)
+    runtime, folder = runtime_of(device, workers, seconds_per_file, clips_per_forward), place_of("output", output)
     check_views(views, crops)
     check_count("per_example", per_example)
     check_count("shard_size", shard_size, 10**9)

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Literal
 
-from vidsemi.api.arguments import PathArgument, check_count, manifest_of, path_of
+from vidsemi.api.arguments import PathArgument, check_count, manifest_of, path_of, place_of
 from vidsemi.data.hashtags.vocabulary import read_vocabulary
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import ShowProgress, show_progress
+from vidsemi.io.store import Place
 from vidsemi.pipeline.select import select_from_scores
 from vidsemi.selection.result import Selection
 
@@ -34,8 +34,8 @@ def select(
     """Select pseudo-labeled training examples: of every class those that score highest.
 
     Args:
-        scores: directory of scores, or several: those of several manifests, whose example ids continue from one to the
-            next.
+        scores: directory of scores or its address (s3://bucket/scores), or several: those of several manifests, whose
+            example ids continue from one to the next.
         per_class: examples per class (K).
         per_example: highest-scoring classes of an example that count (P).
         policy: "balanced_ranked", or a control (docs/guides/selecting.md).
@@ -82,9 +82,9 @@ def select(
         )
 
 
-def _folders(scores: PathArgument | Sequence[PathArgument]) -> list[Path]:
+def _folders(scores: PathArgument | Sequence[PathArgument]) -> list[Place]:
     if isinstance(scores, str | PathLike):
-        return [path_of("scores", scores)]
+        return [place_of("scores", scores)]
     if not isinstance(scores, Sequence) or not scores:
         raise UserError("options.invalid", f"scores is {scores!r}; give a directory of scores, or a list of them")
-    return [path_of("scores", one) for one in scores]
+    return [place_of("scores", one) for one in scores]

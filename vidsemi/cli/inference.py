@@ -13,6 +13,7 @@ from vidsemi.cli.options import (
     positive_int,
 )
 from vidsemi.io.errors import UserError
+from vidsemi.io.store import parse_place
 
 EXPORT_FORMATS = ("pt2", "onnx")
 
@@ -22,7 +23,12 @@ def add_parsers(subparsers: Any) -> None:
     parser = add_command(subparsers, "score", score, "score a dataset with a network")
     add_network_arguments(parser)
     add_manifest_arguments(parser)
-    parser.add_argument("--output", type=Path, required=True, help="directory for the scores")
+    parser.add_argument(
+        "--output",
+        type=parse_place,
+        required=True,
+        help="directory for the scores, or s3://, gs:// or az:// and its path",
+    )
     parser.add_argument(
         "--per-example",
         type=positive_int,

@@ -77,7 +77,7 @@ def manifest(options: argparse.Namespace) -> Answer:
     if not options.verify:
         return document, text
     from vidsemi.data.manifest import load_manifest
-    from vidsemi.data.verify import verify_files
+    from vidsemi.data.verify_job import verify_files
 
     root = None if options.output else options.root
     written = load_manifest(options.output or Path(options.files[0]), root)

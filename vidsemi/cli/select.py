@@ -7,6 +7,7 @@ from typing import Any
 
 from vidsemi.cli.options import Answer, add_command, fraction, integer, number
 from vidsemi.io.errors import UserError
+from vidsemi.io.store import parse_place
 
 COUNT = integer(1, 2**33 - 1)  # as many as there can be example ids
 
@@ -15,7 +16,11 @@ def add_parsers(subparsers: Any) -> None:
     """Add `select`."""
     parser = add_command(subparsers, "select", select, "select pseudo-labeled training examples from scores")
     parser.add_argument(
-        "--scores", type=Path, nargs="+", metavar="DIR", help="directory of scores; several manifests: one of each"
+        "--scores",
+        type=parse_place,
+        nargs="+",
+        metavar="DIR",
+        help="directory or address of scores; several manifests: one of each",
     )
     parser.add_argument("--per-class", type=COUNT, metavar="K", help="examples to select per class")
     parser.add_argument(

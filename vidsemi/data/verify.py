@@ -1,17 +1,14 @@
 """Decode every file of a manifest and report what it is, before anybody pays for a run over them."""
 
 from collections import Counter
-from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from vidsemi.data.image import loaded, orientation, upright
-from vidsemi.data.manifest import Manifest, Row, table_writer
-from vidsemi.data.reachable import read_reachable
+from vidsemi.data.manifest import Manifest, Row
 from vidsemi.data.read import is_image, locate
 from vidsemi.data.video.color import check_colors
 from vidsemi.data.video.container import Source, Trim, decode_errors, no_frames, open_video, read_bytes
@@ -20,11 +17,8 @@ from vidsemi.data.video.frame_folder import frame_paths
 from vidsemi.data.video.orientation import Orientation, Orientations
 from vidsemi.data.video.sequential import decoded_frames
 from vidsemi.data.video.timeline import Stamps, frame_times
-from vidsemi.io.errors import DecodeError
-from vidsemi.io.progress import progress_bar
 from vidsemi.io.tables import markdown_table
 
-ROWS_AT_ONCE = 1000  # written to the table
 REASONS_SHOWN = 20
 
 Look = tuple[int, int, Orientation, int]  # of a frame: height, width, how it is shown, duration
@@ -141,12 +135,19 @@ class VerifySummary:
     reasons: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
 
-    def add(self, row: Row, result: FileInfo | DecodeError) -> None:
-        """Count one file."""
-        if isinstance(result, DecodeError):
+    def add_table(self, manifest: Manifest, table: pa.Table) -> None:
+        """Count the files of a table of results."""
+        names = FileInfo.__dataclass_fields__
+        for fields in table.to_pylist():
+            result = fields["error"] or FileInfo(**{name: fields[name] for name in names})
+            self.add(manifest.row(fields["example_id"]), result)
+
+    def add(self, row: Row, result: FileInfo | str) -> None:
+        """Count one file, of which its description or the reason why it cannot be read is known."""
+        if isinstance(result, str):
             self.unreadable += 1
-            self.reasons[result.reason] += 1
-            self.examples.setdefault(result.reason, row.path)
+            self.reasons[result] += 1
+            self.examples.setdefault(result, row.path)
             return
         self.readable += 1
         self.damaged += result.damaged > 0
@@ -177,29 +178,3 @@ class VerifySummary:
         """The summary as JSON."""
         counts = {name: value for name, value in vars(self).items() if isinstance(value, int | float)}
         return counts | {"kinds": dict(self.kinds.most_common()), "reasons": dict(self.reasons.most_common())}
-
-
-def verify_files(manifest: Manifest, output: Path, *, workers: int, seconds: float) -> VerifySummary:
-    """Decode every file of a manifest, within a limit of seconds each, and write a table of the results.
-
-    `output` is .csv or .parquet: one row per example, with `error` if it cannot be read.
-    """
-    summary = VerifySummary()
-    rows = (manifest.row(example_id) for example_id in range(len(manifest)))
-    batch: list[dict[str, Any]] = []
-    with (
-        table_writer(output, SCHEMA) as writer,
-        closing(read_reachable(describe, rows, manifest, workers=workers, seconds=seconds)) as results,
-        progress_bar(len(manifest), "file", "verify") as bar,
-    ):
-        for example_id, result in enumerate(results):
-            row = manifest.row(example_id)
-            fields = {"error": result.reason} if isinstance(result, DecodeError) else asdict(result)
-            batch.append({"example_id": example_id, "path": row.path, "member": row.member, **fields})
-            summary.add(row, result)
-            bar.set_postfix_str(f"{summary.unreadable} cannot be read", refresh=False)
-            bar.update()
-            if len(batch) == ROWS_AT_ONCE or example_id == len(manifest) - 1:
-                writer.write_table(pa.Table.from_pylist(batch, SCHEMA))
-                batch.clear()
-    return summary

@@ -5,11 +5,10 @@ the next one. No forward pass has clips of two shards, so the features do not de
 """
 
 import logging
-import math
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,18 @@ from vidsemi.config import Runtime
 from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest, Row
 from vidsemi.data.reachable import Rows
+from vidsemi.data.shards import read_carefully
 from vidsemi.data.views import ViewReader
 from vidsemi.inference.model import Inference
 from vidsemi.inference.score_views import VideoScore, read_in_processes, score_videos
-from vidsemi.io.files import remove_temporary
-from vidsemi.io.parquet import read_own_parquet, write_parquet
-from vidsemi.io.progress import progress_bar
+from vidsemi.io.parquet import parquet_bytes, read_own_parquet
+from vidsemi.io.store import LocalStore, shard_name
 from vidsemi.models import weights_file
 from vidsemi.models.features import head_name, remove_head
-from vidsemi.runtime.device import clips_per_forward, pick_device
-from vidsemi.runtime.distributed import done_by_first, first_before_others, gather, processes
+from vidsemi.runtime.device import clips_per_forward, pick_device, worker_count
+from vidsemi.runtime.distributed import first_before_others, gather, processes
+from vidsemi.runtime.leases import Lease, Leases, patience
+from vidsemi.runtime.shard_worker import CRASHES, Computed, Files, ShardJob, ShardWorker, by_shard
 
 logger = logging.getLogger("vidsemi")
 
@@ -78,31 +79,17 @@ def extract_features(
         network, spec = weights_file.load_weights(weights, decoder)
     remove_head(network, head_name(spec))
     rows, _ = distinct_rows(manifests)
-    done_by_first(lambda: remove_temporary(folder))
+    shards = [range(n, min(n + SHARD_SIZE, len(rows))) for n in range(0, len(rows), SHARD_SIZE)]
+    store = LocalStore(folder)
+    with Leases(store, patience(runtime.seconds_per_file), len(shards)) as leases:
+        device = pick_device(runtime)
+        infer = Inference(network, spec.input, device, softmax=False)
+        FeatureWorker(
+            ShardJob(store, shards, title), leases, rows, infer, ViewReader(spec.input, views), runtime
+        ).work()
     own = processes()
-    files = [_file(folder, number) for number in range(math.ceil(len(rows) / SHARD_SIZE))]
-    todo = [number for number, file in enumerate(files) if not file.exists()]
-    gather(None)  # all have looked before anyone writes
-    mine = [range(n * SHARD_SIZE, min((n + 1) * SHARD_SIZE, len(rows))) for n in todo[own.rank :: own.size]]
-    if mine:
-        reader, device = ViewReader(spec.input, views), pick_device(runtime)
-        most = clips_per_forward(runtime, device)
-        results = score_videos(
-            Inference(network, spec.input, device, softmax=False),
-            mine,
-            rows.__getitem__,
-            reader,
-            read_views=read_in_processes(reader, runtime, most, Rows(rows)),
-            clips_per_forward=most,
-        )
-        with closing(results), progress_bar(sum(map(len, mine)), "example", title) as bar:
-            for shard in mine:
-                scores = []
-                for score in islice(results, len(shard)):
-                    scores.append(score)
-                    bar.update()
-                write_features(files[shard.start // SHARD_SIZE], rows, scores)
-    gather(None)
+    gather(None)  # each process has seen that all is done, and none removes its leases any more
+    files = [_file(folder, number) for number in range(len(shards))]
     table = pa.concat_tables(read_own_parquet(file, ["error", "views"]) for file in files)
     read, most_views = int(table.column("error").null_count), pc.max(table.column("views")).as_py()
     if own.first and read < len(rows):
@@ -143,15 +130,69 @@ def _features_of(folder: Path, places: np.ndarray) -> np.ndarray:
 
 
 def _file(folder: Path, number: int) -> Path:
-    return folder / f"part-{number:06d}.parquet"
+    return folder / shard_name(number)
 
 
-def write_features(file: Path, rows: Sequence[Row], scores: Sequence[VideoScore]) -> None:
-    """Write a shard atomically."""
+class FeatureWorker(ShardWorker):
+    """Computes shards of features until all are done."""
+
+    def __init__(
+        self, job: ShardJob, leases: Leases, rows: list[Row], infer: Inference, reader: ViewReader, runtime: Runtime
+    ):
+        super().__init__(job, leases)
+        self._rows, self._infer, self._reader, self._runtime = rows, infer, reader, runtime
+        self._clips_per_forward = clips_per_forward(runtime, infer.device)
+
+    def compute(self, leases: Iterable[Lease], careful: Lease | None = None) -> Computed:
+        """Compute the features of shards."""
+        dataset = Rows(self._rows)
+        if careful is None:
+            read_views = read_in_processes(self._reader, self._runtime, self._clips_per_forward, dataset)
+        else:
+            read_views = partial(
+                read_carefully,
+                self._reader,
+                dataset=dataset,
+                workers=worker_count(self._runtime),
+                seconds=self._runtime.seconds_per_file,
+                note=partial(self.leases.note, careful),
+            )
+
+        def scored(shards: Iterable[Sequence[int]]) -> Generator[VideoScore, None, None]:
+            scores = score_videos(
+                self._infer,
+                shards,
+                self._rows.__getitem__,
+                self._reader,
+                read_views=read_views,
+                clips_per_forward=self._clips_per_forward,
+            )
+            with closing(scores):
+                for score in scores:
+                    self.finished_one()
+                    yield score
+
+        def examples(lease: Lease) -> list[int]:
+            return [example for example in self.job.shards[lease.number] if example not in lease.crashing]
+
+        for lease, scores in by_shard(leases, examples, scored):
+            crashing = [
+                VideoScore(one, None, CRASHES) for one in lease.crashing if one in self.job.shards[lease.number]
+            ]
+            yield lease, feature_files(lease.number, self._rows, sorted([*scores, *crashing], key=by_example))
+
+
+def by_example(score: VideoScore) -> int:
+    """Return the key to sort by."""
+    return score.example_id
+
+
+def feature_files(number: int, rows: Sequence[Row], scores: Sequence[VideoScore]) -> Files:
+    """Return the file of a shard, whose scores are in the order of the examples."""
     columns = {
         "path": [rows[score.example_id].member or rows[score.example_id].path for score in scores],
         "features": [score.probabilities for score in scores],
         "views": [None if score.views is None else len(score.views) for score in scores],
         "error": [score.error for score in scores],
     }
-    write_parquet(file, pa.table(columns, SCHEMA))
+    return {shard_name(number): parquet_bytes(pa.table(columns, SCHEMA))}

@@ -23,6 +23,7 @@ from vidsemi.inference.score_views import VideoScore, score_examples
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import fingerprint_json
 from vidsemi.io.progress import progress_bar
+from vidsemi.io.store import LocalStore
 from vidsemi.models.trained import Trained, open_trained
 from vidsemi.runtime.device import worker_count
 from vidsemi.selection.score_format import read_plan
@@ -190,7 +191,7 @@ def predict_to_table(
         decoder=decoder,
         retry_failures=retry_failures,
     )
-    directory = ScoreDirectory(folder, read_plan(folder / PLAN))
+    directory = ScoreDirectory(LocalStore(folder), read_plan(folder / PLAN))
     info = directory.info
     write_predictions(output, manifest, info.classes, info.per_example, _predicted(directory, manifest))
     counts = {"examples": len(manifest), "failed": metrics["failed"], "top": info.per_example}

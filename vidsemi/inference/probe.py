@@ -6,14 +6,14 @@ from contextlib import closing
 from itertools import islice
 
 from vidsemi.data.views import ViewRequest
-from vidsemi.inference.leases import Lease, Leases
 from vidsemi.inference.score_directory import ScoreDirectory
 from vidsemi.inference.score_job import ScoreJob
 from vidsemi.inference.score_views import ReadViews, Views
 from vidsemi.io.errors import DecodeError
+from vidsemi.runtime.leases import Lease, Leases
 
 
-def probe_failures(directory: ScoreDirectory, job: ScoreJob, leases: Leases, read_views: ReadViews) -> Iterator[int]:
+def probe_failures(job: ScoreJob, leases: Leases, read_views: ReadViews) -> Iterator[int]:
     """Read the failed examples of the shards that are to be probed and that nobody else probes.
 
     If none of a shard can be read, its failures get the errors of now, and it stays done.
@@ -21,6 +21,7 @@ def probe_failures(directory: ScoreDirectory, job: ScoreJob, leases: Leases, rea
     Yields:
         Shards of which an example can be read now: they are to be scored again.
     """
+    directory = job.directory
     taken: deque[tuple[Lease, list[int]]] = deque()
 
     def requests() -> Iterator[ViewRequest]:
@@ -32,7 +33,7 @@ def probe_failures(directory: ScoreDirectory, job: ScoreJob, leases: Leases, rea
                 leases.release(lease)
                 continue
             ids = directory.retries.examples(number)
-            failed = [one for one, _, _ in directory.failures(number) if ids is None or one in ids]
+            failed = [one for one, _, _ in directory.failures(number) if one in ids]
             failed = [one for one in failed if one in job.shards[number]]
             taken.append((lease, failed))
             for example in failed:

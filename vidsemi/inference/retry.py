@@ -1,37 +1,44 @@
 """Failed examples to read again, as `vidsemi score --retry-failures` asks for.
 
-`retry/` holds a file for each shard concerned, with the ids of its examples. `NNNNNN.probe`: some worker has yet to
-find out whether any of them can be read now. `NNNNNN.score`: one can, so the shard is scored again, since its scores
-depend, by rounding, on which examples share a forward pass. Workers that join later, or resume after a kill, find there
-what is left.
+`retry.json` says which, by shard, and `retry/` what became of them. `ID.NNNNNN.score`: an example can be read now, so
+the shard is scored again, since its scores depend, by rounding, on which examples share a forward pass.
+`ID.NNNNNN.done`: the shard needs no more attention. Shards with neither have yet to be probed. Workers that join later,
+or resume after a kill, find there what is left.
 """
 
 import fnmatch
 import json
 import logging
-import os
 import re
-import shutil
 import uuid
 from collections.abc import Iterable
-from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
 from vidsemi.io.errors import UserError
-from vidsemi.io.files import read_regular, write_text
+from vidsemi.io.store import Store
 
 logger = logging.getLogger("vidsemi")
 
-PATTERN = "pattern.txt"
+PLAN = "retry.json"
+FOLDER = "retry"
 
 Failure = tuple[int, str, str]  # example id, path, error
 
 
-class Retries:
-    """The `retry` folder of a directory of scores."""
+@dataclass(frozen=True)
+class _Plan:
+    id: str
+    pattern: str
+    examples: dict[int, list[int]]  # by shard
 
-    def __init__(self, folder: Path):
-        self._folder = folder / "retry"
+
+class Retries:
+    """The retry of a directory of scores, if there is one."""
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._last: tuple[str, _Plan | None] = ("", None)  # version of the plan that was read last, and the plan
 
     def start(self, failures: Iterable[tuple[int, list[Failure]]], pattern: str) -> None:
         """Ask for another look at the failures (by shard) whose path or error contains a pattern, or join a retry.
@@ -39,88 +46,116 @@ class Retries:
         Raises:
             UserError: a retry with another pattern is in progress.
         """
+        examples: dict[str, list[int]] | None = None
         while not self._join(pattern):
-            prepared = self._folder.with_name(f".retry.{uuid.uuid4().hex}.tmp")
-            prepared.mkdir(parents=True)
-            write_text(prepared / PATTERN, pattern)
-            examples = 0
-            for number, failed in failures:
-                if ids := [failure[0] for failure in failed if _matches(failure, pattern)]:
-                    write_text(prepared / f"{number:06d}.probe", json.dumps(ids))
-                    examples += len(ids)
-            logger.info("reading %d failed examples again", examples)
-            try:
-                os.rename(prepared, self._folder)  # refused if another worker was faster
-            except OSError:
-                shutil.rmtree(prepared, ignore_errors=True)
-                if not self._folder.is_dir():
-                    raise
-            else:
+            if examples is None:
+                found = {str(n): [one[0] for one in failed if _matches(one, pattern)] for n, failed in failures}
+                examples = {number: ids for number, ids in found.items() if ids}
+                logger.info("reading %d failed examples again", sum(map(len, examples.values())))
+            if not examples:
                 return
+            content = json.dumps({"id": uuid.uuid4().hex, "pattern": pattern, "examples": examples}).encode()
+            before = self._store.read(PLAN)
+            if before is None:
+                self._store.create(PLAN, content)
+            else:  # of a retry that is finished
+                self._store.swap(PLAN, content, before[1])
 
     def _join(self, pattern: str) -> bool:
-        if not (self.to_probe() or self.to_score()):
-            self.clean_up()
+        plan, (_, done) = self._plan(), self._marked()
+        if plan is None or done.issuperset(plan.examples):
             return False
-        try:
-            theirs = read_regular(self._folder / PATTERN).decode()
-        except (OSError, ValueError):
-            theirs = pattern
-        if theirs != pattern:
+        if plan.pattern != pattern:
             raise UserError(
                 "scores.retry_in_progress",
-                f"{self._folder} holds an unfinished retry of '{theirs}'; finish it first: run the same command "
-                "without --retry-failures",
+                f"{self._store.place(PLAN)} says that a retry of '{plan.pattern}' is unfinished; finish it first: run "
+                "the same command without --retry-failures",
             )
         return True
 
     def to_probe(self) -> set[int]:
         """Return the shards whose failed examples nobody has read again yet."""
-        return self._numbers("probe")
+        plan, (score, done) = self._plan(), self._marked()
+        return set() if plan is None else set(plan.examples) - score - done
 
     def to_score(self) -> set[int]:
         """Return the shards to score again."""
-        return self._numbers("score")
+        score, done = self._marked()
+        return score - done
 
     def is_to_probe(self, number: int) -> bool:
         """Return whether the failed examples of a shard are to be read again."""
-        return self._file(number, "probe").exists()
+        return not (self._is_marked(number, "score") or self._is_marked(number, "done")) and bool(self.examples(number))
 
     def is_to_score(self, number: int) -> bool:
         """Return whether a shard is to be scored again."""
-        return self._file(number, "score").exists()
+        return self._is_marked(number, "score") and not self._is_marked(number, "done")
 
-    def examples(self, number: int) -> set[int] | None:
-        """Return the ids of the failed examples of a shard that are to be read again; None for all."""
-        for kind in ("score", "probe"):
-            with suppress(OSError, ValueError, TypeError, RecursionError):
-                return set(map(int, json.loads(read_regular(self._file(number, kind)))))
-        return None
+    def examples(self, number: int) -> set[int]:
+        """Return the ids of the failed examples of a shard that are to be read again."""
+        plan = self._plan()
+        return set() if plan is None else set(plan.examples.get(number, ()))
 
     def score_again(self, number: int) -> None:
         """Have a shard scored again."""
-        with suppress(FileNotFoundError):
-            os.replace(self._file(number, "probe"), self._file(number, "score"))
+        self._mark(number, "score")
 
     def finish(self, number: int) -> None:
         """Record that a shard needs no more attention."""
-        for kind in ("probe", "score"):
-            self._file(number, kind).unlink(missing_ok=True)
+        self._mark(number, "done")
 
     def clean_up(self) -> None:
-        """Remove the folder once no shard is left."""
-        if self._folder.is_dir() and not (self.to_probe() or self.to_score()):
-            shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove everything once no shard is left."""
+        plan, version = self._plan(), self._last[0]
+        if plan is not None and self._marked()[1].issuperset(plan.examples):
+            finished = json.dumps({"id": plan.id, "pattern": plan.pattern, "examples": {}}).encode()
+            if self._store.swap(PLAN, finished, version) is None:  # it is another retry's by now
+                return
+            self._store.remove(PLAN)
+        if self._store.names(FOLDER) and self._plan() is None:
+            self._store.remove_folder(FOLDER)
+        self._store.clean_up("", f"{PLAN}*")
 
-    def _numbers(self, kind: str) -> set[int]:
-        try:
-            names = os.listdir(self._folder)
-        except OSError:
-            return set()
-        return {int(match[1]) for name in names if (match := re.fullmatch(rf"(\d{{6,12}})\.{kind}", name))}
+    def _plan(self) -> _Plan | None:
+        found = self._store.read(PLAN)
+        if found is None:
+            return None
+        content, version = found
+        if version != self._last[0]:
+            self._last = (version, _parse(content))
+        return self._last[1]
 
-    def _file(self, number: int, kind: str) -> Path:
-        return self._folder / f"{number:06d}.{kind}"
+    def _marked(self) -> tuple[set[int], set[int]]:
+        """Return the shards of the present retry to score again, and those that need no more attention."""
+        marked: dict[str, set[int]] = {"score": set(), "done": set()}
+        if (plan := self._plan()) is not None:
+            for name in self._store.names(FOLDER):
+                if match := re.fullmatch(rf"{plan.id}\.(\d{{6,12}})\.(score|done)", name):
+                    marked[match[2]].add(int(match[1]))
+        return marked["score"], marked["done"]
+
+    def _is_marked(self, number: int, what: str) -> bool:
+        plan = self._plan()
+        return plan is not None and number in plan.examples and self._store.exists(_mark(plan, number, what))
+
+    def _mark(self, number: int, what: str) -> None:
+        plan = self._plan()
+        if plan is not None and number in plan.examples:
+            self._store.put(_mark(plan, number, what), b"")
+
+
+def _mark(plan: _Plan, number: int, what: str) -> str:
+    return f"{FOLDER}/{plan.id}.{number:06d}.{what}"
+
+
+def _parse(content: bytes) -> _Plan | None:
+    """Parse the plan of a retry; None if it is damaged."""
+    try:
+        plan: Any = json.loads(content)
+        examples = {int(number): [int(one) for one in ids] for number, ids in plan["examples"].items()}
+        return _Plan(re.sub("[^0-9a-f]", "", str(plan["id"])), str(plan["pattern"]), examples)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        return None
 
 
 def _matches(failure: Failure, pattern: str) -> bool:

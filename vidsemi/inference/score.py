@@ -15,15 +15,16 @@ from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.shards import shard_ranges
 from vidsemi.data.views import ViewReader
-from vidsemi.inference.leases import Leases
 from vidsemi.inference.model import Inference, Precision, fastest_precision
-from vidsemi.inference.score_directory import ScoreDirectory, agree_on_plan
+from vidsemi.inference.score_directory import FOLDERS, ScoreDirectory, agree_on_plan
 from vidsemi.inference.score_job import ScoreJob
-from vidsemi.inference.worker import ScoreWorker
+from vidsemi.inference.score_worker import ScoreWorker
 from vidsemi.io.files import fingerprint_json
+from vidsemi.io.store import Place, open_store
 from vidsemi.models.trained import Trained, open_trained
 from vidsemi.runtime.device import pick_device
 from vidsemi.runtime.distributed import processes
+from vidsemi.runtime.leases import Leases, patience
 from vidsemi.selection.score_format import ScoresInfo
 from vidsemi.selection.score_reader import count_failures
 
@@ -31,7 +32,7 @@ logger = logging.getLogger("vidsemi")
 
 
 def score_manifest(
-    folder: Path,
+    folder: Place,
     *,
     weights: Path | Trained,
     manifest: Manifest,
@@ -87,7 +88,8 @@ def score_manifest(
         examples=len(manifest),
         shards=len(shards),
     )
-    info = agree_on_plan(folder, info, any_precision=precision == "auto")
+    store = open_store(folder)
+    info = agree_on_plan(store, info, any_precision=precision == "auto")
     infer = Inference(
         trained.network,
         spec.input,
@@ -97,16 +99,26 @@ def score_manifest(
         channels_last=runtime.channels_last,
         compile=runtime.compile,
     )
-    directory = ScoreDirectory(folder, info)
+    directory = ScoreDirectory(store, info)
     job = ScoreJob(
-        directory, manifest, shards, infer, reader, runtime, title, None if class_map is None else class_map.known
+        store=store,
+        shards=shards,
+        title=title,
+        folders=FOLDERS,
+        directory=directory,
+        manifest=manifest,
+        infer=infer,
+        reader=reader,
+        runtime=runtime,
+        known=None if class_map is None else class_map.known,
     )
     directory.put_junk_aside()
     if retry_failures is not None:
         done = sorted(directory.done())
         directory.retries.start(((number, directory.failures(number)) for number in done), retry_failures)
-    with Leases(folder / "leases", 2 * runtime.seconds_per_file + 600, len(shards)) as leases:
+    with Leases(store, patience(runtime.seconds_per_file), len(shards)) as leases:
         ScoreWorker(job, leases).work()
+    directory.clean_up()
     failed = count_failures(folder)
     if failed and processes().first:
         message = "%s: %d of %d examples cannot be read; see %s"

@@ -5,11 +5,10 @@ there, and complete when the two together hold each of its examples once.
 """
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import get_args
 
@@ -20,14 +19,17 @@ import pyarrow.parquet as pq
 from vidsemi.inference.model import Precision
 from vidsemi.inference.retry import Retries
 from vidsemi.io.errors import UserError
-from vidsemi.io.files import create_exclusive, is_regular, put_aside, remove_temporary
-from vidsemi.io.parquet import open_parquet, read_parquet
+from vidsemi.io.files import is_regular
+from vidsemi.io.parquet import open_parquet, parquet_bytes, read_parquet
+from vidsemi.io.store import Place, Store, shard_name, shard_numbers
 from vidsemi.runtime.environment import describe_environment
-from vidsemi.selection.score_format import ScoresInfo, invalid_shard, parse_info, read_plan, shard_name
-from vidsemi.selection.score_reader import read_info, shard_numbers
-from vidsemi.selection.score_writer import write_failures, write_shard
+from vidsemi.runtime.shard_worker import Files
+from vidsemi.selection.score_format import ScoresInfo, invalid_shard, parse_info, read_plan
+from vidsemi.selection.score_reader import read_info
+from vidsemi.selection.score_writer import failure_table, score_table
 
 PLAN = "plan.json"
+FOLDERS = ("", "failures")
 
 Scored = tuple[int, np.ndarray, np.ndarray]  # example id, labels (P,), scores (P,)
 Failed = tuple[int, str, str]  # example id, path, error
@@ -36,24 +38,25 @@ Failed = tuple[int, str, str]  # example id, path, error
 class ScoreDirectory:
     """A directory of scores with the metadata that its shards share."""
 
-    def __init__(self, folder: Path, info: ScoresInfo):
-        self.folder, self.info = folder, info
-        self.retries = Retries(folder)
+    def __init__(self, store: Store, info: ScoresInfo):
+        self.store, self.info = store, info
+        self.retries = Retries(store)
 
     def done(self) -> set[int]:
         """Return the numbers of the shards that are done."""
-        return (shard_numbers(self.folder) & shard_numbers(self.folder / "failures")) - self.retries.to_score()
+        found = [shard_numbers(self.store.names(folder)) for folder in FOLDERS]
+        return set.intersection(*found) - self.retries.to_score()
 
     def is_done(self, number: int) -> bool:
         """Return whether one shard is done."""
-        files = self._scores(number), self._failures(number)
-        return all(file.exists() for file in files) and not self.retries.is_to_score(number)
+        files = (f"{folder}{shard_name(number)}" for folder in ("", "failures/"))
+        return all(map(self.store.exists, files)) and not self.retries.is_to_score(number)
 
     def is_complete(self, number: int, examples: range) -> bool:
         """Return whether the two files of a shard hold each of these examples, by their footers."""
         counts = [0, 0]
         for place, file in enumerate((self._scores(number), self._failures(number))):
-            if not is_regular(file):  # a pipe would never answer
+            if not _is_regular(file):  # a pipe would never answer
                 return False
             try:
                 with open_parquet(file) as parquet:  # which checks the whole file
@@ -66,7 +69,7 @@ class ScoreDirectory:
         rows, failed = counts
         return rows % self.info.per_example == 0 and rows // self.info.per_example + failed == len(examples)
 
-    def _is_alike(self, file: Path, footer: pq.FileMetaData) -> bool:
+    def _is_alike(self, file: Place, footer: pq.FileMetaData) -> bool:
         """Whether the metadata of a shard agree with the plan."""
         try:
             return self.info.difference(parse_info(file, footer)) is None
@@ -76,7 +79,7 @@ class ScoreDirectory:
     def failures(self, number: int) -> list[Failed]:
         """Read the failures of a shard; none if the file is damaged."""
         try:
-            rows = read_parquet(self._failures(number)).to_pylist() if is_regular(self._failures(number)) else []
+            rows = read_parquet(self._failures(number)).to_pylist() if _is_regular(self._failures(number)) else []
             return [(int(row["example_id"]), str(row["path"]), str(row["error"])) for row in rows]
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
             return []
@@ -84,7 +87,7 @@ class ScoreDirectory:
     def scored_example(self, numbers: Iterable[int]) -> int | None:
         """Return an example that a worker could read; None if these shards have none."""
         for number in numbers:
-            if not is_regular(self._scores(number)):
+            if not _is_regular(self._scores(number)):
                 continue
             try:
                 column = read_parquet(self._scores(number), ["example_id"]).column(0)
@@ -103,53 +106,56 @@ class ScoreDirectory:
         ids, labels, scores = (column.to_numpy().reshape(-1, self.info.per_example) for column in table.columns)
         return ids[:, 0], labels, scores
 
-    def write(self, number: int, scored: Sequence[Scored], failed: Sequence[Failed]) -> None:
-        """Write a shard: its failures first, so that a shard whose scores exist has both."""
-        write_failures(self.folder, number, sorted(failed))
+    def files(self, number: int, scored: Sequence[Scored], failed: Sequence[Failed]) -> Files:
+        """Return the files of a shard: its failures first, so that a shard whose scores exist has both."""
         ids, labels, scores = zip(*scored, strict=True) if scored else ((), (), ())
         shape = (-1, self.info.per_example)
         all_labels, all_scores = np.array(labels, np.int64), np.array(scores, np.float32)
         all_ids = np.array(ids, np.int64)
-        write_shard(self.folder, number, all_ids, all_labels.reshape(shape), all_scores.reshape(shape), self.info)
-        self.retries.finish(number)
+        table = score_table(all_ids, all_labels.reshape(shape), all_scores.reshape(shape), self.info)
+        failures = parquet_bytes(failure_table(sorted(failed)))
+        return {f"failures/{shard_name(number)}": failures, shard_name(number): parquet_bytes(table)}
 
     def write_failures(self, number: int, failed: Sequence[Failed]) -> None:
         """Write the failures of a shard anew, whose scores stay."""
-        write_failures(self.folder, number, sorted(failed))
+        self.store.put(f"failures/{shard_name(number)}", parquet_bytes(failure_table(sorted(failed))))
 
     def reopen(self, number: int) -> None:
         """Remove the scores of an incomplete shard, so that it is scored again; put aside what is not a plain file."""
-        for file in (self._scores(number), self._failures(number)):
-            if file.is_symlink() or (os.path.lexists(file) and not is_regular(file)):
-                put_aside(file, self.folder / "aside", "is not a whole shard, which is scored again")
-        self._scores(number).unlink(missing_ok=True)
+        for folder in FOLDERS:
+            why = "is not a whole shard, which is scored again"
+            self.store.put_junk_aside(folder, lambda name: True, f"^{shard_name(number)}$", why, links=True)
+        self.store.remove(shard_name(number))
 
     def put_junk_aside(self) -> None:
         """Put aside what has the name of a shard but is not a file, or whose number the plan does not have."""
-        for folder in (self.folder / "failures", self.folder / "retry"):
-            if os.path.lexists(folder) and not folder.is_dir():
-                put_aside(folder, self.folder / "aside", "is not a folder")
-        for folder in (self.folder, self.folder / "failures"):
-            for file in folder.glob("part-*"):
-                number = re.fullmatch(r"part-(\d{6,12})\.parquet", file.name)
-                known = number and int(number[1]) < (self.info.shards or 0) and file.name == shard_name(int(number[1]))
-                if not (known and is_regular(file)):
-                    put_aside(file, self.folder / "aside", "is not a shard of this directory")
+
+        def known(name: str) -> bool:
+            number = re.fullmatch(r"part-(\d{6,12})\.parquet", name)
+            known = number is not None and int(number[1]) < (self.info.shards or 0)
+            return known and number is not None and name == shard_name(int(number[1]))
+
+        for folder in FOLDERS:
+            self.store.put_junk_aside(folder, known, "part-", "is not a shard of this directory")
+        self.store.put_junk_aside("retry", lambda name: True, "", "is not the mark of a retry")
+        self.store.put_junk_aside("", lambda name: True, r"retry\.json$", "is not the plan of a retry")
 
     def clean_up(self) -> None:
         """Remove temporary files of killed workers, but not of stage.json, which another process may be writing."""
         self.retries.clean_up()
-        for left in self.folder.glob(".retry.*.tmp"):
-            shutil.rmtree(left, ignore_errors=True)
         for names in ("part-*", f"{PLAN}.*"):
-            remove_temporary(self.folder, names=names)
-        remove_temporary(self.folder / "failures")
+            self.store.clean_up("", names)
+        self.store.clean_up("failures")
 
-    def _scores(self, number: int) -> Path:
-        return self.folder / shard_name(number)
+    def _scores(self, number: int) -> Place:
+        return self.store.place(shard_name(number))
 
-    def _failures(self, number: int) -> Path:
-        return self.folder / "failures" / shard_name(number)
+    def _failures(self, number: int) -> Place:
+        return self.store.place(f"failures/{shard_name(number)}")
+
+
+def _is_regular(place: Place) -> bool:
+    return is_regular(place) if isinstance(place, Path) else place.exists()
 
 
 def _holds_only(footer: pq.FileMetaData, examples: range) -> bool:
@@ -163,7 +169,7 @@ def _holds_only(footer: pq.FileMetaData, examples: range) -> bool:
     return True
 
 
-def agree_on_plan(folder: Path, ours: ScoresInfo, *, any_precision: bool) -> ScoresInfo:
+def agree_on_plan(store: Store, ours: ScoresInfo, *, any_precision: bool) -> ScoresInfo:
     """Return the plan of a directory; ours becomes it where there is none.
 
     With `any_precision` ours takes the precision of an existing plan.
@@ -171,17 +177,18 @@ def agree_on_plan(folder: Path, ours: ScoresInfo, *, any_precision: bool) -> Sco
     Raises:
         UserError: the directory has another plan, or shards by another plan.
     """
-    file = folder / PLAN
-    if not file.exists():
-        for shard in sorted(folder.glob("part-*.parquet")):  # by another program, which writes no plan
+    file = store.place(PLAN)
+    if not store.exists(PLAN):
+        names = (name for name in store.names() if fnmatchcase(name, "part-*.parquet"))
+        for shard in map(store.place, sorted(names)):  # by another program, which writes no plan
             ours = _agreed(shard, read_info(shard), ours, any_precision)
         plan = {**asdict(ours), "started_on": describe_environment()}
-        if create_exclusive(file, json.dumps(plan, indent=2, ensure_ascii=False) + "\n"):
+        if store.create(PLAN, (json.dumps(plan, indent=2, ensure_ascii=False) + "\n").encode()):
             return ours
     return _agreed(file, read_plan(file), ours, any_precision)
 
 
-def _agreed(file: Path, theirs: ScoresInfo, ours: ScoresInfo, any_precision: bool) -> ScoresInfo:
+def _agreed(file: Place, theirs: ScoresInfo, ours: ScoresInfo, any_precision: bool) -> ScoresInfo:
     if any_precision and theirs.precision is not None:
         ours = replace(ours, precision=theirs.precision)
     precisions = get_args(Precision)

@@ -5,6 +5,7 @@ byte. It stands in the footer's metadata, as zeros while it is computed, and is 
 a damaged footer can otherwise ask for gigabytes.
 """
 
+import io
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path
 from vidsemi.io.parquet_bounds import check_expansion
+from vidsemi.io.store import Place
 
 CHECKSUM = b"vidsemi.crc32"  # metadata key
 UNSEALED = b"00000000"
@@ -47,10 +49,21 @@ def parquet_writer(file: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
             yield writer
             # Not in the schema, whose metadata other programs copy into the files that they derive from this one.
             writer.add_key_value_metadata({CHECKSUM: UNSEALED, **MARK})
-        _seal(temporary)
+        with open(temporary, "rb+") as stream:
+            _seal(stream)
 
 
-def read_parquet(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
+def parquet_bytes(table: pa.Table) -> bytes:
+    """Return what `write_parquet` writes."""
+    stream = io.BytesIO()
+    with pq.ParquetWriter(stream, table.schema, compression="zstd", write_page_checksum=True) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({CHECKSUM: UNSEALED, **MARK})
+    _seal(stream)
+    return stream.getvalue()
+
+
+def read_parquet(file: Place, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a table whose checksum is right, or which has none.
 
     Raises:
@@ -76,9 +89,9 @@ def read_own_parquet(file: Path, columns: Sequence[str] | None = None) -> pa.Tab
 
 
 @contextmanager
-def open_parquet(file: Path) -> Iterator[pq.ParquetFile]:
+def open_parquet(file: Place) -> Iterator[pq.ParquetFile]:
     """Open a file whose checksum is right, or which has none, and which takes no undue memory; see `read_parquet`."""
-    with pa.OSFile(str(file)) as opened:
+    with pa.OSFile(str(file)) if isinstance(file, Path) else pa.BufferReader(file.read_bytes()) as opened:
         # One read instead of two passes: 65,000 files of 40 kB are checked in 1 s of processor time instead of 3.
         small = opened.size() <= WHOLE
         stream = pa.BufferReader(opened.read_buffer()) if small else opened
@@ -113,18 +126,17 @@ def own_metadata(metadata: dict[bytes, bytes] | None) -> dict[bytes, bytes]:
     return {key: value for key, value in (metadata or {}).items() if key != CHECKSUM}
 
 
-def _seal(file: Path) -> None:
+def _seal(stream: IO[bytes]) -> None:
     """Put the checksum in its place."""
-    with open(file, "rb+") as stream:
-        size = stream.seek(-TAIL, 2)
-        start = size - int.from_bytes(stream.read(4), "little")
-        stream.seek(start)
-        entry = ENTRY.search(stream.read())
-        assert entry is not None and entry[1] == UNSEALED
-        place = start + entry.start(1)
-        checksum = _checksum(stream, place)
-        stream.seek(place)
-        stream.write(f"{checksum:08x}".encode())
+    size = stream.seek(-TAIL, 2)
+    start = size - int.from_bytes(stream.read(4), "little")
+    stream.seek(start)
+    entry = ENTRY.search(stream.read())
+    assert entry is not None and entry[1] == UNSEALED
+    place = start + entry.start(1)
+    checksum = _checksum(stream, place)
+    stream.seek(place)
+    stream.write(f"{checksum:08x}".encode())
 
 
 def _checksum(stream: pa.NativeFile | IO[bytes], place: int) -> int:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from vidsemi.inference.leases import EXPIRY, Leases
 from vidsemi.io.errors import UserError
+from vidsemi.io.store import LocalStore
 from vidsemi.runtime.distributed import first_before_others, processes
+from vidsemi.runtime.leases import EXPIRY, Leases
 
 logger = logging.getLogger("vidsemi")
 
@@ -50,7 +51,7 @@ def _lock(output: Path, held: ExitStack) -> None:
 
 def _lease(output: Path, held: ExitStack) -> None:
     """Lock by a lease. One that a run left elsewhere expires if its file does not change for three minutes."""
-    leases = held.enter_context(Leases(output / ".lease", math.inf, shards=1))
+    leases = held.enter_context(Leases(LocalStore(output), math.inf, shards=1, folder=".lease"))
     before = leases.state(0)
     told = False
     while not (lease := leases.take(0) or leases.take_over(0)):

@@ -13,6 +13,7 @@ from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import keep_inputs, prepare_target
 from vidsemi.io.progress import progress_bar
+from vidsemi.io.store import Place
 from vidsemi.selection.describe import format_ranges, metrics
 from vidsemi.selection.info import as_ranges
 from vidsemi.selection.joined_scores import JoinedScores, join_scores
@@ -27,7 +28,7 @@ logger = logging.getLogger("vidsemi")
 
 
 def select_scores(
-    file: Path, scores: Sequence[Path], *, manifest: Manifest | None = None, title: str = "select", **rule: Any
+    file: Path, scores: Sequence[Place], *, manifest: Manifest | None = None, title: str = "select", **rule: Any
 ) -> dict[str, Any]:
     """Select as `select_from_scores`, write the selection to a file, and return its metrics."""
     for folder in scores:
@@ -38,7 +39,7 @@ def select_scores(
 
 
 def select_from_scores(
-    scores: Sequence[Path],
+    scores: Sequence[Place],
     *,
     per_class: int,
     per_example: int,
@@ -91,7 +92,7 @@ def select_from_scores(
 def merge_selections(
     file: Path,
     selections: Sequence[Path],
-    scores: Path | None = None,
+    scores: Place | None = None,
     *,
     per_class: int | None = None,
     shards: range | None = None,
@@ -132,16 +133,16 @@ def _select(
     return selection
 
 
-def check_output(file: Path, scores: Path | None, manifest: Path | None) -> None:
+def check_output(file: Path, scores: Place | None, manifest: Path | None) -> None:
     """Check before the work that a selection can be written, and neither is an input nor would be taken for one."""
-    if scores is not None and file.resolve().parent == scores.resolve() and file.match("part-*.parquet"):
+    if isinstance(scores, Path) and file.resolve().parent == scores.resolve() and file.match("part-*.parquet"):
         raise UserError("output.is_a_shard", f"{file} would be read as a shard of the scores; choose another name")
     if manifest is not None:
         keep_inputs(file, manifest)
     prepare_target(file)
 
 
-def _requested(scores: Path, shards: range | None) -> dict[int, Path]:
+def _requested(scores: Place, shards: range | None) -> dict[int, Place]:
     files = shard_files(scores)
     requested = {number: file for number, file in files.items() if shards is None or number in shards}
     if not requested:
@@ -162,7 +163,7 @@ def _included_shards(selections: Sequence[Path], earlier: Sequence[Selection]) -
     return set(read)
 
 
-def _unread_shards(scores: Path, shards: range | None, read: set[int]) -> tuple[list[ScoreShard], ScoresInfo]:
+def _unread_shards(scores: Place, shards: range | None, read: set[int]) -> tuple[list[ScoreShard], ScoresInfo]:
     """The requested shards that no selection includes, and what all scores agree on."""
     requested = _requested(scores, shards)
     unread = {number: file for number, file in requested.items() if number not in read}

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import fingerprint_json
+from vidsemi.io.store import Place
 from vidsemi.selection.score_format import ScoreRows, ScoresInfo
 from vidsemi.selection.score_reader import ScoreShard, open_shards, read_failures, shard_files
 
@@ -24,7 +24,7 @@ class JoinedScores:
     failures: Callable[[], np.ndarray]  # ids of the examples that could not be read
 
 
-def join_scores(folders: Sequence[Path]) -> JoinedScores:
+def join_scores(folders: Sequence[Place]) -> JoinedScores:
     """Open directories of scores, in the order of the manifests that they are of."""
     opened = [open_shards(shard_files(folder)) for folder in folders]
     first = opened[0][1]
@@ -57,5 +57,5 @@ def _shifted(batches: Callable[[], Iterable[ScoreRows]], start: int) -> Iterator
         yield replace(rows, example_id=rows.example_id + start)
 
 
-def _failures(folders: Sequence[Path], starts: Sequence[int]) -> np.ndarray:
+def _failures(folders: Sequence[Place], starts: Sequence[int]) -> np.ndarray:
     return np.concatenate([read_failures(folder) + start for folder, start in zip(folders, starts, strict=True)])

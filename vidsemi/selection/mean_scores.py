@@ -12,7 +12,8 @@ from vidsemi.io.errors import UserError
 from vidsemi.io.files import fingerprint_json, is_regular
 from vidsemi.io.parquet import read_parquet
 from vidsemi.io.progress import progress_bar
-from vidsemi.selection.score_format import SCORE_AGAIN, ScoresInfo, shard_name
+from vidsemi.io.store import shard_name
+from vidsemi.selection.score_format import SCORE_AGAIN, ScoresInfo
 from vidsemi.selection.score_reader import ScoreShard, open_shards, shard_files
 from vidsemi.selection.score_writer import top_classes, write_failures, write_shard
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import read_regular
 from vidsemi.io.parquet import is_damage
+from vidsemi.io.store import Place
 
 FORMAT = 1
 KEY = "vidsemi"  # of the file metadata, which holds a `ScoresInfo` as JSON
@@ -91,12 +92,7 @@ def label_type(classes: int) -> pa.DataType:
     return pa.int32() if classes >= WIDE_LABELS_FROM else pa.int16()
 
 
-def shard_name(number: int) -> str:
-    """Return the file name of a shard, of its scores and its failures alike."""
-    return f"part-{number:06d}.parquet"
-
-
-def parse_info(file: Path, schema: pa.Schema | pq.FileMetaData) -> ScoresInfo:
+def parse_info(file: Place, schema: pa.Schema | pq.FileMetaData) -> ScoresInfo:
     """Parse the metadata of a shard from its schema or footer."""
     try:
         return _parse(file, schema.metadata[KEY.encode()])
@@ -104,10 +100,10 @@ def parse_info(file: Path, schema: pa.Schema | pq.FileMetaData) -> ScoresInfo:
         raise invalid_shard(file, error) from None
 
 
-def read_plan(file: Path) -> ScoresInfo:
+def read_plan(file: Place) -> ScoresInfo:
     """Read the plan.json of a directory, which holds what its shards have in common."""
     try:
-        return _parse(file, read_regular(file))
+        return _parse(file, read_regular(file) if isinstance(file, Path) else file.read_bytes())
     except (KeyError, TypeError, ValueError, OSError, RecursionError) as error:
         raise UserError(
             "scores.invalid_plan",
@@ -115,7 +111,7 @@ def read_plan(file: Path) -> ScoresInfo:
         ) from None
 
 
-def _parse(file: Path, text: bytes) -> ScoresInfo:
+def _parse(file: Place, text: bytes) -> ScoresInfo:
     metadata = json.loads(text)
     if metadata["format"] != FORMAT:
         raise UserError(
@@ -130,7 +126,7 @@ SCORE_AGAIN = (
 )
 
 
-def invalid_shard(file: Path, error: Exception) -> UserError:
+def invalid_shard(file: Place, error: Exception) -> UserError:
     """Return the error for a file that is damaged or not a shard of scores."""
     why = " ".join(str(error).split())
     if is_damage(error):

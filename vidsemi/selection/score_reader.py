@@ -3,12 +3,12 @@
 The reader checks files and columns; `scan` checks the rows themselves, in the pass that selects from them.
 """
 
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import is_regular
 from vidsemi.io.parquet import DamagedError, open_parquet, own_metadata, read_parquet
+from vidsemi.io.store import Place
 from vidsemi.selection.score_format import (
     SCORE_AGAIN,
     ScoreRows,
@@ -40,22 +41,16 @@ class ScoreShard:
     count: Callable[[], int]  # returns the number of rows without reading them
 
 
-def shard_numbers(folder: Path) -> set[int]:
-    """Return the numbers of the shards in a directory of scores or of failures; other files are ignored."""
-    names = [file.name for file in os.scandir(folder)] if folder.is_dir() else []
-    return {int(match[1]) for name in names if (match := re.fullmatch(r"part-(\d{6,})\.parquet", name))}
-
-
-def shard_files(folder: Path) -> dict[int, Path]:
+def shard_files(folder: Place) -> dict[int, Place]:
     """Return the files of a directory of scores, at least one, by shard number, ascending."""
-    files: dict[int, Path] = {}
-    for file in sorted(folder.glob("part-*.parquet")):
+    files: dict[int, Place] = {}
+    for file in sorted(_parts(folder)):
         number = re.fullmatch(r"part-(\d{1,12})\.parquet", file.name)
         if number is None or int(number[1]) in files:
             raise UserError(
                 "scores.invalid_file_name", f"{file} must be named part-NNNNNN.parquet, with its own number"
             )
-        if not is_regular(file):  # a pipe would never answer
+        if isinstance(file, Path) and not is_regular(file):  # a pipe would never answer
             raise invalid_shard(file, OSError("not a regular file"))
         files[int(number[1])] = file
     if not files:
@@ -63,7 +58,11 @@ def shard_files(folder: Path) -> dict[int, Path]:
     return dict(sorted(files.items()))
 
 
-def open_shards(files: dict[int, Path]) -> tuple[list[ScoreShard], ScoresInfo]:
+def _parts(folder: Place) -> list[Any]:
+    return list(folder.glob("part-*.parquet"))  # all paths, or all addresses
+
+
+def open_shards(files: Mapping[int, Place]) -> tuple[list[ScoreShard], ScoresInfo]:
     """Open shards by number, at least one. Rows are read later, and must have the returned metadata of the first."""
     first = next(iter(files.values()))
     try:
@@ -87,7 +86,7 @@ def _check_types(schema: pa.Schema, info: ScoresInfo) -> None:
             raise TypeError(f"the column '{name}' must be {expected}")
 
 
-def _batches(file: Path, first: Path, metadata: dict[bytes, bytes], info: ScoresInfo) -> Iterator[ScoreRows]:
+def _batches(file: Place, first: Place, metadata: dict[bytes, bytes], info: ScoresInfo) -> Iterator[ScoreRows]:
     """Read a shard whose metadata must match that of the first one."""
     try:
         # A dataset may have 65,000 small shards. Comparing the raw metadata, which holds the Arrow schema too, is the
@@ -109,9 +108,10 @@ def _batches(file: Path, first: Path, metadata: dict[bytes, bytes], info: Scores
         raise invalid_shard(file, error) from None
 
 
-def _count(file: Path) -> int:
+def _count(file: Place) -> int:
     try:
-        return int(pq.read_metadata(file).num_rows)  # the pass that reads the rows checks it
+        source = file if isinstance(file, Path) else pa.BufferReader(file.read_bytes())
+        return int(pq.read_metadata(source).num_rows)  # the pass that reads the rows checks it
     except (pa.ArrowException, OSError) as error:
         raise invalid_shard(file, error) from None
 
@@ -124,7 +124,7 @@ def _rows(batch: pa.RecordBatch) -> ScoreRows:
     return ScoreRows(**{name: column.to_numpy() for name, column in columns.items()})
 
 
-def read_info(file: Path) -> ScoresInfo:
+def read_info(file: Place) -> ScoresInfo:
     """Read the metadata of a shard, not its rows."""
     try:
         with open_parquet(file) as parquet:
@@ -133,15 +133,15 @@ def read_info(file: Path) -> ScoresInfo:
         raise invalid_shard(file, error) from None
 
 
-def count_failures(folder: Path) -> int:
+def count_failures(folder: Place) -> int:
     """Count the unreadable examples of a directory of scores."""
     return len(read_failures(folder))
 
 
-def read_failures(folder: Path) -> np.ndarray:
+def read_failures(folder: Place) -> np.ndarray:
     """Read the ids of the unreadable examples of a directory of scores, ascending int64."""
     ids = [np.zeros(0, np.int64)]
-    for file in sorted((folder / "failures").glob("part-*.parquet")):
+    for file in sorted(_parts(folder / "failures")):
         try:
             column = read_parquet(file, ["example_id"]).column("example_id")
             if column.type != pa.int64() or column.null_count:

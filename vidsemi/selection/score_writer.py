@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from vidsemi.io.parquet import write_parquet
-from vidsemi.selection.score_format import KEY, ScoresInfo, label_type, shard_name
+from vidsemi.io.store import shard_name
+from vidsemi.selection.score_format import KEY, ScoresInfo, label_type
 
 
 def top_classes(
@@ -27,22 +28,31 @@ def top_classes(
     return order, np.take_along_axis(probabilities, order, axis=1)
 
 
-def write_shard(
-    folder: Path, number: int, examples: np.ndarray, labels: np.ndarray, scores: np.ndarray, info: ScoresInfo
-) -> None:
-    """Write one shard atomically: ascending example ids (N,), and labels and scores (N, P) from `top_classes`."""
-    table = pa.table(
+def score_table(examples: np.ndarray, labels: np.ndarray, scores: np.ndarray, info: ScoresInfo) -> pa.Table:
+    """Return a shard as it is written: ascending example ids (N,), and labels and scores (N, P) from `top_classes`."""
+    return pa.table(
         {
             "example_id": pa.array(np.repeat(examples, labels.shape[1]), pa.int64()),
             "label": pa.array(labels.reshape(-1), label_type(len(info.classes))),
             "score": pa.array(scores.reshape(-1), pa.float32()),
         }
     ).replace_schema_metadata({KEY: json.dumps(asdict(info))})
-    write_parquet(folder / shard_name(number), table)
+
+
+def failure_table(failures: Sequence[tuple[int, str, str]]) -> pa.Table:
+    """Return the unreadable examples of a shard, given as (example id, path, error), as they are written."""
+    columns = zip(*failures, strict=True) if failures else ((), (), ())
+    schema = pa.schema([("example_id", pa.int64()), ("path", pa.string()), ("error", pa.string())])
+    return pa.table([*columns], schema=schema)
+
+
+def write_shard(
+    folder: Path, number: int, examples: np.ndarray, labels: np.ndarray, scores: np.ndarray, info: ScoresInfo
+) -> None:
+    """Write one shard atomically; the arguments are those of `score_table`."""
+    write_parquet(folder / shard_name(number), score_table(examples, labels, scores, info))
 
 
 def write_failures(folder: Path, number: int, failures: Sequence[tuple[int, str, str]]) -> None:
     """Write the unreadable examples of a shard as (example id, path, error); an empty list writes an empty file."""
-    columns = zip(*failures, strict=True) if failures else ((), (), ())
-    schema = pa.schema([("example_id", pa.int64()), ("path", pa.string()), ("error", pa.string())])
-    write_parquet(folder / "failures" / shard_name(number), pa.table([*columns], schema=schema))
+    write_parquet(folder / "failures" / shard_name(number), failure_table(failures))

@@ -1,0 +1,170 @@
+"""A folder of an object store: conditions, lost answers, faults, and stores that lack what workers need."""
+
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.errors import refused
+from tests.helpers.s3_server import S3Server, s3_server
+from vidsemi.io import object_store
+from vidsemi.io.object_store import ObjectStore, RemotePath
+from vidsemi.io.store import LocalStore, Store, open_store, parse_place
+
+pytestmark = pytest.mark.cluster
+FOLDERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[S3Server]:
+    with s3_server() as server:
+        object_store._connect.cache_clear()
+        yield server
+    object_store._connect.cache_clear()
+
+
+@pytest.fixture
+def server(running: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    monkeypatch.setattr(object_store, "LONGEST_DELAY", 0.01)
+    yield running
+    running.fault = lambda method, path: None
+
+
+@pytest.fixture
+def folder(server: S3Server) -> RemotePath:
+    return RemotePath("s3://bucket", f"folder{next(FOLDERS)}")
+
+
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return LocalStore(tmp_path) if request.param == "local" else ObjectStore(request.getfixturevalue("folder"))
+
+
+def test_one_contract_for_all_stores(store: Store):
+    first = store.create("leases/000001", b"1")
+    assert first is not None and store.create("leases/000001", b"2") is None
+    assert store.read("leases/000001") == (b"1", first)
+    second = store.swap("leases/000001", b"3", first)
+    assert second is not None and second != first
+    assert store.swap("leases/000001", b"4", first) is None
+    assert store.renew("leases/000001", b"5", first) is None
+    third = store.renew("leases/000001", b"6", second)
+    assert third is not None and store.read("leases/000001") == (b"6", third)
+    assert store.swap("leases/000002", b"7", first) is None and not store.exists("leases/000002")
+    store.put("part-000000.parquet", b"8")
+    store.put("part-000000.parquet", b"9")
+    assert store.names("none") == []
+    assert {"part-000000.parquet"} == {name for name in store.names() if name != "leases"}
+    assert store.versions("leases") == {"000001": third}
+    store.remove("leases/000001")
+    store.remove("leases/000001")
+    assert store.read("leases/000001") is None and store.names("leases") == []
+    assert store.place("part-000000.parquet").read_bytes() == b"9"
+
+
+def test_a_request_whose_answer_is_lost_is_known_again(server: S3Server, folder: RemotePath):
+    """It is sent again, and fails because of its first sending; that is not another worker's doing."""
+    store, faults = ObjectStore(folder), ["lost"]
+    server.fault = lambda method, path: faults.pop() if faults and method == "PUT" else None
+    version = store.create("lease", b"mine 1")
+    assert version is not None and not faults
+    faults.append("lost")
+    version = store.swap("lease", b"mine 2", version)
+    assert version is not None and store.read("lease") == (b"mine 2", version)
+    faults.append("lost")
+    assert store.create("lease", b"other") is None
+
+
+def test_random_faults_change_no_answer(server: S3Server, folder: RemotePath):
+    store, dice = ObjectStore(folder), random.Random(0)
+    kinds = ["throttled", "failed", "cut", "lost", None, None]
+    server.fault = lambda method, path: dice.choice(kinds)
+    for number in range(20):
+        version = store.create(f"{number}", f"a{number}".encode())
+        assert version is not None
+        assert store.swap(f"{number}", f"b{number}".encode(), version) is not None
+        assert store.swap(f"{number}", f"c{number}".encode(), version) is None
+    assert {name: store.place(name).read_bytes() for name in store.names()} == {
+        f"{number}": f"b{number}".encode() for number in range(20)
+    }
+
+
+@pytest.mark.parametrize("kind", ["expired", "denied"])
+def test_refused_credentials_are_reported_at_once(server: S3Server, folder: RemotePath, kind: str):
+    store = ObjectStore(folder)
+    server.fault = lambda method, path: kind
+    for call in (lambda: store.names(), lambda: store.read("x"), lambda: store.create("x", b""), store.probe):
+        with refused("store.refused", str(folder), "oken" if kind == "expired" else "Denied"):
+            call()
+
+
+def test_a_store_that_stays_away_is_reported(server: S3Server, folder: RemotePath, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(object_store, "PATIENCE", 0.0)
+    monkeypatch.setattr(object_store._tolerant, "__defaults__", (0.0,))
+    server.fault = lambda method, path: "throttled"
+    with refused("store.unreachable", str(folder), "SlowDown"):
+        ObjectStore(folder).names()
+    server.fault = lambda method, path: None
+    with refused("store.missing", "s3://none"):
+        ObjectStore(RemotePath("s3://none", "x")).put("x", b"")
+
+
+def test_a_store_without_conditions_is_refused(server: S3Server, folder: RemotePath):
+    open_store(folder)
+    server.fault = lambda method, path: "unconditional"
+    with refused("store.no_conditions", str(folder)):
+        open_store(folder)
+    assert server.content("bucket", folder.key) == {}  # the probe leaves nothing
+
+
+def test_addresses(tmp_path: Path):
+    assert str(parse_place("s3://bucket/a//b/")) == "s3://bucket/a/b"
+    assert parse_place("az://account/container/a") == RemotePath("az://account/container", "a")
+    assert parse_place("s3:/x") == Path("s3:/x")
+    for address in ("s3://", "az://account", "gs://bucket/../x"):
+        with refused("store.invalid_address", address):
+            parse_place(address)
+
+
+RACE = """
+import sys
+from vidsemi.io.store import parse_place
+from vidsemi.io.object_store import ObjectStore
+from vidsemi.runtime.leases import Leases
+leases = Leases(ObjectStore(parse_place(sys.argv[1])), 1000)
+print("ready", flush=True)
+sys.stdin.readline()
+take = leases.take_over if sys.argv[2] == "over" else leases.take
+print(*[number for number in range(200) if take(number)])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["create", "over"])
+def test_four_processes_race_for_200_leases(server: S3Server, folder: RemotePath, how: str):
+    """Each has one winner, whether the leases are free or given back."""
+    if how == "over":
+        for number in range(200):
+            content = {"owner": None, "token": f"{number}", "attempt": 1, "reading": None, "deaths": {}}
+            ObjectStore(folder).put(f"leases/{number:06d}", json.dumps(content).encode())
+    command = [sys.executable, "-c", RACE, str(folder), how]
+    jobs = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
+        for _ in range(4)
+    ]
+    for job in jobs:
+        assert job.stdout is not None and job.stdout.readline() == "ready\n"
+    for job in jobs:
+        assert job.stdin is not None
+        job.stdin.write("go\n")
+        job.stdin.flush()
+    won = [job.communicate()[0].split() for job in jobs]
+    assert sorted(int(number) for mine in won for number in mine) == list(range(200))
+    tokens = {json.loads(one)["token"] for one in server.content("bucket", f"{folder.key}/leases").values()}
+    assert len(tokens) == 200

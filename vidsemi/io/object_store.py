@@ -1,0 +1,294 @@
+"""Object stores: S3, Google Cloud Storage and Azure, through obstore, with the two conditions that workers need.
+
+A request whose answer was lost is sent again, and its condition then fails because of itself. What is created or
+swapped in is unlike anything else that was ever written, so reading it back tells.
+"""
+
+import json
+import random
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vidsemi.io.errors import UserError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore as Connection
+
+PATIENCE = 120.0  # seconds that a store may be away or throttle, as a disk may
+SHORT_PATIENCE = 20.0  # of the first request, and of renewals, which come every 30 s
+LONGEST_DELAY = 10.0
+REQUEST_SECONDS = "30s"
+# What stores answer to credentials that are wrong, expired, or missing, where the status does not tell.
+REFUSALS = re.compile(
+    r"ExpiredToken|InvalidToken|InvalidAccessKeyId|SignatureDoesNotMatch|TokenRefreshRequired|AuthenticationFailed"
+    r"|AccessDenied|RequestTimeTooSkewed|CredentialsNotLoaded|169\.254\.169\.254|metadata\.google\.internal"
+)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, order=True)
+class RemotePath:
+    """A folder or file in an object store, with the methods of `pathlib.Path` that readers use."""
+
+    root: str  # s3://bucket, gs://bucket, or az://account/container
+    key: str  # without slashes at its ends
+
+    @classmethod
+    def parse(cls, address: str) -> "RemotePath":
+        """Parse s3://bucket/folder and the like.
+
+        Raises:
+            UserError: it names no bucket.
+        """
+        scheme, _, rest = address.partition("://")
+        parts = [part for part in rest.split("/") if part]
+        own = 2 if scheme == "az" else 1
+        if len(parts) < own or any(part in (".", "..") for part in parts):
+            raise UserError(
+                "store.invalid_address", f"{address} is not the address of a folder such as s3://bucket/folder"
+            )
+        return cls(f"{scheme}://{'/'.join(parts[:own])}", "/".join(parts[own:]))
+
+    def __truediv__(self, name: str) -> "RemotePath":
+        return RemotePath(self.root, "/".join(part for part in (self.key, name) if part))
+
+    def __str__(self) -> str:
+        return f"{self.root}/{self.key}"
+
+    def __fspath__(self) -> str:
+        return str(self)
+
+    @property
+    def name(self) -> str:
+        """The last part."""
+        return self.key.rpartition("/")[2]
+
+    @property
+    def parent(self) -> "RemotePath":
+        """The folder."""
+        return RemotePath(self.root, self.key.rpartition("/")[0])
+
+    def glob(self, pattern: str) -> Iterator["RemotePath"]:
+        """The files directly in this folder whose names match."""
+        names = [meta["path"].rpartition("/")[2] for meta in _list(self)]
+        return (self / name for name in names if fnmatchcase(name, pattern))
+
+    def exists(self) -> bool:
+        """Return whether there is such a file."""
+        import obstore
+
+        return _tolerant(self, lambda: obstore.head(_connect(self.root), self.key)) is not None
+
+    def read_bytes(self) -> bytes:
+        """Read the file.
+
+        Raises:
+            FileNotFoundError: there is none.
+            UserError: the store cannot be reached, or refuses.
+        """
+        found = read(self)
+        if found is None:
+            raise FileNotFoundError(2, "no such file", str(self))
+        return found[0]
+
+
+class ObjectStore:
+    """A folder of an object store, as a `Store`."""
+
+    rescan_seconds = 60.0  # each is a request for every 1,000 files, by each of perhaps 1,000 workers
+    wait_seconds = 10.0
+
+    def __init__(self, folder: RemotePath):
+        self._folder = folder
+
+    def __str__(self) -> str:
+        return str(self._folder)
+
+    def place(self, name: str) -> RemotePath:  # noqa: D102
+        return self._folder / name
+
+    def names(self, folder: str = "") -> list[str]:  # noqa: D102
+        return [meta["path"].rpartition("/")[2] for meta in _list(self._folder / folder)]
+
+    def versions(self, folder: str) -> dict[str, str]:  # noqa: D102
+        return {meta["path"].rpartition("/")[2]: _version(meta) for meta in _list(self._folder / folder)}
+
+    def exists(self, name: str) -> bool:  # noqa: D102
+        return self.place(name).exists()
+
+    def read(self, name: str, most: int = 1 << 30) -> tuple[bytes, str] | None:  # noqa: D102
+        return read(self.place(name), most)
+
+    def create(self, name: str, content: bytes) -> str | None:  # noqa: D102
+        return self._conditional(name, content, "create", PATIENCE)
+
+    def swap(self, name: str, content: bytes, version: str, keep: str | None = None) -> str | None:  # noqa: D102
+        if keep is not None and (old := self.read(name)) is not None:
+            self.put(f"aside/{name.rpartition('/')[2]}.{uuid.uuid4().hex[:8]}", old[0])
+        return self._conditional(name, content, json.loads(version), PATIENCE)
+
+    def renew(self, name: str, content: bytes, version: str) -> str | None:  # noqa: D102
+        return self._conditional(name, content, json.loads(version), SHORT_PATIENCE)
+
+    def put(self, name: str, content: bytes) -> None:  # noqa: D102
+        import obstore
+
+        place = self.place(name)
+        call = lambda: obstore.put(_connect(place.root), place.key, content, use_multipart=False)  # noqa: E731
+        if _tolerant(place, call) is None:
+            raise _missing(place)
+
+    def remove(self, name: str) -> None:  # noqa: D102
+        import obstore
+
+        place = self.place(name)
+        _tolerant(place, lambda: obstore.delete(_connect(place.root), place.key))
+
+    def remove_folder(self, folder: str) -> None:  # noqa: D102
+        for name in self.names(folder):
+            self.remove(f"{folder}/{name}".lstrip("/"))
+
+    def put_junk_aside(
+        self, folder: str, known: Callable[[str], bool], pattern: str, why: str, links: bool = False
+    ) -> None:
+        """Do nothing: there are no links or pipes, and files with other names are ignored."""
+
+    def clean_up(self, folder: str, pattern: str = "*") -> None:
+        """Do nothing: there are no temporary files."""
+
+    def probe(self) -> None:
+        """Try the operations that workers coordinate with.
+
+        Raises:
+            UserError: the store cannot be reached or refuses, or does what a condition forbids.
+        """
+        name = f"probe-{uuid.uuid4().hex}"
+        contents = [f"{number} {name}".encode() for number in range(4)]
+        try:
+            first = self._conditional(name, contents[0], "create", SHORT_PATIENCE)
+            again = self._conditional(name, contents[1], "create", SHORT_PATIENCE)
+            second = self._conditional(name, contents[2], json.loads(first or "{}"), SHORT_PATIENCE)
+            stale = self._conditional(name, contents[3], json.loads(first or "{}"), SHORT_PATIENCE)
+        finally:
+            self.remove(name)
+        if first is None or second is None or again is not None or stale is not None:
+            raise _lacks(self._folder)
+
+    def _conditional(self, name: str, content: bytes, mode: Any, patience: float) -> str | None:
+        """Put a file under a condition; returns its version, or None if the condition does not hold."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
+
+        place = self.place(name)
+        call = lambda: obstore.put(_connect(place.root), place.key, content, mode=mode, use_multipart=False)  # noqa: E731
+        try:
+            done = _tolerant(place, call, patience)
+        except NotSupportedError:
+            raise _lacks(self._folder) from None
+        except (AlreadyExistsError, PreconditionError):
+            found = self.read(name)
+            return found[1] if found is not None and found[0] == content else None
+        if done is None:
+            raise _missing(place)
+        return _version(done)
+
+
+def read(place: RemotePath, most: int = 1 << 30) -> tuple[bytes, str] | None:
+    """Return content, of at most so many bytes or else empty, and version of a file; None if there is none."""
+    import obstore
+
+    def call() -> tuple[bytes, str]:
+        found = obstore.get(_connect(place.root), place.key)
+        return (bytes(found.bytes()) if found.meta["size"] <= most else b""), _version(found.meta)
+
+    return _tolerant(place, call)
+
+
+def _list(folder: RemotePath) -> list[Any]:
+    """List the files directly in a folder."""
+    import obstore
+
+    found = _tolerant(folder, lambda: obstore.list_with_delimiter(_connect(folder.root), folder.key or None))
+    return [] if found is None else list(found["objects"])
+
+
+@lru_cache(maxsize=16)
+def _connect(root: str) -> "Connection":
+    """Open a bucket, with credentials from the environment, as its own programs do."""
+    try:
+        from obstore.store import from_url
+    except ImportError:
+        raise UserError(
+            "store.not_installed", f"{root} needs the package obstore: pip install 'vidsemi[cluster]'"
+        ) from None
+    # Retries are ours: obstore repeats no conditional request whose answer is lost.
+    options: Any = {"timeout": REQUEST_SECONDS, "connect_timeout": "10s", "allow_http": True}
+    return from_url(root, client_options=options, retry_config={"max_retries": 0})
+
+
+def _tolerant(place: RemotePath, call: Callable[[], Result], patience: float = PATIENCE) -> Result | None:
+    """Repeat a request while the store is away or throttles; None if there is no such file.
+
+    Raises:
+        UserError: the store does not come back, or refuses the credentials.
+    """
+    _connect(place.root)
+    from obstore import exceptions
+
+    started, delay = time.monotonic(), 0.1
+    while True:
+        try:
+            return call()
+        except (FileNotFoundError, exceptions.NotFoundError):
+            return None
+        except (exceptions.AlreadyExistsError, exceptions.PreconditionError, exceptions.NotSupportedError):
+            raise
+        except (exceptions.BaseError, OSError) as error:
+            words = str(error)
+            status = re.search(r"status code: (\d{3})", words)
+            if "NoSuchBucket" in words or "ContainerNotFound" in words:
+                raise _missing(place) from None
+            credentials = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
+            if credentials or REFUSALS.search(words):
+                raise UserError(
+                    "store.refused",
+                    f"{place} is refused ({_reason(words)}); renew the credentials and run the same command again to "
+                    "resume",
+                ) from None
+            lasting = status is not None and status[1][0] in "34" and status[1] not in ("408", "409", "429")
+            if lasting or time.monotonic() - started > patience:
+                raise UserError(
+                    "store.unreachable",
+                    f"{place} cannot be reached ({_reason(words)}); run the same command again to resume",
+                ) from None
+        time.sleep(delay * random.uniform(0.5, 1))  # so that workers do not all come back at once
+        delay = min(2 * delay, LONGEST_DELAY)
+
+
+def _missing(place: RemotePath) -> UserError:
+    return UserError("store.missing", f"there is no bucket or container {place.root}; create it first")
+
+
+def _lacks(folder: RemotePath) -> UserError:
+    return UserError(
+        "store.no_conditions",
+        f"{folder} lacks conditional writes (If-None-Match, If-Match), which workers need to share shards; choose "
+        "another store or a local directory",
+    )
+
+
+def _reason(words: str) -> str:
+    """The store's own code and message if there are any, else the first line."""
+    found = [match[1] for name in ("Code", "Message") if (match := re.search(f"<{name}>(.*?)</{name}>", words))]
+    return ": ".join(found) or " ".join(words.partition("\n")[0].split())[:300]
+
+
+def _version(meta: Any) -> str:
+    return json.dumps({name: meta[name] for name in ("e_tag", "version") if meta[name] is not None})

@@ -1,0 +1,193 @@
+"""One worker of a job: computes free shards, then those whose workers died, until none is left.
+
+The same loop serves every job whose work is cut into shards: scoring, features and `--verify`. A job says how the files
+of a shard come from its examples; who computes which shard, and when, changes nothing in them.
+"""
+
+import logging
+import random
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from vidsemi.io.progress import progress_bar
+from vidsemi.io.store import Store, shard_name, shard_numbers
+from vidsemi.runtime.distributed import local_rank
+from vidsemi.runtime.leases import Lease, Leases
+
+logger = logging.getLogger("vidsemi")
+
+CRASHES = "crashes the worker repeatedly"  # the error of an example that killed several workers
+
+Result = TypeVar("Result")
+Files = dict[str, bytes]  # content by name, in the order to write them in
+Computed = Generator[tuple[Lease, Files | None], None, None]
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """What all workers of a job have in common."""
+
+    store: Store
+    shards: Sequence[range]  # numbers of the examples of each
+    title: str
+    unit: str = "example"
+    folders: Sequence[str] = ("",)  # where a shard that is done has its file; "" is the store's own
+
+    def num_examples(self, shards: Iterable[int]) -> int:
+        """Count the examples of some shards."""
+        return sum(len(self.shards[number]) for number in shards if number < len(self.shards))
+
+
+class ShardWorker(ABC):
+    """Computes shards of a job until all are done."""
+
+    def __init__(self, job: ShardJob, leases: Leases):
+        self.job, self.store, self.leases = job, job.store, leases
+        self.done = self.list_done()
+        self._scanned = time.monotonic()
+        self._leased: set[int] = set()  # by anybody, at that time
+        self._logged_waiting = False
+        total, done = job.num_examples(range(len(job.shards))), job.num_examples(self.done)
+        self.bar = progress_bar(total, job.unit, job.title, done, silent=local_rank() != 0)
+
+    @abstractmethod
+    def compute(self, leases: Iterable[Lease], careful: Lease | None = None) -> Computed:
+        """Compute the files of shards, in order; None for one to leave to other workers.
+
+        The files depend on nothing but the shard. The next shard is requested while the last one is still being read,
+        so that nothing waits at the end of a shard.
+
+        Args:
+            leases: of the shards.
+            careful: the only one, if workers died with it: read one file at a time and note which.
+        """
+
+    def work(self) -> None:
+        """Compute until every shard is done."""
+        with self.bar:
+            while todo := self.todo() or self.reopen():
+                before = self.progress()
+                self.before_round()
+                self._compute(self._lease_free(todo))
+                for number in sorted(self.leases.leased().intersection(todo)):  # others' that may be dead
+                    if lease := self._unless_done(self.leases.take_over(number)):
+                        self._compute([lease], lease if lease.careful else None)
+                if self.progress() == before and (others := self.todo()):
+                    self.wait(others)
+        self.leases.clear()
+
+    def list_done(self) -> set[int]:
+        """List the shards that are done."""
+        folders = [shard_numbers(self.store.names(folder)) for folder in self.job.folders]
+        return set.intersection(*folders)
+
+    def is_done(self, number: int) -> bool:
+        """Return whether one shard is done."""
+        return all(self.store.exists(f"{folder}/{shard_name(number)}".lstrip("/")) for folder in self.job.folders)
+
+    def todo(self) -> list[int]:
+        """Rescan the store and return the shards that are not done."""
+        before, self.done = self.done, self.list_done()
+        self._leased = self.leases.leased()
+        self._scanned = time.monotonic()
+        self.bar.update(self.job.num_examples(self.done) - self.job.num_examples(before))
+        return [number for number in range(len(self.job.shards)) if number not in self.done]
+
+    def reopen(self) -> list[int]:
+        """Return shards that are done but to be computed again."""
+        return []
+
+    def before_round(self) -> None:  # noqa: B027
+        """Do what comes before a round over all shards."""
+
+    def progress(self) -> object:
+        """Return what changes when this worker gets anywhere."""
+        return len(self.done)
+
+    def wait(self, others: list[int]) -> None:
+        """Wait for shards that other workers have."""
+        if not self._logged_waiting:
+            logger.info("waiting for %d shards of other workers", len(others))
+            self._logged_waiting = True
+        time.sleep(self.store.wait_seconds * random.uniform(0.5, 1))
+
+    def reopened(self, number: int) -> None:
+        """Record that a shard is not done any more."""
+        self.done.discard(number)
+        self.bar.update(-len(self.job.shards[number]))
+
+    def finished_one(self, note: str = "") -> None:
+        """Record that one more example is computed."""
+        self.leases.report_progress()
+        if note:
+            self.bar.set_postfix_str(note, refresh=False)
+        self.bar.update()
+
+    def may_take(self, number: int) -> bool:
+        """Return whether to take a free shard."""
+        return True
+
+    def write(self, number: int, files: Files) -> None:
+        """Write the files of a shard."""
+        for name, content in files.items():
+            self.store.put(name, content)
+        self.done.add(number)
+
+    def _lease_free(self, todo: list[int]) -> Iterator[Lease]:
+        for number in todo:
+            if time.monotonic() - self._scanned > self.store.rescan_seconds:
+                self.todo()
+            if number in self.done or number in self._leased or not self.may_take(number):
+                continue
+            if lease := self._unless_done(self.leases.take(number)):
+                yield lease
+
+    def _unless_done(self, lease: Lease | None) -> Lease | None:
+        """Release the lease of a shard that another worker finished since the last scan."""
+        if lease is not None and self.is_done(lease.number):
+            self.leases.release(lease)
+            return None
+        return lease
+
+    def _compute(self, leases: Iterable[Lease], careful: Lease | None = None) -> None:
+        with closing(self.compute(leases, careful)) as computed:
+            for lease, files in computed:
+                if files is not None and self.leases.owns(lease):  # a new owner may read what is unreadable here
+                    self.write(lease.number, files)
+                self.leases.release(lease)
+
+
+def by_shard(
+    leases: Iterable[Lease],
+    examples_of: Callable[[Lease], Sequence[int]],
+    compute: Callable[[Iterable[Sequence[int]]], Generator[Result, None, None]],
+) -> Iterator[tuple[Lease, list[Result]]]:
+    """Compute the examples of shards in one stream, and yield the results of each shard.
+
+    `compute` receives the examples shard by shard, asks for the next shard when it has room, and yields one result for
+    each example, in order.
+    """
+    taken: deque[tuple[Lease, int]] = deque()
+
+    def shards() -> Iterator[Sequence[int]]:
+        for lease in leases:
+            examples = examples_of(lease)
+            taken.append((lease, len(examples)))
+            if examples:
+                yield examples
+
+    with closing(compute(shards())) as results:
+        while True:
+            first = list(islice(results, 1))  # which may take leases
+            while taken and not taken[0][1]:
+                yield taken.popleft()[0], []
+            if not first:
+                return
+            lease, count = taken.popleft()
+            yield lease, [*first, *islice(results, count - 1)]
