@@ -1,12 +1,13 @@
 """Folders of videos and images, with or without class folders."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from vidsemi.data.formats.media_files import MediaFolder, is_utf8, is_video, walk_media
+from vidsemi.data.formats.media_files import MediaFolder, is_utf8, is_video, relative_parts, walk_media
 from vidsemi.data.formats.registry import register_format
 from vidsemi.data.formats.scan import ScanResult
 from vidsemi.io.errors import UserError
@@ -38,10 +39,10 @@ def _labeled(root: Path, found: MediaFolder) -> ScanResult:
     found.require_media(root)
     scan = ScanResult(missing_what=NOT_UTF8, unknown=found.unknown)
     for file in _storable(found.files, scan):
-        parts = file.relative_to(root).parts
+        parts = relative_parts(file, root)
         if len(parts) < 2:
-            raise UserError("folder.no_class", f"{file} is not in a class folder; expected {root}/<class>/{file.name}")
-        scan.add(path=str(file), label=parts[0])
+            raise UserError("folder.no_class", f"{file} is not in a class folder; expected {root}/<class>/{parts[-1]}")
+        scan.add(path=file, label=parts[0])
     return scan
 
 
@@ -52,7 +53,7 @@ def read_files(root: Path) -> ScanResult:
     found.require_media(root)
     scan = ScanResult(missing_what=NOT_UTF8, unknown=found.unknown, warnings=_frames(root, found))
     for file in _storable(found.files, scan):
-        scan.add(path=str(file))
+        scan.add(path=file)
     return scan
 
 
@@ -66,12 +67,12 @@ def read_videos(root: Path) -> ScanResult:
     return scan
 
 
-def _storable(files: list[Path], scan: ScanResult) -> Iterator[Path]:  # whose names a table can store
+def _storable(files: list[str], scan: ScanResult) -> Iterator[str]:  # whose names a table can store
     for file in files:
-        if is_utf8(str(file)):
+        if is_utf8(file):
             yield file
         else:
-            scan.missing.append(str(file).encode("utf-8", "backslashreplace").decode())
+            scan.missing.append(file.encode("utf-8", "backslashreplace").decode())
 
 
 def _splits(root: Path, found: MediaFolder) -> list[str]:
@@ -81,7 +82,7 @@ def _splits(root: Path, found: MediaFolder) -> list[str]:
     """
     nested: dict[str, bool] = {}  # class → whether all its files are in folders of their own
     for file in found.files:
-        name, *rest = file.relative_to(root).parts
+        name, *rest = relative_parts(file, root)
         nested[name] = nested.get(name, True) and len(rest) > 1
     splits = {name: match.lastindex for name in sorted(nested) if (match := SPLIT.fullmatch(name.lower()))}
     certain = len(set(splits.values())) > 1 or len(nested) < 3 or any(nested[name] for name in splits)
@@ -93,23 +94,25 @@ def _splits(root: Path, found: MediaFolder) -> list[str]:
 
 def _frames(root: Path, found: MediaFolder) -> list[str]:
     """A warning about folders of images whose names differ in a running number."""
-    runs: dict[tuple[Path, str], list[int]] = {}
+    runs: dict[tuple[str, str], list[int]] = {}
     for file in found.files:
-        if not is_video(file.name) and (match := re.fullmatch(r"(.*?)(\d{1,18})", file.stem, re.ASCII | re.DOTALL)):
-            runs.setdefault((file.parent, match[1]), []).append(int(match[2]))
-    folders: dict[Path, int] = {}
+        folder, name = os.path.split(file)
+        stem = os.path.splitext(name)[0]
+        if not is_video(name) and (match := re.fullmatch(r"(.*?)(\d{1,18})", stem, re.ASCII | re.DOTALL)):
+            runs.setdefault((folder, match[1]), []).append(int(match[2]))
+    folders: dict[str, int] = {}
     for (folder, _), numbers in runs.items():
         numbers = sorted(set(numbers))
         steps = Counter(after - before for before, after in pairwise(numbers))
-        fewest = FRAMES_OF_CLASS if folder.parent == root else FRAMES
+        fewest = FRAMES_OF_CLASS if Path(folder).parent == root else FRAMES
         if len(numbers) >= fewest and max(steps.values()) >= 0.9 * sum(steps.values()):
             folders.setdefault(folder, len(numbers))
     if not folders:
         return []
     folder, count = next(iter(folders.items()))
     return [
-        f"{len(folders)} folders hold numbered images, such as the {count} in {printable(str(folder))}, and each image "
-        "is an example; if they are the frames of videos, use `vidsemi manifest frames`"
+        f"{len(folders)} folders hold numbered images, such as the {count} in {printable(folder or '.')}, and each "
+        "image is an example; if they are the frames of videos, use `vidsemi manifest frames`"
     ]
 
 

@@ -32,10 +32,11 @@ def read_frames(root: Path, *, rate: float, unlabeled: bool = False) -> ScanResu
     found.require_media(root)
     folders: dict[Path, list[str]] = {}
     for file in found.files:
-        if not is_video(file.name):
-            folders.setdefault(file.parent, []).append(file.name)
+        if not is_video(file):
+            parent, name = os.path.split(file)
+            folders.setdefault(Path(parent), []).append(name)
     scan = ScanResult(missing_what="folders are not frames of one video", unknown=found.unknown)
-    videos = sum(is_video(file.name) for file in found.files)
+    videos = sum(map(is_video, found.files))
     if videos:
         scan.warnings.append(f"{videos} video files are left out; the format frames reads folders of images")
     for folder, names in folders.items():

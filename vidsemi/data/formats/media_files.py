@@ -3,7 +3,9 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from vidsemi.io.errors import UserError
@@ -24,13 +26,14 @@ IMAGE_SUFFIXES = {
     *(".heic", ".heif", ".jxl"),
 }
 MEDIA_SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
+AHEAD = 8  # folders that are listed before their turn
 
 
 @dataclass
 class MediaFolder:
     """What a folder contains."""
 
-    files: list[Path]  # videos and images, sorted
+    files: list[str]  # videos and images, sorted folder by folder; 10 million are held in 1 GB
     unknown: Counter[str] = field(default_factory=Counter)  # suffix → number of other files
     linked: dict[str, tuple[str, str]] = field(default_factory=dict)  # folder or file → two folders in the root
 
@@ -56,46 +59,92 @@ def walk_media(root: Path, *, by_class: bool = False) -> MediaFolder:
 
     Datasets are often assembled from links. A link to a folder that contains it is skipped, and of several links to one
     folder only the first is followed: in the whole root, or with `by_class` in each of its class folders, so that a
-    file may be listed for two classes, which `linked` names.
+    file may be listed for two classes, which `linked` names. Threads list the next folders meanwhile, as a disk of a
+    server takes its time for each.
     """
     if not root.is_dir():
         raise UserError("folder.missing", f"folder {root} does not exist")
     found = MediaFolder([])
     visited: set[tuple[str, str]] = set()  # class folder, real path
     classes: dict[str, str] = {}  # real path of a folder, or of a file that is a link → its first class folder
-    stack: list[tuple[str, str, frozenset[str]]] = [(str(root), "", frozenset())]
-    while stack:
-        folder, name, above = stack.pop()
-        real = os.path.realpath(folder)
-        if real in above or (name if by_class else "", real) in visited:
-            continue
-        visited.add((name if by_class else "", real))
-        links = [real] if name else []
-        folders = []
-        for entry in _entries(folder):
-            suffix = os.path.splitext(entry.name)[1].lower()
-            if _is_folder(entry):
-                folders.append((entry.path, name or entry.name, above | {real}))
-            elif suffix in MEDIA_SUFFIXES:
-                found.files.append(Path(entry.path))
-                if name and entry.is_symlink():
-                    links.append(os.path.realpath(entry.path))
+    executor = ThreadPoolExecutor(AHEAD)
+    try:
+        start = _Folder(str(root), "", frozenset(), executor.submit(_list, str(root)))
+        levels: list[Iterator[str | _Folder]] = [iter([start])]
+        while levels:
+            item = next(levels[-1], None)
+            if item is None:
+                levels.pop()
+            elif isinstance(item, str):
+                found.files.append(item)
             else:
-                found.unknown[printable(suffix)] += 1
-        stack += reversed(folders)
-        for link in links:
-            if (first := classes.setdefault(link, name)) != name:
-                found.linked.setdefault(link, (first, name))
-    found.files.sort()
+                assert item.listing is not None
+                listing = item.listing.result()
+                key = (item.name if by_class else "", listing.real)
+                if listing.real not in item.above and key not in visited:
+                    visited.add(key)
+                    levels.append(_listed_ahead(executor, _items(item, listing, found, classes)))
+                item.listing = None
+    finally:
+        executor.shutdown(cancel_futures=True)
     return found
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
+@dataclass
+class _Listing:
+    """The entries of a folder, sorted by name: name, whether it is a folder, whether it is a link."""
+
+    real: str
+    entries: list[tuple[str, bool, bool]]
+
+
+@dataclass
+class _Folder:
+    path: str
+    name: str  # of the class folder that it is in
+    above: frozenset[str]  # real paths of the folders that it is in
+    listing: "Future[_Listing] | None" = None
+
+
+def _list(folder: str) -> _Listing:
     try:
         with os.scandir(folder) as entries:
-            return sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
+            found = [(entry.name, _is_folder(entry), entry.is_symlink()) for entry in entries if entry.name[0] != "."]
     except OSError as error:
         raise UserError("folder.unreadable", f"{error.filename} cannot be read: {error.strerror}") from None
+    return _Listing(os.path.realpath(folder), sorted(found))
+
+
+def _items(folder: _Folder, listing: _Listing, found: MediaFolder, classes: dict[str, str]) -> list["str | _Folder"]:
+    """The media files and folders in a folder, in order; counts its other files and notes its links."""
+    items: list[str | _Folder] = []
+    prefix = "" if folder.path == "." else folder.path.rstrip(os.sep) + os.sep
+    links = [listing.real] if folder.name else []
+    for name, is_folder, is_link in listing.entries:
+        path, suffix = prefix + name, os.path.splitext(name)[1].lower()
+        if is_folder:
+            items.append(_Folder(path, folder.name or name, folder.above | {listing.real}))
+        elif suffix in MEDIA_SUFFIXES:
+            items.append(path)
+            if folder.name and is_link:
+                links.append(os.path.realpath(path))
+        else:
+            found.unknown[printable(suffix)] += 1
+    for link in links:
+        if (first := classes.setdefault(link, folder.name)) != folder.name:
+            found.linked.setdefault(link, (first, folder.name))
+    return items
+
+
+def _listed_ahead(executor: ThreadPoolExecutor, items: list["str | _Folder"]) -> Iterator["str | _Folder"]:
+    """The items, while threads list the next few folders among them."""
+    folders = iter([item for item in items if isinstance(item, _Folder)])
+    for folder in islice(folders, AHEAD):
+        folder.listing = executor.submit(_list, folder.path)
+    for item in items:
+        yield item
+        if isinstance(item, _Folder) and (later := next(folders, None)) is not None:
+            later.listing = executor.submit(_list, later.path)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -105,11 +154,16 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def relative_parts(file: str, root: Path) -> list[str]:
+    """The names of the folders in a root that a file from `walk_media` is in, and its own."""
+    return (file if str(root) == "." else file[len(str(root).rstrip(os.sep)) + 1 :]).split(os.sep)
+
+
 def media_files(root: Path) -> list[Path]:
     """Every video or image below a folder, sorted by path; see `walk_media`."""
     found = walk_media(root)
     found.require_media(root)
-    return found.files
+    return [Path(file) for file in found.files]
 
 
 def is_video(path: str) -> bool:
