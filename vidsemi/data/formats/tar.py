@@ -29,6 +29,7 @@ from vidsemi.io.tables import printable
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from vidsemi.data.formats.tar_journal import TarJournal
     from vidsemi.data.manifest import Row
 
 logger = logging.getLogger("vidsemi")
@@ -54,12 +55,15 @@ class TarScan(ScanResult):
         """Write the manifest; list the tars that cannot be read completely in MANIFEST.missing.txt."""
         import pyarrow as pa
 
+        from vidsemi.data.formats.tar_journal import TarJournal
         from vidsemi.data.manifest import COLUMNS, write_tables
 
+        journal = TarJournal(manifest.with_suffix(".index"), self.tars)
         schema = pa.schema([(name, COLUMNS[name]) for name in COLUMN_NAMES])
         document = {"manifest": str(manifest), "examples": 0, "tars": len(self.tars)}
         labels: set[str] = set()
-        write_tables(manifest, schema, self._tables(manifest, schema, document, labels))
+        write_tables(manifest, schema, self._tables(manifest, schema, document, labels, journal))
+        journal.remove()
         text = f"{manifest}: {document['examples']} examples in {len(self.tars)} tars"
         if self.left_out:
             text += f"; {self.left_out} members were left out (images beside a video, links, sparse files)"
@@ -73,7 +77,12 @@ class TarScan(ScanResult):
         return {**document, **counts, "warnings": warnings}, text
 
     def _tables(
-        self, manifest: Path, schema: "pa.Schema", document: dict[str, Any], labels: set[str]
+        self,
+        manifest: Path,
+        schema: "pa.Schema",
+        document: dict[str, Any],
+        labels: set[str],
+        journal: "TarJournal",
     ) -> "Iterator[pa.Table]":
         import pyarrow as pa
 
@@ -82,29 +91,39 @@ class TarScan(ScanResult):
         from vidsemi.io.progress import progress_bar
 
         rows = [Row(number, str(tar)) for number, tar in enumerate(self.tars)]
-        workers = min(self.workers, len(rows))
+        todo = [row for row, tar in zip(rows, self.tars, strict=True) if tar not in journal]
+        workers = min(self.workers, len(todo))
         with (
-            closing(read_reachable(index_tar, rows, Rows(rows), workers=workers, seconds=self.seconds)) as indexes,
+            closing(read_reachable(index_tar, todo, Rows(rows), workers=workers, seconds=self.seconds)) as indexes,
             progress_bar(len(rows), "tar", "index") as bar,
         ):
-            for tar, index in zip(self.tars, indexes, strict=True):
-                bar.update()
-                error = index.reason if isinstance(index, DecodeError) else index.error
-                if error is not None:
-                    self.missing.append(f"{tar}: {' '.join(error.split())}")
-                if isinstance(index, DecodeError):
-                    continue
-                if index.ambiguous is not None:
-                    first, second = map(printable, index.ambiguous)
-                    raise UserError(
-                        "tar.ambiguous_names",
-                        f"{tar}: {first} and {second} have the same name up to the first dot, so WebDataset takes them "
-                        "for one sample with one label; rename them without dots before the suffix",
-                    )
-                document["examples"] += len(index.columns["member"])
-                self.left_out += index.left_out
-                labels.update(label for label in index.columns["label"] if label)
-                yield pa.table({**index.columns, "path": portable_paths(index.columns["path"], manifest)}, schema)
+            try:
+                for tar in self.tars:
+                    index = journal[tar] if tar in journal else next(indexes)
+                    bar.update()
+                    error = index.reason if isinstance(index, DecodeError) else index.error
+                    if error is not None:
+                        self.missing.append(f"{tar}: {' '.join(error.split())}")
+                    if isinstance(index, DecodeError):
+                        continue
+                    if tar not in journal:
+                        journal.add(tar, index)
+                    if index.ambiguous is not None:
+                        first, second = map(printable, index.ambiguous)
+                        raise UserError(
+                            "tar.ambiguous_names",
+                            f"{tar}: {first} and {second} have the same name up to the first dot, so WebDataset takes "
+                            "them for one sample with one label; rename them without dots before the suffix",
+                        )
+                    document["examples"] += len(index.columns["member"])
+                    self.left_out += index.left_out
+                    labels.update(label for label in index.columns["label"] if label)
+                    yield pa.table({**index.columns, "path": portable_paths(index.columns["path"], manifest)}, schema)
+            except (UserError, GeneratorExit):
+                raise
+            except BaseException:  # interrupted
+                journal.write()
+                raise
         if not document["examples"]:
             why = f": {self.missing[0]}" if self.missing else ""
             raise UserError("tar.no_media", f"{len(rows)} tars do not contain any videos or images{why}")
