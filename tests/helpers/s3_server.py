@@ -93,12 +93,14 @@ def s3_server() -> Iterator[S3Server]:
     """Run a server with a bucket named "bucket"; the environment says how to reach it."""
     server = S3Server()
     server.thread.start()
-    before = dict(os.environ)
+    before = {name: os.environ.get(name) for name in server.environment}
     os.environ.update(server.environment)
     try:
         server.client().create_bucket(Bucket="bucket")
         yield server
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
         server.stop()

@@ -13,6 +13,7 @@ from vidsemi.inference.score_directory import Failed, Scored
 from vidsemi.inference.score_job import ScoreJob
 from vidsemi.inference.score_views import Clock, ReadViews, VideoScore, read_in_processes, score_videos
 from vidsemi.io.errors import DecodeError, UserError
+from vidsemi.io.store import read_many
 from vidsemi.runtime.device import clips_per_forward, worker_count
 from vidsemi.runtime.leases import Lease, Leases
 from vidsemi.runtime.shard_worker import CRASHES, Computed, Files, ShardWorker, by_shard
@@ -74,9 +75,9 @@ class ScoreWorker(ShardWorker):
         another program left a file there.
         """
         reopened = []
-        for number in range(len(self.job.shards)):
-            if self._is_complete(number):
-                continue
+        shards = range(len(self.job.shards))
+        complete = read_many(self._is_complete, shards, remote=self.store.remote)
+        for number in [number for number, whole in zip(shards, complete, strict=True) if not whole]:
             if lease := self.leases.take(number) or self.leases.take_over(number):
                 if not self._is_complete(number):  # still, now that no other worker has it
                     self._directory.reopen(number)

@@ -104,6 +104,7 @@ class ObjectStore:
 
     rescan_seconds = 60.0  # each is a request for every 1,000 files, by each of perhaps 1,000 workers
     wait_seconds = 10.0
+    remote = True
 
     def __init__(self, folder: RemotePath):
         self._folder = folder

@@ -10,10 +10,11 @@ import re
 import shutil
 import stat
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias, Union
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, Union
 
 from vidsemi.io.files import create_exclusive, is_regular, put_aside, read_regular, remove_temporary, write_bytes
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 SCHEMES = ("s3", "gs", "az")
 MAX_BYTES = 1 << 30  # of a file that is read
 MAX_SWAPPED = 1 << 20
+REQUESTS = 16  # to a server at a time
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Place: TypeAlias = Union[Path, "RemotePath"]
 
 
@@ -35,6 +39,7 @@ class Store(Protocol):
 
     rescan_seconds: float  # between two listings by one worker
     wait_seconds: float  # between two looks when only others have work
+    remote: bool  # requests take long, and there may be a thousand workers
 
     def place(self, name: str) -> Place:
         """Return where a file is, for reading and for messages."""
@@ -99,6 +104,7 @@ class LocalStore:
 
     rescan_seconds = 10.0
     wait_seconds = 1.0
+    remote = False
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -218,6 +224,16 @@ def shard_name(number: int) -> str:
 def shard_numbers(names: Iterable[str]) -> set[int]:
     """Return the numbers of the shards that have one of these files; other names are ignored."""
     return {int(match[1]) for name in names if (match := re.fullmatch(r"part-(\d{6,})\.parquet", name))}
+
+
+def read_many(read: Callable[[Item], Result], items: Sequence[Item], *, remote: bool) -> Iterator[Result]:
+    """Apply a function that reads a file to many, in order: those of a server several at a time, since it is far."""
+    if not remote:
+        yield from map(read, items)
+        return
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        for start in range(0, len(items), 64 * REQUESTS):  # few at a time, or an interrupt would wait for all
+            yield from pool.map(read, items[start : start + 64 * REQUESTS])
 
 
 def is_remote(location: str) -> bool:

@@ -22,6 +22,7 @@ from vidsemi.runtime.leases import Lease, Leases
 
 logger = logging.getLogger("vidsemi")
 
+LOOKS = 8  # at leases in a round; each is a request by each of perhaps 1,000 workers
 CRASHES = "crashes the worker repeatedly"  # the error of an example that killed several workers
 
 Result = TypeVar("Result")
@@ -75,7 +76,7 @@ class ShardWorker(ABC):
                 before = self.progress()
                 self.before_round()
                 self._compute(self._lease_free(todo))
-                for number in sorted(self.leases.leased().intersection(todo)):  # others' that may be dead
+                for number in self._leased_by_others(todo):
                     if lease := self._unless_done(self.leases.take_over(number)):
                         self._compute([lease], lease if lease.careful else None)
                 if self.progress() == before and (others := self.todo()):
@@ -140,6 +141,9 @@ class ShardWorker(ABC):
         self.done.add(number)
 
     def _lease_free(self, todo: list[int]) -> Iterator[Lease]:
+        if self.store.remote:  # or a thousand workers that start together would all try the same shards
+            start = random.randrange(len(todo))
+            todo = todo[start:] + todo[:start]
         for number in todo:
             if time.monotonic() - self._scanned > self.store.rescan_seconds:
                 self.todo()
@@ -147,6 +151,11 @@ class ShardWorker(ABC):
                 continue
             if lease := self._unless_done(self.leases.take(number)):
                 yield lease
+
+    def _leased_by_others(self, todo: list[int]) -> list[int]:
+        """Return shards whose workers may be dead, on a server only some of them: others look at others."""
+        leased = sorted(self.leases.leased().intersection(todo))
+        return random.sample(leased, LOOKS) if self.store.remote and len(leased) > LOOKS else leased
 
     def _unless_done(self, lease: Lease | None) -> Lease | None:
         """Release the lease of a shard that another worker finished since the last scan."""

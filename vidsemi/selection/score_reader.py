@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import is_regular
 from vidsemi.io.parquet import DamagedError, open_parquet, own_metadata, read_parquet
-from vidsemi.io.store import Place
+from vidsemi.io.store import Place, read_many
 from vidsemi.selection.score_format import (
     SCORE_AGAIN,
     ScoreRows,
@@ -140,15 +140,18 @@ def count_failures(folder: Place) -> int:
 
 def read_failures(folder: Place) -> np.ndarray:
     """Read the ids of the unreadable examples of a directory of scores, ascending int64."""
-    ids = [np.zeros(0, np.int64)]
-    for file in sorted(_parts(folder / "failures")):
-        try:
-            column = read_parquet(file, ["example_id"]).column("example_id")
-            if column.type != pa.int64() or column.null_count:
-                raise TypeError("the column 'example_id' must be int64 without nulls")
-        except (pa.ArrowException, OSError, KeyError, TypeError) as error:
-            raise UserError(
-                "scores.invalid_failures", f"{file} is not a list of failures: {error}; {SCORE_AGAIN}"
-            ) from None
-        ids.append(column.to_numpy())
-    return np.sort(np.concatenate(ids))
+    files = sorted(_parts(folder / "failures"))
+    ids = read_many(_failed, files, remote=not isinstance(folder, Path))
+    return np.sort(np.concatenate([np.zeros(0, np.int64), *ids]))
+
+
+def _failed(file: Place) -> np.ndarray:
+    try:
+        column = read_parquet(file, ["example_id"]).column("example_id")
+        if column.type != pa.int64() or column.null_count:
+            raise TypeError("the column 'example_id' must be int64 without nulls")
+    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+        raise UserError(
+            "scores.invalid_failures", f"{file} is not a list of failures: {error}; {SCORE_AGAIN}"
+        ) from None
+    return np.asarray(column.to_numpy())
