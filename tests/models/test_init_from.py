@@ -3,15 +3,19 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torchvision import models
 
+from tests.helpers.builders import spec_for
 from vidsemi.cli import main as cli
 from vidsemi.models import weights_file
+from vidsemi.models.build import initialize_from
 from vidsemi.models.registry import create_model
+from vidsemi.models.weights import read_weights
 
 
 def names(file: Path) -> Path:
@@ -91,6 +95,22 @@ def test_a_teacher_that_needs_no_training(tiny_config: Callable[..., Path], tmp_
     assert [folder.parent.parent.name for folder in run.glob("*/teacher/score")] == ["seed0"]
     network, _ = weights_file.load_weights(run / "teacher/weights/weights.pt")
     assert torch.equal(network.fc.weight, weights_file.load_weights(weights)[0].fc.weight)
+
+
+def test_the_head_of_the_same_classes_in_another_order_is_kept(tmp_path: Path):
+    torch.manual_seed(0)
+    spec = spec_for("r2plus1d_10", 4, 4, width=0.0625)
+    theirs = spec.build().eval()
+    order = [2, 0, 3, 1]  # output i of the file is class order[i]
+    stored = replace(spec, classes=[spec.classes[place] for place in order])
+    weights_file.save_weights(tmp_path / "w.pt", theirs, stored, {})
+    network = spec.build().eval()
+    assert not initialize_from(network, spec, read_weights(str(tmp_path / "w.pt"))).replaced
+    clips = torch.randn(2, 3, 4, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(network(clips)[:, order], theirs(clips))
+    other = replace(spec, classes=[*spec.classes[:3], "another"])
+    assert initialize_from(other.build(), other, read_weights(str(tmp_path / "w.pt"))).replaced
 
 
 TEACHER = "teacher.init_from={weights}"

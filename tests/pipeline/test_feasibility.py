@@ -52,6 +52,15 @@ def test_a_module_that_a_network_has_not(tiny_config: Write):
             pipeline.check(load_config(str(tiny_config()), [f"train.{recipe}.freeze_until={name}"]))
 
 
+def test_frozen_batch_norm_of_random_weights(warnings_of: Callable[..., list[str]], weights: Path):
+    wider = "students.0.args.width=0.125"
+    assert not warnings_of("train.finetune.frozen_batch_norm=true", wider)  # it starts from pseudo-labels' weights
+    (warning,) = warnings_of("train.supervised.frozen_batch_norm=true", wider)
+    assert "frozen_batch_norm" in warning and "seed0/teacher/train and 1 more" in warning
+    (warning,) = warnings_of("train.supervised.frozen_batch_norm=true", wider, f"teacher.init_from={weights}")
+    assert "seed0/small/supervised/train would" in warning
+
+
 def test_soft_targets_of_hashtags(tiny_config: Write):
     with refused("select.soft_with_tags", "balanced_with_tags"):
         pipeline.check(load_config(str(tiny_config()), ["select.policy=balanced_with_tags", "select.targets=soft"]))

@@ -63,3 +63,19 @@ def test_the_names_of_a_folder_are_matched_with_the_labels(
         pipeline.check(config(nameless))
     (tmp_path / "names.txt").write_text("\n".join(classes))
     pipeline.check(config(nameless, f"teacher.classes={tmp_path}/names.txt"))
+
+
+@pytest.mark.slow
+def test_a_folder_with_one_name_twice(tiny_config: Callable[..., Path], weights: Path, tmp_path: Path):
+    pytest.importorskip("transformers")
+    classes = load_spec(weights).classes
+    folder = write_folder(tmp_path / "twice", range(9), [*classes, classes[2]])
+    teacher = f"teacher={{model: 'hf:{folder}', frozen: true, input: {{stride: 1}}}}"
+    with refused("teacher.class_twice", folder, classes[2], "teacher.classes"):
+        pipeline.check(load_config(str(tiny_config()), ["approaches=[semi_supervised]", teacher]))
+    (tmp_path / "names.txt").write_text("\n".join([*classes, "another"]))
+    pipeline.check(
+        load_config(
+            str(tiny_config()), ["approaches=[semi_supervised]", teacher, f"teacher.classes={tmp_path}/names.txt"]
+        )
+    )

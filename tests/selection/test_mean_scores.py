@@ -9,8 +9,9 @@ import pytest
 from tests.helpers.errors import refused
 from vidsemi.selection.mean_scores import mean_scores
 from vidsemi.selection.score_format import ScoresInfo
-from vidsemi.selection.score_reader import read_info
+from vidsemi.selection.score_reader import open_shards, read_info, shard_files
 from vidsemi.selection.score_writer import top_classes, write_failures, write_shard
+from vidsemi.selection.select import select
 
 CLASSES = ["a", "b", "c", "d", "e"]
 
@@ -59,6 +60,22 @@ def test_the_mean_of_teachers_is_that_of_numpy(tmp_path: Path, softmax: np.ndarr
     info = read_info(tmp_path / "mean/part-000000.parquet")
     assert (info.frames, info.crop, info.per_example, info.classes) == (None, 16, 2, CLASSES)
     assert info.weights not in {"t0", "t1", "t2"}
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_soft_targets_of_several_teachers(tmp_path: Path, softmax: np.ndarray, temperature: float):
+    """Their stored mean scores to the power 1/T, divided by the sum."""
+    folders = [write(tmp_path / f"t{n}", softmax[n], 5, []) for n in range(3)]
+    mean_scores(tmp_path / "mean", folders, per_example=3, title="mean")
+    shards, info = open_shards(shard_files(tmp_path / "mean"))
+    selection = select(shards, info, per_class=6, per_example=2, targets="soft", temperature=temperature)
+    ids, targets = selection.examples()
+    mean = np.mean(softmax, axis=0, dtype=np.float64)
+    lowest = np.sort(mean, axis=1)[:, [-3]]
+    expected = np.where(mean >= lowest, mean, 0) ** (1 / temperature)
+    expected /= expected.sum(axis=1, keepdims=True)
+    assert len(ids) > 6
+    np.testing.assert_allclose(targets.toarray(), expected[ids], rtol=1e-5, atol=1e-7)
 
 
 def test_classes_that_no_teacher_knows_are_never_among_the_highest(tmp_path: Path, softmax: np.ndarray):

@@ -99,22 +99,27 @@ def check_network(spec: NetworkSpec) -> None:
 def initialize_from(network: nn.Module, spec: NetworkSpec, weights: Weights) -> Loaded:
     """Load the weights that a network starts from, in place; a network on the meta device is only compared.
 
-    The head is loaded too if the file has the classes of `spec`, or as many without names. Weights of another network
-    are a UserError.
+    The head is loaded too if the file has the classes of `spec`, in any order, or as many without names. Weights of
+    another network are a UserError.
     """
+    known, ours = weights.classes, spec.classes
+    moved = known is not None and known != ours and sorted(known) == sorted(ours) and not _unordered(spec)
     layout, tensors = weights.layout, weights.tensors
     # A plug-in may have the names of its framework.
     if layout is not None and (spec.model in layout.targets or not has_names_of(tensors, network)):
         tensors = layout.tensors_for(spec.model, pretrained_config(spec.model).frames, tensors, weights.file)
-    return initialize(
+    loaded = initialize(
         network,
         tensors,
         head=spec.head_keys,
-        keep_head=weights.classes is None or weights.classes == spec.classes,
+        keep_head=known is None or known == ours or moved,
         file=weights.file,
         model=str(spec),
         holds=str(weights.spec) if weights.spec else layout.title if layout else None,
     )
+    if moved and known is not None and not loaded.replaced:
+        _reorder_outputs(network, spec, [known.index(name) for name in ours], weights.file)
+    return loaded
 
 
 def check_weights(spec: NetworkSpec, weights: Weights, *, frozen: bool, weakly_pretrained: bool) -> None:
@@ -194,13 +199,18 @@ def initialize_all(network: nn.Module, spec: NetworkSpec, weights: Weights) -> L
     return loaded
 
 
+def _unordered(spec: NetworkSpec) -> str | None:
+    """The first tensor that depends on the classes in several dimensions, so that outputs cannot be reordered."""
+    return next((key for key, places in spec.class_dimensions.items() if len(places) > 1), None)
+
+
 def _reorder_outputs(network: nn.Module, spec: NetworkSpec, order: list[int], file: str) -> None:
     """Move the rows of the head, in place, so that output i is what output order[i] was."""
-    if several := [key for key, places in spec.class_dimensions.items() if len(places) > 1]:
+    if several := _unordered(spec):
         raise UserError(
             "weights.unordered_head",
             f"{file} has its classes in another order than the labels, and the outputs of {spec} cannot be reordered: "
-            f"its tensor {several[0]} depends on the classes in several dimensions",
+            f"its tensor {several} depends on the classes in several dimensions",
         )
     state = network.state_dict()
     for key, (place,) in spec.class_dimensions.items():

@@ -16,6 +16,8 @@ from vidsemi.data.split import ValidationSet
 from vidsemi.io.errors import UserError
 from vidsemi.pipeline.datasets import Datasets
 from vidsemi.pipeline.resolve import Resolved, ResolvedTarget
+from vidsemi.pipeline.stage import Plan
+from vidsemi.pipeline.stages import TrainStage
 from vidsemi.selection.policies import get_policy
 
 FEW_STEPS = 10  # a training run that is shorter has hardly begun
@@ -56,6 +58,22 @@ def check_run(resolved: Resolved) -> list[str]:
     keys |= {name: f"{config.teacher_key(name)}.frames" for name in config.teachers}
     frames = {keys[name]: network.architecture.input.frames for name, network in resolved.networks.items()}
     return [*warnings, *_check_media(frames, {**sets, "data.weak": datasets.weak if config.data.weak else None})]
+
+
+def check_starts(plan: Plan) -> list[str]:
+    """Warn of training runs whose batch norm would keep the statistics of random weights."""
+    frozen = [
+        plan.context.name(stage)
+        for stage in plan.stages
+        if isinstance(stage, TrainStage) and stage.recipe.frozen_batch_norm and stage.init_from is None
+    ]
+    if not frozen:
+        return []
+    more = f" and {len(frozen) - 1} more" if len(frozen) > 1 else ""
+    return [
+        f"frozen_batch_norm: {frozen[0]}{more} would start from random weights and keep the statistics of their batch "
+        "norm, mean 0 and variance 1; set init_from, or leave the key out of that recipe"
+    ]
 
 
 def check_targets(targets: Sequence[ResolvedTarget], trained_on: Mapping[str, Manifest | None]) -> list[str]:

@@ -10,7 +10,7 @@ from vidsemi.config.load import expand_variants
 from vidsemi.pipeline.cost.estimate import estimate, total_of
 from vidsemi.pipeline.cost.plan import plan_cost, plan_document, plan_text, summary, write_plan
 from vidsemi.pipeline.execute import check_plan, describe, execute
-from vidsemi.pipeline.feasibility import check_run, check_targets
+from vidsemi.pipeline.feasibility import check_run, check_starts, check_targets
 from vidsemi.pipeline.resolve import Resolved, prepare_data, resolve, resolve_transfer
 from vidsemi.pipeline.transfer import plan_transfer
 from vidsemi.pipeline.variants import plan_variants
@@ -46,6 +46,8 @@ def run(
         if processes().first:
             _warn(_check_variants(resolved))
         plan = plan_variants(resolved, _varied(config))
+        if processes().first:
+            _warn(check_starts(plan))
         check_plan(plan, overwrite, reuse)
     return execute(plan, until, overwrite=overwrite, reuse=reuse, jobs=jobs, on_progress=on_progress)
 
@@ -55,7 +57,7 @@ def check(config: Config, *, overwrite: Sequence[str] = (), reuse: Sequence[Path
     resolved = _resolve_variants(config)
     plan = plan_variants(resolved, _varied(config))
     changes = check_plan(plan, overwrite, reuse)
-    document, text = describe(plan, changes, _check_variants(resolved))
+    document, text = describe(plan, changes, [*_check_variants(resolved), *check_starts(plan)])
     left = {plan.context.name(stage) for stage in plan.stages if changes.state(stage) in ("to do", "again")}
     work, rates, machine, source = plan_cost(config, plan)
     total = total_of(estimate([own for own in work if own.name in left], rates, machine))
