@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidsemi.cli.options import run_script
-from vidsemi.data.formats.scan import ScanResult, portable_paths
+from vidsemi.data.formats.portable_paths import portable_paths
+from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.manifest import write_manifest
 from vidsemi.io.errors import UserError
 

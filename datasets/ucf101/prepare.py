@@ -11,7 +11,8 @@ import re
 from pathlib import Path
 
 from vidsemi.cli.options import run_script
-from vidsemi.data.formats.scan import ScanResult, portable_paths
+from vidsemi.data.formats.portable_paths import portable_paths
+from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.formats.split_lists import read_ucf101
 from vidsemi.data.manifest import write_manifest
 from vidsemi.io.errors import UserError

@@ -13,7 +13,7 @@ from tests.helpers.errors import refused
 from vidsemi.cli import main as cli
 from vidsemi.data.formats.folder import read_folder
 from vidsemi.data.formats.kinetics import read_kinetics
-from vidsemi.data.formats.scan import portable_paths
+from vidsemi.data.formats.portable_paths import portable_paths
 from vidsemi.data.formats.split_lists import read_ucf101
 from vidsemi.data.formats.table import read_table_format
 from vidsemi.data.manifest import Row, load_manifest, write_manifest

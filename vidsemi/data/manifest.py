@@ -18,7 +18,7 @@ from vidsemi.data.class_names import class_name, closest_name, normalize_labels
 from vidsemi.data.csv_texts import CsvWriter, unmarked
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path, fingerprint_file
-from vidsemi.io.parquet import parquet_writer, read_parquet
+from vidsemi.io.parquet import open_parquet, parquet_writer, read_parquet
 
 COLUMNS = {
     "path": pa.string(),  # relative to `root` or to the manifest's folder, absolute, or a URI
@@ -198,7 +198,7 @@ def check_suffix(file: Path) -> None:
 def read_table(file: Path) -> pa.Table:
     """Read a CSV with a header or a Parquet file; the CSV columns in `COLUMNS` get their types."""
     if not file.is_file():
-        raise UserError("manifest.missing_file", f"manifest {file} does not exist (looked for {file.absolute()})")
+        raise _missing(file)
     check_suffix(file)
     try:
         if file.suffix == ".parquet":
@@ -207,8 +207,28 @@ def read_table(file: Path) -> pa.Table:
         lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
         return pyarrow.csv.read_csv(file, parse_options=lines, convert_options=options)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        why = " ".join(str(error).split())
-        raise UserError("manifest.unreadable", f"{file} cannot be read as a manifest: {why}") from None
+        raise _unreadable(file, error) from None
+
+
+@contextmanager
+def open_manifest_parquet(file: Path) -> Iterator[Any]:
+    """Open a Parquet file to read it in batches; a `UserError` if it cannot be read."""
+    if not file.is_file():
+        raise _missing(file)
+    try:
+        with open_parquet(file) as parquet:
+            yield parquet
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(file, error) from None
+
+
+def _missing(file: Path) -> UserError:
+    return UserError("manifest.missing_file", f"manifest {file} does not exist (looked for {file.absolute()})")
+
+
+def _unreadable(file: Path, error: Exception) -> UserError:
+    why = " ".join(str(error).split())
+    return UserError("manifest.unreadable", f"{file} cannot be read as a manifest: {why}")
 
 
 def load_manifest(file: Path, root: Path | None = None) -> Manifest:

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.data.formats.test_csv_blocks import rows_of
 from tests.helpers.errors import refused
 from vidsemi.data.formats import text_rows
 from vidsemi.data.formats.table import read_table_format
 from vidsemi.data.formats.tar import index_tar
-from vidsemi.data.formats.text_rows import MAX_LINE, csv_rows, json_rows, read_text_lines, stream_lines, tab_rows
+from vidsemi.data.formats.text_rows import MAX_LINE, json_rows, read_text_lines, stream_lines, tab_rows
 from vidsemi.data.manifest import Row, load_manifest
 from vidsemi.io import parquet_bounds
 from vidsemi.io.parquet import read_parquet
@@ -67,11 +68,7 @@ def test_a_row_whose_quotes_span_many_lines(tmp_path: Path, monkeypatch: pytest.
     endless = '"x\n",' * 1000
     (tmp_path / "t.csv").write_text(f'path,label\n"a\nb",1\n{endless}\nc,3\n')
     broken: text_rows.Broken = []
-    assert [row for _, row in csv_rows(tmp_path / "t.csv", ",", broken)] == [
-        ["path", "label"],
-        ["a\nb", "1"],
-        ["c", "3"],
-    ]
+    assert rows_of(tmp_path / "t.csv", broken) == [(1, ["path", "label"]), (2, ["a\nb", "1"]), (1005, ["c", "3"])]
     assert broken[0][0] == 4 and "2000" in broken[0][1]
 
 

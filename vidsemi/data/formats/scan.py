@@ -1,24 +1,26 @@
 """What a scan of a format found: the rows of a manifest, what did not become a row, and what looks wrong."""
 
 import logging
-import os
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vidsemi.data.class_names import class_name, first_names, near_equal_warnings
-from vidsemi.data.formats.media_files import count_suffixes, is_image
-from vidsemi.data.formats.repeats import check_repeats
+from vidsemi.data.class_names import first_names, near_equal_warnings
+from vidsemi.data.formats.media_files import count_suffixes
 from vidsemi.data.formats.text_rows import Broken, BrokenLines
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import write_text
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 logger = logging.getLogger("vidsemi")
 
+BLOCK = 1 << 18  # examples that become a table at once
 SUFFIXES_LISTED = 100
 
 
@@ -64,6 +66,19 @@ class ScanResult:
     def __len__(self) -> int:
         return len(self.columns.get("path", ()))
 
+    def blocks(self) -> "Iterator[tuple[pa.Table, Sequence[int]]]":
+        """The examples as tables of columns of a manifest, each with the lines that list them, if these are known."""
+        import pyarrow as pa
+
+        from vidsemi.data.manifest import COLUMNS
+
+        for first in range(0, max(len(self), 1), BLOCK):
+            own = slice(first, first + BLOCK)
+            yield (
+                pa.table({name: pa.array(values[own], COLUMNS[name]) for name, values in self.columns.items()}),
+                self.lines[own],
+            )
+
     def require_examples(self, source: object, root: Path | None) -> None:
         """Raise a UserError if there are no examples.
 
@@ -96,17 +111,11 @@ class ScanResult:
         Returns:
             A summary as JSON and as one line.
         """
-        from vidsemi.data.manifest import write_manifest
+        from vidsemi.data.formats.manifest_writer import write_scan
 
-        paths = portable_paths(self.columns["path"], manifest)
-        if "label" in self.columns:
-            self.columns["label"] = _class_names(self.columns["label"])
-        repeated = check_repeats({**self.columns, "path": paths}, self.lines, self.unique)
-        write_manifest(manifest, {**self.columns, "path": paths})
-        names = zip(self.columns.get("member", paths), paths, strict=True)
-        suffixes = Counter((member or path).rpartition(".")[2] for member, path in names)
-        images = sum(count for suffix, count in suffixes.items() if is_image(f"x.{suffix}"))
-        classes = sorted({label for label in self.columns.get("label", ()) if label is not None})
+        written = write_scan(manifest, self)
+        examples, images, repeated = written.examples, written.images, written.repeated
+        classes = sorted(written.classes)
         warnings = [*self.warnings, *near_equal_warnings(classes)]
         broken = [f"line {number}: {problem}" for number, problem in sorted(self.broken)]
         if broken:
@@ -115,7 +124,7 @@ class ScanResult:
             logger.warning("%s: %s", manifest, warning)
         text = "".join(
             [
-                f"{manifest}: {len(self)} examples",
+                f"{manifest}: {examples} examples",
                 write_missing(manifest, self.missing, self.missing_what),
                 _clause(self.elsewhere, "lines name files that do not exist here"),
                 _clause(self.left_out, f"examples without a tag of {vocabulary} were left out"),
@@ -123,15 +132,15 @@ class ScanResult:
                 _clause(self.captions, "rows are captions, in which only the words behind a # are tags"),
                 _clause(self.unknown.total(), f"files with unknown suffixes: {count_suffixes(self.unknown)}"),
                 _write_list(manifest.with_suffix(".broken.txt"), broken, "lines are broken"),
-                _clause(len(self) - images, "videos"),
+                _clause(examples - images, "videos"),
                 _clause(images, "images"),
                 _clause(len(classes), f"classes: {first_names(classes)}"),
             ]
         )
         document = {
             "manifest": str(manifest),
-            "examples": len(self),
-            "videos": len(self) - images,
+            "examples": examples,
+            "videos": examples - images,
             "images": images,
             "classes": len(classes),
             "missing": len(self.missing),
@@ -148,19 +157,6 @@ class ScanResult:
 
 def _clause(count: int, what: str) -> str:
     return f"; {count} {what}" if count else ""
-
-
-def _class_names(labels: Iterable[str | None]) -> list[str | None]:
-    """Labels with their names normalized; None for an empty one."""
-    known = {label: class_name(label) or None for label in set(labels) if label is not None}
-    return [None if label is None else known[label] for label in labels]
-
-
-def portable_paths(paths: Iterable[str], manifest: Path) -> list[str]:
-    """Paths as the manifest stores them: relative to its folder if they are in it, else absolute. URIs stay."""
-    folder = os.path.join(manifest.parent.resolve(), "")
-    absolute = (path if "://" in path else os.path.abspath(path) for path in paths)
-    return [path.removeprefix(folder) for path in absolute]
 
 
 def write_missing(manifest: Path, lines: Sequence[str], what: str) -> str:

@@ -5,24 +5,31 @@ CSV begins with = + - or @, which spreadsheets execute as a formula. An id is lo
 a folder and never becomes part of a path.
 """
 
-import os
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import closing
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from vidsemi.data.formats.media_files import FilesByStem, is_utf8
+from vidsemi.data.formats.media_files import FilesByStem
 from vidsemi.data.formats.registry import register_format
+from vidsemi.data.formats.row_rules import BrokenRowError
 from vidsemi.data.formats.scan import ScanResult
-from vidsemi.data.formats.table_rows import check_columns, open_table
-from vidsemi.data.hashtags.captions import TagColumn
-from vidsemi.data.hashtags.normalize import join_tags, split_tags
+from vidsemi.data.formats.text_rows import BrokenLines, is_json_lines
 from vidsemi.io.errors import UserError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-class BrokenRowError(ValueError):
-    """A row that is not an example; says why without quoting it, since it may contain anything."""
+logger = logging.getLogger("vidsemi")
+
+CAPTION_RATE = 0.01  # captions with hashtags among texts that may be captions; a stray sentence among tags is rarer
+
+Answer = TypeVar("Answer")
 
 
 @register_format(
@@ -41,7 +48,7 @@ class BrokenRowError(ValueError):
     },
     has_hashtags=True,
 )
-def read_table_format(
+def scan_table(
     file: Path,
     root: Path | None,
     *,
@@ -50,7 +57,7 @@ def read_table_format(
     hashtags_column: str = "hashtags",
     id_column: str = "id",
     vocabulary: AbstractSet[str] | None = None,
-) -> ScanResult:
+) -> "TableScan":
     """Read a CSV or TSV with a header, JSON lines (each also as .gz or .bz2), or a Parquet file.
 
     Relative paths start from the root (default: the table's folder); in it, files are looked up by id for rows without
@@ -64,45 +71,113 @@ def read_table_format(
 
     names = {"path": path_column, "id": id_column, "label": label_column, "hashtags": hashtags_column}
     names |= {name: name for name in COLUMNS if name not in names}
-    scan = ScanResult({name: [] for name in names if name != "id"})
-    present, rows = open_table(file, names, scan.broken)
-    files = FilesById(root)
-    tag_column = TagColumn()
-    folder = str(root or file.parent)
-    for number, (path, name, label, field, *rest) in rows:
-        try:
-            path = _locate(path, name, folder, files)
-            if path is None:
-                scan.missing.append(str(name))
-                continue
-            tags = tag_column.read(_tag_field(field))
-            if vocabulary is not None and vocabulary.isdisjoint(tags):
-                scan.left_out += 1
-                continue
-            if rest.count(None) < len(rest):  # most tables have none of these columns
-                rest = [parse(value, what) for (what, parse), value in zip(PARSERS.items(), rest, strict=True)]
-            values = [path, _text(label, "label"), join_tags(tags) or None, *rest]
-        except BrokenRowError as error:
-            scan.broken.append((number, str(error)))
-            continue
-        for column, value in zip(scan.columns.values(), values, strict=True):
-            column.append(value)
-        tag_column.keep(len(scan.lines))
-        scan.lines.append(number)
-    untagged = tag_column.settle(scan.columns["hashtags"])
-    if vocabulary is not None:
-        kept = [True] * len(scan)
-        for row in untagged:
-            kept[row] = not vocabulary.isdisjoint(split_tags(scan.columns["hashtags"][row]))
-        scan.left_out += kept.count(False)
-        scan.keep(kept)
-    scan.captions = tag_column.captions
-    scan.unique = files.used
-    check_columns(file, present, names)
-    if vocabulary is not None and hashtags_column not in present:
-        raise UserError("table.missing_hashtags", f"{file} has no column '{hashtags_column}' to look for tags in")
-    scan.columns = {name: scan.columns[name] for name in scan.columns if name == "path" or names[name] in present}
-    return require_usable_rows(file, scan)
+    return TableScan(file=file, root=root, names=names, vocabulary=vocabulary)
+
+
+def read_table_format(file: Path, root: Path | None, **options: Any) -> ScanResult:
+    """Read a table into memory; see `scan_table`."""
+    return scan_table(file, root, **options).collect()
+
+
+class _ReadAgainError(Exception):
+    """The end of a table has shown that its beginning must be read in another way."""
+
+
+@dataclass
+class TableScan(ScanResult):
+    """A table that is read while its manifest is written, so that it need not fit in memory."""
+
+    file: Path = Path()
+    root: Path | None = None
+    names: Mapping[str, str] = field(default_factory=dict)  # of the table's columns by the manifest's names
+    vocabulary: AbstractSet[str] | None = None
+    _present: set[str] = field(default_factory=set)  # columns of JSON lines that are known to be there
+    _in_captions: bool = False  # whether the column of tags is known to be one of captions
+    _examples: int = 0  # in the blocks so far
+
+    def __len__(self) -> int:
+        return self._examples
+
+    def require_examples(self, source: object, root: Path | None) -> None:
+        """Nothing is known yet; `blocks` refuses a table without examples."""
+
+    def write(self, manifest: Path, vocabulary: object = "") -> tuple[dict[str, Any], str]:
+        """Write the manifest, and the lists of `ScanResult.write`."""
+        return self._until_known(lambda: super(TableScan, self).write(manifest, vocabulary))
+
+    def collect(self) -> ScanResult:
+        """The examples in memory."""
+        return self._until_known(self._collect)
+
+    def _collect(self) -> ScanResult:
+        scan = ScanResult()
+        for table, lines in self.blocks(examples_needed=False):
+            for name, column in zip(table.column_names, table.columns, strict=True):
+                scan.columns.setdefault(name, []).extend(column.to_pylist())
+            scan.lines.extend(lines.tolist())
+        for name in ("missing", "left_out", "broken", "unique", "captions"):
+            setattr(scan, name, getattr(self, name))
+        return scan
+
+    def _until_known(self, read: Callable[[], Answer]) -> Answer:
+        from vidsemi.data.formats.table_rows import first_keys
+
+        self._present = first_keys(self.file)
+        while True:
+            try:
+                return read()
+            except _ReadAgainError:
+                logger.info("%s: reading it again, since what its tags or columns are is only now known", self.file)
+
+    def blocks(self, *, examples_needed: bool = True) -> "Iterator[tuple[pa.Table, Any]]":
+        """The examples as tables of columns of a manifest, and the lines that list them."""
+        from vidsemi.data.formats.table_columns import Rules, examples_of
+        from vidsemi.data.formats.table_rows import open_table
+        from vidsemi.runtime.threads import in_parallel
+
+        self.missing, self.broken, self.left_out, self._examples = [], BrokenLines(), 0, 0
+        present, blocks = open_table(self.file, self.names, self.broken)
+        columns = [
+            name
+            for name, column in self.names.items()
+            if name == "path" or (name != "id" and column in {*present, *self._present})
+        ]
+        files = FilesById(self.root)
+        folder = str(self.root or self.file.parent)
+        rules = Rules(list(self.names), folder, files.find, self.vocabulary, self._in_captions)
+        captions = unsure = 0
+        with closing(in_parallel(partial(examples_of, rules=rules), blocks)) as results:
+            for found in results:
+                self.missing += found.missing
+                for line in found.broken:
+                    self.broken.append(line)
+                self.left_out += found.left_out
+                captions += found.captions
+                unsure += found.unsure
+                self._examples += len(found.table)
+                self.unique = files.used
+                yield found.table.select(columns), found.lines
+        self.broken.sort()
+        self._check_end(present, captions, unsure)
+        require_usable_rows(self.file, self)
+        if examples_needed:
+            super().require_examples(self.file, self.root or self.file.parent)
+
+    def _check_end(self, present: AbstractSet[str], captions: int, unsure: int) -> None:
+        from vidsemi.data.formats.table_rows import check_columns
+
+        check_columns(self.file, present, self.names)
+        if self.vocabulary is not None and self.names["hashtags"] not in present:
+            column = self.names["hashtags"]
+            raise UserError("table.missing_hashtags", f"{self.file} has no column '{column}' to look for tags in")
+        if is_json_lines(self.file) and not present & {*self.names.values()} <= self._present:
+            self._present |= present
+            raise _ReadAgainError
+        of_captions = captions > 0 and captions >= CAPTION_RATE * unsure
+        if of_captions and unsure and not self._in_captions:
+            self._in_captions = True
+            raise _ReadAgainError
+        self.captions = captions + (unsure if of_captions else 0)
 
 
 class FilesById:
@@ -110,6 +185,7 @@ class FilesById:
 
     def __init__(self, root: Path | None) -> None:
         self._root = root
+        self._lock = Lock()
         self.used = False  # whether a file was found by its id
 
     def __iter__(self) -> Iterator[str]:
@@ -118,7 +194,8 @@ class FilesById:
 
     def find(self, name: str) -> str | None:
         """The path of the file with this name; None if there is none. If two fit, a UserError names them."""
-        path = self._by_stem.get(name)
+        with self._lock:
+            path = self._by_stem.get(name)
         self.used |= path is not None
         return path
 
@@ -139,60 +216,3 @@ def require_usable_rows(file: Path, scan: ScanResult) -> ScanResult:
     raise UserError(
         "table.all_broken", f"none of the {len(scan.broken)} lines of {file} can be used; line {number} {problem}"
     )
-
-
-def _locate(path: Any, name: Any, folder: str, files: FilesById) -> str | None:
-    """The path of a row's file; None if it is given by id and does not exist."""
-    if path is not None and path != "":
-        path = _text(path, "path") or ""
-        if "\\" in path and not os.path.exists(os.path.join(folder, path)):  # as Windows writes it
-            slashed = path.replace("\\", "/")
-            path = slashed if os.path.exists(os.path.join(folder, slashed)) else path
-        return path if "://" in path else os.path.join(folder, path)
-    if type(name) is int:  # as JSON may have it
-        name = str(name)
-    if name is None or name == "":
-        raise BrokenRowError("has neither path nor id")
-    if not isinstance(name, str) or not name.isprintable():  # lone surrogates are not
-        raise BrokenRowError("has an id that is not text")
-    return files.find(name)
-
-
-def _text(value: Any, what: str) -> str | None:
-    if value is None or value == "":
-        return None
-    if type(value) is int:  # 7 is a label too
-        return str(value)
-    if what == "label" and isinstance(value, list) and len(value) > 1:
-        raise BrokenRowError("has several labels, and an example has one")
-    if not isinstance(value, str) or "\0" in value or not is_utf8(value):
-        raise BrokenRowError(f"has a {what} that is not text")
-    return value
-
-
-def _tag_field(field: Any) -> str | list[str] | None:
-    """A field of tags, text or a list of texts; bytes that are not UTF-8 are dropped from the tags later."""
-    if isinstance(field, list) and None in field:  # Parquet's nulls, JSON's null
-        field = [tag for tag in field if tag is not None]
-    if field is None or isinstance(field, str) or (isinstance(field, list) and set(map(type, field)) <= {str}):
-        return field
-    raise BrokenRowError("has tags that are neither text nor a list of texts")
-
-
-def _number(kind: Callable[[Any], int | float], value: Any, what: str) -> Any:
-    if value is None or value == "":
-        return None
-    try:
-        number = kind(value)
-        # int() truncates 1.5, and Parquet's integers have 64 bits
-        if not isinstance(value, bool) and (number == value or isinstance(value, str)) and abs(number) < 2**63:
-            return number
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise BrokenRowError(f"has a column {what} that is not a {'number' if kind is float else 'whole number'}")
-
-
-_seconds, _bytes = partial(_number, float), partial(_number, int)
-PARSERS: dict[str, Callable[[Any, str], Any]]
-PARSERS = {"group": _text, "start": _seconds, "end": _seconds, "member": _text, "offset": _bytes, "size": _bytes}
-PARSERS["frames_per_second"] = _seconds

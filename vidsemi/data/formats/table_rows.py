@@ -1,87 +1,146 @@
 """The rows of a table in any of its files: CSV, TSV, JSON lines, Parquet."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
+from functools import partial
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
+from vidsemi.data.formats.csv_blocks import Block, CsvBlocks
 from vidsemi.data.formats.media_files import MEDIA_SUFFIXES
-from vidsemi.data.formats.text_rows import Broken, csv_rows, json_rows, stream_lines, text_suffix
+from vidsemi.data.formats.table_columns import TableBlock
+from vidsemi.data.formats.text_rows import Broken, is_json_lines, json_rows, stream_lines, text_suffix
+from vidsemi.data.manifest import COLUMNS, open_manifest_parquet
 from vidsemi.io.errors import UserError
+from vidsemi.io.parquet import DamagedError
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+Blocks = Iterator[TableBlock]
 
-Rows = Iterator[tuple[int, Sequence[Any]]]  # line numbers, from 1, and the values of the requested columns or None
-
+KINDS = {pa.string(): str, pa.float64(): float, pa.int64(): int}  # that JSON values must be
+ROWS = 50_000  # of a block of JSON lines or Parquet
 PATH_COLUMNS = {"file", "file_name", "filename", "filepath", "file_path", "video", "video_path", "image", "image_path"}
 
 
-def open_table(file: Path, names: dict[str, str], broken: Broken) -> tuple[AbstractSet[str], Rows]:
-    """The columns of a table (of JSON lines: complete once the rows are read), and the values of those in `names`."""
+def open_table(file: Path, names: Mapping[str, str], broken: Broken) -> tuple[AbstractSet[str], Blocks]:
+    """The columns of a table (of JSON lines: complete once the rows are read), and its rows, a block at a time.
+
+    Args:
+        file: .csv, .tsv, .jsonl (each also as .gz or .bz2) or .parquet.
+        names: of the table's columns, by the manifest's names.
+        broken: receives the lines that are not rows.
+    """
     suffix = text_suffix(file)
-    if suffix in (".jsonl", ".ndjson"):
+    if is_json_lines(file):
         seen: set[str] = set()
-        return seen, _json_values(file, list(names.values()), seen, broken)
+        return seen, _json_blocks(file, names, seen, broken)
     if suffix in (".csv", ".tsv"):
-        rows = csv_rows(file, "\t" if suffix == ".tsv" else _delimiter(file), broken)
-        _, header = next(rows, (0, []))
-        if not header or broken:
+        csv = CsvBlocks(file, "\t" if suffix == ".tsv" else _delimiter(file), broken)
+        if not csv.header or broken:
             why = f": line {broken[0][0]} {broken[0][1]}" if broken else ""
             raise UserError("table.missing_header", f"{file} has no header{why}")
-        columns = header
-    elif file.suffix == ".parquet":
-        from vidsemi.data.manifest import read_table
+        _check_names(file, csv.header, names)
+        return set(csv.header), _csv_blocks(csv, names)
+    if file.suffix == ".parquet":
+        with open_manifest_parquet(file) as parquet:
+            columns = parquet.schema_arrow.names
+        _check_names(file, columns, names)
+        return set(columns), _parquet_blocks(file, names)
+    raise UserError(
+        "table.unknown_suffix",
+        f"{file}: a table must be a .csv, .tsv or .jsonl (also .gz or .bz2), or a .parquet; other files have "
+        "formats of their own: `vidsemi manifest --help`",
+    )
 
-        table = read_table(file)
-        columns = table.column_names
-    else:
-        raise UserError(
-            "table.unknown_suffix",
-            f"{file}: a table must be a .csv, .tsv or .jsonl (also .gz or .bz2), or a .parquet; other files have "
-            "formats of their own: `vidsemi manifest --help`",
-        )
+
+def first_keys(file: Path) -> set[str]:
+    """The keys of the first JSON lines of a file; empty if it is another file, or none of its lines is JSON."""
+    if not is_json_lines(file):
+        return set()
+    with closing(json_rows(file, [])) as rows:
+        return {key for _, row in islice(rows, ROWS) for key in row}
+
+
+def _check_names(file: Path, columns: list[str], names: Mapping[str, str]) -> None:
     for name in names.values():
         if columns.count(name) > 1:
             raise UserError("table.duplicate_column", f"{file} has {columns.count(name)} columns named '{name}'")
     check_columns(file, columns, names)
-    if file.suffix == ".parquet":
-        return set(columns), _parquet_values(file, table, names)
-    pick = itemgetter(*(columns.index(name) if name in columns else len(columns) for name in names.values()))
-    return set(columns), ((number, pick([*row, None])) for number, row in rows)
 
 
-def _json_values(file: Path, names: list[str], seen: set[str], broken: Broken) -> Rows:
-    for number, row in json_rows(file, broken):
-        seen.update(row)
-        yield number, list(map(row.get, names))
+def _csv_blocks(csv: CsvBlocks, names: Mapping[str, str]) -> Blocks:
+    there = {name: csv.header.index(column) for name, column in names.items() if column in csv.header}
+    csv.places = tuple(there.values())
+    pick = itemgetter(*(there.get(name, len(csv.header)) for name in names))
+
+    def parse(block: Block) -> dict[str, pa.Array]:
+        columns = block.parse()
+        return {name: columns[place] for name, place in there.items()} if columns else {}
+
+    for block in csv:
+        others = [(number, pick([*row, None])) for number, row in block.others]
+        yield TableBlock(block.numbers, partial(parse, block), others)
 
 
-def _parquet_values(file: Path, table: "pa.Table", names: dict[str, str]) -> Rows:
+def _json_blocks(file: Path, names: Mapping[str, str], seen: set[str], broken: Broken) -> Blocks:
+    """Blocks in which all values of a column are of one kind that Arrow takes, or all rows need rules."""
+    columns = list(names.values())
+    rows = json_rows(file, broken)
+    while batch := list(islice(rows, ROWS)):
+        values: list[tuple[int, Sequence[Any]]] = []
+        for number, row in batch:
+            seen.update(row)
+            values.append((number, list(map(row.get, columns))))
+        try:
+            arrays = _arrays_of([own for _, own in values], list(names))
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):  # of lone surrogates, too
+            yield TableBlock(np.zeros(0, np.int64), dict, values)
+        else:
+            yield TableBlock(np.array([number for number, _ in values]), partial(dict, arrays), [])
+
+
+def _arrays_of(rows: Sequence[Sequence[Any]], names: list[str]) -> dict[str, pa.Array]:
+    arrays = {}
+    for name, column in zip(names, zip(*rows, strict=True), strict=True):
+        kinds = set(map(type, column)) - {type(None)}
+        kind = COLUMNS.get(name, pa.string())
+        if kinds == {list} and name == "hashtags":
+            kind = pa.list_(kind)
+        elif not kinds <= {KINDS[kind]}:
+            raise TypeError(name)
+        arrays[name] = pa.array(column, kind)
+    return arrays
+
+
+def _parquet_blocks(file: Path, names: Mapping[str, str]) -> Blocks:
     """Values cast to the manifest's types; tags are text or lists of text."""
-    import pyarrow as pa
-
-    from vidsemi.data.manifest import COLUMNS
-
-    try:
-        columns = {}
-        for name, column in names.items():
-            if column in table.column_names:
-                values = table.column(column)
-                kind = COLUMNS.get(name, pa.string())
-                is_list = name == "hashtags" and (pa.types.is_list(values.type) or pa.types.is_large_list(values.type))
-                columns[name] = values.cast(pa.list_(pa.string()) if is_list else kind).to_pylist()
-            else:
-                columns[name] = [None] * table.num_rows
-    except pa.ArrowException as error:
-        raise UserError("table.wrong_type", f"{file} has a column of the wrong type: {error}") from None
-    yield from enumerate(zip(*columns.values(), strict=True), start=1)
+    first = 1
+    with open_manifest_parquet(file) as parquet:
+        there = {name: column for name, column in names.items() if column in parquet.schema_arrow.names}
+        for batch in parquet.iter_batches(ROWS, columns=list(there.values())):
+            try:
+                arrays = {name: _cast(batch.column(column), name) for name, column in there.items()}
+            except pa.ArrowException as error:
+                raise UserError("table.wrong_type", f"{file} has a column of the wrong type: {error}") from None
+            numbers = np.arange(first, first + batch.num_rows)
+            yield TableBlock(numbers, partial(dict, arrays), [])
+            first += batch.num_rows
+        if first - 1 != parquet.metadata.num_rows:
+            raise DamagedError("its number of rows is not what its footer says")
 
 
-def check_columns(file: Path, columns: Sequence[str] | AbstractSet[str], names: dict[str, str]) -> None:
+def _cast(values: pa.Array, name: str) -> pa.Array:
+    is_list = name == "hashtags" and (pa.types.is_list(values.type) or pa.types.is_large_list(values.type))
+    return values.cast(pa.list_(pa.string()) if is_list else COLUMNS.get(name, pa.string()))
+
+
+def check_columns(file: Path, columns: Sequence[str] | AbstractSet[str], names: Mapping[str, str]) -> None:
     """Refuse a table with neither paths nor ids, or without a column that the user named."""
     first = (columns if isinstance(columns, list) else sorted(columns))[:50]
     shown = ", ".join(name if name.isprintable() else ascii(name) for name in first)

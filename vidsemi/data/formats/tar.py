@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from vidsemi.data.class_names import class_name, first_names, near_equal_warnings
 from vidsemi.data.formats.media_files import MEDIA_SUFFIXES, VIDEO_SUFFIXES
+from vidsemi.data.formats.portable_paths import portable_paths
 from vidsemi.data.formats.registry import register_format
-from vidsemi.data.formats.scan import ScanResult, portable_paths, write_missing
+from vidsemi.data.formats.scan import ScanResult, write_missing
 from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.io.tables import printable
 

@@ -8,7 +8,8 @@ import io
 import json
 import zlib
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +20,7 @@ from vidsemi.runtime.library_errors import is_field_too_long
 
 COMPRESSED = {".gz", ".bz2"}
 MEGABYTE = 1_000_000
+BLOCK = 8 << 20  # bytes
 MAX_LINE = 1 << 20  # characters of a line, and of a CSV row whose quotes span lines
 MAX_TEXT = 1 << 30  # bytes of a list that is read as a whole
 MAX_RATIO = 1000  # of a compressed file; 2 to 50 for tables, a million for zeros
@@ -37,7 +39,7 @@ class BrokenLines(Broken):
     def append(self, line: tuple[int, str]) -> None:
         """Add a line."""
         if len(self) >= MAX_BROKEN:
-            number, problem = self[0]
+            number, problem = min(self)
             raise UserError(
                 "table.too_many_broken",
                 f"more than {MAX_BROKEN} lines of the table cannot be used; line {number}, the first, {problem}",
@@ -48,6 +50,11 @@ class BrokenLines(Broken):
 def text_suffix(file: Path) -> str:
     """The suffix that tells what a file contains, in lower case: `.csv` for `tags.csv.gz`."""
     return (Path(file.stem) if file.suffix.lower() in COMPRESSED else file).suffix.lower()
+
+
+def is_json_lines(file: Path) -> bool:
+    """Whether a file is one of JSON lines, plain or compressed, by its name."""
+    return text_suffix(file) in (".jsonl", ".ndjson")
 
 
 def read_text_lines(file: Path) -> list[str]:
@@ -63,46 +70,60 @@ def read_text_lines(file: Path) -> list[str]:
         raise UserError("file.unreadable", f"{file} cannot be read: {error}") from None
 
 
-def resynced_rows(lines: Iterator[str], delimiter: str, broken: Broken) -> Iterator[tuple[int, list[str]]]:
-    r"""Read CSV rows; after a broken one, resume at the next line.
+class ResyncedRows:
+    r"""The rows of CSV lines; after a broken one, reading resumes at the next line.
 
     A quoted field may span lines. If that does not end in a valid row, only the first of these lines is broken and the
     next row is looked for in the second: a stray quote costs one line, not everything up to the next quote. A row is
-    also broken if it has another length than the header. Yields the number of each row's first line, and its fields;
-    empty lines are skipped.
+    also broken if it has another length than the first one, the header, or than `columns`. Empty lines are skipped.
 
     >>> broken = []
-    >>> for row in resynced_rows(iter(['path,tags\n', 'a.mp4,"#x\n', 'b.mp4,#y\n']), ",", broken):
-    ...     print(row)
-    (1, ['path', 'tags'])
-    (3, ['b.mp4', '#y'])
+    >>> rows = ResyncedRows(iter(['path,tags\n', 'a.mp4,"#x\n', 'b.mp4,#y\n']), ",", broken)
+    >>> while row := rows.next_row():
+    ...     print(rows.first, row)
+    1 ['path', 'tags']
+    3 ['b.mp4', '#y']
     >>> broken
     [(2, 'is not a row: unexpected end of data')]
+
+    Attributes:
+        number: of the next line, from 1.
+        first: the number of the first line of the row that came last.
     """
-    pushback = _PushbackLines(lines)
-    reader = csv.reader(pushback, delimiter=delimiter, strict=True)
-    columns, number = 0, 1
-    while True:
-        row: list[str] = []
-        problem = ""
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            problem = f"is not a row: {error}"
-            if is_field_too_long(error):
-                problem = "has a field that is too long, or a quote that does not end"
-        columns = columns or len(row)
-        if row and len(row) != columns:
-            problem = f"has {len(row)} columns, not {columns}"
-        if problem:
-            broken.append((number, problem))
-            pushback.push_back_all_but_one()
-        elif row:
-            yield number, row
-        number += len(pushback.taken)
-        pushback.start_row()
+
+    def __init__(self, lines: Iterator[str], delimiter: str, broken: Broken, columns: int = 0, number: int = 1) -> None:
+        self.number = self.first = number
+        self._columns = columns
+        self._broken = broken
+        self._lines = _PushbackLines(lines)
+        self._reader = csv.reader(self._lines, delimiter=delimiter, strict=True)
+
+    def next_row(self, *, one_only: bool = False) -> list[str] | None:
+        """The next row, None at the end. With `one_only` also None if what comes next is a broken or an empty line."""
+        while True:
+            row: list[str] = []
+            problem = ""
+            try:
+                row = next(self._reader)
+            except StopIteration:
+                return None
+            except csv.Error as error:
+                problem = f"is not a row: {error}"
+                if is_field_too_long(error):
+                    problem = "has a field that is too long, or a quote that does not end"
+            self._columns = self._columns or len(row)
+            if row and len(row) != self._columns:
+                problem = f"has {len(row)} columns, not {self._columns}"
+            if problem:
+                self._broken.append((self.number, problem))
+                self._lines.push_back_all_but_one()
+            self.first = self.number
+            self.number += len(self._lines.taken)
+            self._lines.start_row()
+            if row and not problem:
+                return row
+            if one_only:
+                return None
 
 
 class _PushbackLines:
@@ -134,12 +155,7 @@ class _PushbackLines:
         self._size = 0
 
 
-def csv_rows(file: Path, delimiter: str, broken: Broken) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and rows of a CSV file, header first; see `resynced_rows`."""
-    return resynced_rows(stream_lines(file, newline=""), delimiter, broken)
-
-
-def json_rows(file: Path, broken: Broken) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_rows(file: Path, broken: Broken) -> Generator[tuple[int, dict[str, Any]], None, None]:
     """Line numbers and JSON objects, one per line."""
     decode = json.JSONDecoder().raw_decode  # 0.9 µs a line; json.loads takes 1.7
     for number, line in enumerate(stream_lines(file, newline="\n"), start=1):
@@ -172,31 +188,74 @@ def stream_lines(file: Path, newline: str) -> Generator[str, None, None]:
             size: neither is a table, and both would take any amount of memory.
     """
     number = 0
+    with _readable(file, lambda: number) as (raw, stream, bar):
+        is_utf16 = raw.peek(2)[:2] in UTF16
+        encoding, errors = ("utf-16", "replace") if is_utf16 else ("utf-8-sig", "surrogateescape")
+        text = io.TextIOWrapper(stream, encoding, errors, newline)
+        for number, line in enumerate(iter(partial(text.readline, MAX_LINE + 1), ""), start=1):
+            if len(line) > MAX_LINE:
+                raise _line_too_long(file, number)
+            if number % CHECKED == 0:
+                bar.update(raw.tell() // MEGABYTE - bar.n)
+                _check_ratio(file, raw.tell(), stream.tell())
+            yield line
+
+
+def stream_blocks(file: Path) -> Generator[bytes, None, None]:
+    """Stream the bytes of a UTF-8 file, plain or compressed, in blocks of whole lines; errors as of `stream_lines`.
+
+    Of a UTF-16 file only the first block is of use, to tell that it is one.
+    """
+    number = 0
+    with _readable(file, lambda: number) as (raw, stream, bar):
+        while block := stream.read(BLOCK):
+            if block[:2] not in UTF16 or number:
+                if 1 < len(block) - block.rfind(b"\n") <= 4 * MAX_LINE:  # of which no letter takes more than four
+                    block += stream.readline(4 * MAX_LINE + 1)
+                _check_lengths(file, block, number)
+            yield block
+            number += block.count(b"\n")
+            bar.update(raw.tell() // MEGABYTE - bar.n)
+            _check_ratio(file, raw.tell(), stream.tell())
+
+
+@contextmanager
+def _readable(file: Path, number: Callable[[], int]) -> Iterator[tuple[Any, Any, Any]]:
+    """The file, its unpacked content and a progress bar of megabytes; errors of reading name the line `number()`."""
     try:
         with open(file, "rb") as raw, _unpacked(raw, file.suffix.lower()) as stream:
-            is_utf16 = raw.peek(2)[:2] in UTF16
-            encoding, errors = ("utf-16", "replace") if is_utf16 else ("utf-8-sig", "surrogateescape")
-            text = io.TextIOWrapper(stream, encoding, errors, newline)
             size = file.stat().st_size // MEGABYTE
             with progress_bar(size, "megabyte", f"reading {file.name}", delay=SECONDS) as bar:
-                for number, line in enumerate(iter(partial(text.readline, MAX_LINE + 1), ""), start=1):
-                    if len(line) > MAX_LINE:
-                        raise UserError(
-                            "file.line_too_long",
-                            f"{file}: line {number} has more than {MAX_LINE} characters; is it a table?",
-                        )
-                    if number % CHECKED == 0:
-                        bar.update(raw.tell() // MEGABYTE - bar.n)
-                        _check_ratio(file, raw.tell(), stream.tell())
-                    yield line
+                yield raw, stream, bar
     except FileNotFoundError:
         raise UserError("file.missing", f"file {file} does not exist") from None
     except EOFError:
         raise UserError(
-            "file.truncated", f"{file} is truncated after line {number}; is it still being copied?"
+            "file.truncated", f"{file} is truncated after line {number()}; is it still being copied?"
         ) from None
     except (OSError, zlib.error) as error:
-        raise UserError("file.unreadable", f"{file} cannot be read (after line {number}): {error}") from None
+        raise UserError("file.unreadable", f"{file} cannot be read (after line {number()}): {error}") from None
+
+
+def _check_lengths(file: Path, block: bytes, number: int) -> None:
+    """Refuse a line of more than `MAX_LINE` characters; `number` lines come before the block."""
+    start = 0
+    while start < len(block) - MAX_LINE:
+        end = block.rfind(b"\n", start, start + MAX_LINE)
+        if end < 0:  # more bytes, but perhaps not more characters
+            end = block.find(b"\n", start)
+            end = len(block) if end < 0 else end
+            piece = block[start : min(end + 1, start + MAX_LINE + 1)]
+            if not piece.isascii() or b"\r" in piece:
+                piece = block[start : min(end + 1, start + 4 * MAX_LINE + 4)]
+            text = piece.decode("utf-8", "surrogateescape")
+            if max(map(len, io.StringIO(text, newline="") if "\r" in text else [text]), default=0) > MAX_LINE:
+                raise _line_too_long(file, number + block.count(b"\n", 0, start) + 1)
+        start = end + 1
+
+
+def _line_too_long(file: Path, number: int) -> UserError:
+    return UserError("file.line_too_long", f"{file}: line {number} has more than {MAX_LINE} characters; is it a table?")
 
 
 def _check_ratio(file: Path, packed: int, unpacked: int) -> None:

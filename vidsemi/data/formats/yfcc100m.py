@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidsemi.data.formats.registry import register_format
+from vidsemi.data.formats.row_rules import BrokenRowError
 from vidsemi.data.formats.scan import ScanResult
-from vidsemi.data.formats.table import BrokenRowError, FilesById, require_usable_rows
+from vidsemi.data.formats.table import FilesById, require_usable_rows
 from vidsemi.data.formats.text_rows import MAX_LINE, tab_rows
 from vidsemi.data.hashtags.normalize import join_tags, split_tags
 from vidsemi.io.errors import UserError

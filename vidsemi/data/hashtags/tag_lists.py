@@ -89,7 +89,7 @@ Split = list[tuple[np.ndarray, pa.ListArray]]  # rows, and their tags as written
 
 def _split_texts(texts: pa.Array, readings: np.ndarray, in_captions: bool) -> Split:
     """The texts that Arrow can split, and their readings."""
-    marked = _matches(texts, MARKED)
+    marked = matches(texts, MARKED)
     split = [_part(texts, marked, " ")]
     if marked.all():
         return split
@@ -98,17 +98,17 @@ def _split_texts(texts: pa.Array, readings: np.ndarray, in_captions: bool) -> Sp
     split.append((nothing, _lists_of(np.zeros(len(nothing), np.int64), [])))
     if in_captions:
         return split
-    words = ~marked & ~is_empty & _matches(texts, WORDS_ONLY)
+    words = ~marked & ~is_empty & matches(texts, WORDS_ONLY)
     commas = ~marked & ~is_empty & ~words
     if commas.any():
-        commas &= _matches(texts, COMMAS) & _matches(texts, ",")
+        commas &= matches(texts, COMMAS) & matches(texts, ",")
     readings[words | commas] = WORDS
     return [*split, _part(texts, words, " "), _part(texts, commas, ",")]
 
 
 def _split_lists(lists: pa.Array) -> Split:
     """The lists whose items are one tag each."""
-    is_tag = _matches(lists.flatten(), ITEM)
+    is_tag = matches(lists.flatten(), ITEM)
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64)
     ends = np.concatenate([[0], np.cumsum(lengths)])
     fine = np.concatenate([[0], np.cumsum(is_tag)])[ends]
@@ -137,7 +137,7 @@ def _lists_of(lengths: np.ndarray, values: Sequence[str] | pa.Array) -> pa.ListA
     return pa.ListArray.from_arrays(ends, values if isinstance(values, pa.Array) else pa.array(values, pa.string()))
 
 
-def _matches(texts: pa.Array, pattern: str) -> np.ndarray:
+def matches(texts: pa.Array, pattern: str) -> np.ndarray:
     """Which texts match a regular expression, (N,) bool; nulls do not."""
     found: np.ndarray = pc.fill_null(pc.match_substring_regex(texts, pattern), False).to_numpy(zero_copy_only=False)
     return found
@@ -151,11 +151,11 @@ def _part(texts: pa.Array, chosen: np.ndarray, separator: str) -> tuple[np.ndarr
 def _canonical(tags: pa.Array) -> pa.Array:
     """The canonical form of each tag; null if nothing is left."""
     forms = pc.ascii_lower(tags)  # all of the rule for plain words
-    rest = ~_matches(tags, "^[0-9A-Za-z]*$")
+    rest = ~matches(tags, "^[0-9A-Za-z]*$")
     if rest.any():
         own = tags.filter(pa.array(rest))
         # The rule for ASCII without URL encoding: only letters and digits stay.
-        simple = _matches(own, r"^[^%+\x{80}-\x{10ffff}]*$")
+        simple = matches(own, r"^[^%+\x{80}-\x{10ffff}]*$")
         short = pc.ascii_lower(pc.replace_substring_regex(own, "[^0-9A-Za-z]+", ""))
         if not simple.all():
             full = canonical_forms(own.filter(pa.array(~simple)).to_pylist())

@@ -1,0 +1,112 @@
+"""Write the examples of a scan as a manifest, block by block: memory does not grow with their number."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vidsemi.data.class_names import normalize_labels
+from vidsemi.data.formats.media_files import is_image
+from vidsemi.data.formats.portable_paths import portable_column
+from vidsemi.data.formats.repeats import RepeatFinder
+from vidsemi.data.manifest import table_writer
+from vidsemi.io.errors import UserError
+from vidsemi.io.tables import printable
+
+if TYPE_CHECKING:
+    from vidsemi.data.formats.scan import ScanResult
+
+GROUP = 1 << 20  # rows of a row group, as pyarrow writes them by default
+ENDING = 5  # letters of the longest suffix of an image, with its dot
+
+
+@dataclass
+class Written:
+    """What was written."""
+
+    examples: int = 0
+    images: int = 0
+    repeated: int = 0  # examples that repeat a file that is listed before
+    classes: set[str] = field(default_factory=set)
+
+
+def write_scan(manifest: Path, scan: "ScanResult") -> Written:
+    """Write a manifest of the examples of a scan.
+
+    Raises:
+        UserError: two examples are the same file and have different labels, or files must be unique and are not.
+    """
+    written = Written()
+    with closing(RepeatFinder(manifest.parent)) as finder:
+        tables = (_stored(table, manifest, written, finder) for table, _ in scan.blocks())
+        first = next(tables)
+        with table_writer(manifest, first.schema) as writer:
+            for group in _groups(chain([first], tables)):
+                writer.write_table(group)
+            repeats = finder.find(unique=scan.unique)
+            if repeats.first is not None:
+                raise _repeated(manifest, scan, *repeats.first)
+    written.repeated = repeats.count
+    return written
+
+
+def _stored(table: pa.Table, manifest: Path, written: Written, finder: RepeatFinder) -> pa.Table:
+    """The rows as the manifest stores them, counted."""
+    names = table.column_names
+    paths = portable_column(table.column("path").combine_chunks(), manifest)
+    table = table.set_column(names.index("path"), "path", paths)
+    if "label" in names:
+        labels = normalize_labels(table.column("label"))
+        table = table.set_column(names.index("label"), "label", labels)
+        written.classes.update(pc.unique(labels).drop_null().to_pylist())
+    finder.add(table)
+    files = paths
+    if "member" in names:
+        files = pc.coalesce(pc.if_else(pc.equal(member := table.column("member"), ""), None, member), paths)
+    endings = pc.value_counts(pc.utf8_slice_codeunits(files, -ENDING))
+    for ending, count in zip(endings.field(0).to_pylist(), endings.field(1).to_pylist(), strict=True):
+        written.images += count * is_image(f"x.{ending.rpartition('.')[2]}")
+    written.examples += len(table)
+    return table
+
+
+def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of the size of a row group."""
+    pending: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        while rows + len(table) >= GROUP:
+            yield pa.concat_tables([*pending, table.slice(0, GROUP - rows)]).combine_chunks()
+            table = table.slice(GROUP - rows)
+            pending, rows = [], 0
+        if len(table):
+            pending.append(table)
+            rows += len(table)
+    if pending:
+        yield pa.concat_tables(pending).combine_chunks()
+
+
+def _repeated(manifest: Path, scan: "ScanResult", *rows: int) -> UserError:
+    """The error for two rows of the same file."""
+    places, labels, start = [], [], 0
+    for table, lines in scan.blocks():
+        for row in rows:
+            if 0 <= (place := row - start) < len(table):
+                path = portable_column(table.column("path").slice(place, 1).combine_chunks(), manifest)[0].as_py()
+                label = table.column("label").slice(place, 1) if "label" in table.column_names else None
+                labels.append(None if label is None else normalize_labels(label)[0].as_py())
+                places.append(int(lines[place]) if len(lines) else None)
+        start += len(table)
+    where = "two examples" if None in places else f"lines {places[0]} and {places[1]}"
+    path = printable(path)
+    if labels[0] != labels[1]:
+        names = " and ".join(f"'{printable(label or '')}'" for label in labels)
+        return UserError(
+            "scan.conflicting_labels", f"{where} are the same file, {path}, with the labels {names}; keep one"
+        )
+    return UserError("scan.repeated_file", f"{where} are the same file, {path}; keep one of them")
