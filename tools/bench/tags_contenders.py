@@ -23,14 +23,14 @@ def vidsemi(name: str) -> Callable[[Path, Path], Contender]:
 
     def contender(folder: Path, output: Path) -> Contender:
 
-        from vidsemi.data.formats.table import read_table_format
+        from vidsemi.data.formats.table import scan_table
         from vidsemi.data.formats.yfcc100m import read_yfcc100m
 
         def run() -> None:
             if name == "yfcc100m.txt":
                 found = read_yfcc100m(folder / name, folder / "files")
             else:
-                found = read_table_format(folder / name, None)
+                found = scan_table(folder / name, None)
             found.write(output)
 
         return run
