@@ -92,17 +92,20 @@ def _json_blocks(file: Path, names: Mapping[str, str], seen: set[str], broken: B
     """Blocks in which all values of a column are of one kind that Arrow takes, or all rows need rules."""
     columns = list(names.values())
     rows = json_rows(file, broken)
-    while batch := list(islice(rows, ROWS)):
-        values: list[tuple[int, Sequence[Any]]] = []
-        for number, row in batch:
+    while True:
+        numbers, values = [], []
+        for number, row in islice(rows, ROWS):  # the objects are not kept: Python's garbage collector would visit them
             seen.update(row)
-            values.append((number, list(map(row.get, columns))))
+            numbers.append(number)
+            values.append(tuple(map(row.get, columns)))
+        if not numbers:
+            return
         try:
-            arrays = _arrays_of([own for _, own in values], list(names))
+            arrays = _arrays_of(values, list(names))
         except (pa.ArrowException, TypeError, ValueError, OverflowError):  # of lone surrogates, too
-            yield TableBlock(np.zeros(0, np.int64), dict, values)
+            yield TableBlock(np.zeros(0, np.int64), dict, list(zip(numbers, values, strict=True)))
         else:
-            yield TableBlock(np.array([number for number, _ in values]), partial(dict, arrays), [])
+            yield TableBlock(np.array(numbers), partial(dict, arrays), [])
 
 
 def _arrays_of(rows: Sequence[Sequence[Any]], names: list[str]) -> dict[str, pa.Array]:
