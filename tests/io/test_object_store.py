@@ -16,6 +16,8 @@ from tests.helpers.s3_server import S3Server, s3_server
 from vidsemi.io import object_store
 from vidsemi.io.object_store import ObjectStore, RemotePath
 from vidsemi.io.store import LocalStore, Store, open_store, parse_place
+from vidsemi.runtime import leases as leases_module
+from vidsemi.runtime.leases import EXPIRY, Leases
 
 pytestmark = pytest.mark.cluster
 FOLDERS = itertools.count()
@@ -130,6 +132,26 @@ def test_addresses(tmp_path: Path):
     for address in ("s3://", "az://account", "gs://bucket/../x"):
         with refused("store.invalid_address", address):
             parse_place(address)
+
+
+def test_a_listing_tells_which_leases_expired(folder: RemotePath, monkeypatch: pytest.MonkeyPatch):
+    """One that is seen for the first time when its time is over is taken over at once; a renewed one is not."""
+    now = 1000.0
+    monkeypatch.setattr(leases_module, "monotonic", lambda: now)
+    owner = {"boot_id": "elsewhere", "pid_namespace": "pid:[1]", "pid": 1, "start_time": "1"}
+    lease = {"owner": owner, "token": "t", "attempt": 1, "reading": None, "deaths": {}}
+    store = ObjectStore(folder)
+    with Leases(store, 1e9) as leases:
+        for number in (1, 2):
+            store.put(f"leases/{number:06d}", json.dumps(lease).encode())
+        assert (leases.leased(), leases.expired()) == ({1, 2}, set())
+        now += EXPIRY
+        store.put("leases/000002", json.dumps({**lease, "renewals": 1}).encode())
+        assert (leases.leased(), leases.expired()) == ({1, 2}, {1})
+        assert leases.take_over(2) is None
+        taken = leases.take_over(1)
+        assert taken is not None and taken.attempt == 2
+        assert (leases.leased(), leases.expired()) == ({1, 2}, set())
 
 
 RACE = """

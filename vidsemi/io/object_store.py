@@ -119,7 +119,7 @@ class ObjectStore:
         return [meta["path"].rpartition("/")[2] for meta in _list(self._folder / folder)]
 
     def versions(self, folder: str) -> dict[str, str]:  # noqa: D102
-        return {meta["path"].rpartition("/")[2]: _version(meta) for meta in _list(self._folder / folder)}
+        return {meta["path"].rpartition("/")[2]: _version(meta, self._folder) for meta in _list(self._folder / folder)}
 
     def exists(self, name: str) -> bool:  # noqa: D102
         return self.place(name).exists()
@@ -198,7 +198,7 @@ class ObjectStore:
             return found[1] if found is not None and found[0] == content else None
         if done is None:
             raise _missing(place)
-        return _version(done)
+        return _version(done, place)
 
 
 def read(place: RemotePath, most: int = 1 << 30) -> tuple[bytes, str] | None:
@@ -207,7 +207,7 @@ def read(place: RemotePath, most: int = 1 << 30) -> tuple[bytes, str] | None:
 
     def call() -> tuple[bytes, str]:
         found = obstore.get(_connect(place.root), place.key)
-        return (bytes(found.bytes()) if found.meta["size"] <= most else b""), _version(found.meta)
+        return (bytes(found.bytes()) if found.meta["size"] <= most else b""), _version(found.meta, place)
 
     return _tolerant(place, call)
 
@@ -291,5 +291,7 @@ def _reason(words: str) -> str:
     return ": ".join(found) or " ".join(words.partition("\n")[0].split())[:300]
 
 
-def _version(meta: Any) -> str:
-    return json.dumps({name: meta[name] for name in ("e_tag", "version") if meta[name] is not None})
+def _version(meta: Any, place: RemotePath) -> str:
+    """What conditions name: on S3 the ETag alone, since listings do not tell the version of a versioned bucket."""
+    names = ("e_tag",) if place.root.startswith("s3://") else ("e_tag", "version")
+    return json.dumps({name: meta[name] for name in names if meta[name] is not None})

@@ -73,6 +73,7 @@ class Leases:
         self._held: dict[int, Lease] = {}
         self._changing = Lock()  # of a lease, by this thread or the one that renews
         self._seen: dict[int, tuple[str, float]] = {}  # version of a lease of another worker, and since when
+        self._listed: dict[int, tuple[str, float]] = {}  # the same, by listings of a server
         self._ended = Event()
         self._thread = Thread(target=self._renew, daemon=True)
 
@@ -80,7 +81,7 @@ class Leases:
         self._put_junk_aside()
         for name, version in self._store.versions(self._folder).items():
             if self._is_lease(name):  # so that leases of dead workers expire while this one works on other shards
-                self._unchanged_since(int(name), version)
+                _unchanged_since(self._seen, int(name), version)
         self._thread.start()
         return self
 
@@ -97,8 +98,20 @@ class Leases:
         self._progress = monotonic()
 
     def leased(self) -> set[int]:
-        """Return the shards of which there is a lease, of whomever."""
-        return {int(name) for name in self._store.names(self._folder) if self._is_lease(name)}
+        """Return the shards of which there is a lease, of whomever; a server tells their versions at no cost."""
+        if not self._store.remote:
+            return {int(name) for name in self._store.names(self._folder) if self._is_lease(name)}
+        versions = self._store.versions(self._folder)
+        self._listed = {
+            int(name): (version, _unchanged_since(self._listed, int(name), version))
+            for name, version in versions.items()
+            if self._is_lease(name)
+        }
+        return set(self._listed)
+
+    def expired(self) -> set[int]:
+        """Return the leases that did not change for long, by the listings of a server."""
+        return {number for number, (_, since) in self._listed.items() if monotonic() - since >= EXPIRY}
 
     def take(self, number: int) -> Lease | None:
         """Lease a shard; None if another worker holds it."""
@@ -123,7 +136,10 @@ class Leases:
             return None
         text, version = found
         content = _parse(text)
-        age = monotonic() - self._unchanged_since(number, version)
+        since = _unchanged_since(self._seen, number, version)
+        if self._listed.get(number, ("", 0.0))[0] == version:
+            since = min(since, self._listed[number][1])
+        age = monotonic() - since
         if not (content and is_dead(content["owner"])) and age < EXPIRY:
             return None
         lease = _successor(number, content)
@@ -169,11 +185,6 @@ class Leases:
         found = self._store.read(self._name(number), MAX_BYTES)
         return None if found is None else _parse(found[0])
 
-    def _unchanged_since(self, number: int, version: str) -> float:
-        if number not in self._seen or self._seen[number][0] != version:
-            self._seen[number] = (version, monotonic())
-        return self._seen[number][1]
-
     def _give_back(self, lease: Lease) -> None:
         """Leave a shard to others, and with it what is known about its examples."""
         if lease.attempt == 1:
@@ -206,6 +217,12 @@ class Leases:
             for lease in list(self._held.values()) if monotonic() - self._progress < self._patience else []:
                 with suppress(OSError, UserError):  # what is wrong with the store, the worker itself finds out
                     self._renew_one(lease, this_process())
+
+
+def _unchanged_since(seen: dict[int, tuple[str, float]], number: int, version: str) -> float:
+    if number not in seen or seen[number][0] != version:
+        seen[number] = (version, monotonic())
+    return seen[number][1]
 
 
 def _parse(text: bytes) -> dict[str, Any] | None:

@@ -153,9 +153,12 @@ class ShardWorker(ABC):
                 yield lease
 
     def _leased_by_others(self, todo: list[int]) -> list[int]:
-        """Return shards whose workers may be dead, on a server only some of them: others look at others."""
-        leased = sorted(self.leases.leased().intersection(todo))
-        return random.sample(leased, LOOKS) if self.store.remote and len(leased) > LOOKS else leased
+        """Return shards whose workers may be dead: on a server those whose leases expired, and some others."""
+        leased = self.leases.leased().intersection(todo)
+        if not self.store.remote or len(leased) <= LOOKS:
+            return sorted(leased)
+        expired = self.leases.expired() & leased
+        return sorted(expired.union(random.sample(sorted(leased), LOOKS)))
 
     def _unless_done(self, lease: Lease | None) -> Lease | None:
         """Release the lease of a shard that another worker finished since the last scan."""
