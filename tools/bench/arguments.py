@@ -120,5 +120,6 @@ BENCHMARKS = {
     "train": ("train a network on clips in memory and from files", _add_train),
     "feed": ("read clips and hand them to GPUs, without a network", _add_feed),
     "tags": ("read a tag file into a manifest", _add_tags),
+    "manifest": ("make a manifest of a table of paths and labels", _add_tags),
     "duplicates": ("find near duplicates of a test set among made hashes", _add_duplicates),
 }

@@ -52,6 +52,7 @@ def bench(options: argparse.Namespace) -> Answer:
         "train": _bench_train,
         "feed": _bench_feed,
         "tags": _bench_tags,
+        "manifest": _bench_manifest,
         "duplicates": _bench_duplicates,
     }
     return subjects[options.subject](options)
@@ -161,6 +162,13 @@ def _bench_select(options: argparse.Namespace) -> Answer:
         f"{document['cores']} cores of {document['processor']}; {versions}\n"
     )
     return document, "\n".join([setting, *markdown_table(HEADER, cells(document))])
+
+
+def _bench_manifest(options: argparse.Namespace) -> Answer:
+    from tools.bench.manifest import bench_manifest, text
+
+    document = bench_manifest(options.data, rows=int(options.rows), rounds=options.rounds, only=options.only)
+    return document, text(document)
 
 
 def _bench_tags(options: argparse.Namespace) -> Answer:

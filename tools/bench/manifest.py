@@ -1,0 +1,170 @@
+"""`tools/bench.py manifest`: make a manifest of a table of paths and labels, beside peers that copy it to Parquet.
+
+`python -m tools.bench.manifest NAME TABLE OUTPUT` runs one contender, timed after its imports.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tools.bench.measure import chosen, failure, median, rounded, run_in_turn, versions
+from tools.bench.memory import peak_mib
+from vidsemi.io.files import atomic_path
+from vidsemi.runtime.process import processor, usable_cores
+
+CLASSES = 400
+REFERENCE = "vidsemi"
+HEADER = ("contender", "seconds", "core s", "M rows/s", "peak MiB", "rows")
+FIGURES = ("seconds", "cpu_seconds", "peak_mib")
+
+Contender = Callable[[], None]
+
+
+def vidsemi(table: Path, output: Path) -> Contender:
+    """This package: paths checked and made portable, repeated files counted, labels normalized, checksums."""
+    from vidsemi.data.formats.table import scan_table
+
+    return lambda: scan_table(table, None).write(output)
+
+
+def duckdb(table: Path, output: Path) -> Contender:
+    """A copy of the rows."""
+    import duckdb
+
+    source, target = (str(file).replace("'", "''") for file in (table, output))
+    read = f"read_csv('{source}', header = true, delim = ',', all_varchar = true)"
+    return lambda: duckdb.execute(f"COPY (SELECT * FROM {read}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+
+
+def polars(table: Path, output: Path) -> Contender:
+    """A copy of the rows, streamed."""
+    import polars
+
+    return lambda: polars.scan_csv(table, infer_schema_length=0).sink_parquet(output, compression="zstd")
+
+
+def pyarrow(table: Path, output: Path) -> Contender:
+    """A copy of the rows, block by block."""
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    def run() -> None:
+        with (
+            pyarrow.csv.open_csv(table) as rows,
+            pyarrow.parquet.ParquetWriter(output, rows.schema, compression="zstd") as writer,
+        ):
+            for batch in rows:
+                writer.write_batch(batch)
+
+    return run
+
+
+CONTENDERS: dict[str, Callable[[Path, Path], Contender]] = {
+    REFERENCE: vidsemi,
+    "DuckDB": duckdb,
+    "polars": polars,
+    "pyarrow": pyarrow,
+}
+
+
+def bench_manifest(folder: Path, *, rows: int, rounds: int, only: list[str]) -> dict[str, Any]:
+    """Run the contenders on a table of so many rows, which is written once per size.
+
+    Args:
+        folder: for the table and the manifests.
+        rows: of the table.
+        rounds: runs of each contender.
+        only: names of contenders; all if empty.
+
+    Returns:
+        A JSON object: the setting, the machine, and for each contender a row of medians.
+    """
+    names = chosen(list(CONTENDERS), only)
+    made = (folder / f"manifest_rows{rows}").resolve()
+    table = made / "table.csv"
+    if not table.exists():
+        with atomic_path(table) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            file.write("path,label\n")
+            file.writelines(
+                f"v/{row // 10_000:05d}/{row:09d}.mp4,class {row * 7919 % CLASSES}\n" for row in range(rows)
+            )
+    outputs = {name: made / f"{name}.parquet" for name in names}
+    commands = {name: [name, table, output] for name, output in outputs.items()}
+    runs = run_in_turn("tools.bench.manifest", commands, rounds=rounds, title="bench manifest")
+    contenders = []
+    for name in names:
+        failed = failure(runs[name])
+        figures: dict[str, Any] = {key: median(runs[name], key) for key in FIGURES}
+        contenders.append(
+            {
+                "name": name,
+                **figures,
+                "rows_per_second": None if failed else rows / figures["seconds"],
+                "answer": failed or ("same" if _is_copy(outputs[name], rows) else "DIFFERENT"),
+            }
+        )
+    return {
+        "rows": rows,
+        "rounds": rounds,
+        "cores": usable_cores(),
+        "processor": processor(),
+        "versions": versions("duckdb", "polars", "pyarrow"),
+        "agree": all(row["answer"] != "DIFFERENT" for row in contenders),
+        "contenders": contenders,
+    }
+
+
+def text(document: dict[str, Any]) -> str:
+    """The document as a Markdown table."""
+    from vidsemi.io.tables import markdown_table
+
+    rows = [
+        (
+            row["name"],
+            rounded(row["seconds"], "{:.2f}"),
+            rounded(row["cpu_seconds"], "{:.2f}"),
+            rounded(row["rows_per_second"] and row["rows_per_second"] / 1e6, "{:.2f}"),
+            rounded(row["peak_mib"], "{:.0f}"),
+            row["answer"],
+        )
+        for row in document["contenders"]
+    ]
+    used = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
+    setting = (
+        f"{document['rows']:,} rows of path and label, to Parquet\n"
+        f"medians of {document['rounds']} runs, each in a fresh process; `core s`: seconds of all cores together\n"
+        f"{document['cores']} cores of {document['processor']}; {used}\n"
+    )
+    return "\n".join([setting, *markdown_table(HEADER, rows)])
+
+
+def _is_copy(file: Path, rows: int) -> bool:
+    """Whether a file has the rows of the table in their order."""
+    import pyarrow.parquet
+
+    first = 0
+    with pyarrow.parquet.ParquetFile(file) as parquet:
+        for batch in parquet.iter_batches(columns=["path", "label"]):
+            numbers = range(first, first + batch.num_rows)
+            if batch.column(0).to_pylist() != [f"v/{row // 10_000:05d}/{row:09d}.mp4" for row in numbers]:
+                return False
+            if batch.column(1).to_pylist() != [f"class {row * 7919 % CLASSES}" for row in numbers]:
+                return False
+            first += batch.num_rows
+    return first == rows
+
+
+def measure(run: Contender) -> dict[str, Any]:
+    """Wall and CPU seconds, and the peak memory of the process in MiB."""
+    begin, cpu = time.perf_counter(), time.process_time()
+    run()
+    seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mib": peak_mib()}
+
+
+if __name__ == "__main__":
+    name, table, output = sys.argv[1:]
+    print(json.dumps(measure(CONTENDERS[name](Path(table), Path(output)))))
