@@ -60,6 +60,11 @@ class RepeatFinder:
         """Count the rows that repeat an earlier one, and find the first that has another label, or any if `unique`."""
         found = Repeats()
         for rows in self._ranges():
+            hashes = rows["hash"][order := np.argsort(rows["hash"])]
+            equal = np.flatnonzero(hashes[1:] == hashes[:-1])
+            if not len(equal):
+                continue
+            rows = rows[order[np.union1d(equal, equal + 1)]]
             rows = rows[np.lexsort((rows["row"], rows["other"], rows["hash"]))]
             again = (rows["hash"][1:] == rows["hash"][:-1]) & (rows["other"][1:] == rows["other"][:-1])
             found.count += int(np.count_nonzero(again))

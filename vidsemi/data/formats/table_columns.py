@@ -68,8 +68,11 @@ def examples_of(block: TableBlock, rules: Rules) -> Examples:
         others = [*others, *zip(block.numbers[rest].tolist(), zip(*values, strict=True), strict=True)]
         columns = {name: values.filter(pa.array(plain)) for name, values in columns.items()}
     lines = block.numbers[plain]
-    tags = columns.get("hashtags", pa.nulls(len(lines), pa.string()))
-    hashtags, kept = _read_tags(tags, rules, found)
+    if "hashtags" in columns or rules.vocabulary is not None:
+        tags = columns.get("hashtags", pa.nulls(len(lines), pa.string()))
+        hashtags, kept = _read_tags(tags, rules, found)
+    else:
+        hashtags, kept = pa.nulls(len(lines), pa.string()), np.ones(len(lines), bool)
     rows = [_arrays(columns, hashtags, rules)] if len(lines) else []
     rows = [[values.filter(pa.array(kept)) for values in arrays] for arrays in rows]
     lines = lines[kept]
