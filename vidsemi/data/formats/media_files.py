@@ -33,7 +33,7 @@ AHEAD = 8  # folders that are listed before their turn
 class MediaFolder:
     """What a folder contains."""
 
-    files: list[str]  # videos and images, sorted folder by folder; 10 million are held in 1 GB
+    files: list[str]  # videos and images, sorted folder by folder
     unknown: Counter[str] = field(default_factory=Counter)  # suffix → number of other files
     linked: dict[str, tuple[str, str]] = field(default_factory=dict)  # folder or file → two folders in the root
 
