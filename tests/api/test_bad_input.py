@@ -85,7 +85,7 @@ CASES: list[tuple[str, Callable[[Place], object], tuple[object, ...]]] = [
     ("options.invalid", lambda p: p.score(precision="int8"), ("int8", "bfloat16")),
     ("options.invalid", lambda p: p.score(per_example=0), ("per_example",)),
     ("options.invalid", lambda p: p.score(output=3), ("output",)),
-    ("options.address", lambda p: p.score(output="s3://bucket/scores"), ("s3://bucket/scores",)),
+    ("options.address", lambda p: p.score(output="https://host/scores"), ("https://host/scores",)),
     ("weights.not_fetched", lambda p: p.score(model="file:///nowhere/w.pt"), ("file:///nowhere/w.pt",)),
     ("weights.missing", lambda p: vidsemi.evaluate(p.missing, p.manifest), ("missing.pt",)),
     ("output.is_input", lambda p: vidsemi.evaluate(p.model, p.manifest, by_class=p.manifest), ("labeled.csv",)),

@@ -178,12 +178,18 @@ def test_manifest_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert "[format.missing_file]" in capsys.readouterr().err
 
 
+def heed_ctrl_c():
+    """As in a terminal; a shell starts what runs in its background with SIGINT ignored, and that is inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_the_command_that_resumes(tiny_config: WriteConfig):
     config = tiny_config()
     command = [sys.executable, str(REPOSITORY / "tools" / "run.py"), "--cfg", str(config), "runtime.workers=2",
                "train.supervised.examples=1000000"]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+                               preexec_fn=heed_ctrl_c)  # fmt: skip
     log = config.parent / "run/seed0/teacher/train/train.jsonl"
     while process.poll() is None and not (log.exists() and log.stat().st_size):
         os.sched_yield()
