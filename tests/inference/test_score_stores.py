@@ -29,9 +29,7 @@ FOLDER = RemotePath("s3://bucket", "s")
 @pytest.fixture(scope="module")
 def running() -> Iterator[S3Server]:
     with s3_server() as server:
-        object_store._connect.cache_clear()
         yield server
-    object_store._connect.cache_clear()
 
 
 @pytest.fixture

@@ -26,9 +26,7 @@ FOLDERS = itertools.count()
 @pytest.fixture(scope="module")
 def running() -> Iterator[S3Server]:
     with s3_server() as server:
-        object_store._connect.cache_clear()
         yield server
-    object_store._connect.cache_clear()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ A contender is timed after its imports, from the file of hashes to the rows that
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tools.bench.duplicate_data import BLOCK, MAX_FLIPS, DuplicateData, StoredData
-from tools.bench.memory import peak_mib
+from tools.bench.usage import timed
 from vidsemi.data.dedup.duplicates import MIN_MATCHING_FRAMES, Hashes
 
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows, of, distance
@@ -103,10 +102,7 @@ CONTENDERS: dict[str, Contender] = {
 
 def measure(data: DuplicateData, run: Callable[[], Found | None]) -> dict[str, Any]:
     """Seconds, peak memory in MiB, and how many of the planted duplicates were found, with the right partner."""
-    begin, cpu = time.perf_counter(), time.process_time()
-    found = run()
-    seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu
-    figures: dict[str, Any] = {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mib": peak_mib()}
+    found, figures = timed(run)
     if found is not None:
         rows, _, _ = data.planted()
         place = np.searchsorted(found[0], rows)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tools.bench.memory import PeakMemory
+from tools.bench.usage import PeakMemory
 
 if TYPE_CHECKING:
     import numpy as np

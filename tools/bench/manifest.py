@@ -5,13 +5,12 @@
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tools.bench.measure import chosen, failure, median, rounded, run_in_turn, versions
-from tools.bench.memory import peak_mib
+from tools.bench.usage import timed
 from vidsemi.io.files import atomic_path
 from vidsemi.runtime.process import processor, usable_cores
 
@@ -157,14 +156,6 @@ def _is_copy(file: Path, rows: int) -> bool:
     return first == rows
 
 
-def measure(run: Contender) -> dict[str, Any]:
-    """Wall and CPU seconds, and the peak memory of the process in MiB."""
-    begin, cpu = time.perf_counter(), time.process_time()
-    run()
-    seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu
-    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mib": peak_mib()}
-
-
 if __name__ == "__main__":
     name, table, output = sys.argv[1:]
-    print(json.dumps(measure(CONTENDERS[name](Path(table), Path(output)))))
+    print(json.dumps(timed(CONTENDERS[name](Path(table), Path(output)))[1]))

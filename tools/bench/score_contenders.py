@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tools.bench.memory import PeakMemory
+from tools.bench.usage import PeakMemory
 
 if TYPE_CHECKING:
     import torch

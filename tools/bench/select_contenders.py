@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tools.bench.memory import peak_mib
+from tools.bench.usage import peak_mib
 
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray]  # labels, example ids, scores of the chosen rows
 Contender = Callable[[], Columns | None]

@@ -7,12 +7,10 @@ writes nothing.
 import csv
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from tools.bench.memory import peak_mib
+from tools.bench.usage import timed
 
 Contender = Callable[[], None]
 NO_TAG = r"[^\p{L}\p{M}\p{N} ]"  # removed by the peers: all but letters, marks, numbers and the spaces between tags
@@ -104,14 +102,6 @@ CONTENDERS: dict[str, Callable[[Path, Path], Contender]] = {
 }
 
 
-def measure(run: Contender) -> dict[str, Any]:
-    """Wall and CPU seconds from the file to the manifest; peak memory of the process in MiB."""
-    begin, cpu = time.perf_counter(), time.process_time()
-    run()
-    seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu
-    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mib": peak_mib()}
-
-
 if __name__ == "__main__":
     name, folder, output = sys.argv[1:]
-    print(json.dumps(measure(CONTENDERS[name](Path(folder), Path(output)))))
+    print(json.dumps(timed(CONTENDERS[name](Path(folder), Path(output)))[1]))

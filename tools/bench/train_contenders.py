@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from tools.bench.memory import PeakMemory
+from tools.bench.usage import PeakMemory
 from vidsemi.config import Input, Log, Recipe, Runtime
 from vidsemi.data.input_spec import InputSpec, Size
 from vidsemi.data.manifest import Row

@@ -17,8 +17,8 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from tools.bench.memory import PeakMemory
 from tools.bench.train_contenders import CLASSES, MemoryClips, Setting, learn, plain_loop
+from tools.bench.usage import PeakMemory
 from vidsemi.config import Input, Runtime
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.loader import Loader

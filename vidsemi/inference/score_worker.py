@@ -139,7 +139,7 @@ class ScoreWorker(ShardWorker):
         return [self._job.manifest.row(example) for example in known if example is not None]
 
     def _failures_to_keep(self, number: int) -> list[Failed]:
-        """Return the failures of a shard that is scored again that nobody asked to read again."""
+        """Return the failures that a shard keeps when it is scored again: of examples that are not to be read again."""
         ids = self._directory.retries.examples(number) if self._directory.retries.is_to_score(number) else None
         own = self.job.shards[number]
         return [one for one in self._directory.failures(number) if one[0] not in ids and one[0] in own] if ids else []

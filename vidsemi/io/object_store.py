@@ -235,7 +235,7 @@ def _connect(root: str) -> "Connection":
 
 
 def _tolerant(place: RemotePath, call: Callable[[], Result], patience: float = PATIENCE) -> Result | None:
-    """Repeat a request while the store is away or throttles; None if there is no such file.
+    """Repeat a request while the store is away or throttles; None if the file does not exist.
 
     Raises:
         UserError: the store does not come back, or refuses the credentials.
@@ -274,7 +274,7 @@ def _tolerant(place: RemotePath, call: Callable[[], Result], patience: float = P
 
 
 def _missing(place: RemotePath) -> UserError:
-    return UserError("store.missing", f"there is no bucket or container {place.root}; create it first")
+    return UserError("store.missing", f"the bucket or container {place.root} does not exist; create it first")
 
 
 def _lacks(folder: RemotePath) -> UserError:

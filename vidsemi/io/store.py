@@ -46,7 +46,7 @@ class Store(Protocol):
         ...
 
     def names(self, folder: str = "") -> list[str]:
-        """List the names directly in a folder; none if there is no such folder."""
+        """List the names directly in a folder; an empty list if it does not exist."""
         ...
 
     def versions(self, folder: str) -> dict[str, str]:

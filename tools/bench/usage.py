@@ -1,13 +1,26 @@
-"""Peak memory of a process, and of a process with all its children."""
+"""Time and peak memory of a call, and peak memory of a process with all its children."""
 
 import os
 import resource
+import time
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 SECONDS = 0.25  # between two samples
+
+
+def timed(run: Callable[[], Result]) -> tuple[Result, dict[str, Any]]:
+    """Call, and return the result with wall and CPU seconds and the peak memory of the process in MiB."""
+    begin, cpu = time.perf_counter(), time.process_time()
+    result = run()
+    seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu
+    return result, {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mib": peak_mib()}
 
 
 def peak_mib() -> float:
