@@ -13,13 +13,14 @@ from itertools import compress
 from pathlib import Path
 
 from vidsemi.cli.options import run_script
+from vidsemi.data.class_names import read_class_names
 from vidsemi.data.formats.folder import read_folder, read_videos
 from vidsemi.data.formats.kinetics import match_classes, read_kinetics, youtube_id
 from vidsemi.data.formats.media_files import FilesByStem
 from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.formats.table import read_table_format
 from vidsemi.data.hashtags.vocabulary import build_vocabulary, read_synonyms
-from vidsemi.data.manifest import load_manifest, read_class_names
+from vidsemi.data.manifest import load_manifest
 from vidsemi.io.errors import UserError
 
 HERE = Path(__file__).parent

@@ -17,7 +17,7 @@ from pathlib import Path
 from vidsemi.cli.options import run_script
 from vidsemi.data.formats.portable_paths import portable_paths
 from vidsemi.data.formats.scan import ScanResult
-from vidsemi.data.manifest import write_manifest
+from vidsemi.data.manifest_file import write_manifest
 from vidsemi.io.errors import UserError
 
 WORDS = ["begin", "choose", "connection", "navigation", "next", "previous", "start", "stop", "hello", "web"]

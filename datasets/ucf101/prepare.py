@@ -14,7 +14,7 @@ from vidsemi.cli.options import run_script
 from vidsemi.data.formats.portable_paths import portable_paths
 from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.formats.split_lists import read_ucf101
-from vidsemi.data.manifest import write_manifest
+from vidsemi.data.manifest_file import write_manifest
 from vidsemi.io.errors import UserError
 
 

@@ -19,7 +19,7 @@ from vidsemi import InputSpec, Manifest, Selection, TrainDataset, UserError
 from vidsemi.api import train_dataset
 from vidsemi.config import Runtime
 from vidsemi.data.loader import Loader
-from vidsemi.data.manifest import write_manifest
+from vidsemi.data.manifest_file import write_manifest
 from vidsemi.data.samplers import EpochSampler, MicroBatchSampler
 from vidsemi.data.train_clips import TrainClips
 from vidsemi.selection.score_format import ScoresInfo

@@ -13,10 +13,17 @@ from hypothesis import strategies as st
 
 from tests.helpers.errors import refused
 from vidsemi.cli import main as cli
-from vidsemi.data.class_names import class_name, closest_name, near_equal, near_equal_warnings, normalize_labels
+from vidsemi.data.class_names import (
+    class_name,
+    closest_name,
+    near_equal,
+    near_equal_warnings,
+    normalize_labels,
+    read_class_names,
+)
 from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.hashtags.vocabulary import build_vocabulary, read_synonyms
-from vidsemi.data.manifest import load_manifest, read_class_names
+from vidsemi.data.manifest import load_manifest
 
 CAFE, CAFE_OF_MACOS = "caf\u00e9", "cafe\u0301"
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidsemi.data.csv_texts import CsvWriter
-from vidsemi.data.manifest import load_manifest, write_manifest
+from vidsemi.data.manifest import load_manifest
+from vidsemi.data.manifest_file import write_manifest
 from vidsemi.io.tables import inert_cell
 
 NAMES = st.text(alphabet="'=+-@ \tab,\"#", min_size=1, max_size=5)

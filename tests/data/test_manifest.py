@@ -16,7 +16,8 @@ from vidsemi.data.formats.kinetics import read_kinetics
 from vidsemi.data.formats.portable_paths import portable_paths
 from vidsemi.data.formats.split_lists import read_ucf101
 from vidsemi.data.formats.table import read_table_format
-from vidsemi.data.manifest import Row, load_manifest, write_manifest
+from vidsemi.data.manifest import Row, load_manifest
+from vidsemi.data.manifest_file import write_manifest
 
 WriteCsv = Callable[..., Path]
 

@@ -18,7 +18,7 @@ from tests.conftest import REPOSITORY
 from tests.data.test_manifest import touch
 from tests.helpers.errors import refused
 from vidsemi.cli import main as cli
-from vidsemi.data.manifest import write_manifest
+from vidsemi.data.manifest_file import write_manifest
 
 Prepare = Callable[..., dict[str, Any]]
 

@@ -10,8 +10,8 @@ from tests.conftest import REPOSITORY
 from tests.data.test_manifest import touch
 from tests.datasets.test_kinetics import CLIPS, HEADER, TRAIN
 from tests.helpers.errors import refused
+from vidsemi.data.class_names import read_class_names
 from vidsemi.data.formats.kinetics import match_classes, read_kinetics, youtube_id
-from vidsemi.data.manifest import read_class_names
 
 
 def test_files_under_other_names_and_an_image_beside_them(write_csv: Callable[..., Path], tmp_path: Path):

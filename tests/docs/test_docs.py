@@ -17,7 +17,7 @@ from tests.conftest import REPOSITORY
 from tools.bench import command as bench
 from tools.gpu import check as gpu_check
 from vidsemi.cli import main as cli
-from vidsemi.data.manifest import write_manifest
+from vidsemi.data.manifest_file import write_manifest
 from vidsemi.models.weights_file import load_spec
 
 PAGES = sorted(

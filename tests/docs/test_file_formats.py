@@ -10,7 +10,7 @@ import torch
 
 from tests.conftest import REPOSITORY
 from tests.helpers.builders import write_shard
-from vidsemi.data.manifest import COLUMNS
+from vidsemi.data.manifest_file import COLUMNS
 from vidsemi.pipeline.select import select_scores
 from vidsemi.selection import result, score_format
 from vidsemi.selection.score_format import ScoresInfo

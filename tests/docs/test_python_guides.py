@@ -13,7 +13,7 @@ import pytest
 import vidsemi
 from tests.conftest import REPOSITORY
 from tests.helpers.builders import write_shard
-from vidsemi.data.manifest import write_manifest
+from vidsemi.data.manifest_file import write_manifest
 from vidsemi.selection.score_format import ScoresInfo
 from vidsemi.selection.score_reader import open_shards, shard_files
 from vidsemi.selection.select import select

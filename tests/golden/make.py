@@ -55,7 +55,7 @@ def write(folder: Path) -> dict[str, Any]:
     """Write all files to a folder, by the command line where it has one; returns what they hold."""
     from vidsemi.cli import main as cli
     from vidsemi.data.input_spec import InputSpec
-    from vidsemi.data.manifest import write_manifest
+    from vidsemi.data.manifest_file import write_manifest
     from vidsemi.models.weights_file import NetworkSpec, save_weights
 
     spec = NetworkSpec("r2plus1d_10", {"width": 0.015625}, CLASSES, InputSpec(**{**INPUT, "resize": (20, 24)}))

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.helpers.errors import refused
 from vidsemi.data.joined import join
-from vidsemi.data.manifest import Manifest, write_manifest
+from vidsemi.data.manifest import Manifest
+from vidsemi.data.manifest_file import write_manifest
 from vidsemi.selection.result import Selection
 from vidsemi.selection.score_format import ScoreRows, ScoresInfo
 from vidsemi.selection.score_reader import ScoreShard

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tests.helpers.errors import refused
 from vidsemi.cli import main as cli
-from vidsemi.data.manifest import Manifest, write_manifest
+from vidsemi.data.manifest import Manifest
+from vidsemi.data.manifest_file import write_manifest
 from vidsemi.io.store import shard_name
 from vidsemi.selection.result import Selection
 from vidsemi.selection.score_format import ScoreRows, ScoresInfo

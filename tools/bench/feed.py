@@ -113,7 +113,8 @@ def _limits(rates: dict[str, float | None], of: str, device: float | None) -> li
 
 def small_copies(paths: Sequence[str], data: Path) -> list[str]:
     """Copies of videos as `vidsemi shrink` makes them, once."""
-    from vidsemi.data.manifest import load_manifest, write_manifest
+    from vidsemi.data.manifest import load_manifest
+    from vidsemi.data.manifest_file import write_manifest
     from vidsemi.data.shrink import Encoding, shrink_corpus
 
     folder = data / "feed" / hashlib.sha256("\n".join(paths).encode()).hexdigest()[:16]

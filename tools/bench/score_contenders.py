@@ -33,7 +33,8 @@ Run = Callable[[], int]  # does all the work; returns the number of clips that w
 def vidsemi(weights: Path, files: list[str], device: str, precision: str) -> Run:
     """`vidsemi score`, from the manifest to the score shards."""
     from vidsemi.config import Runtime
-    from vidsemi.data.manifest import load_manifest, write_manifest
+    from vidsemi.data.manifest import load_manifest
+    from vidsemi.data.manifest_file import write_manifest
     from vidsemi.inference.score import score_manifest
 
     folder = tempfile.mkdtemp()

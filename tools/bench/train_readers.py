@@ -22,7 +22,8 @@ from tools.bench.usage import PeakMemory
 from vidsemi.config import Input, Runtime
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.loader import Loader
-from vidsemi.data.manifest import load_manifest, write_manifest
+from vidsemi.data.manifest import load_manifest
+from vidsemi.data.manifest_file import write_manifest
 from vidsemi.data.samplers import EpochSampler, MicroBatchSampler
 from vidsemi.data.targets import Targets
 from vidsemi.data.train_clips import TrainClips

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from tools.fuzz.engine import Fault, Subject
-from vidsemi.data.manifest import load_manifest, write_manifest
+from vidsemi.data.manifest import load_manifest
+from vidsemi.data.manifest_file import write_manifest
 from vidsemi.io.parquet import read_own_parquet, write_parquet
 from vidsemi.selection.result import Selection
 from vidsemi.selection.score_format import ScoresInfo

@@ -68,7 +68,8 @@ def hashtags(options: argparse.Namespace) -> Answer:
 
 def _read_classes(source: str) -> tuple[list[str], Path | None]:
     """The class names that `--classes` refers to, and the synonyms that come with a dataset."""
-    from vidsemi.data.manifest import load_manifest, read_class_names
+    from vidsemi.data.class_names import read_class_names
+    from vidsemi.data.manifest import load_manifest
     from vidsemi.io.files import dataset_folder
 
     file = Path(source)

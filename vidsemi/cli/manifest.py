@@ -67,7 +67,7 @@ def manifest(options: argparse.Namespace) -> Answer:
             raise UserError("manifest.missing_file", "--verify without --output needs one file: table FILE --verify")
         document, text = {"manifest": options.files[0]}, ""
     else:
-        from vidsemi.data.manifest import check_suffix
+        from vidsemi.data.manifest_file import check_suffix
         from vidsemi.io.files import keep_inputs, prepare_target
 
         keep_inputs(options.output, options.vocabulary, *options.exclude_duplicates_of)  # before long reading

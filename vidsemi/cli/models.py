@@ -99,7 +99,7 @@ def flops(options: argparse.Namespace) -> Answer:
 def convert(options: argparse.Namespace) -> Answer:
     """Convert published weights to a weights file of vidsemi."""
     from vidsemi.api.specs import OwnSpec, spec_of
-    from vidsemi.data.manifest import read_class_names
+    from vidsemi.data.class_names import read_class_names
     from vidsemi.io.files import prepare_target
     from vidsemi.models.build import import_weights
     from vidsemi.models.hf_folder import folder_of, is_hf_folder, named_classes

@@ -3,8 +3,10 @@
 import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidsemi.io.errors import UserError
 from vidsemi.io.tables import printable
 
 if TYPE_CHECKING:
@@ -89,3 +91,17 @@ def near_equal_warnings(names: Iterable[str]) -> list[str]:
 def first_names(names: Sequence[str]) -> str:
     """The first class names, for a summary."""
     return ", ".join(map(printable, names[:NAMES_SHOWN])) + (", …" if len(names) > NAMES_SHOWN else "")
+
+
+def read_class_names(file: Path) -> list[str]:
+    """Read class names from a text file, one a line; empty lines are skipped."""
+    try:
+        lines = [class_name(line) for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError:
+        raise UserError("classes.not_utf8", f"{file} is not UTF-8 text") from None
+    names = [line for line in lines if line]
+    if not names:
+        raise UserError("classes.empty", f"{file} has no class names; write one a line")
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError("classes.repeated", f"{file} names class '{repeated[0]}' more than once")
+    return names

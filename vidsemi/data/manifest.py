@@ -1,37 +1,21 @@
 """Manifests: the tables of examples that every stage starts from."""
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
 from vidsemi.data.class_names import class_name, closest_name, normalize_labels
-from vidsemi.data.csv_texts import CsvWriter, unmarked
+from vidsemi.data.csv_texts import unmarked
+from vidsemi.data.manifest_file import COLUMNS, read_table
 from vidsemi.io.errors import UserError
-from vidsemi.io.files import atomic_path, fingerprint_file
-from vidsemi.io.parquet import open_parquet, parquet_writer, read_parquet
-
-COLUMNS = {
-    "path": pa.string(),  # relative to `root` or to the manifest's folder, absolute, or a URI
-    "label": pa.string(),  # class name
-    "hashtags": pa.string(),  # "#a #b"
-    "group": pa.string(),  # examples that a validation split keeps together
-    "start": pa.float64(),  # trim, seconds
-    "end": pa.float64(),
-    "member": pa.string(),  # name of the file inside the tar at `path`
-    "offset": pa.int64(),  # where that file begins in the tar, bytes
-    "size": pa.int64(),
-    "frames_per_second": pa.float64(),  # of a folder of frames, if `path` is one
-}
+from vidsemi.io.files import fingerprint_file
 
 
 @dataclass(frozen=True)
@@ -189,48 +173,6 @@ def _row_name(file: Path, index: int) -> str:  # as an editor (CSV) or a reader 
     return f"line {index + 2}" if file.suffix == ".csv" else f"row {index}"
 
 
-def check_suffix(file: Path) -> None:
-    """Raise a UserError unless the suffix is .csv or .parquet."""
-    if file.suffix not in (".csv", ".parquet"):
-        raise UserError("manifest.unknown_suffix", f"{file}: a manifest must be a .csv or .parquet file")
-
-
-def read_table(file: Path) -> pa.Table:
-    """Read a CSV with a header or a Parquet file; the CSV columns in `COLUMNS` get their types."""
-    if not file.is_file():
-        raise _missing(file)
-    check_suffix(file)
-    try:
-        if file.suffix == ".parquet":
-            return read_parquet(file)
-        options = pyarrow.csv.ConvertOptions(column_types=COLUMNS, strings_can_be_null=True, null_values=[""])
-        lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
-        return pyarrow.csv.read_csv(file, parse_options=lines, convert_options=options)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _unreadable(file, error) from None
-
-
-@contextmanager
-def open_manifest_parquet(file: Path) -> Iterator[Any]:
-    """Open a Parquet file to read it in batches; a `UserError` if it cannot be read."""
-    if not file.is_file():
-        raise _missing(file)
-    try:
-        with open_parquet(file) as parquet:
-            yield parquet
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(file, error) from None
-
-
-def _missing(file: Path) -> UserError:
-    return UserError("manifest.missing_file", f"manifest {file} does not exist (looked for {file.absolute()})")
-
-
-def _unreadable(file: Path, error: Exception) -> UserError:
-    why = " ".join(str(error).split())
-    return UserError("manifest.unreadable", f"{file} cannot be read as a manifest: {why}")
-
-
 def load_manifest(file: Path, root: Path | None = None) -> Manifest:
     """Read and check a manifest, a .csv with a header or a .parquet; `root` is its own folder by default."""
     table = read_table(file)
@@ -258,42 +200,3 @@ def load_manifest(file: Path, root: Path | None = None) -> Manifest:
     if len(empty):
         raise UserError("manifest.missing_path", f"{file}: {_row_name(file, empty[0])} has no path")
     return Manifest(file, root or file.parent, table, fingerprint_file(file))
-
-
-def read_class_names(file: Path) -> list[str]:
-    """Read class names from a text file, one a line; empty lines are skipped."""
-    try:
-        lines = [class_name(line) for line in file.read_text(encoding="utf-8-sig").splitlines()]
-    except UnicodeDecodeError:
-        raise UserError("classes.not_utf8", f"{file} is not UTF-8 text") from None
-    names = [line for line in lines if line]
-    if not names:
-        raise UserError("classes.empty", f"{file} has no class names; write one a line")
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError("classes.repeated", f"{file} names class '{repeated[0]}' more than once")
-    return names
-
-
-def write_manifest(file: Path, columns: dict[str, list[Any]]) -> None:
-    """Write a manifest, CSV or Parquet by the suffix of `file`, from lists of values by the names in `COLUMNS`."""
-    table = pa.table({name: pa.array(values, COLUMNS[name]) for name, values in columns.items()})
-    write_tables(file, table.schema, [table])
-
-
-def write_tables(file: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """Write a manifest table by table, so that it need not fit in memory; CSV or Parquet by the suffix of `file`."""
-    with table_writer(file, schema) as writer:
-        for table in tables:
-            writer.write_table(table)
-
-
-@contextmanager
-def table_writer(file: Path, schema: pa.Schema) -> Iterator[Any]:
-    """Write a file atomically, CSV or Parquet by its suffix: yields an object with `write_table`."""
-    check_suffix(file)
-    if file.suffix == ".parquet":
-        with parquet_writer(file, schema) as writer:
-            yield writer
-    else:
-        with atomic_path(file) as temporary, CsvWriter(temporary, schema) as writer:
-            yield writer

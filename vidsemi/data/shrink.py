@@ -24,7 +24,8 @@ import pyarrow as pa
 from av.video.reformatter import VideoReformatter
 
 from vidsemi.data.image import read_image
-from vidsemi.data.manifest import COLUMNS, Manifest, Row, write_tables
+from vidsemi.data.manifest import Manifest, Row
+from vidsemi.data.manifest_file import COLUMNS, write_tables
 from vidsemi.data.reachable import read_reachable
 from vidsemi.data.read import is_image, locate
 from vidsemi.data.video.color import to_rgb

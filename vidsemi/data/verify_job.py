@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv
 
-from vidsemi.data.manifest import Manifest, table_writer
+from vidsemi.data.manifest import Manifest
+from vidsemi.data.manifest_file import table_writer
 from vidsemi.data.reachable import read_reachable
 from vidsemi.data.shards import read_carefully
 from vidsemi.data.verify import SCHEMA, FileInfo, VerifySummary, describe

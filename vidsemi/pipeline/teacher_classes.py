@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from vidsemi.config import Teacher
 from vidsemi.data.class_map import ClassMap, map_classes, read_class_map, refuse_disjoint, unmatched_classes
-from vidsemi.data.class_names import match_names
-from vidsemi.data.manifest import read_class_names
+from vidsemi.data.class_names import match_names, read_class_names
 from vidsemi.io.errors import UserError
 from vidsemi.io.tables import printable
 

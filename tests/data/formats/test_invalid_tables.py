@@ -17,7 +17,7 @@ from vidsemi.cli import main as cli
 from vidsemi.data.formats.table import read_table_format
 from vidsemi.data.formats.yfcc100m import read_yfcc100m
 from vidsemi.data.hashtags.vocabulary import build_vocabulary, write_vocabulary
-from vidsemi.data.manifest import write_manifest
+from vidsemi.data.manifest_file import write_manifest
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from vidsemi.data.formats import repeats
 from vidsemi.data.formats.repeats import RepeatFinder
-from vidsemi.data.manifest import COLUMNS, load_manifest, write_manifest
+from vidsemi.data.manifest import load_manifest
+from vidsemi.data.manifest_file import COLUMNS, write_manifest
 
 # Paths that differ in one byte, in their length, or in the top bits of two words of eight bytes.
 PATHS = ["a", "b", "a" * 8, "a" * 9, "aaaaaaaéaaaaaaaé", "aaaaaaa\x7faaaaaaa\x7f", "", "é", "a" * 17, "a" * 16 + "b"]

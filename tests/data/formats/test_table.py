@@ -22,7 +22,8 @@ from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.formats.table import read_table_format
 from vidsemi.data.hashtags.normalize import join_tags, split_tags
 from vidsemi.data.hashtags.vocabulary import build_vocabulary, write_vocabulary
-from vidsemi.data.manifest import load_manifest, write_manifest
+from vidsemi.data.manifest import load_manifest
+from vidsemi.data.manifest_file import write_manifest
 
 Run = Callable[..., dict[str, Any]]
 

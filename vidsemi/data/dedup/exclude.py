@@ -13,7 +13,8 @@ from vidsemi.data.dedup.checks import FORMAT, given_root, record_file
 from vidsemi.data.dedup.duplicates import KINDS, Duplicates, duplicates_of, duplicates_within
 from vidsemi.data.dedup.frame_hashes import METHOD
 from vidsemi.data.dedup.hash_files import HashedManifest, hash_manifest
-from vidsemi.data.manifest import Manifest, Row, write_tables
+from vidsemi.data.manifest import Manifest, Row
+from vidsemi.data.manifest_file import write_tables
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path, fingerprint_file, write_json, write_text
 from vidsemi.io.tables import csv_cell

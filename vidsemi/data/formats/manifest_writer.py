@@ -14,7 +14,7 @@ from vidsemi.data.class_names import normalize_labels
 from vidsemi.data.formats.media_files import is_image
 from vidsemi.data.formats.portable_paths import portable_column
 from vidsemi.data.formats.repeats import RepeatFinder
-from vidsemi.data.manifest import table_writer
+from vidsemi.data.manifest_file import table_writer
 from vidsemi.io.errors import UserError
 from vidsemi.io.tables import printable
 

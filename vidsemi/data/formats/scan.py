@@ -70,7 +70,7 @@ class ScanResult:
         """The examples as tables of columns of a manifest, each with the lines that list them, if these are known."""
         import pyarrow as pa
 
-        from vidsemi.data.manifest import COLUMNS
+        from vidsemi.data.manifest_file import COLUMNS
 
         for first in range(0, max(len(self), 1), BLOCK):
             own = slice(first, first + BLOCK)

@@ -67,7 +67,7 @@ def scan_table(
     Raises:
         UserError: the file cannot be read, a column is missing or has the wrong type, or every row is broken.
     """
-    from vidsemi.data.manifest import COLUMNS
+    from vidsemi.data.manifest_file import COLUMNS
 
     names = {"path": path_column, "id": id_column, "label": label_column, "hashtags": hashtags_column}
     names |= {name: name for name in COLUMNS if name not in names}

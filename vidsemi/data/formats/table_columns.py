@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from vidsemi.data.formats.row_rules import PARSERS, BrokenRowError, locate, tag_field, text_value
 from vidsemi.data.hashtags.normalize import Reading, join_tags, read_text, split_tags, unique_tags
 from vidsemi.data.hashtags.tag_lists import CAPTION, WORDS, matches, read_tag_lists
-from vidsemi.data.manifest import COLUMNS
+from vidsemi.data.manifest_file import COLUMNS
 
 INTEGER = r"^(-?[0-9]{1,18})?$"
 NUMBER = r"^(-?[0-9]{1,15}(\.[0-9]{0,15})?)?$"

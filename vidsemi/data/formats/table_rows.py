@@ -17,7 +17,7 @@ from vidsemi.data.formats.csv_blocks import Block, CsvBlocks
 from vidsemi.data.formats.media_files import MEDIA_SUFFIXES
 from vidsemi.data.formats.table_columns import TableBlock
 from vidsemi.data.formats.text_rows import Broken, is_json_lines, json_rows, stream_lines, text_suffix
-from vidsemi.data.manifest import COLUMNS, open_manifest_parquet
+from vidsemi.data.manifest_file import COLUMNS, open_manifest_parquet
 from vidsemi.io.errors import UserError
 from vidsemi.io.parquet import DamagedError
 

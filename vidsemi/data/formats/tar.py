@@ -57,7 +57,7 @@ class TarScan(ScanResult):
         import pyarrow as pa
 
         from vidsemi.data.formats.tar_journal import TarJournal
-        from vidsemi.data.manifest import COLUMNS, write_tables
+        from vidsemi.data.manifest_file import COLUMNS, write_tables
 
         journal = TarJournal(manifest.with_suffix(".index"), self.tars)
         schema = pa.schema([(name, COLUMNS[name]) for name in COLUMN_NAMES])
