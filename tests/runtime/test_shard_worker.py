@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidsemi.io.store import LocalStore, read_many, shard_name
+from vidsemi.io.store import LocalStore, read_many, shard_name, shard_numbers
 from vidsemi.runtime import shard_worker
 from vidsemi.runtime.leases import Lease, Leases
-from vidsemi.runtime.shard_worker import Computed, ShardJob, ShardWorker, by_shard
+from vidsemi.runtime.shard_worker import Computed, Figures, ShardJob, ShardWorker, by_shard, watched
 
 
 @given(st.lists(st.integers(0, 4), max_size=8), st.integers(0, 10))
@@ -64,3 +64,36 @@ def test_all_shards_are_written_once(tmp_path: Path, kind: type[LocalStore], mon
 def test_many_files_are_read_in_order():
     for remote in (False, True):
         assert list(read_many(lambda number: -number, range(3000), remote=remote)) == [-one for one in range(3000)]
+
+
+class Examples(ShardWorker):
+    """Computes one example at a time; every third cannot be read."""
+
+    def compute(self, leases: Iterable[Lease], careful: Lease | None = None) -> Computed:
+        for lease in leases:
+            for example in self.job.shards[lease.number]:
+                self.finished_one(readable=example % 3 > 0, waiting=0.25)
+            yield lease, {shard_name(lease.number): b"done"}
+
+
+def test_figures_count_each_example_once_and_whoever_watches_may_end_the_worker(tmp_path: Path):
+    store, seen = LocalStore(tmp_path), list[Figures]()
+    store.put(shard_name(1), b"done")  # before
+
+    def watch(figures: Figures) -> None:
+        seen.append(figures)
+        if figures.written + figures.open == 8:
+            raise KeyboardInterrupt
+
+    job = ShardJob(store, [range(n, n + 3) for n in range(0, 15, 3)], "examples")
+    token = watched.set(watch)
+    try:
+        with pytest.raises(KeyboardInterrupt), Leases(store, 1000) as leases:
+            Examples(job, leases).work()
+    finally:
+        watched.reset(token)
+    assert seen[0] == Figures(15, 3)
+    assert [one.written + one.open for one in seen] == [0, 1, 2, 3, 3, 4, 5, 6, 6, 7, 8]
+    assert seen[-1] == Figures(15, 3, written=6, open=2, unreadable=3, waiting=0.25)
+    assert seen[-1].note == "3 cannot be read, waits for data 25%"
+    assert shard_numbers(store.names()) == {0, 1, 2} and store.names("leases") == []

@@ -35,7 +35,6 @@ class VerifyWorker(ShardWorker):
     def __init__(self, job: ShardJob, leases: Leases, manifest: Manifest, workers: int, seconds: float):
         super().__init__(job, leases)
         self._manifest, self._workers, self._seconds = manifest, workers, seconds
-        self._unreadable = 0
 
     def list_done(self) -> set[int]:
         """List the shards that are done: all, once another worker has removed them."""
@@ -56,8 +55,7 @@ class VerifyWorker(ShardWorker):
             read = read_reachable if careful is None else read_carefully
             with closing(read(describe, rows, **options)) as results:
                 for result in results:
-                    self._unreadable += isinstance(result, DecodeError)
-                    self.finished_one(f"{self._unreadable} cannot be read")
+                    self.finished_one(readable=not isinstance(result, DecodeError))
                     yield result
 
         def examples(lease: Lease) -> list[int]:

@@ -169,7 +169,7 @@ class FeatureWorker(ShardWorker):
             )
             with closing(scores):
                 for score in scores:
-                    self.finished_one()
+                    self.finished_one(readable=score.error is None)
                     yield score
 
         def examples(lease: Lease) -> list[int]:

@@ -31,7 +31,7 @@ class ScoreWorker(ShardWorker):
         self._clips_per_forward = clips_per_forward(job.runtime, job.infer.device)
         self._clock = Clock()
         self._starts = [shard.start for shard in job.shards]
-        self._num_read = self._num_failed = 0
+        self._num_read = 0
         self._last_failure = ""
         self._deferred: set[int] = set()  # shards without a readable example, met before anything could be read
         self._ahead = read_in_processes(
@@ -158,9 +158,8 @@ class ScoreWorker(ShardWorker):
 
     def _reduced(self, score: VideoScore) -> Scored | Failed:
         """Reduce an example's scores to its highest classes, and report progress."""
-        self._num_failed += score.error is not None
         self._num_read += score.error is None
-        self.finished_one(f"{self._num_failed} cannot be read, waits for data {self._clock.share:.0%}")
+        self.finished_one(readable=score.error is None, waiting=self._clock.share)
         probabilities = score.probabilities
         if probabilities is None:
             return self._failure(score.example_id, score.error or "")

@@ -11,9 +11,10 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vidsemi.io.progress import progress_bar
 from vidsemi.io.store import Store, shard_name, shard_numbers
@@ -22,6 +23,7 @@ from vidsemi.runtime.leases import Lease, Leases
 
 logger = logging.getLogger("vidsemi")
 
+LONGEST_SLEEP = 1.0  # seconds
 LOOKS = 8  # at leases in a round; each is a request by each of perhaps 1,000 workers
 CRASHES = "crashes the worker repeatedly"  # the error of an example that killed several workers
 
@@ -45,6 +47,29 @@ class ShardJob:
         return sum(len(self.shards[number]) for number in shards if number < len(self.shards))
 
 
+@dataclass(frozen=True)
+class Figures:
+    """How far a worker is, in examples."""
+
+    total: int  # of the job
+    before: int  # in shards that were done when this worker started
+    written: int = 0  # in shards that this worker has written
+    open: int = 0  # computed, of a shard that is not written yet
+    unreadable: int = 0
+    waiting: float | None = None  # share of the time it waits for data, where that is measured
+
+    @property
+    def note(self) -> str:
+        """What the progress bar says besides how far it is."""
+        unreadable = f"{self.unreadable} cannot be read"
+        return unreadable if self.waiting is None else f"{unreadable}, waits for data {self.waiting:.0%}"
+
+
+# What an engine that gathers the figures of all workers wants called whenever this one's change. It may raise an
+# exception to end this worker, which then gives its leases back.
+watched: ContextVar[Callable[[Figures], None] | None] = ContextVar("watched", default=None)
+
+
 class ShardWorker(ABC):
     """Computes shards of a job until all are done."""
 
@@ -54,8 +79,8 @@ class ShardWorker(ABC):
         self._scanned = time.monotonic()
         self._leased: set[int] = set()  # by anybody, at that time
         self._logged_waiting = False
-        total, done = job.num_examples(range(len(job.shards))), job.num_examples(self.done)
-        self.bar = progress_bar(total, job.unit, job.title, done, silent=local_rank() != 0)
+        self.figures = Figures(job.num_examples(range(len(job.shards))), job.num_examples(self.done))
+        self.bar = progress_bar(self.figures.total, job.unit, job.title, self.figures.before, silent=local_rank() != 0)
 
     @abstractmethod
     def compute(self, leases: Iterable[Lease], careful: Lease | None = None) -> Computed:
@@ -71,6 +96,7 @@ class ShardWorker(ABC):
 
     def work(self) -> None:
         """Compute until every shard is done."""
+        self._show()
         with self.bar:
             while todo := self.todo() or self.reopen():
                 before = self.progress()
@@ -116,19 +142,28 @@ class ShardWorker(ABC):
         if not self._logged_waiting:
             logger.info("waiting for %d shards of other workers", len(others))
             self._logged_waiting = True
-        time.sleep(self.store.wait_seconds * random.uniform(0.5, 1))
+        end = time.monotonic() + self.store.wait_seconds * random.uniform(0.5, 1)
+        while (left := end - time.monotonic()) > 0:
+            self._show()
+            time.sleep(min(left, LONGEST_SLEEP))
 
     def reopened(self, number: int) -> None:
         """Record that a shard is not done any more."""
         self.done.discard(number)
         self.bar.update(-len(self.job.shards[number]))
 
-    def finished_one(self, note: str = "") -> None:
-        """Record that one more example is computed."""
+    def finished_one(self, *, readable: bool, waiting: float | None = None) -> None:
+        """Record that one more example is computed, and the share of the time that was spent waiting for data."""
         self.leases.report_progress()
-        if note:
-            self.bar.set_postfix_str(note, refresh=False)
+        before = self.figures
+        self._show(open=before.open + 1, unreadable=before.unreadable + (not readable), waiting=waiting)
+        self.bar.set_postfix_str(self.figures.note, refresh=False)
         self.bar.update()
+
+    def _show(self, **changes: Any) -> None:
+        self.figures = replace(self.figures, **changes)
+        if (show := watched.get()) is not None:
+            show(self.figures)
 
     def may_take(self, number: int) -> bool:
         """Return whether to take a free shard."""
@@ -170,9 +205,12 @@ class ShardWorker(ABC):
     def _compute(self, leases: Iterable[Lease], careful: Lease | None = None) -> None:
         with closing(self.compute(leases, careful)) as computed:
             for lease, files in computed:
+                written = self.figures.written
                 if files is not None and self.leases.owns(lease):  # a new owner may read what is unreadable here
                     self.write(lease.number, files)
+                    written += len(self.job.shards[lease.number])
                 self.leases.release(lease)
+                self._show(written=written, open=0)
 
 
 def by_shard(
