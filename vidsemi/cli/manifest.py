@@ -43,6 +43,11 @@ def _add_format(subparsers: Any, format: Format) -> None:
     )
     parser.add_argument("--test-root", type=Path, metavar="FOLDER", help="folder of the test sets' videos or images")
     parser.add_argument("--exclude-duplicates", action="store_true", help="leave out duplicates within the dataset")
+    parser.add_argument(
+        "--hash-folder",
+        metavar="FOLDER",
+        help="where hashes of files are kept and shared, also s3://bucket/folder (default: hashes beside the output)",
+    )
     for flag, default, what in (("-test", 6, "to a test example"), ("", 2, "within the dataset")):
         parser.add_argument(
             f"--max-distance{flag}",
@@ -112,6 +117,7 @@ def _write_without_duplicates(options: argparse.Namespace, output: Path) -> Answ
     tests = [load_manifest(test, options.test_root) for test in options.exclude_duplicates_of]  # before long reading
     document, text = _write(options, everything)
     from vidsemi.data.dedup.exclude import exclude_duplicates
+    from vidsemi.io.store import parse_place
 
     summary = exclude_duplicates(
         load_manifest(everything),
@@ -121,6 +127,7 @@ def _write_without_duplicates(options: argparse.Namespace, output: Path) -> Answ
         max_distance=options.max_distance if options.exclude_duplicates else None,
         workers=reader_count(options),
         seconds=options.seconds_per_file,
+        hashes=None if options.hash_folder is None else parse_place(options.hash_folder),
     )
     document = {**document, "all": str(everything), "manifest": str(output), "examples": summary.examples}
     return {**document, "duplicates": summary.document()}, "\n".join([text, *summary.lines()])

@@ -2,26 +2,21 @@
 
 import json
 import logging
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import closing
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from pyarrow import csv
 
+from vidsemi.data.file_worker import FileWorker
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.manifest_file import table_writer
-from vidsemi.data.reachable import read_reachable
-from vidsemi.data.shards import read_carefully
 from vidsemi.data.verify import SCHEMA, FileInfo, VerifySummary, describe
 from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.io.parquet import parquet_bytes, read_parquet
 from vidsemi.io.store import LocalStore, shard_name
-from vidsemi.runtime.leases import Lease, Leases, patience
-from vidsemi.runtime.shard_worker import CRASHES, Computed, Files, ShardJob, ShardWorker, by_shard
+from vidsemi.runtime.leases import Leases, patience
+from vidsemi.runtime.shard_worker import CRASHES, Files, ShardJob
 
 logger = logging.getLogger("vidsemi")
 
@@ -29,12 +24,8 @@ PLAN = "plan.json"
 ROWS_AT_ONCE = 1000  # of a shard, and written to the table
 
 
-class VerifyWorker(ShardWorker):
+class VerifyWorker(FileWorker[FileInfo]):
     """Verifies shards of a manifest until all are done, or until another worker has made the table of them."""
-
-    def __init__(self, job: ShardJob, leases: Leases, manifest: Manifest, workers: int, seconds: float):
-        super().__init__(job, leases)
-        self._manifest, self._workers, self._seconds = manifest, workers, seconds
 
     def list_done(self) -> set[int]:
         """List the shards that are done: all, once another worker has removed them."""
@@ -44,39 +35,17 @@ class VerifyWorker(ShardWorker):
         """Return whether one shard is done."""
         return super().is_done(number) or not self.store.exists(PLAN)
 
-    def compute(self, leases: Iterable[Lease], careful: Lease | None = None) -> Computed:
-        """Decode the files of shards."""
-        options: dict[str, Any] = {"workers": self._workers, "seconds": self._seconds, "dataset": self._manifest}
-        if careful is not None:
-            options["note"] = partial(self.leases.note, careful)
-
-        def described(shards: Iterable[Sequence[int]]) -> Generator[FileInfo | DecodeError, None, None]:
-            rows = (self._manifest.row(example_id) for shard in shards for example_id in shard)
-            read = read_reachable if careful is None else read_carefully
-            with closing(read(describe, rows, **options)) as results:
-                for result in results:
-                    self.finished_one(readable=not isinstance(result, DecodeError))
-                    yield result
-
-        def examples(lease: Lease) -> list[int]:
-            return [example for example in self.job.shards[lease.number] if example not in lease.crashing]
-
-        for lease, results in by_shard(leases, examples, described):
-            found: dict[int, FileInfo | DecodeError] = dict(zip(examples(lease), results, strict=True))
-            yield lease, verified_files(lease.number, self.job.shards[lease.number], self._manifest, found)
-
-
-def verified_files(number: int, shard: range, manifest: Manifest, found: dict[int, FileInfo | DecodeError]) -> Files:
-    """Return the file of a shard; examples without a result crash workers."""
-    table = []
-    for example_id in shard:
-        row, result = manifest.row(example_id), found.get(example_id)
-        if isinstance(result, FileInfo):
-            fields = asdict(result)
-        else:
-            fields = {"error": CRASHES if result is None else result.reason}
-        table.append({"example_id": example_id, "path": row.path, "member": row.member, **fields})
-    return {shard_name(number): parquet_bytes(pa.Table.from_pylist(table, SCHEMA))}
+    def files(self, number: int, found: dict[int, FileInfo | DecodeError]) -> Files:
+        """Return the file of a shard."""
+        table = []
+        for example_id in self.job.shards[number]:
+            row, result = self.manifest.row(example_id), found.get(example_id)
+            if isinstance(result, FileInfo):
+                fields = asdict(result)
+            else:
+                fields = {"error": CRASHES if result is None else result.reason}
+            table.append({"example_id": example_id, "path": row.path, "member": row.member, **fields})
+        return {shard_name(number): parquet_bytes(pa.Table.from_pylist(table, SCHEMA))}
 
 
 def verify_files(manifest: Manifest, output: Path, *, workers: int, seconds: float) -> VerifySummary:
@@ -103,7 +72,8 @@ def verify_files(manifest: Manifest, output: Path, *, workers: int, seconds: flo
             f"{store} has results for another manifest, of a --verify that was ended; delete it",
         )
     with Leases(store, patience(seconds), len(shards)) as leases:
-        worker = VerifyWorker(ShardJob(store, shards, "verify", "file"), leases, manifest, workers, seconds)
+        job = ShardJob(store, shards, "verify", "file")
+        worker = VerifyWorker(job, leases, manifest, describe, workers=workers, seconds=seconds)
         if worker.done:
             logger.info("resuming: %d of %d shards were verified before", len(worker.done), len(shards))
         worker.work()

@@ -18,7 +18,7 @@ from tests.helpers.builders import paths_of
 from tests.helpers.errors import assert_refused
 from vidsemi.cli import main as cli
 from vidsemi.data.dedup import frame_hashes as hashes
-from vidsemi.data.dedup import hash_files as hash_stage
+from vidsemi.data.dedup import hash_job
 from vidsemi.data.dedup.checks import read_checks, recorded_checks
 from vidsemi.data.dedup.exclude import _select_rows, check_duplicates
 from vidsemi.data.dedup.frame_hashes import hash_file
@@ -132,7 +132,7 @@ def test_a_check_alone_records_only_that_there_are_none(dataset: Path):
 
 
 def test_killed_and_resumed_is_undisturbed(dataset: Path, monkeypatch: pytest.MonkeyPatch):
-    """What is hashed is not hashed again, after a kill or for another test set; a file that has changed is."""
+    """Shards that are written are not hashed again, after a kill or for another test set; changed files are."""
     words = ["--exclude-duplicates-of", str(dataset / "test.csv"), "--exclude-duplicates", "--workers", "0"]
     seen: list[str] = []
 
@@ -142,19 +142,20 @@ def test_killed_and_resumed_is_undisturbed(dataset: Path, monkeypatch: pytest.Mo
             raise KeyboardInterrupt
         return hash_file(one)
 
-    monkeypatch.setattr(hash_stage, "hash_file", counted)
+    monkeypatch.setattr(hash_job, "SHARD_SIZE", 3)
+    monkeypatch.setattr(hash_job, "hash_file", counted)
     command = ["manifest", "table", str(dataset / "all.csv"), "--output", str(dataset / "out" / "U.csv")]
     assert cli.main([*command, *words]) == 130
     assert not (dataset / "out" / "U.csv").exists()
     resumed = exclude(dataset, *words)
     assert len(seen) == 4 + 5 + 2  # the fourth again, and the test set
-    monkeypatch.setattr(hash_stage, "hash_file", hash_file)
+    monkeypatch.setattr(hash_job, "hash_file", hash_file)
     (dataset / "again").mkdir()
     shutil.copy(dataset / "all.csv", dataset / "again")
     undisturbed = exclude(dataset / "again", *words)
     assert {**resumed, "manifest": ""} == {**undisturbed, "manifest": ""}
     seen[:] = [""] * 10
-    monkeypatch.setattr(hash_stage, "hash_file", counted)
+    monkeypatch.setattr(hash_job, "hash_file", counted)
     picture(dataset / "u" / "new.png", 5)
     exclude(dataset, *words[2:])
     assert [Path(path).name for path in seen[10:]] == ["new.png", "broken.jpg"]

@@ -17,6 +17,7 @@ from vidsemi.data.manifest import Manifest, Row
 from vidsemi.data.manifest_file import write_tables
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path, fingerprint_file, write_json, write_text
+from vidsemi.io.store import Place
 from vidsemi.io.tables import csv_cell
 
 ITSELF = "itself"
@@ -85,17 +86,20 @@ def exclude_duplicates(
     max_distance: int | None,
     workers: int,
     seconds: float,
+    hashes: Place | None = None,
 ) -> Summary:
     """Write a manifest without duplicates of test sets, and beside it the lists and the record.
 
     An example is attributed to the first test set that has a duplicate of it. Duplicates within the dataset are removed
-    afterwards, unless `max_distance` is None. Both maximum Hamming distances are those of near duplicates.
+    afterwards, unless `max_distance` is None. Both maximum Hamming distances are those of near duplicates. `hashes` is
+    where hashes are kept, the folder "hashes" beside the output unless given; several workers that share it share the
+    hashing.
 
     Raises:
         UserError: no file of a manifest can be read, or no example would be left.
     """
     summary, left, removed, unread = _compare(
-        dataset, output, tests, max_distance_test, max_distance, workers=workers, seconds=seconds
+        dataset, output, tests, max_distance_test, max_distance, workers=workers, seconds=seconds, hashes=hashes
     )
     if not len(left):
         raise UserError("duplicates.nothing_left", f"all {len(dataset)} examples of {dataset.file} are duplicates")
@@ -133,9 +137,10 @@ def _compare(
     *,
     workers: int,
     seconds: float,
+    hashes: Place | None = None,
 ) -> tuple[Summary, np.ndarray, list[tuple[str, Manifest, Duplicates]], list[str]]:
     """The summary, the examples without a duplicate, what was found, and lines about files that do not decode."""
-    folder = output.parent / "hashes"
+    folder = hashes or output.parent / "hashes"
     hashed = hash_manifest(dataset, folder, workers=workers, seconds=seconds)
     kept = np.ones(len(dataset), bool)
     summary = Summary(output, unread=len(hashed.unread), flat=hashed.flat)

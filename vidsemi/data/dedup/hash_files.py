@@ -3,37 +3,29 @@
 import hashlib
 import json
 import os
-import time
-import uuid
-from collections.abc import Iterator
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vidsemi.data.dedup.frame_hashes import CONTENT_BYTES, METHOD, FileHashes, hash_file
+from vidsemi.data.dedup.frame_hashes import METHOD
+from vidsemi.data.dedup.hash_job import KEY_BYTES, SCHEMA, SHARD, HashJob, join_job, run_job, unfinished_jobs
 from vidsemi.data.dedup.hash_store import RECORD, HashStore
 from vidsemi.data.manifest import Manifest, Row
-from vidsemi.data.reachable import read_reachable
 from vidsemi.data.read import is_image
 from vidsemi.io.download import is_address
-from vidsemi.io.errors import DecodeError, UserError
+from vidsemi.io.errors import UserError
 from vidsemi.io.files import remove_temporary
-from vidsemi.io.parquet import read_parquet, write_parquet
-from vidsemi.io.progress import progress_bar
+from vidsemi.io.parquet import read_parquet
+from vidsemi.io.store import Place, Store, open_store, read_many
 
-SECONDS_PER_SHARD = 60.0  # a killed command loses at most that
 TEMPORARY_SECONDS = 3600.0  # younger temporary files may belong to another command with the same folder
-KEY_BYTES = 16
 BLOCK = 1 << 22  # examples whose hashes are gathered in memory at once: 0.5 GB
-SCHEMA = pa.schema(
-    [("key", pa.binary(KEY_BYTES)), ("content", pa.binary(CONTENT_BYTES)), ("frames", pa.list_(pa.uint64()))]
-)
 
 
 @dataclass(frozen=True)
@@ -54,22 +46,29 @@ class HashedManifest:
         return self.hashes.flat - len(self.unread)
 
 
-def hash_manifest(manifest: Manifest, folder: Path, *, workers: int, seconds: float) -> HashedManifest:
-    """Hash all examples of a manifest; if no file can be read, raise a UserError.
+def hash_manifest(manifest: Manifest, folder: Place, *, workers: int, seconds: float) -> HashedManifest:
+    """Hash all examples of a manifest, together with all workers that do so with the same folder.
 
-    Hashes of unchanged files (path, member, trim, size, time) are read from the shards in the folder, which datasets
-    can share; others are computed and added. Files that do not decode are tried again by every call. Memory does not
-    grow with the manifest: it is read four million examples at a time, and for each of these blocks all shards.
+    Hashes of unchanged files (path, member, trim, size, time) are read from the shards in the folder, a directory or a
+    place in an object store, which datasets can share; others are computed and added. Files that do not decode are
+    tried again by every call, but not by one that resumes. Memory does not grow with the manifest: it is read four
+    million examples at a time, and for each of these blocks all shards.
+
+    Raises:
+        UserError: no file can be read, or the folder has damaged files.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_temporary(folder, TEMPORARY_SECONDS)
-    hashes = HashStore(folder)
+    store = open_store(folder)
+    local = folder if isinstance(folder, Path) else Path(tempfile.gettempdir())
+    local.mkdir(parents=True, exist_ok=True)
+    if local is folder:
+        remove_temporary(local, TEMPORARY_SECONDS)
+    hashes = HashStore(local)
     unread: list[tuple[int, str]] = []
     for begin in range(0, len(manifest), BLOCK):
-        examples = range(begin, min(begin + BLOCK, len(manifest)))
-        records, failures = _hash_block(manifest, examples, folder, workers, seconds)
+        block = range(begin, min(begin + BLOCK, len(manifest)))
+        records, failures = _hash_block(manifest, block, store, workers, seconds)
         hashes.append(records)
-        unread += [(example, failure.error or "") for example, failure in failures.items()]
+        unread += sorted(failures.items())
     if len(unread) == len(manifest):
         path, why = manifest.row(0).path, unread[0][1]
         raise UserError(
@@ -80,32 +79,70 @@ def hash_manifest(manifest: Manifest, folder: Path, *, workers: int, seconds: fl
 
 
 def _hash_block(
-    manifest: Manifest, examples: range, folder: Path, workers: int, seconds: float
-) -> tuple[np.ndarray, dict[int, FileHashes]]:
-    """The records of some examples, and what is known of those that do not decode."""
-    records = np.zeros(len(examples), RECORD)
-    keys = _keys(manifest, examples, records["is_image"])
-    _fill_trims(manifest, examples, records)
+    manifest: Manifest, block: range, store: Store, workers: int, seconds: float
+) -> tuple[np.ndarray, dict[int, str]]:
+    """The records of some examples, and why others do not decode."""
+    records = np.zeros(len(block), RECORD)
+    keys = _keys(manifest, block, records["is_image"])
+    _fill_trims(manifest, block, records)
     by_key = _ExamplesByKey(keys)
-    known = np.zeros(len(examples), bool)
-    for table in _read_shards(folder, ["key"]):
-        known[by_key.find(table["key"])[0]] = True
-    failures = _hash_rest(manifest, examples, keys, np.flatnonzero(~known), folder, workers, seconds)
-    known[:] = False
-    for table in _read_shards(folder, SCHEMA.names):
-        places, rows = by_key.find(table["key"])
+    while True:  # once, unless files change or shards are removed meanwhile
+        known, failures = np.zeros(len(block), bool), dict[int, str]()
+        if job := join_job(store, manifest, block, lambda: ~_find_known(store, by_key, len(block))):
+            run_job(job, manifest, keys[job.examples - block.start], workers=workers, seconds=seconds)
+            for examples, table in _results(job):
+                places, rows = examples - block.start, np.arange(len(examples))
+                same = (_numbers(table["key"]).reshape(-1, 2) == keys[places]).all(
+                    axis=1
+                )  # a job may resume after days
+                known[places[same]] = True
+                _fill(records, places[same], table, rows[same])
+                errors = zip(examples.tolist(), table["error"].to_pylist(), strict=True)
+                failures |= {example: error for example, error in errors if error is not None}
+        if not known.all():
+            _fill_known(records, known, store, by_key)
+        if known.all():
+            return records, failures
+
+
+def _find_known(store: Store, by_key: "_ExamplesByKey", count: int) -> np.ndarray:
+    """Which of the examples have their hashes in the store; removes shards of nothing but failures."""
+    known = np.zeros(count, bool)
+    unfinished = unfinished_jobs(store)
+    for name, table in _read_shards(store, ["key", "error"]):
+        hashed = table.filter(pc.is_null(table["error"]))
+        known[by_key.find(hashed["key"])[0]] = True
+        match = SHARD.fullmatch(name)
+        if not len(hashed) and match is not None and match[1] not in unfinished:
+            store.remove(name)
+    return known
+
+
+def _fill_known(records: np.ndarray, known: np.ndarray, store: Store, by_key: "_ExamplesByKey") -> None:
+    """Fill in the records of the other examples that have their hashes in the store, and mark them as known."""
+    for _, table in _read_shards(store, SCHEMA.names):
+        hashed = table.filter(pc.is_null(table["error"]))
+        places, rows = by_key.find(hashed["key"])
         new = ~known[places]  # the first of several shards that have a key counts
-        places, rows = places[new], rows[new]
+        _fill(records, places[new], hashed, rows[new])
         known[places] = True
-        records["content"][places] = _numbers(table["content"]).reshape(-1, 2)[rows]
-        lists = table["frames"].take(pa.array(rows))
-        counts = pc.list_value_length(lists).to_numpy()
-        columns = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        records["frames"][np.repeat(places, counts), columns] = pc.list_flatten(lists).to_numpy()
-    for example, failure in failures.items():
-        if failure.content:
-            records["content"][example - examples.start] = np.frombuffer(failure.content, np.uint64)
-    return records, failures
+
+
+def _fill(records: np.ndarray, places: np.ndarray, table: pa.Table, rows: np.ndarray) -> None:
+    """Copy the hashes of some rows of a shard into records."""
+    records["content"][places] = _numbers(table["content"]).reshape(-1, 2)[rows]
+    lists = table["frames"].take(pa.array(rows))
+    counts = pc.list_value_length(lists).to_numpy()
+    columns = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    records["frames"][np.repeat(places, counts), columns] = pc.list_flatten(lists).to_numpy()
+
+
+def _results(job: HashJob) -> Iterator[tuple[np.ndarray, pa.Table]]:
+    """The examples and the file of each shard of a job; one that was removed meanwhile is left out."""
+    names = [job.shard_name(number) for number in range(len(job.shards))]
+    for shard, (_, table) in zip(job.shards, _read_files(job.store, names, SCHEMA.names), strict=True):
+        if table is not None:
+            yield job.examples[shard.start : shard.stop], table
 
 
 class _ExamplesByKey:
@@ -176,53 +213,24 @@ def _state(path: str) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
-def _read_shards(folder: Path, columns: list[str]) -> Iterator[pa.Table]:
+def _read_shards(store: Store, columns: list[str]) -> Iterator[tuple[str, pa.Table]]:
+    names = sorted(name for name in store.names() if SHARD.fullmatch(name))
+    return ((name, table) for name, table in _read_files(store, names, columns) if table is not None)
+
+
+def _read_files(store: Store, names: Sequence[str], columns: list[str]) -> Iterator[tuple[str, pa.Table | None]]:
+    """Read files of hashes; None for one that was removed."""
     schema = pa.schema([SCHEMA.field(name) for name in columns])
-    for file in sorted(folder.glob("part-*.parquet")):
+
+    def read(name: str) -> pa.Table | None:
         try:
-            yield read_parquet(file, columns).cast(schema)
-        except (pa.ArrowException, OSError, ValueError) as error:
+            return read_parquet(store.place(name), columns).cast(schema)
+        except FileNotFoundError:
+            return None
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise UserError(
-                "duplicates.unreadable_cache", f"{file} cannot be read ({error}); delete it to hash its files again"
+                "duplicates.unreadable_cache",
+                f"{store.place(name)} cannot be read ({error}); delete it to hash its files again",
             ) from None
 
-
-def _hash_rest(
-    manifest: Manifest,
-    examples: range,
-    keys: np.ndarray,
-    todo: np.ndarray,
-    folder: Path,
-    workers: int,
-    seconds: float,
-) -> dict[int, FileHashes]:
-    """Hash the examples at the places `todo`, write new shards; return what is known of those that do not decode."""
-    failures: dict[int, FileHashes] = {}
-    batch: list[dict[str, Any]] = []
-    rows = (manifest.row(examples[place]) for place in todo.tolist())
-    started = time.monotonic()
-    with (
-        closing(read_reachable(hash_file, rows, manifest, workers=workers, seconds=seconds)) as results,
-        progress_bar(len(keys), "file", f"hash {manifest.file.name}", done=len(keys) - len(todo)) as bar,
-    ):
-        try:
-            for place, hashed in zip(todo.tolist(), results, strict=True):
-                if isinstance(hashed, DecodeError):
-                    failures[examples[place]] = FileHashes(b"", (), hashed.reason)
-                elif hashed.error is not None:
-                    failures[examples[place]] = hashed
-                else:
-                    batch.append({"key": keys[place].tobytes(), "content": hashed.content, "frames": hashed.frames})
-                bar.set_postfix_str(f"{len(failures)} cannot be read", refresh=False)
-                bar.update()
-                if time.monotonic() - started > SECONDS_PER_SHARD:
-                    _write_shard(folder, batch)
-                    batch, started = [], time.monotonic()
-        finally:  # also if interrupted
-            _write_shard(folder, batch)
-    return failures
-
-
-def _write_shard(folder: Path, batch: list[dict[str, Any]]) -> None:
-    if batch:
-        write_parquet(folder / f"part-{uuid.uuid4().hex}.parquet", pa.Table.from_pylist(batch, SCHEMA))
+    return zip(names, read_many(read, names, remote=store.remote), strict=True)

@@ -1,0 +1,149 @@
+"""Hashing by any number of workers: the examples whose hashes a folder lacks, shard by shard.
+
+`job-NAME.json` says which examples of a manifest are to be hashed: the first worker writes it, others join. Shards are
+named after the job, and stay as a cache that later jobs read. When all are written, the job is over and its file is
+removed. Files that do not decode are in no cache, so the next call starts a job that reads them again.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import uuid
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vidsemi.data.dedup.frame_hashes import CONTENT_BYTES, METHOD, FileHashes, hash_file
+from vidsemi.data.file_worker import FileWorker
+from vidsemi.data.manifest import Manifest
+from vidsemi.io.errors import DecodeError, UserError
+from vidsemi.io.parquet import parquet_bytes
+from vidsemi.io.store import Store
+from vidsemi.runtime.leases import Leases, patience
+from vidsemi.runtime.shard_worker import CRASHES, Files, ShardJob
+
+SHARD_SIZE = 1000  # examples; what a kill loses at most
+KEY_BYTES = 16
+SHARD = re.compile(r"part-([0-9a-f]{32})-(\d{6,12})\.parquet")
+JOB = re.compile(r"job-[0-9a-f]{32}\.json")
+SCHEMA = pa.schema(
+    [
+        ("key", pa.binary(KEY_BYTES)),
+        ("content", pa.binary(CONTENT_BYTES)),  # zeros if the bytes cannot be read
+        ("frames", pa.list_(pa.uint64())),
+        ("error", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class HashJob:
+    """Examples to hash."""
+
+    store: Store
+    file: str
+    id: str
+    examples: np.ndarray  # ids, ascending
+
+    @property
+    def shards(self) -> list[range]:
+        """The places in `examples` of each shard."""
+        count = len(self.examples)
+        return [range(n, min(n + SHARD_SIZE, count)) for n in range(0, count, SHARD_SIZE)]
+
+    def shard_name(self, number: int) -> str:
+        """The name of the file of a shard."""
+        return f"part-{self.id}-{number:06d}.parquet"
+
+
+class HashWorker(FileWorker[FileHashes]):
+    """Hashes shards of a job until all are done; `keys` are those of its examples, (N, 2) uint64."""
+
+    def __init__(self, hashing: HashJob, keys: np.ndarray, *arguments: Any, **options: Any):
+        self._hashing, self._keys = hashing, keys
+        super().__init__(*arguments, **options)
+
+    def list_done(self) -> set[int]:
+        """List the shards that are done."""
+        found = (SHARD.fullmatch(name) for name in self.store.names())
+        return {int(match[2]) for match in found if match and match[1] == self._hashing.id}
+
+    def is_done(self, number: int) -> bool:
+        """Return whether one shard is done."""
+        return self.store.exists(self._hashing.shard_name(number))
+
+    def examples(self, number: int) -> Sequence[int]:
+        """Return the examples of a shard."""
+        shard = self.job.shards[number]
+        return self._hashing.examples[shard.start : shard.stop].tolist()  # type: ignore[no-any-return]
+
+    def is_unreadable(self, result: FileHashes | DecodeError) -> bool:
+        """Return whether a result says that a file cannot be read."""
+        return isinstance(result, DecodeError) or result.error is not None
+
+    def files(self, number: int, found: dict[int, FileHashes | DecodeError]) -> Files:
+        """Return the file of a shard."""
+        rows = []
+        for place, example in zip(self.job.shards[number], self.examples(number), strict=True):
+            result = found.get(example)
+            if not isinstance(result, FileHashes):
+                result = FileHashes(bytes(CONTENT_BYTES), (), CRASHES if result is None else result.reason)
+            rows.append({"key": self._keys[place].tobytes(), **vars(result)})
+        return {self._hashing.shard_name(number): parquet_bytes(pa.Table.from_pylist(rows, SCHEMA))}
+
+
+def join_job(store: Store, manifest: Manifest, block: range, unknown: Callable[[], np.ndarray]) -> HashJob | None:
+    """Join the job of some examples of a manifest, or start one; None if there is nothing to hash.
+
+    Args:
+        store: the folder of the hashes.
+        manifest: the manifest.
+        block: the examples.
+        unknown: returns those to hash, as a mask of the block; called if there is no job.
+
+    Raises:
+        UserError: the file of the job is damaged.
+    """
+    words = json.dumps([METHOD, manifest.fingerprint, str(manifest.root.resolve()), block.start]).encode()
+    file = f"job-{hashlib.blake2b(words, digest_size=16).hexdigest()}.json"
+    while (found := store.read(file)) is None:
+        chosen = unknown()
+        if not chosen.any():
+            return None
+        packed = base64.b64encode(zlib.compress(np.packbits(chosen).tobytes())).decode()
+        # or another worker is faster, and has perhaps finished by now
+        store.create(file, json.dumps({"id": uuid.uuid4().hex, "examples": packed}).encode())
+    try:
+        job = json.loads(found[0])
+        bits = zlib.decompressobj().decompress(base64.b64decode(job["examples"]), len(block))
+        chosen = np.unpackbits(np.frombuffer(bits, np.uint8), count=len(block)).astype(bool)
+        (job_id,) = re.findall("^[0-9a-f]{32}$", job["id"])
+    except (ValueError, TypeError, KeyError, zlib.error):
+        raise UserError("duplicates.invalid_job", f"{store.place(file)} is damaged; delete it") from None
+    return HashJob(store, file, job_id, block.start + np.flatnonzero(chosen))
+
+
+def run_job(job: HashJob, manifest: Manifest, keys: np.ndarray, *, workers: int, seconds: float) -> None:
+    """Hash until all shards of a job are written, by whomever; see `HashWorker` and `FileWorker`."""
+    leases = f"leases/{job.id}"
+    shards = ShardJob(job.store, job.shards, f"hash {manifest.file.name}", "file")
+    with Leases(job.store, patience(seconds), len(shards.shards), leases) as held:
+        HashWorker(job, keys, shards, held, manifest, hash_file, workers=workers, seconds=seconds).work()
+    if job.id in _ids(job.store, [job.file]):
+        job.store.remove(job.file)
+    job.store.remove_folder(leases)
+
+
+def unfinished_jobs(store: Store) -> set[str]:
+    """The ids of the jobs whose shards some worker may yet read."""
+    return _ids(store, [name for name in store.names() if JOB.fullmatch(name)])
+
+
+def _ids(store: Store, files: Sequence[str]) -> set[str]:
+    contents = [found[0] for found in map(store.read, files) if found is not None]
+    return {match[1].decode() for content in contents if (match := re.search(rb'"id": "([0-9a-f]{32})"', content))}
