@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from tests.helpers.result_rows import row, write_results
+from vidsemi.data.batches import TableBatches
 from vidsemi.data.manifest import Manifest
 from vidsemi.inference.accuracy import accuracy, accuracy_by_class, write_class_accuracy
 from vidsemi.inference.predictions import Predicted, write_predictions
@@ -34,7 +35,7 @@ def fake_run(
     random = np.random.default_rng(0)
     names, labels = np.array([*classes]), np.arange(examples) % len(classes)
     table = pa.table({"path": [f"{i:05}.mp4" for i in range(examples)], "label": names[labels].tolist()})
-    manifest = Manifest(folder / "test.csv", folder, table, "1" * 64)
+    manifest = Manifest(folder / "test.csv", folder, TableBatches(table), "1" * 64)
     pairs = [("teacher", "teacher")] + [(one, how) for one in students for how in APPROACHES if how != "teacher"]
     rows = []
     for seed in range(seeds):

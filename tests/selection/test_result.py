@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.errors import refused
+from vidsemi.data.batches import TableBatches
 from vidsemi.data.joined import join
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.manifest_file import write_manifest
@@ -86,7 +87,7 @@ def test_examples_are_taken_in_the_order_asked_for(ids: list[int], cuts: list[in
     ends = sorted({*cuts, 30})
     whole = pa.table({"path": [f"{number}.mp4" for number in range(30)], "start": np.arange(30.0)})
     table = pa.concat_tables([whole.slice(first, last - first) for first, last in zip([0, *ends], ends, strict=False)])
-    manifest = Manifest(Path("m.csv"), Path("/root"), table, "f")
+    manifest = Manifest(Path("m.csv"), Path("/root"), TableBatches(table), "f")
     taken = manifest.take(np.array(ids, np.int64)).to_pylist()
     assert taken == [{"path": (row := manifest.row(one)).path, "start": row.start} for one in ids]
 

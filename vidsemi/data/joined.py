@@ -8,8 +8,8 @@ from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
+from vidsemi.data.batches import JoinedBatches
 from vidsemi.data.manifest import Manifest, Row
 from vidsemi.io.files import fingerprint_json
 
@@ -38,9 +38,9 @@ def join(parts: Sequence[Manifest]) -> Manifest:
     """Join manifests; a single one stays itself."""
     if len(parts) == 1:
         return parts[0]
-    table = pa.concat_tables([part.table for part in parts], promote_options="default")
     file = Path(", ".join(str(part.file) for part in parts))
-    return JoinedManifest(file, Path(), table, fingerprint_json([part.fingerprint for part in parts]), tuple(parts))
+    batches = JoinedBatches([part.batches for part in parts])
+    return JoinedManifest(file, Path(), batches, fingerprint_json([part.fingerprint for part in parts]), tuple(parts))
 
 
 def parts_of(manifest: Manifest) -> tuple[Manifest, ...]:

@@ -1,21 +1,23 @@
 """Manifests: the tables of examples that every stage starts from."""
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vidsemi.data.class_names import class_name, closest_name, normalize_labels
-from vidsemi.data.csv_texts import unmarked
-from vidsemi.data.manifest_file import COLUMNS, read_table
+from vidsemi.data.batches import Batches
+from vidsemi.data.class_names import class_name, closest_name
+from vidsemi.data.manifest_file import check_exists, row_name
+from vidsemi.data.mapped import read_manifest
 from vidsemi.io.errors import UserError
-from vidsemi.io.files import fingerprint_file
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest in memory. The example id is the row number."""
+    """A manifest. The example id is the row number.
+
+    One of a large file stays on disk, as a copy that all processes map (`vidsemi.data.mapped`).
+    """
 
     file: Path
     root: Path  # folder that relative paths start from
-    table: pa.Table  # the columns of `COLUMNS` that the file has
+    batches: Batches  # the columns of `COLUMNS` that the file has
     fingerprint: str  # SHA-256 of the file
 
     @classmethod
@@ -55,15 +60,29 @@ class Manifest:
             root: folder that relative paths start from, by default the file's own.
 
         Returns:
-            the manifest, in memory.
+            the manifest.
 
         Raises:
             UserError: the file or the root does not exist, or a column is missing, empty or of the wrong type.
         """
         return load_manifest(Path(file), None if root is None else Path(root))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # without what is cached
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The columns of `COLUMNS` that the file has, without a copy of the rows."""
+        return pa.Table.from_batches(self.batches, self.batches.schema)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        names: list[str] = self.batches.schema.names
+        return names
+
     def __len__(self) -> int:
-        return int(self.table.num_rows)
+        return len(self.batches)
 
     def row(self, example_id: int) -> Row:
         """Return an example, with a path that can be opened.
@@ -74,7 +93,9 @@ class Manifest:
         Returns:
             path, trim, and place in a tar.
         """
-        values = {name: self.table.column(name)[example_id].as_py() for name in self._row_columns}
+        number, place = self.batches.locate(example_id)
+        batch = self.batches.get(number)
+        values = {name: batch.column(name)[place].as_py() for name in self._row_columns}
         values["path"] = resolve(values["path"], self.root)
         return Row(example_id=example_id, **values)
 
@@ -92,16 +113,15 @@ class Manifest:
         """
         if len(example_ids) and not 0 <= example_ids.min() <= example_ids.max() < len(self):
             raise UserError("manifest.no_such_example", f"{self.file} has the examples 0 to {len(self) - 1} only")
-        order, batches = np.argsort(example_ids, kind="stable"), self.table.to_batches()
-        ends = np.cumsum([batch.num_rows for batch in batches])
-        pieces = np.split(example_ids[order], np.searchsorted(example_ids[order], ends[:-1]))
+        order, starts = np.argsort(example_ids, kind="stable"), np.array(self.batches.starts)
+        pieces = np.split(example_ids[order], np.searchsorted(example_ids[order], starts[1:-1]))
         # not `table.take`, which may copy all strings of a column into one array, of 2 GB at most
         taken = [
-            batch.take(pa.array(own - (end - batch.num_rows)))
-            for batch, end, own in zip(batches, ends, pieces, strict=True)
+            self.batches.get(number).take(pa.array(own - starts[number]))
+            for number, own in enumerate(pieces)
             if len(own)
         ]
-        table = pa.Table.from_batches(taken, self.table.schema).take(pa.array(np.argsort(order)))
+        table = pa.Table.from_batches(taken, self.batches.schema).take(pa.array(np.argsort(order)))
         paths = zip(table.column("path").to_pylist(), self._roots(example_ids), strict=False)
         place = table.column_names.index("path")
         return table.set_column(place, "path", pa.array([resolve(*pair) for pair in paths], pa.string()))
@@ -111,7 +131,7 @@ class Manifest:
 
     @cached_property
     def _row_columns(self) -> list[str]:
-        return [name for name in self.table.column_names if name not in ("label", "hashtags", "group")]
+        return [name for name in self.columns if name not in ("label", "hashtags", "group")]
 
     def class_names(self) -> list[str]:
         """Return the distinct labels in alphabetical order.
@@ -119,20 +139,15 @@ class Manifest:
         Raises:
             UserError: a row has no label.
         """
-        if "label" not in self.table.column_names:
-            raise UserError("manifest.missing_column", f"{self.file} has no column 'label', which a labeled set needs")
-        labels = self.table.column("label")
-        missing = np.flatnonzero(pc.is_null(labels).to_numpy())
-        if len(missing):
-            row = _row_name(self.file, missing[0])
-            raise UserError("manifest.missing_label", f"{self.file}: {row} has no label, which a labeled set needs")
-        return sorted(pc.unique(labels).to_pylist())
+        return sorted(self.label_counts())
 
     def label_counts(self) -> dict[str, int]:
         """Return the number of examples of each label; raises a UserError like `class_names`."""
-        self.class_names()
-        counts = self.table.column("label").value_counts()
-        return {count["values"]: count["counts"] for count in counts.to_pylist()}
+        counts: Counter[str] = Counter()
+        for _, labels in self._labels():
+            for count in labels.value_counts().to_pylist():
+                counts[count["values"]] += count["counts"]
+        return dict(counts)
 
     def label_indices(self, classes: list[str], source: str) -> np.ndarray:
         """Return the index of each example's label.
@@ -147,21 +162,35 @@ class Manifest:
         Raises:
             UserError: a row has no label, or one that is not among the classes.
         """
-        self.class_names()
-        labels = self.table.column("label")
-        indices = pc.index_in(labels, value_set=pa.array(map(class_name, classes), pa.string()))
-        unknown = np.flatnonzero(pc.is_null(indices).to_numpy())
-        if len(unknown):
-            label = labels[int(unknown[0])].as_py()
+        known, found = pa.array(map(class_name, classes), pa.string()), np.empty(len(self), np.int64)
+        unknown: tuple[int, str] | None = None
+        for first, labels in self._labels():
+            indices = pc.index_in(labels, value_set=known)
+            if indices.null_count and unknown is None:
+                place = int(pc.index(pc.is_null(indices), True).as_py())
+                unknown = first + place, labels[place].as_py()
+            found[first : first + len(labels)] = indices.fill_null(0).to_numpy()
+        if unknown is not None:
+            row, label = unknown
             closest = closest_name(label, classes)
             hint = f"; did you mean '{closest}'?" if closest else ""
-            row = _row_name(self.file, unknown[0])
             raise UserError(
                 "manifest.unknown_label",
-                f"{self.file}: the label '{label}' ({row}) is not one of the {len(classes)} classes of {source}{hint}",
+                f"{self.file}: the label '{label}' ({row_name(self.file, row)}) is not one of the {len(classes)} "
+                f"classes of {source}{hint}",
             )
-        numbers: np.ndarray = indices.to_numpy().astype(np.int64)
-        return numbers
+        return found
+
+    def _labels(self) -> Iterator[tuple[int, pa.Array]]:
+        """The labels of each batch, after its first row; a UserError if one is missing."""
+        if "label" not in self.columns:
+            raise UserError("manifest.missing_column", f"{self.file} has no column 'label', which a labeled set needs")
+        for first, batch in zip(self.batches.starts, self.batches, strict=False):
+            labels = batch.column("label")
+            if labels.null_count:
+                row = row_name(self.file, first + int(pc.index(pc.is_null(labels), True).as_py()))
+                raise UserError("manifest.missing_label", f"{self.file}: {row} has no label, which a labeled set needs")
+            yield first, labels
 
 
 def resolve(path: str, root: Path) -> str:
@@ -169,34 +198,10 @@ def resolve(path: str, root: Path) -> str:
     return path if "://" in path else str(root / path)
 
 
-def _row_name(file: Path, index: int) -> str:  # as an editor (CSV) or a reader of the table (Parquet) counts it
-    return f"line {index + 2}" if file.suffix == ".csv" else f"row {index}"
-
-
 def load_manifest(file: Path, root: Path | None = None) -> Manifest:
     """Read and check a manifest, a .csv with a header or a .parquet; `root` is its own folder by default."""
-    table = read_table(file)
-    for name in COLUMNS:
-        if (count := table.column_names.count(name)) > 1:
-            raise UserError("manifest.duplicate_column", f"{file} has {count} columns named '{name}'")
-    if "path" not in table.column_names:
-        columns = ", ".join(table.column_names)
-        raise UserError("manifest.missing_column", f"{file} has no column 'path'; its columns are: {columns}")
-    if table.num_rows == 0:
-        raise UserError("manifest.empty", f"{file} has a header but no examples")
+    check_exists(file)
     if root is not None and not root.is_dir():
         raise UserError("manifest.missing_root", f"{root}, the root of the paths in {file}, does not exist")
-    known = [name for name in COLUMNS if name in table.column_names]
-    try:
-        table = table.select(known).cast(pa.schema([(name, COLUMNS[name]) for name in known]))
-    except pa.ArrowException as error:
-        raise UserError("manifest.wrong_type", f"{file} has a column of the wrong type: {error}") from None
-    if file.suffix == ".csv":
-        table = unmarked(table)
-    if "label" in known:
-        place = known.index("label")
-        table = table.set_column(place, "label", normalize_labels(table.column("label")))
-    empty = np.flatnonzero(pc.is_null(table.column("path")).to_numpy())
-    if len(empty):
-        raise UserError("manifest.missing_path", f"{file}: {_row_name(file, empty[0])} has no path")
-    return Manifest(file, root or file.parent, table, fingerprint_file(file))
+    batches, fingerprint = read_manifest(file)
+    return Manifest(file, root or file.parent, batches, fingerprint)

@@ -5,6 +5,7 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from vidsemi.data.manifest import Manifest
@@ -19,25 +20,33 @@ def shard_ranges(manifest: Manifest, size: int) -> list[range]:
     A tar is never split, so that one worker reads it sequentially: a shard has as many whole tars as fit, but at least
     one.
     """
-    ends = _tar_ends(manifest) if "member" in manifest.table.column_names else None
-    shards, first = [], 0
-    while first < len(manifest):
-        stop = min(first + size, len(manifest))
-        if ends is not None:
-            place = int(np.searchsorted(ends, stop, side="right"))  # number of tars that end at `stop` or before
+    total = len(manifest)
+    if "member" not in manifest.columns:
+        return [range(first, min(first + size, total)) for first in range(0, total, size)]
+    shards, first, ends = [], 0, np.zeros(0, np.int64)
+    for more in _tar_ends(manifest):
+        ends = np.concatenate([ends[ends > first], more])
+        while first < total and len(ends) and ends[-1] >= min(first + size, total):
+            place = int(np.searchsorted(ends, first + size, side="right"))  # number of tars that fit
             stop = int(ends[place - 1]) if place and ends[place - 1] > first else int(ends[place])
-        shards.append(range(first, stop))
-        first = stop
+            shards.append(range(first, stop))
+            first = stop
     return shards
 
 
-def _tar_ends(manifest: Manifest) -> np.ndarray:
+def _tar_ends(manifest: Manifest) -> Iterator[np.ndarray]:
     """The id after the last example of each tar, ascending; a file outside of tars counts as a tar of one example."""
-    paths = manifest.table.column("path")
-    codes = pc.dictionary_encode(paths).combine_chunks().indices.to_numpy()
-    inside = pc.is_valid(manifest.table.column("member")).to_numpy()
-    changes = (np.diff(codes) != 0) | ~inside[1:]
-    return np.append(np.flatnonzero(changes) + 1, len(manifest))
+    before = None
+    for first, batch in zip(manifest.batches.starts, manifest.batches, strict=False):
+        paths = batch.column("path")
+        differs = pc.not_equal(paths, pa.concat_arrays([paths.slice(0, 1), paths.slice(0, len(paths) - 1)]))
+        changes = differs.to_numpy(zero_copy_only=False) | pc.is_null(batch.column("member")).to_numpy(
+            zero_copy_only=False
+        )
+        changes[0] = before is not None and (changes[0] or paths[0].as_py() != before)
+        before = paths[-1].as_py()
+        yield np.flatnonzero(changes) + first
+    yield np.array([len(manifest)])
 
 
 def read_carefully(

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from vidsemi.config import Runtime
+from vidsemi.data.batches import TableBatches
 from vidsemi.data.formats.media_files import is_utf8, media_files
 from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest, Row, load_manifest
@@ -150,7 +151,7 @@ def as_manifest(dataset: Dataset) -> Manifest:
         name = os.fsencode(odd[0]).decode("utf-8", "backslashreplace")
         raise UserError("predict.not_utf8", f"no table can store the name {name}, which is not UTF-8; rename the file")
     table = pa.table({"path": pa.array(paths, pa.string())})
-    return Manifest(Path(paths[0]), Path(), table, fingerprint_json(paths))
+    return Manifest(Path(paths[0]), Path(), TableBatches(table), fingerprint_json(paths))
 
 
 def predict_to_table(

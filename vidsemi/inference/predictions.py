@@ -64,7 +64,7 @@ def write_predictions(
 
 
 def _schema(manifest: Manifest, top: int) -> pa.Schema:
-    own = [manifest.table.schema.field(name) for name in IDENTITY if name in manifest.table.column_names]
+    own = [manifest.batches.schema.field(name) for name in IDENTITY if name in manifest.columns]
     pairs = [
         field
         for rank in range(1, top + 1)
@@ -75,7 +75,7 @@ def _schema(manifest: Manifest, top: int) -> pa.Schema:
 
 def _table(manifest: Manifest, classes: pa.Array, top: int, part: Predicted) -> pa.Table:
     schema, examples = _schema(manifest, top), part.examples
-    rows = manifest.table.slice(examples.start, len(examples))
+    rows = manifest.batches.slice(examples)
     places = np.full(len(examples), -1)
     places[part.ids - examples.start] = np.arange(len(part.ids))
     taken = pa.array(places, mask=places < 0)  # null where an example could not be read

@@ -15,7 +15,7 @@ from typing import IO, Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
-from vidsemi.io.files import atomic_path, remove_temporary
+from vidsemi.io.files import atomic_path, only_process, remove_temporary
 from vidsemi.io.progress import SECONDS, progress_bar
 from vidsemi.io.tables import printable
 
@@ -103,7 +103,9 @@ def _fetch_web(uri: str, folder: Path) -> Path:
     if file.is_file():
         return file
     require_writable(file.parent)
-    with _only_process(file):
+    with only_process(file, MAX_SECONDS) as alone:
+        if not alone:
+            raise AddressError(f"another process has been downloading it for {MAX_SECONDS:g} s")
         if not file.is_file():
             remove_temporary(file.parent, STALE_SECONDS)
             with tempfile.TemporaryFile(dir=file.parent) as content:  # without a name: a killed process leaves nothing
@@ -112,30 +114,6 @@ def _fetch_web(uri: str, folder: Path) -> Path:
                 with atomic_path(file) as temporary, open(temporary, "wb") as target:
                     shutil.copyfileobj(content, target, CHUNK)
     return file
-
-
-@contextmanager
-def _only_process(file: Path) -> Iterator[None]:
-    """Wait while another process downloads the same file."""
-    from filelock import FileLock, Timeout
-
-    path = file.with_name(f".{file.name}.lock")
-    lock = FileLock(path, timeout=MAX_SECONDS, fallback_to_soft=False)  # a soft lock outlives a killed process
-    locked = False
-    try:
-        lock.acquire()
-        locked = True
-    except Timeout:
-        raise AddressError(f"another process has been downloading it for {MAX_SECONDS:g} s") from None
-    except (OSError, NotImplementedError):  # a file system without locks: at worst it is downloaded twice
-        pass
-    try:
-        yield
-    finally:
-        if locked:
-            with suppress(OSError):
-                path.unlink()
-            lock.release()
 
 
 def _download(uri: str, content: IO[bytes]) -> None:

@@ -95,6 +95,32 @@ def create_exclusive(path: Path, text: str) -> bool:
     return True
 
 
+@contextmanager
+def only_process(path: Path, seconds: float) -> Iterator[bool]:
+    """Wait while another process is in such a block for the same file; yields False if it takes longer than that.
+
+    On a file system without locks nobody waits.
+    """
+    from filelock import FileLock, Timeout
+
+    file = path.with_name(f".{path.name}.lock")
+    lock = FileLock(file, timeout=seconds, fallback_to_soft=False)  # a soft lock outlives a killed process
+    alone = True
+    try:
+        lock.acquire()
+    except Timeout:
+        alone = False
+    except (OSError, NotImplementedError):
+        pass
+    try:
+        yield alone
+    finally:
+        if lock.is_locked:
+            with suppress(OSError):
+                file.unlink()
+            lock.release()
+
+
 def remove_temporary(folder: Path, seconds: float = 0.0, names: str = "*") -> None:
     """Remove temporary files, for targets of these names, that killed processes left at least so many seconds ago.
 

@@ -61,7 +61,7 @@ def load_datasets(data: Data) -> Datasets:
         true_labels = _load(data.unlabeled_labels) if data.unlabeled_labels else None
     except UserError as error:
         raise UserError(error.code, f"{error}{page}") from None
-    if true_labels and "label" not in true_labels.table.column_names:
+    if true_labels and "label" not in true_labels.columns:
         raise UserError("manifest.missing_column", f"{true_labels.file} (data.unlabeled_labels) has no column 'label'")
     datasets = Datasets(labeled, test, unlabeled, [], weak, validation, true_labels)
     if labeled:

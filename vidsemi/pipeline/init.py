@@ -15,6 +15,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from vidsemi.config import Cut
+from vidsemi.data.batches import TableBatches
 from vidsemi.data.class_names import class_name, first_names
 from vidsemi.data.formats.folder import read_class_folders, read_videos
 from vidsemi.data.formats.media_files import count_suffixes, is_video
@@ -174,7 +175,7 @@ def _check_test(train: ScanResult, test: ScanResult, labeled: Path, folder: Path
 
 def _in_memory(scan: ScanResult, root: Path = Path()) -> Manifest:
     columns = {name: scan.columns[name] for name in ("path", "label", "group") if name in scan.columns}
-    return Manifest(root, root, pa.table(columns), "")
+    return Manifest(root, root, TableBatches(pa.table(columns)), "")
 
 
 def _find_groups(scan: ScanResult, root: Path, pattern: str | None) -> str:

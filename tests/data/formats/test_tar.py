@@ -16,6 +16,7 @@ from PIL import Image
 
 from tests.helpers.videos import read_barcode
 from vidsemi.cli import main as cli
+from vidsemi.data.batches import TableBatches
 from vidsemi.data.formats.tar import index_tar
 from vidsemi.data.manifest import Manifest, Row, load_manifest
 from vidsemi.data.read import read_frames
@@ -211,7 +212,7 @@ def tars_of(sizes: list[int]) -> Manifest:
         {"path": [path for path, _ in rows], "member": pa.array([member for _, member in rows], pa.string())}
     )
     pieces = [table.slice(first, 3) for first in range(0, len(table), 3)]  # as a large file's come
-    return Manifest(Path("m.parquet"), Path(), pa.concat_tables(pieces), "")
+    return Manifest(Path("m.parquet"), Path(), TableBatches(pa.concat_tables(pieces)), "")
 
 
 @settings(max_examples=300, deadline=None)
@@ -235,7 +236,7 @@ def test_shards_are_whole_tars_as_many_as_fit(sizes: list[int], size: int):
 @given(st.integers(1, 50), st.integers(1, 60))
 def test_files_are_cut_evenly(examples: int, size: int):
     table = pa.table({"path": ["same.mp4"] * examples})
-    shards = shard_ranges(Manifest(Path("m.csv"), Path(), table, ""), size)
+    shards = shard_ranges(Manifest(Path("m.csv"), Path(), TableBatches(table), ""), size)
     assert [list(shard) for shard in shards] == [
         list(range(examples))[first : first + size] for first in range(0, examples, size)
     ]

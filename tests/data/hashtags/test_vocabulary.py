@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vidsemi.data.batches import TableBatches
 from vidsemi.data.hashtags.match import match_examples, match_frequent
 from vidsemi.data.hashtags.normalize import canonical, join_tags, split_tags
 from vidsemi.data.hashtags.vocabulary import build_vocabulary, read_synonyms, read_vocabulary, write_vocabulary
@@ -94,7 +95,7 @@ def test_examples_of_labels(write_csv: Callable[..., Path]):
 def test_examples_are_found_as_their_tags_are_read(fields: list[str]):
     table = pa.table({"path": ["a"] * len(fields), "hashtags": pa.array(fields, pa.string())})
     vocabulary = build_vocabulary(CLASSES, {"yoga": ["a", "0", "é"]})
-    ids, labels = match_examples(Manifest(Path(), Path(), table, ""), vocabulary, "this test")
+    ids, labels = match_examples(Manifest(Path(), Path(), TableBatches(table), ""), vocabulary, "this test")
     known = vocabulary.label_by_tag
     assert list(zip(ids.tolist(), labels.tolist(), strict=True)) == [
         (number, label)

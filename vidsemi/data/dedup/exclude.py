@@ -1,7 +1,7 @@
 """Write a manifest without duplicates, a list of the removed examples, and a record of what was checked."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from vidsemi.data.batches import Batches, in_groups
 from vidsemi.data.dedup.checks import FORMAT, given_root, record_file
 from vidsemi.data.dedup.duplicates import KINDS, Duplicates, duplicates_of, duplicates_within
 from vidsemi.data.dedup.frame_hashes import METHOD
 from vidsemi.data.dedup.hash_files import HashedManifest, hash_manifest
 from vidsemi.data.manifest import Manifest, Row
-from vidsemi.data.manifest_file import write_tables
+from vidsemi.data.manifest_file import GROUP, write_tables
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path, fingerprint_file, write_json, write_text
 from vidsemi.io.store import Place
@@ -105,7 +106,7 @@ def exclude_duplicates(
         raise UserError("duplicates.nothing_left", f"all {len(dataset)} examples of {dataset.file} are duplicates")
     record_file(output).unlink(missing_ok=True)  # of an earlier call
     _unread_file(output).unlink(missing_ok=True)
-    write_tables(output, dataset.table.schema, [_select_rows(dataset.table, left)])
+    write_tables(output, dataset.batches.schema, in_groups(_select_rows(dataset.batches, left), GROUP))
     _write_removed(_removed_file(output), dataset, removed)
     if unread:
         write_text(_unread_file(output), "\n".join(unread) + "\n")
@@ -168,11 +169,12 @@ def _write_record(summary: Summary) -> None:
     write_json(record_file(summary.manifest), {"format": FORMAT, "method": METHOD, **document})
 
 
-def _select_rows(table: pa.Table, examples: np.ndarray) -> pa.Table:
-    """Some rows. `take` would put all paths into one array, which is limited to 2 GiB."""
-    kept = np.zeros(len(table), bool)
+def _select_rows(batches: Batches, examples: np.ndarray) -> Iterator[pa.Table]:
+    """Some rows, ascending, of one batch after another."""
+    kept = np.zeros(len(batches), bool)
     kept[examples] = True
-    return table.filter(pa.array(kept))
+    for first, batch in zip(batches.starts, batches, strict=False):
+        yield pa.Table.from_batches([batch.filter(pa.array(kept[first : first + batch.num_rows]))])
 
 
 def _checked(

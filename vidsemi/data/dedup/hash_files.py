@@ -178,8 +178,8 @@ def _fill_trims(manifest: Manifest, examples: range, records: np.ndarray) -> Non
     """Fill in the trims of records: infinite if not trimmed, as images always are."""
     records["trim"] = [-np.inf, np.inf]
     for place, name in enumerate(("start", "end")):
-        if name in manifest.table.column_names:
-            column = manifest.table.column(name).slice(examples.start, len(examples))
+        if name in manifest.columns:
+            column = manifest.batches.slice(examples).column(name)
             seconds = column.to_numpy().astype(np.float64)
             trimmed = ~np.isnan(seconds) & ~records["is_image"]
             records["trim"][trimmed, place] = seconds[trimmed]

@@ -1,6 +1,5 @@
 """Write the examples of a scan as a manifest, block by block: memory does not grow with their number."""
 
-from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
@@ -10,18 +9,18 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vidsemi.data.batches import in_groups
 from vidsemi.data.class_names import normalize_labels
 from vidsemi.data.formats.media_files import is_image
 from vidsemi.data.formats.portable_paths import portable_column
 from vidsemi.data.formats.repeats import RepeatFinder
-from vidsemi.data.manifest_file import table_writer
+from vidsemi.data.manifest_file import GROUP, table_writer
 from vidsemi.io.errors import UserError
 from vidsemi.io.tables import printable
 
 if TYPE_CHECKING:
     from vidsemi.data.formats.scan import ScanResult
 
-GROUP = 1 << 20  # rows of a row group, as pyarrow writes them by default
 ENDING = 5  # letters of the longest suffix of an image, with its dot
 
 
@@ -46,7 +45,7 @@ def write_scan(manifest: Path, scan: "ScanResult") -> Written:
         tables = (_stored(table, manifest, written, finder) for table, _ in scan.blocks())
         first = next(tables)
         with table_writer(manifest, first.schema) as writer:
-            for group in _groups(chain([first], tables)):
+            for group in in_groups(chain([first], tables), GROUP):
                 writer.write_table(group)
             repeats = finder.find(unique=scan.unique)
             if repeats.first is not None:
@@ -73,22 +72,6 @@ def _stored(table: pa.Table, manifest: Path, written: Written, finder: RepeatFin
         written.images += count * is_image(f"x.{ending.rpartition('.')[2]}")
     written.examples += len(table)
     return table
-
-
-def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows in tables of the size of a row group."""
-    pending: list[pa.Table] = []
-    rows = 0
-    for table in tables:
-        while rows + len(table) >= GROUP:
-            yield pa.concat_tables([*pending, table.slice(0, GROUP - rows)]).combine_chunks()
-            table = table.slice(GROUP - rows)
-            pending, rows = [], 0
-        if len(table):
-            pending.append(table)
-            rows += len(table)
-    if pending:
-        yield pa.concat_tables(pending).combine_chunks()
 
 
 def _repeated(manifest: Path, scan: "ScanResult", *rows: int) -> UserError:

@@ -20,7 +20,6 @@ from vidsemi.io.parquet import read_own_parquet, write_parquet
 logger = logging.getLogger("vidsemi")
 
 VOCABULARY = "vocabulary.csv"
-BATCH = 100_000  # rows whose tags are read at once
 MATCHES = "matches.parquet"  # example_id int64, label int64; sorted by both
 
 
@@ -41,8 +40,8 @@ def _matched_batches(manifest: Manifest, vocabulary: Vocabulary) -> Iterator[tup
     tags, number_of_tag = list(vocabulary.label_by_tag), np.array([*vocabulary.label_by_tag.values(), -1])
     known = pa.array(tags, pa.string())
     captions = first = 0
-    for batch in manifest.table.select(["hashtags"]).to_batches(max_chunksize=BATCH):
-        read = read_tag_lists(batch.column(0))
+    for batch in manifest.batches:
+        read = read_tag_lists(batch.column("hashtags"))
         captions += int(np.count_nonzero(read.readings == CAPTION))
         label_of_form = number_of_tag[pc.fill_null(pc.index_in(read.forms, value_set=known), -1).to_numpy()]
         labels = label_of_form[read.codes] if len(read.codes) else np.zeros(0, np.int64)

@@ -143,7 +143,7 @@ def join_tags(tags: Iterable[str]) -> str:
 
 def require_hashtags(manifest: "Manifest", needed_by: str) -> None:
     """Raise a UserError if the manifest has no column `hashtags`; `needed_by` names what needs it."""
-    if "hashtags" not in manifest.table.column_names:
+    if "hashtags" not in manifest.columns:
         raise UserError(
             "manifest.missing_hashtags",
             f"{manifest.file} has no column 'hashtags', which {needed_by} needs (see docs/guides/hashtags.md)",
