@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from vidsemi.cli.options import memory_size
+
 
 def _add_select(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--rows", type=float, default=80e6, help="score rows (80e6)")
@@ -86,6 +88,8 @@ def _add_tags(bench: argparse.ArgumentParser) -> None:
 def _add_duplicates(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--rows", type=float, default=1e6, help="examples of the dataset (1e6)")
     bench.add_argument("--tests", type=float, default=1e4, help="examples of the test set (1e4)")
+    bench.add_argument("--within", action="store_true", help="search within the dataset instead of a test set")
+    bench.add_argument("--memory", type=memory_size, default="1G", help="of the search within the dataset (1G)")
     kinds = ["images", "videos"]
     bench.add_argument("--kind", choices=kinds, default="images", help="videos have five hashes each (images)")
     _add_contenders(bench)
@@ -121,5 +125,5 @@ BENCHMARKS = {
     "feed": ("read clips and hand them to GPUs, without a network", _add_feed),
     "tags": ("read a tag file into a manifest", _add_tags),
     "manifest": ("make a manifest of a table of paths and labels", _add_tags),
-    "duplicates": ("find near duplicates of a test set among made hashes", _add_duplicates),
+    "duplicates": ("find duplicates among made hashes, of a test set or of one another", _add_duplicates),
 }

@@ -184,8 +184,9 @@ def _bench_duplicates(options: argparse.Namespace) -> Answer:
     document = bench_duplicates(
         options.data,
         rows=int(options.rows),
-        tests=int(options.tests),
+        tests=0 if options.within else int(options.tests),
         videos=options.kind == "videos",
+        memory=options.memory,
         rounds=options.rounds,
         only=options.only,
     )

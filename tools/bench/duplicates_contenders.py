@@ -104,15 +104,17 @@ def measure(data: DuplicateData, run: Callable[[], Found | None]) -> dict[str, A
     """Seconds, peak memory in MiB, and how many of the planted duplicates were found, with the right partner."""
     found, figures = timed(run)
     if found is not None:
-        rows, _, _ = data.planted()
-        place = np.searchsorted(found[0], rows)
-        right = np.zeros(len(rows), bool)
-        inside = place < len(found[0])
-        for values, wanted in zip(found, data.planted(), strict=True):
-            same = values[place[inside]] == wanted[inside]
-            right[inside] = same if values is found[0] else right[inside] & same
-        figures |= {"planted": len(rows), "planted_found": int(right.sum()), "found": len(found[0])}
+        figures |= planted_found(found, data.planted())
     return figures
+
+
+def planted_found(found: Found, planted: Found) -> dict[str, int]:
+    """How many duplicates were planted, how many of these were found, and how many in all."""
+    place = np.searchsorted(found[0], planted[0])
+    inside = np.flatnonzero(place < len(found[0]))
+    right = [values[place[inside]] == wanted[inside] for values, wanted in zip(found, planted, strict=True)]
+    count = int(np.logical_and.reduce(right).sum())
+    return {"planted": len(planted[0]), "planted_found": count, "found": len(found[0])}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vidsemi.cli.options import Answer, add_command, add_decoding_arguments, integer, reader_count
+from vidsemi.cli.options import Answer, add_command, add_decoding_arguments, integer, memory_size, reader_count
 from vidsemi.data.formats import Format, formats
 from vidsemi.io.errors import UserError
 
@@ -56,6 +56,13 @@ def _add_format(subparsers: Any, format: Format) -> None:
             metavar="BITS",
             help=f"maximum Hamming distance (of 64 bits) of near duplicates {what} (default: %(default)s)",
         )
+    parser.add_argument(
+        "--memory",
+        type=memory_size,
+        default="1G",
+        metavar="SIZE",
+        help="memory for the search for duplicates within the dataset, such as 700M or 2G (default: %(default)s)",
+    )
     parser.add_argument("--verify", action="store_true", help="decode every file and write a table of the results")
     add_decoding_arguments(parser)
 
@@ -128,6 +135,7 @@ def _write_without_duplicates(options: argparse.Namespace, output: Path) -> Answ
         workers=reader_count(options),
         seconds=options.seconds_per_file,
         hashes=None if options.hash_folder is None else parse_place(options.hash_folder),
+        memory=options.memory,
     )
     document = {**document, "all": str(everything), "manifest": str(output), "examples": summary.examples}
     return {**document, "duplicates": summary.document()}, "\n".join([text, *summary.lines()])

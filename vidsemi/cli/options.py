@@ -65,6 +65,14 @@ def number(least: float, most: float) -> Callable[[str], float]:
     return parse
 
 
+def memory_size(text: str) -> int:
+    """An argument type: bytes, such as 1G, 1.5G or 700M."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([KMGT])", text, re.IGNORECASE)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"is {text}; must be a number and K, M, G or T, such as 2G")
+    return int(float(match[1]) * 1024 ** (1 + "KMGT".index(match[2].upper())))
+
+
 positive_int = integer(1, 1_000_000)
 fraction = number(0, 1)
 

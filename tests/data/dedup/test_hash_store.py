@@ -38,7 +38,7 @@ def test_what_is_stored_is_what_is_taken(
     assert not list(folder.iterdir())  # nothing that a killed command could leave
     numbers = np.array(sorted(data.draw(st.sets(st.integers(0, max(count - 1, 0)))) if count else []), np.int64)
     begin = data.draw(st.integers(0, count))
-    with patch.object(hash_store, "AT_ONCE", at_once):
+    with patch.object(hash_store, "WINDOW", at_once):
         for examples in (numbers, slice(begin, begin + 5), slice(None)):
             taken, wanted = store.take(examples), hashes.take(examples)
             for name in RECORD.names or ():

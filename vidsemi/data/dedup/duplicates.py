@@ -1,4 +1,4 @@
-"""Find duplicates among hashed examples, exact or near, and decide which are removed and which are kept.
+"""Find examples that are duplicates of others, exact or near. Those within a dataset: `within`.
 
 Examples with the same bytes are exact duplicates, unless they are trimmed to parts that do not overlap. Images whose
 perceptual hashes differ in few bits are near duplicates, and videos for which that holds for most of a few frames.
@@ -6,12 +6,10 @@ perceptual hashes differ in few bits are near duplicates, and videos for which t
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from typing import Protocol
 
 import numpy as np
 
-from vidsemi.data.dedup.hamming import near_pairs
 from vidsemi.data.dedup.nearest import nearest
 from vidsemi.runtime.compiled import compiled
 
@@ -40,7 +38,7 @@ class Hashes:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """The duplicates in a dataset, sorted by example: (D,) int64 each."""
+    """The duplicates in a dataset, sorted by example: (D,) integers each."""
 
     example: np.ndarray
     of: np.ndarray  # the example that it duplicates
@@ -64,7 +62,7 @@ class HashSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def take(self, examples: slice) -> Hashes: ...  # noqa: D102
+    def take(self, examples: slice | np.ndarray) -> Hashes: ...  # noqa: D102 # ascending
 
 
 def duplicates_of(dataset: HashSource, others: Hashes, max_distance: int, kept: np.ndarray | None = None) -> Duplicates:
@@ -79,8 +77,7 @@ def duplicates_of(dataset: HashSource, others: Hashes, max_distance: int, kept: 
         max_distance: maximum Hamming distance of near duplicates.
         kept: (N,) bool, which examples of the dataset are searched; default: all.
     """
-    criteria = _criteria(max_distance)
-    sides = [_distinct(others, criterion) for criterion in criteria]
+    sides = [_distinct(others, criterion) for criterion in CRITERIA]
     found = []
     for begin in range(0, len(dataset), AT_ONCE):
         part = dataset.take(slice(begin, begin + AT_ONCE))
@@ -90,36 +87,55 @@ def duplicates_of(dataset: HashSource, others: Hashes, max_distance: int, kept: 
             part = part.take(examples - begin)
 
         def partners(left: np.ndarray, number: int, part: Hashes = part) -> tuple[np.ndarray, np.ndarray]:
-            return _partners_among(part, left, *sides[number], criteria[number])
+            return _partners_among(part, left, *sides[number], CRITERIA[number], max_distance)
 
         found.append(_find(len(part), partners).renumbered(examples))
     return _joined(found)
 
 
-def duplicates_within(dataset: Hashes, max_distance: int) -> Duplicates:
-    """Find examples of a dataset that are duplicates of earlier ones that are kept.
-
-    An example is removed only as a duplicate of one that is kept, so chains of slight changes do not consume a dataset.
-    All exact duplicates are removed first, then near ones among the rest. Only so may the example that an exact
-    duplicate was removed for be removed itself, as near to a third.
-    """
-    criteria = _criteria(max_distance)
-    return _find(len(dataset), lambda left, number: _partners_within(dataset, left, criteria[number]))
-
-
-CRITERIA = 3  # exact, near images, near videos
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # first, second, distance
 
 
 @dataclass(frozen=True)
-class _Criterion:
+class Criterion:
     """What makes two examples duplicates."""
 
-    known: Callable[[Hashes], np.ndarray]  # → (N,) bool, which examples have the hash that is compared
-    keys: Callable[[Hashes], np.ndarray]  # → (N, C) uint64, the hash
-    pairs: Callable[[np.ndarray], Pairs]  # (N, C) distinct keys → duplicates among them
-    # (N, C) keys, (M, C) distinct keys of others → (N,) the best other one or -1, and the distance
-    partners: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+    known: Callable[[Hashes], np.ndarray]  # → (N,) bool, which examples have the hashes that are compared
+    keys: Callable[[Hashes], np.ndarray]  # → (N, C) uint64, these hashes
+    words: int  # C
+    min_matches: int  # of these hashes that are near ones; 0: the contents are equal, and the trims overlap
+
+    def groups(self, keys: np.ndarray) -> np.ndarray:
+        """The words of (N, C) keys that are searched together: exact duplicates have one content, and any trims."""
+        return keys if self.min_matches else keys[:, :2]
+
+    def partners(self, keys: np.ndarray, others: np.ndarray, max_distance: int) -> tuple[np.ndarray, np.ndarray]:
+        """The best of (M, C) distinct keys of others for each of (N, C) keys, (N,) or -1, and the distance."""
+        if self.min_matches:
+            return nearest(keys, others, max_distance=max_distance, min_matches=self.min_matches)
+        return _overlapping_partners(keys, others)
+
+
+CRITERIA = (
+    Criterion(
+        known=lambda hashes: np.asarray(hashes.content.any(axis=1)),
+        keys=lambda hashes: np.hstack([hashes.content, (hashes.trim + 0.0).view(np.uint64)]),  # -0.0 + 0.0 is 0.0
+        words=4,
+        min_matches=0,
+    ),
+    Criterion(
+        known=lambda hashes: hashes.is_image & (hashes.frames[:, 0] != 0),
+        keys=lambda hashes: hashes.frames[:, :1],
+        words=1,
+        min_matches=1,
+    ),
+    Criterion(
+        known=lambda hashes: ~hashes.is_image & (np.count_nonzero(hashes.frames, axis=1) >= MIN_MATCHING_FRAMES),
+        keys=lambda hashes: hashes.frames,
+        words=FRAMES,
+        min_matches=MIN_MATCHING_FRAMES,
+    ),
+)  # each is applied to the examples that the ones before have left
 
 
 def _find(count: int, partners: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]) -> Duplicates:
@@ -129,7 +145,7 @@ def _find(count: int, partners: Callable[[np.ndarray, int], tuple[np.ndarray, np
     """
     of = np.full(count, -1, np.int64)
     kind, distance = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    for number in range(CRITERIA):
+    for number in range(len(CRITERIA)):
         left = np.flatnonzero(of < 0)
         of[left], distance[left] = partners(left, number)
         kind[left] = min(number, 1)
@@ -143,29 +159,7 @@ def _joined(parts: list[Duplicates]) -> Duplicates:
     return Duplicates(*(np.concatenate([none, *(getattr(part, name) for part in parts)]) for name in names))
 
 
-def _criteria(max_distance: int) -> tuple[_Criterion, ...]:
-    exact = _Criterion(
-        known=lambda hashes: np.asarray(hashes.content.any(axis=1)),
-        keys=lambda hashes: np.hstack([hashes.content, (hashes.trim + 0.0).view(np.uint64)]),  # -0.0 + 0.0 is 0.0
-        pairs=lambda keys: _overlapping_pairs(keys, None),
-        partners=_overlapping_partners,
-    )
-    near_images = _Criterion(
-        known=lambda hashes: hashes.is_image & (hashes.frames[:, 0] != 0),
-        keys=lambda hashes: hashes.frames[:, :1],
-        pairs=lambda keys: near_pairs(keys, None, max_distance=max_distance),
-        partners=partial(nearest, max_distance=max_distance),
-    )
-    near_videos = _Criterion(
-        known=lambda hashes: ~hashes.is_image & (np.count_nonzero(hashes.frames, axis=1) >= MIN_MATCHING_FRAMES),
-        keys=lambda hashes: hashes.frames,
-        pairs=lambda keys: near_pairs(keys, None, max_distance=max_distance, min_matches=MIN_MATCHING_FRAMES),
-        partners=partial(nearest, max_distance=max_distance, min_matches=MIN_MATCHING_FRAMES),
-    )
-    return exact, near_images, near_videos
-
-
-def _distinct(others: Hashes, criterion: _Criterion) -> tuple[np.ndarray, np.ndarray]:
+def _distinct(others: Hashes, criterion: Criterion) -> tuple[np.ndarray, np.ndarray]:
     """The first of the others with each key, ascending, and its key."""
     rows = np.flatnonzero(criterion.known(others))
     keys = criterion.keys(others)[rows]
@@ -174,61 +168,21 @@ def _distinct(others: Hashes, criterion: _Criterion) -> tuple[np.ndarray, np.nda
 
 
 def _partners_among(
-    dataset: Hashes, left: np.ndarray, others: np.ndarray, other_keys: np.ndarray, criterion: _Criterion
+    dataset: Hashes,
+    left: np.ndarray,
+    others: np.ndarray,
+    other_keys: np.ndarray,
+    criterion: Criterion,
+    max_distance: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The partner of each example in `left` (ascending) among others with these keys or -1, and their distance."""
     of, distance = np.full(len(left), -1, np.int64), np.zeros(len(left), np.int64)
     places = np.flatnonzero(criterion.known(dataset)[left])
     if len(places) and len(others):
-        partner, bits = criterion.partners(criterion.keys(dataset)[left[places]], other_keys)
+        partner, bits = criterion.partners(criterion.keys(dataset)[left[places]], other_keys, max_distance)
         found = partner >= 0
         of[places[found]], distance[places[found]] = others[partner[found]], bits[found]
     return of, distance
-
-
-def _partners_within(dataset: Hashes, left: np.ndarray, criterion: _Criterion) -> tuple[np.ndarray, np.ndarray]:
-    """The partner of each example in `left` (ascending) or -1, and their distance.
-
-    Partners are earlier examples of `left` that are kept. Examples with equal keys are searched for once, by their
-    first one (leader): a million copies have 5e11 pairs.
-    """
-    of, distance = np.full(len(dataset), -1, np.int64), np.zeros(len(dataset), np.int64)
-    rows = left[criterion.known(dataset)[left]]
-    keys = criterion.keys(dataset)[rows]
-    leader = _first_equal(keys)
-    leaders = np.flatnonzero(leader == np.arange(len(rows)))
-    first, second, bits = criterion.pairs(keys[leaders])
-    removed, pair = _removed_within(first, second, bits, len(leaders))
-    of[rows[leaders[removed]]], distance[rows[leaders[removed]]] = rows[leaders[first[pair]]], bits[pair]
-    of[rows], distance[rows] = of[rows[leader]], distance[rows[leader]]  # copies share the fate of their leader
-    copies = rows[(leader != np.arange(len(rows))) & (of[rows] < 0)]
-    of[copies] = rows[leader[np.searchsorted(rows, copies)]]
-    return of[left], distance[left]
-
-
-def _removed_within(
-    first: np.ndarray, second: np.ndarray, bits: np.ndarray, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that are removed as duplicates of rows that are kept, and the pair that each is removed for."""
-    order = np.lexsort((first, second))
-    because = _remove_in_order(first[order], second[order], bits[order], count)
-    removed = np.flatnonzero(because >= 0)
-    return removed, order[because[removed]]
-
-
-@compiled
-def _remove_in_order(first: np.ndarray, second: np.ndarray, bits: np.ndarray, count: int) -> np.ndarray:
-    """Go through the rows in order and remove each one that pairs with an earlier row that is kept.
-
-    Pairs are sorted by their later row, `second`, and `bits` are their distances. Returns (count,) int64: the pair that
-    a row is removed for (the nearest, then the one with the earliest row), or -1 if the row is kept.
-    """
-    because = np.full(count, -1, np.int64)
-    for pair in range(len(first)):
-        row = second[pair]
-        if because[first[pair]] < 0 and (because[row] < 0 or bits[pair] < bits[because[row]]):
-            because[row] = pair
-    return because
 
 
 def _first_equal(keys: np.ndarray) -> np.ndarray:
@@ -240,7 +194,7 @@ def _first_equal(keys: np.ndarray) -> np.ndarray:
     return leader
 
 
-def _overlapping_pairs(one: np.ndarray, two: np.ndarray | None) -> Pairs:
+def overlapping_pairs(one: np.ndarray, two: np.ndarray | None) -> Pairs:
     """Pairs with the same content and overlapping trims; keys are content and trim, distinct on each side.
 
     Only one pair per row: with its first partner (within `one`: the first that is kept). A thousand parts of a video
@@ -261,7 +215,7 @@ def _overlapping_partners(keys: np.ndarray, other_keys: np.ndarray) -> tuple[np.
     """The first of the others with the same content and an overlapping trim, (N,) int64 or -1; distances are 0."""
     partner = np.full(len(keys), -1, np.int64)
     rows = np.flatnonzero(np.isin(keys[:, 0], other_keys[:, 0]) & np.isin(keys[:, 1], other_keys[:, 1]))
-    first, second, _ = _overlapping_pairs(keys[rows], other_keys)
+    first, second, _ = overlapping_pairs(keys[rows], other_keys)
     partner[rows[first]] = second
     return partner, np.zeros(len(keys), np.int64)
 

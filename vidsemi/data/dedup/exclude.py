@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from vidsemi.data.batches import Batches, in_groups
 from vidsemi.data.dedup.checks import FORMAT, given_root, record_file
-from vidsemi.data.dedup.duplicates import KINDS, Duplicates, duplicates_of, duplicates_within
+from vidsemi.data.dedup.duplicates import KINDS, Duplicates, duplicates_of
 from vidsemi.data.dedup.frame_hashes import METHOD
 from vidsemi.data.dedup.hash_files import HashedManifest, hash_manifest
+from vidsemi.data.dedup.within import DEFAULT_MEMORY, duplicates_within
 from vidsemi.data.manifest import Manifest, Row
 from vidsemi.data.manifest_file import GROUP, write_tables
 from vidsemi.io.errors import UserError
@@ -88,25 +89,26 @@ def exclude_duplicates(
     workers: int,
     seconds: float,
     hashes: Place | None = None,
+    memory: int = DEFAULT_MEMORY,
 ) -> Summary:
     """Write a manifest without duplicates of test sets, and beside it the lists and the record.
 
     An example is attributed to the first test set that has a duplicate of it. Duplicates within the dataset are removed
-    afterwards, unless `max_distance` is None. Both maximum Hamming distances are those of near duplicates. `hashes` is
-    where hashes are kept, the folder "hashes" beside the output unless given; several workers that share it share the
-    hashing.
+    afterwards, unless `max_distance` is None. Both maximum Hamming distances are those of near duplicates. The search
+    within the dataset takes up to `memory` bytes (see `duplicates_within`). `hashes` is where hashes are kept, the
+    folder "hashes" beside the output unless given; several workers that share it share the hashing.
 
     Raises:
-        UserError: no file of a manifest can be read, or no example would be left.
+        UserError: no file of a manifest can be read, no example would be left, or the memory is too small.
     """
-    summary, left, removed, unread = _compare(
-        dataset, output, tests, max_distance_test, max_distance, workers=workers, seconds=seconds, hashes=hashes
+    summary, kept, removed, unread = _compare(
+        dataset, output, tests, max_distance_test, max_distance, memory, workers=workers, seconds=seconds, hashes=hashes
     )
-    if not len(left):
+    if not summary.examples:
         raise UserError("duplicates.nothing_left", f"all {len(dataset)} examples of {dataset.file} are duplicates")
     record_file(output).unlink(missing_ok=True)  # of an earlier call
     _unread_file(output).unlink(missing_ok=True)
-    write_tables(output, dataset.batches.schema, in_groups(_select_rows(dataset.batches, left), GROUP))
+    write_tables(output, dataset.batches.schema, in_groups(_select_rows(dataset.batches, kept), GROUP))
     _write_removed(_removed_file(output), dataset, removed)
     if unread:
         write_text(_unread_file(output), "\n".join(unread) + "\n")
@@ -122,7 +124,7 @@ def check_duplicates(
     Raises:
         UserError: no file of a manifest can be read.
     """
-    summary, *_ = _compare(dataset, dataset.file, tests, max_distance_test, None, workers=workers, seconds=seconds)
+    summary, *_ = _compare(dataset, dataset.file, tests, max_distance_test, None, 0, workers=workers, seconds=seconds)
     record_file(dataset.file).unlink(missing_ok=True)  # of an earlier call
     if not summary.removed:
         _write_record(summary)
@@ -135,12 +137,13 @@ def _compare(
     tests: Sequence[Manifest],
     max_distance_test: int,
     max_distance: int | None,
+    memory: int,
     *,
     workers: int,
     seconds: float,
     hashes: Place | None = None,
 ) -> tuple[Summary, np.ndarray, list[tuple[str, Manifest, Duplicates]], list[str]]:
-    """The summary, the examples without a duplicate, what was found, and lines about files that do not decode."""
+    """The summary, which examples have no duplicate (N,), what was found, and lines about files that do not decode."""
     folder = hashes or output.parent / "hashes"
     hashed = hash_manifest(dataset, folder, workers=workers, seconds=seconds)
     kept = np.ones(len(dataset), bool)
@@ -154,14 +157,16 @@ def _compare(
         removed.append((str(test.file), test, duplicates))
         kept[duplicates.example] = False
         summary.checked.append(_checked(others, max_distance_test, duplicates, hashed))
-    left = np.flatnonzero(kept)
     if max_distance is not None:
-        duplicates = duplicates_within(hashed.hashes.take(left), max_distance).renumbered(left, left)
+        duplicates = duplicates_within(
+            hashed.hashes, max_distance, kept=kept, memory=memory, folder=hashed.hashes.folder
+        )
         removed.append((ITSELF, dataset, duplicates))
-        left = np.setdiff1d(left, duplicates.example)
+        kept[duplicates.example] = False
         summary.checked.append(_checked(None, max_distance, duplicates, hashed))
-    summary.examples, summary.removed = len(left), len(dataset) - len(left)
-    return summary, left, removed, unread
+    summary.examples = int(np.count_nonzero(kept))
+    summary.removed = len(dataset) - summary.examples
+    return summary, kept, removed, unread
 
 
 def _write_record(summary: Summary) -> None:
@@ -169,10 +174,8 @@ def _write_record(summary: Summary) -> None:
     write_json(record_file(summary.manifest), {"format": FORMAT, "method": METHOD, **document})
 
 
-def _select_rows(batches: Batches, examples: np.ndarray) -> Iterator[pa.Table]:
-    """Some rows, ascending, of one batch after another."""
-    kept = np.zeros(len(batches), bool)
-    kept[examples] = True
+def _select_rows(batches: Batches, kept: np.ndarray) -> Iterator[pa.Table]:
+    """Some rows of one batch after another."""
     for first, batch in zip(batches.starts, batches, strict=False):
         yield pa.Table.from_batches([batch.filter(pa.array(kept[first : first + batch.num_rows]))])
 

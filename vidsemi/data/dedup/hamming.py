@@ -12,7 +12,7 @@ most d bits. A hash of 0 is unknown: it matches nothing, not even another 0.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from math import comb, log2
+from math import comb, inf, log2
 
 import numpy as np
 
@@ -20,7 +20,9 @@ from vidsemi.runtime.compiled import compiled
 
 BITS = 64
 MOST_BLOCKS = 12  # that agree; more would need more tables than are worth it for any dataset
-LARGE_RUN = 4_000_000  # pairs of rows with one key that are worth more sorting
+LARGE_RUN = 4_000_000  # pairs of rows with one key that are worth the search of another column
+FINER_RUN = 1_000_000_000  # … or, without another one to search, of the same column with finer masks
+NO_LIMIT = 2**62
 SORT_COST = 1  # per element and level of sorting, in comparisons of two rows
 
 
@@ -32,15 +34,20 @@ def masks(max_distance: int, pairs: float, rows: float) -> list[int]:
     >>> [f"{mask:b}".count("1") for mask in masks(1, 10, 5)]
     [32, 32]
     """
+    return block_masks(max_distance, agreeing_blocks(max_distance, pairs, rows))
+
+
+def agreeing_blocks(max_distance: int, pairs: float, rows: float) -> int:
+    """How many blocks agree in `masks`."""
     if max_distance == 0:
-        return [2**BITS - 1]
+        return 1
 
     def cost(agreeing: int) -> float:
         tables = comb(max_distance + agreeing, agreeing)
         distinct_keys = 2.0 ** (BITS * agreeing / (max_distance + agreeing))
         return float(tables * (SORT_COST * rows * log2(rows + 1) + pairs / distinct_keys))
 
-    return block_masks(max_distance, min(range(1, MOST_BLOCKS + 1), key=cost))
+    return min(range(1, MOST_BLOCKS + 1), key=cost)
 
 
 def block_masks(max_distance: int, agreeing: int) -> list[int]:
@@ -53,8 +60,17 @@ def block_masks(max_distance: int, agreeing: int) -> list[int]:
     return [sum(chosen) for chosen in combinations(blocks, agreeing)]
 
 
+class TooManyPairsError(Exception):
+    """More pairs than were to be found."""
+
+
 def near_pairs(
-    rows: np.ndarray, others: np.ndarray | None, *, max_distance: int, min_matches: int = 1
+    rows: np.ndarray,
+    others: np.ndarray | None,
+    *,
+    max_distance: int,
+    min_matches: int = 1,
+    most: float = inf,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find all pairs of rows of which at least `min_matches` hashes are within `max_distance` (0 to 32) bits.
 
@@ -64,8 +80,11 @@ def near_pairs(
     Returns:
         (pairs,) int64 each: index into `rows`; index into `others`, within `rows` always greater than the first; and
         the smallest `max_distance` at which the pair is found. Sorted by the indices.
+
+    Raises:
+        TooManyPairsError: `most` pairs, among which one may be several times, were exceeded.
     """
-    search = _Search(rows, rows if others is None else others, others is None, max_distance, min_matches)
+    search = _Search(rows, rows if others is None else others, others is None, max_distance, min_matches, most)
     pairs = _find_pairs(search, range(rows.shape[1]), min_matches)
     return pairs[:, 0], pairs[:, 1], pairs[:, 2]
 
@@ -79,14 +98,19 @@ class _Search:
     within: bool
     max_distance: int
     min_matches: int
+    most: float
+    fewest_blocks: int = 1  # that agree in the masks
 
-    def masks(self) -> list[int]:
+    def agreeing_blocks(self) -> int:
         count = len(self.rows) + len(self.others) * (not self.within)
-        return masks(self.max_distance, len(self.rows) * len(self.others) / (1 + self.within), max(count, 1))
+        pairs = len(self.rows) * len(self.others) / (1 + self.within)
+        return max(agreeing_blocks(self.max_distance, pairs, max(count, 1)), self.fewest_blocks)
 
-    def restricted(self, rows: np.ndarray, others: np.ndarray) -> "_Search":
+    def restricted(self, rows: np.ndarray, others: np.ndarray, fewest_blocks: int) -> "_Search":
         some = self.rows[rows]
-        return replace(self, rows=some, others=some if self.within else self.others[others])
+        return replace(
+            self, rows=some, others=some if self.within else self.others[others], fewest_blocks=fewest_blocks
+        )
 
 
 @dataclass(frozen=True)
@@ -106,26 +130,40 @@ class _Keys:
 def _find_pairs(search: _Search, columns: Sequence[int], needed: int) -> np.ndarray:
     """Pairs (P, 3) that match in at least `needed` of the columns, and in `min_matches` of all."""
     found = [np.empty((0, 3), np.int64)]
+    agreeing = search.agreeing_blocks()
     for column in columns_to_search(columns, needed):
         rest = [other for other in columns if other != column]
         searched: set[tuple[bytes, bytes]] = set()  # one frame in many videos forms a run under every mask
-        for mask in search.masks():
+        for mask in block_masks(search.max_distance, agreeing):
             left = _sorted_keys(search.rows[:, column], mask)
             right = left if search.within else _sorted_keys(search.others[:, column], mask)
-            runs = list(_large_runs(left.keys, right.keys)) if needed > 1 else []
+            runs = list(_large_runs(left.keys, right.keys, large_run(search.max_distance, agreeing, needed)))
             for run, other_run in runs:
-                # As of videos with one logo. The column says little there, so require another one to match as well.
                 rows, others = np.sort(left.rows[run]), np.sort(right.rows[other_run])
                 if (both := (rows.tobytes(), others.tobytes())) not in searched:
                     searched.add(both)
-                    pairs = _find_pairs(search.restricted(rows, others), rest, needed - 1)
+                    if needed > 1:  # As of videos with one logo. The column says little: require another one, too.
+                        pairs = _find_pairs(search.restricted(rows, others, 1), rest, needed - 1)
+                    else:
+                        pairs = _find_pairs(search.restricted(rows, others, agreeing + 1), [column], 1)
                     found.append(np.stack([rows[pairs[:, 0]], others[pairs[:, 1]], pairs[:, 2]], axis=1))
             if runs:
                 kept = left.without([run for run, _ in runs])
                 right = kept if search.within else right.without([other_run for _, other_run in runs])
                 left = kept
             found.append(_join_equal_keys(search, left, right))
-    return np.unique(np.concatenate(found), axis=0)  # several masks find the same pair
+            if sum(map(len, found)) > search.most:
+                raise TooManyPairsError
+    pairs = np.concatenate(found)
+    _, first = np.unique(pairs[:, 0] * len(search.others) + pairs[:, 1], return_index=True)
+    return pairs[first]  # several masks find the same pair
+
+
+def large_run(max_distance: int, agreeing: int, needed: int) -> float:
+    """How many pairs of rows with one key are compared without searching these rows on."""
+    if needed > 1:
+        return LARGE_RUN
+    return FINER_RUN if max_distance > 0 and agreeing < MOST_BLOCKS else inf
 
 
 def columns_to_search(columns: Sequence[int], needed: int) -> Sequence[int]:
@@ -144,15 +182,15 @@ def _sorted_keys(hashes: np.ndarray, mask: int) -> _Keys:
     return _Keys(keys[order], known[order])
 
 
-def _large_runs(keys: np.ndarray, other_keys: np.ndarray) -> Iterator[tuple[slice, slice]]:
-    """The positions of each key that has more than `LARGE_RUN` pairs, in sorted keys."""
-    if len(keys) * len(other_keys) <= LARGE_RUN:
+def _large_runs(keys: np.ndarray, other_keys: np.ndarray, large: float) -> Iterator[tuple[slice, slice]]:
+    """The positions of each key that has more than `large` pairs, in sorted keys."""
+    if len(keys) * len(other_keys) <= large:
         return
     begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
     ends = np.append(begins[1:], len(keys))
     other_begins = np.searchsorted(other_keys, keys[begins])
     other_ends = np.searchsorted(other_keys, keys[begins], "right")
-    for run in np.flatnonzero((ends - begins) * (other_ends - other_begins) > LARGE_RUN):
+    for run in np.flatnonzero((ends - begins) * (other_ends - other_begins) > large):
         yield slice(begins[run], ends[run]), slice(other_begins[run], other_ends[run])
 
 
@@ -161,10 +199,13 @@ def _join_equal_keys(search: _Search, left: _Keys, right: _Keys) -> np.ndarray:
     rows = search.rows[left.rows]  # in the order of the keys, so that memory is read sequentially
     others = rows if search.within else search.others[right.rows]
     pairs = np.empty((0, 3), np.int64)
+    most = int(min(search.most, NO_LIMIT))
     while True:
         count = _join(
-            left.keys, rows, right.keys, others, search.within, search.max_distance, search.min_matches, pairs
+            left.keys, rows, right.keys, others, search.within, search.max_distance, search.min_matches, most, pairs
         )
+        if count > most:
+            raise TooManyPairsError
         if count <= len(pairs):
             break
         pairs = np.empty((count, 3), np.int64)
@@ -204,9 +245,10 @@ def _join(
     within: bool,
     max_distance: int,
     min_matches: int,
+    most: int,
     pairs: np.ndarray,
 ) -> int:
-    """Compare rows with equal keys; return the number of pairs that match.
+    """Compare rows with equal keys; return the number of pairs that match, or `most` + 1 if there are more.
 
     Keys are (N,) and (M,) uint64, sorted; rows (N, F) and (M, F) uint64. If both sides are the same (`within`), each
     pair counts once. `pairs`, (capacity, 3) int64, receives positions and distance of as many pairs as it can hold.
@@ -226,4 +268,6 @@ def _join(
                         distance += 1
                     pairs[count, 0], pairs[count, 1], pairs[count, 2] = row, other, distance
                 count += 1
+                if count > most:
+                    return count
     return count

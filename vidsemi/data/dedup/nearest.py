@@ -13,8 +13,7 @@ from math import comb
 
 import numpy as np
 
-from vidsemi.data.dedup import hamming
-from vidsemi.data.dedup.hamming import BITS, MOST_BLOCKS, bits_apart, block_masks, columns_to_search
+from vidsemi.data.dedup.hamming import BITS, MOST_BLOCKS, bits_apart, block_masks, columns_to_search, large_run
 from vidsemi.runtime.compiled import compiled
 from vidsemi.runtime.process import usable_cores
 
@@ -40,17 +39,24 @@ class _Best:
 
 
 def nearest(
-    rows: np.ndarray, others: np.ndarray, *, max_distance: int, min_matches: int = 1, threads: int | None = None
+    rows: np.ndarray,
+    others: np.ndarray,
+    *,
+    max_distance: int,
+    min_matches: int = 1,
+    before: np.ndarray | None = None,
+    threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find for each row the nearest other row: see `hamming.near_pairs`, of whose pairs it keeps the best of each row.
 
-    Memory is 16 bytes per row and 20 per other row besides the hashes, however many pairs there are.
+    Memory is 24 bytes per row and 20 per other row besides the hashes, however many pairs there are.
 
     Args:
         rows: (N, F) uint64.
         others: (M, F) uint64; fast if they are few.
         max_distance: of the hashes of a pair, 0 to 32 bits.
         min_matches: hashes of a pair that are at most that far apart.
+        before: (N,) int64, how many of the others, from the first on, each row may be near to; default: all.
         threads: that search, default: the usable cores.
 
     Returns:
@@ -58,7 +64,8 @@ def nearest(
     """
     with ThreadPoolExecutor(threads or usable_cores()) as pool:
         search = _Search(max_distance, min_matches, pool, threads or usable_cores())
-        best = search.run(rows, others, range(rows.shape[1]), min_matches)
+        before = np.full(len(rows), len(others)) if before is None else before
+        best = search.run(rows, others, before, range(rows.shape[1]), min_matches)
     found = best.other != NONE
     return np.where(found, best.other, -1), np.where(found, best.distance, 0)
 
@@ -72,36 +79,55 @@ class _Search:
     pool: ThreadPoolExecutor
     threads: int
 
-    def run(self, rows: np.ndarray, others: np.ndarray, columns: Sequence[int], needed: int) -> _Best:
+    def run(
+        self,
+        rows: np.ndarray,
+        others: np.ndarray,
+        before: np.ndarray,
+        columns: Sequence[int],
+        needed: int,
+        fewest_blocks: int = 1,
+    ) -> _Best:
         """Search some columns, of which `needed` must match; all columns decide whether two rows do."""
         best = _Best(np.full(len(rows), NONE), np.full(len(rows), NONE))
         if not len(rows) or not len(others):
             return best
-        masks = block_masks(self.max_distance, _agreeing_blocks(self.max_distance, len(rows), len(others)))
+        agreeing = max(_agreeing_blocks(self.max_distance, len(rows), len(others)), fewest_blocks)
+        large = large_run(self.max_distance, agreeing, needed)
         ends = np.linspace(0, len(rows), self.threads + 1).astype(np.int64).tolist()
         pieces = [slice(begin, end) for begin, end in pairwise(ends)]
         for column in columns_to_search(columns, needed):
             rest = [other for other in columns if other != column]
             searched: set[tuple[bytes, bytes]] = set()  # one frame in many videos fills a bucket under every mask
             hashes = np.ascontiguousarray(rows[:, column])
-            for mask in masks:
+            for mask in block_masks(self.max_distance, agreeing):
                 table = _Table(np.ascontiguousarray(others[:, column]), mask)
-                if needed > 1:
-                    # As of videos with one logo. The column says little there: require another one to match as well.
-                    for some, some_others in table.take_large(hashes):
-                        if (both := (some.tobytes(), some_others.tobytes())) not in searched:
-                            searched.add(both)
-                            found = self.run(rows[some], others[some_others], rest, needed - 1)
-                            best.merge(some, found, some_others)
-                list(self.pool.map(partial(self._probe, rows, others, hashes, table, best), pieces))
+                for some, some_others in table.take_large(hashes, large):
+                    if (both := (some.tobytes(), some_others.tobytes())) not in searched:
+                        searched.add(both)
+                        sides = rows[some], others[some_others], np.searchsorted(some_others, before[some])
+                        if needed > 1:  # As of videos with one logo. The column says little: require another one, too.
+                            found = self.run(*sides, rest, needed - 1)
+                        else:
+                            found = self.run(*sides, [column], 1, agreeing + 1)
+                        best.merge(some, found, some_others)
+                list(self.pool.map(partial(self._probe, rows, others, before, hashes, table, best), pieces))
         return best
 
     def _probe(
-        self, rows: np.ndarray, others: np.ndarray, hashes: np.ndarray, table: "_Table", best: _Best, piece: slice
+        self,
+        rows: np.ndarray,
+        others: np.ndarray,
+        before: np.ndarray,
+        hashes: np.ndarray,
+        table: "_Table",
+        best: _Best,
+        piece: slice,
     ) -> None:
         _probe(
             rows[piece],
             hashes[piece],
+            before[piece],
             others,
             (table.mask, table.shift, table.starts, table.ends, table.order, table.hashes),
             self.max_distance,
@@ -141,15 +167,15 @@ class _Table:
         self.starts, self.ends = bounds[:-1], bounds[1:].copy()
         self.order, self.hashes = order, hashes[order]
 
-    def take_large(self, hashes: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Empty the buckets that have more than `LARGE_RUN` pairs with the rows, and return their rows and others."""
+    def take_large(self, hashes: np.ndarray, large: float) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Empty the buckets that have more than `large` pairs with the rows, and return their rows and others."""
         sizes = self.ends - self.starts
-        if len(hashes) * sizes.max() <= hamming.LARGE_RUN:
+        if len(hashes) * sizes.max() <= large:
             return []
         counts = np.zeros(len(sizes), np.int64)
         _count(hashes, self.mask, self.shift, counts)
         taken = []
-        for bucket in np.flatnonzero(counts * sizes > hamming.LARGE_RUN).tolist():
+        for bucket in np.flatnonzero(counts * sizes > large).tolist():
             rows = np.empty(counts[bucket], np.int64)
             _collect(hashes, self.mask, self.shift, bucket, rows)
             taken.append((rows, self.order[self.starts[bucket] : self.ends[bucket]]))
@@ -211,6 +237,7 @@ def _pair_distance(
 def _probe(
     rows: np.ndarray,
     hashes: np.ndarray,
+    before: np.ndarray,
     others: np.ndarray,
     table: tuple[np.uint64, np.uint64, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     max_distance: int,
@@ -230,6 +257,8 @@ def _probe(
             if distance > max_distance:
                 continue
             other = order[place]
+            if other >= before[row]:
+                continue
             if rows.shape[1] > 1:
                 distance = _pair_distance(rows, row, others, other, max_distance, min_matches)
                 if distance > max_distance:

@@ -1,0 +1,91 @@
+"""Records on disk that do not fit in memory, and their distribution over files by a number that each has."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+
+class RecordFile:
+    """Records of one type in a file that has no name, so that a killed command leaves nothing behind.
+
+    Threads may read it at the same time.
+
+    Args:
+        folder: on whose disk the file is; None: that of temporary files.
+        dtype: of a record.
+    """
+
+    def __init__(self, folder: Path | None, dtype: np.dtype | type):
+        self.dtype = np.dtype(dtype)
+        self._folder = folder
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 # as long as this object
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __enter__(self) -> "RecordFile":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self._file.close()
+
+    def append(self, records: np.ndarray) -> None:
+        """Write the next records, (N,) of the type."""
+        left = np.ascontiguousarray(records, self.dtype).view(np.uint8).data
+        place = self._count * self.dtype.itemsize
+        try:
+            while left:
+                done = os.pwrite(self._file.fileno(), left, place)
+                left, place = left[done:], place + done
+        except OSError as error:
+            error.filename = error.filename or str(self._folder or tempfile.gettempdir())  # users see no other name
+            raise
+        self._count += len(records)
+
+    def read(self, begin: int, end: int) -> np.ndarray:
+        """The records from `begin` to before `end`."""
+        records = np.empty(max(0, min(end, self._count) - begin), self.dtype)
+        left = records.view(np.uint8).data
+        place = begin * self.dtype.itemsize
+        while left:
+            done = os.preadv(self._file.fileno(), [left], place)
+            if not done:
+                raise EOFError(f"{self._folder} has lost a temporary file")
+            left, place = left[done:], place + done
+        return records
+
+    def blocks(self, size: int) -> Iterator[np.ndarray]:
+        """All records in order, `size` at a time."""
+        for begin in range(0, self._count, size):
+            yield self.read(begin, begin + size)
+
+
+def partitioned(
+    blocks: Iterable[np.ndarray], number: Callable[[np.ndarray], np.ndarray], count: int, folder: Path | None
+) -> list[RecordFile]:
+    """Distribute records over `count` files, each in the order in which they come.
+
+    Args:
+        blocks: arrays of records of one type, at least one array.
+        number: the numbers of the files of a block's records, (N,) uint16.
+        count: of the files.
+        folder: see `RecordFile`.
+    """
+    files: list[RecordFile] = []
+    for block in blocks:
+        files = files or [RecordFile(folder, block.dtype) for _ in range(count)]
+        numbers = number(block)
+        order = np.argsort(numbers, kind="stable")
+        ends = np.cumsum(np.bincount(numbers, minlength=count))
+        for file, part in zip(files, np.split(block[order], ends[:-1]), strict=True):
+            file.append(part)
+    return files
