@@ -26,7 +26,6 @@ from vidsemi.runtime.device import pick_device
 from vidsemi.runtime.distributed import processes
 from vidsemi.runtime.leases import Leases, patience
 from vidsemi.selection.score_format import ScoresInfo
-from vidsemi.selection.score_reader import count_failures
 
 logger = logging.getLogger("vidsemi")
 
@@ -117,9 +116,11 @@ def score_manifest(
         done = sorted(directory.done())
         directory.retries.start(((number, directory.failures(number)) for number in done), retry_failures)
     with Leases(store, patience(runtime.seconds_per_file), len(shards)) as leases:
-        ScoreWorker(job, leases).work()
+        worker = ScoreWorker(job, leases)
+        worker.work()
     directory.clean_up()
-    failed = count_failures(folder)
+    worker.completeness.clean_up()
+    failed = worker.completeness.num_failed
     if failed and processes().first:
         message = "%s: %d of %d examples cannot be read; see %s"
         logger.warning(message, title, failed, len(manifest), folder / "failures")

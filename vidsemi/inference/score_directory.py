@@ -6,7 +6,7 @@ there, and complete when the two together hold each of its examples once.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -52,22 +52,33 @@ class ScoreDirectory:
         files = (f"{folder}{shard_name(number)}" for folder in ("", "failures/"))
         return all(map(self.store.exists, files)) and not self.retries.is_to_score(number)
 
-    def is_complete(self, number: int, examples: range) -> bool:
-        """Return whether the two files of a shard hold each of these examples, by their footers."""
-        counts = [0, 0]
-        for place, file in enumerate((self._scores(number), self._failures(number))):
-            if not _is_regular(file):  # a pipe would never answer
-                return False
+    def count_failed(self, number: int, examples: range, versions: Mapping[str, str]) -> int | None:
+        """Count the failures of a shard whose two files hold each of these examples, by their footers.
+
+        None if they do not, or if a file on a server does not have its version in `versions`, where that has one.
+        """
+        counts: list[int] = []
+        for name in (shard_name(number), f"failures/{shard_name(number)}"):
             try:
-                with open_parquet(file) as parquet:  # which checks the whole file
+                with open_parquet(self._content(name, versions)) as parquet:  # which checks the whole file
                     footer = parquet.metadata
             except (pa.ArrowException, OSError):
-                return False
-            if not _holds_only(footer, examples) or (place == 0 and not self._is_alike(file, footer)):
-                return False
-            counts[place] = footer.num_rows
+                return None
+            if not _holds_only(footer, examples) or not (counts or self._is_alike(self.store.place(name), footer)):
+                return None
+            counts.append(footer.num_rows)
         rows, failed = counts
-        return rows % self.info.per_example == 0 and rows // self.info.per_example + failed == len(examples)
+        whole = rows % self.info.per_example == 0 and rows // self.info.per_example + failed == len(examples)
+        return failed if whole else None
+
+    def _content(self, name: str, versions: Mapping[str, str]) -> Place | bytes:
+        place = self.store.place(name)
+        if isinstance(place, Path) and is_regular(place):  # a pipe would never answer
+            return place
+        found = self.store.read(name) if self.store.remote else None
+        if found is None or versions.get(name, found[1]) != found[1]:
+            raise FileNotFoundError(2, "no such file", str(place))
+        return found[0]
 
     def _is_alike(self, file: Place, footer: pq.FileMetaData) -> bool:
         """Whether the metadata of a shard agree with the plan."""

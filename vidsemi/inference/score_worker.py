@@ -8,12 +8,12 @@ from heapq import nsmallest
 
 from vidsemi.data.manifest import Row
 from vidsemi.data.shards import read_carefully
+from vidsemi.inference.completeness import Completeness
 from vidsemi.inference.probe import probe_failures
 from vidsemi.inference.score_directory import Failed, Scored
 from vidsemi.inference.score_job import ScoreJob
 from vidsemi.inference.score_views import Clock, ReadViews, VideoScore, read_in_processes, score_videos
 from vidsemi.io.errors import DecodeError, UserError
-from vidsemi.io.store import read_many
 from vidsemi.runtime.device import clips_per_forward, worker_count
 from vidsemi.runtime.leases import Lease, Leases
 from vidsemi.runtime.shard_worker import CRASHES, Computed, Files, ShardWorker, by_shard
@@ -28,6 +28,7 @@ class ScoreWorker(ShardWorker):
     def __init__(self, job: ScoreJob, leases: Leases):
         self._job, self._directory = job, job.directory
         super().__init__(job, leases)
+        self.completeness = Completeness(job.directory, job.shards)
         self._clips_per_forward = clips_per_forward(job.runtime, job.infer.device)
         self._clock = Clock()
         self._starts = [shard.start for shard in job.shards]
@@ -75,19 +76,14 @@ class ScoreWorker(ShardWorker):
         another program left a file there.
         """
         reopened = []
-        shards = range(len(self.job.shards))
-        complete = read_many(self._is_complete, shards, remote=self.store.remote)
-        for number in [number for number, whole in zip(shards, complete, strict=True) if not whole]:
+        for number in self.completeness.incomplete():
             if lease := self.leases.take(number) or self.leases.take_over(number):
-                if not self._is_complete(number):  # still, now that no other worker has it
+                if not self.completeness.is_complete(number):  # still, now that no other worker has it
                     self._directory.reopen(number)
                     self.reopened(number)
                     reopened.append(number)
                 self.leases.release(lease)
         return reopened
-
-    def _is_complete(self, number: int) -> bool:
-        return self._directory.is_complete(number, self.job.shards[number])
 
     def todo(self) -> list[int]:
         """Rescan the store and return the shards that are not done, or else those to probe."""
