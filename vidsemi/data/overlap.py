@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vidsemi.data.manifest import Manifest, resolve
+from vidsemi.data.manifest import Manifest, Row, resolve
 
 FileId = tuple[int | str, int | str]  # device and inode number; of an address or a missing file its folder and name
 
@@ -30,28 +30,35 @@ def overlap(manifest: Manifest, other: Manifest) -> Overlap:
     """
     folders = _Folders()
     own: dict[FileId, list[int]] = {}
-    for example_id, path in enumerate(manifest.table.column("path").to_pylist()):
-        own.setdefault(folders.file_id(resolve(path, manifest.root)), []).append(example_id)
+    for first, paths in _paths(manifest):
+        for example_id, path in enumerate(paths.to_pylist(), start=first):
+            own.setdefault(folders.file_id(resolve(path, manifest.root)), []).append(example_id)
     shared = dict(_shared_paths(own, other, folders))
-    paths = other.table.column("path")
     same: set[int] = set()
     other_part: set[int] = set()
-    for row in np.flatnonzero(pc.is_in(paths, value_set=pa.array([*shared], pa.string())).to_numpy()).tolist():
-        member, start, end = _part(other, row)
-        for example_id in own[shared[paths[row].as_py()]]:
-            our_member, our_start, our_end = _part(manifest, example_id)
-            if our_member == member:
-                (same if start < our_end and our_start < end else other_part).add(example_id)
+    for first, paths in _paths(other) if shared else ():
+        found = np.flatnonzero(
+            pc.is_in(paths, value_set=pa.array([*shared], pa.string())).to_numpy(zero_copy_only=False)
+        )
+        for place in found.tolist():
+            part = other.row(first + place)
+            for example_id in own[shared[paths[place].as_py()]]:
+                our_part = manifest.row(example_id)
+                if our_part.member == part.member:
+                    (same if _have_seconds_in_common(our_part, part) else other_part).add(example_id)
     return Overlap(sorted(same), sorted(other_part - same))
 
 
-def _part(manifest: Manifest, row: int) -> tuple[str | None, float, float]:
-    """The member of a tar, the start and the end of an example."""
-    member, start, end = (
-        manifest.table.column(name)[row].as_py() if name in manifest.table.column_names else None
-        for name in ("member", "start", "end")
-    )
-    return member, 0.0 if start is None else start, inf if end is None else end
+def _paths(manifest: Manifest) -> Iterator[tuple[int, pa.Array]]:
+    """The paths of each batch, after its first example."""
+    for first, batch in zip(manifest.batches.starts, manifest.batches, strict=False):
+        yield first, batch.column("path")
+
+
+def _have_seconds_in_common(one: Row, other: Row) -> bool:
+    starts = [0.0 if row.start is None else row.start for row in (one, other)]
+    ends = [inf if row.end is None else row.end for row in (one, other)]
+    return starts[1] < ends[0] and starts[0] < ends[1]
 
 
 def _shared_paths(
@@ -62,19 +69,23 @@ def _shared_paths(
     for folder, name in own:
         if isinstance(folder, str):
             by_name.setdefault(folder, []).append(name)
-    for prefix in pc.unique(pc.replace_substring_regex(other.table.column("path"), "[^/]*$", "")).to_pylist():
-        folder = resolve(prefix, other.root)
-        if "://" not in folder:
-            listed = folders.list(folder)
-            for name in listed.links:
-                if (linked := folders.file_id(os.path.join(folder, name))) in own:
-                    yield prefix + name, linked
-            for name, inode in listed.inodes.items():
-                if (listed.device, inode) in own:
-                    yield prefix + name, (listed.device, inode)
-            folder = os.path.realpath(folder)
-        for name in by_name.get(folder, ()):
-            yield f"{prefix}{name}", (folder, name)
+    seen: set[str] = set()
+    for _, paths in _paths(other):
+        prefixes = {*pc.unique(pc.replace_substring_regex(paths, "[^/]*$", "")).to_pylist()}
+        for prefix in prefixes - seen:
+            folder = resolve(prefix, other.root)
+            if "://" not in folder:
+                listed = folders.list(folder)
+                for name in listed.links:
+                    if (linked := folders.file_id(os.path.join(folder, name))) in own:
+                        yield prefix + name, linked
+                for name, inode in listed.inodes.items():
+                    if (listed.device, inode) in own:
+                        yield prefix + name, (listed.device, inode)
+                folder = os.path.realpath(folder)
+            for name in by_name.get(folder, ()):
+                yield f"{prefix}{name}", (folder, name)
+        seen |= prefixes
 
 
 @dataclass(frozen=True)

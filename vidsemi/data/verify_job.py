@@ -13,7 +13,7 @@ from vidsemi.data.manifest import Manifest
 from vidsemi.data.manifest_file import table_writer
 from vidsemi.data.verify import SCHEMA, FileInfo, VerifySummary, describe
 from vidsemi.io.errors import DecodeError, UserError
-from vidsemi.io.parquet import parquet_bytes, read_parquet
+from vidsemi.io.parquet import open_parquet, parquet_bytes, read_parquet
 from vidsemi.io.store import LocalStore, shard_name
 from vidsemi.runtime.leases import Leases, patience
 from vidsemi.runtime.shard_worker import CRASHES, Files, ShardJob
@@ -97,7 +97,11 @@ def _summary_of(output: Path, manifest: Manifest) -> VerifySummary:
     summary = VerifySummary()
     if output.suffix == ".csv":
         options = csv.ConvertOptions(column_types=dict(zip(SCHEMA.names, SCHEMA.types, strict=True)))
-        summary.add_table(manifest, csv.read_csv(output, convert_options=options))
-    else:
-        summary.add_table(manifest, read_parquet(output))
+        with csv.open_csv(output, convert_options=options) as batches:
+            for batch in batches:
+                summary.add_table(manifest, pa.Table.from_batches([batch]))
+        return summary
+    with open_parquet(output) as parquet:
+        for batch in parquet.iter_batches(ROWS_AT_ONCE):
+            summary.add_table(manifest, pa.Table.from_batches([batch]))
     return summary

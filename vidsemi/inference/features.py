@@ -4,10 +4,11 @@ The distinct examples of all manifests are cut into shards. A shard that exists 
 the next one. No forward pass has clips of two shards, so the features do not depend on who computes them.
 """
 
+import hashlib
 import logging
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,17 +42,37 @@ SCHEMA = pa.schema(
 )
 
 
-def distinct_rows(manifests: Sequence[Manifest]) -> tuple[list[Row], list[np.ndarray]]:
+class DistinctRows(Sequence[Row]):
+    """The examples of several manifests once each, numbered by their places."""
+
+    def __init__(self, manifests: Sequence[Manifest], examples: np.ndarray):
+        self._manifests, self._examples = manifests, examples  # (N,) as if the manifests were one
+        self._starts = np.cumsum([0, *map(len, manifests)])
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, place: Any) -> Any:
+        number = int(np.searchsorted(self._starts, self._examples[place], side="right")) - 1
+        return replace(self._manifests[number].row(int(self._examples[place] - self._starts[number])), example_id=place)
+
+
+def distinct_rows(manifests: Sequence[Manifest]) -> tuple[DistinctRows, list[np.ndarray]]:
     """Return the examples of several manifests once each, and for each manifest the places of its own among them.
 
-    The splits of a dataset share their videos. The rows are numbered by their places.
+    The splits of a dataset share their videos. Of each example 16 bytes are held, not its row.
     """
-    places: dict[Row, int] = {}
-    of_manifest = []
+    hashes = bytearray()
     for manifest in manifests:
-        rows = (replace(manifest.row(example_id), example_id=0) for example_id in range(len(manifest)))
-        of_manifest.append(np.array([places.setdefault(row, len(places)) for row in rows]))
-    return [replace(row, example_id=place) for row, place in places.items()], of_manifest
+        for example_id in range(len(manifest)):
+            fields = astuple(replace(manifest.row(example_id), example_id=0))
+            hashes += hashlib.blake2b(repr(fields).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    _, first, places = np.unique(np.frombuffer(hashes, "V16"), return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    ends = np.cumsum([len(manifest) for manifest in manifests])
+    return DistinctRows(manifests, first[order]), np.split(rank[places], ends[:-1])
 
 
 def extract_features(
@@ -137,7 +158,7 @@ class FeatureWorker(ShardWorker):
     """Computes shards of features until all are done."""
 
     def __init__(
-        self, job: ShardJob, leases: Leases, rows: list[Row], infer: Inference, reader: ViewReader, runtime: Runtime
+        self, job: ShardJob, leases: Leases, rows: Sequence[Row], infer: Inference, reader: ViewReader, runtime: Runtime
     ):
         super().__init__(job, leases)
         self._rows, self._infer, self._reader, self._runtime = rows, infer, reader, runtime

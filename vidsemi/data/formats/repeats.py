@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 PART = ("start", "end", "member", "offset")  # what tells apart examples that are in one file
 RUN = 1 << 21  # rows that are sorted in memory
 ROW = np.dtype([("hash", np.uint64), ("other", np.uint64), ("row", np.int64), ("label", np.int32)])
+BUCKETS = 1 << 12  # of hashes, by their first bits; parts that are read at once have whole ones
 SLICE = 1 << 15  # rows to hash at once, which fit into a core's cache
 
 
@@ -34,7 +36,7 @@ class RepeatFinder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file: IO[bytes] | None = None
-        self._runs: list[int] = []  # rows of each
+        self._cuts: list[np.ndarray] = []  # where each bucket of hashes starts in each run
         self._pending: list[np.ndarray] = []
         self._rows = 0
         self._labels: dict[str | None, int] = {}
@@ -89,8 +91,9 @@ class RepeatFinder:
         self._pending = []
         if self._file is None:
             self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 # `close` closes it
-        self._file.write(rows[np.argsort(rows["hash"])].tobytes())
-        self._runs.append(len(rows))
+        rows = rows[np.argsort(rows["hash"])]
+        self._file.write(rows.data)
+        self._cuts.append(_cuts(rows))
 
     def _ranges(self) -> Iterator[np.ndarray]:
         """All rows, in parts by their hashes, each small enough for memory."""
@@ -99,14 +102,18 @@ class RepeatFinder:
             yield rest
             return
         self._file.flush()
-        mapped = np.memmap(self._file, ROW, "r")
-        runs = np.split(mapped, np.cumsum(self._runs)[:-1])
-        runs.append(rest[np.argsort(rest["hash"])])
-        parts = len(runs)
-        edges = [np.uint64(part * 2**64 // parts) for part in range(1, parts)]
-        cuts = [[0, *np.searchsorted(run["hash"], np.array(edges, np.uint64)).tolist(), len(run)] for run in runs]
-        for part in range(parts):
-            yield np.concatenate([run[cut[part] : cut[part + 1]] for run, cut in zip(runs, cuts, strict=True)])
+        rest = rest[np.argsort(rest["hash"])]
+        parts = len(self._cuts) + 1
+        edges = [part * BUCKETS // parts for part in range(parts + 1)]
+        for first, stop in pairwise(edges):
+            start, pieces = 0, []
+            for cut in self._cuts:
+                place, length = start + int(cut[first]), int(cut[stop] - cut[first])
+                content = os.pread(self._file.fileno(), length * ROW.itemsize, place * ROW.itemsize)
+                pieces.append(np.frombuffer(content, ROW))
+                start += int(cut[-1])
+            own = _cuts(rest)
+            yield np.concatenate([*pieces, rest[own[first] : own[stop]]])
 
     def _hash(self, table: pa.Table, key: np.ndarray) -> np.ndarray:
         mixed = np.zeros(len(table), np.uint64)
@@ -124,6 +131,12 @@ class RepeatFinder:
             words = np.where(pc.is_null(column).to_numpy(), key[0], words)
             mixed = _mix(mixed, words, key)
         return mixed
+
+
+def _cuts(rows: np.ndarray) -> np.ndarray:
+    """Where each bucket of hashes starts among sorted rows, and where the last one ends."""
+    edges = np.arange(1, BUCKETS, dtype=np.uint64) << np.uint64(64 - BUCKETS.bit_length() + 1)
+    return np.concatenate([[0], np.searchsorted(rows["hash"], edges), [len(rows)]])
 
 
 def _mix(state: np.ndarray, word: np.ndarray, key: np.ndarray) -> np.ndarray:
