@@ -11,7 +11,7 @@ import boto3
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from vidsemi.io import object_store
+from vidsemi.io.store_connection import connect
 
 ERROR = "<?xml version='1.0'?><Error><Code>{}</Code><Message>{}</Message></Error>"
 ANSWERS = {
@@ -95,7 +95,7 @@ def s3_server() -> Iterator[S3Server]:
     """Run a server with a bucket named "bucket"; the environment says how to reach it."""
     server = S3Server()
     server.thread.start()
-    object_store._connect.cache_clear()
+    connect.cache_clear()
     before = {name: os.environ.get(name) for name in server.environment}
     os.environ.update(server.environment)
     try:
@@ -107,4 +107,4 @@ def s3_server() -> Iterator[S3Server]:
             if value is not None:
                 os.environ[name] = value
         server.stop()
-        object_store._connect.cache_clear()
+        connect.cache_clear()

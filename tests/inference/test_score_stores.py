@@ -93,7 +93,7 @@ def test_a_store_that_goes_away_or_refuses_makes_no_failures(
 
     server.fault = after_some_shards
     with monkeypatch.context() as context:
-        context.setattr(object_store._tolerant, "__defaults__", (0.0,))
+        context.setattr(object_store.tolerant, "__defaults__", (0.0,))
         context.setattr(object_store, "PATIENCE", 0.0)
         with refused(f"store.{code}", str(FOLDER)):
             score(FOLDER, weights, manifest)

@@ -135,7 +135,7 @@ def _whole_decode(source: Source, wanted: np.ndarray, *, keep: bool = False) -> 
     kept = []
     with open_video(source) as (container, stream):
         buffer = FrameBuffer(wanted, SIZE, Picture(source, stream))
-        for number, frame in enumerate(decoded_frames(container, stream)):
+        for number, frame in enumerate(decoded_frames(source, container, stream)):
             buffer.put(number, frame)
             kept += [frame] if keep else []
     return buffer.array()

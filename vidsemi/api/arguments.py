@@ -80,4 +80,4 @@ def manifest_of(manifest: Manifest | PathArgument, root: PathArgument | None = N
         raise UserError(
             "manifest.wrong_type", f"the manifest is a {type(manifest).__name__}; give a Manifest or its file"
         )
-    return Manifest.read(path_of("manifest", manifest), None if root is None else path_of("root", root))
+    return Manifest.read(place_of("manifest", manifest), None if root is None else place_of("root", root))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidsemi.cli.options import Answer, add_command, integer
 from vidsemi.io.errors import UserError
+from vidsemi.io.store import parse_place
 from vidsemi.io.tables import markdown_table
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument(
         "--synonyms", type=Path, metavar="CSV", help="more hashtags of classes, with the columns class,tag"
     )
-    parser.add_argument("--manifest", type=Path, help="examples with hashtags, to count")
+    parser.add_argument("--manifest", type=parse_place, help="examples with hashtags, to count")
     parser.add_argument(
         "--min-examples",
         type=integer(0, 10**12),

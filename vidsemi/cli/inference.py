@@ -9,6 +9,7 @@ from vidsemi.cli.options import (
     add_command,
     add_manifest_arguments,
     add_network_arguments,
+    add_root_argument,
     integer,
     positive_int,
 )
@@ -57,8 +58,8 @@ def add_parsers(subparsers: Any) -> None:
 
     parser = add_command(subparsers, "predict", predict, "predict the classes of videos and images")
     parser.add_argument("files", nargs="*", metavar="FILE", help="videos, images, folders of them, or one manifest")
-    parser.add_argument("--manifest", type=Path, help="examples, .parquet or .csv, in place of files")
-    parser.add_argument("--root", type=Path, help="folder that the manifest's paths are relative to")
+    parser.add_argument("--manifest", type=parse_place, help="examples, .parquet or .csv, in place of files")
+    add_root_argument(parser)
     parser.add_argument("--output", type=Path, help="table of the predictions to write, .parquet or .csv")
     parser.add_argument(
         "--top", type=positive_int, default=5, metavar="N", help="number of classes per example (default: %(default)s)"

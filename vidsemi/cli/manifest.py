@@ -7,6 +7,7 @@ from typing import Any
 from vidsemi.cli.options import Answer, add_command, add_decoding_arguments, integer, memory_size, reader_count
 from vidsemi.data.formats import Format, formats
 from vidsemi.io.errors import UserError
+from vidsemi.io.store import is_remote, parse_place
 
 
 def add_parsers(subparsers: Any, *, plugins: bool) -> None:
@@ -25,7 +26,7 @@ def _add_format(subparsers: Any, format: Format) -> None:
     parser.add_argument("files", nargs="*", metavar="FILE", help=format.file or argparse.SUPPRESS)
     if format.root != "none":
         required = format.root == "required"
-        parser.add_argument("--root", type=Path, required=required, help="folder of the videos or images")
+        parser.add_argument("--root", type=parse_place, required=required, help="folder of the videos or images")
     for flag, settings in format.options.items():
         parser.add_argument(flag, **settings)
     if format.has_hashtags:
@@ -35,13 +36,15 @@ def _add_format(subparsers: Any, format: Format) -> None:
     parser.add_argument("--output", type=Path, help="manifest to write, .parquet or .csv")
     parser.add_argument(
         "--exclude-duplicates-of",
-        type=Path,
+        type=parse_place,
         nargs="+",
         default=[],
         metavar="TEST",
         help="leave out duplicates of examples in these test sets",
     )
-    parser.add_argument("--test-root", type=Path, metavar="FOLDER", help="folder of the test sets' videos or images")
+    parser.add_argument(
+        "--test-root", type=parse_place, metavar="FOLDER", help="folder of the test sets' videos or images"
+    )
     parser.add_argument("--exclude-duplicates", action="store_true", help="leave out duplicates within the dataset")
     parser.add_argument(
         "--hash-folder",
@@ -74,6 +77,8 @@ def manifest(options: argparse.Namespace) -> Answer:
         raise UserError("manifest.missing_output", "--output is required, except for `manifest table FILE --verify`")
     if options.test_root is not None and not options.exclude_duplicates_of:
         raise UserError("manifest.unused_test_root", "--test-root applies to --exclude-duplicates-of, which is missing")
+    if options.output is not None:
+        _require_local(options)
     if options.output is None:
         if len(options.files) != 1:
             raise UserError("manifest.missing_file", "--verify without --output needs one file: table FILE --verify")
@@ -92,11 +97,24 @@ def manifest(options: argparse.Namespace) -> Answer:
     from vidsemi.data.verify_job import verify_files
 
     root = None if options.output else options.root
-    written = load_manifest(options.output or Path(options.files[0]), root)
-    table = written.file.with_name(f"{written.file.stem}.files{written.file.suffix}")
+    written = load_manifest(options.output or parse_place(options.files[0]), root)
+    # beside the manifest, or here if that is in an object store
+    folder = written.file.parent if isinstance(written.file, Path) else Path()
+    table = folder / f"{written.file.stem}.files{written.file.suffix}"
     summary = verify_files(written, table, workers=reader_count(options), seconds=options.seconds_per_file)
     text = "\n".join([*([text] if text else []), *summary.lines(), "", f"{table}: one row per file"])
     return {**document, "files": str(table), **summary.document()}, text
+
+
+def _require_local(options: argparse.Namespace) -> None:
+    """Refuse to list the files of a bucket: of these only manifests that exist can be read."""
+    for place in (*options.files, *([] if options.root is None else [str(options.root)])):
+        if is_remote(place):
+            raise UserError(
+                "manifest.remote_files",
+                f"a manifest cannot be made from {place}, which is not on this machine; write the addresses of the "
+                "files, or their paths below a folder that --root of the other commands names, to a .csv or .parquet",
+            )
 
 
 def _write(options: argparse.Namespace, output: Path) -> Answer:

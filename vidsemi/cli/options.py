@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import show_progress
+from vidsemi.io.store import parse_place
 from vidsemi.io.tables import printable
 from vidsemi.runtime.registry import nearest
 
@@ -86,8 +87,19 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_manifest_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the manifest that a command reads."""
-    parser.add_argument("--manifest", type=Path, required=True, help="examples, .parquet or .csv")
-    parser.add_argument("--root", type=Path, help="folder that the manifest's paths are relative to")
+    parser.add_argument(
+        "--manifest", type=parse_place, required=True, help="examples, .parquet or .csv, or its address"
+    )
+    add_root_argument(parser)
+
+
+def add_root_argument(parser: argparse.ArgumentParser, option: str = "--manifest") -> None:
+    """Add the folder that the paths of a manifest start from."""
+    parser.add_argument(
+        "--root",
+        type=parse_place,
+        help=f"folder or address, such as s3://bucket/videos, that the paths of {option} are relative to",
+    )
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vidsemi.cli.options import Answer, add_command, integer
+from vidsemi.cli.options import Answer, add_command, add_root_argument, integer
+from vidsemi.io.store import parse_place
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -24,9 +25,9 @@ def add_parsers(subparsers: Any) -> None:
         help="dataset that it was trained on, by its name on the Hub; repeatable",
     )
     parser.add_argument(
-        "--test", type=Path, metavar="MANIFEST", help="labeled examples to test with 10 clips and with 1 clip"
+        "--test", type=parse_place, metavar="MANIFEST", help="labeled examples to test with 10 clips and with 1 clip"
     )
-    parser.add_argument("--root", type=Path, help="folder that the paths of --test are relative to")
+    add_root_argument(parser, "--test")
     parser.add_argument("--overwrite", action="store_true", help="replace the files in a folder that is not empty")
     parser.add_argument("--device", default="auto", help="of the test (default: %(default)s)")
     parser.add_argument("--workers", type=integer(0, 1024), help="decoding processes; default: one per core")

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vidsemi.cli.options import Answer, add_command, add_device_arguments, integer
+from vidsemi.cli.options import Answer, add_command, add_device_arguments, add_root_argument, integer
+from vidsemi.io.store import parse_place
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -27,14 +28,18 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help="page to write; default: SELECTION with .html")
     parser.add_argument(
         "--manifest",
-        type=Path,
+        type=parse_place,
         nargs="+",
         metavar="FILE",
         help="examples that were scored, unless SELECTION is in a run's directory; several: in the order of --scores",
     )
-    parser.add_argument("--root", type=Path, help="folder that the manifest's paths are relative to")
+    add_root_argument(parser)
     parser.add_argument(
-        "--scores", type=Path, nargs="+", metavar="DIR", help="scores, for the examples that were just not selected"
+        "--scores",
+        type=parse_place,
+        nargs="+",
+        metavar="DIR",
+        help="scores, for the examples that were just not selected",
     )
     parser.add_argument(
         "--previews",

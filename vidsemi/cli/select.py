@@ -39,7 +39,7 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument(
         "--temperature", type=number(0, 1e9), metavar="T", help="of soft targets: scores to the power 1/T, renormalized"
     )
-    parser.add_argument("--manifest", type=Path, help="examples with hashtags, for balanced_with_tags")
+    parser.add_argument("--manifest", type=parse_place, help="examples with hashtags, for balanced_with_tags")
     parser.add_argument(
         "--vocabulary", type=Path, metavar="CSV", help="vocabulary of `vidsemi hashtags`, for balanced_with_tags"
     )

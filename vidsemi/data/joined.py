@@ -12,6 +12,7 @@ import numpy as np
 from vidsemi.data.batches import JoinedBatches
 from vidsemi.data.manifest import Manifest, Row
 from vidsemi.io.files import fingerprint_json
+from vidsemi.io.store import Place
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class JoinedManifest(Manifest):
         number = bisect_right(self.starts, example_id) - 1
         return replace(self.parts[number].row(example_id - self.starts[number]), example_id=example_id)
 
-    def _roots(self, example_ids: np.ndarray) -> Iterable[Path]:
+    def _roots(self, example_ids: np.ndarray) -> Iterable[Place]:
         return (self.parts[number - 1].root for number in np.searchsorted(self.starts, example_ids, side="right"))
 
 

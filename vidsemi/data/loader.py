@@ -87,6 +87,7 @@ class Loader:
             prefetch_factor=(PREFETCH if workers <= MANY_WORKERS else PREFETCH_OF_MANY) if workers else None,
             pin_memory=pin_memory,
             worker_init_fn=start_loader_worker,
+            multiprocessing_context=_context() if workers else None,
         )
         self._disk = Reachability(dataset.manifest)
         self._overdue: list[Reading] = []
@@ -181,6 +182,15 @@ class Loader:
             if worker.pid == reading.process:
                 self._overdue.append(reading)
                 worker.kill()
+
+
+def _context() -> str | None:
+    """How to start workers: as torch does, but forked from another process if this one has talked to an object store.
+
+    Their own connections would wait forever for threads that only this process has.
+    """
+    store = sys.modules.get("vidsemi.io.store_connection")
+    return "forkserver" if store is not None and store.is_connected() else None
 
 
 def start_loader_worker(worker: int) -> None:

@@ -9,6 +9,7 @@ from vidsemi.data.worker_pool import Pool
 from vidsemi.data.worker_process import attempt
 from vidsemi.io.download import AddressError, check_address, is_address
 from vidsemi.io.errors import DecodeError
+from vidsemi.io.store import is_remote
 
 LOOK_SECONDS = 20.0  # that one look may take; a hard mount without its server hangs
 
@@ -32,6 +33,10 @@ def first_reachable(look: Look) -> Row | None:
 
 def _is_reachable(row: Row) -> bool:
     try:
+        if is_remote(row.path):
+            from vidsemi.io.remote_file import is_reachable
+
+            return is_reachable(row.path)
         if is_address(row.path):
             check_address(row.path, LOOK_SECONDS)
             return True

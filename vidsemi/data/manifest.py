@@ -3,11 +3,11 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,12 @@ from vidsemi.data.batches import Batches
 from vidsemi.data.class_names import class_name, closest_name
 from vidsemi.data.manifest_file import check_exists, row_name
 from vidsemi.data.mapped import read_manifest
+from vidsemi.io.download import CacheError, local_copy
 from vidsemi.io.errors import UserError
+from vidsemi.io.store import Place, parse_place
+
+if TYPE_CHECKING:
+    from vidsemi.io.object_store import RemotePath
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,8 @@ class Manifest:
     One of a large file stays on disk, as a copy that all processes map (`vidsemi.data.mapped`).
     """
 
-    file: Path
-    root: Path  # folder that relative paths start from
+    file: Place
+    root: Place  # folder that relative paths start from
     batches: Batches  # the columns of `COLUMNS` that the file has
     fingerprint: str  # SHA-256 of the file
 
@@ -56,8 +61,9 @@ class Manifest:
         """Read and check a manifest. No video is opened.
 
         Args:
-            file: a .csv with a header or a .parquet, with a column `path` (docs/guides/manifests.md).
-            root: folder that relative paths start from, by default the file's own.
+            file: a .csv with a header or a .parquet, with a column `path` (docs/guides/manifests.md), or its address
+                in an object store.
+            root: folder or address that relative paths start from, by default the file's own folder.
 
         Returns:
             the manifest.
@@ -65,7 +71,7 @@ class Manifest:
         Raises:
             UserError: the file or the root does not exist, or a column is missing, empty or of the wrong type.
         """
-        return load_manifest(Path(file), None if root is None else Path(root))
+        return load_manifest(parse_place(os.fspath(file)), None if root is None else parse_place(os.fspath(root)))
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # without what is cached
@@ -126,7 +132,7 @@ class Manifest:
         place = table.column_names.index("path")
         return table.set_column(place, "path", pa.array([resolve(*pair) for pair in paths], pa.string()))
 
-    def _roots(self, example_ids: np.ndarray) -> Iterable[Path]:
+    def _roots(self, example_ids: np.ndarray) -> Iterable[Place]:
         return repeat(self.root)
 
     @cached_property
@@ -193,15 +199,31 @@ class Manifest:
             yield first, labels
 
 
-def resolve(path: str, root: Path) -> str:
+def resolve(path: str, root: Place) -> str:
     """A path that can be opened: URIs and absolute paths unchanged, others relative to `root`."""
-    return path if "://" in path else str(root / path)
+    return path if "://" in path or (path.startswith("/") and not isinstance(root, Path)) else str(root / path)
 
 
-def load_manifest(file: Path, root: Path | None = None) -> Manifest:
+def load_manifest(file: Place, root: Place | None = None) -> Manifest:
     """Read and check a manifest, a .csv with a header or a .parquet; `root` is its own folder by default."""
+    if not isinstance(file, Path):
+        return _load_remote(file, root)
     check_exists(file)
-    if root is not None and not root.is_dir():
+    if isinstance(root, Path) and not root.is_dir():
         raise UserError("manifest.missing_root", f"{root}, the root of the paths in {file}, does not exist")
     batches, fingerprint = read_manifest(file)
     return Manifest(file, root or file.parent, batches, fingerprint)
+
+
+def _load_remote(file: "RemotePath", root: Place | None) -> Manifest:
+    """Read a manifest in an object store: the copy of it in our cache."""
+    try:
+        copy = local_copy(file)
+    except FileNotFoundError:
+        raise UserError("manifest.missing_file", f"manifest {file} does not exist") from None
+    except CacheError as error:
+        raise UserError("cache.not_writable", f"manifest {file} cannot be downloaded: {error}") from None
+    try:
+        return replace(load_manifest(copy, root or file.parent), file=file)
+    except UserError as error:
+        raise UserError(error.code, error.message.replace(str(copy), str(file))) from None

@@ -15,6 +15,7 @@ from vidsemi.data.csv_texts import CsvWriter, unmarked
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path
 from vidsemi.io.parquet import DamagedError, open_parquet, parquet_writer
+from vidsemi.io.store import Place
 
 COLUMNS = {
     "path": pa.string(),  # relative to `root` or to the manifest's folder, absolute, or a URI
@@ -111,7 +112,7 @@ def _checked(file: Path, batch: pa.RecordBatch, first: int) -> pa.Table:
     return table
 
 
-def row_name(file: Path, row: int) -> str:
+def row_name(file: Place, row: int) -> str:
     """A row as an editor (CSV) or a reader of the table (Parquet) counts it."""
     return f"line {row + 2}" if file.suffix == ".csv" else f"row {row}"
 

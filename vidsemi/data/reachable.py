@@ -21,7 +21,7 @@ from vidsemi.data.manifest import Row
 from vidsemi.data.worker_pool import read_all
 from vidsemi.data.worker_process import File, Result
 from vidsemi.io.download import is_address
-from vidsemi.io.errors import DecodeError, UserError
+from vidsemi.io.errors import FATAL, REFUSED, DecodeError, UserError
 
 logger = logging.getLogger("vidsemi")
 
@@ -112,8 +112,10 @@ class Reachability:
         `may_warn` says whether to log that this waits, which other processes may have logged in the last seconds.
 
         Raises:
-            UserError: neither this file nor those read before can be reached.
+            UserError: neither this file nor those read before can be reached, or no file can be.
         """
+        if error.code in FATAL:
+            raise UserError(error.code, f"{row.path} cannot be read: {error.reason}")
         started: float | None = None  # waiting
         while True:
             if self._another_reachable(row, error):
@@ -127,6 +129,8 @@ class Reachability:
                 if self._another_reachable(row, error):
                     return error
             waited = 0.0 if started is None else time.monotonic() - started
+            if error.code in REFUSED:
+                raise UserError(error.code, error.reason)
             if waited >= WAIT_SECONDS or not self._reads:
                 after = f" after waiting {waited:.0f} s" if waited else ""
                 raise UserError(
@@ -185,6 +189,8 @@ class Reachability:
         number = min(len(self._dataset), most)
         rows = [self._dataset.row(place * len(self._dataset) // number) for place in range(number)]
         found = self._find(rows)
+        if found is None and error.code in REFUSED:
+            raise UserError(error.code, error.reason)
         if found is None:
             raise UserError(
                 "files.none_reachable",
@@ -256,8 +262,6 @@ def read_reachable(
         for result in results:
             file = begun.popleft()
             row: Any = getattr(file, "row", file)
-            if isinstance(result, DecodeError) and result.code == "cache.not_writable":
-                raise UserError("cache.not_writable", f"{row.path} cannot be downloaded: {result.reason}")
             if isinstance(result, DecodeError) and result.unreachable:
                 result = disk.confirm(row, result, lambda file=file: again(file))  # type: ignore[misc]
             elif not isinstance(result, DecodeError):

@@ -18,6 +18,7 @@ from vidsemi.data.video.decode import read_video
 from vidsemi.data.video.frame_folder import read_frame_folder
 from vidsemi.io.download import AddressError, CacheError, fetch, is_address
 from vidsemi.io.errors import DecodeError
+from vidsemi.io.store import is_remote
 
 
 def is_image(row: Row) -> bool:
@@ -28,10 +29,12 @@ def is_image(row: Row) -> bool:
 
 
 def locate(row: Row) -> Source:
-    """The local bytes of an example; a URI is first fetched into iopath's cache.
+    """The bytes of an example: of a local file, or in an object store; another URI is first fetched into our cache.
 
     If it cannot be fetched, or its tar does not reach as far as the manifest says, raises a `DecodeError`.
     """
+    if is_remote(row.path):
+        return _locate_remote(row)
     try:
         path = fetch(row.path) if is_address(row.path) else row.path
     except CacheError as error:
@@ -50,34 +53,63 @@ def locate(row: Row) -> Source:
         raise DecodeError("file.not_a_file", path, f"not a file, but {what}")
     if row.member is None:
         return Source(path)
+    offset, size = _range_of_member(row, path)
+    _check_member(row, path, status.st_size)
+    return Source(path, offset, size)
+
+
+def _locate_remote(row: Row) -> Source:
+    from vidsemi.io.remote_file import RemoteFile
+
+    if row.member is None:
+        return Source(row.path, remote=RemoteFile(row.path))
+    offset, size = _range_of_member(row, row.path)
+    remote = RemoteFile(row.path, max(offset, 0), max(size, 1))
+    _check_member(row, row.path, remote.size)
+    return Source(row.path, offset, size, remote)
+
+
+def _range_of_member(row: Row, path: str) -> tuple[int, int]:
     if row.offset is None or row.size is None:
         raise DecodeError("member.no_offset", path, f"the manifest has no offset or size for the member {row.member}")
     if row.size == 0:
         raise DecodeError("member.empty", path, f"the member {row.member} is empty")
-    if not (row.offset >= 0 and row.size > 0 and row.offset + row.size <= status.st_size):
-        reason = f"the file ends before byte {row.offset} + {row.size}, the end of the member {row.member}"
+    return row.offset, row.size
+
+
+def _check_member(row: Row, path: str, file_size: int) -> None:
+    """Raise a `DecodeError` unless the file reaches as far as the manifest says."""
+    offset, size = _range_of_member(row, path)
+    if not (offset >= 0 and size > 0 and offset + size <= file_size):
+        reason = f"the file ends before byte {offset} + {size}, the end of the member {row.member}"
         raise DecodeError("member.truncated", path, reason)
-    return Source(path, row.offset, row.size)
 
 
 def read_frames(
-    row: Row, choose: ChooseFrames, *, size: Size, exact: bool = True, decoder: Decoder = "pyav"
+    row: Row,
+    choose: ChooseFrames,
+    *,
+    size: Size,
+    exact: bool = True,
+    decoder: Decoder = "pyav",
+    source: Source | None = None,
 ) -> np.ndarray:
     """Read the chosen frames of an example, (N, 3, height, width) uint8, RGB; `read_video` explains the arguments.
 
     An image is a video of one frame, so that a clip of it is a still. PyAV decodes all files that the decoder is not
-    known to decode correctly. Whatever the library or the reason, an example that cannot be read is a `DecodeError`.
+    known to decode correctly, and those in object stores. `source` is the row's if it was located before. Whatever the
+    library or the reason, an example that cannot be read is a `DecodeError`.
     """
     if isinstance(row, MemoryRow):
         return row.read(choose, size)
     if row.is_frame_folder:
         rate = row.frames_per_second or 0
         return read_frame_folder(row.path, rate, choose, size=size, trim=Trim(row.start, row.end))
-    source = locate(row)
+    source = source or locate(row)
     if is_image(row):
         return read_image(source.path, read_bytes(source), size=size)[choose(1)]
     trim = Trim(row.start, row.end)
-    if decoder != "pyav" and not trim:
+    if decoder != "pyav" and not trim and source.remote is None:
         with decode_errors(source.path):
             frames = read_with_backend(decoder, source, choose, size)
         if frames is not None:

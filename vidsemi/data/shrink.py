@@ -147,7 +147,7 @@ def _of_video(row: Row, encoding: Encoding) -> Frames:
     times = _frame_times(source, trim)
     with open_video(source) as (container, stream):
         picture, scaler, size = Picture(source, stream), VideoReformatter(), None
-        for number, frame in enumerate(decoded_frames(container, stream)):
+        for number, frame in enumerate(decoded_frames(source, container, stream)):
             if number in times:
                 shown, prepared = picture.orientations.of(frame), picture.prepare(frame)
                 size = size or _even(picture.size(encoding.short_side, prepared, shown))
@@ -169,7 +169,7 @@ def _frame_times(source: Source, trim: Trim) -> dict[int, Fraction]:
     """Numbers of the frames within the trim, with the seconds since the first of them."""
     with open_video(source) as (container, stream):
         stamps = Stamps()
-        for frame in decoded_frames(container, stream):
+        for frame in decoded_frames(source, container, stream):
             stamps.add(frame)
         if len(stamps) and not trim and np.isnan(stamps.columns()).all():
             return {number: Fraction(number, FRAME_RATE) for number in range(len(stamps))}

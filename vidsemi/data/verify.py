@@ -66,7 +66,7 @@ def _describe_video(source: Source, trim: Trim) -> FileInfo:
         stamps, orientations = Stamps(), Orientations()
         looks: list[Look] = []
         shared: dict[Look, Look] = {}  # equal ones once, as a small file may have millions of frames
-        for frame in decoded_frames(container, stream, damage):
+        for frame in decoded_frames(source, container, stream, damage):
             if not len(stamps):
                 check_colors(frame)
             stamps.add(frame)

@@ -24,7 +24,7 @@ from vidsemi.inference.score_views import VideoScore, score_examples
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import fingerprint_json
 from vidsemi.io.progress import progress_bar
-from vidsemi.io.store import LocalStore
+from vidsemi.io.store import LocalStore, Place, is_remote, parse_place
 from vidsemi.models.trained import Trained, open_trained
 from vidsemi.runtime.device import worker_count
 from vidsemi.selection.score_format import read_plan
@@ -84,7 +84,7 @@ class Prediction:
         return {**about, "top": top}
 
 
-def examples_to_predict(paths: list[str], manifest: Path | None = None, root: Path | None = None) -> Dataset:
+def examples_to_predict(paths: list[str], manifest: Place | None = None, root: Place | None = None) -> Dataset:
     """Return the examples of a manifest, or those of videos, images, URIs, and the videos and images in folders.
 
     Args:
@@ -96,8 +96,8 @@ def examples_to_predict(paths: list[str], manifest: Path | None = None, root: Pa
     Raises:
         UserError: a path does not exist, or a manifest is invalid.
     """
-    if len(paths) == 1 and Path(paths[0]).suffix in MANIFESTS and Path(paths[0]).is_file():
-        manifest = Path(paths[0])
+    if len(paths) == 1 and Path(paths[0]).suffix in MANIFESTS and (is_remote(paths[0]) or Path(paths[0]).is_file()):
+        manifest = parse_place(paths[0])
     if manifest is not None:
         return load_manifest(manifest, root)
     if root is not None:

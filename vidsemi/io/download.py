@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from threading import RLock
@@ -15,8 +15,10 @@ from typing import IO, Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
+from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.io.files import atomic_path, only_process, remove_temporary
 from vidsemi.io.progress import SECONDS, progress_bar
+from vidsemi.io.store import Place, is_remote, parse_place
 from vidsemi.io.tables import printable
 
 WEB = ("http://", "https://", "ftp://")
@@ -63,16 +65,56 @@ def fetch(uri: str) -> str:
     try:
         if uri.startswith(WEB):
             return str(_fetch_web(uri, folder))
+        if is_remote(uri):
+            return str(_fetch_object(uri))
         require_writable(folder)
-        path = _path_manager(str(folder)).get_local_path(uri)
+        path = _path_manager().get_local_path(uri)
     except AddressError:
         raise
     except Exception as error:  # handlers raise the errors of their transport
         answered = isinstance(error, HTTPError) and error.code < 500
         raise AddressError(str(error) or type(error).__name__, answered) from None
     if path == uri:
-        raise AddressError("this kind of address cannot be opened here (s3:// needs boto3)")
+        raise AddressError("this kind of address cannot be opened here")
     return str(path)
+
+
+def _fetch_object(uri: str) -> Path:
+    try:
+        return local_copy(parse_place(uri))
+    except FileNotFoundError:
+        raise AddressError("there is no such file in the bucket", answered=True) from None
+    except UserError as error:
+        raise AddressError(str(error)) from None
+
+
+def local_copy(place: Place) -> Path:
+    """A file as a local one: itself, or of an object store its present version, downloaded unless it was before.
+
+    Raises:
+        FileNotFoundError: it does not exist in the store.
+        CacheError: the cache cannot be written.
+        UserError: the store cannot be reached, or refuses.
+    """
+    if isinstance(place, Path):
+        return place
+    from vidsemi.io.remote_file import RemoteFile
+
+    try:
+        remote = RemoteFile(str(place))
+        version = hashlib.sha256(f"{place} {remote.size} {remote.version}".encode()).hexdigest()[:32]
+        file = cache_folder() / version / place.name
+        if not file.is_file():
+            require_writable(file.parent)
+            with remote.open() as source, atomic_path(file) as temporary, open(temporary, "wb") as target:
+                shutil.copyfileobj(source, target, CHUNK)
+    except DecodeError as error:
+        if error.code == "file.not_served":
+            raise FileNotFoundError(2, "no such file", str(place)) from None
+        if error.code.startswith("store."):
+            raise UserError(error.code, error.reason) from None
+        raise UserError("store.unreachable", f"{place} cannot be read: {error.reason}") from None
+    return file
 
 
 def cache_folder() -> Path:
@@ -164,7 +206,7 @@ def check_address(uri: str, seconds: float) -> None:
         if uri.lower().startswith(WEB):
             with urlopen(uri, timeout=seconds):
                 return
-        there = _path_manager("").exists(uri)
+        there = _path_manager().exists(uri)
     except Exception as error:
         raise AddressError(str(error) or type(error).__name__) from None
     if not there:
@@ -172,13 +214,9 @@ def check_address(uri: str, seconds: float) -> None:
 
 
 @cache
-def _path_manager(folder: str) -> Any:
+def _path_manager() -> Any:
     from iopath.common.file_io import PathManager
-    from iopath.common.s3 import S3PathHandler
     from tqdm import tqdm
 
     tqdm.set_lock(RLock())  # the default lock is a semaphore, which a killed worker would leak
-    manager = PathManager()
-    with suppress(ImportError):  # s3:// needs boto3
-        manager.register_handler(S3PathHandler(cache_dir=folder, profile=None))
-    return manager
+    return PathManager()

@@ -1,6 +1,10 @@
 """Errors of the user's input and of files."""
 
-UNREACHABLE = ("file.unreadable", "file.not_downloaded", "file.not_served", "worker.timeout")
+# Codes of errors of reading that end a job unless another file shows that its disk or store is there.
+REFUSED = ("store.refused", "store.missing")
+# Codes of those that end a job at once.
+FATAL = ("cache.not_writable", "store.not_installed", "store.forked")
+UNREACHABLE = ("file.unreadable", "file.not_downloaded", "file.not_served", "worker.timeout", *REFUSED, *FATAL)
 
 
 class UserError(Exception):

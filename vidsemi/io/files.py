@@ -11,10 +11,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.tables import printable
+
+if TYPE_CHECKING:
+    from vidsemi.io.store import Place
 
 logger = logging.getLogger("vidsemi")
 
@@ -60,9 +63,9 @@ def prepare_target(path: Path) -> None:
         raise FileExistsError(errno.EEXIST, "exists and is not a file", str(path))
 
 
-def keep_inputs(output: Path, *inputs: Path | None) -> None:
+def keep_inputs(output: Path, *inputs: "Place | None") -> None:
     """Raise `UserError` if an output would overwrite one of its inputs."""
-    if any(file is not None and file.resolve() == output.resolve() for file in inputs):
+    if any(isinstance(file, Path) and file.resolve() == output.resolve() for file in inputs):
         raise UserError("output.is_input", f"{output} is also an input; choose another output")
 
 

@@ -6,30 +6,21 @@ swapped in is unlike anything else that was ever written, so reading it back tel
 
 import json
 import random
-import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import PurePosixPath
+from typing import Any, TypeVar
 
 from vidsemi.io.errors import UserError
-
-if TYPE_CHECKING:
-    from obstore.store import ObjectStore as Connection
+from vidsemi.io.store_connection import connect
+from vidsemi.io.store_faults import is_missing_bucket, lasting_fault, missing, unreachable
 
 PATIENCE = 120.0  # seconds that a store may be away or throttle, as a disk may
 SHORT_PATIENCE = 20.0  # of the first request, and of renewals, which come every 30 s
 LONGEST_DELAY = 10.0
-REQUEST_SECONDS = "30s"
-# What stores answer to credentials that are wrong, expired, or missing, where the status does not tell.
-REFUSALS = re.compile(
-    r"ExpiredToken|InvalidToken|InvalidAccessKeyId|SignatureDoesNotMatch|TokenRefreshRequired|AuthenticationFailed"
-    r"|AccessDenied|RequestTimeTooSkewed|CredentialsNotLoaded|169\.254\.169\.254|metadata\.google\.internal"
-)
-
 Result = TypeVar("Result")
 
 
@@ -48,6 +39,7 @@ class RemotePath:
             UserError: it names no bucket.
         """
         scheme, _, rest = address.partition("://")
+        scheme = scheme.lower()
         parts = [part for part in rest.split("/") if part]
         own = 2 if scheme == "az" else 1
         if len(parts) < own or any(part in (".", "..") for part in parts):
@@ -57,7 +49,7 @@ class RemotePath:
         return cls(f"{scheme}://{'/'.join(parts[:own])}", "/".join(parts[own:]))
 
     def __truediv__(self, name: str) -> "RemotePath":
-        return RemotePath(self.root, "/".join(part for part in (self.key, name) if part))
+        return RemotePath(self.root, "/".join(part for part in (self.key, *name.split("/")) if part not in ("", ".")))
 
     def __str__(self) -> str:
         return f"{self.root}/{self.key}"
@@ -75,16 +67,36 @@ class RemotePath:
         """The folder."""
         return RemotePath(self.root, self.key.rpartition("/")[0])
 
+    @property
+    def stem(self) -> str:
+        """The name without its suffix."""
+        return PurePosixPath(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        """That of the name, such as ".csv"."""
+        return PurePosixPath(self.name).suffix
+
+    def with_suffix(self, suffix: str) -> "RemotePath":
+        """The file beside it with another suffix."""
+        return self.parent / PurePosixPath(self.name).with_suffix(suffix).name
+
+    def absolute(self) -> "RemotePath":
+        """Return the same place."""
+        return self
+
+    resolve = absolute
+
     def glob(self, pattern: str) -> Iterator["RemotePath"]:
         """The files directly in this folder whose names match."""
         names = [meta["path"].rpartition("/")[2] for meta in _list(self)]
         return (self / name for name in names if fnmatchcase(name, pattern))
 
-    def exists(self) -> bool:
+    def exists(self, patience: float = PATIENCE) -> bool:
         """Return whether there is such a file."""
         import obstore
 
-        return _tolerant(self, lambda: obstore.head(_connect(self.root), self.key)) is not None
+        return tolerant(self, lambda: obstore.head(connect(self.root), self.key), patience) is not None
 
     def read_bytes(self) -> bytes:
         """Read the file.
@@ -142,15 +154,15 @@ class ObjectStore:
         import obstore
 
         place = self.place(name)
-        call = lambda: obstore.put(_connect(place.root), place.key, content, use_multipart=False)  # noqa: E731
-        if _tolerant(place, call) is None:
-            raise _missing(place)
+        call = lambda: obstore.put(connect(place.root), place.key, content, use_multipart=False)  # noqa: E731
+        if tolerant(place, call) is None:
+            raise missing(place)
 
     def remove(self, name: str) -> None:  # noqa: D102
         import obstore
 
         place = self.place(name)
-        _tolerant(place, lambda: obstore.delete(_connect(place.root), place.key))
+        tolerant(place, lambda: obstore.delete(connect(place.root), place.key))
 
     def remove_folder(self, folder: str) -> None:  # noqa: D102
         for name in self.names(folder):
@@ -188,16 +200,16 @@ class ObjectStore:
         from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
 
         place = self.place(name)
-        call = lambda: obstore.put(_connect(place.root), place.key, content, mode=mode, use_multipart=False)  # noqa: E731
+        call = lambda: obstore.put(connect(place.root), place.key, content, mode=mode, use_multipart=False)  # noqa: E731
         try:
-            done = _tolerant(place, call, patience)
+            done = tolerant(place, call, patience)
         except NotSupportedError:
             raise _lacks(self._folder) from None
         except (AlreadyExistsError, PreconditionError):
             found = self.read(name)
             return found[1] if found is not None and found[0] == content else None
         if done is None:
-            raise _missing(place)
+            raise missing(place)
         return _version(done, place)
 
 
@@ -206,75 +218,47 @@ def read(place: RemotePath, most: int = 1 << 30) -> tuple[bytes, str] | None:
     import obstore
 
     def call() -> tuple[bytes, str]:
-        found = obstore.get(_connect(place.root), place.key)
+        found = obstore.get(connect(place.root), place.key)
         return (bytes(found.bytes()) if found.meta["size"] <= most else b""), _version(found.meta, place)
 
-    return _tolerant(place, call)
+    return tolerant(place, call)
 
 
 def _list(folder: RemotePath) -> list[Any]:
     """List the files directly in a folder."""
     import obstore
 
-    found = _tolerant(folder, lambda: obstore.list_with_delimiter(_connect(folder.root), folder.key or None))
+    found = tolerant(folder, lambda: obstore.list_with_delimiter(connect(folder.root), folder.key or None))
     return [] if found is None else list(found["objects"])
 
 
-@lru_cache(maxsize=16)
-def _connect(root: str) -> "Connection":
-    """Open a bucket, with credentials from the environment, as its own programs do."""
-    try:
-        from obstore.store import from_url
-    except ImportError:
-        raise UserError(
-            "store.not_installed", f"{root} needs the package obstore: pip install 'vidsemi[cluster]'"
-        ) from None
-    # Retries are ours: obstore repeats no conditional request whose answer is lost.
-    options: Any = {"timeout": REQUEST_SECONDS, "connect_timeout": "10s", "allow_http": True}
-    return from_url(root, client_options=options, retry_config={"max_retries": 0})
-
-
-def _tolerant(place: RemotePath, call: Callable[[], Result], patience: float = PATIENCE) -> Result | None:
+def tolerant(place: RemotePath, call: Callable[[], Result], patience: float = PATIENCE) -> Result | None:
     """Repeat a request while the store is away or throttles; None if the file does not exist.
 
     Raises:
         UserError: the store does not come back, or refuses the credentials.
     """
-    _connect(place.root)
+    connect(place.root)
     from obstore import exceptions
 
     started, delay = time.monotonic(), 0.1
     while True:
         try:
             return call()
-        except (FileNotFoundError, exceptions.NotFoundError):
+        except (FileNotFoundError, exceptions.NotFoundError) as error:
+            if is_missing_bucket(error):
+                raise missing(place) from error
             return None
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError, exceptions.NotSupportedError):
             raise
         except (exceptions.BaseError, OSError) as error:
-            words = str(error)
-            status = re.search(r"status code: (\d{3})", words)
-            if "NoSuchBucket" in words or "ContainerNotFound" in words:
-                raise _missing(place) from None
-            credentials = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
-            if credentials or REFUSALS.search(words):
-                raise UserError(
-                    "store.refused",
-                    f"{place} is refused ({_reason(words)}); renew the credentials and run the same command again to "
-                    "resume",
-                ) from None
-            lasting = status is not None and status[1][0] in "34" and status[1] not in ("408", "409", "429")
-            if lasting or time.monotonic() - started > patience:
-                raise UserError(
-                    "store.unreachable",
-                    f"{place} cannot be reached ({_reason(words)}); run the same command again to resume",
-                ) from None
+            fault = lasting_fault(error, place)
+            if fault is None and time.monotonic() - started > patience:
+                fault = unreachable(place, error)
+            if fault is not None:
+                raise fault from error
         time.sleep(delay * random.uniform(0.5, 1))  # so that workers do not all come back at once
         delay = min(2 * delay, LONGEST_DELAY)
-
-
-def _missing(place: RemotePath) -> UserError:
-    return UserError("store.missing", f"the bucket or container {place.root} does not exist; create it first")
 
 
 def _lacks(folder: RemotePath) -> UserError:
@@ -283,12 +267,6 @@ def _lacks(folder: RemotePath) -> UserError:
         f"{folder} lacks conditional writes (If-None-Match, If-Match), which workers need to share shards; choose "
         "another store or a local directory",
     )
-
-
-def _reason(words: str) -> str:
-    """The store's own code and message if there are any, else the first line."""
-    found = [match[1] for name in ("Code", "Message") if (match := re.search(f"<{name}>(.*?)</{name}>", words))]
-    return ": ".join(found) or " ".join(words.partition("\n")[0].split())[:300]
 
 
 def _version(meta: Any, place: RemotePath) -> str:

@@ -239,7 +239,7 @@ def read_many(read: Callable[[Item], Result], items: Sequence[Item], *, remote: 
 def is_remote(location: str) -> bool:
     """Whether a text is the address of a folder in an object store."""
     scheme, separator, _ = location.partition("://")
-    return bool(separator) and scheme in SCHEMES
+    return bool(separator) and scheme.lower() in SCHEMES
 
 
 def parse_place(location: str) -> Place:

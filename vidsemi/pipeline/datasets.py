@@ -3,7 +3,6 @@
 import logging
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from vidsemi.data.joined import join, parts_of
 from vidsemi.data.manifest import Manifest, load_manifest
 from vidsemi.data.split import HeldOut, ValidationSet
 from vidsemi.io.errors import UserError
+from vidsemi.io.store import parse_place
 
 logger = logging.getLogger("vidsemi")
 
@@ -120,7 +120,7 @@ def _load_validation(validation: Validation, labeled: Manifest | None) -> Valida
 
 
 def _load(source: Source) -> Manifest:
-    return load_manifest(Path(source.manifest), Path(source.root) if source.root else None)
+    return load_manifest(parse_place(source.manifest), parse_place(source.root) if source.root else None)
 
 
 def _check_some_files(manifest: Manifest, page: str) -> None:

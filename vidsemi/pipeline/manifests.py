@@ -8,6 +8,7 @@ from typing import Any
 from vidsemi.data.joined import join, parts_of
 from vidsemi.data.manifest import Manifest, load_manifest
 from vidsemi.io.errors import UserError
+from vidsemi.io.store import parse_place
 from vidsemi.pipeline.record import read_record
 from vidsemi.pipeline.stage import Stage
 
@@ -34,7 +35,9 @@ def read_manifest(stage: Path, field: str) -> Manifest:
     record = _record(stage)
     try:
         places = record["manifests"][field]
-        files = [(Path(place["file"]), Path(place["root"]) if place["root"] else None) for place in places]
+        files = [
+            (parse_place(place["file"]), parse_place(place["root"]) if place["root"] else None) for place in places
+        ]
     except (KeyError, TypeError):
         raise UserError(
             "stage.no_manifest", f"{stage} does not say where its manifest '{field}' is: an earlier version wrote it"

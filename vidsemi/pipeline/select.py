@@ -133,7 +133,7 @@ def _select(
     return selection
 
 
-def check_output(file: Path, scores: Place | None, manifest: Path | None) -> None:
+def check_output(file: Path, scores: Place | None, manifest: Place | None) -> None:
     """Check before the work that a selection can be written, and neither is an input nor would be taken for one."""
     if isinstance(scores, Path) and file.resolve().parent == scores.resolve() and file.match("part-*.parquet"):
         raise UserError("output.is_a_shard", f"{file} would be read as a shard of the scores; choose another name")

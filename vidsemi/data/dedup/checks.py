@@ -4,10 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.files import write_json
+from vidsemi.io.store import Place
 
 FORMAT = 2
 FILE = "duplicates.json"  # in a run's directory
@@ -16,9 +17,12 @@ DATASET_COUNTS = ("unread", "flat")  # of the dataset itself, in the record
 RECORD_SUFFIX = ".duplicates.json"  # replaces the suffix of the manifest
 
 
-def record_file(manifest: Path) -> Path:
+P = TypeVar("P", bound=Place)
+
+
+def record_file(manifest: P) -> P:
     """The record of what a manifest was checked against."""
-    return manifest.with_suffix(RECORD_SUFFIX)
+    return cast(P, manifest.with_suffix(RECORD_SUFFIX))
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,8 @@ class Check:
 
 def recorded_checks(datasets: Mapping[str, Manifest | None], tests: Mapping[str, Manifest]) -> list[Check]:
     """Look up each pair of a dataset and a test set, by their names in a config; repeated datasets count once."""
-    names: dict[Path, list[str]] = {}
-    manifests: dict[Path, Manifest] = {}
+    names: dict[Place, list[str]] = {}
+    manifests: dict[Place, Manifest] = {}
     for name, manifest in datasets.items():
         if manifest is not None:
             names.setdefault(manifest.file, []).append(name)
@@ -60,7 +64,7 @@ def unknown_checks(dataset: str, tests: Mapping[str, Manifest]) -> list[Check]:
 
 def _read_counts(dataset: Manifest, test: Manifest) -> dict[str, int] | None:
     try:
-        record = json.loads(record_file(dataset.file).read_text(encoding="utf-8"))
+        record = json.loads(record_file(dataset.file).read_bytes())
         if record["format"] != FORMAT or record["manifest"] != dataset.fingerprint or given_root(dataset) is not None:
             return None
         of_dataset = {f"dataset_{name}": record[name] for name in DATASET_COUNTS}

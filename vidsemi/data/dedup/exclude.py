@@ -124,6 +124,10 @@ def check_duplicates(
     Raises:
         UserError: no file of a manifest can be read.
     """
+    if not isinstance(dataset.file, Path):
+        raise UserError(
+            "duplicates.remote_manifest", f"{dataset.file}: the record of the check is written beside it; copy it here"
+        )
     summary, *_ = _compare(dataset, dataset.file, tests, max_distance_test, None, 0, workers=workers, seconds=seconds)
     record_file(dataset.file).unlink(missing_ok=True)  # of an earlier call
     if not summary.removed:

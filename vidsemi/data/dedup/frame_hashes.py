@@ -6,7 +6,7 @@ Imported late: imagehash and scipy take a third of a second.
 import hashlib
 import os
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any
 
 import imagehash
 import numpy as np
@@ -24,7 +24,11 @@ SIDE = 32  # pixels of the square that `imagehash.phash` looks at
 FLAT = 3.0  # standard deviation of gray levels (0 to 255); below it there is only coding noise
 FEWEST_BITS = 16  # set in a hash: normally 32, those above the median; fewer in stripes, which lack most frequencies
 CONTENT_BYTES = 16  # of SHA-256; among 1e12 files two have the same with probability 1e-15
+MOST_DIGESTS = 1000  # to remember: several rows may be parts of one long video, whose bytes each process reads once
 METHOD = f"SHA-256; phash of imagehash, 64 bits, of {FRAMES} frames a video"
+
+
+_digests: dict[tuple[Any, ...], bytes] = {}
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,14 @@ def hash_file(row: Row) -> FileHashes:
     Raises:
         DecodeError: its bytes cannot be read.
     """
-    content = _content_of(row)
+    source = None if row.is_frame_folder else locate(row)
+    content = _content_of_folder(row) if source is None else _content_of(source)
     try:
         frames = read_frames(
-            row, _spread_frames if not is_image(row) else lambda _: np.zeros(1, np.int64), size=(SIDE, SIDE)
+            row,
+            _spread_frames if not is_image(row) else lambda _: np.zeros(1, np.int64),
+            size=(SIDE, SIDE),
+            source=source,
         )
     except DecodeError as error:
         if error.unreachable:  # its disk went away meanwhile
@@ -54,17 +62,28 @@ def hash_file(row: Row) -> FileHashes:
     return FileHashes(content, tuple(perceptual_hash(frame) for frame in frames))
 
 
-def _content_of(row: Row) -> bytes:
-    if row.is_frame_folder:
-        paths = frame_paths(row.path, row.frames_per_second or 0)
-        files = [_content_of(Row(row.example_id, path)) for path in paths]
-        return hashlib.sha256(b"".join(files)).digest()[: len(files[0])]
-    source = locate(row)
-    try:
-        state = os.stat(source.path)
-    except OSError as error:
-        raise DecodeError.from_os_error(source.path, error) from None
-    return _content(source, state.st_size, state.st_mtime_ns)
+def _content_of_folder(row: Row) -> bytes:
+    paths = frame_paths(row.path, row.frames_per_second or 0)
+    files = [_content_of(locate(Row(row.example_id, path))) for path in paths]
+    return hashlib.sha256(b"".join(files)).digest()[: len(files[0])]
+
+
+def _content_of(source: Source) -> bytes:
+    version: tuple[int, int | str]
+    if source.remote is not None:
+        version = source.remote.size, source.remote.version
+    else:
+        try:
+            state = os.stat(source.path)
+        except OSError as error:
+            raise DecodeError.from_os_error(source.path, error) from None
+        version = state.st_size, state.st_mtime_ns
+    key = (source.path, source.offset, source.size, version)
+    if key not in _digests:
+        if len(_digests) >= MOST_DIGESTS:
+            _digests.clear()
+        _digests[key] = _digest(source)
+    return _digests[key]
 
 
 def perceptual_hash(frame: np.ndarray) -> int:
@@ -84,17 +103,15 @@ def _spread_frames(n: int) -> np.ndarray:
     return (2 * np.arange(FRAMES) + 1) * n // (2 * FRAMES)
 
 
-@lru_cache(maxsize=1000)  # several rows may be parts of one long video, whose bytes each process reads once
-def _content(source: Source, size: int, time: int) -> bytes:
-    """Hash the bytes of a source; size and time of the file are part of the cache key."""
+def _digest(source: Source) -> bytes:
     digest = hashlib.sha256()
     try:
-        with open(source.path, "rb") as file:
-            file.seek(source.offset or 0)
-            left = source.size if source.offset is not None else None
-            while chunk := file.read(1 << 20 if left is None else min(1 << 20, left)):
+        with source.open() as file:
+            begin, end = source.limits(file)
+            file.seek(begin)
+            while chunk := file.read(min(1 << 20, end - begin)):
                 digest.update(chunk)
-                left = None if left is None else left - len(chunk)
+                begin += len(chunk)
     except OSError as error:
         raise DecodeError.from_os_error(source.path, error) from None
     return digest.digest()[:CONTENT_BYTES]

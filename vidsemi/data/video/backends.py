@@ -77,7 +77,7 @@ def _supported_frames(decoder: Decoder, source: Source, size: Size) -> tuple[int
     with open_video(source) as (container, stream):
         picture = Picture(source, stream)
         stream.codec_context.flags &= ~Flags.unaligned  # as the libraries decode
-        first = next(decoded_frames(container, stream), None)
+        first = next(decoded_frames(source, container, stream), None)
         if first is None or (first.width, first.height) != (stream.codec_context.width, stream.codec_context.height):
             return None
         # the libraries rotate differently, ignore crop boxes, and take a color matrix that they do not know for another

@@ -5,8 +5,9 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import av
 import numpy as np
@@ -17,6 +18,10 @@ from av.stream import Disposition
 from vidsemi.data.file_kind import BRANDS, GIT_LFS, HEAD, MP4, kind_of
 from vidsemi.data.video.limits import DECODER_OPTIONS, LEFTOVERS, MAX_PIXELS, FrameSizeError, check_pixels
 from vidsemi.io.errors import DecodeError
+from vidsemi.io.store import is_remote
+
+if TYPE_CHECKING:
+    from vidsemi.io.remote_file import RemoteFile
 
 # Supported containers. Not playlists and lists of files (hls, concat, dash, …), which name other files.
 FORMATS = (
@@ -34,11 +39,12 @@ MAX_BYTES = 2**29  # 512 MiB, of a file that is read as a whole, as images are
 
 @dataclass(frozen=True)
 class Source:
-    """The bytes of a media file: a local file, or a range of one, such as a member of a tar."""
+    """The bytes of a media file: a file, or a range of one, such as a member of a tar."""
 
     path: str
     offset: int | None = None  # first byte; None for the whole file
     size: int | None = None  # number of bytes
+    remote: "RemoteFile | None" = field(default=None, compare=False)  # the file, if it is in an object store
 
     @property
     def url(self) -> str:
@@ -47,17 +53,26 @@ class Source:
             return f"file:{self.path}"
         return f"subfile,,start,{self.offset},end,{self.offset + self.size},,:file:{self.path}"
 
+    def open(self) -> BinaryIO:
+        """Open the whole file for reading bytes."""
+        return open(self.path, "rb") if self.remote is None else cast(BinaryIO, self.remote.open())
+
+    def limits(self, file: BinaryIO) -> tuple[int, int]:
+        """First byte and end of the source in its opened file."""
+        begin = self.offset or 0
+        return begin, file.seek(0, os.SEEK_END) if self.size is None else begin + self.size
+
 
 def read_bytes(source: Source, first: int | None = None) -> bytes:
     """The first bytes of a source, or all of them; a `DecodeError` if it cannot be read or is too large."""
     try:
-        with open(source.path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size if source.size is None else source.size
-            wanted = size if first is None else min(first, size)
+        with source.open() as file:
+            begin, end = source.limits(file)
+            wanted = end - begin if first is None else min(first, end - begin)
             if wanted > MAX_BYTES:
                 reason = f"file of {wanted} bytes; the limit for images is {MAX_BYTES}"
                 raise DecodeError("image.too_large", source.path, reason)
-            file.seek(source.offset or 0)
+            file.seek(begin)
             return file.read(wanted)
     except OSError as error:
         raise DecodeError.from_os_error(source.path, error) from None
@@ -73,7 +88,7 @@ def open_video(source: Source) -> Iterator[tuple[InputContainer, av.VideoStream]
     """
     LEFTOVERS.free()
     if read_bytes(source, 4).startswith(LATE):
-        check_announced(source.url)
+        check_announced(source)
     with _opened(source) as container:
         stream = _video_stream(source, container)
         check_pixels(stream.codec_context)
@@ -86,11 +101,29 @@ def open_video(source: Source) -> Iterator[tuple[InputContainer, av.VideoStream]
             LEFTOVERS.note(stream.codec_context)
 
 
-def _opened(source: Source) -> InputContainer:
+@contextmanager
+def _opened(source: Source) -> Iterator[InputContainer]:
+    with _file_of(source) as file:
+        try:
+            container = av.open(file, "r", metadata_errors="replace", options=OPTIONS)
+        except (av.InvalidDataError, av.ArgumentError, av.EOFError) as error:
+            raise _not_opened(source, error.strerror or str(error)) from None
+        with container:
+            yield container
+
+
+@contextmanager
+def _file_of(source: Source) -> Iterator[Any]:
+    """What PyAV opens: a URL, or a file of an object store, whose errors FFmpeg would take for damage."""
+    if source.remote is None:
+        yield source.url
+        return
+    file = source.remote.open(source.offset or 0, source.size, source.url)  # formats are also told by the name
     try:
-        return av.open(source.url, "r", metadata_errors="replace", options=OPTIONS)
-    except (av.InvalidDataError, av.ArgumentError, av.EOFError) as error:
-        raise _not_opened(source, error.strerror or str(error)) from None
+        yield file
+    finally:
+        if file.failure is not None:
+            raise file.failure
 
 
 def _video_stream(source: Source, container: InputContainer) -> av.VideoStream:
@@ -114,18 +147,22 @@ def _video_stream(source: Source, container: InputContainer) -> av.VideoStream:
     return stream
 
 
-def check_announced(url: str) -> None:
+def check_announced(source: Source) -> None:
     """Raise a `FrameSizeError` if the frames are over the limit by what a container says, before any is decoded."""
-    with suppress(av.FFmpegError), av.open(url, metadata_errors="replace", options=OPTIONS | NO_DECODER) as container:
+    with (
+        suppress(av.FFmpegError),
+        _file_of(source) as file,
+        av.open(file, metadata_errors="replace", options=OPTIONS | NO_DECODER) as container,
+    ):
         for stream in container.streams.video:
             if stream.codec_context is not None:  # of an unknown codec
                 check_pixels(stream.codec_context)
 
 
-def check_refused(container: InputContainer, codec: av.VideoCodecContext) -> None:
+def check_refused(source: Source, codec: av.VideoCodecContext) -> None:
     """Raise a `FrameSizeError` if the size of a frame is why its decoder refused it; most decoders then forget it."""
     check_pixels(codec)
-    check_announced(container.name)
+    check_announced(source)
     if not codec.width:
         raise FrameSizeError(f"frames of an invalid size, or of more than {MAX_PIXELS} pixels")
 
@@ -159,9 +196,8 @@ def _not_a_video(source: Source) -> DecodeError | None:
 
 def _has_index(source: Source) -> bool:
     """Whether an MP4 has its index: a box `moov` on the highest level."""
-    with open(source.path, "rb") as file:
-        begin = source.offset or 0
-        end = begin + (os.fstat(file.fileno()).st_size if source.size is None else source.size)
+    with source.open() as file:
+        begin, end = source.limits(file)
         for _ in range(MOST_BOXES):
             file.seek(min(begin, end))
             head = file.read(16) if begin < end else b""
@@ -194,6 +230,8 @@ def decode_errors(path: str) -> Iterator[None]:
 
 def _can_be_read(path: str) -> bool:
     """Whether a file is there. FFmpeg also has errors of the system, such as EPERM, for damage."""
+    if is_remote(path):  # whose errors of reading are `DecodeError`s
+        return True
     try:
         with open(path, "rb") as file:
             if hasattr(os, "posix_fadvise"):  # or the cache may answer for a disk that is gone
@@ -231,7 +269,7 @@ def no_frames(source: Source, trim: Trim) -> DecodeError:
     """The error for a video without a frame that counts."""
     if trim:
         return DecodeError("video.empty_trim", source.path, f"no frame in the trim {trim}")
-    check_announced(source.url)
+    check_announced(source)
     return _not_a_video(source) or DecodeError("video.no_frames", source.path, "no frame can be decoded")
 
 

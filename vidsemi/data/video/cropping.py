@@ -4,7 +4,6 @@ Players and the ffmpeg command apply them; FFmpeg's libraries do not, nor does P
 here: of an MP4 the headers of some 20 boxes, of a Matroska file its description of the tracks.
 """
 
-import os
 from collections.abc import Iterator
 from fractions import Fraction
 from math import floor
@@ -36,9 +35,8 @@ def container_crop(source: Source, stream: av.VideoStream) -> Crop:
     read = _mp4_crop if name.startswith("mov") else _matroska_crop if name.startswith("matroska") else None
     if read is None:
         return Crop()
-    begin = source.offset or 0
-    with open(source.path, "rb") as file:
-        end = os.fstat(file.fileno()).st_size if source.size is None else begin + source.size
+    with source.open() as file:
+        begin, end = source.limits(file)
         try:
             crop = read(file, begin, end, stream)
         except (EOFError, ZeroDivisionError):

@@ -16,7 +16,7 @@ from vidsemi.data.video.timeline import Stamps, frame_times, has_presentation_ti
 
 
 def decoded_frames(
-    container: InputContainer, stream: av.VideoStream, damage: Counter[str] | None = None
+    source: Source, container: InputContainer, stream: av.VideoStream, damage: Counter[str] | None = None
 ) -> Iterator[av.VideoFrame]:
     """Yield the decoded frames in presentation order. Packets that do not decode are skipped, as players do.
 
@@ -36,7 +36,7 @@ def decoded_frames(
             damage["packets"] += 1
             continue
         except (av.ArgumentError, OverflowError):
-            check_refused(container, codec)
+            check_refused(source, codec)
             raise
         for frame in frames:
             damage["frames"] += frame.is_corrupt
@@ -46,7 +46,7 @@ def decoded_frames(
 def first_stamp(source: Source) -> int | None:
     """The time stamp of the first frame that decodes; None if there is none."""
     with open_video(source) as (container, stream):
-        frame = next(decoded_frames(container, stream), None)
+        frame = next(decoded_frames(source, container, stream), None)
         return None if frame is None else frame.pts if has_presentation_times(container) else frame.dts
 
 
@@ -54,7 +54,7 @@ def frames_inside(source: Source, trim: Trim) -> np.ndarray:
     """Decode a file for the numbers of its frames that lie in a trim, (n,) int64."""
     with open_video(source) as (container, stream):
         stamps = Stamps()
-        for frame in decoded_frames(container, stream):
+        for frame in decoded_frames(source, container, stream):
             stamps.add(frame)
         return np.flatnonzero(trim.inside(frame_times(stamps, container, stream), stream))
 
@@ -67,7 +67,7 @@ def decode_sequentially(source: Source, buffer: FrameBuffer, *, stop_early: bool
     """
     count = 0
     with open_video(source) as (container, stream):
-        for count, frame in enumerate(decoded_frames(container, stream), 1):
+        for count, frame in enumerate(decoded_frames(source, container, stream), 1):
             buffer.put(count - 1, frame)
             if stop_early and buffer.complete:
                 return None
