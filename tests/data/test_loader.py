@@ -24,7 +24,7 @@ import os, socket
 from multiprocessing import resource_sharer
 from vidsemi.data.loader import start_loader_worker
 
-start_loader_worker(0)
+start_loader_worker(os.environ, 0)
 shared = [resource_sharer.DupFd(os.pipe()[0]) for _ in range(20)]
 for _ in shared:  # as Ctrl-C leaves a connection
     caller = socket.socket(socket.AF_UNIX)

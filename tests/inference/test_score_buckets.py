@@ -16,7 +16,7 @@ from tests.helpers.s3_server import S3Server, s3_server
 from tests.inference.test_score_workers import content, run_job, score
 from vidsemi.cli import main as cli
 from vidsemi.config import Runtime
-from vidsemi.data import reachable
+from vidsemi.data import look, reachable
 from vidsemi.data.manifest import Manifest, load_manifest
 from vidsemi.io import object_store, remote_file
 from vidsemi.io.object_store import RemotePath
@@ -159,7 +159,7 @@ def test_a_bucket_that_goes_away_or_refuses_makes_no_failures(
         for module, name in (
             (reachable, "WAIT_SECONDS"),
             (remote_file, "SHORT_PATIENCE"),
-            (remote_file, "LOOK_SECONDS"),
+            (look, "STORE_SECONDS"),
         ):
             context.setattr(module, name, 0.0)
         with refused(code, "s3://bucket/videos/v"):

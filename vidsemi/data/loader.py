@@ -2,12 +2,14 @@
 
 import logging
 import multiprocessing
+import os
 import signal
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -21,10 +23,13 @@ from vidsemi.data.look import Looker
 from vidsemi.data.reachable import Reachability
 from vidsemi.data.train_clips import Key, TrainClips, TrainItem
 from vidsemi.data.watch import Reading, Watch, Watcher
+from vidsemi.data.worker_process import take_environment
 from vidsemi.io.errors import DecodeError, UserError
+from vidsemi.io.store_connection import is_connected
 from vidsemi.runtime.device import worker_count
 from vidsemi.runtime.library_errors import is_dead_loader_worker
 from vidsemi.runtime.priority import Priority, Reader
+from vidsemi.runtime.start_process import without_script
 from vidsemi.runtime.temporary import own_temporary_folder
 
 logger = logging.getLogger("vidsemi")
@@ -86,7 +91,7 @@ class Loader:
             collate_fn=collate,
             prefetch_factor=(PREFETCH if workers <= MANY_WORKERS else PREFETCH_OF_MANY) if workers else None,
             pin_memory=pin_memory,
-            worker_init_fn=start_loader_worker,
+            worker_init_fn=partial(start_loader_worker, dict(os.environ)),
             multiprocessing_context=_context() if workers else None,
         )
         self._disk = Reachability(dataset.manifest)
@@ -114,8 +119,10 @@ class Loader:
 
     def _start(self) -> None:
         own_temporary_folder()
+        self._dataset.stopped = None, 0.0
         before = set(multiprocessing.active_children())
-        self._batches: Iterator[Batch] = iter(self._loader)
+        with without_script():
+            self._batches: Iterator[Batch] = iter(self._loader)
         self._workers = set(multiprocessing.active_children()) - before
         self._usage = [psutil.Process(worker.pid) for worker in self._workers]
 
@@ -189,12 +196,12 @@ def _context() -> str | None:
 
     Their own connections would wait forever for threads that only this process has.
     """
-    store = sys.modules.get("vidsemi.io.store_connection")
-    return "forkserver" if store is not None and store.is_connected() else None
+    return "forkserver" if is_connected() else None
 
 
-def start_loader_worker(worker: int) -> None:
+def start_loader_worker(environment: Mapping[str, str], worker: int) -> None:
     """Set up a worker: signals left to the main process, no traceback when that goes away."""
+    take_environment(environment)
     for number in (signal.SIGTERM, signal.SIGINT):  # may be sent to all processes; the main one ends its step first
         signal.signal(number, signal.SIG_IGN)
     sys.excepthook = _report

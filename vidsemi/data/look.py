@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from dataclasses import dataclass
 
 from vidsemi.data.manifest import Row
@@ -11,6 +12,7 @@ from vidsemi.io.download import AddressError, check_address, is_address
 from vidsemi.io.errors import DecodeError
 from vidsemi.io.store import is_remote
 
+STORE_SECONDS = 5.0  # that object stores may be away or throttle during one look
 LOOK_SECONDS = 20.0  # that one look may take; a hard mount without its server hangs
 
 
@@ -28,15 +30,16 @@ class Look:
 
 def first_reachable(look: Look) -> Row | None:
     """The first file that can be reached, None if there is none."""
-    return next((row for row in look.rows if _is_reachable(row)), None)
+    end = time.monotonic() + STORE_SECONDS
+    return next((row for row in look.rows if _is_reachable(row, end)), None)
 
 
-def _is_reachable(row: Row) -> bool:
+def _is_reachable(row: Row, end: float) -> bool:
     try:
         if is_remote(row.path):
             from vidsemi.io.remote_file import is_reachable
 
-            return is_reachable(row.path)
+            return is_reachable(row.path, max(end - time.monotonic(), 0))
         if is_address(row.path):
             check_address(row.path, LOOK_SECONDS)
             return True

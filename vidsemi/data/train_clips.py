@@ -3,6 +3,7 @@
 It holds paths only, so that any number of worker processes can carry it.
 """
 
+import time
 from contextlib import nullcontext
 from dataclasses import KW_ONLY, dataclass, field
 
@@ -23,6 +24,7 @@ from vidsemi.io.errors import DecodeError, UserError
 Key = tuple[int, int, int]  # (epoch, index, repeat)
 Clips = tuple[torch.Tensor, list[Window]]  # of one video, as a `TrainItem` has them
 
+SAME_BATCH = 5.0  # seconds after a disk stayed away in which other items need not wait for it as long
 MAX_SUBSTITUTES = 50  # files in a row that do not decode before training gives up
 
 
@@ -61,6 +63,7 @@ class TrainClips(Dataset[TrainItem]):
     def __post_init__(self) -> None:
         """Prepare to tell missing files from missing disks."""
         self._disk = Reachability(self.manifest)
+        self.stopped: tuple[UserError | None, float] = None, 0.0  # the last error of a disk or store, and when
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -71,6 +74,9 @@ class TrainClips(Dataset[TrainItem]):
         While a disk or server is away, this waits.
         """
         epoch, first, repeat = key
+        stopped, since = self.stopped
+        if stopped is not None and time.monotonic() - since < SAME_BATCH:
+            return TrainItem(None, [], torch.from_numpy(self.targets.dense(first % len(self))), -1, [], stopped)
         unreadable: list[int] = []
         for index in range(first, first + min(MAX_SUBSTITUTES, len(self))):
             example_id = int(self.examples[index % len(self)])
@@ -78,6 +84,7 @@ class TrainClips(Dataset[TrainItem]):
             try:
                 clips = self._read_reachable(epoch, example_id, repeat)
             except UserError as error:
+                self.stopped = error, time.monotonic()
                 return TrainItem(None, [], target, example_id, unreadable, error)
             if not isinstance(clips, DecodeError):
                 return TrainItem(*clips, target, example_id, unreadable)

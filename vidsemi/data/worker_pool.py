@@ -6,6 +6,7 @@ each worker has a pipe of its own.
 """
 
 import multiprocessing
+import os
 import signal
 import time
 from collections import deque
@@ -92,7 +93,9 @@ class _Worker(Generic[Result]):
     def __init__(self, read: Callable[[Any], Result], seconds: float, priority: Priority):
         context = _context()
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=work, args=(theirs, read, seconds, priority), daemon=True)
+        self.process = context.Process(
+            target=work, args=(theirs, read, seconds, priority, dict(os.environ)), daemon=True
+        )
         of_script = "__main__" in (getattr(read, "__module__", ""), type(read).__module__)
         start_process(self.process, script=of_script)  # Ctrl-C is for this process, which then kills its workers
         theirs.close()

@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any, Protocol, TypeVar
@@ -28,8 +28,15 @@ Result = TypeVar("Result")
 READY = "ready"  # a worker's first message
 
 
-def work(connection: Connection, read: Callable[[Any], Any], seconds: float, priority: Priority) -> None:
+def work(
+    connection: Connection,
+    read: Callable[[Any], Any],
+    seconds: float,
+    priority: Priority,
+    environment: Mapping[str, str],
+) -> None:
     """The main function of a worker: receive files and send what `read` returns, until the connection closes."""
+    take_environment(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to every process of a job, it would look like a file's fault
     reader = Reader(priority)
@@ -47,6 +54,13 @@ def work(connection: Connection, read: Callable[[Any], Any], seconds: float, pri
         result = reader(attempt, read, file)
         signal.setitimer(signal.ITIMER_REAL, 0)
         _send(connection, result, slots)
+
+
+def take_environment(environment: Mapping[str, str]) -> None:
+    """Set the environment variables; those of a fork server may be older, such as credentials that have expired."""
+    for name in [name for name in os.environ if name not in environment]:
+        del os.environ[name]
+    os.environ.update({name: value for name, value in environment.items() if os.environ.get(name) != value})
 
 
 def attempt(read: Callable[[File], Result], file: File) -> Result | DecodeError:

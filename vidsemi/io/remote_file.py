@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 FIRST = 4 << 20  # bytes of the first request, the whole of most clips
 LEAST, MOST = 256 << 10, 8 << 20  # bytes of others: after a jump, then twice as many each time, as reading goes on
 KEPT = 32 << 20  # bytes to keep in memory
-LOOK_SECONDS = 5.0  # that a store may be away or throttle while a file is looked for
 
 
 class RemoteFile:
@@ -174,9 +173,9 @@ def _read_range(
     return tolerant(place, call, SHORT_PATIENCE)
 
 
-def is_reachable(address: str) -> bool:
-    """Whether a file in a store is there and may be read."""
+def is_reachable(address: str, patience: float) -> bool:
+    """Whether a file in a store is there and may be read; the store may be away for so many seconds."""
     try:
-        return RemotePath.parse(address).exists(LOOK_SECONDS)
+        return RemotePath.parse(address).exists(patience)
     except UserError:
         return False

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 REQUEST_SECONDS = "30s"
 
 
-def isconnected() -> bool:
+def is_connected() -> bool:
     """Whether this process has talked to a store; processes that are forked from it then cannot."""
     return connect.cache_info().currsize > 0
 
@@ -39,7 +39,7 @@ def connect(root: str) -> "Connection":
 
 def _note_fork() -> None:
     global _forked
-    _forked |= isconnected()
+    _forked |= is_connected()
     connect.cache_clear()
 
 

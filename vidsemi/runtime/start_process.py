@@ -2,6 +2,8 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from multiprocessing import resource_tracker, spawn
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -20,12 +22,21 @@ def start_process(process: BaseProcess, *, script: bool) -> None:
     """
     resource_tracker.ensure_running()  # which would unblock the signal if it were started with the process
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    _starting.without_script = not script
     try:
-        process.start()
+        with nullcontext() if script else without_script():
+            process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def without_script() -> Iterator[None]:
+    """Processes that this thread starts in the block do not run the user's script again."""
+    _starting.without_script = True
+    try:
+        yield
     finally:
         _starting.without_script = False
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _preparation_data(name: str) -> dict[str, Any]:

@@ -1,0 +1,113 @@
+"""Training, evaluation, --verify and hashes from an object store: what they give from disk."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.csv
+import pytest
+import torch
+
+import vidsemi
+from tests.api.test_train import RECIPE, fresh, tensors
+from tests.helpers.builders import paths_of
+from tests.helpers.errors import refused
+from tests.helpers.s3_server import S3Server, s3_server
+from vidsemi.cli import main as cli
+from vidsemi.data import look
+from vidsemi.data.dedup.frame_hashes import hash_file
+from vidsemi.data.preview import make_preview, preview_key
+from vidsemi.io import object_store, remote_file
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("one_thread")]
+ROOT = "s3://bucket/shapes"
+
+
+@pytest.fixture(scope="module")
+def running(shapes: Path) -> Iterator[S3Server]:
+    with s3_server() as server:
+        for manifest in ("labeled.csv", "test.csv"):
+            for path in (manifest, *paths_of(shapes / manifest)):
+                server.client().upload_file(str(shapes / path), "bucket", f"shapes/{path}")
+        yield server
+
+
+@pytest.fixture
+def server(running: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[S3Server]:
+    monkeypatch.setattr(object_store, "LONGEST_DELAY", 0.01)
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
+    yield running
+    running.fault = lambda method, path: None
+
+
+@pytest.mark.slow
+def test_training_and_evaluation(server: S3Server, shapes: Path, tmp_path: Path):
+    """Three steps with a worker, which may not be forked from this process, that has read the manifest there."""
+    local = vidsemi.Manifest.read(shapes / "labeled.csv")
+    remote = vidsemi.Manifest.read(f"{ROOT}/labeled.csv")
+    assert remote.fingerprint == local.fingerprint
+    cpu = {"device": "cpu", "workers": 1}
+    for name, manifest in (("disk", local), ("bucket", remote)):
+        vidsemi.train(fresh(local), manifest, tmp_path / name, examples=24, **RECIPE, **cpu)
+    weights = tensors(tmp_path / "disk" / "weights.pt")
+    assert all(torch.equal(value, weights[name]) for name, value in tensors(tmp_path / "bucket" / "weights.pt").items())
+    model = tmp_path / "disk" / "weights.pt"
+    found = [
+        vidsemi.evaluate(model, manifest, root=root, views=2, **cpu)
+        for manifest, root in (
+            (shapes / "test.csv", None),
+            (f"{ROOT}/test.csv", None),
+            (shapes / "test.csv", ROOT),
+        )
+    ]
+    assert found[0] == found[1] == found[2] and found[0].read == 16
+
+
+@pytest.mark.slow
+def test_a_bucket_that_refuses_ends_training(
+    server: S3Server, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """With the reason, whatever the number of files that are tried in place of one."""
+    local = vidsemi.Manifest.read(shapes / "labeled.csv", ROOT)
+    asked: list[str] = []
+    server.fault = lambda method, path: asked.append(path) or ("expired" if len(asked) > 10 else None)
+    with refused("store.refused", "ExpiredToken"):
+        vidsemi.train(fresh(local), local, tmp_path / "a", examples=24, **RECIPE, device="cpu", workers=0)
+    monkeypatch.setattr(look, "STORE_SECONDS", 0.0)
+    monkeypatch.setattr(remote_file, "SHORT_PATIENCE", 0.0)
+    server.fault = lambda method, path: "throttled"
+    with refused("files.none_reachable", "SlowDown"):
+        vidsemi.train(fresh(local), local, tmp_path / "b", examples=24, **RECIPE, device="cpu", workers=0)
+
+
+@pytest.mark.slow
+def test_verify(server: S3Server, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["manifest", "table", f"{ROOT}/labeled.csv", "--verify", "--workers", "1"]) == 0
+    remote = pyarrow.csv.read_csv("labeled.files.csv")
+    (tmp_path / "m.csv").write_text((shapes / "labeled.csv").read_text())
+    assert cli.main(["manifest", "table", "m.csv", "--root", str(shapes), "--verify", "--workers", "1"]) == 0
+    local = pyarrow.csv.read_csv("m.files.csv")
+    assert remote.drop_columns("path").equals(local.drop_columns("path"))
+    assert remote.column("path")[0].as_py() == f"{ROOT}/{paths_of(shapes / 'labeled.csv')[0]}"
+
+
+def test_hashes_and_previews(server: S3Server, shapes: Path):
+    local = vidsemi.Manifest.read(shapes / "labeled.csv").row(3)
+    remote = vidsemi.Manifest.read(shapes / "labeled.csv", ROOT).row(3)
+    asked: list[str] = []
+    server.fault = lambda method, path: asked.append(path)
+    assert hash_file(remote) == hash_file(local) and len(asked) == 1
+    assert make_preview(remote) == make_preview(local) and len(preview_key(remote)) == 32
+
+
+def test_addresses_where_only_files_of_this_machine_can_be(
+    server: S3Server, shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    output = ["--output", str(tmp_path / "m.csv")]
+    for words, code in (
+        (["manifest", "folder", "--root", ROOT, *output], "manifest.remote_files"),
+        (["manifest", "table", f"{ROOT}/labeled.csv", *output], "manifest.remote_files"),
+    ):
+        assert cli.main(words) == 2
+        assert f"[{code}]" in capsys.readouterr().err
+    assert not list(tmp_path.glob("m*"))
