@@ -85,6 +85,11 @@ def _add_tags(bench: argparse.ArgumentParser) -> None:
     _add_data(bench)
 
 
+def _add_manifest(bench: argparse.ArgumentParser) -> None:
+    _add_tags(bench)
+    bench.add_argument("--hashtags", action="store_true", help="five hashtags per row")
+
+
 def _add_duplicates(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--rows", type=float, default=1e6, help="examples of the dataset (1e6)")
     bench.add_argument("--tests", type=float, default=1e4, help="examples of the test set (1e4)")
@@ -124,6 +129,6 @@ BENCHMARKS = {
     "train": ("train a network on clips in memory and from files", _add_train),
     "feed": ("read clips and hand them to GPUs, without a network", _add_feed),
     "tags": ("read a tag file into a manifest", _add_tags),
-    "manifest": ("make a manifest of a table of paths and labels", _add_tags),
+    "manifest": ("make a manifest of a table of paths and labels, and start processes on it", _add_manifest),
     "duplicates": ("find duplicates among made hashes, of a test set or of one another", _add_duplicates),
 }

@@ -167,7 +167,9 @@ def _bench_select(options: argparse.Namespace) -> Answer:
 def _bench_manifest(options: argparse.Namespace) -> Answer:
     from tools.bench.manifest import bench_manifest, text
 
-    document = bench_manifest(options.data, rows=int(options.rows), rounds=options.rounds, only=options.only)
+    document = bench_manifest(
+        options.data, rows=int(options.rows), rounds=options.rounds, only=options.only, hashtags=options.hashtags
+    )
     return document, text(document)
 
 

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tools.bench.manifest_start import bench_starts
+from tools.bench.manifest_start import text as text_of_starts
 from tools.bench.measure import chosen, failure, median, rounded, run_in_turn, versions
 from tools.bench.usage import timed
 from vidsemi.io.files import atomic_path
 from vidsemi.runtime.process import processor, usable_cores
 
-CLASSES = 400
+CLASSES, TAGS, PRIMES = 400, 40_000, (7919, 104_729, 1_299_709, 15_485_863, 179_424_673)
+BLOCK = 500_000  # rows to write at once
 REFERENCE = "vidsemi"
 HEADER = ("contender", "seconds", "core s", "M rows/s", "peak MiB", "rows")
 FIGURES = ("seconds", "cpu_seconds", "peak_mib")
@@ -69,27 +72,25 @@ CONTENDERS: dict[str, Callable[[Path, Path], Contender]] = {
 }
 
 
-def bench_manifest(folder: Path, *, rows: int, rounds: int, only: list[str]) -> dict[str, Any]:
-    """Run the contenders on a table of so many rows, which is written once per size.
+def bench_manifest(folder: Path, *, rows: int, rounds: int, only: list[str], hashtags: bool = False) -> dict[str, Any]:
+    """Run the contenders on a table of so many rows, which is written once per size, and start processes on it.
 
     Args:
         folder: for the table and the manifests.
         rows: of the table.
         rounds: runs of each contender.
         only: names of contenders; all if empty.
+        hashtags: whether the rows have five tags each.
 
     Returns:
         A JSON object: the setting, the machine, and for each contender a row of medians.
     """
     names = chosen(list(CONTENDERS), only)
-    made = (folder / f"manifest_rows{rows}").resolve()
+    made = (folder / f"manifest_rows{rows}{'_hashtags' * hashtags}").resolve()
     table = made / "table.csv"
     if not table.exists():
-        with atomic_path(table) as temporary, open(temporary, "w", encoding="utf-8") as file:
-            file.write("path,label\n")
-            file.writelines(
-                f"v/{row // 10_000:05d}/{row:09d}.mp4,class {row * 7919 % CLASSES}\n" for row in range(rows)
-            )
+        with atomic_path(table) as temporary:
+            _write_table(temporary, rows, hashtags)
     outputs = {name: made / f"{name}.parquet" for name in names}
     commands = {name: [name, table, output] for name, output in outputs.items()}
     runs = run_in_turn("tools.bench.manifest", commands, rounds=rounds, title="bench manifest")
@@ -105,14 +106,17 @@ def bench_manifest(folder: Path, *, rows: int, rounds: int, only: list[str]) -> 
                 "answer": failed or ("same" if _is_copy(outputs[name], rows) else "DIFFERENT"),
             }
         )
+    starts = [] if REFERENCE not in names else bench_starts(outputs[REFERENCE], rows=rows, rounds=rounds)
     return {
         "rows": rows,
+        "hashtags": hashtags,
         "rounds": rounds,
         "cores": usable_cores(),
         "processor": processor(),
         "versions": versions("duckdb", "polars", "pyarrow"),
-        "agree": all(row["answer"] != "DIFFERENT" for row in contenders),
+        "agree": all(row["answer"] != "DIFFERENT" for row in (*contenders, *starts)),
         "contenders": contenders,
+        "starts": starts,
     }
 
 
@@ -133,24 +137,58 @@ def text(document: dict[str, Any]) -> str:
     ]
     used = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
     setting = (
-        f"{document['rows']:,} rows of path and label, to Parquet\n"
+        f"{document['rows']:,} rows of path, label{' and hashtags' * document['hashtags']}, to Parquet\n"
         f"medians of {document['rounds']} runs, each in a fresh process; `core s`: seconds of all cores together\n"
         f"{document['cores']} cores of {document['processor']}; {used}\n"
     )
-    return "\n".join([setting, *markdown_table(HEADER, rows)])
+    starts = ["", text_of_starts(document["starts"])] if document["starts"] else []
+    return "\n".join([setting, *markdown_table(HEADER, rows), *starts])
+
+
+def _write_table(file: Path, rows: int, hashtags: bool) -> None:
+    import numpy as np
+    import pyarrow.csv
+
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
+    with open(file, "wb") as stream:
+        schema = _rows(np.arange(0), hashtags).schema
+        stream.write(",".join(schema.names).encode() + b"\n")
+        with pyarrow.csv.CSVWriter(stream, schema, write_options=options) as writer:
+            for first in range(0, rows, BLOCK):
+                writer.write_table(_rows(np.arange(first, min(first + BLOCK, rows)), hashtags))
+
+
+def _rows(numbers: Any, hashtags: bool) -> Any:
+    """Rows of the table, by their numbers."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def joined(begin: str, numbers: Any, digits: int, end: str = "") -> Any:
+        padded = pc.utf8_lpad(pa.array(numbers).cast(pa.string()), digits, "0")
+        return pc.binary_join_element_wise(begin, padded, end, "")
+
+    folders, names = joined("v/", numbers // 10_000, 5, "/"), joined("", numbers, 9, ".mp4")
+    columns = {
+        "path": pc.binary_join_element_wise(folders, names, ""),
+        "label": joined("class ", numbers * 7919 % CLASSES, 0),
+    }
+    if hashtags:
+        tags = [joined("#tag", numbers * prime % TAGS, 5) for prime in PRIMES]
+        columns["hashtags"] = pc.binary_join_element_wise(*tags, " ")
+    return pa.table(columns)
 
 
 def _is_copy(file: Path, rows: int) -> bool:
     """Whether a file has the rows of the table in their order."""
+    import numpy as np
+    import pyarrow as pa
     import pyarrow.parquet
 
     first = 0
     with pyarrow.parquet.ParquetFile(file) as parquet:
         for batch in parquet.iter_batches(columns=["path", "label"]):
-            numbers = range(first, first + batch.num_rows)
-            if batch.column(0).to_pylist() != [f"v/{row // 10_000:05d}/{row:09d}.mp4" for row in numbers]:
-                return False
-            if batch.column(1).to_pylist() != [f"class {row * 7919 % CLASSES}" for row in numbers]:
+            expected = _rows(np.arange(first, first + batch.num_rows), hashtags=False)
+            if not pa.Table.from_batches([batch]).cast(expected.schema).equals(expected):
                 return False
             first += batch.num_rows
     return first == rows

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
-SECONDS = 0.25  # between two samples
+SECONDS, FINE_SECONDS = 0.25, 0.005  # between two samples, of a family and of one process
 
 
 def timed(run: Callable[[], Result]) -> tuple[Result, dict[str, Any]]:
@@ -30,6 +30,35 @@ def peak_mib() -> float:
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+class PrivateMemory:
+    """A context that samples the memory that this process shares with no file and no other process.
+
+    Attributes:
+        mib: the highest, MiB; 0 without /proc.
+    """
+
+    def __init__(self) -> None:
+        self.mib = 0.0
+        self._ended = Event()
+        self._thread = Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> "PrivateMemory":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        ended = False
+        while not ended:
+            with suppress(OSError):
+                lines = Path("/proc/self/status").read_text().splitlines()
+                self.mib = max(self.mib, *(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon")))
+            ended = self._ended.wait(FINE_SECONDS)
 
 
 class PeakMemory:
