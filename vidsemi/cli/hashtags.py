@@ -104,11 +104,11 @@ def _count_labels(
     vocabulary: "Vocabulary", file: Path, min_examples: int
 ) -> tuple["Vocabulary", list[int], dict[str, Any], list[str]]:
     """The frequent labels, their numbers of examples, and JSON and text for all labels."""
-    from vidsemi.data.hashtags.match import match_frequent
+    from vidsemi.data.hashtags.match import count_frequent
     from vidsemi.data.manifest import load_manifest
 
     manifest = load_manifest(file)
-    matches = match_frequent(manifest, vocabulary, min_examples, "the count of labels")
+    matches = count_frequent(manifest, vocabulary, min_examples, "the count of labels")
     if not matches.vocabulary.labels:
         most = max((count for _, count in matches.dropped), default=0)
         raise UserError(

@@ -63,7 +63,8 @@ def hashtag_set(
         repeat_factor: a key of `REPEAT_RULES`.
         seed: of rounding the repeat factors.
     """
-    examples, first = np.unique(example_ids, return_index=True)
+    first = np.flatnonzero(np.diff(example_ids, prepend=-1))
+    examples = example_ids[first]
     targets = Targets(np.append(first, len(labels)), labels, len(names))
     repeats = draw_repeats(repeat_factors(targets, repeat_factor), seed)
     numbers = (repeats.sum(), len(repeats), repeat_factor)

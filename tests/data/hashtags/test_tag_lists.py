@@ -1,13 +1,12 @@
 """Columns of tags read at once have the tags that each field read alone has."""
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vidsemi.data.hashtags.normalize import join_tags, raw_tags, read_text, split_tags, unique_tags
-from vidsemi.data.hashtags.tag_lists import READINGS, read_tag_lists
+from vidsemi.data.hashtags.tag_lists import READINGS, TagReader
 
 # All that a rule of `read_text` or `canonical` looks at, and some white space.
 LETTERS = "aBß7é# #, ;|[]%+_-.!/:&@\t\n\r\x1c\x1f\x85\xa0\u2028\u3000＃，、；｜。İ\u0307\u200dＨ釣ि🏄\0"
@@ -26,27 +25,26 @@ def test_texts_have_the_tags_that_each_has_alone(fields: list[str | None], in_ca
     read = [read_text(field or "", in_captions=in_captions) for field in fields]
     expected = [unique_tags(own) for own, _ in read]
     for column in (pa.array(fields, pa.string()), pa.array(["x y", *fields, "z"], pa.string()).slice(1, len(fields))):
-        found = read_tag_lists(column, in_captions=in_captions)
+        found = TagReader().read(column, in_captions=in_captions)
         assert found.fields().to_pylist() == [join_tags(own) or None for own in expected]
         assert [READINGS[code] for code in found.readings] == [reading for _, reading in read]
         found.fields().validate(full=True)
-        forms = found.forms.to_pylist()
+        forms = found.forms.texts().to_pylist()
         assert [forms[code] for code in found.codes] == [tag for own in expected for tag in own]
         assert found.rows().tolist() == [row for row, own in enumerate(expected) for _ in own]
-        wanted = np.array([form in ("a", "é", "c3") for form in forms], bool)
-        assert found.carry(wanted).tolist() == [not {"a", "é", "c3"}.isdisjoint(own) for own in expected]
+        known = TagReader(["a", "é", "c3"]).read(column, in_captions=in_captions)
+        assert known.carry_known().tolist() == [not {"a", "é", "c3"}.isdisjoint(own) for own in expected]
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.none() | st.lists(tags | texts, max_size=4), max_size=8))
 def test_lists_have_the_tags_that_each_has_alone(fields: list[list[str] | None]):
     column = pa.array([["x"], *fields], pa.list_(pa.string())).slice(1)
-    assert read_tag_lists(column).fields().to_pylist() == [join_tags(split_tags(field)) or None for field in fields]
+    assert TagReader().read(column).fields().to_pylist() == [join_tags(split_tags(field)) or None for field in fields]
 
 
 @pytest.mark.parametrize("count", [63, 64, 65, 66, 300])
 def test_fields_of_many_tags(count: int):
-    """Beyond 64 tags of a field, repeated ones are found by sorting."""
     fields = [" ".join(f"#t{number % distinct}" for number in range(count)) for distinct in (1, 7, 50, count)]
     expected = [unique_tags(raw_tags(field)) for field in fields]
-    assert read_tag_lists(pa.array(fields)).fields().to_pylist() == list(map(join_tags, expected))
+    assert TagReader().read(pa.array(fields)).fields().to_pylist() == list(map(join_tags, expected))

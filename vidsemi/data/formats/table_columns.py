@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 
 from vidsemi.data.formats.row_rules import PARSERS, BrokenRowError, locate, tag_field, text_value
 from vidsemi.data.hashtags.normalize import Reading, join_tags, read_text, split_tags, unique_tags
-from vidsemi.data.hashtags.tag_lists import CAPTION, WORDS, matches, read_tag_lists
+from vidsemi.data.hashtags.tag_lists import CAPTION, WORDS, TagReader, matches
 from vidsemi.data.manifest_file import COLUMNS
 
 INTEGER = r"^(-?[0-9]{1,18})?$"
@@ -37,6 +38,11 @@ class Rules:
     find: Callable[[str], str | None]  # the path of a file by its id
     vocabulary: AbstractSet[str] | None = None  # canonical tags of which an example must carry one
     in_captions: bool = False  # whether the column of tags is one of captions
+
+    @cached_property
+    def reader(self) -> TagReader:
+        """Reads columns of tags and knows the vocabulary."""
+        return TagReader(sorted(self.vocabulary or ()))
 
     def wants(self, tags: Sequence[str]) -> bool:
         """Whether an example with these tags is one."""
@@ -118,15 +124,14 @@ def _values(values: pa.Array | None, chosen: np.ndarray) -> list[Any]:
 
 def _read_tags(fields: pa.Array, rules: Rules, found: Examples) -> tuple[pa.Array, np.ndarray]:
     """The tags as a manifest stores them, and which rows carry one of the vocabulary, (N,) bool."""
-    read = read_tag_lists(fields)
+    read = rules.reader.read(fields)
     found.captions += int(np.count_nonzero(read.readings == CAPTION))
     found.unsure += int(np.count_nonzero(read.readings == WORDS))
     kept = np.ones(len(fields), bool)
-    lists = [read, read_tag_lists(fields, in_captions=True)] if rules.in_captions else [read]
+    lists = [read, rules.reader.read(fields, in_captions=True)] if rules.in_captions else [read]
     if rules.vocabulary is not None:
-        wanted = pa.array(sorted(rules.vocabulary), pa.string())
         for tags in lists:
-            kept &= tags.carry(pc.is_in(tags.forms, value_set=wanted).to_numpy(zero_copy_only=False))
+            kept &= tags.carry_known()
     found.left_out += int(np.count_nonzero(~kept))
     return lists[-1].fields(), kept
 

@@ -1,26 +1,33 @@
 """Match a vocabulary to examples: which examples carry which label, and which labels are frequent enough."""
 
 import logging
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from vidsemi.data.batches import in_groups
 from vidsemi.data.hashtags.normalize import require_hashtags
-from vidsemi.data.hashtags.tag_lists import CAPTION, read_tag_lists
+from vidsemi.data.hashtags.tag_lists import CAPTION, TagReader
 from vidsemi.data.hashtags.vocabulary import Label, Vocabulary, read_vocabulary, write_vocabulary
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
-from vidsemi.io.parquet import read_own_parquet, write_parquet
+from vidsemi.io.parquet import parquet_writer, read_own_parquet
+from vidsemi.runtime.threads import in_parallel
 
 logger = logging.getLogger("vidsemi")
 
 VOCABULARY = "vocabulary.csv"
-MATCHES = "matches.parquet"  # example_id int64, label int64; sorted by both
+MATCHES = "matches.parquet"
+SCHEMA = pa.schema([("example_id", pa.int64()), ("label", pa.int64())])  # of the matches, sorted by both
+GROUP = 1 << 20  # matches of a row group, as pyarrow writes them by default
+MOST_RARE = 1 << 20  # matches with rare labels, before they are looked at again
 
 
 def match_examples(manifest: Manifest, vocabulary: Vocabulary, needed_by: str) -> tuple[np.ndarray, np.ndarray]:
@@ -37,20 +44,14 @@ def match_examples(manifest: Manifest, vocabulary: Vocabulary, needed_by: str) -
 
 def _matched_batches(manifest: Manifest, vocabulary: Vocabulary) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Example ids and labels, as `match_examples` returns them, of one batch of rows after another."""
-    tags, number_of_tag = list(vocabulary.label_by_tag), np.array([*vocabulary.label_by_tag.values(), -1])
-    known = pa.array(tags, pa.string())
+    tags = vocabulary.label_by_tag
+    match = partial(_match, TagReader(list(tags)), np.array(list(tags.values()), np.int64))
     captions = first = 0
-    for batch in manifest.batches:
-        read = read_tag_lists(batch.column("hashtags"))
-        captions += int(np.count_nonzero(read.readings == CAPTION))
-        label_of_form = number_of_tag[pc.fill_null(pc.index_in(read.forms, value_set=known), -1).to_numpy()]
-        labels = label_of_form[read.codes] if len(read.codes) else np.zeros(0, np.int64)
-        carried = labels >= 0
-        rows, labels = np.divmod(
-            np.unique(read.rows()[carried] * len(number_of_tag) + labels[carried]), len(number_of_tag)
-        )
-        yield first + rows, labels
-        first += batch.num_rows
+    with closing(in_parallel(match, _columns(manifest))) as found:
+        for rows, labels, size, own_captions in found:
+            captions += own_captions
+            yield first + rows, labels
+            first += size
     if captions:
         logger.warning(
             "%s: %d rows are captions, in which only the words behind a # are tags; `vidsemi manifest table` reads "
@@ -60,38 +61,116 @@ def _matched_batches(manifest: Manifest, vocabulary: Vocabulary) -> Iterator[tup
         )
 
 
-@dataclass(frozen=True)
-class Matches:
-    """The frequent labels and the examples that carry them; an example has one entry per label."""
+def _columns(manifest: Manifest) -> Iterator[pa.Array]:
+    """The hashtags in pieces."""
+    for batch in manifest.batches:
+        column = batch.column("hashtags")
+        yield from (column.slice(first, BATCH) for first in range(0, len(column), BATCH))
 
-    vocabulary: Vocabulary  # the labels with enough examples, in their original order
-    example_ids: np.ndarray  # (N,) int64, ascending
-    labels: np.ndarray  # (N,) int64, indices into `vocabulary`
+
+def _match(
+    reader: TagReader, label_of_tag: np.ndarray, fields: pa.Array
+) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """Rows and labels, each pair once, sorted; the number of rows, and of those that are captions."""
+    read = reader.read(fields)
+    places = np.flatnonzero(read.codes < read.known)
+    rows = np.searchsorted(read.offsets, places, side="right") - 1
+    count = int(label_of_tag.max(initial=0)) + 1
+    rows, labels = np.divmod(np.unique(rows * count + label_of_tag[read.codes[places]]), count)
+    return rows, labels, len(fields), int(np.count_nonzero(read.readings == CAPTION))
+
+
+@dataclass(frozen=True)
+class FrequentLabels:
+    """The labels with enough examples, and the others."""
+
+    vocabulary: Vocabulary  # of the frequent labels, in their original order
+    counts: list[int]  # examples of each of them
+    matched: int  # examples that carry at least one of them
     dropped: list[tuple[Label, int]]  # labels with too few examples, and how many they have
 
-    @property
-    def counts(self) -> list[int]:
-        """Number of examples of each label."""
-        counts: list[int] = np.bincount(self.labels, minlength=len(self.vocabulary.labels)).tolist()
-        return counts
+
+@dataclass(frozen=True)
+class Matches(FrequentLabels):
+    """The frequent labels and the examples that carry them; an example has one entry per label."""
+
+    example_ids: np.ndarray  # (N,) int64, ascending
+    labels: np.ndarray  # (N,) int64, indices into `vocabulary`
+
+
+class _LabelCounts:
+    """Counts the examples of each label, and those with any frequent label, without keeping all examples."""
+
+    def __init__(self, vocabulary: Vocabulary, min_examples: int) -> None:
+        self._vocabulary = vocabulary
+        self._least = min_examples
+        self.counts = np.zeros(len(vocabulary.labels), np.int64)
+        self._matched = 0
+        # Examples that had no frequent label when they came: less than `min_examples` for each label that still is rare.
+        self._rare: list[tuple[np.ndarray, np.ndarray]] = []
+        self._rare_size, self._most_rare = 0, MOST_RARE
 
     @property
-    def matched(self) -> int:
-        """Number of examples that carry at least one label."""
-        return len(np.unique(self.example_ids))
+    def is_frequent(self) -> np.ndarray:
+        """Which labels have enough examples so far, (labels,) bool."""
+        frequent: np.ndarray = self.counts >= self._least
+        return frequent
+
+    def add(self, examples: np.ndarray, labels: np.ndarray) -> None:
+        """Count more matches: (N,) example ids, ascending, and (N,) labels."""
+        self.counts += np.bincount(labels, minlength=len(self.counts))
+        self._keep_rare(examples, labels)
+        if self._rare_size > self._most_rare:
+            self._look_again()
+            self._most_rare = max(MOST_RARE, 2 * self._rare_size)
+
+    def _keep_rare(self, examples: np.ndarray, labels: np.ndarray) -> None:
+        first = np.flatnonzero(np.diff(examples, prepend=-1))
+        if len(first):
+            is_matched = np.logical_or.reduceat(self.is_frequent[labels], first)
+            self._matched += int(np.count_nonzero(is_matched))
+            rare = ~np.repeat(is_matched, np.diff(first, append=len(examples)))
+            self._rare.append((examples[rare], labels[rare]))
+            self._rare_size += int(np.count_nonzero(rare))
+
+    def _look_again(self) -> None:
+        rare, self._rare, self._rare_size = self._rare, [], 0
+        for examples, labels in rare:
+            self._keep_rare(examples, labels)
+
+    def result(self) -> FrequentLabels:
+        """What was counted."""
+        self._look_again()
+        pairs = list(zip(self._vocabulary.labels, self.counts.tolist(), strict=True))
+        kept = Vocabulary(tuple(label for label, count in pairs if count >= self._least))
+        counts = [count for _, count in pairs if count >= self._least]
+        dropped = [(label, count) for label, count in pairs if count < self._least]
+        return FrequentLabels(kept, counts, self._matched, dropped)
+
+    def frequent_only(self, examples: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of counted matches those of frequent labels, as indices into the frequent ones."""
+        frequent = self.is_frequent
+        kept = frequent[labels]
+        return examples[kept], (np.cumsum(frequent) - 1)[labels[kept]]
+
+
+def count_frequent(
+    manifest: Manifest, vocabulary: Vocabulary, min_examples: int, needed_by: str
+) -> FrequentLabels:
+    """Count the examples of each label; see `match_examples`."""
+    require_hashtags(manifest, needed_by)
+    counted = _LabelCounts(vocabulary, min_examples)
+    for examples, labels in _matched_batches(manifest, vocabulary):
+        counted.add(examples, labels)
+    return counted.result()
 
 
 def match_frequent(manifest: Manifest, vocabulary: Vocabulary, min_examples: int, needed_by: str) -> Matches:
     """Match a vocabulary to the examples (see `match_examples`) and drop labels with fewer than `min_examples`."""
     examples, labels = match_examples(manifest, vocabulary, needed_by)
-    counts = np.bincount(labels, minlength=len(vocabulary.labels))
-    enough = counts >= min_examples
-    pairs = list(zip(vocabulary.labels, counts.tolist(), strict=True))
-    kept = Vocabulary(tuple(label for label, count in pairs if count >= min_examples))
-    dropped = [(label, count) for label, count in pairs if count < min_examples]
-    is_kept = enough[labels]
-    new_index = np.cumsum(enough) - 1
-    return Matches(kept, examples[is_kept], new_index[labels[is_kept]], dropped)
+    counted = _LabelCounts(vocabulary, min_examples)
+    counted.add(examples, labels)
+    return Matches(**vars(counted.result()), **dict(zip(("example_ids", "labels"), counted.frequent_only(examples, labels), strict=True)))
 
 
 def check_frequent(manifest: Manifest, vocabulary: Vocabulary, min_examples: int, *, labels: int) -> None:
@@ -128,13 +207,22 @@ def match_hashtags(
     Raises:
         UserError: the manifest has no hashtags, or fewer than two labels are left.
     """
-    matches = match_frequent(weak, vocabulary, min_examples, "the weak pre-training")
-    labels, counts = matches.vocabulary.labels, matches.counts
-    if len(labels) < 2:
-        most = max([*counts, *(count for _, count in matches.dropped)], default=0)
-        raise _too_few_labels(weak, len(labels), min_examples, most)
-    write_vocabulary(folder / VOCABULARY, matches.vocabulary, counts)
-    write_parquet(folder / MATCHES, pa.table({"example_id": matches.example_ids, "label": matches.labels}))
+    require_hashtags(weak, "the weak pre-training")
+    counted = _LabelCounts(vocabulary, min_examples)
+    with tempfile.TemporaryFile(dir=folder) as pairs:
+        for examples, labels in _matched_batches(weak, vocabulary):
+            counted.add(examples, labels)
+            pairs.write(np.stack([examples, labels], 1).tobytes())
+        matches = counted.result()
+        labels, counts = matches.vocabulary.labels, matches.counts
+        if len(labels) < 2:
+            most = max([*counts, *(count for _, count in matches.dropped)], default=0)
+            raise _too_few_labels(weak, len(labels), min_examples, most)
+        write_vocabulary(folder / VOCABULARY, matches.vocabulary, counts)
+        pairs.seek(0)
+        with parquet_writer(folder / MATCHES, SCHEMA) as writer:
+            for group in in_groups(_frequent_tables(pairs, counted), GROUP):
+                writer.write_table(group)
     dropped = ", ".join(f"#{label.tag} ({count})" for label, count in matches.dropped) or "none"
     carried = f"{matches.matched} of {len(weak)} examples carry one of {len(labels)} labels"
     logger.info("%s: %s; dropped for fewer than %d examples: %s", title, carried, min_examples, dropped)
@@ -145,6 +233,13 @@ def match_hashtags(
         "labels": [label.document(count) for label, count in zip(labels, counts, strict=True)],
         "dropped": [label.document(count) for label, count in matches.dropped],
     }
+
+
+def _frequent_tables(pairs: IO[bytes], counted: _LabelCounts) -> Iterator[pa.Table]:
+    """The matches of frequent labels, from a file of pairs of int64."""
+    while data := pairs.read(GROUP * 16):
+        examples, labels = np.frombuffer(data, np.int64).reshape(-1, 2).T
+        yield pa.Table.from_arrays(list(map(pa.array, counted.frequent_only(examples, labels))), schema=SCHEMA)
 
 
 def read_matches(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:

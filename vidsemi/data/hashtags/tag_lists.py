@@ -1,125 +1,158 @@
-"""The tags of a column of fields in Arrow: canonical forms once per distinct spelling, no Python object per row.
+"""The tags of a column of fields: canonical forms once per distinct spelling, no Python object per row.
 
 Nine in ten fields need no rule: all their words begin with `#`, or they are words without `#`, or parted by commas.
-Arrow finds and splits those; `read_text` reads the others. A million rows of five tags take 1.2 core-seconds, where a
-loop over rows took 6.7.
+Compiled loops split those, number the spellings and write the forms; `read_text` reads the others.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import local
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vidsemi.data.hashtags.normalize import SEPARATORS, Reading, canonical_forms, raw_tags, read_text
+from vidsemi.data.hashtags.distinct import KEY, Distinct, text_bytes
+from vidsemi.data.hashtags.normalize import Reading, canonical_forms, raw_tags, read_text
+from vidsemi.data.hashtags.tag_kernels import (
+    CAPTION,
+    LETTERS,
+    TAGS,
+    UNREAD,
+    WORDS,
+    first_of_each,
+    split_lists,
+    split_texts,
+    write_fields,
+)
+from vidsemi.data.hashtags.text_table import WORD, Texts, hash_texts, words_of
+
+__all__ = ["CAPTION", "TAGS", "WORDS", "TagLists", "TagReader", "matches"]
 
 READINGS = tuple(Reading)
-TAGS, WORDS, CAPTION = range(3)  # indices of READINGS
-MOST_SHIFTS = 64  # tags of a row that are compared pair by pair
-
-SPACES = r"\x09-\x0d\x1c-\x1f\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"  # not " "
-RULES = "#;|" + "".join(map(chr, SEPARATORS))  # what `read_text` has rules for, besides commas and white space
-MARKED = f"^#[^ ,{RULES}{SPACES}]*( #[^ ,{RULES}{SPACES}]*)*$"  # `#a #b`
-WORDS_ONLY = rf"^[^ ,\[{RULES}{SPACES}][^,{RULES}{SPACES}]*$"  # `a b`
-COMMAS = rf"^[^\[{RULES}][^{RULES}]*$"  # `a b, c`, if there is a comma
-ITEM = f"^#?[^{RULES}]*$"  # of a list
+MOST_SPELLINGS = 1 << 20  # that are kept from one column to the next
+MOST_BYTES = 1 << 26  # of them
 
 
 @dataclass(frozen=True)
 class TagLists:
     """The distinct canonical tags of each of N fields, in order of first appearance."""
 
-    forms: pa.Array  # (F,) the distinct tags
-    codes: np.ndarray  # (T,) int32 indices of `forms`, of all tags of all fields
+    forms: Distinct  # all that were found so far; first those that the reader knew
+    codes: np.ndarray  # (T,) int32 numbers of forms, of all tags of all fields
     offsets: np.ndarray  # (N + 1,) int64; the tags of field i are codes[offsets[i]:offsets[i + 1]]
     readings: np.ndarray  # (N,) int8, indices of READINGS
+    known: int  # forms that the reader knew
 
     def rows(self) -> np.ndarray:
         """The field of each tag, (T,) int64."""
         return np.repeat(np.arange(len(self.readings)), np.diff(self.offsets))
 
-    def carry(self, wanted: np.ndarray) -> np.ndarray:
-        """Which fields carry a tag that is wanted, (N,) bool; `wanted` is bool, one of each of `forms`."""
-        counts = np.concatenate([[0], np.cumsum(wanted[self.codes])])
+    def carry_known(self) -> np.ndarray:
+        """Which fields carry a tag that the reader knew, (N,) bool."""
+        counts = np.concatenate([[0], np.cumsum(self.codes < self.known)])
         carried: np.ndarray = counts[self.offsets[1:]] > counts[self.offsets[:-1]]
         return carried
 
     def fields(self) -> pa.Array:
         """The tags as a manifest's column `hashtags` stores them: `#a #b`, null without any tag."""
-        marked = pa.concat_arrays([pc.binary_join_element_wise(mark, self.forms, "") for mark in ("#", " #")])
-        is_first = np.zeros(len(self.codes), bool)
-        counts = np.diff(self.offsets)
-        is_first[self.offsets[:-1][counts > 0]] = True
-        texts = marked.take(pa.array(np.where(is_first, self.codes, self.codes + len(self.forms))))
-        # The texts of a row lie one behind the other, so its field is their bytes: nothing needs to be joined.
-        _, ends, data = texts.buffers()
-        ends = np.frombuffer(ends, np.int32, len(texts) + 1, texts.offset * 4) if len(texts) else np.zeros(1, np.int32)
-        bits = pa.py_buffer(np.packbits(counts > 0, bitorder="little"))
-        return pa.StringArray.from_buffers(len(counts), pa.py_buffer(ends[self.offsets]), data, bits)
+        ends, words = self.forms.ends, words_of(self.forms.data)
+        size = 2 * len(self.codes) + int((ends[1:][self.codes] - ends[self.codes]).sum())
+        fields, field_ends = np.empty(size + 2 * WORD, np.uint8), np.empty(len(self.offsets), np.int32)
+        write_fields(self.codes, self.offsets, ends, words, fields, words_of(fields), field_ends)
+        bits = pa.py_buffer(np.packbits(np.diff(self.offsets) > 0, bitorder="little"))
+        buffers = [bits, pa.py_buffer(field_ends), pa.py_buffer(fields)]
+        return pa.Array.from_buffers(pa.string(), len(self.readings), buffers)
 
 
-def read_tag_lists(fields: pa.Array, *, in_captions: bool = False) -> TagLists:
-    """Read the tags of a column, as `unique_tags` of `read_text` does for a text, and `split_tags` for a list of texts.
+class _Spellings:
+    """Tags as written, and their canonical forms."""
+
+    def __init__(self, known: pa.Array) -> None:
+        self.written = Distinct()
+        self.forms = Distinct()
+        self.forms.numbers_of(known)
+        self.form_of = np.zeros(0, np.int32)
+
+    def read_new(self) -> None:
+        """Find the forms of the spellings that came since the last call."""
+        new = self.written.texts(len(self.form_of))
+        if len(new):
+            self.form_of = np.concatenate([self.form_of, self.forms.numbers_of(_canonical(new))])
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are so many that they are forgotten."""
+        return len(self.written) > MOST_SPELLINGS or self.written.size > MOST_BYTES
+
+
+class TagReader:
+    """Reads columns of tags, in any number of threads.
 
     Args:
-        fields: texts, or lists of texts without nulls in them; of at most 2 GB.
-        in_captions: whether the texts are from a column of captions.
+        known: distinct canonical tags, whose numbers are their places.
     """
-    readings = np.zeros(len(fields), np.int8)
+
+    def __init__(self, known: list[str] | tuple[str, ...] = ()) -> None:
+        self._known = pa.array(known, pa.string())
+        self._local = local()
+
+    def _spellings(self) -> _Spellings:
+        """Those of this thread."""
+        own: _Spellings | None = getattr(self._local, "spellings", None)
+        if own is None or own.is_full:
+            own = self._local.spellings = _Spellings(self._known)
+        return own
+
+    def read(self, fields: pa.Array, *, in_captions: bool = False) -> TagLists:
+        """Read the tags of a column, as `unique_tags` of `read_text` does for a text, and `split_tags` for lists.
+
+        Args:
+            fields: texts, or lists of texts without nulls in them; of at most 2 GB.
+            in_captions: whether the texts are from a column of captions.
+        """
+        spellings = self._spellings()
+        found, tags, readings = _split(fields, in_captions)
+        codes = spellings.written.numbers(found)
+        starts, lengths = tags[:-1], np.diff(tags)
+        rest = np.flatnonzero(readings == UNREAD)
+        if len(rest):
+            own, lengths[rest] = _read_rest(fields.take(pa.array(rest)), rest, readings, in_captions)
+            starts = starts.copy()
+            starts[rest] = tags[-1] + np.cumsum(lengths[rest]) - lengths[rest]
+            codes = np.concatenate([codes, spellings.written.numbers_of(own)])
+        spellings.read_new()
+        forms = spellings.forms
+        own_forms, offsets = np.empty(len(codes), np.int32), np.empty(len(tags), np.int64)
+        seen = np.full(len(forms), -1, np.int32)
+        first_of_each(codes, starts, lengths, spellings.form_of, seen, own_forms, offsets)
+        return TagLists(forms, own_forms[: offsets[-1]], offsets, readings, len(self._known))
+
+
+def _split(fields: pa.Array, in_captions: bool) -> tuple[Texts, np.ndarray, np.ndarray]:
+    """The tags of fields that need no rule, where those of each begin and end, and the readings."""
+    readings, tags = np.empty(len(fields), np.int8), np.zeros(len(fields) + 1, np.int64)
     is_list = pa.types.is_list(fields.type)
-    split = _split_lists(fields) if is_list else _split_texts(fields, readings, in_captions)
-    rest = np.setdiff1d(np.arange(len(fields)), np.concatenate([rows for rows, _ in split]), assume_unique=True)
-    if len(rest):
-        split.append((rest, _read_rest(fields.take(pa.array(rest)), rest, readings, in_captions)))
-    rows = np.concatenate([rows for rows, _ in split])
-    lengths = np.concatenate([pc.list_value_length(tags).to_numpy() for _, tags in split]).astype(np.int64)
-    encoded = pa.concat_arrays([tags.flatten() for _, tags in split]).dictionary_encode()
-    forms = _canonical(encoded.dictionary).dictionary_encode()
-    codes = forms.indices.take(encoded.indices).fill_null(-1).to_numpy()
-    codes, lengths = _in_order(codes, rows, lengths)
-    keep = _first_of_row(codes, lengths)
-    ends = np.concatenate([[0], np.cumsum(keep)])
-    offsets = ends[np.concatenate([[0], np.cumsum(lengths)])]
-    return TagLists(forms.dictionary, codes[keep], offsets, readings)
+    if not is_list and fields.null_count:
+        fields = fields.fill_null("")
+    data, ends = text_bytes(fields.flatten() if is_list else fields)
+    most = int(ends[-1] - ends[0])
+    starts, lengths, hashes = np.empty(most, np.int64), np.empty(most, np.int32), np.empty(most, np.uint64)
+    if is_list:
+        counts = pc.fill_null(pc.list_value_length(fields), 0).to_numpy()
+        items = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        split_lists(data, ends, items, LETTERS, starts, lengths, tags, readings)
+    else:
+        split_texts(data, ends, LETTERS, in_captions, KEY, starts, lengths, hashes, tags, readings)
+    texts = Texts(data, starts[: tags[-1]], lengths[: tags[-1]], hashes[: tags[-1]])
+    if is_list:
+        hash_texts(texts, KEY)
+    return texts, tags, readings
 
 
-Split = list[tuple[np.ndarray, pa.ListArray]]  # rows, and their tags as written, some of which may be empty
-
-
-def _split_texts(texts: pa.Array, readings: np.ndarray, in_captions: bool) -> Split:
-    """The texts that Arrow can split, and their readings."""
-    marked = matches(texts, MARKED)
-    split = [_part(texts, marked, " ")]
-    if marked.all():
-        return split
-    is_empty = pc.fill_null(pc.equal(texts, ""), True).to_numpy(zero_copy_only=False)
-    nothing = np.flatnonzero(is_empty)
-    split.append((nothing, _lists_of(np.zeros(len(nothing), np.int64), [])))
-    if in_captions:
-        return split
-    words = ~marked & ~is_empty & matches(texts, WORDS_ONLY)
-    commas = ~marked & ~is_empty & ~words
-    if commas.any():
-        commas &= matches(texts, COMMAS) & matches(texts, ",")
-    readings[words | commas] = WORDS
-    return [*split, _part(texts, words, " "), _part(texts, commas, ",")]
-
-
-def _split_lists(lists: pa.Array) -> Split:
-    """The lists whose items are one tag each."""
-    is_tag = matches(lists.flatten(), ITEM)
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64)
-    ends = np.concatenate([[0], np.cumsum(lengths)])
-    fine = np.concatenate([[0], np.cumsum(is_tag)])[ends]
-    rows = np.flatnonzero(np.diff(fine) == lengths)
-    chosen = np.repeat(np.diff(fine) == lengths, lengths)
-    values = lists.flatten() if chosen.all() else lists.flatten().filter(pa.array(chosen))
-    return [(rows, _lists_of(lengths[rows], values))]
-
-
-def _read_rest(fields: pa.Array, rows: np.ndarray, readings: np.ndarray, in_captions: bool) -> pa.ListArray:
-    """Split fields one by one, and note their readings."""
+def _read_rest(
+    fields: pa.Array, rows: np.ndarray, readings: np.ndarray, in_captions: bool
+) -> tuple[pa.Array, np.ndarray]:
+    """The tags of fields, split one by one, and how many each has; notes the readings."""
     lengths, values = [], list[str]()
     for row, field in zip(rows.tolist(), fields.to_pylist(), strict=True):
         if isinstance(field, str):
@@ -127,25 +160,16 @@ def _read_rest(fields: pa.Array, rows: np.ndarray, readings: np.ndarray, in_capt
             readings[row] = READINGS.index(reading)
         else:
             tags = raw_tags(field)
+            readings[row] = TAGS
         lengths.append(len(tags))
         values += tags
-    return _lists_of(np.array(lengths, np.int64), values)
-
-
-def _lists_of(lengths: np.ndarray, values: Sequence[str] | pa.Array) -> pa.ListArray:
-    ends = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
-    return pa.ListArray.from_arrays(ends, values if isinstance(values, pa.Array) else pa.array(values, pa.string()))
+    return pa.array(values, pa.string()), np.array(lengths, np.int64)
 
 
 def matches(texts: pa.Array, pattern: str) -> np.ndarray:
     """Which texts match a regular expression, (N,) bool; nulls do not."""
     found: np.ndarray = pc.fill_null(pc.match_substring_regex(texts, pattern), False).to_numpy(zero_copy_only=False)
     return found
-
-
-def _part(texts: pa.Array, chosen: np.ndarray, separator: str) -> tuple[np.ndarray, pa.ListArray]:
-    own = texts if chosen.all() else texts.filter(pa.array(chosen))
-    return np.flatnonzero(chosen), pc.split_pattern(own, separator)
 
 
 def _canonical(tags: pa.Array) -> pa.Array:
@@ -162,33 +186,3 @@ def _canonical(tags: pa.Array) -> pa.Array:
             short = pc.replace_with_mask(short, pa.array(~simple), pa.array(full, pa.string()))
         forms = pc.replace_with_mask(forms, pa.array(rest), short)
     return pc.if_else(pc.equal(forms, ""), pa.scalar(None, pa.string()), forms)
-
-
-def _in_order(codes: np.ndarray, rows: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes and lengths of rows in any order, sorted by row."""
-    if (np.diff(rows) > 0).all():
-        return codes, lengths
-    order = np.argsort(rows)
-    starts = (np.cumsum(lengths) - lengths)[order]
-    lengths = lengths[order]
-    places = np.arange(len(codes)) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
-    return codes[places], lengths
-
-
-def _first_of_row(codes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Which tags are not empty, and the first of their form in their row, (T,) bool."""
-    keep = codes >= 0
-    place = np.arange(len(codes)) - np.repeat(np.cumsum(lengths) - lengths, lengths)  # in its row
-    if lengths.max(initial=0) > MOST_SHIFTS:
-        row = np.repeat(np.arange(len(lengths)), lengths)
-        order = np.lexsort((place, codes, row))
-        again = (np.diff(row[order]) == 0) & (np.diff(codes[order]) == 0)
-        keep[order[1:][again]] = False
-        return keep
-    later = np.flatnonzero(place)
-    shift = 1
-    while len(later):
-        keep[later[codes[later] == codes[later - shift]]] = False
-        shift += 1
-        later = later[place[later] >= shift]
-    return keep
