@@ -31,7 +31,7 @@ class Distinct:
         self._table = Table(slots, hashes, ends, np.zeros(FEW * LENGTH, np.uint8), np.zeros(1, np.int64))
 
     def __len__(self) -> int:
-        return int(self._table.count[0])
+        return int(self._table.used[0])
 
     @property
     def size(self) -> int:
@@ -82,7 +82,7 @@ class Distinct:
 
     def _grow(self, length: int) -> None:
         """Make room for at least one more text of so many bytes."""
-        slots, hashes, ends, data, count = self._table
+        slots, hashes, ends, data, used = self._table
         if len(self) == len(hashes):
             hashes, ends = _longer(hashes, 2 * len(hashes)), _longer(ends, 2 * len(hashes) + 1)
             slots = np.zeros(2 * len(hashes), np.uint64)
@@ -90,7 +90,7 @@ class Distinct:
         size = len(data)
         while self.size + length + WORD > size:
             size *= 2
-        self._table = Table(slots, hashes, ends, _longer(data, size), count)
+        self._table = Table(slots, hashes, ends, _longer(data, size), used)
 
 
 def _longer(array: np.ndarray, length: int) -> np.ndarray:

@@ -24,6 +24,7 @@ from vidsemi.runtime.threads import in_parallel
 logger = logging.getLogger("vidsemi")
 
 VOCABULARY = "vocabulary.csv"
+ROWS = 100_000  # whose tags are read at once
 MATCHES = "matches.parquet"
 SCHEMA = pa.schema([("example_id", pa.int64()), ("label", pa.int64())])  # of the matches, sorted by both
 GROUP = 1 << 20  # matches of a row group, as pyarrow writes them by default
@@ -65,12 +66,10 @@ def _columns(manifest: Manifest) -> Iterator[pa.Array]:
     """The hashtags in pieces."""
     for batch in manifest.batches:
         column = batch.column("hashtags")
-        yield from (column.slice(first, BATCH) for first in range(0, len(column), BATCH))
+        yield from (column.slice(first, ROWS) for first in range(0, len(column), ROWS))
 
 
-def _match(
-    reader: TagReader, label_of_tag: np.ndarray, fields: pa.Array
-) -> tuple[np.ndarray, np.ndarray, int, int]:
+def _match(reader: TagReader, label_of_tag: np.ndarray, fields: pa.Array) -> tuple[np.ndarray, np.ndarray, int, int]:
     """Rows and labels, each pair once, sorted; the number of rows, and of those that are captions."""
     read = reader.read(fields)
     places = np.flatnonzero(read.codes < read.known)
@@ -106,7 +105,7 @@ class _LabelCounts:
         self._least = min_examples
         self.counts = np.zeros(len(vocabulary.labels), np.int64)
         self._matched = 0
-        # Examples that had no frequent label when they came: less than `min_examples` for each label that still is rare.
+        # Examples without a frequent label so far: fewer than `min_examples` for each label.
         self._rare: list[tuple[np.ndarray, np.ndarray]] = []
         self._rare_size, self._most_rare = 0, MOST_RARE
 
@@ -154,9 +153,7 @@ class _LabelCounts:
         return examples[kept], (np.cumsum(frequent) - 1)[labels[kept]]
 
 
-def count_frequent(
-    manifest: Manifest, vocabulary: Vocabulary, min_examples: int, needed_by: str
-) -> FrequentLabels:
+def count_frequent(manifest: Manifest, vocabulary: Vocabulary, min_examples: int, needed_by: str) -> FrequentLabels:
     """Count the examples of each label; see `match_examples`."""
     require_hashtags(manifest, needed_by)
     counted = _LabelCounts(vocabulary, min_examples)
@@ -170,7 +167,8 @@ def match_frequent(manifest: Manifest, vocabulary: Vocabulary, min_examples: int
     examples, labels = match_examples(manifest, vocabulary, needed_by)
     counted = _LabelCounts(vocabulary, min_examples)
     counted.add(examples, labels)
-    return Matches(**vars(counted.result()), **dict(zip(("example_ids", "labels"), counted.frequent_only(examples, labels), strict=True)))
+    example_ids, kept_labels = counted.frequent_only(examples, labels)
+    return Matches(**vars(counted.result()), example_ids=example_ids, labels=kept_labels)
 
 
 def check_frequent(manifest: Manifest, vocabulary: Vocabulary, min_examples: int, *, labels: int) -> None:
@@ -214,23 +212,23 @@ def match_hashtags(
             counted.add(examples, labels)
             pairs.write(np.stack([examples, labels], 1).tobytes())
         matches = counted.result()
-        labels, counts = matches.vocabulary.labels, matches.counts
-        if len(labels) < 2:
+        kept, counts = matches.vocabulary.labels, matches.counts
+        if len(kept) < 2:
             most = max([*counts, *(count for _, count in matches.dropped)], default=0)
-            raise _too_few_labels(weak, len(labels), min_examples, most)
+            raise _too_few_labels(weak, len(kept), min_examples, most)
         write_vocabulary(folder / VOCABULARY, matches.vocabulary, counts)
         pairs.seek(0)
         with parquet_writer(folder / MATCHES, SCHEMA) as writer:
             for group in in_groups(_frequent_tables(pairs, counted), GROUP):
                 writer.write_table(group)
     dropped = ", ".join(f"#{label.tag} ({count})" for label, count in matches.dropped) or "none"
-    carried = f"{matches.matched} of {len(weak)} examples carry one of {len(labels)} labels"
+    carried = f"{matches.matched} of {len(weak)} examples carry one of {len(kept)} labels"
     logger.info("%s: %s; dropped for fewer than %d examples: %s", title, carried, min_examples, dropped)
     return {
         "examples": matches.matched,
         "without": len(weak) - matches.matched,
         "min_examples": min_examples,
-        "labels": [label.document(count) for label, count in zip(labels, counts, strict=True)],
+        "labels": [label.document(count) for label, count in zip(kept, counts, strict=True)],
         "dropped": [label.document(count) for label, count in matches.dropped],
     }
 

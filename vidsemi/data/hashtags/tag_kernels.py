@@ -1,4 +1,4 @@
-"""Compiled loops over columns of tags, which run without Python's lock: split plain fields, drop repeats, write fields."""
+"""Compiled loops over columns of tags: split plain fields, drop repeats, write fields; without Python's lock."""
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def _letters_in(data: np.ndarray, start: int, stop: int, letters: np.ndarray) ->
     """All that the letters of a text are; ODD if not every word begins with `#`, and has no other."""
     found, before, place = 0, SPACE, start
     while place < stop:
-        code = np.int64(data[place])
+        code = int(data[place])
         if (code == MARK) != (before == SPACE):
             found |= ODD
         before = code
@@ -37,12 +37,10 @@ def _letters_in(data: np.ndarray, start: int, stop: int, letters: np.ndarray) ->
             found |= letters[code]
             place += 1
         elif code < 0xE0 and place + 1 < stop:
-            found |= letters[(code & 0x1F) << 6 | np.int64(data[place + 1] & 0x3F)]
+            found |= letters[(code & 0x1F) << 6 | int(data[place + 1] & 0x3F)]
             place += 2
         elif code < 0xF0 and place + 2 < stop:
-            found |= letters[
-                (code & 0x0F) << 12 | np.int64(data[place + 1] & 0x3F) << 6 | np.int64(data[place + 2] & 0x3F)
-            ]
+            found |= letters[(code & 0x0F) << 12 | int(data[place + 1] & 0x3F) << 6 | int(data[place + 2] & 0x3F)]
             place += 3
         else:
             place += 4
@@ -81,7 +79,7 @@ def split_texts(
     used = 0
     for row in range(len(readings)):
         tags[row] = used
-        start, stop = np.int64(ends[row]), np.int64(ends[row + 1])
+        start, stop = int(ends[row]), int(ends[row + 1])
         if start == stop:
             readings[row] = TAGS
             continue
@@ -128,7 +126,7 @@ def split_lists(
         tags[row] = used
         readings[row] = TAGS
         for item in range(items[row], items[row + 1]):
-            start, stop = np.int64(ends[item]), np.int64(ends[item + 1])
+            start, stop = int(ends[item]), int(ends[item + 1])
             start += start < stop and data[start] == MARK
             if _letters_in(data, start, stop, letters) & (HASH | RULE):
                 readings[row] = UNREAD

@@ -25,7 +25,7 @@ class Table(NamedTuple):
     hashes: np.ndarray  # (texts,) uint64
     ends: np.ndarray  # (1 + texts,) int64: text i is data[ends[i]:ends[i + 1]]
     data: np.ndarray  # (bytes,) uint8; those of a word behind the last text may be read
-    count: np.ndarray  # (1,) int64
+    used: np.ndarray  # (1,) int64, the number of texts
 
 
 class Texts(NamedTuple):
@@ -60,7 +60,7 @@ def number_texts(table: Table, texts: Texts, numbers: np.ndarray, first: int) ->
     Returns:
         the text that the table has no room for; N at the end.
     """
-    slots, known, ends, own, count = table
+    slots, known, ends, own, used = table
     data, starts, lengths, hashes = texts
     mask = np.uint64(len(slots) - 1)
     for place in range(first, len(starts)):
@@ -72,18 +72,20 @@ def number_texts(table: Table, texts: Texts, numbers: np.ndarray, first: int) ->
         while slots[slot] and slots[slot] >> HALF != hashed >> HALF:
             slot = (slot + np.uint64(1)) & mask
         if slots[slot] == 0:
-            number = count[0]
+            number = used[0]
             end = ends[number] + lengths[place]
             if number == len(known) or end + WORD > len(own):
                 return place
             _copy(data, starts[place], lengths[place], own, ends[number])
-            known[number], ends[number + 1], count[0] = hashed, end, number + 1
+            known[number], ends[number + 1], used[0] = hashed, end, number + 1
             slots[slot] = hashed >> HALF << HALF | np.uint64(number + 1)
-        numbers[place] = np.int64(slots[slot] & NUMBER) - 1
+        numbers[place] = int(slots[slot] & NUMBER) - 1
     return len(starts)
 
 
-def first_other(table: Table, words: np.ndarray, texts: Texts, starts: np.ndarray, numbers: np.ndarray, first: int) -> int:
+def first_other(
+    table: Table, words: np.ndarray, texts: Texts, starts: np.ndarray, numbers: np.ndarray, first: int
+) -> int:
     """The first text that is not the one of its number; N if all are.
 
     Args:
@@ -94,10 +96,10 @@ def first_other(table: Table, words: np.ndarray, texts: Texts, starts: np.ndarra
         numbers: (N,) of the texts.
         first: text to begin with.
     """
-    ends, own = table.ends, table.data
+    ends = table.ends
     given, places, lengths, _ = texts
     for place in range(first, len(places)):
-        length = np.int64(lengths[place])
+        length = int(lengths[place])
         if length <= 0:
             if length == 0 and ends[numbers[place] + 1] != starts[place]:
                 return place
@@ -118,12 +120,12 @@ def first_other(table: Table, words: np.ndarray, texts: Texts, starts: np.ndarra
 
 def number_text(table: Table, texts: Texts, place: int) -> int:
     """The number of one text, after a comparison with all that have half of its hash; -1 if the table has no room."""
-    slots, known, ends, own, count = table
+    slots, known, ends, own, used = table
     data, starts, lengths, hashes = texts
     mask, hashed, start, length = np.uint64(len(slots) - 1), hashes[place], starts[place], lengths[place]
     slot = hashed & mask
     while slots[slot]:
-        number = np.int64(slots[slot] & NUMBER) - 1
+        number = int(slots[slot] & NUMBER) - 1
         if slots[slot] >> HALF == hashed >> HALF and ends[number + 1] - ends[number] == length:
             alike = 0
             while alike < length and own[ends[number] + alike] == data[start + alike]:
@@ -131,11 +133,11 @@ def number_text(table: Table, texts: Texts, place: int) -> int:
             if alike == length:
                 return number
         slot = (slot + np.uint64(1)) & mask
-    number = count[0]
+    number = int(used[0])
     if number == len(known) or ends[number] + length + WORD > len(own):
         return -1
     _copy(data, start, length, own, ends[number])
-    known[number], ends[number + 1], count[0] = hashed, ends[number] + length, number + 1
+    known[number], ends[number + 1], used[0] = hashed, ends[number] + length, number + 1
     slots[slot] = hashed >> HALF << HALF | np.uint64(number + 1)
     return number
 
