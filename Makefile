@@ -32,9 +32,9 @@ fast-tests: install-dev
 	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not slow"
 
 test: lint
-	$(BIN)/pytest --numprocesses 2 --dist worksteal --durations 30
+	$(BIN)/pytest --numprocesses 2 --dist worksteal --durations 30 -m "not (cluster and slow)"
 
-test-cluster: install-dev # object stores: races, kills, faults of the server
+test-cluster: install-dev # jobs of many workers, object stores: races, storms of kills, faults of the server
 	$(BIN)/pytest --numprocesses 2 --dist loadfile -m cluster
 
 test-gpu: install-dev

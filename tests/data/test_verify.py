@@ -19,6 +19,7 @@ from vidsemi.data.manifest import Row, load_manifest
 from vidsemi.data.verify import describe
 from vidsemi.data.verify_job import VerifyWorker, verify_files
 from vidsemi.io.errors import DecodeError
+from vidsemi.io.store import LocalStore
 
 
 @pytest.fixture
@@ -156,3 +157,24 @@ def test_a_killed_verification_resumes(dataset: Path, tmp_path: Path, monkeypatc
     )
     assert found == expected
     assert not list(tmp_path.glob("*.parts"))
+
+
+def test_shards_that_a_killed_worker_did_not_remove_are_nobodys(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_csv: Callable[..., Path]
+):
+    """They are of a job that is over, perhaps of another manifest."""
+    table, options = tmp_path / "t.csv", {"workers": 0, "seconds": 60}
+
+    def killed(store: LocalStore, folder: str) -> None:
+        raise KeyboardInterrupt
+
+    manifest = load_manifest(dataset)
+    with monkeypatch.context() as context:
+        context.setattr(LocalStore, "remove_folder", killed)
+        with pytest.raises(KeyboardInterrupt):
+            verify_files(manifest, table, **options)
+    others = write_csv("others.csv", ["path"], [[str(tmp_path / "b/image.png")]] * 9)
+    summary = verify_files(load_manifest(others), table, **options)
+    assert (summary.readable, summary.kinds) == (9, {"png 30×20": 9})
+    assert pyarrow.csv.read_csv(table).column("container").to_pylist() == ["image"] * 9
+    assert not table.with_name("t.csv.parts").exists()

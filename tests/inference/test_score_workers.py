@@ -44,10 +44,10 @@ def score(folder: Path, weights: Path, manifest: Path | Manifest, **changes: obj
     return score_manifest(folder, weights=weights, manifest=manifest, **{**options, **changes})
 
 
-def run_job(folder: Path, weights: Path, manifest: Path, **job: object) -> dict:
-    script = REPOSITORY / "tests" / "helpers" / "score_jobs.py"
+def run_job(folder: Path | str, weights: Path, manifest: Path, **job: object) -> dict:
+    script = REPOSITORY / "tests" / "helpers" / "killed_jobs.py"
     paths = {"folder": str(folder), "weights": str(weights), "manifest": str(manifest)}
-    words = json.dumps({"workers": 1, "kills": 0, "seed": 0, "shard_size": SHARD, **paths, **job})
+    words = json.dumps({"kind": "score", "workers": 1, "kills": 0, "seed": 0, "shard_size": SHARD, **paths, **job})
     done = subprocess.run([sys.executable, script, words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -2,6 +2,9 @@
 
 import json
 import logging
+import re
+import uuid
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from vidsemi.data.manifest_file import table_writer
 from vidsemi.data.verify import SCHEMA, FileInfo, VerifySummary, describe
 from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.io.parquet import open_parquet, parquet_bytes, read_parquet
-from vidsemi.io.store import LocalStore, shard_name
+from vidsemi.io.store import LocalStore, Store, shard_name
 from vidsemi.runtime.leases import Leases, patience
 from vidsemi.runtime.shard_worker import CRASHES, Files, ShardJob
 
@@ -28,12 +31,15 @@ class VerifyWorker(FileWorker[FileInfo]):
     """Verifies shards of a manifest until all are done, or until another worker has made the table of them."""
 
     def list_done(self) -> set[int]:
-        """List the shards that are done: all, once another worker has removed them."""
-        return super().list_done() if self.store.exists(PLAN) else set(range(len(self.job.shards)))
+        """List the shards that are done: all, once the job is over."""
+        return super().list_done() if self._is_running() else set(range(len(self.job.shards)))
 
     def is_done(self, number: int) -> bool:
         """Return whether one shard is done."""
-        return super().is_done(number) or not self.store.exists(PLAN)
+        return super().is_done(number) or not self._is_running()
+
+    def _is_running(self) -> bool:
+        return _running_job(self.store) == self.job.folders[0]
 
     def files(self, number: int, found: dict[int, FileInfo | DecodeError]) -> Files:
         """Return the file of a shard."""
@@ -45,7 +51,7 @@ class VerifyWorker(FileWorker[FileInfo]):
             else:
                 fields = {"error": CRASHES if result is None else result.reason}
             table.append({"example_id": example_id, "path": row.path, "member": row.member, **fields})
-        return {shard_name(number): parquet_bytes(pa.Table.from_pylist(table, SCHEMA))}
+        return {f"{self.job.folders[0]}/{shard_name(number)}": parquet_bytes(pa.Table.from_pylist(table, SCHEMA))}
 
 
 def verify_files(manifest: Manifest, output: Path, *, workers: int, seconds: float) -> VerifySummary:
@@ -65,32 +71,70 @@ def verify_files(manifest: Manifest, output: Path, *, workers: int, seconds: flo
     """
     store = LocalStore(output.with_name(f"{output.name}.parts"))
     shards = [range(n, min(n + ROWS_AT_ONCE, len(manifest))) for n in range(0, len(manifest), ROWS_AT_ONCE)]
-    plan = json.dumps({"manifest": manifest.fingerprint, "shard_size": ROWS_AT_ONCE}).encode()
-    if store.create(PLAN, plan) is None and (found := store.read(PLAN)) is not None and found[0] != plan:
-        raise UserError(
-            "verify.other_manifest",
-            f"{store} has results for another manifest, of a --verify that was ended; delete it",
-        )
-    with Leases(store, patience(seconds), len(shards)) as leases:
-        job = ShardJob(store, shards, "verify", "file")
-        worker = VerifyWorker(job, leases, manifest, describe, workers=workers, seconds=seconds)
-        if worker.done:
-            logger.info("resuming: %d of %d shards were verified before", len(worker.done), len(shards))
-        worker.work()
-    summary = VerifySummary()
-    try:
-        with table_writer(output, SCHEMA) as writer:
-            for number in range(len(shards)):
-                table = read_parquet(store.place(shard_name(number)))
-                writer.write_table(table)
-                summary.add_table(manifest, table)
-    except FileNotFoundError:
-        if store.exists(PLAN):
-            raise
-        return _summary_of(output, manifest)  # another worker has written it, and removed the shards
-    store.remove(PLAN)
-    store.remove_folder("")
-    return summary
+    while True:
+        folder = _join(store, manifest)
+        with Leases(store, patience(seconds), len(shards), f"{folder}/leases") as leases:
+            job = ShardJob(store, shards, "verify", "file", [folder])
+            worker = VerifyWorker(job, leases, manifest, describe, workers=workers, seconds=seconds)
+            if worker.done:
+                logger.info("resuming: %d of %d shards were verified before", len(worker.done), len(shards))
+            worker.work()
+        summary = VerifySummary()
+        try:
+            with table_writer(output, SCHEMA) as writer:
+                for number in range(len(shards)):
+                    table = read_parquet(store.place(f"{folder}/{shard_name(number)}"))
+                    writer.write_table(table)
+                    summary.add_table(manifest, table)
+        except FileNotFoundError:
+            if _running_job(store) == folder:
+                continue
+            summary = _summary_of(output, manifest)  # another worker has written it, and removed the shards
+        _clean_up(store, folder)
+        return summary
+
+
+def _join(store: Store, manifest: Manifest) -> str:
+    """Join the job of a store, or start one; returns the folder of its shards.
+
+    Each job has its own, or a worker killed while it removed shards would leave some that look like those of the next.
+    """
+    plan = {"manifest": manifest.fingerprint, "shard_size": ROWS_AT_ONCE}
+    while True:
+        store.create(PLAN, json.dumps({"id": uuid.uuid4().hex, **plan}).encode())  # unless there is one
+        if (found := store.read(PLAN)) is None:
+            continue  # it was over just now
+        job_id = _id_in(found[0])
+        if found[0] != json.dumps({"id": job_id, **plan}).encode() or job_id is None:
+            raise UserError(
+                "verify.other_manifest",
+                f"{store} has results for another manifest, of a --verify that was ended; delete it",
+            )
+        return job_id
+
+
+def _running_job(store: Store) -> str | None:
+    found = store.read(PLAN)
+    return None if found is None else _id_in(found[0])
+
+
+def _id_in(plan: bytes) -> str | None:
+    match = re.match(rb'\{"id": "([0-9a-f]{32})"', plan)
+    return match[1].decode() if match else None
+
+
+def _clean_up(store: LocalStore, folder: str) -> None:
+    """End a job, and remove what workers left that were killed while they did so."""
+    if _running_job(store) == folder:
+        store.remove(PLAN)
+    found = store.names()
+    running = _running_job(store)  # after that look, so that it is not among the others
+    for name in found:
+        if name not in (PLAN, running):
+            store.remove_folder(name)
+    store.clean_up("")
+    with suppress(OSError):  # unless another job is running
+        store.place("").rmdir()
 
 
 def _summary_of(output: Path, manifest: Manifest) -> VerifySummary:

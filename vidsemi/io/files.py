@@ -38,10 +38,21 @@ def dataset_folder(name: str) -> Path:
     raise UserError("data.unknown_dataset", f"data.dataset: there is no folder datasets/{name}")
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder and those above it, unless they exist; other processes may remove them meanwhile."""
+    for attempts_left in reversed(range(100)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+        except (FileExistsError, FileNotFoundError):
+            if not attempts_left or (os.path.lexists(folder) and not folder.is_dir()):
+                raise
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path next to `path`; sync it and rename it to `path`, or remove it if the block raises."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # process ids are not unique on shared disks
     try:
         yield temporary
@@ -74,7 +85,7 @@ def create_exclusive(path: Path, text: str) -> bool:
 
     Where the file system has hard links, the file appears with its content.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "w", encoding="utf-8") as file:
