@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from vidsemi.data.batches import in_groups
 from vidsemi.data.class_names import normalize_labels
 from vidsemi.data.formats.media_files import is_image
-from vidsemi.data.formats.portable_paths import portable_column
+from vidsemi.data.formats.portable_paths import LONGEST, portable_column
 from vidsemi.data.formats.repeats import RepeatFinder
 from vidsemi.data.manifest_file import GROUP, table_writer
 from vidsemi.io.errors import UserError
@@ -21,7 +21,7 @@ from vidsemi.io.tables import printable
 if TYPE_CHECKING:
     from vidsemi.data.formats.scan import ScanResult
 
-ENDING = 5  # letters of the longest suffix of an image, with its dot
+ENDING = 5  # bytes of the longest suffix of an image, with its dot
 
 
 @dataclass
@@ -67,9 +67,9 @@ def _stored(table: pa.Table, manifest: Path, written: Written, finder: RepeatFin
     files = paths
     if "member" in names:
         files = pc.coalesce(pc.if_else(pc.equal(member := table.column("member"), ""), None, member), paths)
-    endings = pc.value_counts(pc.utf8_slice_codeunits(files, -ENDING))
+    endings = pc.value_counts(pc.binary_slice(files.cast(pa.binary()), -ENDING, LONGEST))
     for ending, count in zip(endings.field(0).to_pylist(), endings.field(1).to_pylist(), strict=True):
-        written.images += count * is_image(f"x.{ending.rpartition('.')[2]}")
+        written.images += count * is_image(f"x.{ending.rpartition(b'.')[2].decode(errors='replace')}")
     written.examples += len(table)
     return table
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LONGEST = 1 << 30  # bytes of a path
+
 
 def portable_paths(paths: Iterable[str], manifest: Path) -> list[str]:
     """Paths as the manifest stores them."""
@@ -21,17 +23,19 @@ def portable_column(paths: "pa.Array", manifest: Path) -> "pa.Array":
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    folder = os.path.join(manifest.parent.resolve(), "")
-    is_address = pc.match_substring(paths, "://")
-    absolute = pc.if_else(
-        pc.or_(is_address, pc.starts_with(paths, "/")),
-        paths,
-        pc.binary_join_element_wise(os.path.join(os.path.abspath(""), ""), paths, ""),
-    )
-    inside = pc.and_(pc.starts_with(absolute, folder), pc.invert(is_address))
-    portable = pc.if_else(inside, pc.utf8_slice_codeunits(absolute, len(folder)), absolute)
-    odd = pc.and_(pc.match_substring_regex(absolute, r"/\.{0,2}(/|$)"), pc.invert(is_address))
-    if pc.any(odd).as_py():
+    folder, here = (os.path.join(place, "") for place in (manifest.parent.resolve(), os.path.abspath("")))
+    absolute, is_absolute = paths, pc.starts_with(paths, "/")
+    if not pc.all(is_absolute).as_py():
+        absolute = pc.if_else(is_absolute, paths, pc.binary_join_element_wise(here, paths, ""))
+    inside = pc.starts_with(absolute, folder)
+    portable = pc.binary_slice(absolute.cast(pa.binary()), len(folder.encode()), LONGEST)
+    if not pc.all(inside).as_py():
+        portable = pc.if_else(inside, portable, absolute.cast(pa.binary()))
+    odd = pc.match_substring_regex(absolute, r"/\.{0,2}(/|$)")
+    if pc.any(odd).as_py():  # URIs among them
+        is_address = pc.match_substring(paths, "://")
+        portable = pc.if_else(is_address, paths.cast(pa.binary()), portable)
+        odd = pc.and_not(odd, is_address)
         own = portable_paths(paths.filter(odd).to_pylist(), manifest)
-        portable = pc.replace_with_mask(portable, odd, pa.array(own, pa.string()))
-    return portable
+        portable = pc.replace_with_mask(portable, odd, pa.array(own, pa.string()).cast(pa.binary()))
+    return portable.view(pa.string())

@@ -16,6 +16,7 @@ from vidsemi.data.hashtags.normalize import Reading, join_tags, read_text, split
 from vidsemi.data.hashtags.tag_lists import CAPTION, WORDS, TagReader, matches
 from vidsemi.data.manifest_file import COLUMNS
 
+RELATIVE = r"^[^\\\x00:/][^\\\x00:]*$"  # most paths: neither absolute, nor a URI, nor from Windows
 INTEGER = r"^(-?[0-9]{1,18})?$"
 NUMBER = r"^(-?[0-9]{1,15}(\.[0-9]{0,15})?)?$"
 
@@ -66,7 +67,8 @@ def examples_of(block: TableBlock, rules: Rules) -> Examples:
     """The examples in a block of rows, in the order of their lines."""
     found = Examples(pa.table({}), np.zeros(0, np.int64))
     columns = block.parse()
-    plain = _plain(columns, len(block.numbers))
+    relative = matches(columns["path"], RELATIVE) if "path" in columns else np.zeros(len(block.numbers), bool)
+    plain = _plain(columns, relative)
     others = block.others
     if not plain.all():
         rest = ~plain
@@ -79,9 +81,10 @@ def examples_of(block: TableBlock, rules: Rules) -> Examples:
         hashtags, kept = _read_tags(tags, rules, found)
     else:
         hashtags, kept = pa.nulls(len(lines), pa.string()), np.ones(len(lines), bool)
-    rows = [_arrays(columns, hashtags, rules)] if len(lines) else []
-    rows = [[values.filter(pa.array(kept)) for values in arrays] for arrays in rows]
-    lines = lines[kept]
+    rows = [_arrays(columns, hashtags, rules, all_relative=bool(relative.all()))] if len(lines) else []
+    if not kept.all():
+        rows = [[values.filter(pa.array(kept)) for values in arrays] for arrays in rows]
+        lines = lines[kept]
     if others:
         own_lines, own = _other_rows(others, rules, found)
         rows.append(own)
@@ -97,11 +100,11 @@ def examples_of(block: TableBlock, rules: Rules) -> Examples:
     return found
 
 
-def _plain(columns: dict[str, pa.Array], rows: int) -> np.ndarray:
-    """Which rows need no rule, (N,) bool."""
+def _plain(columns: dict[str, pa.Array], relative: np.ndarray) -> np.ndarray:
+    """Which rows need no rule, (N,) bool; `relative` says which match RELATIVE."""
     if "path" not in columns:
-        return np.zeros(rows, bool)
-    plain = matches(columns["path"], r"^[^\\\x00]+$")
+        return np.zeros(len(relative), bool)
+    plain = relative if relative.all() else matches(columns["path"], r"^[^\\\x00]+$")
     for name, values in columns.items():
         if name in ("path", "id"):
             continue
@@ -136,14 +139,14 @@ def _read_tags(fields: pa.Array, rules: Rules, found: Examples) -> tuple[pa.Arra
     return lists[-1].fields(), kept
 
 
-def _arrays(columns: dict[str, pa.Array], hashtags: pa.Array, rules: Rules) -> list[pa.Array]:
+def _arrays(columns: dict[str, pa.Array], hashtags: pa.Array, rules: Rules, *, all_relative: bool) -> list[pa.Array]:
     """Columns of a manifest from those of rows that need no rule."""
     arrays = []
     for name in rules.names:
         if name == "hashtags":
             arrays.append(hashtags)
         elif name == "path":
-            arrays.append(_joined(columns["path"], rules.folder))
+            arrays.append(_joined(columns["path"], rules.folder, all_relative=all_relative))
         elif name in columns and name != "id":
             values = columns[name]
             if pa.types.is_string(values.type):
@@ -154,9 +157,11 @@ def _arrays(columns: dict[str, pa.Array], hashtags: pa.Array, rules: Rules) -> l
     return arrays
 
 
-def _joined(paths: pa.Array, folder: str) -> pa.Array:
+def _joined(paths: pa.Array, folder: str, *, all_relative: bool) -> pa.Array:
     """Paths that start from a folder, but for absolute ones and URIs."""
     joined = pc.binary_join_element_wise(os.path.join(folder, ""), paths, "")
+    if all_relative:
+        return joined
     own = matches(paths, "^/|://")
     return pc.if_else(pa.array(own), paths, joined) if own.any() else joined
 
