@@ -19,6 +19,7 @@ ANSWERS = {
     "failed": ("500 Internal Server Error", ERROR.format("InternalError", "We encountered an internal error.")),
     "expired": ("400 Bad Request", ERROR.format("ExpiredToken", "The provided token has expired.")),
     "denied": ("403 Forbidden", ERROR.format("AccessDenied", "Access Denied")),
+    "skewed": ("403 Forbidden", ERROR.format("RequestTimeTooSkewed", "The difference between the times is too large.")),
 }
 
 

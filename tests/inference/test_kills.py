@@ -1,5 +1,6 @@
 """Storms: three workers of a job, killed a hundred times, on a disk and in a bucket; files that kill workers."""
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,13 @@ KILLS = 100
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3Server]:
+    """One that also loses, delays and refuses requests."""
+    dice = random.Random(0)
+    kinds = ["throttled", "failed", "cut", "lost", "slow", *[None] * 200]
     with s3_server() as running:
+        running.fault = lambda method, path: dice.choice(kinds)
         yield running
+        running.fault = lambda method, path: None
 
 
 def is_junk(name: str) -> bool:
@@ -27,6 +33,8 @@ def is_junk(name: str) -> bool:
 
 def left_in(folder: Path, server: S3Server | None) -> dict[str, bytes]:
     """What a job has written to a folder, or to the bucket's."""
+    if server is not None:
+        server.fault = lambda method, path: None
     files = content(folder) if server is None else server.content("bucket", folder.name)
     return {name: data for name, data in files.items() if not is_junk(name)}
 

@@ -6,8 +6,11 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +21,7 @@ from vidsemi.io.object_store import ObjectStore, RemotePath
 from vidsemi.io.store import LocalStore, Store, open_store, parse_place
 from vidsemi.runtime import leases as leases_module
 from vidsemi.runtime.leases import EXPIRY, Leases
+from vidsemi.runtime.process import this_process
 
 pytestmark = pytest.mark.cluster
 FOLDERS = itertools.count()
@@ -95,12 +99,13 @@ def test_random_faults_change_no_answer(server: S3Server, folder: RemotePath):
     }
 
 
-@pytest.mark.parametrize("kind", ["expired", "denied"])
-def test_refused_credentials_are_reported_at_once(server: S3Server, folder: RemotePath, kind: str):
+@pytest.mark.parametrize(("kind", "reason"), [("expired", "oken"), ("denied", "Denied"), ("skewed", "Skewed")])
+def test_refused_credentials_are_reported_at_once(server: S3Server, folder: RemotePath, kind: str, reason: str):
+    """And a clock that is too wrong for the server."""
     store = ObjectStore(folder)
     server.fault = lambda method, path: kind
     for call in (lambda: store.names(), lambda: store.read("x"), lambda: store.create("x", b""), store.probe):
-        with refused("store.refused", str(folder), "oken" if kind == "expired" else "Denied"):
+        with refused("store.refused", str(folder), reason):
             call()
 
 
@@ -150,6 +155,57 @@ def test_a_listing_tells_which_leases_expired(folder: RemotePath, monkeypatch: p
         taken = leases.take_over(1)
         assert taken is not None and taken.attempt == 2
         assert (leases.leased(), leases.expired()) == ({1, 2}, set())
+
+
+@pytest.mark.parametrize("jump", [-86400, 86400])
+def test_no_clock_ends_a_lease_but_the_observers_own(store: Store, monkeypatch: pytest.MonkeyPatch, jump: float):
+    """Whatever this machine's date, the server's, or that of the other worker does meanwhile."""
+    now, jumps = 1000.0, itertools.count()
+    wall, listed = time.time, object_store._list
+    monkeypatch.setattr(leases_module, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: wall() + jump * next(jumps))
+
+    def list_with_jumps(place: RemotePath) -> list[dict[str, Any]]:
+        late = timedelta(seconds=jump * next(jumps))
+        return [{**meta, "last_modified": meta["last_modified"] + late} for meta in listed(place)]
+
+    monkeypatch.setattr(object_store, "_list", list_with_jumps)
+    lease = {"owner": {**this_process(), "boot_id": "elsewhere"}, "token": "t", "attempt": 1, "reading": None}
+    lease["deaths"] = {}
+    with Leases(store, 1e9) as leases:
+        for beat in range(8):
+            store.put("leases/000001", json.dumps({**lease, "renewals": beat}).encode())
+            assert leases.leased() == {1} and leases.expired() == set()
+            assert leases.take_over(1) is None
+            now += EXPIRY * 0.9
+        now += EXPIRY * 0.1
+        assert leases.leased() == {1}
+        assert leases.take_over(1) is not None
+
+
+def test_an_observer_that_is_stopped_before_it_takes_over_finds_the_lease_renewed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    """Between its look at an old lease and its write, more time passes than leases last."""
+    now = 1000.0
+    monkeypatch.setattr(leases_module, "monotonic", lambda: now)
+    same = type(store)(store.place(""))  # type: ignore[call-arg]
+    read = store.read
+    with Leases(same, 1e9) as theirs, Leases(store, 1e9) as ours:
+        lease = theirs.take(1)
+        assert lease is not None and ours.take_over(1) is None
+
+        def read_and_stop(name: str, most: int = 1 << 20) -> tuple[bytes, str] | None:
+            nonlocal now
+            found = read(name, most)
+            if now == 1000.0:
+                now += 10 * EXPIRY
+                theirs.note(lease, 7)
+            return found
+
+        monkeypatch.setattr(store, "read", read_and_stop)
+        assert ours.take_over(1) is None
+        assert now > 1000.0 and theirs.owns(lease)
 
 
 RACE = """
