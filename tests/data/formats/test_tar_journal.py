@@ -8,6 +8,7 @@ import pytest
 from tests.data.formats.test_tar import write_tar
 from vidsemi.cli import main as cli
 from vidsemi.data.formats import tar as tars
+from vidsemi.data.formats import tar_journal
 from vidsemi.data.formats.tar_journal import TarJournal
 from vidsemi.data.manifest import Row
 
@@ -67,6 +68,16 @@ def test_an_interrupted_index_resumes(
     assert (folder / "m.csv").read_bytes() == undisturbed[1]
     assert (folder / "m.missing.txt").read_text() == undisturbed[2]
     assert [file.name for file in (folder / "m.index").iterdir()] == ["note.txt"]
+
+
+def test_only_so_many_members_wait_in_memory(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tar_journal, "MEMBERS_PER_PART", 1)
+    files = sorted((folder / "tars").iterdir())
+    journal, counts = TarJournal(folder / "m.index", files), []
+    for file in files:
+        journal.add(file, tars.index_tar(Row(0, str(file))))
+        counts.append(len(list((folder / "m.index").glob("part-*"))))
+    assert counts == [1, 1, 2, 2]
 
 
 def test_changed_tars_and_damaged_parts_are_read_again(

@@ -1,60 +1,117 @@
 """Folders of videos and images, with or without class folders."""
 
-import os
 import re
-from collections import Counter
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vidsemi.data.formats.media_files import MediaFolder, is_utf8, is_video, relative_parts, walk_media
+from vidsemi.data.formats.path_texts import PathTexts
 from vidsemi.data.formats.registry import register_format
 from vidsemi.data.formats.scan import ScanResult
 from vidsemi.io.errors import UserError
 from vidsemi.io.tables import printable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 NOT_UTF8 = "files have names that are not UTF-8"
 SPLIT = re.compile(  # kinetics_train_256, Validation, test-set
     r"(?:\w+[-_. ])?(?:(train)(?:ing|val)?|(val)(?:id|idation)?|(dev|eval)|(test)(?:ing)?)"
     r"(?:[-_. ]?(?:\d+|set|split|data|videos|clips|images|frames))*"
 )
-FRAMES, FRAMES_OF_CLASS = 3, 8  # fewest numbered images that may be frames: in a deeper folder, in a class folder
+FRAMES_OF_CLASS = 8  # fewest numbered images in a class folder that may be frames
+BLOCK = 1 << 16  # files that become a table at once
+
+
+@dataclass
+class FolderScan(ScanResult):
+    """Files of a folder; those whose names are not UTF-8 are missing, as no table can store them."""
+
+    files: PathTexts = field(default_factory=PathTexts)
+    root: Path = Path()
+    labeled: bool = False  # by their class folders
+
+    def __post_init__(self) -> None:
+        """List the files that are missing, and those that are in no class folder."""
+        self.missing_what = NOT_UTF8
+        for file in self.files:
+            if not is_utf8(file):
+                self.missing.append(file.encode("utf-8", "backslashreplace").decode())
+            elif self.labeled and len(parts := relative_parts(file, self.root)) < 2:
+                root = self.root
+                raise UserError(
+                    "folder.no_class", f"{file} is not in a class folder; expected {root}/<class>/{parts[-1]}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.files) - len(self.missing)
+
+    def blocks(self) -> "Iterator[tuple[pa.Table, Sequence[int]]]":
+        """The examples as tables of columns of a manifest."""
+        import pyarrow as pa
+
+        for columns in self._columns():
+            yield pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()}), ()
+
+    def loaded(self) -> ScanResult:
+        """The same with all examples in memory."""
+        scan = ScanResult(
+            missing=self.missing, missing_what=self.missing_what, unknown=self.unknown, warnings=self.warnings
+        )
+        for columns in self._columns():
+            for name, values in columns.items():
+                scan.columns.setdefault(name, []).extend(values)
+        return scan
+
+    def _columns(self) -> Iterator[dict[str, list[str]]]:
+        paths: list[str] = []
+        for block in self.files.blocks():
+            paths += [file for file in block if is_utf8(file)] if self.missing else block
+            if len(paths) >= BLOCK:
+                yield self._columns_of(paths)
+                paths = []
+        yield self._columns_of(paths)
+
+    def _columns_of(self, paths: list[str]) -> dict[str, list[str]]:
+        labels = {"label": [relative_parts(path, self.root)[0] for path in paths]} if self.labeled else {}
+        return {"path": paths, **labels}
 
 
 @register_format("folder", summary="class folders: ROOT/CLASS/…/FILE", root="required")
-def read_class_folders(root: Path) -> ScanResult:
-    """Read class folders (see `read_folder`), and warn of folders that are probably not classes."""
-    found = walk_media(root, by_class=True)
-    scan = _labeled(root, found)
+def scan_class_folders(root: Path) -> FolderScan:
+    """Find the files of class folders (see `read_folder`), and warn of folders that are probably not classes."""
+    found = walk_media(root, by_class=True, series=True)
+    found.require_media(root)
+    scan = FolderScan(files=found.files, unknown=found.unknown, root=root, labeled=True)
     scan.warnings = [*_splits(root, found), *_frames(root, found), *_links(found)]
     return scan
 
 
+def read_class_folders(root: Path) -> ScanResult:
+    """Like `scan_class_folders`, in memory."""
+    return scan_class_folders(root).loaded()
+
+
 def read_folder(root: Path) -> ScanResult:
     """Read class folders: root/<class>/…/<file>; names that are not UTF-8 are listed as missing."""
-    return _labeled(root, walk_media(root, by_class=True))
-
-
-def _labeled(root: Path, found: MediaFolder) -> ScanResult:
+    found = walk_media(root, by_class=True)
     found.require_media(root)
-    scan = ScanResult(missing_what=NOT_UTF8, unknown=found.unknown)
-    for file in _storable(found.files, scan):
-        parts = relative_parts(file, root)
-        if len(parts) < 2:
-            raise UserError("folder.no_class", f"{file} is not in a class folder; expected {root}/<class>/{parts[-1]}")
-        scan.add(path=file, label=parts[0])
-    return scan
+    return FolderScan(files=found.files, unknown=found.unknown, root=root, labeled=True).loaded()
 
 
 @register_format("files", summary="all videos and images in a folder, without labels", root="required")
-def read_files(root: Path) -> ScanResult:
-    """Read every video and image below a folder, without labels; names that are not UTF-8 are listed as missing."""
-    found = walk_media(root)
+def scan_files(root: Path) -> FolderScan:
+    """Find every video and image below a folder, without labels; names that are not UTF-8 are listed as missing."""
+    found = walk_media(root, series=True)
     found.require_media(root)
-    scan = ScanResult(missing_what=NOT_UTF8, unknown=found.unknown, warnings=_frames(root, found))
-    for file in _storable(found.files, scan):
-        scan.add(path=file)
-    return scan
+    return FolderScan(files=found.files, unknown=found.unknown, root=root, warnings=_frames(root, found))
+
+
+def read_files(root: Path) -> ScanResult:
+    """Like `scan_files`, in memory."""
+    return scan_files(root).loaded()
 
 
 def read_videos(root: Path) -> ScanResult:
@@ -65,14 +122,6 @@ def read_videos(root: Path) -> ScanResult:
     if not len(scan):
         raise UserError("folder.no_videos", f"{root} does not contain any videos")
     return scan
-
-
-def _storable(files: list[str], scan: ScanResult) -> Iterator[str]:  # whose names a table can store
-    for file in files:
-        if is_utf8(file):
-            yield file
-        else:
-            scan.missing.append(file.encode("utf-8", "backslashreplace").decode())
 
 
 def _splits(root: Path, found: MediaFolder) -> list[str]:
@@ -94,19 +143,11 @@ def _splits(root: Path, found: MediaFolder) -> list[str]:
 
 def _frames(root: Path, found: MediaFolder) -> list[str]:
     """A warning about folders of images whose names differ in a running number."""
-    runs: dict[tuple[str, str], list[int]] = {}
-    for file in found.files:
-        folder, name = os.path.split(file)
-        stem = os.path.splitext(name)[0]
-        if not is_video(name) and (match := re.fullmatch(r"(.*?)(\d{1,18})", stem, re.ASCII | re.DOTALL)):
-            runs.setdefault((folder, match[1]), []).append(int(match[2]))
     folders: dict[str, int] = {}
-    for (folder, _), numbers in runs.items():
-        numbers = sorted(set(numbers))
-        steps = Counter(after - before for before, after in pairwise(numbers))
-        fewest = FRAMES_OF_CLASS if Path(folder).parent == root else FRAMES
-        if len(numbers) >= fewest and max(steps.values()) >= 0.9 * sum(steps.values()):
-            folders.setdefault(folder, len(numbers))
+    for folder, lengths in found.series.items():
+        fewest = FRAMES_OF_CLASS if Path(folder).parent == root else 0
+        if long := [length for length in lengths if length >= fewest]:
+            folders[folder] = long[0]
     if not folders:
         return []
     folder, count = next(iter(folders.items()))

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from vidsemi.data.formats.image_series import series_lengths
+from vidsemi.data.formats.path_texts import PathTexts
 from vidsemi.io.errors import UserError
 from vidsemi.io.tables import printable
 
@@ -31,11 +33,12 @@ AHEAD = 8  # folders that are listed before their turn
 
 @dataclass
 class MediaFolder:
-    """What a folder contains."""
+    """What a folder contains; `series` if they are looked for."""
 
-    files: list[str]  # videos and images, sorted folder by folder
+    files: PathTexts = field(default_factory=PathTexts)  # videos and images, sorted folder by folder
     unknown: Counter[str] = field(default_factory=Counter)  # suffix → number of other files
     linked: dict[str, tuple[str, str]] = field(default_factory=dict)  # folder or file → two folders in the root
+    series: dict[str, list[int]] = field(default_factory=dict)  # folder → lengths of its series of numbered images
 
     def require_media(self, root: Path) -> None:
         """Raise a UserError if there are no videos and no images."""
@@ -54,7 +57,7 @@ def count_suffixes(suffixes: Counter[str]) -> str:
     return ", ".join(shown) + (", …" if len(suffixes) > 10 else "")
 
 
-def walk_media(root: Path, *, by_class: bool = False) -> MediaFolder:
+def walk_media(root: Path, *, by_class: bool = False, series: bool = False) -> MediaFolder:
     """List a folder; hidden files and folders are skipped, links followed.
 
     Datasets are often assembled from links. A link to a folder that contains it is skipped, and of several links to one
@@ -64,7 +67,7 @@ def walk_media(root: Path, *, by_class: bool = False) -> MediaFolder:
     """
     if not root.is_dir():
         raise UserError("folder.missing", f"folder {root} does not exist")
-    found = MediaFolder([])
+    found = MediaFolder()
     visited: set[tuple[str, str]] = set()  # class folder, real path
     classes: dict[str, str] = {}  # real path of a folder, or of a file that is a link → its first class folder
     executor = ThreadPoolExecutor(AHEAD)
@@ -83,7 +86,9 @@ def walk_media(root: Path, *, by_class: bool = False) -> MediaFolder:
                 key = (item.name if by_class else "", listing.real)
                 if listing.real not in item.above and key not in visited:
                     visited.add(key)
-                    levels.append(_listed_ahead(executor, _items(item, listing, found, classes)))
+                    items = _items(item, listing, found, classes, series)
+                    levels.append(_listed_ahead(executor, item.prefix, items))
+                    del items, listing
                 item.listing = None
     finally:
         executor.shutdown(cancel_futures=True)
@@ -92,10 +97,12 @@ def walk_media(root: Path, *, by_class: bool = False) -> MediaFolder:
 
 @dataclass
 class _Listing:
-    """The entries of a folder, sorted by name: name, whether it is a folder, whether it is a link."""
+    """The entries of a folder."""
 
     real: str
-    entries: list[tuple[str, bool, bool]]
+    names: list[str]  # sorted
+    folders: set[str]
+    links: set[str]  # but to folders
 
 
 @dataclass
@@ -105,44 +112,61 @@ class _Folder:
     above: frozenset[str]  # real paths of the folders that it is in
     listing: "Future[_Listing] | None" = None
 
+    @property
+    def prefix(self) -> str:
+        """What precedes the names in the folder."""
+        return "" if self.path == "." else self.path.rstrip(os.sep) + os.sep
+
 
 def _list(folder: str) -> _Listing:
+    listing = _Listing(os.path.realpath(folder), [], set(), set())
     try:
         with os.scandir(folder) as entries:
-            found = [(entry.name, _is_folder(entry), entry.is_symlink()) for entry in entries if entry.name[0] != "."]
+            for entry in entries:
+                if entry.name[0] == ".":
+                    continue
+                listing.names.append(entry.name)
+                if _is_folder(entry):
+                    listing.folders.add(entry.name)
+                elif entry.is_symlink():
+                    listing.links.add(entry.name)
     except OSError as error:
         raise UserError("folder.unreadable", f"{error.filename} cannot be read: {error.strerror}") from None
-    return _Listing(os.path.realpath(folder), sorted(found))
+    listing.names.sort()
+    return listing
 
 
-def _items(folder: _Folder, listing: _Listing, found: MediaFolder, classes: dict[str, str]) -> list["str | _Folder"]:
-    """The media files and folders in a folder, in order; counts its other files and notes its links."""
+def _items(
+    folder: _Folder, listing: _Listing, found: MediaFolder, classes: dict[str, str], series: bool
+) -> list["str | _Folder"]:
+    """The names of media files and the folders in a folder, in order; counts its other files and notes its links."""
     items: list[str | _Folder] = []
-    prefix = "" if folder.path == "." else folder.path.rstrip(os.sep) + os.sep
+    above = folder.above | {listing.real}
     links = [listing.real] if folder.name else []
-    for name, is_folder, is_link in listing.entries:
-        path, suffix = prefix + name, os.path.splitext(name)[1].lower()
-        if is_folder:
-            items.append(_Folder(path, folder.name or name, folder.above | {listing.real}))
-        elif suffix in MEDIA_SUFFIXES:
-            items.append(path)
-            if folder.name and is_link:
-                links.append(os.path.realpath(path))
+    for name in listing.names:
+        if name in listing.folders:
+            items.append(_Folder(folder.prefix + name, folder.name or name, above))
+        elif (suffix := os.path.splitext(name)[1].lower()) in MEDIA_SUFFIXES:
+            items.append(name)
+            if folder.name and name in listing.links:
+                links.append(os.path.realpath(folder.prefix + name))
         else:
             found.unknown[printable(suffix)] += 1
     for link in links:
         if (first := classes.setdefault(link, folder.name)) != folder.name:
             found.linked.setdefault(link, (first, folder.name))
+    if series and (lengths := series_lengths(name for name in items if isinstance(name, str) and not is_video(name))):
+        found.series[folder.path] = lengths
     return items
 
 
-def _listed_ahead(executor: ThreadPoolExecutor, items: list["str | _Folder"]) -> Iterator["str | _Folder"]:
-    """The items, while threads list the next few folders among them."""
+def _listed_ahead(executor: ThreadPoolExecutor, prefix: str, items: list["str | _Folder"]) -> Iterator["str | _Folder"]:
+    """The paths of files and the folders, while threads list the next few of the folders."""
     folders = iter([item for item in items if isinstance(item, _Folder)])
     for folder in islice(folders, AHEAD):
         folder.listing = executor.submit(_list, folder.path)
     for item in items:
-        yield item
+        yield prefix + item if isinstance(item, str) else item
         if isinstance(item, _Folder) and (later := next(folders, None)) is not None:
             later.listing = executor.submit(_list, later.path)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vidsemi.data.formats.tar import TarIndex
 
 SECONDS_PER_PART = 60.0  # a killed command loses at most that
+MEMBERS_PER_PART = 200_000  # or that: they wait in memory, 220 bytes each
 STATE = pa.schema([("tar", pa.binary()), ("bytes", pa.int64()), ("modified", pa.int64())])  # of a tar when it was read
 TEXTS, NUMBERS = pa.list_(pa.string()), pa.list_(pa.int64())
 SCHEMA = pa.schema(
@@ -51,6 +52,7 @@ class TarJournal:
         self._batch: list[dict[str, Any]] = []
         self._open: tuple[Path | None, pa.Table] = (None, SCHEMA.empty_table())
         self._began = time.monotonic()
+        self._members = 0  # of the batch
         for file in sorted(folder.glob("part-*.parquet")):
             for place, state in enumerate(self._read(file).select(STATE.names).to_pylist()):
                 self._places[tuple(state.values())] = (file, place)
@@ -79,7 +81,8 @@ class TarJournal:
         columns = values.pop("columns")
         columns.pop("path")
         self._batch.append(dict(zip(STATE.names, self._states[tar], strict=True)) | values | columns)
-        if time.monotonic() - self._began > SECONDS_PER_PART:
+        self._members += len(columns["member"])
+        if time.monotonic() - self._began > SECONDS_PER_PART or self._members > MEMBERS_PER_PART:
             self.write()
 
     def write(self) -> None:
@@ -88,7 +91,7 @@ class TarJournal:
             self._folder.mkdir(parents=True, exist_ok=True)
             table = pa.Table.from_pylist(self._batch, SCHEMA)
             write_parquet(self._folder / f"part-{uuid.uuid4().hex}.parquet", table)
-            self._batch, self._began = [], time.monotonic()
+            self._batch, self._began, self._members = [], time.monotonic(), 0
 
     def remove(self) -> None:
         """Remove the parts, and the folder if it holds nothing else."""
