@@ -34,7 +34,7 @@ fast-tests: install-dev
 test: lint
 	$(BIN)/pytest --numprocesses 2 --dist worksteal --durations 30 -m "not (cluster and slow)"
 
-test-cluster: install-dev # jobs of many workers, object stores: races, storms of kills, faults of the server
+test-cluster: install-dev # jobs of many workers, object stores, Ray: races, storms of kills, lost nodes, faults of the server
 	$(BIN)/pytest --numprocesses 2 --dist loadfile -m cluster
 
 test-gpu: install-dev

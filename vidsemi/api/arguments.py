@@ -36,11 +36,15 @@ def checked(kind: type[S], values: Mapping[str, Any]) -> S:
 
 
 def runtime_of(
-    device: str, workers: int | None, seconds_per_file: float = 600, clips_per_forward: int | None = None
+    device: str,
+    workers: int | None,
+    seconds_per_file: float = 600,
+    clips_per_forward: int | None = None,
+    **engine: Any,
 ) -> Runtime:
     """Where and how networks run."""
-    values = {"device": device, "workers": workers}
-    return checked(Runtime, {**values, "seconds_per_file": seconds_per_file, "clips_per_forward": clips_per_forward})
+    values = {"device": device, "workers": workers, "seconds_per_file": seconds_per_file}
+    return checked(Runtime, {**values, "clips_per_forward": clips_per_forward, **engine})
 
 
 def check_count(name: str, value: Any, most: int = 1_000_000, least: int = 1) -> int:

@@ -1,9 +1,10 @@
 """`score`: the highest-scoring classes of every example of a manifest, as a directory of files."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
-from vidsemi.api.arguments import PathArgument, check_count, manifest_of, place_of, runtime_of
+from vidsemi.api.arguments import PathArgument, check_count, manifest_of, path_of, place_of, runtime_of
 from vidsemi.api.model import Model
 from vidsemi.api.model_arguments import check_views, trained_of
 from vidsemi.data.input_spec import Decoder
@@ -13,6 +14,7 @@ from vidsemi.inference.score import score_manifest
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import ShowProgress, show_progress
 from vidsemi.io.store import Place
+from vidsemi.models.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ def score(
     workers: int | None = None,
     seconds_per_file: float = 600,
     clips_per_forward: int | None = None,
+    engine: Literal["local", "ray"] = "local",
+    actors: int | None = None,
+    cpus_per_actor: int = 1,
+    gpus_per_actor: float | None = None,
     progress: ShowProgress = None,
 ) -> Scores:
     """Score every example of a manifest, and store its highest-scoring classes.
@@ -77,6 +83,10 @@ def score(
         workers: processes that decode files; by default one per core. With 0 this process decodes.
         seconds_per_file: time limit for decoding a file.
         clips_per_forward: batch size; by default 10 on a CPU, else 64.
+        engine: "local" scores in this process; "ray" keeps workers on a Ray cluster, which need the model as a file.
+        actors: number of workers that Ray keeps alive; by default as many as the cluster has room for.
+        cpus_per_actor: cores that Ray reserves for each.
+        gpus_per_actor: GPUs that Ray reserves for each; by default 1 if a node has any.
         progress: True for a bar, or a function that takes a `Progress`.
 
     Returns:
@@ -86,7 +96,17 @@ def score(
         UserError: the output has scores of other weights, examples or arguments, no example can be read, or an argument
             is wrong.
     """
-    runtime, folder = runtime_of(device, workers, seconds_per_file, clips_per_forward), place_of("output", output)
+    runtime = runtime_of(
+        device,
+        workers,
+        seconds_per_file,
+        clips_per_forward,
+        engine=engine,
+        actors=actors,
+        cpus_per_actor=cpus_per_actor,
+        gpus_per_actor=gpus_per_actor,
+    )
+    folder = place_of("output", output)
     check_views(views, crops)
     check_count("per_example", per_example)
     check_count("shard_size", shard_size, 10**9)
@@ -94,7 +114,11 @@ def score(
         raise UserError("options.invalid", f"precision is {precision!r}; choose auto, {', '.join(get_args(Precision))}")
     with show_progress(progress):
         examples = manifest_of(manifest, root)
-        trained, runtime = trained_of(model, decoder, runtime)
+        trained: Trained | Path
+        if runtime.engine == "ray" and not isinstance(model, Model):  # its workers load the network
+            trained = path_of("model", model)
+        else:
+            trained, runtime = trained_of(model, decoder, runtime)
         metrics = score_manifest(
             folder,
             weights=trained,

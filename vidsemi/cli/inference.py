@@ -7,6 +7,7 @@ from typing import Any
 from vidsemi.cli.options import (
     Answer,
     add_command,
+    add_engine_arguments,
     add_manifest_arguments,
     add_network_arguments,
     add_root_argument,
@@ -50,6 +51,7 @@ def add_parsers(subparsers: Any) -> None:
         help="precision of the network; auto is bfloat16 where it is fast (default: auto)",
     )
     _add_retry_argument(parser)
+    add_engine_arguments(parser, gpus=True)
 
     parser = add_command(subparsers, "evaluate", evaluate, "measure the video-level accuracy of a network")
     add_network_arguments(parser)
@@ -104,6 +106,10 @@ def score(options: argparse.Namespace) -> Answer:
         shard_size=options.shard_size,
         precision=options.precision,
         retry_failures=options.retry_failures,
+        engine=options.engine,
+        actors=options.actors,
+        cpus_per_actor=options.cpus_per_actor,
+        gpus_per_actor=options.gpus_per_actor,
         **_common(options),
     )
     document = {**asdict(scores), "scores": str(scores.scores)}

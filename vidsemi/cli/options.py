@@ -147,6 +147,33 @@ def add_decoding_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_engine_arguments(parser: argparse.ArgumentParser, *, gpus: bool) -> None:
+    """Add where workers run, with `gpus` also of work that a GPU does."""
+    parser.add_argument(
+        "--engine",
+        choices=["local", "ray"],
+        default="local",
+        help="local: this process works; ray: actors on a Ray cluster do (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--actors", type=positive_int, metavar="N", help="workers that Ray keeps alive; default: as many as have room"
+    )
+    parser.add_argument(
+        "--cpus-per-actor",
+        type=positive_int,
+        default=1,
+        metavar="C",
+        help="cores that Ray reserves for each actor (default: %(default)s)",
+    )
+    if gpus:
+        parser.add_argument(
+            "--gpus-per-actor",
+            type=fraction,
+            metavar="G",
+            help="GPUs that Ray reserves for each actor; default: 1 if there are any",
+        )
+
+
 def reader_count(options: argparse.Namespace) -> int:
     """Number of processes that decode."""
     from vidsemi.runtime.process import usable_cores

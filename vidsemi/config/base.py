@@ -104,6 +104,17 @@ class Runtime(Section):
     """Use torch.compile in training and scoring. Compiling takes about a minute at every start."""
     deterministic: bool = False
     """Use deterministic kernels on GPUs, so that a resumed run gives the same bits there too. Slower."""
+    engine: Literal["local", "ray"] = "local"
+    """Where shards are scored, and features extracted: local in this process, ray by actors on a Ray cluster
+    (docs/guides/ray.md)."""
+    actors: PositiveInt | None = None
+    """Workers that Ray keeps alive; those without room wait for more nodes. Default: as many as have room at the
+    start."""
+    cpus_per_actor: PositiveInt = 1
+    """CPU cores that Ray reserves for each actor: its decoding processes unless `workers` is set, and its threads."""
+    gpus_per_actor: float | None = Field(None, ge=0, le=1)
+    """GPUs that Ray reserves for each actor, 1 at most; with 0.5 two share one. Default: 1 if a node has GPUs, unless
+    the device is cpu."""
 
 
 class Log(Section):
