@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
+import numpy as np
 import pyarrow.csv
 import pytest
 import torch
@@ -15,7 +17,9 @@ from tests.helpers.s3_server import S3Server, s3_server
 from vidsemi.cli import main as cli
 from vidsemi.data import look
 from vidsemi.data.dedup.frame_hashes import hash_file
+from vidsemi.data.manifest import Row
 from vidsemi.data.preview import make_preview, preview_key
+from vidsemi.data.read import read_frames
 from vidsemi.io import object_store, remote_file
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("one_thread")]
@@ -111,3 +115,38 @@ def test_addresses_where_only_files_of_this_machine_can_be(
         assert cli.main(words) == 2
         assert f"[{code}]" in capsys.readouterr().err
     assert not list(tmp_path.glob("m*"))
+
+
+def test_a_part_of_a_long_video_takes_a_part_of_its_bytes(
+    server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """All of it is fetched once, however often decoding reads it."""
+    for name, size in {"FIRST": 1 << 15, "LEAST": 1 << 13, "MOST": 1 << 17, "KEPT": 1 << 19}.items():
+        monkeypatch.setattr(remote_file, name, size)
+    video, noise = tmp_path / "long.mp4", np.random.default_rng(0)
+    with av.open(str(video), "w") as output:
+        stream = output.add_stream("libx264", rate=25, options={"g": "10", "preset": "ultrafast", "qp": "20"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for _ in range(200):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(noise.integers(0, 256, (64, 96, 3), np.uint8))))
+        output.mux(stream.encode(None))
+    server.client().upload_file(str(video), "bucket", "long.mp4")
+    fetched: list[int] = []
+    get = remote_file._read_range
+    monkeypatch.setattr(remote_file, "_read_range", lambda *words: fetched.append(words[2] - words[1]) or get(*words))
+
+    def middle(n: int) -> np.ndarray:
+        return np.arange(8) + n // 2
+
+    total = video.stat().st_size
+    assert total > 1_000_000
+    for trim, exact, least, most in (
+        ((None, None), False, 0, 0.4),
+        ((4.0, 4.4), True, 0, 0.4),
+        ((None, None), True, 1, 1),
+    ):
+        rows = [Row(0, path, *trim) for path in (str(video), "s3://bucket/long.mp4")]
+        monkeypatch.setattr("vidsemi.data.video.packets.KEEP_BYTES", 1 << 16)  # so that the file is read again
+        fetched.clear()
+        one, other = (read_frames(row, middle, size=(32, 48), exact=exact) for row in rows)
+        assert np.array_equal(one, other) and least * total <= sum(fetched) <= most * total, sum(fetched) / total

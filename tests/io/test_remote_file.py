@@ -84,16 +84,28 @@ def test_a_member_of_a_tar_takes_one_request_for_its_own_bytes(
     assert max(first + len(piece) for first, piece in file._pieces.items()) == 3500  # nothing of the next member
 
 
-def test_reading_on_asks_for_more_at_a_time(server: S3Server, requests: Counter[str], small_requests: None):
+def full() -> None:
+    raise OSError("no space left")
+
+
+def test_reading_on_asks_for_more_at_a_time(
+    server: S3Server, requests: Counter[str], small_requests: None, monkeypatch: pytest.MonkeyPatch
+):
     file = RemoteFile(put(server, "a.mp4"))
     requests.clear()
     with file.open() as opened:
         assert b"".join(iter(lambda: opened.read(7), b"")) == CONTENT
         assert requests == {"GET": 23}  # nine thousand bytes in pieces of 400
         requests.clear()
+        assert sum(map(len, file._pieces.values())) <= 2000
+        opened.seek(0)
+        assert opened.read() == CONTENT and not requests  # from memory and a temporary file
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    with RemoteFile("s3://bucket/a.mp4").open() as opened:
+        assert opened.read() == CONTENT
+        requests.clear()
         opened.seek(5000)
         assert opened.read(10) == CONTENT[5000:5010] and requests == {"GET": 1}
-        assert sum(map(len, file._pieces.values())) <= 2000
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,8 +1,11 @@
 """Files in object stores, read by ranges: a small file with one request, of a large one what is needed."""
 
 import io
+import math
+import os
+import tempfile
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from vidsemi.io.errors import FATAL, REFUSED, DecodeError, UserError
 from vidsemi.io.object_store import SHORT_PATIENCE, RemotePath, tolerant
@@ -14,11 +17,12 @@ if TYPE_CHECKING:
 
 FIRST = 4 << 20  # bytes of the first request, the whole of most clips
 LEAST, MOST = 256 << 10, 8 << 20  # bytes of others: after a jump, then twice as many each time, as reading goes on
-KEPT = 32 << 20  # bytes to keep in memory
+BLOCK = 1 << 20
+KEPT = 32 << 20  # bytes to keep in memory; more than these are kept in a temporary file
 
 
 class RemoteFile:
-    """A file in an object store, or a range of one; bytes that were read are kept for a while.
+    """A file in an object store, or a range of one; bytes that were read are kept, since videos are read several times.
 
     The first bytes are requested at once, others when they are read. All are of one version of the file.
 
@@ -38,6 +42,8 @@ class RemoteFile:
         except UserError as error:
             raise DecodeError("file.unreadable", address, str(error)) from None
         self._pieces: OrderedDict[int, memoryview] = OrderedDict()  # by their first byte; those used last come last
+        self._aside: dict[int, int] = {}  # sizes of others, by their first byte, which are there in a temporary file
+        self._file: IO[bytes] | None = None
         self._e_tag: str | None = None
         meta = self._request(offset, offset + (FIRST if size is None else min(size, FIRST)))
         self.size: int = meta["size"]  # of the whole file
@@ -58,11 +64,12 @@ class RemoteFile:
         if size <= 0 or begin >= self.size:
             return b""
         if (piece := self._piece(begin)) is None:
-            before = next((len(piece) for first, piece in self._pieces.items() if first + len(piece) == begin), 0)
-            end = begin + min(max(2 * before, LEAST), MOST)
-            later = [first for first in self._pieces if first > begin]
+            known = self._aside | {first: len(content) for first, content in self._pieces.items()}
+            before = next((length for first, length in known.items() if first + length == begin), 0)
             limit = self._end if begin < self._end else self.size  # not what follows a member of a tar
-            self._request(begin, min(end, limit, *later))
+            later = min((first for first in known if first > begin), default=math.inf)
+            size_now = MOST if before and later - begin <= MOST else min(max(2 * before, LEAST), MOST)
+            self._request(begin, int(min(begin + size_now, limit, later)))
             piece = self._piece(begin)
             assert piece is not None
         first, content = piece
@@ -73,7 +80,19 @@ class RemoteFile:
             if first <= place < first + len(content):
                 self._pieces.move_to_end(first)
                 return first, content
+        for first, length in self._aside.items():
+            if first <= place < first + length and self._file is not None:
+                return place, memoryview(os.pread(self._file.fileno(), min(first + length - place, BLOCK), place))
         return None
+
+    def _put_aside(self, first: int, content: memoryview) -> None:
+        """Keep a piece in a temporary file, if there is room: most videos of that size are read several times."""
+        try:
+            self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115
+            if os.pwrite(self._file.fileno(), content, first) == len(content):
+                self._aside[first] = len(content)
+        except OSError:  # it is requested again
+            pass
 
     def _request(self, begin: int, end: int) -> "ObjectMeta":
         """Get bytes and keep them."""
@@ -92,7 +111,7 @@ class RemoteFile:
         if content:
             self._pieces[begin] = memoryview(content)
             while sum(map(len, self._pieces.values())) > KEPT and len(self._pieces) > 1:
-                self._pieces.popitem(last=False)
+                self._put_aside(*self._pieces.popitem(last=False))
         return meta
 
 
