@@ -127,7 +127,7 @@ def test_a_part_of_a_long_video_takes_a_part_of_its_bytes(
     with av.open(str(video), "w") as output:
         stream = output.add_stream("libx264", rate=25, options={"g": "10", "preset": "ultrafast", "qp": "20"})
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        for _ in range(200):
+        for _ in range(400):
             output.mux(stream.encode(av.VideoFrame.from_ndarray(noise.integers(0, 256, (64, 96, 3), np.uint8))))
         output.mux(stream.encode(None))
     server.client().upload_file(str(video), "bucket", "long.mp4")
@@ -136,7 +136,7 @@ def test_a_part_of_a_long_video_takes_a_part_of_its_bytes(
     monkeypatch.setattr(remote_file, "_read_range", lambda *words: fetched.append(words[2] - words[1]) or get(*words))
 
     def middle(n: int) -> np.ndarray:
-        return np.arange(8) + n // 2
+        return np.arange(4) + n // 2
 
     total = video.stat().st_size
     assert total > 1_000_000
@@ -149,4 +149,4 @@ def test_a_part_of_a_long_video_takes_a_part_of_its_bytes(
         monkeypatch.setattr("vidsemi.data.video.packets.KEEP_BYTES", 1 << 16)  # so that the file is read again
         fetched.clear()
         one, other = (read_frames(row, middle, size=(32, 48), exact=exact) for row in rows)
-        assert np.array_equal(one, other) and least * total <= sum(fetched) <= most * total, sum(fetched) / total
+        assert np.array_equal(one, other) and least <= sum(fetched) / total <= most

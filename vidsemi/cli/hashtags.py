@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidsemi.cli.options import Answer, add_command, integer
+from vidsemi.cli.options import Answer, add_command, integer, local
 from vidsemi.io.errors import UserError
 from vidsemi.io.store import parse_place
 from vidsemi.io.tables import markdown_table
@@ -26,7 +26,7 @@ def add_parsers(subparsers: Any) -> None:
         help="class names: a file with one a line, a manifest with labels, or kinetics",
     )
     parser.add_argument(
-        "--synonyms", type=Path, metavar="CSV", help="more hashtags of classes, with the columns class,tag"
+        "--synonyms", type=local, metavar="CSV", help="more hashtags of classes, with the columns class,tag"
     )
     parser.add_argument("--manifest", type=parse_place, help="examples with hashtags, to count")
     parser.add_argument(
@@ -36,7 +36,7 @@ def add_parsers(subparsers: Any) -> None:
         metavar="N",
         help="drop labels with fewer examples (default: %(default)s)",
     )
-    parser.add_argument("--output", type=Path, metavar="CSV", help="vocabulary to write")
+    parser.add_argument("--output", type=local, metavar="CSV", help="vocabulary to write")
 
 
 def hashtags(options: argparse.Namespace) -> Answer:

@@ -12,6 +12,7 @@ from vidsemi.cli.options import (
     add_network_arguments,
     add_root_argument,
     integer,
+    local,
     positive_int,
 )
 from vidsemi.io.errors import UserError
@@ -56,13 +57,13 @@ def add_parsers(subparsers: Any) -> None:
     parser = add_command(subparsers, "evaluate", evaluate, "measure the video-level accuracy of a network")
     add_network_arguments(parser)
     add_manifest_arguments(parser)
-    parser.add_argument("--by-class", type=Path, metavar="CSV", help="write the accuracy of each class")
+    parser.add_argument("--by-class", type=local, metavar="CSV", help="write the accuracy of each class")
 
     parser = add_command(subparsers, "predict", predict, "predict the classes of videos and images")
     parser.add_argument("files", nargs="*", metavar="FILE", help="videos, images, folders of them, or one manifest")
     parser.add_argument("--manifest", type=parse_place, help="examples, .parquet or .csv, in place of files")
     add_root_argument(parser)
-    parser.add_argument("--output", type=Path, help="table of the predictions to write, .parquet or .csv")
+    parser.add_argument("--output", type=local, help="table of the predictions to write, .parquet or .csv")
     parser.add_argument(
         "--top", type=positive_int, default=5, metavar="N", help="number of classes per example (default: %(default)s)"
     )
@@ -70,9 +71,9 @@ def add_parsers(subparsers: Any) -> None:
     add_network_arguments(parser)
 
     parser = add_command(subparsers, "export", export, "write a network as a file that runs without vidsemi")
-    parser.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
+    parser.add_argument("--weights", type=local, required=True, help="weights.pt of a trained network")
     parser.add_argument("--format", choices=EXPORT_FORMATS, help="default: the suffix of the output")
-    parser.add_argument("--output", type=Path, help="file to write, .pt2 or .onnx; default: beside the weights")
+    parser.add_argument("--output", type=local, help="file to write, .pt2 or .onnx; default: beside the weights")
 
 
 def _add_retry_argument(parser: argparse.ArgumentParser) -> None:

@@ -1,22 +1,24 @@
 """`vidsemi init`: from folders of videos to the config of a first run."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from vidsemi.cli.options import Answer, add_command
+from vidsemi.cli.options import Answer, add_command, local
 
 
 def add_parsers(subparsers: Any) -> None:
     """Add `init`."""
     parser = add_command(subparsers, "init", init, "write manifests and a config for your own folders of videos")
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder for the config, the manifests and the run")
+    parser.add_argument("folder", type=local, metavar="DIR", help="folder for the config, the manifests and the run")
     parser.add_argument(
-        "--labeled", type=Path, required=True, metavar="FOLDER", help="videos to train on, in a folder per class"
+        "--labeled", type=local, required=True, metavar="FOLDER", help="videos to train on, in a folder per class"
     )
-    parser.add_argument("--unlabeled", type=Path, metavar="FOLDER", help="videos without labels, the more the better")
+    parser.add_argument("--unlabeled", type=local, metavar="FOLDER", help="videos without labels, the more the better")
     parser.add_argument(
-        "--test", type=Path, metavar="FOLDER", help="as --labeled, to test on; default: a fifth of the labeled videos"
+        "--test",
+        type=local,
+        metavar="FOLDER",
+        help="as --labeled, to test on; default: a fifth of the labeled videos",
     )
     parser.add_argument(
         "--group",

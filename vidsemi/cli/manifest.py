@@ -4,7 +4,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vidsemi.cli.options import Answer, add_command, add_decoding_arguments, integer, memory_size, reader_count
+from vidsemi.cli.options import (
+    Answer,
+    add_command,
+    add_decoding_arguments,
+    integer,
+    local,
+    memory_size,
+    reader_count,
+)
 from vidsemi.data.formats import Format, formats
 from vidsemi.io.errors import UserError
 from vidsemi.io.store import is_remote, parse_place
@@ -31,9 +39,9 @@ def _add_format(subparsers: Any, format: Format) -> None:
         parser.add_argument(flag, **settings)
     if format.has_hashtags:
         parser.add_argument(
-            "--vocabulary", type=Path, metavar="FILE", help="keep only examples that carry one of its hashtags"
+            "--vocabulary", type=local, metavar="FILE", help="keep only examples that carry one of its hashtags"
         )
-    parser.add_argument("--output", type=Path, help="manifest to write, .parquet or .csv")
+    parser.add_argument("--output", type=local, help="manifest to write, .parquet or .csv")
     parser.add_argument(
         "--exclude-duplicates-of",
         type=parse_place,

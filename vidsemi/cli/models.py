@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vidsemi.cli.options import Answer, add_command, integer, positive_int
+from vidsemi.cli.options import Answer, add_command, integer, local, positive_int
 from vidsemi.io.errors import UserError
 
 
@@ -27,8 +27,8 @@ def add_parsers(subparsers: Any) -> None:
     parser = add_command(subparsers, "convert", convert, "convert published weights to a file that all commands read")
     own = "not needed with --model hf:DIR"
     parser.add_argument("--weights", metavar="FILE", help=f"published weights: file or https:// address; {own}")
-    parser.add_argument("--classes", type=Path, metavar="TXT", help=f"class names, one a line, in order; {own}")
-    parser.add_argument("--output", type=Path, required=True, help="weights.pt to write")
+    parser.add_argument("--classes", type=local, metavar="TXT", help=f"class names, one a line, in order; {own}")
+    parser.add_argument("--output", type=local, required=True, help="weights.pt to write")
     _add_model_arguments(parser)
     parser.add_argument("--stride", type=integer(1, 10_000), help="step between the frames of a clip")
     parser.add_argument(

@@ -74,6 +74,13 @@ def memory_size(text: str) -> int:
     return int(float(match[1]) * 1024 ** (1 + "KMGT".index(match[2].upper())))
 
 
+def local(text: str) -> Path:
+    """An argument type: a file or folder on this machine."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"is the address {text}; must be a file or folder on this machine")
+    return Path(text)
+
+
 positive_int = integer(1, 1_000_000)
 fraction = number(0, 1)
 
@@ -104,7 +111,7 @@ def add_root_argument(parser: argparse.ArgumentParser, option: str = "--manifest
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """Add a trained network, and how it sees an example."""
-    parser.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
+    parser.add_argument("--weights", type=local, required=True, help="weights.pt of a trained network")
     parser.add_argument(
         "--views", type=integer(1, 10_000), default=10, metavar="V", help="clips per video (default: %(default)s)"
     )

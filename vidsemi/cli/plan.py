@@ -1,10 +1,9 @@
 """`vidsemi plan`: what a run costs, before it is run."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from vidsemi.cli.options import Answer, add_command, positive_int
+from vidsemi.cli.options import Answer, add_command, local, positive_int
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -14,7 +13,7 @@ def add_parsers(subparsers: Any) -> None:
     )
     parser.add_argument("--cfg", required=True, metavar="FILE", help="config; configs/ is searched for a bare name")
     parser.add_argument("--measure", action="store_true", help="measure the rates of this machine, under a minute")
-    parser.add_argument("--rates", type=Path, metavar="FILE", help="rates, YAML, or the answer of `plan --json`")
+    parser.add_argument("--rates", type=local, metavar="FILE", help="rates, YAML, or the answer of `plan --json`")
     parser.add_argument("--device-type", metavar="NAME", help="row of the table of devices, e.g. a100 (default: cpu)")
     parser.add_argument(
         "--devices", type=positive_int, metavar="N", help="number of GPUs; default: with --measure those here, else 1"

@@ -1,10 +1,9 @@
 """`vidsemi publish`: a network as a folder for the Hugging Face Hub."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from vidsemi.cli.options import Answer, add_command, add_root_argument, integer
+from vidsemi.cli.options import Answer, add_command, add_root_argument, integer, local
 from vidsemi.io.store import parse_place
 
 
@@ -12,8 +11,8 @@ def add_parsers(subparsers: Any) -> None:
     """Add `publish`."""
     summary = "write a network with a model card in the form of the Hugging Face Hub; uploads nothing"
     parser = add_command(subparsers, "publish", publish, summary)
-    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="weights.pt of a trained network")
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder to write, which must be empty or not exist")
+    parser.add_argument("weights", type=local, metavar="WEIGHTS", help="weights.pt of a trained network")
+    parser.add_argument("folder", type=local, metavar="DIR", help="folder to write, which must be empty or not exist")
     parser.add_argument("--name", help="name of the model; default: that of the folder")
     parser.add_argument("--license", metavar="ID", help="license of the weights, e.g. apache-2.0; default: not stated")
     parser.add_argument("--teacher-license", metavar="ID", help="license of the teacher's weights; default: not stated")

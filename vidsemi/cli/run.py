@@ -1,10 +1,9 @@
 """`vidsemi run` and `vidsemi transfer`: execute a plan, then write the report."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidsemi.cli.options import Answer, add_command, add_config_arguments, integer
+from vidsemi.cli.options import Answer, add_command, add_config_arguments, integer, local
 
 if TYPE_CHECKING:
     from vidsemi.api.run import RunResult
@@ -18,7 +17,7 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument("--until", metavar="STAGE", help="stop after this kind of stage, e.g. select")
 
     parser = add_command(subparsers, "transfer", transfer, "measure the accuracy of a network on other datasets")
-    parser.add_argument("--weights", type=Path, required=True, help="weights.pt of a trained network")
+    parser.add_argument("--weights", type=local, required=True, help="weights.pt of a trained network")
     add_config_arguments(parser)
     _add_execution_arguments(parser)
 
@@ -34,7 +33,7 @@ def _add_execution_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reuse",
         metavar="DIR",
-        type=Path,
+        type=local,
         action="append",
         default=[],
         help="take over finished stages of another run that are the same; repeatable",

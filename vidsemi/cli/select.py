@@ -2,10 +2,9 @@
 
 import argparse
 import re
-from pathlib import Path
 from typing import Any
 
-from vidsemi.cli.options import Answer, add_command, fraction, integer, number
+from vidsemi.cli.options import Answer, add_command, fraction, integer, local, number
 from vidsemi.io.errors import UserError
 from vidsemi.io.store import parse_place
 
@@ -41,13 +40,13 @@ def add_parsers(subparsers: Any) -> None:
     )
     parser.add_argument("--manifest", type=parse_place, help="examples with hashtags, for balanced_with_tags")
     parser.add_argument(
-        "--vocabulary", type=Path, metavar="CSV", help="vocabulary of `vidsemi hashtags`, for balanced_with_tags"
+        "--vocabulary", type=local, metavar="CSV", help="vocabulary of `vidsemi hashtags`, for balanced_with_tags"
     )
     parser.add_argument("--shards", type=_range, metavar="FIRST-LAST", help="read these shards only, e.g. 0-99")
     parser.add_argument(
-        "--merge", type=Path, nargs="+", default=[], metavar="S", help="selections of other shards to merge with"
+        "--merge", type=local, nargs="+", default=[], metavar="S", help="selections of other shards to merge with"
     )
-    parser.add_argument("--output", type=Path, required=True, help="selection to write, .parquet")
+    parser.add_argument("--output", type=local, required=True, help="selection to write, .parquet")
 
 
 def _range(text: str) -> range:

@@ -2,7 +2,6 @@
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from vidsemi.cli.options import (
@@ -11,6 +10,7 @@ from vidsemi.cli.options import (
     add_decoding_arguments,
     add_manifest_arguments,
     integer,
+    local,
     reader_count,
 )
 
@@ -21,7 +21,7 @@ def add_parsers(subparsers: Any) -> None:
     parser = add_command(subparsers, "shrink", shrink, summary)
     add_manifest_arguments(parser)
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="folder of the copies; resumed if partial"
+        "--output", type=local, required=True, metavar="DIR", help="folder of the copies; resumed if partial"
     )
     for flag, limits, default, unit, what in (
         ("--short-side", (16, 4096), 128, "PIXELS", "shorter side of the copies"),
