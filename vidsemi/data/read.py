@@ -2,12 +2,14 @@
 
 import os
 import stat
+from functools import partial
 from pathlib import PurePosixPath
 
 import numpy as np
 
 from vidsemi.data.clip_sampling import ChooseFrames
 from vidsemi.data.formats.media_files import IMAGE_SUFFIXES
+from vidsemi.data.frame_cache import FrameCache, entry_key
 from vidsemi.data.image import read_image
 from vidsemi.data.input_spec import Decoder, Size
 from vidsemi.data.manifest import Row
@@ -93,12 +95,14 @@ def read_frames(
     exact: bool = True,
     decoder: Decoder = "pyav",
     source: Source | None = None,
+    cache: FrameCache | None = None,
 ) -> np.ndarray:
     """Read the chosen frames of an example, (N, 3, height, width) uint8, RGB; `read_video` explains the arguments.
 
     An image is a video of one frame, so that a clip of it is a still. PyAV decodes all files that the decoder is not
-    known to decode correctly, and those in object stores. `source` is the row's if it was located before. Whatever the
-    library or the reason, an example that cannot be read is a `DecodeError`.
+    known to decode correctly, and those in object stores. `source` is the row's if it was located before. A cache has
+    the frames of video files only. Whatever the library or the reason, an example that cannot be read is a
+    `DecodeError`.
     """
     if isinstance(row, MemoryRow):
         return row.read(choose, size)
@@ -109,6 +113,20 @@ def read_frames(
     if is_image(row):
         return read_image(source.path, read_bytes(source), size=size)[choose(1)]
     trim = Trim(row.start, row.end)
+    if cache is not None:
+        with decode_errors(source.path):
+            key = entry_key(source, trim, size, decoder)
+
+        decode = partial(_decode, source, size=size, trim=trim, decoder=decoder, exact=True)
+        frames = cache.read(key, choose, decode, size)
+        if frames is not None:
+            return frames
+    return _decode(source, choose, size=size, trim=trim, decoder=decoder, exact=exact)
+
+
+def _decode(
+    source: Source, choose: ChooseFrames, *, size: Size, trim: Trim, decoder: Decoder, exact: bool
+) -> np.ndarray:
     if decoder != "pyav" and not trim and source.remote is None:
         with decode_errors(source.path):
             frames = read_with_backend(decoder, source, choose, size)

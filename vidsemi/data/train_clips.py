@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from vidsemi.data.clip_sampling import random_clip_indices
+from vidsemi.data.frame_cache import FrameCache
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.reachable import Reachability
@@ -56,6 +57,7 @@ class TrainClips(Dataset[TrainItem]):
     seed: int
     random_resized_crop_scale: tuple[float, float] | None = None  # share of a frame's area; None: fixed-size crops
     clips_per_video: int = 1  # that are drawn at a time
+    cache: FrameCache | None = None
     watch: Watch | None = None  # where to note what is read
     too_slow: set[int] = field(default_factory=set)  # example ids that are not to be read again
     seconds_per_file: float = 600
@@ -129,7 +131,9 @@ class TrainClips(Dataset[TrainItem]):
         if scale is not None and is_image(row):  # cropped at full resolution
             clips = [read_whole_image(row)] * self.clips_per_video
         else:
-            frames = read_frames(row, choose, size=spec.resize, exact=False, decoder=spec.decoder)
+            frames = read_frames(
+                row, choose, size=spec.resize, exact=False, decoder=spec.decoder, cache=self.cache
+            )
             clips = np.split(frames, self.clips_per_video)
         if scale is not None:
             height, width = clips[0].shape[-2:]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidsemi.data.clip_sampling import view_indices
+from vidsemi.data.frame_cache import FrameCache
 from vidsemi.data.input_spec import MAX_CLIP_PIXELS, InputSpec
 from vidsemi.data.manifest import Row
 from vidsemi.data.read import is_image, read_frames
@@ -36,6 +37,7 @@ class ViewReader:
     views: int  # clips per video; an image has one
     most: int = 64  # views per pass, fewer of large clips, to bound the memory; others take another pass
     crops: int = 1  # per clip: 1 (center) or 10
+    cache: FrameCache | None = None
 
     def __post_init__(self) -> None:
         """Check that the decoder is installed; raises a `UserError`."""
@@ -56,7 +58,7 @@ class ViewReader:
         def choose(n: int) -> np.ndarray:
             return view_indices(n, spec.frames, spec.stride, of)[first:stop].reshape(-1)
 
-        frames = read_frames(request.row, choose, size=spec.resize, decoder=spec.decoder)
+        frames = read_frames(request.row, choose, size=spec.resize, decoder=spec.decoder, cache=self.cache)
         clips = frames.reshape(-1, spec.frames, *frames.shape[1:])
         if self.crops == 1:
             return np.ascontiguousarray(center_crop(clips, spec.crop))

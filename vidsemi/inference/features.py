@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vidsemi.config import Runtime
+from vidsemi.data.frame_cache import frame_cache
 from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest, Row
 from vidsemi.data.reachable import Rows
@@ -105,9 +106,8 @@ def extract_features(
     with Leases(store, patience(runtime.seconds_per_file), len(shards)) as leases:
         device = pick_device(runtime)
         infer = Inference(network, spec.input, device, softmax=False)
-        FeatureWorker(
-            ShardJob(store, shards, title), leases, rows, infer, ViewReader(spec.input, views), runtime
-        ).work()
+        reader = ViewReader(spec.input, views, cache=frame_cache(runtime.frame_cache))
+        FeatureWorker(ShardJob(store, shards, title), leases, rows, infer, reader, runtime).work()
     own = processes()
     gather(None)  # each process has seen that all is done, and none removes its leases any more
     files = [_file(folder, number) for number in range(len(shards))]

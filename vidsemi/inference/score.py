@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 
 from vidsemi.config import Runtime
 from vidsemi.data.class_map import ClassMap
+from vidsemi.data.frame_cache import frame_cache
 from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.manifest_source import ManifestSource
@@ -116,7 +117,7 @@ def score_shards(
     manifest = manifest.read() if isinstance(manifest, ManifestSource) else manifest
     trained = open_trained(weights, decoder)
     spec = trained.spec
-    reader = ViewReader(spec.input, views, crops=crops)
+    reader = ViewReader(spec.input, views, crops=crops, cache=frame_cache(runtime.frame_cache))
     device = pick_device(runtime)
     shards = shard_ranges(manifest, shard_size)
     weights_fingerprint, classes, known = trained.fingerprint(), spec.classes, len(spec.classes)

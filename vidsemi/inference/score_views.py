@@ -14,6 +14,7 @@ from torch import nn
 
 from vidsemi.config import Runtime
 from vidsemi.data.class_map import ClassMap
+from vidsemi.data.frame_cache import frame_cache
 from vidsemi.data.input_spec import InputSpec
 from vidsemi.data.manifest import Row
 from vidsemi.data.reachable import Dataset, Known, nothing_known, read_reachable
@@ -143,7 +144,7 @@ def score_examples(
     """Score examples of a dataset, given by id, in float32 and in order, for evaluation and prediction."""
     if not examples:
         return
-    reader, device = ViewReader(spec, views, crops=crops), pick_device(runtime)
+    reader, device = ViewReader(spec, views, crops=crops, cache=frame_cache(runtime.frame_cache)), pick_device(runtime)
     most = clips_per_forward(runtime, device)
     read_views = read_in_processes(reader, runtime, most, dataset)
     infer = Inference(network, spec, device, class_map=class_map, channels_last=runtime.channels_last)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from vidsemi.config import Log, Recipe, Runtime
+from vidsemi.data.frame_cache import frame_cache
 from vidsemi.data.split import ValidationSet
 from vidsemi.data.train_clips import TrainClips
 from vidsemi.data.video.backends import check_decoder
@@ -75,6 +76,7 @@ def train_network(
         random_resized_crop_scale=random_resized_crop_scale,
         seed=seed,
         clips_per_video=recipe.clips_per_video,
+        cache=frame_cache(runtime.frame_cache),
     )
     trainer = Trainer(
         network,

@@ -4,12 +4,14 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from itertools import cycle
 
 import numpy as np
 import torch
 
 from vidsemi.config import Runtime
 from vidsemi.data.batch import Batch, collate
+from vidsemi.data.frame_cache import FrameCache, frame_cache
 from vidsemi.data.loader import Loader
 from vidsemi.data.targets import Targets
 from vidsemi.data.train_clips import TrainClips
@@ -28,6 +30,7 @@ from vidsemi.training.train_step import TrainStep
 SECONDS = 40.0  # of all measurements together
 LONGEST = 3.0  # of one
 FEWEST_FILES, FEWEST_STEPS = 3, 2
+CACHED_FILES = 32  # of a dataset, that are read from a cache to measure it
 TRIAL_CLIPS = 2  # of the first step, which tells how many clips fit the time
 
 logger = logging.getLogger("vidsemi")
@@ -50,13 +53,14 @@ def measure(work: Sequence[Work], runtime: Runtime, seconds: float = SECONDS) ->
     each = min(LONGEST, seconds / max(len(readings) + len(networks), 1))
     device = pick_device(runtime)
     with progress_bar(2 * len(readings) + len(networks), "measurement", "measure rates") as bar:
-        first = {key: files_per_second(own, each / 2) for key, own in readings.items()}
+        cache = frame_cache(runtime.frame_cache)
+        first = {key: files_per_second(own, each / 2, cache) for key, own in readings.items()}
         bar.update(len(readings))
         speeds = {}
         for key, computing in networks.items():
             speeds[key] = network_rate(computing, runtime, device, each)
             bar.update()
-        second = {key: files_per_second(own, each / 2) for key, own in readings.items()}
+        second = {key: files_per_second(own, each / 2, cache) for key, own in readings.items()}
         bar.update(len(readings))
     training = next((own for own in readings.values() if own.recipe), None)
     views = next((own for own in readings.values() if not own.recipe), None)
@@ -71,11 +75,12 @@ def measure(work: Sequence[Work], runtime: Runtime, seconds: float = SECONDS) ->
     )
 
 
-def files_per_second(reading: Reading, seconds: float) -> float:
-    """Files of a dataset that one core reads a second."""
+def files_per_second(reading: Reading, seconds: float, cache: FrameCache | None = None) -> float:
+    """Files of a dataset that one core reads a second, once the cache has them."""
     count, read = 0, 0
-    items = _train_items(reading) if reading.recipe else _viewed(reading)
-    next(items)  # the first one opens what stays open
+    items = _train_items(reading, cache) if reading.recipe else _viewed(reading, cache)
+    for _ in range(CACHED_FILES if cache else 1):  # the first one opens what stays open
+        next(items)
     begin = time.perf_counter()
     while count < FEWEST_FILES or time.perf_counter() - begin < seconds:
         read += next(items)
@@ -85,22 +90,24 @@ def files_per_second(reading: Reading, seconds: float) -> float:
     return count / (time.perf_counter() - begin)
 
 
-def _examples(reading: Reading) -> Iterator[int]:
-    """Examples of a dataset in random order, for ever."""
+def _examples(reading: Reading, cache: FrameCache | None) -> Iterator[int]:
+    """Examples of a dataset in random order, for ever; with a cache some of them again and again."""
     generator = np.random.default_rng(0)
+    if cache:
+        yield from cycle(generator.integers(len(reading.manifest), size=CACHED_FILES).tolist())
     while True:
         yield int(generator.integers(len(reading.manifest)))
 
 
-def _train_items(reading: Reading) -> Iterator[bool]:
-    dataset = _train_clips(reading)
-    for example in _examples(reading):
+def _train_items(reading: Reading, cache: FrameCache | None) -> Iterator[bool]:
+    dataset = _train_clips(reading, cache)
+    for example in _examples(reading, cache):
         item = dataset[0, example, 0]
         collate([item])
         yield not item.unreadable
 
 
-def _train_clips(reading: Reading) -> TrainClips:
+def _train_clips(reading: Reading, cache: FrameCache | None = None) -> TrainClips:
     count = len(reading.manifest)
     return TrainClips(
         reading.manifest,
@@ -111,12 +118,13 @@ def _train_clips(reading: Reading) -> TrainClips:
         seed=0,
         random_resized_crop_scale=reading.scale,
         clips_per_video=reading.clips,
+        cache=cache,
     )
 
 
-def _viewed(reading: Reading) -> Iterator[bool]:
-    reader = ViewReader(reading.input, reading.clips, crops=reading.crops)
-    for example in _examples(reading):
+def _viewed(reading: Reading, cache: FrameCache | None) -> Iterator[bool]:
+    reader = ViewReader(reading.input, reading.clips, crops=reading.crops, cache=cache)
+    for example in _examples(reading, cache):
         try:
             for request in reader.requests(reading.manifest.row(example)):
                 reader(request)
