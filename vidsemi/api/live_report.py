@@ -9,7 +9,7 @@ from vidsemi.runtime.library_errors import first_line
 
 logger = logging.getLogger("vidsemi")
 
-SHARE = 0.05  # of the time, at most, that reports may take
+SHARE = 0.02  # of the time, at most, that reports may take
 
 
 class LiveReport:

@@ -1,6 +1,7 @@
 """A job's side of `jobs`: a process that runs whole stages, one after the other, for the run that started it."""
 
 import logging
+import multiprocessing
 import os
 import pickle
 import signal
@@ -8,6 +9,7 @@ import sys
 import time
 import traceback
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Thread
@@ -115,6 +117,10 @@ def _set_up(setting: Setting, outbox: Outbox) -> None:
     become_job(setting.number, setting.count)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # which libraries read when they are imported
         os.environ[name] = str(setting.threads)
+    if "forkserver" in multiprocessing.get_all_start_methods():  # else every data loader worker would import torch
+        multiprocessing.set_start_method("forkserver", force=True)
+        multiprocessing.set_forkserver_preload(["vidsemi.data.loader", "vidsemi.data.views"])
+        forkserver.ensure_running()
     root = logging.getLogger()
     root.handlers, logger.handlers = [_LogHandler(outbox)], []
     root.setLevel(setting.levels[0])
