@@ -104,9 +104,7 @@ def test_a_long_video_is_decoded_each_time(
     assert entry.stat().st_size < 100
 
 
-def test_a_full_disk_keeps_nothing(
-    make_video: Callable[..., Path], cache: FrameCache, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_full_disk_keeps_nothing(make_video: Callable[..., Path], cache: FrameCache, monkeypatch: pytest.MonkeyPatch):
     usage = shutil.disk_usage(cache.folder.parent)._replace(free=0)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     file = make_video("a.mp4", frames=9, codec="libx264")

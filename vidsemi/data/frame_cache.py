@@ -1,4 +1,4 @@
-"""Decoded frames of short videos, kept in a folder, so that all processes decode each video once (`runtime.frame_cache`).
+"""Decoded frames of short videos, kept in a folder, so that each video is decoded once (`runtime.frame_cache`).
 
 Small clips cost more to open than to show a network: reading 8 of 16 frames of 32 x 32 pixels takes 2.3 ms from an MP4
 and 0.3 ms from here. Entries are named by file, size of the frames and decoder; a file that has changed gets another.

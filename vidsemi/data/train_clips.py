@@ -131,9 +131,7 @@ class TrainClips(Dataset[TrainItem]):
         if scale is not None and is_image(row):  # cropped at full resolution
             clips = [read_whole_image(row)] * self.clips_per_video
         else:
-            frames = read_frames(
-                row, choose, size=spec.resize, exact=False, decoder=spec.decoder, cache=self.cache
-            )
+            frames = read_frames(row, choose, size=spec.resize, exact=False, decoder=spec.decoder, cache=self.cache)
             clips = np.split(frames, self.clips_per_video)
         if scale is not None:
             height, width = clips[0].shape[-2:]
