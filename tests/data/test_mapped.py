@@ -22,7 +22,7 @@ from tests.helpers.errors import refused
 from vidsemi.data import mapped
 from vidsemi.data.class_names import class_name
 from vidsemi.data.joined import join
-from vidsemi.data.manifest import Manifest, load_manifest
+from vidsemi.data.manifest import Manifest, Row, load_manifest
 from vidsemi.data.manifest_file import COLUMNS, write_manifest
 from vidsemi.data.mapped import MappedBatches
 
@@ -240,14 +240,19 @@ def test_a_killed_process_leaves_no_copy(copies: Path, file: Path):
     assert len([*copies.glob("*.arrow")]) == 1
 
 
-def read_in_child(manifest: Manifest, number: int) -> str:
-    """Read a row in another process."""
-    return manifest.row(number).path
+_held: list[Manifest] = []
+
+
+def row_of_parent(number: int) -> Row:
+    """A row of the manifest that a forked process has from its parent."""
+    return _held[-1].row(number)
 
 
 @pytest.mark.slow
-def test_other_processes_receive_no_rows(copies: Path, tmp_path: Path):
-    write_manifest(tmp_path / "m.parquet", {"path": [f"{n}.mp4" for n in range(10)]})
-    manifest = load_manifest(tmp_path / "m.parquet")
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(read_in_child, (manifest, 7)) == manifest.row(7).path
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_other_processes_read_the_same_rows(copies: Path, file: Path, method: str):
+    manifest = load_manifest(file)
+    expected = [manifest.row(number) for number in (3, 7, 9)]
+    _held.append(manifest)
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        assert pool.map(row_of_parent if method == "fork" else manifest.row, (3, 7, 9)) == expected

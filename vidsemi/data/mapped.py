@@ -30,11 +30,11 @@ from vidsemi.io.parquet import DamagedError
 logger = logging.getLogger("vidsemi")
 
 LARGE = 1 << 22  # bytes; a smaller manifest takes at most some 100 MB of memory, and is held there
-MAGIC = b"vidsemi1"  # with the version of the format
+MAGIC = b"vidsemi1"  # with the version of the format, and of the rules by which rows are read
 BLOCK = 1 << 20
 SETTLED = 2.0  # seconds after which a change to a file shows in its times, on any file system
 WAIT = 3600.0  # seconds to wait for the copy that another process makes
-STALE = 86_400.0  # seconds after which the temporary file of a killed process is removed
+STALE = 3600.0  # seconds without a write after which the temporary file of a killed process is removed
 UNUSED = 14 * 86_400.0  # and a copy that nobody has opened
 
 
@@ -53,7 +53,8 @@ class MappedBatches(Batches):
         *self._places, footer = record["places"]
         self._require(*footer)
         content = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._reader = pa.ipc.open_file(pa.py_buffer(content).slice(0, footer[1]))
+        options = pa.ipc.IpcReadOptions(use_threads=False)  # nothing is copied; and forks have no threads
+        self._reader = pa.ipc.open_file(pa.py_buffer(content).slice(0, footer[1]), options=options)
         self._checked: set[int] = set()
         self._last: tuple[int, Any] = (-1, None)
         super().__init__(self._reader.schema, record["rows"])
