@@ -23,8 +23,9 @@ from vidsemi.data import mapped
 from vidsemi.data.class_names import class_name
 from vidsemi.data.joined import join
 from vidsemi.data.manifest import Manifest, Row, load_manifest
-from vidsemi.data.manifest_file import COLUMNS, write_manifest
+from vidsemi.data.manifest_file import COLUMNS, read_batches, write_manifest
 from vidsemi.data.mapped import MappedBatches
+from vidsemi.io import parquet
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=9)
 VALUES = {
@@ -256,3 +257,13 @@ def test_other_processes_read_the_same_rows(copies: Path, file: Path, method: st
     _held.append(manifest)
     with multiprocessing.get_context(method).Pool(1) as pool:
         assert pool.map(row_of_parent if method == "fork" else manifest.row, (3, 7, 9)) == expected
+
+
+def test_reading_keeps_no_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(parquet, "WHOLE", 0)
+    names = np.random.default_rng(0).integers(0, 2**62, 400_000).astype(str)
+    pq.write_table(pa.table({"path": names}), tmp_path / "m.parquet", row_group_size=10_000)
+    before, most = pa.total_allocated_bytes(), 0
+    for _ in read_batches(tmp_path / "m.parquet"):
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < (tmp_path / "m.parquet").stat().st_size / 2

@@ -122,7 +122,7 @@ def open_manifest_parquet(file: Path) -> Iterator[Any]:
     """Open a Parquet file to read it in batches; a `UserError` if it cannot be read."""
     check_exists(file)
     try:
-        with open_parquet(file) as parquet:
+        with open_parquet(file, in_batches=True) as parquet:
             yield parquet
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(file, error) from None

@@ -145,7 +145,7 @@ def _summary_of(output: Path, manifest: Manifest) -> VerifySummary:
             for batch in batches:
                 summary.add_table(manifest, pa.Table.from_batches([batch]))
         return summary
-    with open_parquet(output) as parquet:
+    with open_parquet(output, in_batches=True) as parquet:
         for batch in parquet.iter_batches(ROWS_AT_ONCE):
             summary.add_table(manifest, pa.Table.from_batches([batch]))
     return summary

@@ -89,8 +89,11 @@ def read_own_parquet(file: Path, columns: Sequence[str] | None = None) -> pa.Tab
 
 
 @contextmanager
-def open_parquet(file: Place | bytes) -> Iterator[pq.ParquetFile]:
-    """Open a file whose checksum is right, or which has none, and which takes no undue memory; see `read_parquet`."""
+def open_parquet(file: Place | bytes, *, in_batches: bool = False) -> Iterator[pq.ParquetFile]:
+    """Open a file whose checksum is right, or which has none, and which takes no undue memory; see `read_parquet`.
+
+    By default pyarrow keeps all that it has read of the file until the end; `in_batches`: only the row group.
+    """
     if not isinstance(file, Path | bytes):
         file = file.read_bytes()
     with pa.OSFile(str(file)) if isinstance(file, Path) else pa.BufferReader(file) as opened:
@@ -100,7 +103,7 @@ def open_parquet(file: Place | bytes) -> Iterator[pq.ParquetFile]:
         checked = is_intact(stream)
         if checked is False:
             raise DamagedError("it is damaged, its checksum does not match")
-        with pq.ParquetFile(stream, page_checksum_verification=checked is None) as parquet:
+        with pq.ParquetFile(stream, page_checksum_verification=checked is None, pre_buffer=not in_batches) as parquet:
             check_expansion(parquet, stream)
             yield parquet
 
