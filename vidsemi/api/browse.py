@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from vidsemi.api.arguments import PathArgument, check_count, manifest_of, path_of
+from vidsemi.api.arguments import PathArgument, check_count, manifest_of, path_of, place_of
 from vidsemi.data.joined import join
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
@@ -55,7 +55,7 @@ def browse(
             file,
             file.with_suffix(".html") if output is None else path_of("output", output),
             manifest=None if manifest is None else _manifest(manifest, root),
-            scores=None if scores is None else [path_of("scores", one) for one in _listed(scores)],
+            scores=None if scores is None else [place_of("scores", one) for one in _listed(scores)],
             maker=PreviewMaker(previews, workers=count, seconds=None),
         )
 

@@ -189,15 +189,17 @@ def _predict_to_table(options: argparse.Namespace) -> Answer:
     from vidsemi.inference.predict import as_manifest, examples_to_predict, predict_to_table
     from vidsemi.inference.predictions import check_suffix
     from vidsemi.io.files import keep_inputs, prepare_target
+    from vidsemi.models.weights import local_copy
 
     output = options.output
     check_suffix(output)
     manifest = as_manifest(examples_to_predict(options.files, options.manifest, options.root))
-    keep_inputs(output, options.weights, options.manifest, *map(Path, options.files))
+    weights = options.weights if isinstance(options.weights, Path) else local_copy(options.weights)
+    keep_inputs(output, weights, options.manifest, *map(Path, options.files))
     prepare_target(output)
     result = predict_to_table(
         output,
-        weights=options.weights,
+        weights=weights,
         manifest=manifest,
         views=options.views,
         crops=options.crops,

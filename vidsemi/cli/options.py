@@ -81,6 +81,11 @@ def local(text: str) -> Path:
     return Path(text)
 
 
+def path_or_address(text: str) -> Path | str:
+    """An argument type: a file on this machine, or an address that it is fetched from."""
+    return text if "://" in text else Path(text)
+
+
 positive_int = integer(1, 1_000_000)
 fraction = number(0, 1)
 
@@ -111,7 +116,9 @@ def add_root_argument(parser: argparse.ArgumentParser, option: str = "--manifest
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """Add a trained network, and how it sees an example."""
-    parser.add_argument("--weights", type=local, required=True, help="weights.pt of a trained network")
+    parser.add_argument(
+        "--weights", type=path_or_address, required=True, help="weights.pt of a trained network, or its address"
+    )
     parser.add_argument(
         "--views", type=integer(1, 10_000), default=10, metavar="V", help="clips per video (default: %(default)s)"
     )

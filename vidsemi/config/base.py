@@ -19,6 +19,16 @@ from pydantic import (
 from vidsemi.io.numbers import scientific
 
 
+def check_local(path: str) -> str:
+    """Refuse an address where only a directory can be."""
+    if "://" in path:
+        raise ValueError(f"{path} is an address; results of a run go to a directory on this machine")
+    return path
+
+
+Directory = Annotated[str, Field(min_length=1), AfterValidator(check_local)]
+
+
 def check_folder_name(name: str) -> str:
     """Refuse a name that cannot be a folder's on every system."""
     if not re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9_+.-]{0,99}", name):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from vidsemi.config.base import Fraction, Log, Runtime, Section, check_names, check_unique
+from vidsemi.config.base import Directory, Fraction, Log, Runtime, Section, check_names, check_unique
 from vidsemi.config.data import Data, Hashtags
 from vidsemi.config.model import TEACHER_APPROACHES, Approach, Input, Network, Student, Teacher, Teachers
 from vidsemi.config.training import Train
@@ -72,7 +72,7 @@ class Evaluate(Section):
 class Config(Section):
     """The config of a run."""
 
-    output: str = Field(min_length=1)
+    output: Directory
     """Output directory of the run."""
     data: Data
     """Section Data."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from vidsemi.config.base import FolderName, Fraction, Log, Runtime, Section, check_names, check_unique
+from vidsemi.config.base import Directory, FolderName, Fraction, Log, Runtime, Section, check_names, check_unique
 from vidsemi.config.data import Cut, Source
 from vidsemi.config.model import Shares
 from vidsemi.config.training import Recipe
@@ -83,7 +83,7 @@ class Target(Section):
 class TransferConfig(Section):
     """The config of `vidsemi transfer`, which also accepts the config of a run."""
 
-    output: str = Field(min_length=1)
+    output: Directory
     """Output directory. Several networks may share it."""
     transfer: tuple[Target, ...] = Field(min_length=1)
     """Section Target: one or more."""

@@ -7,6 +7,7 @@ from vidsemi.data.joined import parts_of
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import keep_inputs, prepare_target
+from vidsemi.io.store import Place
 from vidsemi.pipeline.manifests import score_folders
 from vidsemi.reporting.page_files import write_page
 from vidsemi.reporting.previews import PreviewMaker
@@ -18,7 +19,7 @@ NOT_OF_A_RUN = ("stage.no_record", "stage.no_scores", "stage.no_manifest")
 
 
 def browse_selection(
-    file: Path, output: Path, *, manifest: Manifest | None, scores: Sequence[Path] | None, maker: PreviewMaker
+    file: Path, output: Path, *, manifest: Manifest | None, scores: Sequence[Place] | None, maker: PreviewMaker
 ) -> Path:
     """Write the page of a selection.
 

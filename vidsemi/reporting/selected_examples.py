@@ -11,6 +11,7 @@ from vidsemi.data.class_names import class_name
 from vidsemi.data.joined import join
 from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
+from vidsemi.io.store import Place
 from vidsemi.pipeline.manifests import read_manifest, score_folders
 from vidsemi.pipeline.precision import true_classes
 from vidsemi.reporting.gallery import Card, Strip, gallery, missing_notes, preview_counts
@@ -111,7 +112,7 @@ def selected_section(
     title: str,
     file: Path,
     manifest: Manifest,
-    scores: Sequence[Path],
+    scores: Sequence[Place],
     maker: PreviewMaker,
     *,
     true_labels: Manifest | None = None,
@@ -145,7 +146,7 @@ def selected_section(
     return Section(title, html=html, files=media, data=data)
 
 
-def _beyond(selection: Selection, scores: Sequence[Path]) -> tuple[ScoreRows | None, str]:
+def _beyond(selection: Selection, scores: Sequence[Place]) -> tuple[ScoreRows | None, str]:
     """The first example of each class that was not selected, or why that is not known."""
     if not scores:
         return None, "Examples just beyond the selection are not shown, since it does not say where its scores are."
