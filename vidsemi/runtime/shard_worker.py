@@ -1,7 +1,7 @@
 """One worker of a job: computes free shards, then those whose workers died, until none is left.
 
-The same loop serves every job whose work is cut into shards: scoring, features and `--verify`. A job says how the files
-of a shard come from its examples; who computes which shard, and when, changes nothing in them.
+The same loop serves every job whose work is cut into shards: scoring, features, hashing and `--verify`. A job says how
+the files of a shard come from its examples; who computes which shard, and when, changes nothing in them.
 """
 
 import logging

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from tests.data.dedup.test_exclude import dataset, exclude, picture  # noqa: F401
+from tests.helpers.builders import paths_of
 from tests.helpers.errors import refused
 from tests.helpers.s3_server import S3Server, s3_server
-from vidsemi.data.dedup import hash_job
+from vidsemi.data.dedup import hash_files, hash_job
 from vidsemi.data.dedup.frame_hashes import FileHashes, hash_file
 from vidsemi.data.dedup.hash_files import HashedManifest, hash_manifest
 from vidsemi.data.manifest import Row, load_manifest
 from vidsemi.io import object_store
+from vidsemi.io.parquet import read_parquet
 from vidsemi.io.store import Place, parse_place
 
 
@@ -126,3 +128,20 @@ def test_a_bucket_of_hashes_is_like_a_folder(
     assert exclude(dataset, *words, "--hash-folder", "s3://bucket/h") == on_disk
     assert {file.name: file.read_bytes() for file in (dataset / "out").glob("U.*")} == lists
     assert len(read) < 5 + 8 + 2  # U.all.csv is another manifest with the same files
+
+
+def test_blocks_of_a_manifest(dataset: Path, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
+    """They read their own shards and those of other manifests, and give what one block gives."""
+    whole = known(hashed(dataset / "all.csv", dataset / "hashes"))
+    monkeypatch.setattr(hash_files, "BLOCK", 3)
+    read = count_reads(monkeypatch)
+    assert known(hashed(dataset / "all.csv", dataset / "others")) == whole
+    opened: list[str] = []
+    monkeypatch.setattr(
+        hash_files, "read_parquet", lambda file, columns: opened.append(file.name) or read_parquet(file, columns)
+    )
+    assert known(hashed(dataset / "all.csv", dataset / "others")) == whole
+    assert len(read) == 8 + 1 and len(opened) == 3 * 2 + 2  # of each block one, and the failure's, twice
+    (dataset / "some.csv").write_text("path\n" + "\n".join(paths_of(dataset / "all.csv")[:6]) + "\n")
+    hashed(dataset / "some.csv", dataset / "others")
+    assert len(read) == 8 + 1

@@ -14,7 +14,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vidsemi.data.dedup.frame_hashes import METHOD
-from vidsemi.data.dedup.hash_job import KEY_BYTES, SCHEMA, SHARD, HashJob, join_job, run_job, unfinished_jobs
+from vidsemi.data.dedup.hash_job import (
+    KEY_BYTES,
+    SCHEMA,
+    SHARD,
+    HashJob,
+    join_job,
+    manifest_id,
+    run_job,
+    unfinished_jobs,
+)
 from vidsemi.data.dedup.hash_store import RECORD, HashStore
 from vidsemi.data.manifest import Manifest, Row
 from vidsemi.data.read import is_image
@@ -52,7 +61,7 @@ def hash_manifest(manifest: Manifest, folder: Place, *, workers: int, seconds: f
     Hashes of unchanged files (path, member, trim, size, time) are read from the shards in the folder, a directory or a
     place in an object store, which datasets can share; others are computed and added. Files that do not decode are
     tried again by every call, but not by one that resumes. Memory does not grow with the manifest: it is read four
-    million examples at a time, and for each of these blocks all shards.
+    million examples at a time, and for each of these blocks its shards and those of other manifests.
 
     Raises:
         UserError: no file can be read, or the folder has damaged files.
@@ -86,9 +95,10 @@ def _hash_block(
     keys = _keys(manifest, block, records["is_image"])
     _fill_trims(manifest, block, records)
     by_key = _ExamplesByKey(keys)
+    own = manifest_id(manifest), str(block.start)
     while True:  # once, unless files change or shards are removed meanwhile
         known, failures = np.zeros(len(block), bool), dict[int, str]()
-        if job := join_job(store, manifest, block, lambda: ~_find_known(store, by_key, len(block))):
+        if job := join_job(store, manifest, block, lambda: ~_find_known(store, own, by_key, len(block))):
             run_job(job, manifest, keys[job.examples - block.start], workers=workers, seconds=seconds)
             for examples, table in _results(job):
                 places, rows = examples - block.start, np.arange(len(examples))
@@ -100,27 +110,29 @@ def _hash_block(
                 errors = zip(examples.tolist(), table["error"].to_pylist(), strict=True)
                 failures |= {example: error for example, error in errors if error is not None}
         if not known.all():
-            _fill_known(records, known, store, by_key)
+            _fill_known(records, known, store, own, by_key)
         if known.all():
             return records, failures
 
 
-def _find_known(store: Store, by_key: "_ExamplesByKey", count: int) -> np.ndarray:
+def _find_known(store: Store, own: tuple[str, str], by_key: "_ExamplesByKey", count: int) -> np.ndarray:
     """Which of the examples have their hashes in the store; removes shards of nothing but failures."""
     known = np.zeros(count, bool)
     unfinished = unfinished_jobs(store)
-    for name, table in _read_shards(store, ["key", "error"]):
+    for name, table in _read_shards(store, own, ["key", "error"]):
         hashed = table.filter(pc.is_null(table["error"]))
         known[by_key.find(hashed["key"])[0]] = True
         match = SHARD.fullmatch(name)
-        if not len(hashed) and match is not None and match[1] not in unfinished:
+        if not len(hashed) and match is not None and match["id"] not in unfinished:
             store.remove(name)
     return known
 
 
-def _fill_known(records: np.ndarray, known: np.ndarray, store: Store, by_key: "_ExamplesByKey") -> None:
+def _fill_known(
+    records: np.ndarray, known: np.ndarray, store: Store, own: tuple[str, str], by_key: "_ExamplesByKey"
+) -> None:
     """Fill in the records of the other examples that have their hashes in the store, and mark them as known."""
-    for _, table in _read_shards(store, SCHEMA.names):
+    for _, table in _read_shards(store, own, SCHEMA.names):
         hashed = table.filter(pc.is_null(table["error"]))
         places, rows = by_key.find(hashed["key"])
         new = ~known[places]  # the first of several shards that have a key counts
@@ -213,8 +225,10 @@ def _state(path: str) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
-def _read_shards(store: Store, columns: list[str]) -> Iterator[tuple[str, pa.Table]]:
-    names = sorted(name for name in store.names() if SHARD.fullmatch(name))
+def _read_shards(store: Store, own: tuple[str, str], columns: list[str]) -> Iterator[tuple[str, pa.Table]]:
+    """Read the shards of all jobs but those of other blocks of the same manifest, which has other files there."""
+    found = [match for name in store.names() if (match := SHARD.fullmatch(name))]
+    names = sorted(match[0] for match in found if match["manifest"] != own[0] or match["first"] == own[1])
     return ((name, table) for name, table in _read_files(store, names, columns) if table is not None)
 
 

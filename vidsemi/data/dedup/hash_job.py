@@ -1,8 +1,9 @@
 """Hashing by any number of workers: the examples whose hashes a folder lacks, shard by shard.
 
-`job-NAME.json` says which examples of a manifest are to be hashed: the first worker writes it, others join. Shards are
-named after the job, and stay as a cache that later jobs read. When all are written, the job is over and its file is
-removed. Files that do not decode are in no cache, so the next call starts a job that reads them again.
+`job-MANIFEST-FIRST.json` says which of the examples of a manifest from FIRST on are to be hashed: the first worker
+writes it, others join. Shards, `part-MANIFEST-FIRST-ID-NUMBER.parquet`, stay as a cache that later jobs read. When all
+are written, the job is over and its file is removed. Files that do not decode are in no cache, so the next call starts
+a job that reads them again.
 """
 
 import base64
@@ -29,8 +30,10 @@ from vidsemi.runtime.shard_worker import CRASHES, Files, ShardJob
 
 SHARD_SIZE = 1000  # examples; what a kill loses at most
 KEY_BYTES = 16
-SHARD = re.compile(r"part-([0-9a-f]{32})-(\d{6,12})\.parquet")
-JOB = re.compile(r"job-[0-9a-f]{32}\.json")
+SHARD = re.compile(
+    r"part-(?P<manifest>[0-9a-f]{32})-(?P<first>\d{1,12})-(?P<id>[0-9a-f]{32})-(?P<number>\d{6,12})\.parquet"
+)
+JOB = re.compile(r"job-[0-9a-f]{32}-\d{1,12}\.json")
 SCHEMA = pa.schema(
     [
         ("key", pa.binary(KEY_BYTES)),
@@ -46,7 +49,7 @@ class HashJob:
     """Examples to hash."""
 
     store: Store
-    file: str
+    name: str  # MANIFEST-FIRST
     id: str
     examples: np.ndarray  # ids, ascending
 
@@ -58,7 +61,7 @@ class HashJob:
 
     def shard_name(self, number: int) -> str:
         """The name of the file of a shard."""
-        return f"part-{self.id}-{number:06d}.parquet"
+        return f"part-{self.name}-{self.id}-{number:06d}.parquet"
 
 
 class HashWorker(FileWorker[FileHashes]):
@@ -71,7 +74,7 @@ class HashWorker(FileWorker[FileHashes]):
     def list_done(self) -> set[int]:
         """List the shards that are done."""
         found = (SHARD.fullmatch(name) for name in self.store.names())
-        return {int(match[2]) for match in found if match and match[1] == self._hashing.id}
+        return {int(match["number"]) for match in found if match and match["id"] == self._hashing.id}
 
     def is_done(self, number: int) -> bool:
         """Return whether one shard is done."""
@@ -97,6 +100,12 @@ class HashWorker(FileWorker[FileHashes]):
         return {self._hashing.shard_name(number): parquet_bytes(pa.Table.from_pylist(rows, SCHEMA))}
 
 
+def manifest_id(manifest: Manifest) -> str:
+    """What the files of a manifest's jobs are named after: its rows, and where its paths start."""
+    words = json.dumps([METHOD, manifest.fingerprint, str(manifest.root.resolve())])
+    return hashlib.blake2b(words.encode(), digest_size=16).hexdigest()
+
+
 def join_job(store: Store, manifest: Manifest, block: range, unknown: Callable[[], np.ndarray]) -> HashJob | None:
     """Join the job of some examples of a manifest, or start one; None if there is nothing to hash.
 
@@ -109,8 +118,8 @@ def join_job(store: Store, manifest: Manifest, block: range, unknown: Callable[[
     Raises:
         UserError: the file of the job is damaged.
     """
-    words = json.dumps([METHOD, manifest.fingerprint, str(manifest.root.resolve()), block.start]).encode()
-    file = f"job-{hashlib.blake2b(words, digest_size=16).hexdigest()}.json"
+    name = f"{manifest_id(manifest)}-{block.start}"
+    file = _file(name)
     while (found := store.read(file)) is None:
         chosen = unknown()
         if not chosen.any():
@@ -125,7 +134,7 @@ def join_job(store: Store, manifest: Manifest, block: range, unknown: Callable[[
         (job_id,) = re.findall("^[0-9a-f]{32}$", job["id"])
     except (ValueError, TypeError, KeyError, zlib.error):
         raise UserError("duplicates.invalid_job", f"{store.place(file)} is damaged; delete it") from None
-    return HashJob(store, file, job_id, block.start + np.flatnonzero(chosen))
+    return HashJob(store, name, job_id, block.start + np.flatnonzero(chosen))
 
 
 def run_job(job: HashJob, manifest: Manifest, keys: np.ndarray, *, workers: int, seconds: float) -> None:
@@ -134,14 +143,18 @@ def run_job(job: HashJob, manifest: Manifest, keys: np.ndarray, *, workers: int,
     shards = ShardJob(job.store, job.shards, f"hash {manifest.file.name}", "file")
     with Leases(job.store, patience(seconds), len(shards.shards), leases) as held:
         HashWorker(job, keys, shards, held, manifest, hash_file, workers=workers, seconds=seconds).work()
-    if job.id in _ids(job.store, [job.file]):
-        job.store.remove(job.file)
+    if job.id in _ids(job.store, [_file(job.name)]):
+        job.store.remove(_file(job.name))
     job.store.remove_folder(leases)
 
 
 def unfinished_jobs(store: Store) -> set[str]:
     """The ids of the jobs whose shards some worker may yet read."""
     return _ids(store, [name for name in store.names() if JOB.fullmatch(name)])
+
+
+def _file(name: str) -> str:
+    return f"job-{name}.json"
 
 
 def _ids(store: Store, files: Sequence[str]) -> set[str]:
