@@ -105,10 +105,8 @@ def _count_labels(
 ) -> tuple["Vocabulary", list[int], dict[str, Any], list[str]]:
     """The frequent labels, their numbers of examples, and JSON and text for all labels."""
     from vidsemi.data.hashtags.match import count_frequent
-    from vidsemi.data.manifest import load_manifest
 
-    manifest = load_manifest(file)
-    matches = count_frequent(manifest, vocabulary, min_examples, "the count of labels")
+    matches, examples = count_frequent(file, vocabulary, min_examples, "the count of labels")
     if not matches.vocabulary.labels:
         most = max((count for _, count in matches.dropped), default=0)
         raise UserError(
@@ -116,11 +114,11 @@ def _count_labels(
             f"{file}: no label has {min_examples} examples (the most frequent label has {most}); lower --min-examples",
         )
     counted = list(zip(matches.vocabulary.labels, matches.counts, strict=True))
-    untagged = len(manifest) - matches.matched
+    untagged = examples - matches.matched
     document = {
         "manifest": str(file),
         "min_examples": min_examples,
-        "examples": len(manifest),
+        "examples": examples,
         "tagged": matches.matched,
         "untagged": untagged,
         "labels": [{**label.document(count), "variants": label.variants} for label, count in counted],
@@ -128,7 +126,7 @@ def _count_labels(
     }
     lines = [
         f"{len(counted)} labels have at least {min_examples} examples",
-        f"{matches.matched} of {len(manifest)} examples carry at least one of their tags, {untagged} none",
+        f"{matches.matched} of {examples} examples carry at least one of their tags, {untagged} none",
         "",
         *_count_table(counted),
     ]

@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +17,10 @@ from vidsemi.data.hashtags.normalize import require_hashtags
 from vidsemi.data.hashtags.tag_lists import CAPTION, TagReader
 from vidsemi.data.hashtags.vocabulary import Label, Vocabulary, read_vocabulary, write_vocabulary
 from vidsemi.data.manifest import Manifest
+from vidsemi.data.manifest_file import read_batches
 from vidsemi.io.errors import UserError
 from vidsemi.io.parquet import parquet_writer, read_own_parquet
+from vidsemi.io.store import Place
 from vidsemi.runtime.threads import in_parallel
 
 logger = logging.getLogger("vidsemi")
@@ -37,18 +39,20 @@ def match_examples(manifest: Manifest, vocabulary: Vocabulary, needed_by: str) -
     Returns:
         Example ids (N,) int64 ascending, and label indices (N,) int64. An example has one entry per label.
     """
-    require_hashtags(manifest, needed_by)
-    found = list(_matched_batches(manifest, vocabulary))
+    require_hashtags(manifest.file, manifest.columns, needed_by)
+    found = list(_matched_batches(manifest.file, manifest.batches, vocabulary))
     examples, labels = zip(*found, strict=True) if found else ((), ())
     return np.concatenate([np.zeros(0, np.int64), *examples]), np.concatenate([np.zeros(0, np.int64), *labels])
 
 
-def _matched_batches(manifest: Manifest, vocabulary: Vocabulary) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _matched_batches(
+    file: Place, batches: Iterable[pa.RecordBatch], vocabulary: Vocabulary
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Example ids and labels, as `match_examples` returns them, of one batch of rows after another."""
     tags = vocabulary.label_by_tag
     match = partial(_match, TagReader(list(tags)), np.array(list(tags.values()), np.int64))
     captions = first = 0
-    with closing(in_parallel(match, _columns(manifest))) as found:
+    with closing(in_parallel(match, _columns(batches))) as found:
         for rows, labels, size, own_captions in found:
             captions += own_captions
             yield first + rows, labels
@@ -57,14 +61,14 @@ def _matched_batches(manifest: Manifest, vocabulary: Vocabulary) -> Iterator[tup
         logger.warning(
             "%s: %d rows are captions, in which only the words behind a # are tags; `vidsemi manifest table` reads "
             "the other rows as captions, too",
-            manifest.file,
+            file,
             captions,
         )
 
 
-def _columns(manifest: Manifest) -> Iterator[pa.Array]:
+def _columns(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Array]:
     """The hashtags in pieces."""
-    for batch in manifest.batches:
+    for batch in batches:
         column = batch.column("hashtags")
         yield from (column.slice(first, ROWS) for first in range(0, len(column), ROWS))
 
@@ -153,13 +157,20 @@ class _LabelCounts:
         return examples[kept], (np.cumsum(frequent) - 1)[labels[kept]]
 
 
-def count_frequent(manifest: Manifest, vocabulary: Vocabulary, min_examples: int, needed_by: str) -> FrequentLabels:
-    """Count the examples of each label; see `match_examples`."""
-    require_hashtags(manifest, needed_by)
-    counted = _LabelCounts(vocabulary, min_examples)
-    for examples, labels in _matched_batches(manifest, vocabulary):
+def count_frequent(file: Path, vocabulary: Vocabulary, min_examples: int, needed_by: str) -> tuple[FrequentLabels, int]:
+    """Count the examples of each label in the file of a manifest, and all examples; holds a few batches of them."""
+    counted, rows = _LabelCounts(vocabulary, min_examples), 0
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal rows
+        for batch in read_batches(file):
+            require_hashtags(file, batch.schema.names, needed_by)
+            rows += batch.num_rows
+            yield batch
+
+    for examples, labels in _matched_batches(file, batches(), vocabulary):
         counted.add(examples, labels)
-    return counted.result()
+    return counted.result(), rows
 
 
 def match_frequent(manifest: Manifest, vocabulary: Vocabulary, min_examples: int, needed_by: str) -> Matches:
@@ -178,7 +189,7 @@ def check_frequent(manifest: Manifest, vocabulary: Vocabulary, min_examples: int
         UserError: they have not.
     """
     counts = np.zeros(len(vocabulary.labels), np.int64)
-    for _, own in _matched_batches(manifest, vocabulary):
+    for _, own in _matched_batches(manifest.file, manifest.batches, vocabulary):
         counts += np.bincount(own, minlength=len(counts))
         if (counts >= min_examples).sum() >= labels:
             return
@@ -205,10 +216,10 @@ def match_hashtags(
     Raises:
         UserError: the manifest has no hashtags, or fewer than two labels are left.
     """
-    require_hashtags(weak, "the weak pre-training")
+    require_hashtags(weak.file, weak.columns, "the weak pre-training")
     counted = _LabelCounts(vocabulary, min_examples)
     with tempfile.TemporaryFile(dir=folder) as pairs:
-        for examples, labels in _matched_batches(weak, vocabulary):
+        for examples, labels in _matched_batches(weak.file, weak.batches, vocabulary):
             counted.add(examples, labels)
             pairs.write(np.stack([examples, labels], 1).tobytes())
         matches = counted.result()

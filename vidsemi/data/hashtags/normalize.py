@@ -4,13 +4,10 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from enum import Enum
-from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 from vidsemi.io.errors import UserError
-
-if TYPE_CHECKING:
-    from vidsemi.data.manifest import Manifest
+from vidsemi.io.store import Place
 
 # Marks and letters that are invisible or not typed on purpose: variation selectors, fillers, the Arabic tatweel,
 # enclosing marks; and the dot that lower-casing leaves above a Turkish İ.
@@ -141,10 +138,10 @@ def join_tags(tags: Iterable[str]) -> str:
     return " #".join(["", *tags])[1:]
 
 
-def require_hashtags(manifest: "Manifest", needed_by: str) -> None:
-    """Raise a UserError if the manifest has no column `hashtags`; `needed_by` names what needs it."""
-    if "hashtags" not in manifest.columns:
+def require_hashtags(file: Place, columns: Iterable[str], needed_by: str) -> None:
+    """Raise a UserError if a manifest has no column `hashtags`; `needed_by` names what needs it."""
+    if "hashtags" not in columns:
         raise UserError(
             "manifest.missing_hashtags",
-            f"{manifest.file} has no column 'hashtags', which {needed_by} needs (see docs/guides/hashtags.md)",
+            f"{file} has no column 'hashtags', which {needed_by} needs (see docs/guides/hashtags.md)",
         )

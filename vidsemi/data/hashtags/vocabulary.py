@@ -129,9 +129,9 @@ def vocabulary_for(
         None if the run uses no hashtags.
     """
     if tagged is not None:
-        require_hashtags(tagged, "the policy balanced_with_tags")
+        require_hashtags(tagged.file, tagged.columns, "the policy balanced_with_tags")
     if weak is not None:
-        require_hashtags(weak, "the weak pre-training")
+        require_hashtags(weak.file, weak.columns, "the weak pre-training")
     if tagged is None and weak is None:
         return None
     if settings.vocabulary:
