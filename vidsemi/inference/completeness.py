@@ -17,6 +17,7 @@ from vidsemi.io.store import read_many, shard_name
 
 FOLDER = "checked"
 GROUP = 64  # shards
+MANY = 1000  # shards; to check fewer again costs less than to wait
 MARK = re.compile(r"(\d{6,12}-[0-9a-f]{32})-(\d{1,12})")  # first shard, hash of the versions, failures
 REMOVED_AT_ONCE = 10  # so that of a thousand workers not each removes all marks
 
@@ -63,8 +64,8 @@ class Completeness:
         return self._count_failed({}, number) is not None
 
     def clean_up(self) -> None:
-        """Remove the marks once every worker had the time to see them."""
-        if self._store.remote and self._others:
+        """Remove the marks; those of a large job once every worker had the time to see them."""
+        if self._store.remote and self._others and len(self._shards) > MANY:
             time.sleep(self._store.wait_seconds)
         while names := self._store.names(FOLDER) if self._store.remote else []:
             some = random.sample(names, min(REMOVED_AT_ONCE, len(names)))
