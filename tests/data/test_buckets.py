@@ -1,13 +1,16 @@
 """Training, evaluation, --verify and hashes from an object store: what they give from disk."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pyarrow.csv
 import pytest
 import torch
+from PIL import Image
 
 import vidsemi
 from tests.api.test_train import RECIPE, fresh, tensors
@@ -17,10 +20,14 @@ from tests.helpers.s3_server import S3Server, s3_server
 from vidsemi.cli import main as cli
 from vidsemi.data import look
 from vidsemi.data.dedup.frame_hashes import hash_file
+from vidsemi.data.formats.media_files import MEDIA_SUFFIXES
 from vidsemi.data.manifest import Row
 from vidsemi.data.preview import make_preview, preview_key
 from vidsemi.data.read import read_frames
+from vidsemi.data.verify import describe
 from vidsemi.io import object_store, remote_file
+from vidsemi.io.errors import DecodeError
+from vidsemi.io.remote_file import is_reachable
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("one_thread")]
 ROOT = "s3://bucket/shapes"
@@ -150,3 +157,83 @@ def test_a_part_of_a_long_video_takes_a_part_of_its_bytes(
         fetched.clear()
         one, other = (read_frames(row, middle, size=(32, 48), exact=exact) for row in rows)
         assert np.array_equal(one, other) and least <= sum(fetched) / total <= most
+
+
+def test_folders_of_frames(server: S3Server, tmp_path: Path):
+    dice = np.random.default_rng(0)
+    for number in range(12):
+        Image.fromarray(dice.integers(0, 256, (20, 30, 3), np.uint8)).save(tmp_path / f"f_{number:05d}.png")
+        server.client().upload_file(str(tmp_path / f"f_{number:05d}.png"), "bucket", f"frames/a/f_{number:05d}.png")
+    local, remote = (
+        Row(0, path, start=0.5, frames_per_second=10.0) for path in (str(tmp_path), "s3://bucket/frames/a")
+    )
+    assert remote.is_frame_folder and not Row(0, "s3://bucket/a.mp4", frames_per_second=10.0).is_frame_folder
+    asked: list[str] = []
+    server.fault = lambda method, path: asked.append(path)
+    frames = [read_frames(row, lambda n: np.array([1, n - 1, 1]), size=(10, 15)) for row in (local, remote)]
+    assert np.array_equal(*frames) and len(asked) == 3  # a list and two frames
+    assert describe(remote) == describe(local) and hash_file(remote) == hash_file(local)
+    assert is_reachable(remote.path, True, 0.0) and not is_reachable("s3://bucket/frames/b", True, 0.0)
+    with pytest.raises(DecodeError) as error:
+        read_frames(Row(0, "s3://bucket/frames/b", frames_per_second=10.0), np.arange, size=8)
+    assert error.value.code == "file.not_served"
+
+
+@pytest.mark.slow
+def test_real_files(server: S3Server, real_data: Path):
+    """Intact and odd ones: the same frames, descriptions and errors, with one request."""
+
+    def attempt(function: Callable[..., Any], *words: Any) -> Any:
+        try:
+            return function(*words)
+        except DecodeError as error:
+            return error.code, error.reason
+
+    def frames(row: Row, exact: bool) -> Any:
+        read = read_frames(row, lambda n: np.linspace(0, n - 1, 6).astype(int), size=(64, 80), exact=exact)
+        return read.shape, read.tobytes()
+
+    files = [file for file in sorted(real_data.rglob("*")) if file.suffix.lower() in MEDIA_SUFFIXES]
+    for file in files[::60]:
+        server.fault = lambda method, path: None
+        server.client().upload_file(str(file), "bucket", f"real/{file.name}")
+        asked: list[str] = []
+        server.fault = lambda method, path, asked=asked: asked.append(path)
+        local, remote = Row(0, str(file)), Row(0, f"s3://bucket/real/{file.name}")
+        for exact in (True, False):
+            assert attempt(frames, remote, exact) == attempt(frames, local, exact), file
+        assert attempt(describe, remote) == attempt(describe, local), file
+        assert len(asked) == 3 * math.ceil(file.stat().st_size / (4 << 20)), file
+
+
+@pytest.mark.slow
+def test_a_bucket_of_scores_on_a_page_and_weights_by_address(
+    server: S3Server, shapes: Path, untrained_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    server.client().upload_file(str(untrained_weights), "bucket", "w.pt")
+    words = ["--manifest", f"{ROOT}/labeled.csv", "--views", "1", "--workers", "0", "--device", "cpu"]
+    assert cli.main(["score", "--weights", "s3://bucket/w.pt", *words, "--output", "s3://bucket/scores"]) == 0
+    rule = ["--per-class", "2", "--per-example", "1", "--output", str(tmp_path / "s.parquet")]
+    assert cli.main(["select", "--scores", "s3://bucket/scores", *rule]) == 0
+    page = ["browse", str(tmp_path / "s.parquet"), "--manifest", f"{ROOT}/labeled.csv"]
+    assert cli.main([*page, "--scores", "s3://bucket/scores"]) == 0
+    assert "dashed frame is the first that was not selected" in (tmp_path / "s.html").read_text()
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["report", "s3://bucket/run"],
+        ["browse", "s3://bucket/s.parquet"],
+        ["select", "--scores", "s", "--per-class", "1", "--per-example", "1", "--output", "s3://bucket/s.parquet"],
+        ["evaluate", "--weights", "w.pt", "--manifest", "m.csv", "--by-class", "s3://bucket/c.csv"],
+        ["export", "--weights", "s3://bucket/w.pt", "--format", "onnx"],
+        ["run", "--cfg", "demo.yaml", "output=s3://bucket/run"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_other_files_are_those_of_this_machine(words: list[str], capsys: pytest.CaptureFixture[str]):
+    assert cli.main(words) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1 and "s3://bucket/" in printed and "address" in printed

@@ -196,7 +196,10 @@ def _context() -> str | None:
 
     Their own connections would wait forever for threads that only this process has.
     """
-    return "forkserver" if is_connected() else None
+    if not is_connected():
+        return None
+    multiprocessing.set_forkserver_preload(["vidsemi.data.loader", "vidsemi.data.views"])
+    return "forkserver"
 
 
 def start_loader_worker(environment: Mapping[str, str], worker: int) -> None:

@@ -39,7 +39,7 @@ def _is_reachable(row: Row, end: float) -> bool:
         if is_remote(row.path):
             from vidsemi.io.remote_file import is_reachable
 
-            return is_reachable(row.path, max(end - time.monotonic(), 0))
+            return is_reachable(row.path, row.is_frame_folder, max(end - time.monotonic(), 0))
         if is_address(row.path):
             check_address(row.path, LOOK_SECONDS)
             return True

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import repeat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from vidsemi.data.manifest_file import check_exists, row_name
 from vidsemi.data.mapped import read_manifest
 from vidsemi.io.download import CacheError, local_copy
 from vidsemi.io.errors import UserError
-from vidsemi.io.store import Place, parse_place
+from vidsemi.io.store import Place, is_remote, parse_place
 
 if TYPE_CHECKING:
     from vidsemi.io.object_store import RemotePath
@@ -41,7 +41,11 @@ class Row:
     @property
     def is_frame_folder(self) -> bool:
         """Whether the example is a folder of frames; for a file, the frames per second do not matter."""
-        return self.frames_per_second is not None and os.path.isdir(self.path)
+        if self.frames_per_second is None or not is_remote(self.path):
+            return self.frames_per_second is not None and os.path.isdir(self.path)
+        from vidsemi.data.formats.media_files import MEDIA_SUFFIXES
+
+        return self.member is None and PurePosixPath(self.path).suffix.lower() not in MEDIA_SUFFIXES
 
 
 @dataclass(frozen=True)

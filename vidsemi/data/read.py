@@ -17,7 +17,7 @@ from vidsemi.data.memory import MemoryRow
 from vidsemi.data.video.backends import read_with_backend
 from vidsemi.data.video.container import Source, Trim, decode_errors, read_bytes
 from vidsemi.data.video.decode import read_video
-from vidsemi.data.video.frame_folder import read_frame_folder
+from vidsemi.data.video.frame_folder import read_frame_folder, source_of
 from vidsemi.io.download import AddressError, CacheError, fetch, is_address
 from vidsemi.io.errors import DecodeError
 from vidsemi.io.store import is_remote
@@ -64,7 +64,7 @@ def _locate_remote(row: Row) -> Source:
     from vidsemi.io.remote_file import RemoteFile
 
     if row.member is None:
-        return Source(row.path, remote=RemoteFile(row.path))
+        return source_of(row.path)
     offset, size = _range_of_member(row, row.path)
     remote = RemoteFile(row.path, max(offset, 0), max(size, 1))
     _check_member(row, row.path, remote.size)

@@ -30,7 +30,7 @@ from vidsemi.data.reachable import read_reachable
 from vidsemi.data.read import is_image, locate
 from vidsemi.data.video.color import to_rgb
 from vidsemi.data.video.container import Source, Trim, decode_errors, no_frames, open_video, read_bytes
-from vidsemi.data.video.frame_folder import frame_paths
+from vidsemi.data.video.frame_folder import frame_paths, source_of
 from vidsemi.data.video.picture import Picture
 from vidsemi.data.video.sequential import decoded_frames
 from vidsemi.data.video.timeline import Stamps, frame_times
@@ -159,7 +159,7 @@ def _of_folder(row: Row, encoding: Encoding) -> Frames:
     rate = row.frames_per_second or 0
     size = None
     for number, path in enumerate(frame_paths(row.path, rate, Trim(row.start, row.end))):
-        content = read_bytes(Source(path))
+        content = read_bytes(source_of(path))
         size = size or _even(read_image(path, content, size=encoding.short_side).shape[-2:])
         pixels = read_image(path, content, size=size)[0].transpose(1, 2, 0)
         yield np.ascontiguousarray(pixels), Fraction(number) / Fraction(rate)

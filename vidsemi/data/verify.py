@@ -13,7 +13,7 @@ from vidsemi.data.read import is_image, locate
 from vidsemi.data.video.color import check_colors
 from vidsemi.data.video.container import Source, Trim, decode_errors, no_frames, open_video, read_bytes
 from vidsemi.data.video.cropping import container_crop
-from vidsemi.data.video.frame_folder import frame_paths
+from vidsemi.data.video.frame_folder import frame_paths, source_of
 from vidsemi.data.video.orientation import Orientation, Orientations
 from vidsemi.data.video.sequential import decoded_frames
 from vidsemi.data.video.timeline import Stamps, frame_times
@@ -100,7 +100,7 @@ def _describe_frames(row: Row) -> FileInfo:
     """Decode a folder of frames; the first one stands for the format of all."""
     rate = row.frames_per_second or 0
     paths = frame_paths(row.path, rate, Trim(row.start, row.end))
-    first, *_ = infos = [_describe_image(Source(path)) for path in paths]
+    first, *_ = infos = [_describe_image(source_of(path)) for path in paths]
     announced = len(paths) if row.start is None and row.end is None else 0
     seconds = len(infos) / rate
     return replace(first, frames=len(infos), announced=announced, seconds=seconds, rate=rate, container="folder")

@@ -87,10 +87,13 @@ class RemotePath:
 
     resolve = absolute
 
+    def names(self, patience: float = PATIENCE) -> list[str]:
+        """The names of the files directly in this folder; none if it does not exist."""
+        return [meta["path"].rpartition("/")[2] for meta in _list(self, patience)]
+
     def glob(self, pattern: str) -> Iterator["RemotePath"]:
         """The files directly in this folder whose names match."""
-        names = [meta["path"].rpartition("/")[2] for meta in _list(self)]
-        return (self / name for name in names if fnmatchcase(name, pattern))
+        return (self / name for name in self.names() if fnmatchcase(name, pattern))
 
     def exists(self, patience: float = PATIENCE) -> bool:
         """Return whether there is such a file."""
@@ -128,7 +131,7 @@ class ObjectStore:
         return self._folder / name
 
     def names(self, folder: str = "") -> list[str]:  # noqa: D102
-        return [meta["path"].rpartition("/")[2] for meta in _list(self._folder / folder)]
+        return (self._folder / folder).names()
 
     def versions(self, folder: str) -> dict[str, str]:  # noqa: D102
         return {meta["path"].rpartition("/")[2]: _version(meta, self._folder) for meta in _list(self._folder / folder)}
@@ -224,11 +227,11 @@ def read(place: RemotePath, most: int = 1 << 30) -> tuple[bytes, str] | None:
     return tolerant(place, call)
 
 
-def _list(folder: RemotePath) -> list[Any]:
+def _list(folder: RemotePath, patience: float = PATIENCE) -> list[Any]:
     """List the files directly in a folder."""
     import obstore
 
-    found = tolerant(folder, lambda: obstore.list_with_delimiter(connect(folder.root), folder.key or None))
+    found = tolerant(folder, lambda: obstore.list_with_delimiter(connect(folder.root), folder.key or None), patience)
     return [] if found is None else list(found["objects"])
 
 

@@ -5,6 +5,8 @@ import math
 import os
 import tempfile
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from vidsemi.io.errors import FATAL, REFUSED, DecodeError, UserError
@@ -37,10 +39,7 @@ class RemoteFile:
 
     def __init__(self, address: str, offset: int = 0, size: int | None = None):
         self.path = address
-        try:
-            self._place = RemotePath.parse(address)
-        except UserError as error:
-            raise DecodeError("file.unreadable", address, str(error)) from None
+        self._place = _parse(address)
         self._pieces: OrderedDict[int, memoryview] = OrderedDict()  # by their first byte; those used last come last
         self._aside: dict[int, int] = {}  # sizes of others, by their first byte, which are there in a temporary file
         self._file: IO[bytes] | None = None
@@ -96,15 +95,8 @@ class RemoteFile:
 
     def _request(self, begin: int, end: int) -> "ObjectMeta":
         """Get bytes and keep them."""
-        try:
+        with _decode_errors(self.path):
             found = _read_range(self._place, begin, end, self._e_tag)
-        except UserError as error:
-            if error.code in (*REFUSED, *FATAL):
-                raise DecodeError(error.code, self.path, str(error)) from None
-            why = reason(error.__cause__) if isinstance(error.__cause__, Exception) else str(error)
-            raise DecodeError("file.not_downloaded", self.path, why) from None
-        except Exception as error:  # obstore's PreconditionError
-            raise DecodeError("file.unreadable", self.path, f"changed while it was read ({reason(error)})") from None
         if found is None:
             raise DecodeError("file.not_served", self.path, "there is no such file in the bucket")
         content, meta = found
@@ -192,9 +184,41 @@ def _read_range(
     return tolerant(place, call, SHORT_PATIENCE)
 
 
-def is_reachable(address: str, patience: float) -> bool:
-    """Whether a file in a store is there and may be read; the store may be away for so many seconds."""
+def _parse(address: str) -> RemotePath:
     try:
-        return RemotePath.parse(address).exists(patience)
+        return RemotePath.parse(address)
+    except UserError as error:
+        raise DecodeError("file.unreadable", address, str(error)) from None
+
+
+@contextmanager
+def _decode_errors(address: str) -> Iterator[None]:
+    """Convert errors of a store to a `DecodeError`."""
+    try:
+        yield
+    except UserError as error:
+        if error.code in (*REFUSED, *FATAL):
+            raise DecodeError(error.code, address, str(error)) from None
+        why = reason(error.__cause__) if isinstance(error.__cause__, Exception) else str(error)
+        raise DecodeError("file.not_downloaded", address, why) from None
+    except Exception as error:  # obstore's PreconditionError
+        raise DecodeError("file.unreadable", address, f"changed while it was read ({reason(error)})") from None
+
+
+def names_in(folder: str) -> list[str]:
+    """The names of the files in a folder of a store; raises a `DecodeError` if there are none, or as `RemoteFile`."""
+    place = _parse(folder)
+    with _decode_errors(folder):
+        names = place.names(SHORT_PATIENCE)
+    if not names:
+        raise DecodeError("file.not_served", folder, "there is no such folder in the bucket")
+    return names
+
+
+def is_reachable(address: str, folder: bool, patience: float) -> bool:
+    """Whether a file or folder in a store is there and may be read; the store may be away for so many seconds."""
+    try:
+        place = RemotePath.parse(address)
+        return bool(place.names(patience)) if folder else place.exists(patience)
     except UserError:
         return False
