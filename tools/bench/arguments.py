@@ -101,6 +101,14 @@ def _add_duplicates(bench: argparse.ArgumentParser) -> None:
     _add_data(bench)
 
 
+def _add_scale(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument("--rows", type=float, default=65e6, help="rows of the table of tags (65e6)")
+    bench.add_argument("--per-class", type=int, default=4000, metavar="K", help="examples per class (4000)")
+    bench.add_argument("--per-example", type=int, default=4, metavar="P", help="scores per example (4)")
+    bench.add_argument("--shard-size", type=int, default=1000, help="examples per part of the scores (1000)")
+    _add_data(bench)
+
+
 def _add_files(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("files", nargs="*", type=Path, metavar="FILE", help="videos; default: of datasets/moving_shapes")
 
@@ -130,5 +138,6 @@ BENCHMARKS = {
     "feed": ("read clips and hand them to GPUs, without a network", _add_feed),
     "tags": ("read a tag file into a manifest", _add_tags),
     "manifest": ("make a manifest of a table of paths and labels, and start processes on it", _add_manifest),
+    "scale": ("go from a table of tags to a selection, step by step", _add_scale),
     "duplicates": ("find duplicates among made hashes, of a test set or of one another", _add_duplicates),
 }

@@ -54,6 +54,7 @@ def bench(options: argparse.Namespace) -> Answer:
         "tags": _bench_tags,
         "manifest": _bench_manifest,
         "duplicates": _bench_duplicates,
+        "scale": _bench_scale,
     }
     return subjects[options.subject](options)
 
@@ -191,5 +192,18 @@ def _bench_duplicates(options: argparse.Namespace) -> Answer:
         memory=options.memory,
         rounds=options.rounds,
         only=options.only,
+    )
+    return document, text(document)
+
+
+def _bench_scale(options: argparse.Namespace) -> Answer:
+    from tools.bench.scale import bench_scale, text
+
+    document = bench_scale(
+        options.data,
+        rows=int(options.rows),
+        per_class=options.per_class,
+        per_example=options.per_example,
+        shard_size=options.shard_size,
     )
     return document, text(document)

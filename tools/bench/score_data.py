@@ -30,17 +30,28 @@ class ScoreData:
         classes: number of classes; class r is about (r + 1)^-0.7 as frequent as class 0.
         stored: rows per example, P.
         examples_per_shard: examples in each shard.
+        manifest: fingerprint of the dataset's manifest.
+        names: of the classes.
+        most: examples of the dataset, if the last shard is not to be filled up.
     """
 
     at_least: int
     classes: int
     stored: int
     examples_per_shard: int
+    manifest: str = "generated"
+    names: tuple[str, ...] = ()
+    most: int | None = None
+
+    @property
+    def examples(self) -> int:
+        """Total number of examples."""
+        return self.shards * self.examples_per_shard if self.most is None else self.most
 
     @property
     def rows(self) -> int:
         """Total number of rows."""
-        return self.shards * self.rows_per_shard
+        return self.examples * self.stored
 
     @property
     def rows_per_shard(self) -> int:
@@ -55,10 +66,10 @@ class ScoreData:
     @property
     def info(self) -> ScoresInfo:
         """Metadata of the shards."""
-        names = [f"class {number}" for number in range(self.classes)]
+        names = [*self.names] or [f"class {number}" for number in range(self.classes)]
         size = self.examples_per_shard
         return ScoresInfo(
-            "generated", "generated", names, self.stored, views=10, shard_size=size, examples=size * self.shards
+            self.manifest, "generated", names, self.stored, views=10, shard_size=size, examples=self.examples
         )
 
     @cached_property
@@ -93,10 +104,11 @@ class ScoreData:
         shift = np.random.default_rng([1, number]).integers(-(2**19), 2**19, len(bits), np.int32)
         shift[coarse] = 0
         first = number * len(bits)
+        count = min(len(bits), self.examples - first)
         return ScoreRows(
-            np.repeat(np.arange(first, first + len(bits)), self.stored),
-            labels.reshape(-1),
-            (bits + shift[:, None]).reshape(-1).view(np.float32),
+            np.repeat(np.arange(first, first + count), self.stored),
+            labels[:count].reshape(-1),
+            (bits + shift[:, None])[:count].reshape(-1).view(np.float32),
         )
 
     def generated_shards(self) -> list[ScoreShard]:
