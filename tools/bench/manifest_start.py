@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench.measure import failure, median, rounded, run_in_turn
-from tools.bench.usage import PrivateMemory, timed
+from tools.bench.usage import ProcessMemory, timed
 
 SHARD = 1000  # examples that a worker scores at once, and that training draws
 HEADER = ("a process that", "seconds", "core s", "private MiB", "peak MiB", "rows")
@@ -104,6 +104,6 @@ def text(starts: list[dict[str, Any]]) -> str:
 if __name__ == "__main__":
     name, *places = sys.argv[1:]
     run = STARTS[name](*map(Path, places))
-    with PrivateMemory() as private:
+    with ProcessMemory() as memory:
         count, figures = timed(run)
-    print(json.dumps({**figures, "private_mib": private.mib, "rows": count}))
+    print(json.dumps({**figures, "private_mib": memory.private_mib, "rows": count}))

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench.measure import versions
+from tools.bench.usage import ProcessMemory
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import progress_bar
 from vidsemi.io.tables import markdown_table
 from vidsemi.runtime.process import processor, usable_cores
 
-HEADER = ("step", "rows", "seconds", "core s", "peak MiB", "written MB")
+HEADER = ("step", "rows", "seconds", "core s", "private MiB", "peak MiB", "written MB")
 CLASSES = "kinetics"
 BYTES_PER_ROW = 250  # of disk, for all files together
 
@@ -95,6 +96,7 @@ def text(document: dict[str, Any]) -> str:
             f"{step['rows']:,}",
             f"{step['seconds']:.1f}",
             f"{step['cpu_seconds']:.1f}",
+            f"{step['private_mib']:.0f}",
             f"{step['peak_mib']:.0f}",
             f"{step['bytes'] / 1e6:.0f}",
         )
@@ -104,7 +106,7 @@ def text(document: dict[str, Any]) -> str:
     setting = (
         f"{document['rows']:,} rows with five tags, the classes of {CLASSES}, K = {document['per_class']:,}, "
         f"P = {document['per_example']}, {document['shard_size']:,} examples a part\n"
-        f"each step a process; `core s`: seconds of all cores together\n"
+        f"each step a process; `core s`: seconds of all cores together; `peak` counts mapped files, too\n"
         f"{document['cores']} cores of {document['processor']}; {used}\n"
     )
     return "\n".join([setting, *markdown_table(HEADER, rows)])
@@ -116,7 +118,8 @@ def _run(step: _Step) -> dict[str, Any]:
     command = [sys.executable, "-m", *map(str, step.words)]
     with open(step.output.with_name(f"{step.output.name}.log"), "w+") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
-        _, status, usage = os.wait4(process.pid, 0)
+        with ProcessMemory(process.pid) as memory:
+            _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         log.seek(0)
         lines = log.read().splitlines()
@@ -129,7 +132,8 @@ def _run(step: _Step) -> dict[str, Any]:
         "rows": _rows(step.output),
         "seconds": time.perf_counter() - begin,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
-        "peak_mib": usage.ru_maxrss / 1024,
+        "private_mib": memory.private_mib,
+        "peak_mib": memory.peak_mib,  # usage.ru_maxrss may be that of this process
         "bytes": _bytes(step.output),
         "answer": _answer(lines) if step.ours else None,
     }
@@ -142,10 +146,14 @@ def _answer(lines: Sequence[str]) -> Any:
 
 
 def _rows(output: Path) -> int:
-    import pyarrow.dataset as dataset
+    """Rows of a file, or of all parts in a folder."""
+    import pyarrow.parquet as parquet
 
-    form = "csv" if output.suffix == ".csv" else "parquet"
-    return int(dataset.dataset(output, format=form).count_rows())
+    if output.suffix == ".csv":
+        with open(output, "rb") as lines:
+            return sum(1 for _ in lines) - 1
+    parts = [output] if output.is_file() else output.glob("part-*.parquet")
+    return sum(parquet.read_metadata(part).num_rows for part in parts)
 
 
 def _bytes(output: Path) -> int:

@@ -32,19 +32,21 @@ def peak_mib() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-class PrivateMemory:
-    """A context that samples the memory that this process shares with no file and no other process.
+class ProcessMemory:
+    """A context that samples the memory of a process, by default this one. Without /proc its figures are 0.
 
     Attributes:
-        mib: the highest, MiB; 0 without /proc.
+        private_mib: the most that it shared with no file, MiB.
+        peak_mib: the most in all, which counts pages of mapped files, MiB.
     """
 
-    def __init__(self) -> None:
-        self.mib = 0.0
+    def __init__(self, pid: int | str = "self") -> None:
+        self.private_mib = self.peak_mib = 0.0
+        self._status = Path(f"/proc/{pid}/status")
         self._ended = Event()
         self._thread = Thread(target=self._sample, daemon=True)
 
-    def __enter__(self) -> "PrivateMemory":
+    def __enter__(self) -> "ProcessMemory":
         self._thread.start()
         return self
 
@@ -56,8 +58,11 @@ class PrivateMemory:
         ended = False
         while not ended:
             with suppress(OSError):
-                lines = Path("/proc/self/status").read_text().splitlines()
-                self.mib = max(self.mib, *(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon")))
+                for line in self._status.read_text().splitlines():
+                    if line.startswith("RssAnon"):
+                        self.private_mib = max(self.private_mib, int(line.split()[1]) / 1024)
+                    elif line.startswith("VmHWM"):
+                        self.peak_mib = max(self.peak_mib, int(line.split()[1]) / 1024)
             ended = self._ended.wait(FINE_SECONDS)
 
 
