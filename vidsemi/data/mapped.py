@@ -21,7 +21,7 @@ import pyarrow as pa
 
 import vidsemi
 from vidsemi.data.batches import Batches, TableBatches, in_groups
-from vidsemi.data.manifest_file import ROWS, read_batches
+from vidsemi.data.manifest_file import read_batches
 from vidsemi.io.download import cache_folder
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path, fingerprint_file, only_process, remove_temporary
@@ -32,6 +32,7 @@ logger = logging.getLogger("vidsemi")
 LARGE = 1 << 22  # bytes; a smaller manifest takes at most some 100 MB of memory, and is held there
 MAGIC = b"vidsemi1"  # with the version of the format, and of the rules by which rows are read
 BLOCK = 1 << 20
+ROWS = 1 << 14  # of a batch; its 1.5 MB are read for the checksum when its first row is, which may be the only one
 SETTLED = 2.0  # seconds after which a change to a file shows in its times, on any file system
 WAIT = 3600.0  # seconds to wait for the copy that another process makes
 STALE = 3600.0  # seconds without a write after which the temporary file of a killed process is removed
