@@ -19,6 +19,7 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.helpers.ray_jobs import score_with_odd_files
 from tests.helpers.s3_server import S3Server, s3_server
+from tests.inference.test_engine_jobs import LOCAL, RAY, make_features, make_hashes, make_table
 from tests.inference.test_score_workers import (  # noqa: F401
     SHARD,
     content,
@@ -128,6 +129,21 @@ def test_actors_leave_what_one_process_leaves(
     out, err = capsys.readouterr()
     assert out == "" and "[scores.plan_mismatch]" in err and "views 2 (now 3)" in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("make", [make_features, make_table, make_hashes])
+def test_actors_do_other_jobs_as_one_process_does(
+    cluster: object,
+    tmp_path: Path,
+    weights: Path,  # noqa: F811
+    manifest: Path,  # noqa: F811
+    make: Callable[..., Any],
+):
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    examples = load_manifest(manifest)
+    here = make(tmp_path / "here", weights, examples, LOCAL)
+    assert make(tmp_path / "there", weights, examples, RAY) == here
 
 
 def test_a_node_that_goes_without_notice_and_one_that_joins_change_nothing(

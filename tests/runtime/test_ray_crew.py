@@ -83,6 +83,9 @@ class Ray:
             return actor.ends
         raise actor.ends
 
+    def put(self, value: Any) -> Any:
+        return value
+
     def kill(self, actor: Actor) -> None:
         actor.killed = True
 

@@ -2,12 +2,13 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidsemi.cli.options import (
     Answer,
     add_command,
     add_decoding_arguments,
+    add_engine_arguments,
     integer,
     local,
     memory_size,
@@ -16,6 +17,9 @@ from vidsemi.cli.options import (
 from vidsemi.data.formats import Format, formats
 from vidsemi.io.errors import UserError
 from vidsemi.io.store import is_remote, parse_place
+
+if TYPE_CHECKING:
+    from vidsemi.config import Runtime
 
 
 def add_parsers(subparsers: Any, *, plugins: bool) -> None:
@@ -76,6 +80,7 @@ def _add_format(subparsers: Any, format: Format) -> None:
     )
     parser.add_argument("--verify", action="store_true", help="decode every file and write a table of the results")
     add_decoding_arguments(parser)
+    add_engine_arguments(parser, gpus=False)
 
 
 def manifest(options: argparse.Namespace) -> Answer:
@@ -83,6 +88,10 @@ def manifest(options: argparse.Namespace) -> Answer:
     excludes = options.exclude_duplicates or options.exclude_duplicates_of
     if options.output is None and (excludes or not (options.verify and options.format.name == "table")):
         raise UserError("manifest.missing_output", "--output is required, except for `manifest table FILE --verify`")
+    if options.engine == "ray" and not (excludes or options.verify):
+        raise UserError(
+            "manifest.unused_engine", "--engine applies to --verify and --exclude-duplicates, neither given"
+        )
     if options.test_root is not None and not options.exclude_duplicates_of:
         raise UserError("manifest.unused_test_root", "--test-root applies to --exclude-duplicates-of, which is missing")
     if options.output is not None:
@@ -109,9 +118,21 @@ def manifest(options: argparse.Namespace) -> Answer:
     # beside the manifest, or here if that is in an object store
     folder = written.file.parent if isinstance(written.file, Path) else Path()
     table = folder / f"{written.file.stem}.files{written.file.suffix}"
-    summary = verify_files(written, table, workers=reader_count(options), seconds=options.seconds_per_file)
+    summary = verify_files(
+        written, table, workers=reader_count(options), seconds=options.seconds_per_file, engine=_engine(options)
+    )
     text = "\n".join([*([text] if text else []), *summary.lines(), "", f"{table}: one row per file"])
     return {**document, "files": str(table), **summary.document()}, text
+
+
+def _engine(options: argparse.Namespace) -> "Runtime | None":
+    """What workers on Ray get; None without Ray."""
+    if options.engine != "ray":
+        return None
+    from vidsemi.config import Runtime
+
+    names = ("engine", "actors", "cpus_per_actor", "workers", "seconds_per_file")
+    return Runtime(**{name: getattr(options, name) for name in names})
 
 
 def _require_local(options: argparse.Namespace) -> None:
@@ -162,6 +183,7 @@ def _write_without_duplicates(options: argparse.Namespace, output: Path) -> Answ
         seconds=options.seconds_per_file,
         hashes=None if options.hash_folder is None else parse_place(options.hash_folder),
         memory=options.memory,
+        engine=_engine(options),
     )
     document = {**document, "all": str(everything), "manifest": str(output), "examples": summary.examples}
     return {**document, "duplicates": summary.document()}, "\n".join([text, *summary.lines()])

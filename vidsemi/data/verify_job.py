@@ -6,19 +6,23 @@ import re
 import uuid
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import csv
 
+from vidsemi.config import Runtime
 from vidsemi.data.file_worker import FileWorker
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.manifest_file import table_writer
+from vidsemi.data.manifest_source import ManifestSource
 from vidsemi.data.verify import SCHEMA, FileInfo, VerifySummary, describe
 from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.io.parquet import open_parquet, parquet_bytes, read_parquet
 from vidsemi.io.store import LocalStore, Store, shard_name
 from vidsemi.runtime.leases import Leases, patience
+from vidsemi.runtime.ray_engine import run_on_ray
 from vidsemi.runtime.shard_worker import CRASHES, Files, ShardJob
 
 logger = logging.getLogger("vidsemi")
@@ -54,7 +58,33 @@ class VerifyWorker(FileWorker[FileInfo]):
         return {f"{self.job.folders[0]}/{shard_name(number)}": parquet_bytes(pa.Table.from_pylist(table, SCHEMA))}
 
 
-def verify_files(manifest: Manifest, output: Path, *, workers: int, seconds: float) -> VerifySummary:
+def verify_shards(runtime: Runtime, *, parts: Path, folder: str, manifest: Manifest | ManifestSource) -> None:
+    """Do what one worker does: verify free shards until none is left.
+
+    Args:
+        runtime: decoding processes, seconds per file.
+        parts: the folder of all jobs.
+        folder: that of this job in it.
+        manifest: the files.
+    """
+    manifest = manifest.read() if isinstance(manifest, ManifestSource) else manifest
+    workers, seconds = runtime.workers or 0, runtime.seconds_per_file
+    store, shards = LocalStore(parts), _shards(manifest)
+    with Leases(store, patience(seconds), len(shards), f"{folder}/leases") as leases:
+        job = ShardJob(store, shards, "verify", "file", [folder])
+        worker = VerifyWorker(job, leases, manifest, describe, workers=workers, seconds=seconds)
+        if worker.done:
+            logger.info("resuming: %d of %d shards were verified before", len(worker.done), len(shards))
+        worker.work()
+
+
+def _shards(manifest: Manifest) -> list[range]:
+    return [range(n, min(n + ROWS_AT_ONCE, len(manifest))) for n in range(0, len(manifest), ROWS_AT_ONCE)]
+
+
+def verify_files(
+    manifest: Manifest, output: Path, *, workers: int, seconds: float, engine: Runtime | None = None
+) -> VerifySummary:
     """Decode every file of a manifest, within a limit of seconds each, and write a table of the results.
 
     Several workers share the work, and a killed one resumes, by the shards in the folder `output` with the suffix
@@ -65,24 +95,25 @@ def verify_files(manifest: Manifest, output: Path, *, workers: int, seconds: flo
         output: .csv or .parquet: one row per example, with `error` if it cannot be read.
         workers: processes that decode.
         seconds: limit per file.
+        engine: of workers on Ray; None for this process.
 
     Raises:
         UserError: the folder has shards of another manifest.
     """
     store = LocalStore(output.with_name(f"{output.name}.parts"))
-    shards = [range(n, min(n + ROWS_AT_ONCE, len(manifest))) for n in range(0, len(manifest), ROWS_AT_ONCE)]
+    parts = store.place("")
     while True:
         folder = _join(store, manifest)
-        with Leases(store, patience(seconds), len(shards), f"{folder}/leases") as leases:
-            job = ShardJob(store, shards, "verify", "file", [folder])
-            worker = VerifyWorker(job, leases, manifest, describe, workers=workers, seconds=seconds)
-            if worker.done:
-                logger.info("resuming: %d of %d shards were verified before", len(worker.done), len(shards))
-            worker.work()
+        job = partial(verify_shards, parts=parts, folder=folder)
+        if engine is not None:
+            job = partial(job, manifest=ManifestSource.of(manifest))
+            run_on_ray(job, engine, place=parts, title="verify", unit="file", gpus=False)
+        else:
+            job(Runtime(workers=workers, seconds_per_file=seconds), manifest=manifest)
         summary = VerifySummary()
         try:
             with table_writer(output, SCHEMA) as writer:
-                for number in range(len(shards)):
+                for number in range(len(_shards(manifest))):
                     table = read_parquet(store.place(f"{folder}/{shard_name(number)}"))
                     writer.write_table(table)
                     summary.add_table(manifest, table)

@@ -21,6 +21,7 @@ from vidsemi.config import Runtime
 from vidsemi.data.frame_cache import frame_cache
 from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest, Row
+from vidsemi.data.manifest_source import ManifestSource
 from vidsemi.data.reachable import Rows
 from vidsemi.data.shards import read_carefully
 from vidsemi.data.views import ViewReader
@@ -33,6 +34,7 @@ from vidsemi.models.features import head_name, remove_head
 from vidsemi.runtime.device import clips_per_forward, pick_device, worker_count
 from vidsemi.runtime.distributed import first_before_others, gather, processes
 from vidsemi.runtime.leases import Lease, Leases, patience
+from vidsemi.runtime.ray_engine import run_on_ray
 from vidsemi.runtime.shard_worker import CRASHES, Computed, Files, ShardJob, ShardWorker, by_shard
 
 logger = logging.getLogger("vidsemi")
@@ -91,31 +93,56 @@ def extract_features(
     The features of a video are the mean over its views, as if the network's own average pooling covered all of them.
     An example of several manifests is read once. The folder receives `part-NNNNNN.parquet`.
 
+    With `runtime.engine` "ray" workers on a cluster extract them.
+
     Returns:
         examples, read (number of readable ones), views (most of any example; as requested if none is readable).
 
     Raises:
         UserError: the network's head is not one linear layer.
     """
+    job = partial(extract_shards, folder=folder, weights=weights, views=views, title=title, decoder=decoder)
+    if runtime.engine == "ray":
+        sources = [ManifestSource.of(manifest) for manifest in manifests]
+        examples = run_on_ray(partial(job, manifests=sources), runtime, place=folder, title=title)
+    else:
+        examples = job(runtime, manifests=manifests)
+    own = processes()
+    gather(None)  # each process has seen that all is done, and none removes its leases any more
+    files = [_file(folder, number) for number in range(len(_shards(examples)))]
+    table = pa.concat_tables(read_own_parquet(file, ["error", "views"]) for file in files)
+    read, most_views = int(table.column("error").null_count), pc.max(table.column("views")).as_py()
+    if own.first and read < examples:
+        logger.warning("%s: only %d of %d examples can be read", title, read, examples)
+    return {"examples": examples, "read": read, "views": most_views or views}
+
+
+def extract_shards(
+    runtime: Runtime,
+    *,
+    folder: Path,
+    weights: Path,
+    manifests: Sequence[Manifest | ManifestSource],
+    views: int,
+    title: str,
+    decoder: Decoder,
+) -> int:
+    """Do what one worker does: extract free shards until none is left; returns the number of distinct examples."""
     with first_before_others():
         network, spec = weights_file.load_weights(weights, decoder)
     remove_head(network, head_name(spec))
-    rows, _ = distinct_rows(manifests)
-    shards = [range(n, min(n + SHARD_SIZE, len(rows))) for n in range(0, len(rows), SHARD_SIZE)]
-    store = LocalStore(folder)
+    rows, _ = distinct_rows([one.read() if isinstance(one, ManifestSource) else one for one in manifests])
+    store, shards = LocalStore(folder), _shards(len(rows))
     with Leases(store, patience(runtime.seconds_per_file), len(shards)) as leases:
         device = pick_device(runtime)
         infer = Inference(network, spec.input, device, softmax=False)
         reader = ViewReader(spec.input, views, cache=frame_cache(runtime.frame_cache))
         FeatureWorker(ShardJob(store, shards, title), leases, rows, infer, reader, runtime).work()
-    own = processes()
-    gather(None)  # each process has seen that all is done, and none removes its leases any more
-    files = [_file(folder, number) for number in range(len(shards))]
-    table = pa.concat_tables(read_own_parquet(file, ["error", "views"]) for file in files)
-    read, most_views = int(table.column("error").null_count), pc.max(table.column("views")).as_py()
-    if own.first and read < len(rows):
-        logger.warning("%s: only %d of %d examples can be read", title, read, len(rows))
-    return {"examples": len(rows), "read": read, "views": most_views or views}
+    return len(rows)
+
+
+def _shards(examples: int) -> list[range]:
+    return [range(n, min(n + SHARD_SIZE, examples)) for n in range(0, examples, SHARD_SIZE)]
 
 
 def read_features(folder: Path, manifests: Sequence[Manifest], selected: slice = slice(None)) -> list[np.ndarray]:

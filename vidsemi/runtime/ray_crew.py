@@ -62,7 +62,8 @@ class Crew:
     """
 
     def __init__(self, ray: Any, kind: type[Worker], share: Share, work: tuple[Any, ...], title: str, unit: str):
-        self._ray, self._work, self._title, self._unit = ray, work, title, unit
+        self._ray, self._title, self._unit = ray, title, unit
+        self._work = [ray.put(argument) for argument in work]  # once for all actors
         options = {"num_cpus": share.cpus, "num_gpus": share.gpus, "scheduling_strategy": "SPREAD"}
         self._new_actor = ray.remote(max_concurrency=2, max_restarts=0, max_task_retries=0, **options)(kind).remote
         self._members = [_Member() for _ in range(share.actors)]

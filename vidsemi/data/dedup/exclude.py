@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from vidsemi.config import Runtime
 from vidsemi.data.batches import Batches, in_groups
 from vidsemi.data.dedup.checks import FORMAT, given_root, record_file
 from vidsemi.data.dedup.duplicates import KINDS, Duplicates, duplicates_of
@@ -90,19 +91,22 @@ def exclude_duplicates(
     seconds: float,
     hashes: Place | None = None,
     memory: int = DEFAULT_MEMORY,
+    engine: Runtime | None = None,
 ) -> Summary:
     """Write a manifest without duplicates of test sets, and beside it the lists and the record.
 
     An example is attributed to the first test set that has a duplicate of it. Duplicates within the dataset are removed
     afterwards, unless `max_distance` is None. Both maximum Hamming distances are those of near duplicates. The search
     within the dataset takes up to `memory` bytes (see `duplicates_within`). `hashes` is where hashes are kept, the
-    folder "hashes" beside the output unless given; several workers that share it share the hashing.
+    folder "hashes" beside the output unless given; several workers that share it share the hashing. With an `engine`
+    these are on Ray.
 
     Raises:
         UserError: no file of a manifest can be read, no example would be left, or the memory is too small.
     """
+    options: dict[str, Any] = {"workers": workers, "seconds": seconds, "hashes": hashes, "engine": engine}
     summary, kept, removed, unread = _compare(
-        dataset, output, tests, max_distance_test, max_distance, memory, workers=workers, seconds=seconds, hashes=hashes
+        dataset, output, tests, max_distance_test, max_distance, memory, **options
     )
     if not summary.examples:
         raise UserError("duplicates.nothing_left", f"all {len(dataset)} examples of {dataset.file} are duplicates")
@@ -146,16 +150,17 @@ def _compare(
     workers: int,
     seconds: float,
     hashes: Place | None = None,
+    engine: Runtime | None = None,
 ) -> tuple[Summary, np.ndarray, list[tuple[str, Manifest, Duplicates]], list[str]]:
     """The summary, which examples have no duplicate (N,), what was found, and lines about files that do not decode."""
     folder = hashes or output.parent / "hashes"
-    hashed = hash_manifest(dataset, folder, workers=workers, seconds=seconds)
+    hashed = hash_manifest(dataset, folder, workers=workers, seconds=seconds, engine=engine)
     kept = np.ones(len(dataset), bool)
     summary = Summary(output, unread=len(hashed.unread), flat=hashed.flat)
     unread = _unread_lines(hashed)
     removed: list[tuple[str, Manifest, Duplicates]] = []
     for test in tests:
-        others = hash_manifest(test, folder, workers=workers, seconds=seconds)
+        others = hash_manifest(test, folder, workers=workers, seconds=seconds, engine=engine)
         unread += _unread_lines(others)
         duplicates = duplicates_of(hashed.hashes, others.hashes.take(slice(None)), max_distance_test, kept)
         removed.append((str(test.file), test, duplicates))

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vidsemi.config import Runtime
 from vidsemi.data.dedup.frame_hashes import METHOD
 from vidsemi.data.dedup.hash_job import (
     KEY_BYTES,
@@ -55,18 +56,21 @@ class HashedManifest:
         return self.hashes.flat - len(self.unread)
 
 
-def hash_manifest(manifest: Manifest, folder: Place, *, workers: int, seconds: float) -> HashedManifest:
+def hash_manifest(
+    manifest: Manifest, folder: Place, *, workers: int, seconds: float, engine: Runtime | None = None
+) -> HashedManifest:
     """Hash all examples of a manifest, together with all workers that do so with the same folder.
 
     Hashes of unchanged files (path, member, trim, size, time) are read from the shards in the folder, a directory or a
     place in an object store, which datasets can share; others are computed and added. Files that do not decode are
     tried again by every call, but not by one that resumes. Memory does not grow with the manifest: it is read four
-    million examples at a time, and for each of these blocks its shards and those of other manifests.
+    million examples at a time, and for each of these blocks its shards and those of other manifests. With an `engine`
+    workers on Ray do the hashing.
 
     Raises:
         UserError: no file can be read, or the folder has damaged files.
     """
-    store = open_store(folder)
+    store, runtime = open_store(folder), engine or Runtime(workers=workers, seconds_per_file=seconds)
     local = folder if isinstance(folder, Path) else Path(tempfile.gettempdir())
     local.mkdir(parents=True, exist_ok=True)
     if local is folder:
@@ -75,7 +79,7 @@ def hash_manifest(manifest: Manifest, folder: Place, *, workers: int, seconds: f
     unread: list[tuple[int, str]] = []
     for begin in range(0, len(manifest), BLOCK):
         block = range(begin, min(begin + BLOCK, len(manifest)))
-        records, failures = _hash_block(manifest, block, store, workers, seconds)
+        records, failures = _hash_block(manifest, block, store, runtime)
         hashes.append(records)
         unread += sorted(failures.items())
     if len(unread) == len(manifest):
@@ -87,9 +91,7 @@ def hash_manifest(manifest: Manifest, folder: Place, *, workers: int, seconds: f
     return HashedManifest(manifest, hashes, unread)
 
 
-def _hash_block(
-    manifest: Manifest, block: range, store: Store, workers: int, seconds: float
-) -> tuple[np.ndarray, dict[int, str]]:
+def _hash_block(manifest: Manifest, block: range, store: Store, runtime: Runtime) -> tuple[np.ndarray, dict[int, str]]:
     """The records of some examples, and why others do not decode."""
     records = np.zeros(len(block), RECORD)
     keys = _keys(manifest, block, records["is_image"])
@@ -99,7 +101,7 @@ def _hash_block(
     while True:  # once, unless files change or shards are removed meanwhile
         known, failures = np.zeros(len(block), bool), dict[int, str]()
         if job := join_job(store, manifest, block, lambda: ~_find_known(store, own, by_key, len(block))):
-            run_job(job, manifest, keys[job.examples - block.start], workers=workers, seconds=seconds)
+            run_job(job, manifest, keys[job.examples - block.start], runtime)
             for examples, table in _results(job):
                 places, rows = examples - block.start, np.arange(len(examples))
                 same = (_numbers(table["key"]).reshape(-1, 2) == keys[places]).all(

@@ -14,18 +14,22 @@ import uuid
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from vidsemi.config import Runtime
 from vidsemi.data.dedup.frame_hashes import CONTENT_BYTES, METHOD, FileHashes, hash_file
 from vidsemi.data.file_worker import FileWorker
 from vidsemi.data.manifest import Manifest
+from vidsemi.data.manifest_source import ManifestSource
 from vidsemi.io.errors import DecodeError, UserError
 from vidsemi.io.parquet import parquet_bytes
-from vidsemi.io.store import Store
+from vidsemi.io.store import Place, Store, open_store
 from vidsemi.runtime.leases import Leases, patience
+from vidsemi.runtime.ray_engine import run_on_ray
 from vidsemi.runtime.shard_worker import CRASHES, Files, ShardJob
 
 SHARD_SIZE = 1000  # examples; what a kill loses at most
@@ -58,6 +62,11 @@ class HashJob:
         """The places in `examples` of each shard."""
         count = len(self.examples)
         return [range(n, min(n + SHARD_SIZE, count)) for n in range(0, count, SHARD_SIZE)]
+
+    @property
+    def leases(self) -> str:
+        """The folder of the leases."""
+        return f"leases/{self.id}"
 
     def shard_name(self, number: int) -> str:
         """The name of the file of a shard."""
@@ -137,15 +146,45 @@ def join_job(store: Store, manifest: Manifest, block: range, unknown: Callable[[
     return HashJob(store, name, job_id, block.start + np.flatnonzero(chosen))
 
 
-def run_job(job: HashJob, manifest: Manifest, keys: np.ndarray, *, workers: int, seconds: float) -> None:
+def run_job(job: HashJob, manifest: Manifest, keys: np.ndarray, runtime: Runtime) -> None:
     """Hash until all shards of a job are written, by whomever; see `HashWorker` and `FileWorker`."""
-    leases = f"leases/{job.id}"
-    shards = ShardJob(job.store, job.shards, f"hash {manifest.file.name}", "file")
-    with Leases(job.store, patience(seconds), len(shards.shards), leases) as held:
-        HashWorker(job, keys, shards, held, manifest, hash_file, workers=workers, seconds=seconds).work()
+    if runtime.engine == "ray":
+        folder, title = job.store.place(""), f"hash {manifest.file.name}"
+        work = partial(
+            hash_shards,
+            folder=folder,
+            name=job.name,
+            id=job.id,
+            examples=job.examples,
+            manifest=ManifestSource.of(manifest),
+        )
+        run_on_ray(partial(work, keys=keys), runtime, place=folder, title=title, unit="file", gpus=False)
+    else:
+        _hash_shards(runtime, job, manifest, keys)
     if job.id in _ids(job.store, [_file(job.name)]):
         job.store.remove(_file(job.name))
-    job.store.remove_folder(leases)
+    job.store.remove_folder(job.leases)
+
+
+def hash_shards(
+    runtime: Runtime,
+    *,
+    folder: Place,
+    name: str,
+    id: str,
+    examples: np.ndarray,
+    manifest: ManifestSource,
+    keys: np.ndarray,
+) -> None:
+    """Do what one worker on another machine does: hash free shards until none is left."""
+    _hash_shards(runtime, HashJob(open_store(folder), name, id, examples), manifest.read(), keys)
+
+
+def _hash_shards(runtime: Runtime, job: HashJob, manifest: Manifest, keys: np.ndarray) -> None:
+    workers, seconds = runtime.workers or 0, runtime.seconds_per_file
+    shards = ShardJob(job.store, job.shards, f"hash {manifest.file.name}", "file")
+    with Leases(job.store, patience(seconds), len(shards.shards), job.leases) as held:
+        HashWorker(job, keys, shards, held, manifest, hash_file, workers=workers, seconds=seconds).work()
 
 
 def unfinished_jobs(store: Store) -> set[str]:
