@@ -134,7 +134,7 @@ def test_near_pairs_are_those_of_all_pairs(seed: int, shape: tuple[int, int], di
         for j in range(i + 1 if within else 0, len(others))
         if (bits := bits_apart(rows[i], others[j], alike)) <= distance
     ]
-    with patch.object(hamming, "LARGE_RUN", large):
+    with patch.object(hamming, "LARGE_RUN", large), patch.object(hamming, "FINER_RUN", large):
         found = near_pairs(rows, None if within else others, max_distance=distance, min_matches=alike)
     assert list(zip(*(column.tolist() for column in found), strict=True)) == wanted
 
@@ -146,9 +146,10 @@ def test_near_pairs_are_those_of_all_pairs(seed: int, shape: tuple[int, int], di
     st.integers(0, 12),
     st.sampled_from([2, hamming.LARGE_RUN]),
     st.sampled_from([1, 3]),
+    st.booleans(),
 )
 def test_the_nearest_row_is_the_best_of_all_pairs(
-    seed: int, shape: tuple[int, int], distance: int, large: int, threads: int
+    seed: int, shape: tuple[int, int], distance: int, large: int, threads: int, ordered: bool
 ):
     places, alike = shape
     rng = np.random.default_rng(seed)
@@ -157,13 +158,15 @@ def test_the_nearest_row_is_the_best_of_all_pairs(
         rows = rows ^ (np.uint64(1) << rng.integers(0, BITS, rows.shape, dtype=np.uint64))
     rows[rng.random(rows.shape) < 0.1] = 0
     rows, others = rows[: rng.integers(61)], rows[rng.integers(0, 60, rng.integers(30))]
+    before = rng.integers(0, len(others) + 1, len(rows)) if ordered else None
     wanted = []
-    for row in rows:
-        pairs = [(bits_apart(row, other, alike), number) for number, other in enumerate(others)]
+    for place, row in enumerate(rows):
+        end = len(others) if before is None else before[place]
+        pairs = [(bits_apart(row, other, alike), number) for number, other in enumerate(others[:end])]
         bits, number = min(pairs, default=(99, 0))
         wanted.append((number, bits) if bits <= distance else (-1, 0))
-    with patch.object(hamming, "LARGE_RUN", large):
-        found = nearest(rows, others, max_distance=distance, min_matches=alike, threads=threads)
+    with patch.object(hamming, "LARGE_RUN", large), patch.object(hamming, "FINER_RUN", large):
+        found = nearest(rows, others, max_distance=distance, min_matches=alike, before=before, threads=threads)
     assert list(zip(*(column.tolist() for column in found), strict=True)) == wanted
 
 

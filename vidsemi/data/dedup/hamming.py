@@ -21,7 +21,7 @@ from vidsemi.runtime.compiled import compiled
 BITS = 64
 MOST_BLOCKS = 12  # that agree; more would need more tables than are worth it for any dataset
 LARGE_RUN = 4_000_000  # pairs of rows with one key that are worth the search of another column
-FINER_RUN = 1_000_000_000  # … or, without another one to search, of the same column with finer masks
+FINER_RUN = 5_000_000  # … or, without another one to search, of the same column with finer masks, for each mask
 NO_LIMIT = 2**62
 SORT_COST = 1  # per element and level of sorting, in comparisons of two rows
 
@@ -163,7 +163,9 @@ def large_run(max_distance: int, agreeing: int, needed: int) -> float:
     """How many pairs of rows with one key are compared without searching these rows on."""
     if needed > 1:
         return LARGE_RUN
-    return FINER_RUN if max_distance > 0 and agreeing < MOST_BLOCKS else inf
+    if max_distance == 0 or agreeing == MOST_BLOCKS:
+        return inf
+    return FINER_RUN * comb(max_distance + agreeing + 1, agreeing + 1)
 
 
 def columns_to_search(columns: Sequence[int], needed: int) -> Sequence[int]:
