@@ -109,6 +109,12 @@ def _add_scale(bench: argparse.ArgumentParser) -> None:
     _add_data(bench)
 
 
+def _add_made_files(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument("--rows", type=float, default=1e6, help="files in the folder (1e6)")
+    _add_contenders(bench)
+    _add_data(bench)
+
+
 def _add_files(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("files", nargs="*", type=Path, metavar="FILE", help="videos; default: of datasets/moving_shapes")
 
@@ -139,5 +145,6 @@ BENCHMARKS = {
     "tags": ("read a tag file into a manifest", _add_tags),
     "manifest": ("make a manifest of a table of paths and labels, and start processes on it", _add_manifest),
     "scale": ("go from a table of tags to a selection, step by step", _add_scale),
+    "files": ("find the files of a folder, whose entries are made up, and write a manifest", _add_made_files),
     "duplicates": ("find duplicates among made hashes, of a test set or of one another", _add_duplicates),
 }

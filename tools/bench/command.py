@@ -55,6 +55,7 @@ def bench(options: argparse.Namespace) -> Answer:
         "manifest": _bench_manifest,
         "duplicates": _bench_duplicates,
         "scale": _bench_scale,
+        "files": _bench_files,
     }
     return subjects[options.subject](options)
 
@@ -206,4 +207,11 @@ def _bench_scale(options: argparse.Namespace) -> Answer:
         per_example=options.per_example,
         shard_size=options.shard_size,
     )
+    return document, text(document)
+
+
+def _bench_files(options: argparse.Namespace) -> Answer:
+    from tools.bench.files import bench_files, text
+
+    document = bench_files(options.data, files=int(options.rows), rounds=options.rounds, only=options.only)
     return document, text(document)
