@@ -167,6 +167,15 @@ def test_a_folder_that_others_can_write(copies: Path, file: Path, caplog: pytest
     assert not [*copies.iterdir()]
 
 
+def test_a_user_without_a_home(
+    copies: Path, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.delenv("FVCORE_CACHE")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as in a container with any user id
+    assert load_manifest(file).row(9).path.endswith("9.mp4")
+    assert "FVCORE_CACHE" in caplog.text
+
+
 def test_a_full_disk_is_one_line(
     copies: Path, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):

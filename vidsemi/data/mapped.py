@@ -111,11 +111,12 @@ def map_batches(manifest: Path) -> tuple[Batches, str]:
         copy = _folder() / f"{_key(manifest)}.arrow"
         mapped = _open(manifest, copy) or _make(manifest, copy)
     except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
         logger.warning(
-            "%s: each process holds its rows in memory, since no copy to share can be made in %s (%s); set FVCORE_CACHE"
-            " to another folder",
+            "%s: each process holds its rows in memory, since no copy to share can be made (%s%s); set FVCORE_CACHE to "
+            "another folder",
             manifest,
-            cache_folder(),
+            where,
             error.strerror or error,
         )
         return hold_batches(manifest)
@@ -124,7 +125,10 @@ def map_batches(manifest: Path) -> tuple[Batches, str]:
 
 def _folder() -> Path:
     """This user's folder of copies; an `OSError` if others could write there."""
-    folder = cache_folder() / f"manifests-{os.getuid()}"
+    try:
+        folder = cache_folder() / f"manifests-{os.getuid()}"
+    except RuntimeError as error:  # a user without a home
+        raise FileNotFoundError(errno.ENOENT, str(error)) from None
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     state = folder.stat()
     if state.st_uid != os.getuid() or state.st_mode & 0o022:

@@ -9,7 +9,8 @@ import csv
 import json
 import logging
 import os
-from collections.abc import Generator
+from array import array
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,9 +24,10 @@ import numpy as np
 import pyarrow as pa
 from av.video.reformatter import VideoReformatter
 
+from vidsemi.data.batches import in_groups
 from vidsemi.data.image import read_image
 from vidsemi.data.manifest import Manifest, Row
-from vidsemi.data.manifest_file import COLUMNS, write_tables
+from vidsemi.data.manifest_file import COLUMNS, GROUP, write_tables
 from vidsemi.data.reachable import read_reachable
 from vidsemi.data.read import is_image, locate
 from vidsemi.data.video.color import to_rgb
@@ -59,7 +61,7 @@ class Encoding:
     crf: int = 18  # x264's constant rate factor: 18 is close to lossless
 
 
-@dataclass(frozen=True)
+@dataclass
 class ShrinkSummary:
     """What was written."""
 
@@ -91,26 +93,25 @@ def shrink_corpus(
         UserError: the manifest has images, or the folder has copies of another manifest or with another encoding.
     """
     _claim(folder, manifest, encoding)
-    rows = [manifest.row(example_id) for example_id in range(len(manifest))]
-    if image := next((row for row in rows if is_image(row)), None):
+    examples = range(len(manifest))
+    if image := next((row for row in map(manifest.row, examples) if is_image(row)), None):
         raise UserError("shrink.image", f"{manifest.file} has images ({image.path}); only videos can be shrunk")
-    copies = [folder / _name(row.example_id) for row in rows]
-    for directory in {copy.parent for copy in copies}:
+    for directory in {(folder / _name(example_id)).parent for example_id in examples}:
         directory.mkdir(parents=True, exist_ok=True)
         remove_temporary(directory)
-    todo = [row for row, copy in zip(rows, copies, strict=True) if not copy.exists()]
+    todo = array("q", (example_id for example_id in examples if not (folder / _name(example_id)).exists()))
     failures: dict[int, str] = {}
     shrink = partial(_shrink, folder, encoding)
     with (
-        closing(read_reachable(shrink, todo, manifest, workers=workers, seconds=seconds)) as results,
-        progress_bar(len(rows), "video", "shrink", len(rows) - len(todo)) as bar,
+        closing(read_reachable(shrink, map(manifest.row, todo), manifest, workers=workers, seconds=seconds)) as results,
+        progress_bar(len(examples), "video", "shrink", len(examples) - len(todo)) as bar,
     ):
-        for row, result in zip(todo, results, strict=True):
+        for example_id, result in zip(todo, results, strict=True):
             if isinstance(result, DecodeError):
-                failures[row.example_id] = result.reason
+                failures[example_id] = result.reason
             bar.set_postfix_str(f"{len(failures)} cannot be read", refresh=False)
             bar.update()
-    return _summarize(manifest, folder, rows, failures)
+    return _summarize(manifest, folder, failures)
 
 
 def shrink_video(row: Row, target: Path, encoding: Encoding) -> int:
@@ -214,27 +215,37 @@ def _claim(folder: Path, manifest: Manifest, encoding: Encoding) -> None:
         )
 
 
-def _summarize(manifest: Manifest, folder: Path, rows: list[Row], failures: dict[int, str]) -> ShrinkSummary:
-    kept = [row for row in rows if row.example_id not in failures]
-    if not kept:
+def _summarize(manifest: Manifest, folder: Path, failures: dict[int, str]) -> ShrinkSummary:
+    summary = ShrinkSummary(len(manifest) - len(failures), len(failures), 0, 0, folder / MANIFEST)
+    if not summary.videos:
         raise UserError(
             "shrink.nothing_read", f"no video of {manifest.file} can be read: {next(iter(failures.values()))}"
         )
-    table = manifest.table.take(pa.array([row.example_id for row in kept]))
-    table = table.drop_columns([name for name in LOST if name in table.column_names])
-    sources = pa.array([_describe(row) for row in kept], pa.string())
-    paths = pa.array([_name(row.example_id) for row in kept], COLUMNS["path"])
-    table = table.set_column(table.column_names.index("path"), "path", paths).append_column("source", sources)
-    write_tables(folder / MANIFEST, table.schema, [table])
+    tables = _copied(manifest, folder, failures, summary)
+    first = next(tables)
+    write_tables(folder / MANIFEST, first.schema, in_groups(chain([first], tables), GROUP))
     with atomic_path(folder / FAILURES) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         lines = [
-            (example_id, inert_cell(rows[example_id].path), inert_cell(reason))
+            (example_id, inert_cell(manifest.row(example_id).path), inert_cell(reason))
             for example_id, reason in failures.items()
         ]
         csv.writer(file).writerows([("example_id", "path", "error"), *lines])
-    after = sum((folder / _name(row.example_id)).stat().st_size for row in kept)
-    before = sum(_size(row) for row in kept)
-    return ShrinkSummary(len(kept), len(failures), before, after, folder / MANIFEST)
+    return summary
+
+
+def _copied(
+    manifest: Manifest, folder: Path, failures: Mapping[int, str], summary: ShrinkSummary
+) -> Iterator[pa.Table]:
+    """The rows of the copies, of one batch after another; adds their sizes to the summary."""
+    for first, batch in zip(manifest.batches.starts, manifest.batches, strict=False):
+        rows = [manifest.row(one) for one in range(first, first + batch.num_rows) if one not in failures]
+        table = pa.Table.from_batches([batch.take(pa.array([row.example_id - first for row in rows], pa.int64()))])
+        table = table.drop_columns([name for name in LOST if name in table.column_names])
+        paths = pa.array([_name(row.example_id) for row in rows], COLUMNS["path"])
+        table = table.set_column(table.column_names.index("path"), "path", paths)
+        summary.bytes_after += sum((folder / _name(row.example_id)).stat().st_size for row in rows)
+        summary.bytes_before += sum(map(_size, rows))
+        yield table.append_column("source", pa.array(list(map(_describe, rows)), pa.string()))
 
 
 def _describe(row: Row) -> str:
