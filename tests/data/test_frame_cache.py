@@ -104,9 +104,16 @@ def test_a_long_video_is_decoded_each_time(
     assert entry.stat().st_size < 100
 
 
-def test_a_full_disk_keeps_nothing(make_video: Callable[..., Path], cache: FrameCache, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_keeps_nothing(
+    make_video: Callable[..., Path],
+    cache: FrameCache,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
     usage = shutil.disk_usage(cache.folder.parent)._replace(free=0)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    frame_cache(cache.folder)
+    assert "almost full" in caplog.text
     file = make_video("a.mp4", frames=9, codec="libx264")
     np.testing.assert_array_equal(read(file, chosen(3), cache), full_decode(file, SIZE)[[3]])
     assert not entries(cache)

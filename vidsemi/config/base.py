@@ -107,8 +107,8 @@ class Runtime(Section):
     frame_cache: Path | None = None
     """Folder for decoded frames, so that each video is decoded once, not once per epoch and stage. For short clips of
     few pixels that are read many times: 16 frames of 32x32 pixels take 49 kB, ten seconds at 128x171 take 20 MB. Videos
-    of more than 64 MiB are not kept, and the last tenth of the disk stays free. May be deleted at any time. Default:
-    nothing is kept."""
+    of more than 64 MiB are not kept, and a tenth of the disk, at most 5 GiB, stays free. May be deleted at any time.
+    Default: nothing is kept."""
     checkpoint_seconds: PositiveFloat = 300
     """Seconds between training checkpoints, from which a killed run resumes."""
     checkpoint_steps: PositiveInt | None = None

@@ -5,6 +5,7 @@ and 0.3 ms from here. Entries are named by file, size of the frames and decoder;
 """
 
 import hashlib
+import logging
 import os
 import shutil
 import struct
@@ -22,8 +23,10 @@ from vidsemi.data.input_spec import Size
 from vidsemi.data.video.container import Source, Trim
 from vidsemi.io.errors import UserError
 
+logger = logging.getLogger("vidsemi")
+
 MAX_BYTES = 64 << 20  # of a video's frames; longer videos are decoded each time
-KEEP_FREE = 0.1  # share of the disk that the cache leaves
+KEEP_FREE, MOST_FREE = 0.1, 5 << 30  # share of the disk that the cache leaves, and at most so many bytes
 HEADER = struct.Struct("<8s3I")  # MAGIC; frames, height, width; 0 frames for a video that is too long
 MAGIC = b"vsframe1"
 CHECKSUM = np.dtype("<u4")  # of each frame, after the header; the frames follow
@@ -79,6 +82,8 @@ def frame_cache(folder: Path | None) -> FrameCache | None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError("runtime.frame_cache", f"runtime.frame_cache: {folder}: {error.strerror}") from None
+    if not _has_room(folder, MAX_BYTES):
+        logger.warning("runtime.frame_cache: the disk of %s is almost full, so frames are not kept", folder)
     return FrameCache(folder)
 
 
@@ -125,8 +130,7 @@ def _write(file: Path, frames: np.ndarray) -> None:
     checksums = np.array([zlib.crc32(frame.data.cast("B")) for frame in frames], CHECKSUM)
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        usage = shutil.disk_usage(file.parent)
-        if usage.free - frames.nbytes < KEEP_FREE * usage.total:
+        if not _has_room(file.parent, frames.nbytes):
             return
         try:
             header = HEADER.pack(MAGIC, len(frames), *frames.shape[-2:])
@@ -134,3 +138,8 @@ def _write(file: Path, frames: np.ndarray) -> None:
             os.replace(temporary, file)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _has_room(folder: Path, size: int) -> bool:
+    usage = shutil.disk_usage(folder)
+    return usage.free - size >= min(KEEP_FREE * usage.total, MOST_FREE)
