@@ -115,6 +115,19 @@ def _add_made_files(bench: argparse.ArgumentParser) -> None:
     _add_data(bench)
 
 
+def _add_cluster(bench: argparse.ArgumentParser) -> None:
+    counts = [1, 10, 100, 1000, 2000]
+    bench.add_argument("--workers", type=int, nargs="+", default=counts, help="numbers of workers (1 to 2000)")
+    bench.add_argument("--shards", type=int, default=16, help="shards of each worker (16)")
+    bench.add_argument("--shard-seconds", type=float, default=40.0, metavar="S", help="of a shard (40)")
+    bench.add_argument("--scores", type=Path, help="scores that one worker wrote: its times replace --shard-seconds")
+    bench.add_argument("--kills", type=float, nargs="+", default=[0, 0.25, 1], help="of a worker an hour (0 0.25 1)")
+    bench.add_argument("--slow", type=float, default=0.02, help="share of workers that take twice as long (0.02)")
+    bench.add_argument("--start-seconds", type=float, default=30.0, metavar="S", help="to start a worker (30)")
+    bench.add_argument("--store", metavar="ADDRESS", help="measure requests to this store, such as s3://bucket/folder")
+    bench.add_argument("--seed", type=int, default=0)
+
+
 def _add_files(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("files", nargs="*", type=Path, metavar="FILE", help="videos; default: of datasets/moving_shapes")
 
@@ -146,5 +159,6 @@ BENCHMARKS = {
     "manifest": ("make a manifest of a table of paths and labels, and start processes on it", _add_manifest),
     "scale": ("go from a table of tags to a selection, step by step", _add_scale),
     "files": ("find the files of a folder, whose entries are made up, and write a manifest", _add_made_files),
+    "cluster": ("simulate thousands of workers that share a bucket and are killed", _add_cluster),
     "duplicates": ("find duplicates among made hashes, of a test set or of one another", _add_duplicates),
 }

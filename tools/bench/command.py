@@ -56,6 +56,7 @@ def bench(options: argparse.Namespace) -> Answer:
         "duplicates": _bench_duplicates,
         "scale": _bench_scale,
         "files": _bench_files,
+        "cluster": _bench_cluster,
     }
     return subjects[options.subject](options)
 
@@ -214,4 +215,30 @@ def _bench_files(options: argparse.Namespace) -> Answer:
     from tools.bench.files import bench_files, text
 
     document = bench_files(options.data, files=int(options.rows), rounds=options.rounds, only=options.only)
+    return document, text(document)
+
+
+def _bench_cluster(options: argparse.Namespace) -> Answer:
+    limits = {"workers": (1, 1e5), "shards": (1, 1e5), "shard_seconds": (1e-3, 1e6), "kills": (0, 60)}
+    for name, (least, most) in {**limits, "slow": (0, 1), "start_seconds": (0, 1e5)}.items():
+        values = getattr(options, name)
+        for value in values if isinstance(values, list) else [values]:
+            if not least <= value <= most:
+                raise UserError(
+                    "arguments.out_of_range",
+                    f"--{name.replace('_', '-')} is {value:g}; it must lie in [{least:g}, {most:g}]",
+                )
+    from tools.bench.cluster import bench_cluster, text
+
+    document = bench_cluster(
+        workers=options.workers,
+        shards=options.shards,
+        seconds=options.shard_seconds,
+        scores=options.scores,
+        kills=options.kills,
+        slow=options.slow,
+        start_seconds=options.start_seconds,
+        store=options.store,
+        seed=options.seed,
+    )
     return document, text(document)

@@ -87,6 +87,8 @@ class ScoreWorker(ShardWorker):
 
     def todo(self) -> list[int]:
         """Rescan the store and return the shards that are not done, or else those to probe."""
+        for number in self._directory.retries.to_score() & self.done:  # by another worker that probed it
+            self.reopened(number)
         return super().todo() or sorted(self._directory.retries.to_probe())
 
     def before_round(self) -> None:
@@ -115,7 +117,7 @@ class ScoreWorker(ShardWorker):
         if not self._deferred.issuperset(others):
             super().wait(others)
             return
-        if self._directory.scored_example(sorted(self.done)) is None:
+        if self._directory.scored_example(sorted(self.list_done())) is None:
             tried = self.job.num_examples(self._deferred)
             raise UserError(
                 "scores.nothing_readable", f"none of {tried} examples can be read; the last is {self._last_failure}"

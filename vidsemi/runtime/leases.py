@@ -21,7 +21,9 @@ from vidsemi.runtime.process import is_dead, lives_here, this_process
 
 RENEW_EVERY = 30.0  # seconds
 EXPIRY = 180.0  # seconds; network file systems may show a change up to 60 s late
-CAREFUL_FROM = 3  # attempt; being careful is slow, and one death tells little
+# Attempt; being careful is slow, and deaths tell little. With shards of 40 s and two kills an hour, 100 workers lost a
+# quarter of their time to shards that two had died with, and none with those of three (tools/bench.py cluster).
+CAREFUL_FROM = 4
 MAX_SHARDS = 10**12
 MAX_BYTES = 1 << 20  # of a lease
 MAX_DEATHS = 3  # of workers that were reading one example and nothing else; it is then not read again

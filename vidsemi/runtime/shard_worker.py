@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -25,6 +26,8 @@ logger = logging.getLogger("vidsemi")
 
 LONGEST_SLEEP = 1.0  # seconds
 LOOKS = 8  # at leases in a round; each is a request by each of perhaps 1,000 workers
+TRY = 2500  # done shards whose listing takes as many requests as a try that finds one of them done
+RELIST = 600.0  # seconds between listings of done shards on a server, at most
 CRASHES = "crashes the worker repeatedly"  # the error of an example that killed several workers
 
 Result = TypeVar("Result")
@@ -41,6 +44,11 @@ class ShardJob:
     title: str
     unit: str = "example"
     folders: Sequence[str] = ("",)  # where a shard that is done has its file; "" is the store's own
+
+    @cached_property
+    def numbers(self) -> list[int]:
+        """The numbers of all shards."""
+        return list(range(len(self.shards)))
 
     def num_examples(self, shards: Iterable[int]) -> int:
         """Count the examples of some shards."""
@@ -76,8 +84,11 @@ class ShardWorker(ABC):
     def __init__(self, job: ShardJob, leases: Leases):
         self.job, self.store, self.leases = job, job.store, leases
         self.done = self.list_done()
-        self._scanned = time.monotonic()
-        self._leased: set[int] = set()  # by anybody, at that time
+        self._scanned = self._listed = time.monotonic()  # leases; done shards
+        self._leased: set[int] = set()  # by anybody, when leases were listed
+        self._taken: set[int] = set()  # leased at any time since done shards were listed
+        self._misses = 0  # shards since then that another worker had or had done, when this one wanted them
+        self._open = [number for number in job.numbers if number not in self.done]
         self._logged_waiting = False
         self.figures = Figures(job.num_examples(range(len(job.shards))), job.num_examples(self.done))
         self.bar = progress_bar(self.figures.total, job.unit, job.title, self.figures.before, silent=local_rank() != 0)
@@ -105,8 +116,8 @@ class ShardWorker(ABC):
                 for number in self._leased_by_others(todo):
                     if lease := self._unless_done(self.leases.take_over(number)):
                         self._compute([lease], lease if lease.careful else None)
-                if self.progress() == before and (others := self.todo()):
-                    self.wait(others)
+                if self.progress() == before:
+                    self.wait([number for number in todo if number not in self.done] or todo)
         self.leases.clear()
 
     def list_done(self) -> set[int]:
@@ -120,11 +131,41 @@ class ShardWorker(ABC):
 
     def todo(self) -> list[int]:
         """Rescan the store and return the shards that are not done."""
-        before, self.done = self.done, self.list_done()
         self._leased = self.leases.leased()
         self._scanned = time.monotonic()
-        self.bar.update(self.job.num_examples(self.done) - self.job.num_examples(before))
-        return [number for number in range(len(self.job.shards)) if number not in self.done]
+        if not self.store.remote or self._must_list():
+            before, self.done = self.done, self.list_done()
+            self.bar.update(self.job.num_examples(self.done - before) - self.job.num_examples(before - self.done))
+            self._open = [number for number in self.job.numbers if number not in self.done]
+            self._taken, self._misses, self._listed = set(), 0, self._scanned
+        self._taken |= self._leased
+        self._open = [number for number in self._open if number not in self.done]
+        return self._open
+
+    def _misled(self) -> bool:
+        """Whether shards were tried in vain so often that listing those that are done costs no more."""
+        return self.store.remote and self._misses > LOOKS + len(self.done) // TRY
+
+    def _must_list(self) -> bool:
+        """Decide whether to list the done shards of a server, which takes a request for every 1,000 files.
+
+        A thousand workers would soon ask for more than a server answers. So a worker lists them once it has tried so
+        many shards in vain that a listing costs no more, or has no shard left to try. While it waits for others, it
+        looks only at shards that lost their leases since: nearly all are done, and few workers need to find the rest.
+        """
+        if self._misled() or time.monotonic() - self._listed > RELIST:
+            return True
+        left = [number for number in self._open if number not in self.done]
+        if any(number not in self._taken and number not in self._leased for number in left):
+            return False
+        ended = {number for number in left if number not in self._leased}
+        if len(ended) > LOOKS:
+            return len(ended) == len(left) or random.random() < LOOKS / len(ended)
+        found = {number for number in ended if self.is_done(number)}
+        self.done |= found
+        self.bar.update(self.job.num_examples(found))
+        self._taken -= ended
+        return False
 
     def reopen(self) -> list[int]:
         """Return shards that are done but to be computed again."""
@@ -150,6 +191,7 @@ class ShardWorker(ABC):
     def reopened(self, number: int) -> None:
         """Record that a shard is not done any more."""
         self.done.discard(number)
+        self._open = [*self._open, number]
         self.bar.update(-len(self.job.shards[number]))
 
     def finished_one(self, *, readable: bool, waiting: float | None = None) -> None:
@@ -176,24 +218,31 @@ class ShardWorker(ABC):
         self.done.add(number)
 
     def _lease_free(self, todo: list[int]) -> Iterator[Lease]:
-        if self.store.remote:  # or a thousand workers that start together would all try the same shards
-            start = random.randrange(len(todo))
-            todo = todo[start:] + todo[:start]
-        for number in todo:
-            if time.monotonic() - self._scanned > self.store.rescan_seconds:
-                self.todo()
-            if number in self.done or number in self._leased or not self.may_take(number):
+        place = random.randrange(len(todo)) if self.store.remote else 0
+        passed = 0  # shards since the last one that seemed to be free
+        while passed < len(todo):
+            number = todo[place % len(todo)]
+            place, passed = place + 1, passed + 1
+            if number in self.done or number in self._taken or not self.may_take(number):
                 continue
+            passed = 0
+            self._taken.add(number)
             if lease := self._unless_done(self.leases.take(number)):
                 yield lease
+            else:
+                self._misses += 1
+                if self.store.remote:  # or a thousand workers would follow each other from shard to shard
+                    place = random.randrange(len(todo))
+            if time.monotonic() - self._scanned > self.store.rescan_seconds or self._misled():
+                self.todo()
 
     def _leased_by_others(self, todo: list[int]) -> list[int]:
         """Return shards whose workers may be dead: on a server those whose leases expired, and some others."""
-        leased = self.leases.leased().intersection(todo)
+        leased = (self._leased if self.store.remote else self.leases.leased()).intersection(todo)
         if not self.store.remote or len(leased) <= LOOKS:
             return sorted(leased)
         expired = self.leases.expired() & leased
-        return sorted(expired.union(random.sample(sorted(leased), LOOKS)))
+        return sorted(expired.union(random.sample(sorted(leased), 2)))  # as all who wait do
 
     def _unless_done(self, lease: Lease | None) -> Lease | None:
         """Release the lease of a shard that another worker finished since the last scan."""
