@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -191,7 +192,25 @@ def test_a_full_disk_is_one_line(
     assert not [*copies.iterdir()]
 
 
-def test_old_copies_are_removed(copies: Path, file: Path, tmp_path: Path):
+def test_copies_of_manifests_that_are_gone_are_removed(copies: Path, file: Path, tmp_path: Path):
+    load_manifest(file)
+    (old,) = copies.glob("*.arrow")
+    days = 86_400
+
+    def exists(age: float) -> bool:
+        """Whether the copy still exists when another one is made, if it was last opened so many seconds ago."""
+        os.utime(old, (time.time() - age,) * 2)
+        write_manifest(tmp_path / f"{age}.parquet", {"path": ["a"]})
+        load_manifest(tmp_path / f"{age}.parquet")
+        return old.exists()
+
+    assert exists(13 * days)
+    file.unlink()
+    assert exists(0.9 * days)
+    assert not exists(1.1 * days)
+
+
+def test_unused_copies_are_removed(copies: Path, file: Path, tmp_path: Path):
     load_manifest(file)
     (old,) = copies.glob("*.arrow")
     os.utime(old, (0, 0))

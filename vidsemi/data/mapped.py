@@ -37,6 +37,7 @@ SETTLED = 2.0  # seconds after which a change to a file shows in its times, on a
 WAIT = 3600.0  # seconds to wait for the copy that another process makes
 STALE = 3600.0  # seconds without a write after which the temporary file of a killed process is removed
 UNUSED = 14 * 86_400.0  # and a copy that nobody has opened
+OUTDATED = 86_400.0  # and one of a manifest that has changed or is gone; less could take it from a process that runs
 
 
 class MappedBatches(Batches):
@@ -186,15 +187,24 @@ def _make(manifest: Path, copy: Path) -> MappedBatches:
 
 def _clean(folder: Path) -> None:
     remove_temporary(folder, STALE)
-    for file in folder.glob("*.arrow"):
-        with suppress(OSError):
-            if time.time() - file.stat().st_mtime > UNUSED:
-                file.unlink()
+    for copy in folder.glob("*.arrow"):
+        with suppress(OSError, DamagedError):
+            age = time.time() - copy.stat().st_mtime
+            if age > UNUSED or (age > OUTDATED and not _is_current(copy)):
+                copy.unlink()
+
+
+def _is_current(copy: Path) -> bool:
+    """Whether the manifest is still there and as it was."""
+    with open(copy, "rb") as file, suppress(OSError):
+        return _key(Path(_read_record(file.fileno()).get("manifest", ""))) == copy.stem
+    return False
 
 
 def _write(manifest: Path, copy: Path) -> None:
     key = _key(manifest)
-    record: dict[str, Any] = {"fingerprint": fingerprint_file(manifest), "rows": []}
+    record: dict[str, Any] = {"manifest": os.path.realpath(manifest), "fingerprint": fingerprint_file(manifest)}
+    record["rows"] = []
     tables = (pa.Table.from_batches([batch]) for batch in read_batches(manifest))
     with atomic_path(copy) as temporary, open(temporary, "wb+") as file:
         ends, writer = [], None
