@@ -44,6 +44,10 @@ def test_the_tags_are_skewed_and_have_all_kinds_of_spelling():
     assert len(drawn) == 15_000
     assert drawn.count(data.tags[0]) > 50
     assert list(data.examples()) == list(TagData(3000).examples())
+    fields = [" ".join(row) for _, _, row in data.examples()]
+    assert 0.65 < sum(map(is_plain, fields)) / len(fields) < 0.75
+    clean = TagData(3000, clean=True).tags
+    assert all(map(is_plain, clean)) and len(set(map(canonical, clean))) == 200_000
 
 
 def test_tags_of_all_contenders_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -179,7 +179,9 @@ def _bench_manifest(options: argparse.Namespace) -> Answer:
 def _bench_tags(options: argparse.Namespace) -> Answer:
     from tools.bench.tags import bench_tags, text
 
-    document = bench_tags(options.data, rows=int(options.rows), rounds=options.rounds, only=options.only)
+    document = bench_tags(
+        options.data, rows=int(options.rows), rounds=options.rounds, only=options.only, clean=options.clean
+    )
     return document, text(document)
 
 

@@ -26,9 +26,11 @@ class TagData:
 
     Attributes:
         rows: examples; every `ROWS_PER_FILE`-th has an (empty) file.
+        clean: whether all tags are plain (see `is_plain`); else 30% of the rows have others.
     """
 
     rows: int
+    clean: bool = False
 
     @property
     def there(self) -> int:
@@ -38,7 +40,7 @@ class TagData:
     @cached_property
     def tags(self) -> list[str]:
         """Spellings of all tags; number r is about (r + 1)^-0.7 as frequent as number 0."""
-        return [_spelled(number) for number in range(TAGS)]
+        return [_spelled(number, clean=self.clean) for number in range(TAGS)]
 
     def examples(self) -> Iterator[tuple[int, str, list[str]]]:
         """Number, path and tags of every example."""
@@ -81,7 +83,7 @@ def _id(row: int) -> int:
     return 2_000_000_000 + 7919 * row
 
 
-def _spelled(number: int) -> str:
+def _spelled(number: int, *, clean: bool) -> str:
     """Seven in ten tags are plain words; the others have capitals, hyphens, URL encoding or other scripts."""
     first, second, third = SYLLABLES[number % 80], SYLLABLES[number // 80 % 80], SYLLABLES[number // 6400]
     word = first + second + third
@@ -93,7 +95,8 @@ def _spelled(number: int) -> str:
         18: f"{word}+{second}" if number % 40 < 20 else f"caf%C3%A9{word}",
         19: ("É" + word, "видео" + word, "Straße" + word, "ＨＤ" + word)[number // 20 % 4],
     }
-    return spellings.get(number % 20, word)
+    spelled = spellings.get(number % 20, word)
+    return word if clean and not is_plain(spelled) else spelled
 
 
 def _yfcc100m_line(row: int, tags: list[str]) -> str:

@@ -13,7 +13,8 @@ from tests.data.formats.test_table import yfcc100m_line
 from tests.data.test_manifest import touch
 from tests.helpers.errors import refused
 from vidsemi.data.formats import formats
-from vidsemi.data.formats.yfcc100m import hash_of
+from vidsemi.data.formats.scan import StreamedScan
+from vidsemi.data.formats.yfcc100m import hash_of, read_yfcc100m
 
 Read = Callable[..., dict[str, list]]
 
@@ -28,6 +29,7 @@ def read(tmp_path: Path) -> Read:
             (tmp_path / name).write_text(text, encoding="utf-8")
         files = [str(tmp_path / name)] if name else []
         found = formats()[format].scan(files, tmp_path / "v", **options)
+        found = found.collect() if isinstance(found, StreamedScan) else found
         paths = [str(Path(path).relative_to(tmp_path / "v")) for path in found.columns["path"]]
         return {**found.columns, "path": paths, "missing": found.missing}
 
@@ -238,8 +240,10 @@ def test_yfcc100m_from_sqlite(read: Read, tmp_path: Path):
         ]
         database.executemany("INSERT INTO yfcc100m_dataset VALUES (?,?,?,?,?,?,?,?)", rows)
     database.close()
-    found = formats()["yfcc100m"].scan(
-        [str(tmp_path / "yfcc100m_dataset.sql")], tmp_path / "v", hashes=None, vocabulary=None
+    found = (
+        formats()["yfcc100m"]
+        .scan([str(tmp_path / "yfcc100m_dataset.sql")], tmp_path / "v", hashes=None, vocabulary=None)
+        .collect()
     )
     assert [Path(path).suffix for path in found.columns["path"]] == [".mp4", ".jpg"]
     assert found.columns["hashtags"] == ["#canonpowershot #café", "#dog"]
@@ -248,4 +252,4 @@ def test_yfcc100m_from_sqlite(read: Read, tmp_path: Path):
         database.execute("CREATE TABLE photos (id)")
     database.close()
     with refused("yfcc100m.unreadable_database", "other.sql"):
-        formats()["yfcc100m"].scan([str(tmp_path / "other.sql")], tmp_path / "v", hashes=None, vocabulary=None)
+        read_yfcc100m(tmp_path / "other.sql", tmp_path / "v")

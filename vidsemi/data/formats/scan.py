@@ -155,6 +155,38 @@ class ScanResult:
         return document, text
 
 
+@dataclass
+class StreamedScan(ScanResult):
+    """Examples that are read while their manifest is written, so that they need not fit in memory."""
+
+    _examples: int = 0  # in the blocks so far
+
+    def __len__(self) -> int:
+        return self._examples
+
+    def require_examples(self, source: object, root: Path | None) -> None:
+        """Nothing is known yet; `blocks` refuses a list without examples."""
+
+    def blocks(self, *, examples_needed: bool = True) -> "Iterator[tuple[pa.Table, Any]]":
+        """The examples as tables of columns of a manifest, each with the lines that list them.
+
+        Args:
+            examples_needed: whether to refuse a list without examples.
+        """
+        raise NotImplementedError
+
+    def collect(self) -> ScanResult:
+        """The examples in memory."""
+        scan = ScanResult()
+        for table, lines in self.blocks(examples_needed=False):
+            for name, column in zip(table.column_names, table.columns, strict=True):
+                scan.columns.setdefault(name, []).extend(column.to_pylist())
+            scan.lines.extend(lines.tolist())
+        for name in ("missing", "elsewhere", "left_out", "broken", "unique", "captions"):
+            setattr(scan, name, getattr(self, name))
+        return scan
+
+
 def _clause(count: int, what: str) -> str:
     return f"; {count} {what}" if count else ""
 

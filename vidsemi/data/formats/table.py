@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vidsemi.data.formats.media_files import FilesByStem
 from vidsemi.data.formats.registry import register_format
 from vidsemi.data.formats.row_rules import BrokenRowError
-from vidsemi.data.formats.scan import ScanResult
+from vidsemi.data.formats.scan import ScanResult, StreamedScan
 from vidsemi.data.formats.text_rows import BrokenLines, is_json_lines
 from vidsemi.io.errors import UserError
 
@@ -84,8 +84,8 @@ class _ReadAgainError(Exception):
 
 
 @dataclass
-class TableScan(ScanResult):
-    """A table that is read while its manifest is written, so that it need not fit in memory."""
+class TableScan(StreamedScan):
+    """A table that is read while its manifest is written."""
 
     file: Path = Path()
     root: Path | None = None
@@ -93,13 +93,6 @@ class TableScan(ScanResult):
     vocabulary: AbstractSet[str] | None = None
     _present: set[str] = field(default_factory=set)  # columns of JSON lines that are known to be there
     _in_captions: bool = False  # whether the column of tags is known to be one of captions
-    _examples: int = 0  # in the blocks so far
-
-    def __len__(self) -> int:
-        return self._examples
-
-    def require_examples(self, source: object, root: Path | None) -> None:
-        """Nothing is known yet; `blocks` refuses a table without examples."""
 
     def write(self, manifest: Path, vocabulary: object = "") -> tuple[dict[str, Any], str]:
         """Write the manifest, and the lists of `ScanResult.write`."""
@@ -107,17 +100,7 @@ class TableScan(ScanResult):
 
     def collect(self) -> ScanResult:
         """The examples in memory."""
-        return self._until_known(self._collect)
-
-    def _collect(self) -> ScanResult:
-        scan = ScanResult()
-        for table, lines in self.blocks(examples_needed=False):
-            for name, column in zip(table.column_names, table.columns, strict=True):
-                scan.columns.setdefault(name, []).extend(column.to_pylist())
-            scan.lines.extend(lines.tolist())
-        for name in ("missing", "left_out", "broken", "unique", "captions"):
-            setattr(scan, name, getattr(self, name))
-        return scan
+        return self._until_known(super().collect)
 
     def _until_known(self, read: Callable[[], Answer]) -> Answer:
         from vidsemi.data.formats.table_rows import first_keys
@@ -161,7 +144,7 @@ class TableScan(ScanResult):
         self._check_end(present, captions, unsure)
         require_usable_rows(self.file, self)
         if examples_needed:
-            super().require_examples(self.file, self.root or self.file.parent)
+            ScanResult.require_examples(self, self.file, self.root or self.file.parent)
 
     def _check_end(self, present: AbstractSet[str], captions: int, unsure: int) -> None:
         from vidsemi.data.formats.table_rows import check_columns
