@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from vidsemi.cli.options import memory_size
+from vidsemi.runtime.process import usable_cores
 
 
 def _add_select(bench: argparse.ArgumentParser) -> None:
@@ -29,6 +30,17 @@ def _add_score(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--videos", type=int, default=300, help="videos per run, a tenth for the large network (300)")
     bench.add_argument("--model", choices=["r2plus1d_10", "r2plus1d_18"], help="only this network")
     bench.add_argument("--device", default="auto")
+    _add_contenders(bench)
+    _add_data(bench)
+
+
+def _add_engines(bench: argparse.ArgumentParser) -> None:
+    _add_files(bench)
+    bench.add_argument("--videos", type=int, default=2400, help="videos per run (2400)")
+    bench.add_argument("--shard-size", type=int, default=40, help="videos per shard (40)")
+    bench.add_argument(
+        "--workers", type=int, default=usable_cores(), help="processes, or actors; default: one per core"
+    )
     _add_contenders(bench)
     _add_data(bench)
 
@@ -161,6 +173,7 @@ BENCHMARKS = {
     "select": ("select the highest-scoring examples of every class", _add_select),
     "decode": ("read the ten test clips of a video", _add_decode),
     "score": ("score a dataset, from video files to score shards", _add_score),
+    "engines": ("score with plain processes, on Ray and into a bucket", _add_engines),
     "forward": ("run forward passes of a network on clips in memory", _add_forward),
     "train": ("train a network on clips in memory and from files", _add_train),
     "feed": ("read clips and hand them to GPUs, without a network", _add_feed),

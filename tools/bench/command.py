@@ -48,6 +48,7 @@ def bench(options: argparse.Namespace) -> Answer:
         "select": _bench_select,
         "decode": _bench_decode,
         "score": _bench_score,
+        "engines": _bench_engines,
         "forward": _bench_forward,
         "train": _bench_train,
         "feed": _bench_feed,
@@ -87,6 +88,23 @@ def _bench_score(options: argparse.Namespace) -> Answer:
         only=options.only,
         models=[options.model] if options.model else [],
         device=options.device,
+    )
+    return document, text(document)
+
+
+def _bench_engines(options: argparse.Namespace) -> Answer:
+    if options.videos < 5 * options.workers * options.shard_size:
+        raise UserError("arguments.out_of_range", "--videos must be at least 5 shards per worker")
+    from tools.bench.engines import bench_engines, text
+
+    document = bench_engines(
+        _videos(options),
+        videos=options.videos,
+        shard_size=options.shard_size,
+        workers=options.workers,
+        rounds=options.rounds,
+        data=options.data,
+        only=options.only,
     )
     return document, text(document)
 

@@ -55,7 +55,7 @@ def bench_score(
     }
     commands: dict[str, list[Any]] = {}
     for network in repeats:
-        weights = _weights(network, data)
+        weights = untrained_weights(network, data)
         commands |= {f"{network}: {name}": [name, weights, repeats[network], where, *paths] for name in names}
     runs = run_in_turn("tools.bench.score_contenders", commands, rounds=rounds, title="bench score")
     shared = where.type == "cpu"
@@ -126,7 +126,7 @@ def text(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _weights(network: str, folder: Path) -> Path:
+def untrained_weights(network: str, folder: Path) -> Path:
     """The weights file of an untrained network, written once."""
     import torch
 

@@ -68,7 +68,7 @@ def run_on_ray(
 
 @contextmanager
 def _cluster() -> Iterator[tuple[Any, bool]]:
-    """Join the cluster that RAY_ADDRESS names or this machine belongs to, or start one here.
+    """Join the cluster that RAY_ADDRESS names, or else that of `ray start` here; if there is none, start one.
 
     Yields:
         ray, and whether the cluster may grow.
@@ -99,20 +99,21 @@ def _cluster() -> Iterator[tuple[Any, bool]]:
 def _connect(ray: Any) -> bool:
     """Connect; returns whether to a cluster that was there."""
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    own = {"num_cpus": usable_cores(), "object_store_memory": OBJECT_STORE, "include_dashboard": False}
     address = os.environ.get("RAY_ADDRESS")
     try:
-        if address != "local":
-            ray.init(address or "auto", **quiet)
+        if address and address != "local":
+            ray.init(address, **quiet)
             return True
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        if address:
-            why = first_line(error)
-            raise UserError("ray.unreachable", f"RAY_ADDRESS is {address}, which cannot be joined: {why}") from None
-    try:
-        ray.init("local", num_cpus=usable_cores(), object_store_memory=OBJECT_STORE, include_dashboard=False, **quiet)
-    except Exception as error:  # of many kinds; Ray gives its processes half a minute
-        raise UserError("ray.not_started", f"Ray does not start here: {first_line(error)}") from None
-    return False
+        try:
+            ray.init(address or None, **own, **quiet)
+            return False
+        except ValueError:  # `ray start` has started one here, whose size it is not for us to say
+            ray.init(**quiet)
+            return True
+    except Exception as error:  # of many kinds; Ray gives its processes half a minute to start
+        where = f"the cluster of RAY_ADDRESS, {address}, cannot be joined" if address else "Ray does not start here"
+        raise UserError("ray.unreachable", f"{where}: {first_line(error)}") from None
 
 
 @contextmanager
