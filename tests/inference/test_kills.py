@@ -10,6 +10,7 @@ import pytest
 from tests.helpers.s3_server import S3Server, s3_server
 from tests.inference.test_score_workers import content, manifest, run_job, weights  # noqa: F401
 from vidsemi.data.manifest import load_manifest
+from vidsemi.runtime.leases import CAREFUL_FROM, MAX_DEATHS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 KILLS = 100
@@ -103,7 +104,7 @@ def test_a_file_that_kills_workers_is_unreadable_in_the_end(
 ):
     deadly = load_manifest(manifest).row(30).path
     job = {"kind": kind, "output": str(tmp_path), "deadly": Path(deadly).name}
-    assert run_job(tmp_path / "job", weights, manifest, **job)["killed"] == 5
+    assert run_job(tmp_path / "job", weights, manifest, **job)["killed"] == CAREFUL_FROM - 1 + MAX_DEATHS
     if kind == "verify":
         errors = pyarrow.csv.read_csv(tmp_path / "job" / "table.csv").column("error").to_pylist()
         assert errors[30] == "crashes the worker repeatedly"
