@@ -84,7 +84,7 @@ class Cluster:
         try:
             with running_on(self.time), self.bucket.connected():
                 for number in range(self.scenario.workers):
-                    slow = number < self.scenario.slow * self.scenario.workers
+                    slow = number < round(self.scenario.slow * self.scenario.workers)
                     self._start(1 / self.scenario.slowness if slow else 1.0)
                 self.time.run()
         finally:
