@@ -3,16 +3,15 @@
 import os
 import resource
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 Result = TypeVar("Result")
-
-SECONDS, FINE_SECONDS = 0.25, 0.005  # between two samples, of a family and of one process
 
 
 def timed(run: Callable[[], Result]) -> tuple[Result, dict[str, Any]]:
@@ -32,7 +31,35 @@ def peak_mib() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-class ProcessMemory:
+class _Sampling(ABC):
+    """A context that samples something until its end, the last time then."""
+
+    seconds: float  # between two samples
+
+    def __init__(self) -> None:
+        self._ended = Event()
+        self._thread = Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        ended = False
+        while not ended:
+            with suppress(OSError):  # the process is gone
+                self._sample()
+            ended = self._ended.wait(self.seconds)
+
+    @abstractmethod
+    def _sample(self) -> None: ...
+
+
+class ProcessMemory(_Sampling):
     """A context that samples the memory of a process, by default this one. Without /proc its figures are 0.
 
     Attributes:
@@ -40,57 +67,36 @@ class ProcessMemory:
         peak_mib: the most in all, which counts pages of mapped files, MiB.
     """
 
+    seconds = 0.005
+
     def __init__(self, pid: int | str = "self") -> None:
+        super().__init__()
         self.private_mib = self.peak_mib = 0.0
         self._status = Path(f"/proc/{pid}/status")
-        self._ended = Event()
-        self._thread = Thread(target=self._sample, daemon=True)
-
-    def __enter__(self) -> "ProcessMemory":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._ended.set()
-        self._thread.join()
 
     def _sample(self) -> None:
-        ended = False
-        while not ended:
-            with suppress(OSError):
-                for line in self._status.read_text().splitlines():
-                    if line.startswith("RssAnon"):
-                        self.private_mib = max(self.private_mib, int(line.split()[1]) / 1024)
-                    elif line.startswith("VmHWM"):
-                        self.peak_mib = max(self.peak_mib, int(line.split()[1]) / 1024)
-            ended = self._ended.wait(FINE_SECONDS)
+        for line in self._status.read_text().splitlines():
+            if line.startswith("RssAnon"):
+                self.private_mib = max(self.private_mib, int(line.split()[1]) / 1024)
+            elif line.startswith("VmHWM"):
+                self.peak_mib = max(self.peak_mib, int(line.split()[1]) / 1024)
 
 
-class PeakMemory:
+class PeakMemory(_Sampling):
     """A context that samples the memory of this process and all its descendants.
 
     Attributes:
         mib: the highest sum of their proportional set sizes (each shared page counts once), MiB; 0 without /proc.
     """
 
+    seconds = 0.25
+
     def __init__(self) -> None:
+        super().__init__()
         self.mib = 0.0
-        self._ended = Event()
-        self._thread = Thread(target=self._sample, daemon=True)
-
-    def __enter__(self) -> "PeakMemory":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._ended.set()
-        self._thread.join()
 
     def _sample(self) -> None:
-        ended = False
-        while not ended:
-            self.mib = max(self.mib, sum(map(_proportional_mib, _family(os.getpid()))))
-            ended = self._ended.wait(SECONDS)
+        self.mib = max(self.mib, sum(map(_proportional_mib, _family(os.getpid()))))
 
 
 def _family(pid: int) -> list[int]:

@@ -3,8 +3,6 @@
 import os
 from collections.abc import Iterable
 
-import numpy as np
-
 FEWEST = 3  # images of a series
 STEADY = 0.9  # of the steps of its numbers are equal
 DIGITS = 18  # of a number at most
@@ -16,6 +14,8 @@ def series_lengths(names: Iterable[str]) -> list[int]:
     >>> series_lengths(["a1.jpg", "a2.jpg", "a3.png", "b.jpg", "c7.jpg"])
     [3]
     """
+    import numpy as np
+
     prefixes, numbers = [], []
     for name in names:
         stem = os.path.splitext(name)[0]
