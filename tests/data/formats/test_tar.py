@@ -162,7 +162,7 @@ def test_links_and_images_beside_videos_are_counted(
     ("pattern", "code", "mentioned"),
     [
         ("pipe:cat x.tar", "tar.not_local", "pipe:cat x.tar"),
-        ("s3://bucket/x.tar", "tar.not_local", "s3://bucket/x.tar"),
+        ("s3://bucket/x.tar", "manifest.remote_files", "s3://bucket/x.tar"),
         ("no/{0..1}.tar", "tar.missing", "no/0.tar does not exist (from no/{0..1}.tar)"),
         ("no/*.tar", "tar.missing", "no/*.tar"),
         ("{0..1", "tar.bad_pattern", "{0..1"),
