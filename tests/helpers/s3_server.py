@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from urllib.request import urlopen
 
 import boto3
 from moto.server import DomainDispatcherApplication, create_backend_app
@@ -100,6 +101,8 @@ def s3_server() -> Iterator[S3Server]:
     before = {name: os.environ.get(name) for name in server.environment}
     os.environ.update(server.environment)
     try:
+        with urlopen(f"{server.url}/moto-api/reset", b""):  # or it has the buckets of servers before it
+            pass
         server.client().create_bucket(Bucket="bucket")
         yield server
     finally:
