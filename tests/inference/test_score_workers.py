@@ -25,6 +25,7 @@ from vidsemi.io.errors import UserError
 from vidsemi.io.store import LocalStore
 from vidsemi.models.weights_file import load_weights, save_weights
 from vidsemi.runtime import leases
+from vidsemi.runtime.leases import CAREFUL_FROM, MAX_DEATHS
 
 SHARD = 4
 
@@ -125,8 +126,9 @@ def test_a_file_that_crashes_its_workers_is_a_failure_in_the_end(
     tmp_path: Path, weights: Path, manifest: Path, undisturbed: dict[str, bytes]
 ):
     deadly = load_manifest(manifest).row(30).path
-    job = {"deadly": Path(deadly).name, "kills": 5, "workers": 1}
-    assert run_job(tmp_path / "s", weights, manifest, **job) == {"killed": 5}
+    kills = CAREFUL_FROM - 1 + MAX_DEATHS
+    job = {"deadly": Path(deadly).name, "kills": kills, "workers": 1}
+    assert run_job(tmp_path / "s", weights, manifest, **job) == {"killed": kills}
     failures = pq.read_table(tmp_path / "s" / "failures").to_pylist()
     assert [row["example_id"] for row in failures] == [0, 21, 30, 40]
     assert failures[2] == {"example_id": 30, "path": deadly, "error": "crashes the worker repeatedly"}

@@ -111,7 +111,8 @@ def test_refused_credentials_are_reported_at_once(server: S3Server, folder: Remo
 
 def test_a_store_that_stays_away_is_reported(server: S3Server, folder: RemotePath, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(object_store, "PATIENCE", 0.0)
-    monkeypatch.setattr(object_store.tolerant, "__defaults__", (0.0,))
+    for function in (object_store.tolerant, RemotePath.names):
+        monkeypatch.setattr(function, "__defaults__", (0.0,))
     server.fault = lambda method, path: "throttled"
     with refused("store.unreachable", str(folder), "SlowDown"):
         ObjectStore(folder).names()

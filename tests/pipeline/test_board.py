@@ -140,8 +140,8 @@ def test_reports_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(live_report, "write_report", write)
     monkeypatch.setattr(live_report.time, "monotonic", lambda: now[0])
     report = LiveReport(tmp_path)
-    for _ in range(100):
+    for _ in range(250):
         report()
         now[0] += 1
-    assert written == [100, 142, 184]  # each takes 2 s, of which 40 s are the twentieth part
+    assert written == [100, 202, 304]  # each takes 2 s, of which 100 s are the fiftieth part
     assert caplog.text.count("no such plot") == 1

@@ -178,7 +178,7 @@ def test_plugins_are_loaded_when_they_are_needed(install: Callable[..., Path]):
     listed = output(usage.format("'manifest', "))
     assert listed.count("LOADED") == listed.count("missing") == 1
     taken = "import vidsemi\ntry: vidsemi.register_format('folder', summary='x')(lambda: 0)\n"
-    assert "folder.read" in output(f"{taken}except vidsemi.UserError as error: print(error)")
+    assert "vidsemi.data.formats.folder." in output(f"{taken}except vidsemi.UserError as error: print(error)")
     ranks = {"RANK": "1", "WORLD_SIZE": "2"}
     assert output(usage.format("'manifest', "), **ranks).count("missing") == 0  # the first process warns
 
