@@ -47,7 +47,7 @@ def work(job: dict, fate: str | None, dice: random.Random) -> None:
     LocalStore.wait_seconds, ObjectStore.wait_seconds, ObjectStore.rescan_seconds = 0.02, 0.2, 2.0
     if fate == "stop":  # beyond its lease, for a second
         leases.EXPIRY, leases.RENEW_EVERY = 0.3, 0.1
-        Timer(dice.uniform(0.3, 2), lambda: os.kill(os.getpid(), signal.SIGSTOP)).start()
+        Timer(dice.uniform(0.02, 0.6), lambda: os.kill(os.getpid(), signal.SIGSTOP)).start()
     if "deadly" in job:
         module, name = READERS[job["kind"]]
         read = getattr(module, name)
