@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -18,6 +19,9 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from tests.helpers.videos import write_video
+
+if TYPE_CHECKING:
+    from tests.helpers.s3_server import S3Server
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -70,6 +74,25 @@ def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         del os.environ["TMPDIR"]
     else:
         os.environ["TMPDIR"] = before
+
+
+@pytest.fixture(scope="module")
+def running() -> "Iterator[S3Server]":
+    """An S3 server on this machine."""
+    from tests.helpers.s3_server import s3_server
+
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: "S3Server", monkeypatch: pytest.MonkeyPatch) -> "Iterator[S3Server]":
+    """The S3 server, without faults, and clients that ask again at once."""
+    from vidsemi.io import object_store
+
+    monkeypatch.setattr(object_store, "LONGEST_DELAY", 0.01)
+    yield running
+    running.fault = lambda method, path: None
 
 
 @pytest.fixture

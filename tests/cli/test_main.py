@@ -18,6 +18,7 @@ from tests.conftest import REPOSITORY
 from tests.helpers import warm
 from tests.helpers.builders import paths_of
 from tests.helpers.errors import assert_refused
+from tests.helpers.signals import heed_ctrl_c
 from vidsemi.cli import main as cli
 from vidsemi.cli import models
 from vidsemi.io.files import atomic_path
@@ -176,11 +177,6 @@ def test_manifest_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert (tmp_path / "m.missing.txt").read_text() == "jump/b.mp4\n"
     assert cli.main(["manifest", "kinetics", "--root", str(tmp_path), "--output", output]) == 2
     assert "[format.missing_file]" in capsys.readouterr().err
-
-
-def heed_ctrl_c():
-    """As in a terminal; a shell starts what runs in its background with SIGINT ignored, and that is inherited."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.slow

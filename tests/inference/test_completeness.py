@@ -2,12 +2,11 @@
 
 import random
 import threading
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from tests.helpers.s3_server import S3Server, s3_server
+from tests.helpers.s3_server import S3Server
 from vidsemi.inference import completeness
 from vidsemi.inference.completeness import Completeness
 from vidsemi.inference.score_directory import ScoreDirectory
@@ -19,12 +18,6 @@ from vidsemi.selection.score_format import ScoresInfo
 pytestmark = pytest.mark.cluster
 SHARDS = [range(3 * number, 3 * number + 3) for number in range(30)]  # of each, the last example failed
 FOLDER = RemotePath("s3://bucket", "s")
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture

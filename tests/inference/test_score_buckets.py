@@ -18,7 +18,7 @@ from vidsemi.cli import main as cli
 from vidsemi.config import Runtime
 from vidsemi.data import look, reachable
 from vidsemi.data.manifest import Manifest, load_manifest
-from vidsemi.io import object_store, remote_file
+from vidsemi.io import remote_file
 from vidsemi.io.object_store import RemotePath
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("one_thread")]
@@ -51,13 +51,6 @@ def running(folder: Path) -> Iterator[S3Server]:
         for file in folder.iterdir():
             server.client().upload_file(str(file), "bucket", f"videos/{file.name}")
         yield server
-
-
-@pytest.fixture
-def server(running: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    monkeypatch.setattr(object_store, "LONGEST_DELAY", 0.01)
-    yield running
-    running.fault = lambda method, path: None
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.helpers.ray_jobs import score_with_odd_files
 from tests.helpers.s3_server import S3Server, s3_server
+from tests.helpers.signals import heed_ctrl_c
 from tests.inference.test_engine_jobs import LOCAL, RAY, make_features, make_hashes, make_table
 from tests.inference.test_score_workers import (  # noqa: F401
     SHARD,
@@ -32,6 +33,7 @@ from vidsemi.cli import main as cli
 from vidsemi.config import Runtime
 from vidsemi.data.manifest import load_manifest
 from vidsemi.data.manifest_source import ManifestSource
+from vidsemi.runtime.leases import CAREFUL_FROM, MAX_DEATHS
 from vidsemi.runtime.ray_engine import run_on_ray
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -186,7 +188,7 @@ def test_a_file_that_kills_actors_costs_itself(
     assert failures[2] == {"example_id": 30, "path": deadly, "error": "crashes the worker repeatedly"}
     same = [name for name, data in content(tmp_path / "s").items() if undisturbed[name] == data]
     assert len(same) == len(undisturbed) - 2  # all but its own shard's two files
-    assert sum("a worker has died" in message for message in caplog.messages) == 5
+    assert sum("a worker has died" in message for message in caplog.messages) == CAREFUL_FROM - 1 + MAX_DEATHS
     assert capsys.readouterr().out == ""  # where Ray would report them
 
 
@@ -204,6 +206,7 @@ def test_ctrl_c_ends_all(tmp_path: Path, weights: Path, manifest: Path):  # noqa
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_ctrl_c,
     )
     try:
         wait_until(lambda: list((tmp_path / "s").glob("part-*")) or running.poll() is not None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.errors import refused
-from tests.helpers.s3_server import S3Server, s3_server
+from tests.helpers.s3_server import S3Server
 from tests.inference.test_score_workers import (  # noqa: F401
     content,
     manifest,
@@ -26,18 +26,12 @@ pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("one_thread")]
 FOLDER = RemotePath("s3://bucket", "s")
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
-
-
 @pytest.fixture
-def server(running: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    monkeypatch.setattr(object_store, "LONGEST_DELAY", 0.01)
+def server(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """One whose folder is empty again after each test."""
     monkeypatch.setattr(ObjectStore, "wait_seconds", 0.1)
-    yield running
-    running.fault = lambda method, path: None
+    yield server
+    server.fault = lambda method, path: None
     ObjectStore(FOLDER).remove_folder("")
     for name in ("failures", "leases", "retry", "aside"):
         ObjectStore(FOLDER).remove_folder(name)

@@ -7,7 +7,6 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.errors import refused
-from tests.helpers.s3_server import S3Server, s3_server
+from tests.helpers.s3_server import S3Server
 from vidsemi.io import object_store
 from vidsemi.io.object_store import ObjectStore, RemotePath
 from vidsemi.io.store import LocalStore, Store, open_store, parse_place
@@ -25,19 +24,6 @@ from vidsemi.runtime.process import this_process
 
 pytestmark = pytest.mark.cluster
 FOLDERS = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    monkeypatch.setattr(object_store, "LONGEST_DELAY", 0.01)
-    yield running
-    running.fault = lambda method, path: None
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.errors import refused
-from tests.helpers.s3_server import S3Server, s3_server
+from tests.helpers.s3_server import S3Server
 from vidsemi.io import download, object_store, remote_file
 from vidsemi.io.errors import DecodeError
 from vidsemi.io.remote_file import RemoteFile
@@ -19,19 +18,6 @@ from vidsemi.io.store_connection import connect
 
 pytestmark = pytest.mark.cluster
 CONTENT = bytes(number * number % 251 for number in range(10_000))
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    monkeypatch.setattr(object_store, "LONGEST_DELAY", 0.01)
-    yield running
-    running.fault = lambda method, path: None
 
 
 @pytest.fixture

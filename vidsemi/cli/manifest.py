@@ -90,7 +90,7 @@ def manifest(options: argparse.Namespace) -> Answer:
         raise UserError("manifest.missing_output", "--output is required, except for `manifest table FILE --verify`")
     if options.engine == "ray" and not (excludes or options.verify):
         raise UserError(
-            "manifest.unused_engine", "--engine applies to --verify and --exclude-duplicates, neither given"
+            "manifest.unused_engine", "--engine applies to --verify and --exclude-duplicates, and neither is given"
         )
     if options.test_root is not None and not options.exclude_duplicates_of:
         raise UserError("manifest.unused_test_root", "--test-root applies to --exclude-duplicates-of, which is missing")

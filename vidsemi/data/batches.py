@@ -27,7 +27,7 @@ class Batches(ABC):
         return map(self.get, range(len(self.starts) - 1))
 
     def locate(self, row: int) -> tuple[int, int]:
-        """The number of the batch that has a row, and the row's place there; an IndexError if there is no such row."""
+        """Find a row: the number of its batch, and its place there; raises an IndexError for one beyond the last."""
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
         number = bisect_right(self.starts, row) - 1

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta
 
 FIRST = 4 << 20  # bytes of the first request, the whole of most clips
-LEAST, MOST = 256 << 10, 8 << 20  # bytes of others: after a jump, then twice as many each time, as reading goes on
+LEAST, MOST = 256 << 10, 8 << 20  # bytes of others: LEAST after a jump, then twice as many each time, up to MOST
 BLOCK = 1 << 20
 KEPT = 32 << 20  # bytes to keep in memory; more than these are kept in a temporary file
 

@@ -191,7 +191,7 @@ class Crew:
             member.look = None
 
     def _log(self, look: Look) -> None:
-        """Log what a worker has logged, unless another one has said the same."""
+        """Repeat the log messages of a worker, each text once."""
         for level, text in look.logs:
             if text not in self._logged:
                 self._logged.add(text)

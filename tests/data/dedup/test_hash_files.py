@@ -1,7 +1,6 @@
 """The folder of hashes: what several workers and later calls find in it, on a disk and in a bucket."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from tests.data.dedup.test_exclude import dataset, exclude, picture  # noqa: F401
 from tests.helpers.builders import paths_of
 from tests.helpers.errors import refused
-from tests.helpers.s3_server import S3Server, s3_server
+from tests.helpers.s3_server import S3Server
 from vidsemi.data.dedup import hash_files, hash_job
 from vidsemi.data.dedup.frame_hashes import FileHashes, hash_file
 from vidsemi.data.dedup.hash_files import HashedManifest, hash_manifest
@@ -100,12 +99,6 @@ def test_damaged_files_are_named(dataset: Path, what: str, monkeypatch: pytest.M
     file.write_bytes(file.read_bytes()[:-9])
     with refused("duplicates.invalid_job" if what == "job" else "duplicates.unreadable_cache", str(file)):
         hashed(dataset / "all.csv", dataset / "hashes")
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.mark.cluster

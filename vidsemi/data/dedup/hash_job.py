@@ -122,7 +122,7 @@ def join_job(store: Store, manifest: Manifest, block: range, unknown: Callable[[
         store: the folder of the hashes.
         manifest: the manifest.
         block: the examples.
-        unknown: returns those to hash, as a mask of the block; called if there is no job.
+        unknown: returns a mask of the block, those to hash; called if no job has begun.
 
     Raises:
         UserError: the file of the job is damaged.

@@ -9,7 +9,7 @@ from vidsemi.runtime.compiled import compiled
 
 MARK, SPACE, COMMA_SIGN, BRACKET = map(ord, "# ,[")
 HASH, BLANK, COMMA, RULE, WHITE, ODD = 1, 2, 4, 8, 16, 32
-TAGS, WORDS, CAPTION, UNREAD = range(4)  # what a field is, as in `Reading`; or it needs `read_text`
+TAGS, WORDS, CAPTION, UNREAD = range(4)  # how a field is read, as in `Reading`; `read_text` reads those that are UNREAD
 HALF = np.uint64(32)
 WORD = 8
 
