@@ -295,3 +295,25 @@ def test_reading_keeps_no_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for _ in read_batches(tmp_path / "m.parquet"):
         most = max(most, pa.total_allocated_bytes() - before)
     assert most < (tmp_path / "m.parquet").stat().st_size / 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs the kernel's account of mapped pages")
+def test_few_pages_of_a_copy_stay_mapped(copies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mapped, "ROWS", 1000)
+    monkeypatch.setattr(mapped, "RELEASED", 1 << 19)
+    write_manifest(tmp_path / "m.parquet", {"path": [f"{n:0200d}.mp4" for n in range(20_000)]})
+    manifest = load_manifest(tmp_path / "m.parquet")
+    (copy,) = copies.glob("*.arrow")
+
+    def mapped_bytes() -> int:
+        of_copy = Path("/proc/self/smaps").read_text().partition(str(copy))[2]
+        return 1024 * int(of_copy.partition("\nRss:")[2].split()[0])
+
+    most = 0
+    for batch in manifest.batches:
+        assert batch.column("path").to_numpy(zero_copy_only=False)[-1].endswith(".mp4")
+        most = max(most, mapped_bytes())
+    for place, number in enumerate(np.random.default_rng(0).permutation(20_000)[:200].tolist()):
+        assert manifest.row(number).path == str(tmp_path / f"{number:0200d}.mp4")
+        most = max(most, mapped_bytes() if place % 10 == 9 else 0)
+    assert 1 << 18 < most < 1 << 20 < copy.stat().st_size

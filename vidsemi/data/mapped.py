@@ -33,6 +33,7 @@ LARGE = 1 << 22  # bytes; a smaller manifest takes at most some 100 MB of memory
 MAGIC = b"vidsemi1"  # with the version of the format, and of the rules by which rows are read
 BLOCK = 1 << 20
 ROWS = 1 << 14  # of a batch; its 1.5 MB are read for the checksum when its first row is, which may be the only one
+RELEASED = 1 << 26  # bytes of batches after which their pages are unmapped, so that not all count as this process's
 SETTLED = 2.0  # seconds after which a change to a file shows in its times, on any file system
 WAIT = 3600.0  # seconds to wait for the copy that another process makes
 STALE = 3600.0  # seconds without a write after which the temporary file of a killed process is removed
@@ -54,9 +55,10 @@ class MappedBatches(Batches):
         self.fingerprint: str = record["fingerprint"]
         *self._places, footer = record["places"]
         self._require(*footer)
-        content = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._content = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         options = pa.ipc.IpcReadOptions(use_threads=False)  # nothing is copied; and forks have no threads
-        self._reader = pa.ipc.open_file(pa.py_buffer(content).slice(0, footer[1]), options=options)
+        self._reader = pa.ipc.open_file(pa.py_buffer(self._content).slice(0, footer[1]), options=options)
+        self._touched = 0  # bytes of batches that may be in memory
         self._checked: set[int] = set()
         self._last: tuple[int, Any] = (-1, None)
         super().__init__(self._reader.schema, record["rows"])
@@ -76,9 +78,21 @@ class MappedBatches(Batches):
                 except DamagedError as error:
                     self._make_again(error)
                 self._checked.add(number)
+            self._release(number)
             batch = self._reader.get_batch(number)
             self._last = number, batch
         return batch
+
+    def _release(self, number: int) -> None:
+        """Unmap the pages of earlier batches once there are many.
+
+        They stay in the kernel's cache, from which rows that are still in use are mapped again.
+        """
+        start, end, _ = self._places[number]
+        if self._touched + end - start > RELEASED:
+            self._content.madvise(mmap.MADV_DONTNEED)
+            self._touched = 0
+        self._touched += end - start
 
     def _require(self, start: int, end: int, expected: int) -> None:
         if _checksum(self._file.fileno(), start, end) != expected:
