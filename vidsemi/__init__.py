@@ -18,9 +18,9 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for mypy and editors
     from vidsemi.api.export import Exported as Exported
     from vidsemi.api.export import export as export
     from vidsemi.api.flops import flops as flops
+    from vidsemi.api.make_model import create_model as create_model
+    from vidsemi.api.make_model import load_model as load_model
     from vidsemi.api.model import Model as Model
-    from vidsemi.api.model import create_model as create_model
-    from vidsemi.api.model import load_model as load_model
     from vidsemi.api.plan import RunCost as RunCost
     from vidsemi.api.plan import plan as plan
     from vidsemi.api.predict import predict as predict
@@ -121,13 +121,13 @@ _HOMES = {
     "TrainResult": "vidsemi.api.train",
     "UserError": "vidsemi.io.errors",
     "browse": "vidsemi.api.browse",
-    "create_model": "vidsemi.api.model",
+    "create_model": "vidsemi.api.make_model",
     "data": "vidsemi.data",
     "evaluate": "vidsemi.api.evaluate",
     "export": "vidsemi.api.export",
     "flops": "vidsemi.api.flops",
     "list_models": "vidsemi.models.registry",
-    "load_model": "vidsemi.api.model",
+    "load_model": "vidsemi.api.make_model",
     "plan": "vidsemi.api.plan",
     "predict": "vidsemi.api.predict",
     "publish": "vidsemi.api.publish",

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from vidsemi.api.arguments import PathArgument, check_count, checked, manifest_of, path_of
-from vidsemi.api.model import Model, load_model
+from vidsemi.api.make_model import load_model
+from vidsemi.api.model import Model
 from vidsemi.api.train_dataset import TrainDataset
 from vidsemi.config import Log, Recipe, Runtime
 from vidsemi.data.manifest import Manifest
