@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
-from vidsemi.api.arguments import PathArgument, check_count, manifest_of, path_of
+from vidsemi.api.arguments import PathArgument, check_count, manifest_of, path_of, place_of
 from vidsemi.api.checked_input import checked_input
 from vidsemi.api.specs import class_names_of
 from vidsemi.config.base import RepeatFactor
@@ -133,7 +133,7 @@ class TrainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
         Args:
             manifest: the manifest that was scored, or its file.
-            selection: of `vidsemi.select`, or its file.
+            selection: of `vidsemi.select`, or its file or address.
             input: as for `from_labels`, and so are the others.
             hflip_prob: probability of a horizontal flip.
             random_resized_crop_scale: shares of the frame's area.
@@ -146,7 +146,7 @@ class TrainDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             UserError: the selection is empty or was made from another manifest, or a value is invalid.
         """
         if isinstance(selection, str | PathLike):
-            selection = Selection.read(path_of("selection", selection))
+            selection = Selection.read(place_of("selection", selection))
         if not isinstance(selection, Selection):
             raise UserError(
                 "selection.wrong_type", f"the selection is a {type(selection).__name__}; give a Selection or its file"

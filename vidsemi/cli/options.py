@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import show_progress
-from vidsemi.io.store import parse_place
+from vidsemi.io.store import Place, is_remote, parse_place
 from vidsemi.io.tables import printable
 from vidsemi.runtime.registry import nearest
 
@@ -79,6 +79,11 @@ def local(text: str) -> Path:
     if "://" in text:
         raise argparse.ArgumentTypeError(f"is the address {text}; must be a file or folder on this machine")
     return Path(text)
+
+
+def place(text: str) -> Place:
+    """An argument type: a file or folder on this machine or in a bucket."""
+    return parse_place(text) if is_remote(text) else local(text)
 
 
 def path_or_address(text: str) -> Path | str:

@@ -4,7 +4,7 @@ import argparse
 import re
 from typing import Any
 
-from vidsemi.cli.options import Answer, add_command, fraction, integer, local, number
+from vidsemi.cli.options import Answer, add_command, fraction, integer, local, number, place
 from vidsemi.io.errors import UserError
 from vidsemi.io.store import parse_place
 
@@ -44,9 +44,9 @@ def add_parsers(subparsers: Any) -> None:
     )
     parser.add_argument("--shards", type=_range, metavar="FIRST-LAST", help="read these shards only, e.g. 0-99")
     parser.add_argument(
-        "--merge", type=local, nargs="+", default=[], metavar="S", help="selections of other shards to merge with"
+        "--merge", type=place, nargs="+", default=[], metavar="S", help="selections of other shards to merge with"
     )
-    parser.add_argument("--output", type=local, required=True, help="selection to write, .parquet")
+    parser.add_argument("--output", type=place, required=True, help="selection to write, .parquet, or its address")
 
 
 def _range(text: str) -> range:

@@ -67,16 +67,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def prepare_target(path: Path) -> None:
-    """Check before long work that a file can be written: create its folder, refuse anything there but a file."""
+def prepare_target(path: "Place") -> None:
+    """Check before long work that a file can be written: create its folder, refuse anything there but a file.
+
+    Of a bucket, check that it is there and answers.
+    """
+    if not isinstance(path, Path):
+        path.require_reachable()
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not path.is_file():
         raise FileExistsError(errno.EEXIST, "exists and is not a file", str(path))
 
 
-def keep_inputs(output: Path, *inputs: "Place | None") -> None:
+def keep_inputs(output: "Place", *inputs: "Place | None") -> None:
     """Raise `UserError` if an output would overwrite one of its inputs."""
-    if any(isinstance(file, Path) and file.resolve() == output.resolve() for file in inputs):
+    if any(file is not None and file.resolve() == output.resolve() for file in inputs):
         raise UserError("output.is_input", f"{output} is also an input; choose another output")
 
 

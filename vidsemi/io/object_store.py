@@ -16,11 +16,13 @@ from typing import Any, TypeVar
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.store_connection import connect
-from vidsemi.io.store_faults import is_missing_bucket, lasting_fault, missing, unreachable
+from vidsemi.io.store_faults import is_missing_bucket, lacks_conditions, lasting_fault, missing, unreachable
 
 PATIENCE = 120.0  # seconds that a store may be away or throttle, as a disk may
 SHORT_PATIENCE = 20.0  # of the first request, and of renewals, which come every 30 s
 LONGEST_DELAY = 10.0
+LARGE = 32 << 20  # bytes; a larger file is sent and read in pieces, each with its own limit of 30 s
+PIECE = 8 << 20
 Result = TypeVar("Result")
 
 
@@ -113,6 +115,28 @@ class RemotePath:
             raise FileNotFoundError(2, "no such file", str(self))
         return found[0]
 
+    def write_bytes(self, content: bytes) -> None:
+        """Write the file atomically: until all of it has arrived, others see what was there before.
+
+        Raises:
+            UserError: the store cannot be reached, or refuses.
+        """
+        import obstore
+
+        large = len(content) > LARGE  # its pieces are repeated one by one
+        more: Any = {"use_multipart": large, "chunk_size": PIECE}
+        call = lambda: obstore.put(connect(self.root, retries=10 * large), self.key, content, **more)  # noqa: E731
+        if tolerant(self, call) is None:
+            raise missing(self)
+
+    def require_reachable(self) -> None:
+        """Ask for the file, which need not exist, before the long work that writes it.
+
+        Raises:
+            UserError: the store cannot be reached or refuses, or there is no such bucket.
+        """
+        read(self, 0)
+
 
 class ObjectStore:
     """A folder of an object store, as a `Store`."""
@@ -154,12 +178,7 @@ class ObjectStore:
         return self._conditional(name, content, json.loads(version), SHORT_PATIENCE)
 
     def put(self, name: str, content: bytes) -> None:  # noqa: D102
-        import obstore
-
-        place = self.place(name)
-        call = lambda: obstore.put(connect(place.root), place.key, content, use_multipart=False)  # noqa: E731
-        if tolerant(place, call) is None:
-            raise missing(place)
+        self.place(name).write_bytes(content)
 
     def remove(self, name: str) -> None:  # noqa: D102
         import obstore
@@ -195,7 +214,7 @@ class ObjectStore:
         finally:
             self.remove(name)
         if first is None or second is None or again is not None or stale is not None:
-            raise _lacks(self._folder)
+            raise lacks_conditions(self._folder)
 
     def _conditional(self, name: str, content: bytes, mode: Any, patience: float) -> str | None:
         """Put a file under a condition; returns its version, or None if the condition does not hold."""
@@ -207,7 +226,7 @@ class ObjectStore:
         try:
             done = tolerant(place, call, patience)
         except NotSupportedError:
-            raise _lacks(self._folder) from None
+            raise lacks_conditions(self._folder) from None
         except (AlreadyExistsError, PreconditionError):
             found = self.read(name)
             return found[1] if found is not None and found[0] == content else None
@@ -220,11 +239,19 @@ def read(place: RemotePath, most: int = 1 << 30) -> tuple[bytes, str] | None:
     """Return content, of at most so many bytes or else empty, and version of a file; None if there is none."""
     import obstore
 
-    def call() -> tuple[bytes, str]:
-        found = obstore.get(connect(place.root), place.key)
-        return (bytes(found.bytes()) if found.meta["size"] <= most else b""), _version(found.meta, place)
+    from vidsemi.io.large_objects import read_in_pieces
 
-    return tolerant(place, call)
+    def call() -> tuple[bytes, Any]:
+        found = obstore.get(connect(place.root), place.key)
+        return (bytes(found.bytes()) if found.meta["size"] <= min(most, LARGE) else b""), found.meta
+
+    while (answer := tolerant(place, call)) is not None:
+        content, meta = answer
+        if not LARGE < meta["size"] <= most:
+            return content, _version(meta, place)
+        if (pieces := read_in_pieces(place, meta)) is not None:  # else another file has taken its place
+            return pieces, _version(meta, place)
+    return None
 
 
 def _list(folder: RemotePath, patience: float = PATIENCE) -> list[Any]:
@@ -262,14 +289,6 @@ def tolerant(place: RemotePath, call: Callable[[], Result], patience: float = PA
                 raise fault from error
         time.sleep(delay * random.uniform(0.5, 1))  # so that workers do not all come back at once
         delay = min(2 * delay, LONGEST_DELAY)
-
-
-def _lacks(folder: RemotePath) -> UserError:
-    return UserError(
-        "store.no_conditions",
-        f"{folder} lacks conditional writes (If-None-Match, If-Match), which workers need to share shards; choose "
-        "another store or a local directory",
-    )
 
 
 def _version(meta: Any, place: RemotePath) -> str:

@@ -35,8 +35,11 @@ class DamagedError(pa.ArrowInvalid):  # type: ignore[misc] # pyarrow has no type
     """A file has changed since it was written. The message says of "it" what is wrong, as pyarrow's errors do."""
 
 
-def write_parquet(file: Path, table: pa.Table) -> None:
+def write_parquet(file: Place, table: pa.Table) -> None:
     """Write a table atomically, with checksums."""
+    if not isinstance(file, Path):
+        file.write_bytes(parquet_bytes(table))
+        return
     with parquet_writer(file, table.schema) as writer:
         writer.write_table(table)
 

@@ -18,8 +18,11 @@ def is_connected() -> bool:
 
 
 @lru_cache(maxsize=16)
-def connect(root: str) -> "Connection":
-    """Open a bucket, with credentials from the environment, as its own programs do."""
+def connect(root: str, *, retries: int = 0) -> "Connection":
+    """Open a bucket, with credentials from the environment, as its own programs do.
+
+    By default retries are left to the caller: obstore repeats no conditional request whose answer is lost.
+    """
     if _forked:  # obstore would wait forever for threads that only the parent has
         raise UserError(
             "store.forked",
@@ -32,9 +35,8 @@ def connect(root: str) -> "Connection":
         raise UserError(
             "store.not_installed", f"{root} needs the package obstore: pip install 'vidsemi[cluster]'"
         ) from None
-    # Retries are ours: obstore repeats no conditional request whose answer is lost.
     options: Any = {"timeout": REQUEST_SECONDS, "connect_timeout": "10s", "allow_http": True}
-    return from_url(root, client_options=options, retry_config={"max_retries": 0})
+    return from_url(root, client_options=options, retry_config={"max_retries": retries})
 
 
 def _note_fork() -> None:

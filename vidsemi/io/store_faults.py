@@ -62,3 +62,12 @@ def reason(error: Exception) -> str:
     words = str(error)
     found = [match[1] for name in ("Code", "Message") if (match := re.search(f"<{name}>(.*?)</{name}>", words))]
     return ": ".join(found) or " ".join(words.partition("\n")[0].split())[:300]
+
+
+def lacks_conditions(folder: "RemotePath") -> UserError:
+    """The error for a store without conditional writes."""
+    return UserError(
+        "store.no_conditions",
+        f"{folder} lacks conditional writes (If-None-Match, If-Match), which workers need to share shards; choose "
+        "another store or a local directory",
+    )

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ logger = logging.getLogger("vidsemi")
 
 
 def select_scores(
-    file: Path, scores: Sequence[Place], *, manifest: Manifest | None = None, title: str = "select", **rule: Any
+    file: Place, scores: Sequence[Place], *, manifest: Manifest | None = None, title: str = "select", **rule: Any
 ) -> dict[str, Any]:
     """Select as `select_from_scores`, write the selection to a file, and return its metrics."""
     for folder in scores:
@@ -90,8 +90,8 @@ def select_from_scores(
 
 
 def merge_selections(
-    file: Path,
-    selections: Sequence[Path],
+    file: Place,
+    selections: Sequence[Place],
     scores: Place | None = None,
     *,
     per_class: int | None = None,
@@ -133,9 +133,10 @@ def _select(
     return selection
 
 
-def check_output(file: Path, scores: Place | None, manifest: Place | None) -> None:
+def check_output(file: Place, scores: Place | None, manifest: Place | None) -> None:
     """Check before the work that a selection can be written, and neither is an input nor would be taken for one."""
-    if isinstance(scores, Path) and file.resolve().parent == scores.resolve() and file.match("part-*.parquet"):
+    inside = scores is not None and file.resolve().parent == scores.resolve()
+    if inside and fnmatchcase(file.name, "part-*.parquet"):
         raise UserError("output.is_a_shard", f"{file} would be read as a shard of the scores; choose another name")
     if manifest is not None:
         keep_inputs(file, manifest)
@@ -151,9 +152,9 @@ def _requested(scores: Place, shards: range | None) -> dict[int, Place]:
     return requested
 
 
-def _included_shards(selections: Sequence[Path], earlier: Sequence[Selection]) -> set[int]:
+def _included_shards(selections: Sequence[Place], earlier: Sequence[Selection]) -> set[int]:
     """The shards that selections have read; no two may have read the same."""
-    read: dict[int, Path] = {}
+    read: dict[int, Place] = {}
     for path, one in zip(selections, earlier, strict=True):
         for number in one.info.shard_numbers():
             if number in read:
@@ -173,7 +174,7 @@ def _unread_shards(scores: Place, shards: range | None, read: set[int]) -> tuple
     return (sources if unread else []), info
 
 
-def _check_mergeable(path: Path, one: Selection, scores: ScoresInfo, per_class: int, rule: Mapping[str, Any]) -> None:
+def _check_mergeable(path: Place, one: Selection, scores: ScoresInfo, per_class: int, rule: Mapping[str, Any]) -> None:
     """Refuse a selection from other scores, by another rule or with a smaller K."""
     if not get_policy(policy := rule["policy"]).mergeable:
         raise UserError("select.not_mergeable", f"{policy} depends on all examples, so selections cannot be merged")

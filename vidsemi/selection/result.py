@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.parquet import is_damage, open_parquet, read_parquet, write_parquet
+from vidsemi.io.store import Place, parse_place
 from vidsemi.selection import describe
 from vidsemi.selection.info import FORMAT, SOFT_FORMAT, SOFT_KEYS, SelectionInfo
 from vidsemi.selection.policies import find_policy
@@ -57,7 +58,7 @@ class Selection:
         """Read a selection.
 
         Args:
-            file: as `write` or `vidsemi select` wrote it.
+            file: as `write` or `vidsemi select` wrote it, or its address (s3://bucket/selection.parquet).
 
         Returns:
             The selection.
@@ -65,7 +66,7 @@ class Selection:
         Raises:
             UserError: the file is missing, damaged or not a selection.
         """
-        file = _path_of(file)
+        file = _place_of(file)
         try:
             table = read_parquet(file)
             return _checked(table, _parse_info(file, table.schema))
@@ -76,7 +77,7 @@ class Selection:
         """Write the selection atomically as Parquet, for `Selection.read` and the command line.
 
         Args:
-            file: to write; its folder is created.
+            file: to write; its folder is created. Or an address in a bucket.
         """
         metadata = {STORED_NAMES.get(name, name): value for name, value in self.info.document().items()}
         columns = {
@@ -88,7 +89,7 @@ class Selection:
         if self.stored is not None:
             columns |= to_columns(self.stored.take(self.example_id), len(self.classes))
         table = pa.table(columns).replace_schema_metadata({KEY: json.dumps(metadata)})
-        write_parquet(_path_of(file), table)
+        write_parquet(_place_of(file), table)
 
     def __len__(self) -> int:
         return len(self.label)
@@ -217,13 +218,13 @@ class Selection:
             )
 
 
-def _path_of(file: str | PathLike[str]) -> Path:
+def _place_of(file: str | PathLike[str]) -> Place:
     if not isinstance(file, str | PathLike) or not str(file):
         raise UserError("options.invalid", f"file is {file!r}; give the path of a file")
-    return Path(file)
+    return parse_place(fspath(file))
 
 
-def read_selection_info(file: Path) -> SelectionInfo:
+def read_selection_info(file: Place) -> SelectionInfo:
     """Read the metadata of a selection, not its rows."""
     try:
         with open_parquet(file) as parquet:
@@ -257,7 +258,7 @@ def _checked(table: pa.Table, info: SelectionInfo) -> Selection:
     return Selection(label, rank, example_id, score, info, stored)
 
 
-def _parse_info(file: Path, schema: pa.Schema) -> SelectionInfo:
+def _parse_info(file: Place, schema: pa.Schema) -> SelectionInfo:
     metadata: dict[str, Any] = json.loads((schema.metadata or {}).get(KEY.encode(), b"{}"))
     if "policy" not in metadata:
         raise ValueError("its metadata has no policy; is it a shard of scores?")
@@ -270,8 +271,8 @@ def _parse_info(file: Path, schema: pa.Schema) -> SelectionInfo:
     return SelectionInfo(**{**own, "scores": ScoresInfo(**own["scores"])})
 
 
-def _invalid_file(file: Path, error: Exception) -> UserError:
-    if not file.is_file():
+def _invalid_file(file: Place, error: Exception) -> UserError:
+    if isinstance(error, FileNotFoundError) or (isinstance(file, Path) and not file.is_file()):
         return UserError("selection.not_found", f"selection not found: {file}")
     why = " ".join(str(error).split())
     if is_damage(error):
