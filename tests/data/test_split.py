@@ -1,17 +1,21 @@
 """Splits of datasets: which labels are kept, and which examples belong together because a pattern says so."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.errors import refused
 from vidsemi.config import Cut
+from vidsemi.data.batches import TableBatches
 from vidsemi.data.formats.scan import ScanResult
-from vidsemi.data.manifest import load_manifest
-from vidsemi.data.split import HeldOut, groups_of, split_labeled, validation_split
+from vidsemi.data.manifest import Manifest, load_manifest
+from vidsemi.data.split import HeldOut, group_numbers, groups_of, split_labeled, validation_split
 
 
 def test_groups_of_files_and_of_members_of_tars(tmp_path: Path):
@@ -31,6 +35,27 @@ def test_groups_of_a_column_and_of_parts_of_a_file(tmp_path: Path):
     manifest = load_manifest(tmp_path / "m.csv")
     assert groups_of(manifest, None).tolist() == [0, 1, 0, 2, 2]
     assert manifest.row(3).path == str(tmp_path / "c.mp4")
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=3), min_size=1))
+def test_numbers_of_groups_are_in_the_order_of_their_names(names: list[str]):
+    table = pa.table({"path": [f"<{name}>.mp4" for name in names]})
+    manifest = Manifest(Path("m"), Path(), TableBatches(table), "")
+    expected = np.unique(np.array(names, object), return_inverse=True)[1]
+    assert group_numbers(manifest, "(?s)<(.*)>").tolist() == expected.tolist()
+    assert groups_of(manifest, "(?s)<(.*)>").tolist() == names
+
+
+def test_groups_take_few_bytes_of_each_example():
+    paths = pa.array(np.arange(100_000) // 10).cast(pa.string())
+    batches = pa.table({"path": pc.binary_join_element_wise(paths, ".mp4", "")}).to_batches(1000)
+    manifest = Manifest(Path("m"), Path(), TableBatches(pa.Table.from_batches(batches)), "")
+    for pattern in (r"(\d)\.", None):
+        group_numbers(manifest, pattern)
+        tracemalloc.start()
+        group_numbers(manifest, pattern)
+        assert tracemalloc.get_traced_memory()[1] < 2e6  # as texts they take 5 MB or more
+        tracemalloc.stop()
 
 
 @settings(max_examples=200)

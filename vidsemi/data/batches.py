@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 
@@ -32,6 +33,19 @@ class Batches(ABC):
             raise IndexError(f"row {row} of {len(self)}")
         number = bisect_right(self.starts, row) - 1
         return number, row - self.starts[number]
+
+    def take(self, rows: np.ndarray, columns: Sequence[str]) -> pa.Table:
+        """Some rows, (N,) int64, in their order."""
+        order, starts = np.argsort(rows, kind="stable"), np.array(self.starts)
+        pieces = np.split(rows[order], np.searchsorted(rows[order], starts[1:-1]))
+        # not `table.take`, which may copy all strings of a column into one array, of 2 GB at most
+        taken = [
+            self.get(number).select([*columns]).take(pa.array(own - starts[number]))
+            for number, own in enumerate(pieces)
+            if len(own)
+        ]
+        schema = pa.schema([self.schema.field(name) for name in columns])
+        return pa.Table.from_batches(taken, schema).take(pa.array(np.argsort(order)))
 
     def slice(self, rows: range) -> pa.Table:
         """Some consecutive rows."""

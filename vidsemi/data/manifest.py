@@ -123,15 +123,7 @@ class Manifest:
         """
         if len(example_ids) and not 0 <= example_ids.min() <= example_ids.max() < len(self):
             raise UserError("manifest.no_such_example", f"{self.file} has the examples 0 to {len(self) - 1} only")
-        order, starts = np.argsort(example_ids, kind="stable"), np.array(self.batches.starts)
-        pieces = np.split(example_ids[order], np.searchsorted(example_ids[order], starts[1:-1]))
-        # not `table.take`, which may copy all strings of a column into one array, of 2 GB at most
-        taken = [
-            self.batches.get(number).take(pa.array(own - starts[number]))
-            for number, own in enumerate(pieces)
-            if len(own)
-        ]
-        table = pa.Table.from_batches(taken, self.batches.schema).take(pa.array(np.argsort(order)))
+        table = self.batches.take(example_ids, self.columns)
         paths = zip(table.column("path").to_pylist(), self._roots(example_ids), strict=False)
         place = table.column_names.index("path")
         return table.set_column(place, "path", pa.array([resolve(*pair) for pair in paths], pa.string()))

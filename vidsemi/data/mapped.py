@@ -123,7 +123,7 @@ def map_batches(manifest: Path) -> tuple[Batches, str]:
     in memory.
     """
     try:
-        copy = _folder() / f"{_key(manifest)}.arrow"
+        copy = folder_of_copies() / f"{_key(manifest)}.arrow"
         mapped = _open(manifest, copy) or _make(manifest, copy)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -138,7 +138,7 @@ def map_batches(manifest: Path) -> tuple[Batches, str]:
     return mapped, mapped.fingerprint
 
 
-def _folder() -> Path:
+def folder_of_copies() -> Path:
     """This user's folder of copies; an `OSError` if others could write there."""
     try:
         folder = cache_folder() / f"manifests-{os.getuid()}"

@@ -101,13 +101,13 @@ def _check_test_set(key: str, test: Manifest, trained_on: Mapping[str, Manifest 
         if other is None:
             continue
         shared = overlap(test, other)
-        if shared.same:
+        if len(shared.same):
             raise UserError(
                 "data.test_overlap",
                 f"{key}: {_examples(test, shared.same)} are also in {other.file} ({other_key}), so accuracy on them "
                 "says nothing; remove them from one of the two",
             )
-        if shared.other_part:
+        if len(shared.other_part):
             warnings.append(
                 f"{key}: {_examples(test, shared.other_part)} are other parts of files in {other.file} ({other_key}); "
                 "accuracy may be inflated"
@@ -117,8 +117,8 @@ def _check_test_set(key: str, test: Manifest, trained_on: Mapping[str, Manifest 
     return warnings
 
 
-def _examples(manifest: Manifest, ids: Sequence[int]) -> str:
-    names = ", ".join(manifest.row(example_id).path for example_id in ids[:SHOWN])
+def _examples(manifest: Manifest, ids: np.ndarray) -> str:
+    names = ", ".join(manifest.row(example_id).path for example_id in ids[:SHOWN].tolist())
     return f"{len(ids)} of {len(manifest)} examples of {manifest.file} ({names}{', …' if len(ids) > SHOWN else ''})"
 
 
@@ -127,7 +127,8 @@ def _check_parts(unlabeled: Manifest | None) -> list[str]:
     parts, warnings = parts_of(unlabeled) if unlabeled else (), []
     for number, part in enumerate(parts):
         for other in range(number):
-            if shared := overlap(part, parts[other]).same:
+            shared = overlap(part, parts[other]).same
+            if len(shared):
                 warnings.append(
                     f"data.unlabeled.{number}: {_examples(part, shared)} are also in {parts[other].file} "
                     f"(data.unlabeled.{other}); they may be selected twice"
@@ -162,12 +163,15 @@ def _check_validation(validation: ValidationSet, trained_on: Mapping[str, Manife
         warnings = _check_test_set("data.validation", manifest, {"data.labeled": trained_on.get("data.labeled")})
     else:
         warnings = _check_classes(manifest, held_out.mask(manifest), held_out.cut.per_class or 1)
-    ids = set(validation.examples().tolist())
+    examples = validation.examples()
     for key, other in trained_on.items():
-        if other is not None and key != "data.labeled" and (shared := ids.intersection(overlap(manifest, other).same)):
+        if other is None or key == "data.labeled":
+            continue
+        shared = np.intersect1d(examples, overlap(manifest, other).same, assume_unique=True)
+        if len(shared):
             warnings.append(
-                f"data.validation: {_examples(manifest, sorted(shared))} are also in {other.file} ({key}); accuracy on "
-                "them may be inflated"
+                f"data.validation: {_examples(manifest, shared)} are also in {other.file} ({key}); accuracy on them "
+                "may be inflated"
             )
     return warnings
 

@@ -23,7 +23,7 @@ from vidsemi.data.formats.scan import ScanResult
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.overlap import overlap
 from vidsemi.data.sample import Sample, sample_videos
-from vidsemi.data.split import groups_of, validation_split
+from vidsemi.data.split import group_numbers, groups_of, validation_split
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import create_exclusive
 from vidsemi.io.tables import printable
@@ -168,7 +168,8 @@ def _check_test(train: ScanResult, test: ScanResult, labeled: Path, folder: Path
         near = nearest(name, known)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise UserError("init.unknown_class", f"{folder} has the class '{name}', which {labeled} does not have{hint}")
-    if same := overlap(_in_memory(test), _in_memory(train)).same:
+    same = overlap(_in_memory(test), _in_memory(train)).same
+    if len(same):
         path = printable(test.columns["path"][same[0]])
         raise UserError("init.test_in_labeled", f"{len(same)} test videos are in {labeled} too, the first is {path}")
 
@@ -196,7 +197,7 @@ def _split(scan: ScanResult, root: Path) -> tuple[ScanResult, ScanResult]:
     """Split a test set off: whole groups of each class."""
     manifest = _in_memory(scan, root)
     labels = manifest.label_indices(manifest.class_names(), str(root))
-    chosen = validation_split(labels, groups_of(manifest, None), TEST, 0)
+    chosen = validation_split(labels, group_numbers(manifest, None), TEST, 0)
     if not chosen.any():
         raise UserError(
             "init.cannot_split",
@@ -234,8 +235,9 @@ def _pair(scan: ScanResult, groups: np.ndarray) -> str:
 
 def _leave_out(scan: ScanResult, others: Sequence[ScanResult]) -> list[str]:
     """Remove the examples that are in other sets, and say how many."""
-    found: set[int] = set()
+    kept = np.ones(len(scan), bool)
     for other in others:
-        found.update(overlap(_in_memory(scan), _in_memory(other)).same)
-    scan.keep([place not in found for place in range(len(scan))])
-    return [f"{len(found)} unlabeled videos are labeled or test videos, and were left out"] if found else []
+        kept[overlap(_in_memory(scan), _in_memory(other)).same] = False
+    scan.keep(kept.tolist())
+    found = int(np.count_nonzero(~kept))
+    return [f"{found} unlabeled videos are labeled or test videos, and were left out"] if found else []

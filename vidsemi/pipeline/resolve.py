@@ -12,7 +12,7 @@ from vidsemi.config import Config, Network, Runtime, Target, Teacher, TransferCo
 from vidsemi.data.dedup.checks import Check, recorded_checks, unknown_checks
 from vidsemi.data.hashtags.vocabulary import Vocabulary, vocabulary_for
 from vidsemi.data.manifest import Manifest
-from vidsemi.data.split import groups_of
+from vidsemi.data.split import group_numbers
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import dataset_folder
 from vidsemi.pipeline.datasets import Datasets, LabeledSplit, load_datasets, load_split, with_classes
@@ -210,7 +210,7 @@ def _resolve_targets(targets: Sequence[Target]) -> list[ResolvedTarget]:
         splits = [load_split(split.train, split.test, target.dataset) for split in target.all_splits]
         if "fc_only" in target.protocols:
             for split in splits:
-                groups_of(split.labeled, target.fc_only.validation.group)
+                group_numbers(split.labeled, target.fc_only.validation.group)
         resolved.append(ResolvedTarget(target, splits))
     return resolved
 

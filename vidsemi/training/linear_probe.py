@@ -12,7 +12,7 @@ import torch
 
 from vidsemi.config import FcOnly
 from vidsemi.data.manifest import Manifest
-from vidsemi.data.split import groups_of, validation_split
+from vidsemi.data.split import group_numbers, validation_split
 from vidsemi.inference.accuracy import accuracy, rank_of_label
 from vidsemi.inference.evaluate import evaluation_metrics
 from vidsemi.inference.features import read_features
@@ -78,7 +78,7 @@ def train_linear_probe(
     probe = fit_linear_probe(
         train_features,
         train_labels[train_read],
-        groups_of(train, fc_only.validation.group)[train_read],
+        group_numbers(train, fc_only.validation.group)[train_read],
         classes=len(classes),
         fc_only=fc_only,
         seed=seed,

@@ -8,6 +8,10 @@ from types import TracebackType
 
 import numpy as np
 
+from vidsemi.data.dedup.equal_keys import part_numbers
+
+RUN = 1 << 20  # records of `Partitions` that are in memory
+
 
 class RecordFile:
     """Records of one type in a file that has no name, so that a killed command leaves nothing behind.
@@ -89,3 +93,60 @@ def partitioned(
         for file, part in zip(files, np.split(block[order], ends[:-1]), strict=True):
             file.append(part)
     return files
+
+
+class Partitions:
+    """Records with keys, distributed over parts by these: equal keys are in one part. Few records stay in memory.
+
+    Args:
+        dtype: of a record; its field `key` has some words of uint64.
+        count: of the parts.
+        folder: see `RecordFile`.
+    """
+
+    def __init__(self, dtype: np.dtype, count: int, folder: Path | None):
+        self.count = count
+        self._dtype, self._folder = dtype, folder
+        self._file: RecordFile | None = None
+        self._cuts: list[np.ndarray] = []  # where each part begins in each run of the file, and the last one ends
+        self._pending, self._size = list[np.ndarray](), 0
+        self._last: tuple[np.ndarray, np.ndarray] | None = None  # the pending records by part, and where each begins
+
+    def __enter__(self) -> "Partitions":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        if self._file is not None:
+            self._file.close()
+
+    def append(self, records: np.ndarray) -> None:
+        """Add some records, (N,) of the type."""
+        if not len(records):
+            return
+        self._pending.append(records)
+        self._size += len(records)
+        self._last = None
+        if self._size >= RUN:
+            records, cuts = self._by_part()
+            self._file = self._file or RecordFile(self._folder, self._dtype)
+            self._cuts.append(len(self._file) + cuts)
+            self._file.append(records)
+            self._pending, self._size = [], 0
+
+    def read(self, part: int) -> np.ndarray:
+        """The records of a part, in the order in which they came."""
+        records, cuts = self._last = self._last or self._by_part()
+        pieces = [self._file.read(int(run[part]), int(run[part + 1])) for run in self._cuts] if self._file else []
+        return np.concatenate([*pieces, records[cuts[part] : cuts[part + 1]]])
+
+    def _by_part(self) -> tuple[np.ndarray, np.ndarray]:
+        records = np.concatenate([np.empty(0, self._dtype), *self._pending])
+        if self.count == 1:
+            return records, np.array([0, len(records)])
+        numbers = part_numbers(np.ascontiguousarray(records["key"]), self.count)
+        cuts = np.concatenate([[0], np.cumsum(np.bincount(numbers, minlength=self.count))])
+        return records[np.argsort(numbers, kind="stable")], cuts
