@@ -126,9 +126,7 @@ def test_memory_does_not_grow_with_the_examples(tmp_path: Path, monkeypatch: pyt
     for count in (10_000, 10_000, 40_000):  # the first time for what is loaded
         paths = [f"{name // 1000}/{name}.mp4" for name in range(3 * count // 2)]
         tables = [pa.table({"path": own}).to_batches(1000) for own in (paths[:count], paths[count // 2 :])]
-        one, other = (
-            Manifest(tmp_path, tmp_path, TableBatches(pa.Table.from_batches(own)), "") for own in tables
-        )
+        one, other = (Manifest(tmp_path, tmp_path, TableBatches(pa.Table.from_batches(own)), "") for own in tables)
         tracemalloc.start()
         same = overlap(one, other).same
         peaks.append(tracemalloc.get_traced_memory()[1])

@@ -127,9 +127,7 @@ class _Folders:
         resolved = Partitions(FILE, self.files.count, self._folder)
         for part in range(self.files.count):
             links = self._links.read(part)
-            resolved.append(
-                self._only_wanted(_pairs(links["id"], _replaced(links["key"], self.files.read(part))))
-            )
+            resolved.append(self._only_wanted(_pairs(links["id"], _replaced(links["key"], self.files.read(part)))))
         return resolved
 
     def _prefix_hash(self, prefix: str) -> np.ndarray:

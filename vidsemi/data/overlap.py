@@ -74,16 +74,12 @@ def _in_common(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.nda
     return own[is_shared[own["file"]]], others
 
 
-def _compare(
-    manifest: Manifest, own: np.ndarray, other: Manifest, others: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _compare(manifest: Manifest, own: np.ndarray, other: Manifest, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which of our examples are in the other manifest, and of which it only has other seconds; (N,) bool."""
     if not {*PART}.intersection([*manifest.columns, *other.columns]):
         return np.ones(len(own), bool), np.zeros(len(own), bool)
     tables = [_parts(manifest, own["row"]), _parts(other, others["row"])]
-    members = pc.dictionary_encode(
-        pa.concat_tables(tables).column("member"), null_encoding="encode"
-    ).combine_chunks()
+    members = pc.dictionary_encode(pa.concat_tables(tables).column("member"), null_encoding="encode").combine_chunks()
     codes = members.indices.to_numpy().astype(np.int64)
     parts = np.concatenate([own["file"], others["file"]]) * len(members.dictionary) + codes
     parts = np.unique(parts, return_inverse=True)[1]

@@ -46,13 +46,18 @@ def rank_of_label(scores: np.ndarray, label: int) -> int:
     return int((scores > own).sum() + (scores[:label] == own).sum())
 
 
-def accuracy(ranks: Mapping[int, int | None], labels: np.ndarray) -> Accuracy:
-    """Compute accuracy over a manifest from the rank of every example's label, None where it is unreadable."""
-    rank = np.full(len(labels), UNREADABLE)
-    for example_id, own in ranks.items():
-        rank[example_id] = UNREADABLE if own is None else own
+def accuracy(ranks: Mapping[int, int | None] | np.ndarray, labels: np.ndarray) -> Accuracy:
+    """Compute accuracy over a manifest from the rank of every example's label.
+
+    Args:
+        ranks: by example ids, or (N,) int64; None or `UNREADABLE` where an example is unreadable.
+        labels: (N,) class indices.
+    """
+    rank = _as_array(ranks, len(labels))
     correct = rank < 1
-    by_class = [correct[labels == label].mean() for label in np.unique(labels)]
+    counts = np.bincount(labels)
+    occurs = counts > 0
+    by_class = np.bincount(labels[correct], minlength=len(counts))[occurs] / counts[occurs]
     return Accuracy(
         top1=100 * float(correct.mean()),
         top5=100 * float((rank < 5).mean()),
@@ -62,26 +67,35 @@ def accuracy(ranks: Mapping[int, int | None], labels: np.ndarray) -> Accuracy:
     )
 
 
+def _as_array(ranks: Mapping[int, int | None] | np.ndarray, count: int) -> np.ndarray:
+    if isinstance(ranks, np.ndarray):
+        return ranks
+    rank = np.full(count, UNREADABLE)
+    for example_id, own in ranks.items():
+        rank[example_id] = UNREADABLE if own is None else own
+    return rank
+
+
 def accuracy_by_class(
-    ranks: Mapping[int, int | None],
-    labels: Sequence[int],
+    ranks: Mapping[int, int | None] | np.ndarray,
+    labels: Sequence[int] | np.ndarray,
     classes: Sequence[str],
     labeled: Mapping[str, int] | None = None,
 ) -> list[ClassAccuracy]:
     """Compute the accuracy of each class, in class order, from the same ranks and the labeled set's class counts."""
-    by_class: list[list[int | None]] = [[] for _ in classes]
-    for example_id, label in enumerate(labels):
-        by_class[label].append(ranks.get(example_id))
+    rank, of = _as_array(ranks, len(labels)), np.asarray(labels, np.int64)
+    subsets = (of, of[rank < UNREADABLE], of[rank < 1], of[rank < 5])
+    counts = np.stack([np.bincount(own, minlength=len(classes)) for own in subsets], axis=1).tolist()
     return [
         ClassAccuracy(
             label=name,
             labeled=None if labeled is None else labeled.get(name, 0),
-            test=len(own),
-            read=sum(rank is not None for rank in own),
-            top1=100 * sum(rank is not None and rank < 1 for rank in own) / len(own) if own else None,
-            top5=100 * sum(rank is not None and rank < 5 for rank in own) / len(own) if own else None,
+            test=test,
+            read=read,
+            top1=100 * first / test if test else None,
+            top5=100 * five / test if test else None,
         )
-        for name, own in zip(classes, by_class, strict=True)
+        for name, (test, read, first, five) in zip(classes, counts, strict=True)
     ]
 
 

@@ -1,7 +1,7 @@
 """Evaluation: weights and a labeled manifest → video-level accuracy, next to the cost of the network."""
 
 import logging
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,25 @@ from vidsemi.config import Runtime
 from vidsemi.data.class_map import ClassMap
 from vidsemi.data.input_spec import Decoder
 from vidsemi.data.manifest import Manifest
-from vidsemi.inference.accuracy import Accuracy, accuracy, accuracy_by_class, rank_of_label, write_class_accuracy
-from vidsemi.inference.predictions import TOP, Predicted, write_predictions
-from vidsemi.inference.score_views import VideoScore, score_examples
+from vidsemi.inference.accuracy import (
+    UNREADABLE,
+    Accuracy,
+    accuracy,
+    accuracy_by_class,
+    rank_of_label,
+    write_class_accuracy,
+)
+from vidsemi.inference.prediction_store import MESSAGE, PredictionStore
+from vidsemi.inference.predictions import TOP, write_predictions
+from vidsemi.inference.score_views import score_examples
+from vidsemi.io.files import make_folder
 from vidsemi.io.progress import progress_bar
 from vidsemi.models.flops import measure_cost
 from vidsemi.models.trained import Trained, open_trained
 from vidsemi.models.weights_file import NetworkSpec
 from vidsemi.runtime.distributed import done_by_first, first_before_others, gather, processes
-from vidsemi.selection.score_writer import top_classes
 
 logger = logging.getLogger("vidsemi")
-
-Prediction = tuple[int, list[int], list[float], str | None]  # example id, labels, scores, why it cannot be read
 
 
 def evaluate_weights(
@@ -58,26 +64,33 @@ def evaluate_weights(
     results = score_examples(
         network, spec.input, share, manifest, views=views, crops=crops, runtime=runtime, class_map=class_map
     )
-    ranks: dict[int, int | None] = {}
-    predicted: list[Prediction] = []
-    most_views = 0
-    with closing(results), progress_bar(len(share), "example", title) as bar:
-        for score in results:
-            scores, label = score.probabilities, int(labels[score.example_id])
-            ranks[score.example_id] = None if scores is None else rank_of_label(scores, label)
-            if predictions:
-                predicted.append(_prediction(score))
-            most_views = max(most_views, 0 if score.views is None else len(score.views))
-            bar.update()
-    ranks = dict(pair for own in gather([*ranks.items()]) for pair in own)
+    ranks, most_views = np.full(len(share), UNREADABLE), 0
+    folder, top = predictions.parent if predictions and process.first else None, min(TOP, len(classes))
+    with ExitStack() as stack:
+        if folder is not None:
+            make_folder(folder)
+        predicted = stack.enter_context(PredictionStore(folder, top)) if predictions else None
+        with closing(results), progress_bar(len(share), "example", title) as bar:
+            for place, score in enumerate(results):
+                scores = score.probabilities
+                if scores is not None:
+                    ranks[place] = rank_of_label(scores, int(labels[score.example_id]))
+                if predicted is not None:
+                    predicted.add(score)
+                most_views = max(most_views, 0 if score.views is None else len(score.views))
+                bar.update()
+        if predictions and predicted is not None:
+            if process.size > 1:
+                own, predicted = predicted, stack.enter_context(PredictionStore(folder, top))
+                predicted.add_of_processes(own, len(manifest))
+            parts = predicted.parts()
+            done_by_first(lambda: write_predictions(predictions, manifest, classes, top, parts))
+    ranks = _of_all_processes(ranks, len(manifest))
     result = accuracy(ranks, labels)
     if by_class:
         counts = None if labeled is None else labeled.label_counts()
-        rows = accuracy_by_class(ranks, labels.tolist(), classes, counts)
+        rows = accuracy_by_class(ranks, labels, classes, counts)
         done_by_first(lambda: write_class_accuracy(by_class, rows))
-    if predictions:
-        predicted = sorted(one for own in gather(predicted) for one in own)
-        done_by_first(lambda: _write_predictions(predictions, manifest, classes, predicted))
     most_views = max(gather(most_views)) or views * crops  # as requested if no example is readable
     if process.first and result.read < result.total:
         message = "%s: only %d of %d examples can be read; the others count as wrong"
@@ -86,26 +99,16 @@ def evaluate_weights(
     return done_by_first(lambda: evaluation_metrics(result, network, spec, views=most_views, crops=crops))
 
 
-def _prediction(score: VideoScore) -> Prediction:
-    """The highest-scoring classes of an example, as values that `gather` takes."""
-    if score.probabilities is None:
-        return score.example_id, [], [], score.error
-    labels, scores = top_classes(score.probabilities[None], TOP)
-    return score.example_id, labels[0].tolist(), scores[0].tolist(), None
-
-
-def _write_predictions(file: Path, manifest: Manifest, classes: list[str], predicted: list[Prediction]) -> None:
-    read = [(example_id, labels, scores) for example_id, labels, scores, error in predicted if error is None]
-    ids, labels, scores = zip(*read, strict=True) if read else ((), (), ())
-    top = min(TOP, len(classes))
-    part = Predicted(
-        range(len(manifest)),
-        np.array(ids, np.int64),
-        np.array(labels, np.int64).reshape(-1, top),
-        np.array(scores, np.float32).reshape(-1, top),
-        {example_id: error for example_id, _, _, error in predicted if error is not None},
-    )
-    write_predictions(file, manifest, classes, top, [part])
+def _of_all_processes(ranks: np.ndarray, count: int) -> np.ndarray:
+    """The ranks of all examples, (count,) int64, from those of this process, which has every n-th one."""
+    process = processes()
+    if process.size == 1:
+        return ranks
+    found = np.full(count, UNREADABLE)
+    for begin in range(0, -(-count // process.size), MESSAGE):
+        for rank, own in enumerate(gather(ranks[begin : begin + MESSAGE].tolist())):
+            found[rank + begin * process.size :: process.size][: len(own)] = own
+    return found
 
 
 def evaluation_metrics(
