@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tools.bench.command import main as bench
+from vidsemi.data.dedup.hash_job import manifest_id
+from vidsemi.data.manifest import load_manifest
 from vidsemi.selection.result import Selection
 
 pytestmark = pytest.mark.slow
@@ -34,6 +36,12 @@ def test_from_tags_to_a_selection(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert selection.example_id.max() < with_class
     assert len(list((made / "scores").glob("part-*.parquet"))) == -(-with_class // 7000)
     assert pq.read_metadata(made / "unlabeled.parquet").num_rows == with_class
+    assert rows["make the hashes"] == 20_001 + 10_000
+    assert rows["manifest table --exclude-duplicates-of"] == 20_001 - 20
+    found = document["steps"][-1]["answer"]["duplicates"]
+    assert (found["removed"], found["unread"], found["checked"][0]["exact"]) == (20, 0, 20)
+    named = {file.name.split("-")[1] for file in (made / "hashes").glob("part-*")}
+    assert named == {manifest_id(load_manifest(made / name)) for name in ("clean.all.parquet", "tests.parquet")}
     assert all(step["seconds"] > 0 and step["bytes"] > 0 for step in document["steps"])
 
 

@@ -1,7 +1,8 @@
 """`tools/bench.py scale`: the paper's video setting from tag files to a selection, on one machine and made data.
 
 A table of paths and hashtags becomes a manifest; its tags are counted; the examples with a tag of the classes are U;
-scores of U are drawn; of these the selection is made. Each step is a command in a process of its own.
+scores of U are drawn; of these the selection is made. Apart from these, copies of a test set are left out by hashes
+that are drawn, too. Each step is a command in a process of its own.
 """
 
 import json
@@ -24,7 +25,7 @@ from vidsemi.runtime.process import processor, usable_cores
 
 HEADER = ("step", "rows", "seconds", "core s", "private MiB", "peak MiB", "written MB")
 CLASSES = "kinetics"
-BYTES_PER_ROW = 250  # of disk, for all files together
+BYTES_PER_ROW = 500  # of disk, for all files together
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def bench_scale(folder: Path, *, rows: int, per_class: int, per_example: int, sh
     """Run all steps; files of an earlier call are replaced.
 
     Args:
-        folder: for all files; about 150 bytes a row.
+        folder: for all files; about 350 bytes a row.
         rows: of the table.
         per_class: K.
         per_example: P, and scores stored per example.
@@ -58,10 +59,12 @@ def bench_scale(folder: Path, *, rows: int, per_class: int, per_example: int, sh
         raise UserError("bench.disk_full", f"{made}: {rows * BYTES_PER_ROW:,} bytes are needed and {free:,} are free")
     table, every, vocabulary = made / "tags.csv", made / "all.parquet", made / "vocabulary.csv"
     unlabeled, scores, selection = made / "unlabeled.parquet", made / "scores", made / "selection.parquet"
+    tests, hashes, clean = made / "tests.parquet", made / "hashes", made / "clean.parquet"
     data, cli = "tools.bench.scale_data", "vidsemi"
     hashtags = ["hashtags", "--classes", CLASSES, "--manifest", every, "--output", vocabulary, "--json"]
     kept = ["manifest", "table", every, "--vocabulary", vocabulary, "--output", unlabeled, "--json"]
     drawn = ["scores", unlabeled, per_example, shard_size, scores]
+    without = ["manifest", "table", every, "--exclude-duplicates-of", tests, "--output", clean, "--json"]
     chosen = ["--per-class", per_class, "--per-example", per_example, "--output", selection, "--json"]
     steps = [
         _Step("make the table of tags", [data, "tags", rows, table], table, ours=False),
@@ -70,6 +73,8 @@ def bench_scale(folder: Path, *, rows: int, per_class: int, per_example: int, sh
         _Step("manifest table --vocabulary", [cli, *kept], unlabeled),
         _Step("make the scores of U", [data, *drawn], scores, ours=False),
         _Step("select", [cli, "select", "--scores", scores, *chosen], selection),
+        _Step("make the hashes", [data, "hashes", every, tests, hashes], hashes, ours=False),
+        _Step("manifest table --exclude-duplicates-of", [cli, *without], clean),
     ]
     done = []
     with progress_bar(len(steps), "step", "bench scale") as bar:

@@ -1,8 +1,9 @@
-"""Data for `tools/bench.py scale`: `python -m tools.bench.scale_data tags ROWS FILE`, or `scores MANIFEST …`."""
+"""Data for `tools/bench.py scale`: `python -m tools.bench.scale_data tags ROWS FILE`, `scores …` or `hashes …`."""
 
 import sys
+import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +13,15 @@ from tools.bench.score_data import ScoreData
 from vidsemi.io.files import atomic_path
 from vidsemi.io.progress import progress_bar
 
+if TYPE_CHECKING:
+    from vidsemi.data.manifest import Manifest
+
 BLOCK = 500_000  # rows to write at once
 OTHERS = 40_000  # tags that belong to no class
 PRIMES = (7919, 104_729, 1_299_709, 15_485_863)
 TAGGED = 0.7  # share of rows that have a tag of a class
+TESTS = 10_000  # examples of the test set
+COPIED = 1000  # one example in so many is a copy of one of the test set
 SPELLINGS = ("#{}", "#{}", "#{}", "#{upper}", "#{}_")  # of a tag of a class
 
 
@@ -82,9 +88,61 @@ def write_scores(manifest: Path, per_example: int, shard_size: int, folder: Path
     ScoreData(rows, len(classes), per_example, shard_size, own.fingerprint, tuple(classes), len(own)).write(folder)
 
 
+def write_hashes(manifest: Path, tests: Path, folder: Path) -> None:
+    """Write a test set, and the hashes of it and of a manifest as `--exclude-duplicates-of` keeps them.
+
+    No file exists. One example in `COPIED` has the content of one of the test set; all frames are random.
+    """
+    from vidsemi.data.manifest import load_manifest
+    from vidsemi.data.manifest_file import write_manifest
+
+    write_manifest(tests, {"path": [f"t/{number:06d}.mp4" for number in range(TESTS)]})
+    folder.mkdir(exist_ok=True)
+    for file in (tests, manifest):
+        own = load_manifest(file)
+        contents = np.arange(len(own), dtype=np.uint64) + np.uint64(1 << 62 if file is manifest else 1)
+        if file is manifest:
+            contents[COPIED // 2 :: COPIED] = 1 + np.arange(len(contents[COPIED // 2 :: COPIED])) % TESTS
+        _write_shards(own, contents, folder)
+
+
+def _write_shards(manifest: "Manifest", contents: np.ndarray, folder: Path) -> None:
+    from vidsemi.data.dedup.duplicates import FRAMES
+    from vidsemi.data.dedup.file_keys import file_keys
+    from vidsemi.data.dedup.hash_files import BLOCK as AT_ONCE
+    from vidsemi.data.dedup.hash_job import SCHEMA, SHARD_SIZE, manifest_id
+    from vidsemi.io.parquet import parquet_bytes
+
+    name, job = manifest_id(manifest), uuid.uuid4().hex
+    with progress_bar(len(manifest), "row", folder.name, delay=1) as bar:
+        for first in range(0, len(manifest), AT_ONCE):
+            keys, _ = file_keys(manifest, range(first, min(first + AT_ONCE, len(manifest))))
+            frames = np.random.default_rng([4, len(manifest), first]).integers(1, 2**64, (len(keys), FRAMES), np.uint64)
+            for number, start in enumerate(range(0, len(keys), SHARD_SIZE)):
+                own = slice(start, start + SHARD_SIZE)
+                content = contents[first:][own]
+                words = np.stack([content, np.ones_like(content)], axis=1)
+                columns = [
+                    *(_binary(values, SCHEMA.field(place).type) for place, values in enumerate((keys[own], words))),
+                    pa.ListArray.from_arrays(np.arange(len(content) + 1) * FRAMES, frames[own].reshape(-1)),
+                    pa.nulls(len(content), pa.string()),
+                ]
+                table = pa.Table.from_arrays(
+                    [column.cast(kind) for column, kind in zip(columns, SCHEMA.types, strict=True)], schema=SCHEMA
+                )
+                (folder / f"part-{name}-{first}-{job}-{number:06d}.parquet").write_bytes(parquet_bytes(table))
+                bar.update(len(content))
+
+
+def _binary(words: np.ndarray, kind: pa.DataType) -> pa.Array:
+    return pa.FixedSizeBinaryArray.from_buffers(kind, len(words), [None, pa.py_buffer(np.ascontiguousarray(words))])
+
+
 if __name__ == "__main__":
     what, *words = sys.argv[1:]
     if what == "tags":
         write_tags(int(words[0]), Path(words[1]))
+    elif what == "hashes":
+        write_hashes(*map(Path, words))
     else:
         write_scores(Path(words[0]), int(words[1]), int(words[2]), Path(words[3]))

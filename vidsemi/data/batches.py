@@ -98,9 +98,11 @@ def in_groups(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
     rows = 0
     for table in tables:
         while rows + len(table) >= size:
-            yield pa.concat_tables([*pending, table.slice(0, size - rows)]).combine_chunks()
+            group = pa.concat_tables([*pending, table.slice(0, size - rows)]).combine_chunks()
             table = table.slice(size - rows)
             pending, rows = [], 0
+            yield group
+            del group
         if len(table):
             pending.append(table)
             rows += len(table)

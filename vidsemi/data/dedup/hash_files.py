@@ -1,12 +1,8 @@
 """Hash the files of a manifest, each once: hashes are cached in Parquet shards that later calls read."""
 
-import hashlib
-import json
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vidsemi.config import Runtime
-from vidsemi.data.dedup.frame_hashes import METHOD
+from vidsemi.data.dedup.file_keys import file_keys
 from vidsemi.data.dedup.hash_job import (
-    KEY_BYTES,
     SCHEMA,
     SHARD,
     HashJob,
@@ -26,9 +21,7 @@ from vidsemi.data.dedup.hash_job import (
     unfinished_jobs,
 )
 from vidsemi.data.dedup.hash_store import RECORD, HashStore
-from vidsemi.data.manifest import Manifest, Row
-from vidsemi.data.read import is_image
-from vidsemi.io.download import is_address
+from vidsemi.data.manifest import Manifest
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import remove_temporary
 from vidsemi.io.parquet import read_parquet
@@ -81,6 +74,7 @@ def hash_manifest(
         block = range(begin, min(begin + BLOCK, len(manifest)))
         records, failures = _hash_block(manifest, block, store, runtime)
         hashes.append(records)
+        del records  # 0.3 GB, which the next block needs
         unread += sorted(failures.items())
     if len(unread) == len(manifest):
         path, why = manifest.row(0).path, unread[0][1]
@@ -94,7 +88,7 @@ def hash_manifest(
 def _hash_block(manifest: Manifest, block: range, store: Store, runtime: Runtime) -> tuple[np.ndarray, dict[int, str]]:
     """The records of some examples, and why others do not decode."""
     records = np.zeros(len(block), RECORD)
-    keys = _keys(manifest, block, records["is_image"])
+    keys, records["is_image"] = file_keys(manifest, block)
     _fill_trims(manifest, block, records)
     by_key = _ExamplesByKey(keys)
     own = manifest_id(manifest), str(block.start)
@@ -197,34 +191,6 @@ def _fill_trims(manifest: Manifest, examples: range, records: np.ndarray) -> Non
             seconds = column.to_numpy().astype(np.float64)
             trimmed = ~np.isnan(seconds) & ~records["is_image"]
             records["trim"][trimmed, place] = seconds[trimmed]
-
-
-def _keys(manifest: Manifest, examples: range, images: np.ndarray) -> np.ndarray:
-    """The keys of some examples, (N, 2) uint64; fills in which of them are images."""
-    _state.cache_clear()
-    keys = bytearray()
-    for place, example in enumerate(examples):
-        row = manifest.row(example)
-        images[place] = is_image(row)
-        keys += _key(row)
-    return np.frombuffer(keys, np.uint64).reshape(-1, 2)
-
-
-def _key(row: Row) -> bytes:  # a hash of everything that the hashes of a row depend on
-    path = row.path if is_address(row.path) else os.path.abspath(row.path)
-    what = [METHOD, path, row.member, row.offset, row.size, row.start, row.end, *_state(path)]
-    what += [row.frames_per_second] if row.is_frame_folder else []
-    return hashlib.blake2b(json.dumps(what).encode(), digest_size=KEY_BYTES).digest()
-
-
-@lru_cache(maxsize=1000)  # a tar has thousands of members
-def _state(path: str) -> tuple[int, int]:
-    """Size and modification time of a file; content at an address is assumed not to change."""
-    try:
-        state = os.stat(path)
-    except (OSError, ValueError):
-        return 0, 0
-    return state.st_size, state.st_mtime_ns
 
 
 def _read_shards(store: Store, own: tuple[str, str], columns: list[str]) -> Iterator[tuple[str, pa.Table]]:

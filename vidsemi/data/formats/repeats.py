@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 PART = ("start", "end", "member", "offset")  # what tells apart examples that are in one file
-RUN = 1 << 21  # rows that are sorted in memory
+RUN = 1 << 19  # rows that are sorted in memory: 15 MB
 ROW = np.dtype([("hash", np.uint64), ("other", np.uint64), ("row", np.int64), ("label", np.int32)])
 BUCKETS = 1 << 12  # of hashes, by their first bits; parts that are read at once have whole ones
 SLICE = 1 << 15  # rows to hash at once, which fit into a core's cache
