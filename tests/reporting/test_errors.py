@@ -1,17 +1,22 @@
 """Where a student errs: confused classes, accuracy by class and calibration, beside scikit-learn and by hand."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.helpers.report_runs import fake_run
 from tests.helpers.result_rows import load_run, row, write_results
 from vidsemi.inference.accuracy import read_class_accuracy
+from vidsemi.reporting import mistakes as mistakes_module
+from vidsemi.reporting import predictions as predictions_module
 from vidsemi.reporting.calibration import calibration_sections
 from vidsemi.reporting.class_changes import class_sections
 from vidsemi.reporting.confusion import Confusion, confusion_sections
+from vidsemi.reporting.mistakes import worst_mistakes
 from vidsemi.reporting.predictions import read_predictions
 
 CLASSES = [f"class {letter}" for letter in "abcde"]
@@ -91,3 +96,27 @@ def test_runs_without_predictions_have_no_such_sections(tmp_path: Path):
     runs = load_run(write_results(tmp_path, rows))
     for sections_of in (confusion_sections, calibration_sections, class_sections):
         assert sections_of(runs) == []
+
+
+def test_reading_makes_no_objects_of_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for module in (predictions_module, mistakes_module):
+        monkeypatch.setattr(module, "ROWS", 1000)
+    names = np.array(CLASSES)
+    labels, predicted = np.random.default_rng(0).integers(0, len(CLASSES), (2, 60_000))
+    scores = np.random.default_rng(1).random(60_000, np.float32)
+    columns = {"example_id": np.arange(60_000), "label": names[labels], "class_1": names[predicted], "score_1": scores}
+    pq.write_table(pa.table(columns), tmp_path / "p.parquet")
+    for _ in range(2):  # the first time for what is loaded
+        tracemalloc.start()
+        read = read_predictions([{"predictions": "p.parquet"}], tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        worst, wrong, total = worst_mistakes(tmp_path / "p.parquet", 3)
+        peak_of_mistakes = tracemalloc.get_traced_memory()[1] - tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+    assert read is not None and read.classes == CLASSES
+    assert np.array_equal(read.truth, labels) and np.array_equal(read.predicted, predicted)
+    assert peak < 60_000 * 40 and peak_of_mistakes < 60_000 * 10  # as objects they take over 100 bytes each
+    places = np.flatnonzero(labels != predicted)
+    order = places[np.argsort(-scores[places])]
+    assert [row[0] for row in worst] == order[:3].tolist() and (wrong, total) == (len(places), 60_000)

@@ -123,7 +123,7 @@ def map_batches(manifest: Path) -> tuple[Batches, str]:
     in memory.
     """
     try:
-        copy = folder_of_copies() / f"{_key(manifest)}.arrow"
+        copy = _folder() / f"{_key(manifest)}.arrow"
         mapped = _open(manifest, copy) or _make(manifest, copy)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -138,7 +138,15 @@ def map_batches(manifest: Path) -> tuple[Batches, str]:
     return mapped, mapped.fingerprint
 
 
-def folder_of_copies() -> Path:
+def temporary_folder() -> Path | None:
+    """A folder for large temporary files: that of copies; None if others could write there, or this user cannot."""
+    try:
+        return _folder()
+    except OSError:  # users see why where a manifest is copied
+        return None
+
+
+def _folder() -> Path:
     """This user's folder of copies; an `OSError` if others could write there."""
     try:
         folder = cache_folder() / f"manifests-{os.getuid()}"

@@ -2,7 +2,6 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +11,7 @@ from vidsemi.data.dedup.equal_keys import DistinctKeys
 from vidsemi.data.dedup.record_file import Partitions
 from vidsemi.data.file_ids import file_ids
 from vidsemi.data.manifest import Manifest
-from vidsemi.data.mapped import folder_of_copies
+from vidsemi.data.mapped import temporary_folder
 
 FEW = 1 << 21  # examples of the first manifest up to which only what they may be is kept of the other one
 AT_ONCE = 1 << 20  # examples to compare in memory
@@ -35,7 +34,7 @@ def overlap(manifest: Manifest, other: Manifest) -> Overlap:
     60 bytes each, and as many for each file of their folders.
     """
     count = 1 + (len(manifest) + len(other)) // AT_ONCE
-    folder = _temporary_folder() if count > 1 else None
+    folder = temporary_folder() if count > 1 else None
     same, other_part = np.zeros(len(manifest), bool), np.zeros(len(manifest), bool)
     with ExitStack() as stack:
         ours = stack.enter_context(file_ids(manifest, count, folder))
@@ -48,13 +47,6 @@ def overlap(manifest: Manifest, other: Manifest) -> Overlap:
                 same[own["row"][is_same]] = True
                 other_part[own["row"][is_other_part]] = True
     return Overlap(np.flatnonzero(same), np.flatnonzero(other_part))
-
-
-def _temporary_folder() -> Path | None:
-    try:
-        return folder_of_copies()
-    except OSError:  # users see why where their manifest is copied
-        return None
 
 
 def _firsts(records: Partitions) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import csv
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,13 @@ from vidsemi.io.files import write_text
 from vidsemi.io.tables import csv_text, from_csv_cell
 from vidsemi.pipeline.stage import Context, Stage
 from vidsemi.pipeline.stages import SELECTION, SelectStage
+from vidsemi.pipeline.true_labels import UNKNOWN, find_labels
 from vidsemi.selection.precision import PrecisionByRank, precision_by_rank
 from vidsemi.selection.result import Selection
 
 logger = logging.getLogger("vidsemi")
 
 PRECISION = "precision.csv"
-KEY = ("path", "member", "start", "end")  # columns that tell the examples of a manifest apart
 NO_CLASS = -1
 
 
@@ -104,35 +103,15 @@ def measure_precision(
 def _truth(selection: Selection, unlabeled: Manifest, true_labels: Manifest) -> tuple[np.ndarray, np.ndarray]:
     """The true class of each selected row, or `NO_CLASS`, and whether it is known."""
     indices = {class_name(name): index for index, name in enumerate(selection.classes)}
-    labels = _labels(true_labels)
-    keys = list(_keys(unlabeled, selection.example_id))
-    truth = np.array([indices.get(labels.get(key) or "", NO_CLASS) for key in keys], np.int64)
-    return truth, np.array([key in labels for key in keys], bool)
+    labels, names = find_labels(selection.example_id, unlabeled, true_labels)
+    classes = np.array([*(indices.get(name, NO_CLASS) for name in names), NO_CLASS], np.int64)  # the last of `UNKNOWN`
+    return classes[labels], labels != UNKNOWN
 
 
 def true_classes(examples: np.ndarray, unlabeled: Manifest, true_labels: Manifest) -> list[str | None]:
     """The true label of some examples of the unlabeled set; empty for none of the classes, None if it is not known."""
-    labels = _labels(true_labels)
-    return [(labels[key] or "") if key in labels else None for key in _keys(unlabeled, examples)]
-
-
-def _labels(true_labels: Manifest) -> dict[tuple[Any, ...], str | None]:
-    labels: dict[tuple[Any, ...], str | None] = {}
-    for key, label in zip(
-        _keys(true_labels, np.arange(len(true_labels))), true_labels.table.column("label").to_pylist(), strict=True
-    ):
-        if labels.setdefault(key, label) != label:
-            raise UserError("precision.two_labels", f"{true_labels.file} has two labels for {key[0]}")
-    return labels
-
-
-def _keys(manifest: Manifest, examples: np.ndarray) -> Iterator[tuple[Any, ...]]:
-    table = manifest.take(examples)
-    columns = {name: table.column(name).to_pylist() for name in KEY if name in table.column_names}
-    for index in range(len(examples)):
-        path = columns["path"][index]
-        place = path if "://" in path else os.path.abspath(path)
-        yield (place, *(columns[name][index] if name in columns else None for name in KEY[1:]))
+    labels, names = find_labels(examples, unlabeled, true_labels)
+    return [None if label == UNKNOWN else names[label] for label in labels.tolist()]
 
 
 def _rows(classes: list[str], counts: PrecisionByRank) -> Iterator[ClassPrecision]:

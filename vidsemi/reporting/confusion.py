@@ -41,7 +41,7 @@ class Confusion:
     def of(cls, predictions: StoredPredictions) -> "Confusion":
         """Count the pairs."""
         size = len(predictions.classes)
-        pairs, count = np.unique(predictions.truth * size + predictions.predicted, return_counts=True)
+        pairs, count = np.unique(predictions.truth.astype(np.int64) * size + predictions.predicted, return_counts=True)
         total = np.bincount(predictions.truth, minlength=size)
         return cls(predictions.classes, pairs // size, pairs % size, count, total)
 

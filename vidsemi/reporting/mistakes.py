@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vidsemi.io.errors import UserError
-from vidsemi.io.parquet import read_parquet
+from vidsemi.io.parquet import open_parquet
 from vidsemi.pipeline.manifests import read_manifest
 from vidsemi.reporting.gallery import Card, Strip, gallery, missing_notes, preview_counts
 from vidsemi.reporting.previews import FOLDER, PreviewMaker
 from vidsemi.reporting.results import TEACHERS, RunResults, student_of
 from vidsemi.reporting.section import Section
 
+ROWS = 1 << 16  # of predictions that are read at once
 PER_COUNT = 6  # mistakes for each example of a class that is shown elsewhere
 COLUMNS = {"example_id": pa.int64(), "label": pa.string(), "class_1": pa.string(), "score_1": pa.float32()}
 
@@ -66,17 +68,26 @@ def worst_mistakes(file: Path, most: int) -> tuple[list[tuple[int, str, str, flo
     Raises:
         UserError: the file is missing, damaged or has no labels.
     """
+    worst, wrong, total = pa.schema([*COLUMNS.items()]).empty_table(), 0, 0
     try:
-        table = read_parquet(file, [*COLUMNS])
-        for name, kind in COLUMNS.items():
-            if table.column(name).type != kind:
-                raise TypeError(f"the column '{name}' must be {kind}")
+        with open_parquet(file, in_batches=True) as parquet:
+            for name, kind in COLUMNS.items():
+                if parquet.schema_arrow.field(name).type != kind:
+                    raise TypeError(f"the column '{name}' must be {kind}")
+            for batch in parquet.iter_batches(ROWS, columns=[*COLUMNS]):
+                read = pa.Table.from_batches([batch]).select([*COLUMNS]).filter(pc.is_valid(batch.column("class_1")))
+                same = pc.fill_null(pc.equal(read.column("label"), read.column("class_1")), False)
+                mistakes = read.filter(pc.invert(same))
+                total, wrong = total + len(read), wrong + len(mistakes)
+                worst = _first(pa.concat_tables([worst, mistakes]), most)
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError("predictions.unreadable", f"cannot read the predictions {file}: {reason}") from None
-    example, label, predicted, score = (table.column(name).to_numpy(zero_copy_only=False) for name in COLUMNS)
-    read = np.array([one is not None for one in predicted], bool)
-    wrong = np.flatnonzero(read & (label != predicted))
-    order = wrong[np.lexsort((example[wrong], -score[wrong]))][:most]
-    rows = [(int(example[at]), str(label[at]), str(predicted[at]), float(score[at])) for at in order]
-    return rows, len(wrong), int(read.sum())
+    columns = (worst.column(name).to_pylist() for name in COLUMNS)
+    return [(one, str(label), str(top), score) for one, label, top, score in zip(*columns, strict=True)], wrong, total
+
+
+def _first(mistakes: pa.Table, most: int) -> pa.Table:
+    """Those with the highest scores."""
+    example, score = (mistakes.column(name).to_numpy() for name in ("example_id", "score_1"))
+    return mistakes.take(np.lexsort((example, -score))[:most])

@@ -33,7 +33,7 @@ class RepeatFinder:
     65 million rows take 1.8 GB there, in a file that has no name.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._file: IO[bytes] | None = None
         self._cuts: list[np.ndarray] = []  # where each bucket of hashes starts in each run
@@ -43,11 +43,19 @@ class RepeatFinder:
         odd = np.frombuffer(os.urandom(4 * 8), np.uint64) | np.uint64(1)
         self._keys = odd.reshape(2, 2)
 
-    def add(self, table: pa.Table) -> None:
-        """Add the next rows of a manifest."""
+    @property
+    def labels(self) -> list[str | None]:
+        """The labels of all rows, by their numbers."""
+        return [*self._labels]
+
+    def hashes(self, table: pa.Table) -> np.ndarray:
+        """The two hashes of each row, (N, 2) uint64."""
+        return np.stack([self._hash(table, key) for key in self._keys], axis=1)
+
+    def add(self, table: pa.Table) -> np.ndarray:
+        """Add the next rows of a manifest; returns what is kept of them, of the type `ROW`."""
         rows = np.zeros(len(table), ROW)
-        for place, name in enumerate(("hash", "other")):
-            rows[name] = self._hash(table, self._keys[place])
+        rows["hash"], rows["other"] = self.hashes(table).T
         rows["row"] = np.arange(self._rows, self._rows + len(table))
         if "label" in table.column_names:
             codes = table.column("label").combine_chunks().dictionary_encode(null_encoding="encode")
@@ -57,6 +65,7 @@ class RepeatFinder:
         self._pending.append(rows)
         if sum(map(len, self._pending)) >= RUN:
             self._write_run()
+        return rows
 
     def find(self, *, unique: bool) -> Repeats:
         """Count the rows that repeat an earlier one, and find the first that has another label, or any if `unique`."""
