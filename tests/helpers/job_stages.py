@@ -16,6 +16,7 @@ from vidsemi.pipeline.board import Board
 from vidsemi.pipeline.jobs import run_in_jobs
 from vidsemi.pipeline.stage import Context, Stage
 from vidsemi.runtime.process import job_count, job_number, usable_cores
+from vidsemi.runtime.ray_cluster import ray_cluster
 from vidsemi.training.preemption import GracefulShutdown
 
 
@@ -45,7 +46,19 @@ class ActingStage(Stage):
                 logging.getLogger("vidsemi").info("%s: titled", context.name(self))
                 warnings.warn("warned", UserWarning, stacklevel=1)
                 print("printed")
+            case "join":
+                return self.join()
         return {"job": job_number(), "jobs": job_count(), "cores": usable_cores(), "folder": os.getcwd()}
+
+    def join(self) -> dict[str, Any]:
+        """Run something on a Ray cluster; returns which one and where."""
+        with ray_cluster() as (ray, _):
+            worker = ray.get(ray.remote(lambda: os.getppid()).remote())
+            return {
+                "cluster": ray.get_runtime_context().gcs_address,
+                "cpus": ray.cluster_resources()["CPU"],
+                "raylet": worker,
+            }
 
     def end_somehow(self) -> None:
         """Raise an error or send a signal."""
@@ -66,11 +79,16 @@ class ActingStage(Stage):
             shutdown.exit()
 
 
-def run_stages(stages: Sequence[Stage], output: Path, finished: Callable[[Stage, dict[str, Any]], object]) -> None:
+def run_stages(
+    stages: Sequence[Stage],
+    output: Path,
+    finished: Callable[[Stage, dict[str, Any]], object],
+    runtime: Runtime | None = None,
+) -> None:
     """Run stages in two jobs, in the folders 0, 1, … of an output."""
     output.mkdir(exist_ok=True)
     if not (output / "meeting").exists():
         os.mkfifo(output / "meeting")
     folders = {stage.fingerprint: str(number) for number, stage in enumerate(stages)}
     with Board(output, dict.fromkeys(folders.values(), False), 2) as board:
-        run_in_jobs(stages, Context(output, folders, Runtime(), Log()), 2, board, finished=finished)
+        run_in_jobs(stages, Context(output, folders, runtime or Runtime(), Log()), 2, board, finished=finished)

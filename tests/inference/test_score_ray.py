@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 
@@ -50,15 +51,19 @@ def server() -> Iterator[S3Server]:
 
 @pytest.fixture(scope="module")
 def cluster(server: S3Server) -> Iterator[Any]:  # its nodes inherit the environment, and with it the server's address
-    """A cluster of two nodes of one CPU, and a head without any, that commands join."""
+    """A cluster of two nodes of one CPU, and a head without any, that commands join; it wants no token."""
     from ray.cluster_utils import Cluster
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory(dir="/tmp", prefix="r") as folder:
+        patch.setenv("RAY_TMPDIR", folder)  # so that commands without RAY_ADDRESS find no other cluster than this one
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")
         started = Cluster(True, head_node_args={**NODE, "num_cpus": 0})
-        patch.setenv("RAY_ADDRESS", started.address)
         for _ in range(2):
             started.add_node(**NODE)
+        patch.delenv("RAY_AUTH_MODE")
+        patch.setenv("RAY_AUTH_TOKEN", "this machine's")
+        patch.setenv("RAY_ADDRESS", started.address)
         yield started
         started.shutdown()
 
@@ -118,8 +123,11 @@ def test_actors_leave_what_one_process_leaves(
     manifest: Path,  # noqa: F811
     undisturbed: dict[str, bytes],  # noqa: F811
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     place: str,
 ):
+    if place == "disk":
+        monkeypatch.delenv("RAY_ADDRESS")  # the command finds the cluster of this machine
     output = tmp_path / "s" if place == "disk" else "s3://bucket/s"
     assert cli.main(command(weights, manifest, output)) == 0
     out, err = capsys.readouterr()
@@ -197,11 +205,10 @@ def test_ctrl_c_ends_all(tmp_path: Path, weights: Path, manifest: Path):  # noqa
     rows = manifest.read_text().splitlines()
     (tmp_path / "m.csv").write_text("\n".join([rows[0], *rows[1:] * 200]) + "\n")
     words = command(weights, tmp_path / "m.csv", tmp_path / "s", "--actors", "1")
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     running = subprocess.Popen(
         [sys.executable, "-m", "vidsemi", *words],
         cwd=REPOSITORY,
-        env={**environment, "PYTHONPATH": str(REPOSITORY)},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "RAY_ADDRESS": "local"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,11 +17,12 @@ import vidsemi
 from tests.helpers import warm
 from tests.helpers.job_stages import ActingStage, run_stages
 from vidsemi.cli import main as cli
-from vidsemi.config import Config
+from vidsemi.config import Config, Runtime
 from vidsemi.io.errors import UserError
 from vidsemi.pipeline import run as pipeline
 from vidsemi.pipeline.jobs import ready
 from vidsemi.runtime.process import usable_cores
+from vidsemi.runtime.ray_cluster import AUTHENTICATION
 from vidsemi.training.checkpoint import Checkpoints
 
 STOPS = """
@@ -89,6 +91,23 @@ def test_jobs_share_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert sum("0: " in own and "UserWarning: warned" in own for own in told) == 1
     record = json.loads(Path("out/3/stage.json").read_text())
     assert record["status"] == "done" and record["metrics"] == found[last]
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_jobs_share_a_ray_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """With the cores of the machine, which ends with the run, and which nobody else can use."""
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    before = dict(os.environ)
+    stages, found = [ActingStage(number, "join") for number in range(2)], {}
+    runtime = Runtime(device="cpu", engine="ray")
+    run_stages(stages, tmp_path / "out", lambda stage, metrics: found.update({stage: metrics}), runtime)
+    first, second = found.values()
+    assert first == second and first["cpus"] == usable_cores()
+    assert not psutil.pid_exists(first["raylet"])
+    assert {name: os.environ.get(name) for name in ("RAY_ADDRESS", *AUTHENTICATION)} == {
+        name: before.get(name) for name in ("RAY_ADDRESS", *AUTHENTICATION)
+    }
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,10 @@ from vidsemi import __version__
 from vidsemi.config import Runtime
 from vidsemi.io.progress import Progress, show_progress
 from vidsemi.io.store import LocalStore, shard_name
-from vidsemi.runtime import ray_crew, ray_worker
+from vidsemi.runtime import ray_crew, ray_engine, ray_worker
 from vidsemi.runtime.leases import Lease, Leases
 from vidsemi.runtime.ray_crew import MAX_DEATHS, Crew, Share
-from vidsemi.runtime.ray_engine import _share, run_on_ray
+from vidsemi.runtime.ray_engine import _share, cluster_of_jobs, run_on_ray
 from vidsemi.runtime.ray_worker import Look, Outcome, Setting, Worker
 from vidsemi.runtime.shard_worker import Computed, Figures, ShardJob, ShardWorker, watched
 
@@ -89,6 +90,9 @@ class Ray:
     def kill(self, actor: Actor) -> None:
         actor.killed = True
 
+    def available_resources(self) -> dict[str, float]:
+        return {"CPU": 3.0}
+
     def nodes(self) -> list[dict[str, Any]]:
         return [{"NodeID": node, "Alive": node in self.alive, "Resources": {"CPU": 4}} for node in ("a", "b")]
 
@@ -127,6 +131,22 @@ def test_workers_on_nodes_that_are_gone_do_not_count(caplog: pytest.LogCaptureFi
     ray = Ray(*[(RayActorError(DEATH), look(100, 0, node="b"))] * 3 * MAX_DEATHS, (DONE, look(100, 0)))
     assert crew(ray).run() == 42
     assert set(caplog.messages) == {"score: the node host-b is gone; its worker starts elsewhere"}
+
+
+def test_what_workers_wait_for_is_said_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ray_crew, "STARTS_WITHIN", -1.0)
+    ray = Ray((None, None), (None, None))
+    running = crew(ray, 2)
+    looks = iter([None, None, look(100, 0), look(100, 0)])
+
+    def answer(seconds: float) -> None:
+        running._members[1].seen = next(looks)
+
+    monkeypatch.setattr(running, "_take_answers", answer)
+    with pytest.raises(StopIteration):
+        running.run()
+    assert len(caplog.messages) == 1
+    assert "each needs 1 CPUs and 0 GPUs" in caplog.text and "3 CPUs and 0 GPUs free" in caplog.text
 
 
 def test_an_error_of_the_users_ends_all_and_names_the_node():
@@ -180,6 +200,14 @@ def test_actors_get_what_the_cluster_has():
     assert _share(nodes(small), Runtime(**cpus, actors=9), grows=True).actors == 9
     with refused("ray.no_room", "3 CPUs", "2 CPUs"):
         _share(nodes(small), Runtime(**cpus), grows=False)
+
+
+def test_jobs_that_never_have_room_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ray_engine, "named_cluster", lambda: nullcontext((Ray(), False)))
+    with cluster_of_jobs(Runtime(engine="ray", cpus_per_actor=4)):
+        pass
+    with refused("ray.no_room", "5 CPUs", "4 CPUs"), cluster_of_jobs(Runtime(engine="ray", cpus_per_actor=5)):
+        pass
 
 
 def one_shard(runtime: Runtime, folder: Path) -> str:

@@ -19,6 +19,7 @@ from vidsemi.pipeline.board import Board
 from vidsemi.pipeline.job_process import Setting, work
 from vidsemi.pipeline.stage import Context, Stage
 from vidsemi.runtime.process import usable_cores
+from vidsemi.runtime.ray_engine import cluster_of_jobs
 from vidsemi.runtime.registry import registered_by_script
 from vidsemi.runtime.start_process import start_process
 from vidsemi.runtime.temporary import own_temporary_folder
@@ -56,7 +57,11 @@ def run_in_jobs(
         UserError: a stage fails, or the process of one is killed.
     """
     todo, failure, news = list(stages), None, False
-    with GracefulShutdown() as shutdown, _Jobs(stages, context, jobs, board) as running:
+    with (
+        cluster_of_jobs(context.runtime),
+        GracefulShutdown() as shutdown,
+        _Jobs(stages, context, jobs, board) as running,
+    ):
         while True:
             if failure is None and not shutdown.requested:
                 for stage in ready(todo, running.stages())[: running.free()]:

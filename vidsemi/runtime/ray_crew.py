@@ -15,6 +15,7 @@ from vidsemi.runtime.shard_worker import Figures
 logger = logging.getLogger("vidsemi")
 
 LOOK_EVERY = 1.0  # seconds; with more than 100 actors less often
+STARTS_WITHIN = 30.0  # seconds; a warning tells what is missing if no worker does
 LAST_LOOK = 1.0  # seconds to wait for the last figures
 GRACE = 10.0  # seconds in which workers that are told to stop give their leases back
 MAX_DEATHS = 10  # of workers in a row, while nobody finishes an example; then something is wrong with all of them
@@ -37,6 +38,7 @@ class _Member:
     """A place in the crew, and the actor that has it now."""
 
     actor: Any = None
+    since: float = 0.0  # moment when the actor was asked for
     outcome: Any = None  # reference to how its work ends
     look: Any = None  # reference to what it is doing, while that is asked
     seen: Look | None = None
@@ -72,6 +74,8 @@ class Crew:
         self._gone_written = self._gone_open = self._gone_unreadable = 0  # by actors that are gone
         self._deaths, self._computed_then = 0, -1  # in a row, and examples that were computed at the last one
         self._logged: set[str] = set()
+        self._needs = f"{share.cpus} CPUs and {share.gpus:g} GPUs"
+        self._has_warned = False  # that no worker starts, since one did
 
     def run(self) -> Any:
         """Keep the actors alive until one is done; returns its value.
@@ -82,11 +86,12 @@ class Crew:
         while True:
             for member in self._members:
                 if member.actor is None and monotonic() >= member.not_before:
-                    member.actor = self._new_actor()
+                    member.actor, member.since = self._new_actor(), monotonic()
                     member.outcome = member.actor.work.remote(*self._work)
             working = {member.outcome: member for member in self._working()}
             ended = self._ready(working, max(LOOK_EVERY, len(self._members) / 100))
             self._look()
+            self._warn_if_none_starts()
             for reference in ended:
                 outcome = self._outcome(reference, working[reference])
                 if outcome.kind == "done":
@@ -196,6 +201,23 @@ class Crew:
             if text not in self._logged:
                 self._logged.add(text)
                 logger.log(level, "%s: %s%s", self._title, self._on(look.host), text)
+
+    def _warn_if_none_starts(self) -> None:
+        working = self._working()
+        if any(member.seen is not None for member in working):
+            self._has_warned = False
+        elif working and not self._has_warned and monotonic() - min(one.since for one in working) > STARTS_WITHIN:
+            self._has_warned = True
+            free = self._ray.available_resources()
+            logger.warning(
+                "%s: no worker has started for %.0f s; each needs %s on one node, and all nodes together have %g CPUs "
+                "and %g GPUs free (see `ray status`); waiting for other jobs to end or nodes to join",
+                self._title,
+                STARTS_WITHIN,
+                self._needs,
+                free.get("CPU", 0),
+                free.get("GPU", 0),
+            )
 
     def _show(self, done: bool = False) -> None:
         """Show how far all workers are together."""

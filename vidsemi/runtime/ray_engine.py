@@ -1,14 +1,11 @@
 """Ray as the engine: workers of a job as actors of a cluster that may grow, shrink and be preempted.
 
 Ray decides where workers run, never what they compute: shards and leases are those of any other workers, which may join
-from a shell at the same time. An actor that dies, with its node or alone, is replaced wherever there is room. Nothing
-else imports ray.
+from a shell at the same time. An actor that dies, with its node or alone, is replaced wherever there is room.
 """
 
 import logging
 import os
-import signal
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,16 +19,13 @@ from vidsemi.io.errors import UserError
 from vidsemi.io.files import remove_temporary, write_bytes
 from vidsemi.io.store import Place
 from vidsemi.runtime.distributed import started_processes
-from vidsemi.runtime.library_errors import first_line
-from vidsemi.runtime.process import usable_cores
+from vidsemi.runtime.ray_cluster import named_cluster, ray_cluster
 from vidsemi.runtime.ray_crew import Crew, Share
 from vidsemi.runtime.ray_worker import Look, Setting, Worker
 
 logger = logging.getLogger("vidsemi")
 
 T = TypeVar("T")
-
-OBJECT_STORE = 80 << 20  # bytes; next to nothing is kept there
 
 
 def run_on_ray(
@@ -55,7 +49,7 @@ def run_on_ray(
     """
     if started_processes() > 1:
         raise UserError("ray.torchrun", "engine ray starts its own workers; start the command without torchrun")
-    with _cluster() as (ray, grows), _marker(place) as marker:
+    with ray_cluster() as (ray, grows), _marker(place) as marker:
         share = _share(ray, runtime if gpus else runtime.model_copy(update={"gpus_per_actor": 0}), grows)
         setting = Setting(__version__, os.getcwd(), marker)
         crew = Crew(ray, Actor, share, (setting, job, share.runtime), title, unit)
@@ -67,53 +61,18 @@ def run_on_ray(
 
 
 @contextmanager
-def _cluster() -> Iterator[tuple[Any, bool]]:
-    """Join the cluster that RAY_ADDRESS names, or else that of `ray start` here; if there is none, start one.
+def cluster_of_jobs(runtime: Runtime) -> Iterator[None]:
+    """Let processes that are started within the block share one cluster, if their engine is Ray.
 
-    Yields:
-        ray, and whether the cluster may grow.
+    Raises:
+        UserError: Ray is not installed or cannot be reached, or has no room for an actor.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports to its makers unless it is told not to
-    try:
-        import ray
-        import ray._private.worker
-    except ImportError:
-        raise UserError("ray.not_installed", "engine ray needs Ray; pip install 'vidsemi[cluster]'") from None
-    if ray.is_initialized():  # by the program that calls this
-        yield ray, True
+    if runtime.engine != "ray":
+        yield
         return
-    # Ray prints what it knows of dead workers to standard output, where results belong.
-    ray._private.worker.print_to_stdstream = lambda *arguments, **options: None
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        grows = _connect(ray)
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)  # Ray has replaced it
-    try:
-        yield ray, grows
-    finally:
-        ray.shutdown()
-
-
-def _connect(ray: Any) -> bool:
-    """Connect; returns whether to a cluster that was there."""
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    own = {"num_cpus": usable_cores(), "object_store_memory": OBJECT_STORE, "include_dashboard": False}
-    address = os.environ.get("RAY_ADDRESS")
-    try:
-        if address and address != "local":
-            ray.init(address, **quiet)
-            return True
-        try:
-            ray.init(address or None, **own, **quiet)
-            return False
-        except ValueError:  # `ray start` has started one here, whose size it is not for us to say
-            ray.init(**quiet)
-            return True
-    except Exception as error:  # of many kinds; Ray gives its processes half a minute to start
-        where = f"the cluster of RAY_ADDRESS, {address}, cannot be joined" if address else "Ray does not start here"
-        raise UserError("ray.unreachable", f"{where}: {first_line(error)}") from None
+    with named_cluster() as (ray, grows):
+        _share(ray, runtime, grows)  # which they take for one that may grow
+        yield
 
 
 @contextmanager
