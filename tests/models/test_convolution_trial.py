@@ -106,9 +106,10 @@ def test_tf32_is_turned_off_where_cudnn_gets_it_wrong(
     with virtual_cuda():
         before = torch.backends.cudnn.allow_tf32
         try:
+            torch.backends.cudnn.allow_tf32 = True
             for _ in range(2):
                 Inference(Untraceable(), SPEC, torch.device("cuda:0"))
-            assert torch.backends.cudnn.allow_tf32 == (before and not warnings)
+            assert torch.backends.cudnn.allow_tf32 == (not warnings)
         finally:
             torch.backends.cudnn.allow_tf32 = before
     assert len(caplog.records) == warnings

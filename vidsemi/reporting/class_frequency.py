@@ -46,9 +46,9 @@ def frequency_sections(runs: Sequence[RunResults]) -> list[Section]:
 
 
 def _section(run: RunResults, plot_name: str, several: bool) -> Section | None:
-    accuracy = read_accuracy_by_class(run.rows, run.folder)
-    if not accuracy.tested and not accuracy.missing:
+    if not any("classes" in row for row in run.rows):  # no labeled set
         return None
+    accuracy = read_accuracy_by_class(run.rows, run.folder)
     title = f"Accuracy by class frequency{f', {run.name}' if several else ''}"
     groups = frequency_groups(accuracy.labeled)
     rows = [_row(run.name, tested, group, accuracy) for tested in accuracy.tested for group in groups]

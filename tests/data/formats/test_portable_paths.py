@@ -17,6 +17,7 @@ paths = st.builds(lambda start, parts: start + "/".join(parts), starts, st.lists
 @settings(max_examples=60, deadline=None)
 @given(st.lists(paths.filter(bool), min_size=1, max_size=6))
 @example([f"{FOLDER}/a.mp4", f"{FOLDER}/v/b.mp4"])
+@example([f"{FOLDER}/s3:///a.mp4"])
 @example([f"{FOLDER}/a.mp4", "/a.mp4", "s3://b/a.mp4", "a.mp4"])
 def test_columns_are_stored_as_each_path_is(own: list[str]):
     manifest = Path(FOLDER, "m.csv")

@@ -14,8 +14,7 @@ LONGEST = 1 << 30  # bytes of a path
 def portable_paths(paths: Iterable[str], manifest: Path) -> list[str]:
     """Paths as the manifest stores them."""
     folder = os.path.join(manifest.parent.resolve(), "")
-    absolute = (path if "://" in path else os.path.abspath(path) for path in paths)
-    return [path.removeprefix(folder) for path in absolute]
+    return [path if "://" in path else os.path.abspath(path).removeprefix(folder) for path in paths]
 
 
 def portable_column(paths: "pa.Array", manifest: Path) -> "pa.Array":
