@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 
-from vidsemi.api.arguments import PathArgument, check_count, path_of, runtime_of
+from vidsemi.api.arguments import PathArgument, check_count, place_of, runtime_of
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import ShowProgress, show_progress
+from vidsemi.io.store import Place
 from vidsemi.reporting.previews import MAX_COUNT, preview_maker
 from vidsemi.reporting.write import Report, write_report
 from vidsemi.runtime.process import usable_cores
@@ -26,8 +26,8 @@ def report(
     """Report accuracy beside FLOPs and speed of one or more runs: report.html, results.md, results.csv and plots.
 
     Args:
-        runs: output directory of a run, or several.
-        output: directory for the report; by default that of the run, if there is one.
+        runs: output directory of a run or its address in a bucket (s3://bucket/run), or several.
+        output: directory or address for the report; by default that of the run, if there is one.
         paper: add the rows of the paper's tables 7 and 8.
         speed: time the networks on this machine.
         device: where to time them; "auto" is a GPU if there is one.
@@ -49,16 +49,16 @@ def report(
         raise UserError("report.repeated_run", "a run is named twice; name each run once")
     if previews is not None:
         check_count("previews", previews, MAX_COUNT, least=0)
-    target = folders[0] if output is None else path_of("output", output)
+    target = folders[0] if output is None else place_of("output", output)
     runtime = runtime_of(device, None, clips_per_forward=clips_per_forward) if speed else None
     maker = preview_maker(previews, usable_cores())
     with show_progress(progress):
         return write_report(folders, target, runtime=runtime, paper=paper, previews=maker)
 
 
-def _folders(runs: PathArgument | Sequence[PathArgument]) -> list[Path]:
+def _folders(runs: PathArgument | Sequence[PathArgument]) -> list[Place]:
     if isinstance(runs, str | PathLike):
-        return [path_of("runs", runs)]
+        return [place_of("runs", runs)]
     if not isinstance(runs, Sequence) or not runs:
         raise UserError("options.invalid", f"runs is {runs!r}; give the output directory of a run, or a list of them")
-    return [path_of("runs", one) for one in runs]
+    return [place_of("runs", one) for one in runs]

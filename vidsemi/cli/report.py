@@ -3,15 +3,15 @@
 import argparse
 from typing import Any
 
-from vidsemi.cli.options import Answer, add_command, add_device_arguments, add_root_argument, integer, local
+from vidsemi.cli.options import Answer, add_command, add_device_arguments, add_root_argument, integer, place
 from vidsemi.io.store import parse_place
 
 
 def add_parsers(subparsers: Any) -> None:
     """Add `report` and `browse`."""
     parser = add_command(subparsers, "report", report, "report accuracy beside FLOPs and speed of one or more runs")
-    parser.add_argument("runs", nargs="+", type=local, metavar="RUN", help="output directory of a run")
-    parser.add_argument("--output", type=local, help="where the report goes; default: the run's own directory")
+    parser.add_argument("runs", nargs="+", type=place, metavar="RUN", help="output directory of a run, or its address")
+    parser.add_argument("--output", type=place, help="where the report goes; default: the run's own directory")
     parser.add_argument("--paper", action="store_true", help="add the rows of the paper's Tables 7 and 8")
     parser.add_argument("--no-speed", dest="speed", action="store_false", help="do not time the networks here")
     parser.add_argument(
@@ -23,8 +23,8 @@ def add_parsers(subparsers: Any) -> None:
     add_device_arguments(parser)
 
     parser = add_command(subparsers, "browse", browse, "show examples of each class of a selection on an HTML page")
-    parser.add_argument("selection", type=local, metavar="SELECTION", help="selection.parquet")
-    parser.add_argument("--output", type=local, metavar="FILE", help="page to write; default: SELECTION with .html")
+    parser.add_argument("selection", type=place, metavar="SELECTION", help="selection.parquet, or its address")
+    parser.add_argument("--output", type=place, metavar="FILE", help="page to write; default: SELECTION with .html")
     parser.add_argument(
         "--manifest",
         type=parse_place,

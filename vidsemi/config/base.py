@@ -22,7 +22,10 @@ from vidsemi.io.numbers import scientific
 def check_local(path: str) -> str:
     """Refuse an address where only a directory can be."""
     if "://" in path:
-        raise ValueError(f"{path} is an address; results of a run go to a directory on this machine")
+        raise ValueError(
+            f"{path} is an address; name a directory of this machine or a shared disk, and copy it to the bucket after "
+            "the run: vidsemi report reads it there"
+        )
     return path
 
 

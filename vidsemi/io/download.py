@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from threading import RLock
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
@@ -20,6 +20,10 @@ from vidsemi.io.files import atomic_path, only_process, remove_temporary
 from vidsemi.io.progress import SECONDS, progress_bar
 from vidsemi.io.store import Place, is_remote, parse_place
 from vidsemi.io.tables import printable
+
+if TYPE_CHECKING:
+    from vidsemi.io.object_store import RemotePath
+    from vidsemi.io.remote_file import RemoteFile
 
 WEB = ("http://", "https://", "ftp://")
 MAX_BYTES = 1 << 34  # 16 GiB, of a download
@@ -100,21 +104,45 @@ def local_copy(place: Place) -> Path:
         return place
     from vidsemi.io.remote_file import RemoteFile
 
-    try:
+    with _store_errors(place):
         remote = RemoteFile(str(place))
         version = hashlib.sha256(f"{place} {remote.size} {remote.version}".encode()).hexdigest()[:32]
         file = cache_folder() / version / place.name
         if not file.is_file():
             require_writable(file.parent)
-            with remote.open() as source, atomic_path(file) as temporary, open(temporary, "wb") as target:
-                shutil.copyfileobj(source, target, CHUNK)
+            _copy(remote, file)
+    return file
+
+
+def download(place: "RemotePath", file: Path) -> None:
+    """Copy a file of an object store, a small one with one request.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+        UserError: the store cannot be reached, or refuses.
+    """
+    from vidsemi.io.remote_file import RemoteFile
+
+    with _store_errors(place):
+        _copy(RemoteFile(str(place)), file)
+
+
+def _copy(remote: "RemoteFile", file: Path) -> None:
+    with remote.open() as source, atomic_path(file) as temporary, open(temporary, "wb") as target:
+        shutil.copyfileobj(source, target, CHUNK)
+
+
+@contextmanager
+def _store_errors(place: "RemotePath") -> Iterator[None]:
+    """Convert the errors of a `RemoteFile`."""
+    try:
+        yield
     except DecodeError as error:
         if error.code == "file.not_served":
             raise FileNotFoundError(2, "no such file", str(place)) from None
         if error.code.startswith("store."):
             raise UserError(error.code, error.reason) from None
         raise UserError("store.unreachable", f"{place} cannot be read: {error.reason}") from None
-    return file
 
 
 def cache_folder() -> Path:

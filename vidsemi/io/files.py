@@ -73,7 +73,9 @@ def prepare_target(path: "Place") -> None:
     Of a bucket, check that it is there and answers.
     """
     if not isinstance(path, Path):
-        path.require_reachable()
+        from vidsemi.io.object_store import read
+
+        read(path, 0)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not path.is_file():

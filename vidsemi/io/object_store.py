@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
@@ -97,6 +98,14 @@ class RemotePath:
         """The files directly in this folder whose names match."""
         return (self / name for name in self.names() if fnmatchcase(name, pattern))
 
+    def walk(self) -> dict[str, int]:
+        """The sizes of all files in this folder and those in it, by name from here."""
+        import obstore
+
+        begin = len(self.key) + 1 if self.key else 0
+        found = tolerant(self, lambda: [*chain.from_iterable(obstore.list(connect(self.root), self.key or None))])
+        return {meta["path"][begin:]: meta["size"] for meta in found or ()}
+
     def exists(self, patience: float = PATIENCE) -> bool:
         """Return whether there is such a file."""
         import obstore
@@ -123,19 +132,16 @@ class RemotePath:
         """
         import obstore
 
-        large = len(content) > LARGE  # its pieces are repeated one by one
-        more: Any = {"use_multipart": large, "chunk_size": PIECE}
+        more: Any = {"use_multipart": (large := len(content) > LARGE), "chunk_size": PIECE}  # repeated one by one
         call = lambda: obstore.put(connect(self.root, retries=10 * large), self.key, content, **more)  # noqa: E731
         if tolerant(self, call) is None:
             raise missing(self)
 
-    def require_reachable(self) -> None:
-        """Ask for the file, which need not exist, before the long work that writes it.
+    def unlink(self) -> None:
+        """Remove the file if there is one."""
+        import obstore
 
-        Raises:
-            UserError: the store cannot be reached or refuses, or there is no such bucket.
-        """
-        read(self, 0)
+        tolerant(self, lambda: obstore.delete(connect(self.root), self.key))
 
 
 class ObjectStore:
@@ -181,10 +187,7 @@ class ObjectStore:
         self.place(name).write_bytes(content)
 
     def remove(self, name: str) -> None:  # noqa: D102
-        import obstore
-
-        place = self.place(name)
-        tolerant(place, lambda: obstore.delete(connect(place.root), place.key))
+        self.place(name).unlink()
 
     def remove_folder(self, folder: str) -> None:  # noqa: D102
         for name in self.names(folder):

@@ -1,14 +1,14 @@
 """Where the manifests and scores of a run's stages lie, so that a report finds the examples again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from vidsemi.data.joined import join, parts_of
 from vidsemi.data.manifest import Manifest, load_manifest
 from vidsemi.io.errors import UserError
-from vidsemi.io.store import parse_place
+from vidsemi.io.store import Place, parse_place
 from vidsemi.pipeline.record import read_record
 from vidsemi.pipeline.stage import Stage
 
@@ -50,8 +50,16 @@ def read_manifest(stage: Path, field: str) -> Manifest:
     return manifest
 
 
-def score_folders(select: Path) -> list[Path]:
+@overload
+def score_folders(select: Path, run: None = None) -> list[Path]: ...
+@overload
+def score_folders(select: Path, run: Place | None) -> list[Place]: ...
+def score_folders(select: Path, run: Place | None = None) -> Sequence[Place]:
     """The directories of scores that a select stage read, given its folder, in their order.
+
+    Args:
+        select: the folder.
+        run: the directory that they are in; by default the run's that the folder is in.
 
     Raises:
         UserError: the stage does not name them.
@@ -61,7 +69,7 @@ def score_folders(select: Path) -> list[Path]:
         own = Path(record["stage"]).parts
         if select.absolute().parts[-len(own) :] != own:
             raise ValueError
-        output = Path(*select.absolute().parts[: -len(own)])
+        output = Path(*select.absolute().parts[: -len(own)]) if run is None else run
         folders = {fingerprint: output / name for name, fingerprint in record["inputs"].items()}
         return [folders[fingerprint] for fingerprint in record["fields"]["scores"]]
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -1,12 +1,17 @@
 """Results of runs, averaged over seeds: what tables, figures and files of a report are made from."""
 
+import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from vidsemi.io.store import Place
 from vidsemi.pipeline.results import is_transfer, read_results
+
+if TYPE_CHECKING:
+    from vidsemi.io.object_store import RemotePath
 
 BASELINE = "supervised"  # the approach that gains are measured against: labels alone
 TEACHERS = ("teacher", "weakly_supervised_teacher")  # the approaches of the student "teacher"
@@ -22,19 +27,29 @@ class RunResults:
     folder: Path
     rows: Sequence[dict[str, Any]]
     transfer_rows: Sequence[dict[str, Any]]
+    source: "RemotePath | None" = None  # of which the folder is a copy, without large files
+
+    def original(self, name: str) -> Place:
+        """A file or folder of the run where it really is."""
+        return self.folder / name if self.source is None or os.path.isabs(name) else self.source / name
 
 
-def load_runs(folders: Sequence[Path]) -> list[RunResults]:
+def load_runs(folders: Sequence[Path], sources: Sequence[Place] = ()) -> list[RunResults]:
     """Read the results of runs from their output directories, none of them twice.
+
+    Args:
+        folders: the directories.
+        sources: where they really are, if some are copies.
 
     Raises:
         UserError: a run has no results, or its file is invalid.
     """
     runs = []
-    for name, folder in zip(run_names(folders), folders, strict=True):
+    for name, folder, place in zip(run_names(folders), folders, sources or folders, strict=True):
         rows = read_results(folder)
         transfer_rows = [row for row in rows if is_transfer(row)]
-        runs.append(RunResults(name, folder, [row for row in rows if not is_transfer(row)], transfer_rows))
+        source = None if isinstance(place, Path) else place
+        runs.append(RunResults(name, folder, [row for row in rows if not is_transfer(row)], transfer_rows, source))
     return runs
 
 
@@ -95,7 +110,7 @@ class Result:
     clips_per_second: float | None = None  # measured on this machine
     pareto_speed: bool | None = None  # no other student with a measured speed is as accurate and faster
     name: str  # of the student in tables and figures, see `display_name`
-    weights: tuple[Path, ...] = ()  # one file per seed
+    weights: tuple[Place, ...] = ()  # one file per seed
 
     @property
     def ours(self) -> bool:
@@ -126,7 +141,7 @@ def average_seeds(runs: Sequence[RunResults]) -> list[Result]:
             parameters=rows[0]["parameters"],
             unread_videos=max(row.get("total", 0) - row.get("read", 0) for row in rows),
             name=display_name(run, student, runs),
-            weights=tuple(run.folder / str(row["weights"]) for row in rows if "weights" in row),
+            weights=tuple(run.original(str(row["weights"])) for row in rows if "weights" in row),
         )
         for run in runs
         for (student, approach, variant, test_set), rows in group_rows(

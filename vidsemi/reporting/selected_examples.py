@@ -77,19 +77,17 @@ def selected_sections(runs: Sequence[RunResults], maker: PreviewMaker) -> list[S
         first.setdefault(one.group, one)
     found = [*first.values()]
     found, left_out = found[:MOST_SELECTIONS], found[MOST_SELECTIONS:]
-    sections = [
-        _section_of_run(one.file, one.title.replace("Selection of", "What was selected by"), maker) for one in found
-    ]
+    sections = [_section_of_run(one, one.title.replace("Selection of", "What was selected by"), maker) for one in found]
     if left_out:
-        note = f"The examples of {len(left_out)} more selections: vidsemi browse {left_out[0].file}, and so on."
+        note = f"The examples of {len(left_out)} more selections: vidsemi browse {left_out[0].original}, and so on."
         sections.append(Section("What was selected: other selections", text=[note]))
     return sections
 
 
-def _section_of_run(file: Path, title: str, maker: PreviewMaker) -> Section:
+def _section_of_run(one: SelectionFile, title: str, maker: PreviewMaker) -> Section:
     try:
-        manifest, scores = data_of(file)
-        return selected_section(title, file, manifest, scores, maker, true_labels=true_labels_of(file))
+        manifest, scores = data_of(one.file, one.run_folder)
+        return selected_section(title, one.file, manifest, scores, maker, true_labels=true_labels_of(one.file))
     except UserError as error:  # the rest of the report is still worth writing
         return Section(title, text=[f"No examples are shown: {error}."])
 
@@ -102,10 +100,14 @@ def true_labels_of(file: Path) -> Manifest | None:
         return None
 
 
-def data_of(file: Path) -> tuple[Manifest, list[Path]]:
-    """The unlabeled set and the directories of scores of a selection in a run's directory; a `UserError` if unknown."""
-    folders = score_folders(file.parent)
-    return join([read_manifest(folder, "unlabeled") for folder in folders]), folders
+def data_of(file: Path, run: Place | None = None) -> tuple[Manifest, list[Place]]:
+    """The unlabeled set and the directories of scores of a selection in a run's directory; a `UserError` if unknown.
+
+    `run` is where the run really is, if the directory is a copy without scores.
+    """
+    stages = score_folders(file.parent)
+    manifest = join([read_manifest(stage, "unlabeled") for stage in stages])
+    return manifest, [*score_folders(file.parent, run)]
 
 
 def selected_section(

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidsemi.io.store import Place
 from vidsemi.reporting.results import RunResults
 
 PATTERN = "seed*/*teacher/select/selection.parquet"
@@ -19,6 +20,8 @@ class SelectionFile:
     seed: str  # name of the folder, such as seed0
     teacher: str  # in words
     where: str  # run and variant, as far as a reader must be told
+    original: Place  # the file where it really is, if this one is a copy
+    run_folder: Place  # where that is
 
     @property
     def group(self) -> str:
@@ -41,7 +44,9 @@ def selection_files(runs: Sequence[RunResults]) -> list[SelectionFile]:
         for file in files:
             *variant, seed, teacher = file.relative_to(run.folder).parts[:-2]
             where = " ".join([*([run.name] if len(runs) > 1 else []), *variant])
-            own.append(SelectionFile(file, run.name, "".join(variant), seed, teacher.replace("_", " "), where))
+            original = run.original(file.relative_to(run.folder).as_posix())
+            words = ("".join(variant), seed, teacher.replace("_", " "), where)
+            own.append(SelectionFile(file, run.name, *words, original, run.source or run.folder))
         own.sort(key=lambda one: (len(one.seed), one.seed, one.variant, one.teacher))
         own.sort(key=lambda one: variants.index(one.variant) if one.variant in variants else -1)
         found += own

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidsemi.io.errors import UserError
@@ -83,12 +84,13 @@ def _clips_per_second(result: Result, device: "torch.device", clips: int, measur
 
 def _load_any_weights(result: Result) -> tuple[Any, "NetworkSpec"]:
     """Load the first weights that can be loaded: the networks of all seeds are equally fast."""
+    from vidsemi.models.weights import local_copy
     from vidsemi.models.weights_file import load_weights
 
     problem = UserError("results.no_weights", "results.json does not say where its weights are")
     for file in result.weights:
         try:
-            return load_weights(file)
+            return load_weights(file if isinstance(file, Path) else local_copy(str(file)))
         except UserError as error:
             problem = error
     raise problem

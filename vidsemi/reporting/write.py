@@ -1,14 +1,17 @@
 """Write the report of one or more runs."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidsemi.io.files import prepare_target, write_bytes, write_json, write_text
+from vidsemi.io.store import Place
 from vidsemi.io.tables import csv_text, markdown
 from vidsemi.reporting.accuracy import accuracy_sections, several_test_sets
 from vidsemi.reporting.answer import answer_section
+from vidsemi.reporting.buckets import local_run, page_folder
 from vidsemi.reporting.calibration import calibration_sections
 from vidsemi.reporting.caveats import caveats
 from vidsemi.reporting.class_changes import class_sections
@@ -83,18 +86,18 @@ class Report:
         text: its first sections in Markdown, for a terminal.
         document: the content of report.json.
         runs: the results of each run.
-        output: directory of its files, report.html and others.
+        output: directory or address of its files, report.html and others.
     """
 
     text: str
     document: dict[str, Any]
     runs: Sequence[RunResults]
-    output: Path
+    output: Place
 
 
 def write_report(
-    folders: Sequence[Path],
-    output: Path,
+    folders: Sequence[Place],
+    output: Place,
     *,
     runtime: "Runtime | None" = None,
     paper: bool = False,
@@ -103,8 +106,9 @@ def write_report(
     """Write a report, and remove the files of an earlier one that it does not have.
 
     Args:
-        folders: output directories of runs, none twice; with more than one, students carry the name of their run.
-        output: directory for the files.
+        folders: output directories of runs or their addresses, none twice; with more than one, students carry the
+            name of their run.
+        output: directory or address for the files.
         runtime: what to measure the networks' speed on; None measures nothing.
         paper: add the paper's Table 7, and its Table 8 if a transfer target is named cub200.
         previews: shows examples that were selected, and the worst mistakes; None shows none.
@@ -112,7 +116,19 @@ def write_report(
     Raises:
         UserError: a run has no results, or the machine does not have the device.
     """
-    runs = load_runs(folders)
+    with ExitStack() as stack:
+        shows = previews is not None and previews.count > 0
+        local = [stack.enter_context(local_run(folder, previews=shows)) for folder in folders]
+        runs = load_runs(local, folders)
+        target = stack.enter_context(page_folder(output, "report_files"))
+        summary, document = _write(runs, target, runtime, paper, previews)
+    return Report(to_markdown(summary, plots=False), document, runs, output)
+
+
+def _write(
+    runs: Sequence[RunResults], output: Path, runtime: "Runtime | None", paper: bool, previews: PreviewMaker | None
+) -> tuple[Sequence[Section], dict[str, Any]]:
+    """Write the files; returns the first sections, and the content of report.json."""
     prepare_target(output / "results.md")
     results = average_seeds(runs)
     results, speeds = measure_speeds(results, runtime) if runtime else (results, None)
@@ -137,7 +153,7 @@ def write_report(
         for plot in section.plots:
             files |= plot.files
     _write_files(output, files)
-    return Report(to_markdown(summary, plots=False), document, runs, output)
+    return summary, document
 
 
 def _document(sections: Sequence[Section]) -> dict[str, Any]:
