@@ -120,7 +120,7 @@ def _write_shards(manifest: "Manifest", contents: np.ndarray, folder: Path) -> N
             frames = np.random.default_rng([4, len(manifest), first]).integers(1, 2**64, (len(keys), FRAMES), np.uint64)
             for number, start in enumerate(range(0, len(keys), SHARD_SIZE)):
                 own = slice(start, start + SHARD_SIZE)
-                content = contents[first:][own]
+                content = contents[first : first + len(keys)][own]
                 words = np.stack([content, np.ones_like(content)], axis=1)
                 columns = [
                     *(_binary(values, SCHEMA.field(place).type) for place, values in enumerate((keys[own], words))),

@@ -18,9 +18,8 @@ LIMITS = ("csv.reader alone", "json.loads alone")
 HEADER = ("contender", "seconds", "core s", "M rows/s", "peak MiB", "time / vidsemi CSV", "whole process s", "tags")
 FIGURES = ("seconds", "cpu_seconds", "peak_mib", "process_seconds")
 LESS = """\
-vidsemi, DuckDB and polars read tables on all cores; vidsemi parses JSON on one. The peers do less: lower
-case, and of each tag its letters, marks and numbers, but no URL decoding, no compatibility forms, no case folding, no
-list of broken lines, no sync to disk."""
+vidsemi, DuckDB and polars read tables on all cores. The peers do less: lower case, and of each tag its letters, marks
+and numbers, but no URL decoding, no compatibility forms, no case folding, no list of broken lines, no sync to disk."""
 
 
 def bench_tags(folder: Path, *, rows: int, rounds: int, only: list[str], clean: bool = False) -> dict[str, Any]:

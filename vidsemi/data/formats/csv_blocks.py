@@ -109,7 +109,7 @@ class CsvBlocks:
         self._number += max(taken, len(ends))
         if not len(numbers):
             return Block(numbers, dict, others)
-        kept = block if clean.all() else _kept(data, ends, clean)
+        kept = block if clean.all() else kept_lines(data, ends, clean)
         return Block(numbers, partial(self._parse, kept), others)
 
     def _clean(self, block: bytes, data: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -126,10 +126,10 @@ class CsvBlocks:
         while place >= 0:
             clean[np.searchsorted(ends, place)] = False
             place = block.find(BOM, place + 1)
-        if not _is_utf8(block):
+        if not is_utf8(block):
             starts = ends - lengths + 1
             for line in np.unique(np.searchsorted(ends, np.flatnonzero(data > 127))).tolist():
-                clean[line] &= _is_utf8(block[starts[line] : ends[line]])
+                clean[line] &= is_utf8(block[starts[line] : ends[line]])
         fine: np.ndarray = clean
         return fine
 
@@ -158,7 +158,8 @@ def _one_by_one(rows: ResyncedRows) -> Iterator[Block]:
     yield Block(np.zeros(0, np.int64), dict, others)
 
 
-def _is_utf8(block: bytes) -> bool:
+def is_utf8(block: bytes) -> bool:
+    """Whether bytes are valid UTF-8."""
     try:
         block.decode()
     except UnicodeDecodeError:
@@ -166,8 +167,8 @@ def _is_utf8(block: bytes) -> bool:
     return True
 
 
-def _kept(data: np.ndarray, ends: np.ndarray, kept: np.ndarray) -> bytes:
-    """The lines that are kept, one behind the other."""
+def kept_lines(data: np.ndarray, ends: np.ndarray, kept: np.ndarray) -> bytes:
+    """Some of the lines that end at `ends`, one behind the other."""
     lengths = np.diff(ends, prepend=-1)
     if ends[-1] == len(data):
         lengths[-1] -= 1

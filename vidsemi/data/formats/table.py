@@ -91,7 +91,7 @@ class TableScan(StreamedScan):
     root: Path | None = None
     names: Mapping[str, str] = field(default_factory=dict)  # of the table's columns by the manifest's names
     vocabulary: AbstractSet[str] | None = None
-    _present: set[str] = field(default_factory=set)  # columns of JSON lines that are known to be there
+    _present: set[str] = field(default_factory=set)  # keys of JSON lines that are known to be there
     _in_captions: bool = False  # whether the column of tags is known to be one of captions
 
     def write(self, manifest: Path, vocabulary: object = "") -> tuple[dict[str, Any], str]:
@@ -119,7 +119,7 @@ class TableScan(StreamedScan):
         from vidsemi.runtime.threads import in_parallel
 
         self.missing, self.broken, self.left_out, self._examples = [], BrokenLines(), 0, 0
-        present, blocks = open_table(self.file, self.names, self.broken)
+        present, blocks = open_table(self.file, self.names, self.broken, self._present)
         columns = [
             name
             for name, column in self.names.items()
@@ -135,6 +135,7 @@ class TableScan(StreamedScan):
                 for line in found.broken:
                     self.broken.append(line)
                 self.left_out += found.left_out
+                present |= found.keys
                 captions += found.captions
                 unsure += found.unsure
                 self._examples += len(found.table)
@@ -147,8 +148,10 @@ class TableScan(StreamedScan):
             ScanResult.require_examples(self, self.file, self.root or self.file.parent)
 
     def _check_end(self, present: AbstractSet[str], captions: int, unsure: int) -> None:
-        from vidsemi.data.formats.table_rows import check_columns
+        from vidsemi.data.formats.table_rows import all_keys, check_columns, missing_columns
 
+        if is_json_lines(self.file) and missing_columns(present, self.names):
+            present = all_keys(self.file)  # which the message lists
         check_columns(self.file, present, self.names)
         if self.vocabulary is not None and self.names["hashtags"] not in present:
             column = self.names["hashtags"]

@@ -26,8 +26,10 @@ class TableBlock:
     """Rows of a table in two parts; their line numbers say how they follow each other."""
 
     numbers: np.ndarray  # (N,) int64 line numbers
-    parse: Callable[[], dict[str, pa.Array]]  # the N values of each column there is, by its name in `Rules.names`
-    others: list[tuple[int, Sequence[Any]]]  # line numbers, and values by name in the order of `Rules.names`
+    columns: dict[str, pa.Array]  # the N values of each column there is, by its name in `Rules.names`
+    others: Sequence[tuple[int, Sequence[Any]]]  # line numbers, and values by name in the order of `Rules.names`
+    broken: Sequence[tuple[int, str]] = ()  # line numbers, and what is wrong
+    keys: AbstractSet[str] = frozenset()  # of JSON lines
 
 
 @dataclass
@@ -61,15 +63,16 @@ class Examples:
     left_out: int = 0  # without a tag of the vocabulary
     captions: int = 0  # rows of which only the words behind a # are tags
     unsure: int = 0  # rows that are tags, or captions if the column is one of captions
+    keys: AbstractSet[str] = frozenset()  # of JSON lines
 
 
-def examples_of(block: TableBlock, rules: Rules) -> Examples:
+def examples_of(read: Callable[[], TableBlock], rules: Rules) -> Examples:
     """The examples in a block of rows, in the order of their lines."""
-    found = Examples(pa.table({}), np.zeros(0, np.int64))
-    columns = block.parse()
+    block = read()
+    found = Examples(pa.table({}), np.zeros(0, np.int64), broken=[*block.broken], keys=block.keys)
+    columns, others = block.columns, block.others
     relative = matches(columns["path"], RELATIVE) if "path" in columns else np.zeros(len(block.numbers), bool)
     plain = _plain(columns, relative)
-    others = block.others
     if not plain.all():
         rest = ~plain
         values = [_values(columns.get(name), rest) for name in rules.names]

@@ -1,45 +1,48 @@
 """The rows of a table in any of its files: CSV, TSV, JSON lines, Parquet."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
 from functools import partial
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from vidsemi.data.formats.csv_blocks import Block, CsvBlocks
+from vidsemi.data.formats.json_blocks import JsonBlocks, JsonRows
 from vidsemi.data.formats.media_files import MEDIA_SUFFIXES
 from vidsemi.data.formats.table_columns import TableBlock
-from vidsemi.data.formats.text_rows import Broken, is_json_lines, json_rows, stream_lines, text_suffix
+from vidsemi.data.formats.text_rows import NOT_JSON, Broken, is_json_lines, json_rows, stream_lines, text_suffix
 from vidsemi.data.manifest_file import COLUMNS, open_manifest_parquet
 from vidsemi.io.errors import UserError
 from vidsemi.io.parquet import DamagedError
 
-Blocks = Iterator[TableBlock]
+Blocks = Iterator[Callable[[], TableBlock]]  # each may be called in a thread
 
-KINDS = {pa.string(): str, pa.float64(): float, pa.int64(): int}  # that JSON values must be
-ROWS = 50_000  # of a block of JSON lines or Parquet
+ROWS = 50_000  # of a block of Parquet
+FIRST = 50_000  # JSON lines that are read before the others
 PATH_COLUMNS = {"file", "file_name", "filename", "filepath", "file_path", "video", "video_path", "image", "image_path"}
 
 
-def open_table(file: Path, names: Mapping[str, str], broken: Broken) -> tuple[AbstractSet[str], Blocks]:
-    """The columns of a table (of JSON lines: complete once the rows are read), and its rows, a block at a time.
+def open_table(
+    file: Path, names: Mapping[str, str], broken: Broken, known: AbstractSet[str] = frozenset()
+) -> tuple[set[str], Blocks]:
+    """The columns of a table (of JSON lines: `known`; the others are keys of the blocks), and its rows, block by block.
 
     Args:
         file: .csv, .tsv, .jsonl (each also as .gz or .bz2) or .parquet.
         names: of the table's columns, by the manifest's names.
-        broken: receives the lines that are not rows.
+        broken: receives the lines that are not rows; those of JSON lines are in the blocks.
+        known: keys of JSON lines.
     """
     suffix = text_suffix(file)
     if is_json_lines(file):
-        seen: set[str] = set()
-        return seen, _json_blocks(file, names, seen, broken)
+        types = {name: COLUMNS.get(name, pa.string()) for name in names}
+        return set(known), _json_blocks(JsonBlocks(file, names, types, "hashtags", set(known)))
     if suffix in (".csv", ".tsv"):
         csv = CsvBlocks(file, "\t" if suffix == ".tsv" else _delimiter(file), broken)
         if not csv.header or broken:
@@ -64,7 +67,12 @@ def first_keys(file: Path) -> set[str]:
     if not is_json_lines(file):
         return set()
     with closing(json_rows(file, [])) as rows:
-        return {key for _, row in islice(rows, ROWS) for key in row}
+        return {key for _, row in islice(rows, FIRST) for key in row}
+
+
+def all_keys(file: Path) -> set[str]:
+    """The keys of all JSON lines of a file."""
+    return {key for _, row in json_rows(file, []) for key in row}
 
 
 def _check_names(file: Path, columns: list[str], names: Mapping[str, str]) -> None:
@@ -79,46 +87,21 @@ def _csv_blocks(csv: CsvBlocks, names: Mapping[str, str]) -> Blocks:
     csv.places = tuple(there.values())
     pick = itemgetter(*(there.get(name, len(csv.header)) for name in names))
 
-    def parse(block: Block) -> dict[str, pa.Array]:
+    def read(block: Block) -> TableBlock:
         columns = block.parse()
-        return {name: columns[place] for name, place in there.items()} if columns else {}
+        own = {name: columns[place] for name, place in there.items()} if columns else {}
+        return TableBlock(block.numbers, own, [(number, pick([*row, None])) for number, row in block.others])
 
-    for block in csv:
-        others = [(number, pick([*row, None])) for number, row in block.others]
-        yield TableBlock(block.numbers, partial(parse, block), others)
-
-
-def _json_blocks(file: Path, names: Mapping[str, str], seen: set[str], broken: Broken) -> Blocks:
-    """Blocks in which all values of a column are of one kind that Arrow takes, or all rows need rules."""
-    columns = list(names.values())
-    rows = json_rows(file, broken)
-    while True:
-        numbers, values = [], []
-        for number, row in islice(rows, ROWS):  # the objects are not kept: Python's garbage collector would visit them
-            seen.update(row)
-            numbers.append(number)
-            values.append(tuple(map(row.get, columns)))
-        if not numbers:
-            return
-        try:
-            arrays = _arrays_of(values, list(names))
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):  # of lone surrogates, too
-            yield TableBlock(np.zeros(0, np.int64), dict, list(zip(numbers, values, strict=True)))
-        else:
-            yield TableBlock(np.array(numbers), partial(dict, arrays), [])
+    return (partial(read, block) for block in csv)
 
 
-def _arrays_of(rows: Sequence[Sequence[Any]], names: list[str]) -> dict[str, pa.Array]:
-    arrays = {}
-    for name, column in zip(names, zip(*rows, strict=True), strict=True):
-        kinds = set(map(type, column)) - {type(None)}
-        kind = COLUMNS.get(name, pa.string())
-        if kinds == {list} and name == "hashtags":
-            kind = pa.list_(kind)
-        elif not kinds <= {KINDS[kind]}:
-            raise TypeError(name)
-        arrays[name] = pa.array(column, kind)
-    return arrays
+def _json_blocks(json: JsonBlocks) -> Blocks:
+    def read(rows: Callable[[], JsonRows]) -> TableBlock:
+        found = rows()
+        broken = [(number, NOT_JSON) for number in found.broken]
+        return TableBlock(found.numbers, found.columns, found.others, broken, found.keys)
+
+    return (partial(read, rows) for rows in json)
 
 
 def _parquet_blocks(file: Path, names: Mapping[str, str]) -> Blocks:
@@ -132,7 +115,7 @@ def _parquet_blocks(file: Path, names: Mapping[str, str]) -> Blocks:
             except pa.ArrowException as error:
                 raise UserError("table.wrong_type", f"{file} has a column of the wrong type: {error}") from None
             numbers = np.arange(first, first + batch.num_rows)
-            yield TableBlock(numbers, partial(dict, arrays), [])
+            yield partial(TableBlock, numbers, arrays, [])
             first += batch.num_rows
         if first - 1 != parquet.metadata.num_rows:
             raise DamagedError("its number of rows is not what its footer says")
@@ -147,13 +130,20 @@ def check_columns(file: Path, columns: Sequence[str] | AbstractSet[str], names: 
     """Refuse a table with neither paths nor ids, or without a column that the user named."""
     first = (columns if isinstance(columns, list) else sorted(columns))[:50]
     shown = ", ".join(name if name.isprintable() else ascii(name) for name in first)
-    for name, column in names.items():
-        is_needed = column != name or (name == "path" and names["id"] not in columns)
-        if is_needed and column not in columns and columns:
-            raise UserError(
-                "table.missing_column",
-                f"{file} has no column '{column}'; its columns are: {shown[:300]}{_hint(name, columns)}",
-            )
+    for name in missing_columns(columns, names) if columns else ():
+        raise UserError(
+            "table.missing_column",
+            f"{file} has no column '{names[name]}'; its columns are: {shown[:300]}{_hint(name, columns)}",
+        )
+
+
+def missing_columns(columns: Sequence[str] | AbstractSet[str], names: Mapping[str, str]) -> list[str]:
+    """The names of the columns that are needed and not there."""
+    return [
+        name
+        for name, column in names.items()
+        if (column != name or (name == "path" and names["id"] not in columns)) and column not in columns
+    ]
 
 
 def _delimiter(file: Path) -> str:

@@ -28,6 +28,9 @@ UNPACKED = 100 * MEGABYTE  # up to which the ratio does not matter
 CHECKED = 10_000  # lines between two looks at the ratio and the progress
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how a table begins that Excel saves as "Unicode text"
 
+NOT_JSON = "is not a JSON object"
+decode_json = json.JSONDecoder().raw_decode  # 0.9 µs a line; json.loads takes 1.7
+
 MAX_BROKEN = 1_000_000  # lines of a table
 
 Broken = list[tuple[int, str]]  # line numbers, from 1, and what is wrong with the line, never its content
@@ -157,19 +160,23 @@ class _PushbackLines:
 
 def json_rows(file: Path, broken: Broken) -> Generator[tuple[int, dict[str, Any]], None, None]:
     """Line numbers and JSON objects, one per line."""
-    decode = json.JSONDecoder().raw_decode  # 0.9 µs a line; json.loads takes 1.7
     for number, line in enumerate(stream_lines(file, newline="\n"), start=1):
         line = line.strip()
         if not line:
             continue
-        try:
-            row, end = decode(line)
-        except (ValueError, RecursionError):  # the latter for [[[[…
-            row, end = None, 0
-        if isinstance(row, dict) and end == len(line):
+        if (row := json_row(line)) is not None:
             yield number, row
         else:
-            broken.append((number, "is not a JSON object"))
+            broken.append((number, NOT_JSON))
+
+
+def json_row(line: str) -> dict[str, Any] | None:
+    """The JSON object in a line without spaces around it; None if it is not one."""
+    try:
+        row, end = decode_json(line)
+    except (ValueError, RecursionError):  # the latter for [[[[…
+        return None
+    return row if isinstance(row, dict) and end == len(line) else None
 
 
 def tab_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
@@ -194,7 +201,7 @@ def stream_lines(file: Path, newline: str) -> Generator[str, None, None]:
         text = io.TextIOWrapper(stream, encoding, errors, newline)
         for number, line in enumerate(iter(partial(text.readline, MAX_LINE + 1), ""), start=1):
             if len(line) > MAX_LINE:
-                raise _line_too_long(file, number)
+                raise line_too_long(file, number)
             if number % CHECKED == 0:
                 bar.update(raw.tell() // MEGABYTE - bar.n)
                 _check_ratio(file, raw.tell(), stream.tell())
@@ -250,11 +257,12 @@ def _check_lengths(file: Path, block: bytes, number: int) -> None:
                 piece = block[start : min(end + 1, start + 4 * MAX_LINE + 4)]
             text = piece.decode("utf-8", "surrogateescape")
             if max(map(len, io.StringIO(text, newline="") if "\r" in text else [text]), default=0) > MAX_LINE:
-                raise _line_too_long(file, number + block.count(b"\n", 0, start) + 1)
+                raise line_too_long(file, number + block.count(b"\n", 0, start) + 1)
         start = end + 1
 
 
-def _line_too_long(file: Path, number: int) -> UserError:
+def line_too_long(file: Path, number: int) -> UserError:
+    """The error for a line with more than `MAX_LINE` characters."""
     return UserError("file.line_too_long", f"{file}: line {number} has more than {MAX_LINE} characters; is it a table?")
 
 
