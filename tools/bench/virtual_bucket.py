@@ -16,6 +16,7 @@ from unittest.mock import patch
 import obstore
 from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
 
+from tools.bench.virtual_numbers import Numbers
 from tools.bench.virtual_time import VirtualTime
 from vidsemi.io import object_store
 
@@ -62,6 +63,7 @@ class VirtualBucket:
     folders: dict[str, dict[str, tuple[bytes, str, float]]] = field(default_factory=dict)  # content, version, since
     requests: Counter[str] = field(default_factory=Counter)  # by kind, those that were refused too
     throttled: int = 0
+    leased: Numbers = field(default_factory=Numbers)
     log: list[tuple[int, str, str]] | None = None  # of worker, kind and name
     _windows: dict[str, Counter[int]] = field(default_factory=lambda: {kind: Counter() for kind in KINDS})
     _versions: int = 0
@@ -115,6 +117,8 @@ class VirtualBucket:
         if isinstance(mode, dict) and (name not in files or mode["e_tag"] != files[name][1]):
             raise PreconditionError(key)
         self._versions += 1
+        if key.startswith("scores/leases/"):
+            self.leased.add(int(name))
         files[name] = (content, str(self._versions), self.time.now)
         return _meta(key, *files[name])
 
@@ -139,6 +143,8 @@ class VirtualBucket:
         self.request("delete", key)
         files, name = self._file(key)
         files.pop(name, None)
+        if key.startswith("scores/leases/"):
+            self.leased.discard(int(name))
 
     def list_with_delimiter(self, store: Any, prefix: str | None) -> dict:
         """As `obstore.list_with_delimiter`."""

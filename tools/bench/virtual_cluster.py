@@ -4,9 +4,11 @@ The loop over shards, the leases and the connection to the store are the product
 """
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tools.bench.virtual_bucket import StoreCosts, VirtualBucket
+from tools.bench.virtual_numbers import Numbers
 from tools.bench.virtual_time import Actor, VirtualTime, running_on
 from tools.bench.virtual_worker import FOLDER, Machine
 from vidsemi.io.object_store import ObjectStore
@@ -60,6 +62,14 @@ class Account:
     careful: int = 0  # shards that were read one file at a time
 
 
+class VirtualJob(ShardJob):
+    """Counts nothing for a progress bar that nobody sees."""
+
+    def num_examples(self, shards: Iterable[int]) -> int:
+        """Return 0."""
+        return 0
+
+
 class Cluster:
     """The machines of a scenario."""
 
@@ -70,9 +80,10 @@ class Cluster:
         self.bucket = VirtualBucket(self.time, scenario.costs, self.dice)
         self.bucket.log = [] if log else None
         self.store = ObjectStore(FOLDER)
-        self.job = ShardJob(self.store, [range(n, n + 1) for n in range(scenario.shards)], "score")
+        self.job = VirtualJob(self.store, [range(n, n + 1) for n in range(scenario.shards)], "score")
         self.account = Account()
-        self.order: dict[int, int] = {}  # of shards that are done: how many were done before
+        self.all = (1 << scenario.shards) - 1
+        self.done = Numbers()
         self.holders: dict[int, Actor] = {}
         self.checked: set[int] = set()  # groups of shards that a worker found complete at the end
         self._actors = 0

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from math import inf
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -181,6 +182,7 @@ def running_on(time: VirtualTime) -> Iterator[None]:
     """Have leases, workers and the connection to a store live in virtual time; every actor is a machine of its own."""
     with (
         patch.multiple(leases, monotonic=time.monotonic, Lock=time.lock, Event=time.event, Thread=time.thread),
+        patch.object(shard_worker, "LONGEST_SLEEP", inf),  # no progress bar to refresh
         patch.object(shard_worker.logger, "disabled", True),
         patch.object(leases, "this_process", lambda: {"machine": time.actor.name}),
         patch.object(shard_worker, "time", SimpleNamespace(monotonic=time.monotonic, sleep=time.sleep)),

@@ -6,12 +6,14 @@ Its looks at the directory are as `inference/score_worker` makes them; a test co
 import json
 import math
 import random
+from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tools.bench.virtual_bucket import VirtualBucket
+from tools.bench.virtual_numbers import Numbers, bits_of
 from tools.bench.virtual_time import Actor
 from vidsemi.inference.completeness import GROUP, REMOVED_AT_ONCE
 from vidsemi.io.errors import UserError
@@ -73,25 +75,25 @@ class VirtualLeases(Leases):
         self._listings: list[float] = []  # when leases were listed
         self._listed: Any = _Listed(self)
 
-    def leased(self) -> set[int]:
+    def leased(self) -> Any:
         """List the leases of all workers."""
         _list_pages(self._cluster.bucket, "leases")
         self._listings.append(self._cluster.time.now)
-        numbers = self._cluster.job.numbers  # whose objects all workers share
-        return {numbers[int(name)] for name in self._leases}
+        return self._cluster.bucket.leased.copy()
 
     @property
     def _leases(self) -> dict[str, tuple[bytes, str, float]]:
         return self._cluster.bucket.folders.get("leases", {})
 
-    def expired(self) -> set[int]:
+    def expired(self) -> Any:
         """Return the leases that did not change for long, by the listings."""
-        now = self._cluster.time.now
-        return {
-            int(name)
-            for name, (_, _, changed) in self._leases.items()
-            if changed <= now - EXPIRY and self.first_seen(changed) <= now - EXPIRY
-        }
+        before = self._cluster.time.now - EXPIRY
+        changes = ((int(name), changed) for name, (_, _, changed) in self._leases.items() if changed <= before)
+        found = Numbers()
+        for number, changed in changes:
+            if self.first_seen(changed) <= before:
+                found.add(number)
+        return found
 
     def first_seen(self, changed: float) -> float:
         """Return when a version was first listed, by when it was written."""
@@ -119,38 +121,13 @@ def _list_pages(bucket: VirtualBucket, folder: str) -> None:
     tolerant(FOLDER, lambda: bucket.list_pages(folder) or True)
 
 
-class Done(set):
-    """The set of shards that were done at some time, and others; small, since each of 2,000 workers has one."""
-
-    def __init__(self, order: dict[int, int], count: int, others: set[int]):
-        self._order, self._count, self._others = order, count, others
-        super().__init__()
-
-    def __contains__(self, number: object) -> bool:
-        return self._order.get(number, self._count) < self._count or number in self._others  # type: ignore[call-overload]
-
-    def __len__(self) -> int:
-        return self._count + len(self._others)
-
-    def add(self, number: int) -> None:  # noqa: D102
-        if number not in self:
-            self._others.add(number)
-
-    def __ior__(self, numbers: set[int]) -> "Done":  # type: ignore[override,misc]
-        for number in numbers:
-            self.add(number)
-        return self
-
-    def __sub__(self, other: object) -> set[int]:  # type: ignore[override]
-        return set()  # for the progress bar, which nobody sees
-
-
 class SimulatedWorker(ShardWorker):
     """The product's worker, whose computing is waiting."""
 
     def __init__(self, machine: Machine, leases: Leases):
         self._machine, self._cluster = machine, machine.cluster
         super().__init__(machine.cluster.job, leases)
+        self._taken = Numbers()  # type: ignore[assignment]
 
     def compute(self, leases: Iterable[Lease], careful: Lease | None = None) -> Computed:
         """Wait as long as shards take; the next lease is requested while the last files are being read."""
@@ -166,14 +143,12 @@ class SimulatedWorker(ShardWorker):
             after = self._begun(next(following, None))
             asked = time.now
             time.sleep(ready - time.now)
-            self.store.read("retry.json")
             yield lease, {f"failures/{shard_name(lease.number)}": b"", shard_name(lease.number): b""}
             stall = max(time.now - max(ready, asked) - ahead, 0)
             ready, lease = max(ready, asked), after
 
     def _begun(self, lease: Lease | None) -> Lease | None:
         if lease is not None:
-            self.store.read("retry.json")  # are some of its failures to be kept?
             before = self._cluster.holders.get(lease.number)
             account = self._cluster.account
             account.stolen += before is not None and before.alive and before is not self._machine.actor
@@ -182,37 +157,43 @@ class SimulatedWorker(ShardWorker):
         return lease
 
     def write(self, number: int, files: Files) -> None:
-        """Write a shard, and look whether failures are to be read again, as scoring does."""
+        """Write a shard, and count it."""
         super().write(number, files)
         cluster, account = self._cluster, self._cluster.account
-        if number not in cluster.order:
-            cluster.order[number] = len(cluster.order)
+        if number not in cluster.done:
+            cluster.done.add(number)
             account.useful += cluster.seconds(number)
             account.finished = cluster.time.now
         account.written.append(number)
         cluster.holders.pop(number, None)
         self._machine.last = cluster.time.now
-        self.store.read("retry.json")
 
-    def todo(self) -> list[int]:
+    def todo(self) -> Sequence[int]:
         """Look for failures to read again, and rescan."""
         self.store.read("retry.json")
         found = super().todo()
-        for _ in range(0 if found else 2):
+        if not found:
             self.store.read("retry.json")
         return found
 
     def before_round(self) -> None:
         """Look for failures to read again."""
-        for _ in range(2):
-            self.store.read("retry.json")
+        self.store.read("retry.json")
 
-    def list_done(self) -> set[int]:
+    def list_done(self) -> Any:
         """List the shards, without going through the names of perhaps 65,000 each time."""
         for folder in ("", "failures"):
             _list_pages(self._cluster.bucket, folder)
         self.store.read("retry.json")
-        return Done(self._cluster.order, len(self._cluster.order), set())
+        return self._cluster.done.copy()
+
+    def left(self) -> "array[int]":
+        """As the product's, of bits."""
+        return Numbers(self._cluster.all & ~bits_of(self.done)).in_order()
+
+    def free(self, shards: Sequence[int]) -> "array[int]":
+        """As the product's, of bits; the shards are always those that are left."""
+        return Numbers(self._cluster.all & ~(bits_of(self.done) | bits_of(self._taken))).in_order()
 
     def reopen(self) -> list[int]:
         """Check that all shards are complete, together with the others, as `inference/completeness` does; all are."""

@@ -4,6 +4,9 @@
 the shard is scored again, since its scores depend, by rounding, on which examples share a forward pass.
 `ID.NNNNNN.done`: the shard needs no more attention. Shards with neither have yet to be probed. Workers that join later,
 or resume after a kill, find there what is left.
+
+A worker reads the plan when it lists shards, and when the files of a shard that it leased exist: a shard without files
+is in no retry. In between it remembers what it read, since a request per shard is much for a server.
 """
 
 import fnmatch
@@ -62,7 +65,8 @@ class Retries:
                 self._store.swap(PLAN, content, before[1])
 
     def _join(self, pattern: str) -> bool:
-        plan, (_, done) = self._plan(), self._marked()
+        _, done = self._marked()
+        plan = self._plan
         if plan is None or done.issuperset(plan.examples):
             return False
         if plan.pattern != pattern:
@@ -75,8 +79,8 @@ class Retries:
 
     def to_probe(self) -> set[int]:
         """Return the shards whose failed examples nobody has read again yet."""
-        plan, (score, done) = self._plan(), self._marked()
-        return set() if plan is None else set(plan.examples) - score - done
+        score, done = self._marked()
+        return set() if self._plan is None else set(self._plan.examples) - score - done
 
     def to_score(self) -> set[int]:
         """Return the shards to score again."""
@@ -85,16 +89,16 @@ class Retries:
 
     def is_to_probe(self, number: int) -> bool:
         """Return whether the failed examples of a shard are to be read again."""
-        return not (self._is_marked(number, "score") or self._is_marked(number, "done")) and bool(self.examples(number))
+        self.look()
+        return bool(self.examples(number)) and not any(self._is_marked(number, what) for what in ("score", "done"))
 
     def is_to_score(self, number: int) -> bool:
-        """Return whether a shard is to be scored again."""
+        """Return whether a shard is to be scored again, by the plan that was read last."""
         return self._is_marked(number, "score") and not self._is_marked(number, "done")
 
     def examples(self, number: int) -> set[int]:
-        """Return the ids of the failed examples of a shard that are to be read again."""
-        plan = self._plan()
-        return set() if plan is None else set(plan.examples.get(number, ()))
+        """Return the ids of the failed examples of a shard to read again, by the plan that was read last."""
+        return set() if self._plan is None else set(self._plan.examples.get(number, ()))
 
     def score_again(self, number: int) -> None:
         """Have a shard scored again."""
@@ -106,40 +110,45 @@ class Retries:
 
     def clean_up(self) -> None:
         """Remove everything once no shard is left."""
-        plan, version = self._plan(), self._last[0]
-        if plan is not None and self._marked()[1].issuperset(plan.examples):
+        _, done = self._marked()
+        version, plan = self._last
+        if plan is not None and done.issuperset(plan.examples):
             finished = json.dumps({"id": plan.id, "pattern": plan.pattern, "examples": {}}).encode()
             if self._store.swap(PLAN, finished, version) is None:  # it is another retry's by now
                 return
             self._store.remove(PLAN)
-        if self._store.names(FOLDER) and self._plan() is None:
+        if self._store.names(FOLDER) and self.look() is None:
             self._store.remove_folder(FOLDER)
         self._store.clean_up("", f"{PLAN}*")
 
-    def _plan(self) -> _Plan | None:
+    def look(self) -> _Plan | None:
+        """Read the plan, which another worker may have started or finished since."""
         found = self._store.read(PLAN)
         if found is None:
-            return None
-        content, version = found
-        if version != self._last[0]:
-            self._last = (version, _parse(content))
+            self._last = ("", None)
+        elif found[1] != self._last[0]:
+            self._last = (found[1], _parse(found[0]))
+        return self._plan
+
+    @property
+    def _plan(self) -> _Plan | None:
         return self._last[1]
 
     def _marked(self) -> tuple[set[int], set[int]]:
         """Return the shards of the present retry to score again, and those that need no more attention."""
         marked: dict[str, set[int]] = {"score": set(), "done": set()}
-        if (plan := self._plan()) is not None:
+        if (plan := self.look()) is not None:
             for name in self._store.names(FOLDER):
                 if match := re.fullmatch(rf"{plan.id}\.(\d{{6,12}})\.(score|done)", name):
                     marked[match[2]].add(int(match[1]))
         return marked["score"], marked["done"]
 
     def _is_marked(self, number: int, what: str) -> bool:
-        plan = self._plan()
+        plan = self._plan
         return plan is not None and number in plan.examples and self._store.exists(_mark(plan, number, what))
 
     def _mark(self, number: int, what: str) -> None:
-        plan = self._plan()
+        plan = self._plan
         if plan is not None and number in plan.examples:
             self._store.put(_mark(plan, number, what), b"")
 

@@ -50,7 +50,10 @@ class ScoreDirectory:
     def is_done(self, number: int) -> bool:
         """Return whether one shard is done."""
         files = (f"{folder}{shard_name(number)}" for folder in ("", "failures/"))
-        return all(map(self.store.exists, files)) and not self.retries.is_to_score(number)
+        if not all(map(self.store.exists, files)):
+            return False
+        self.retries.look()
+        return not self.retries.is_to_score(number)
 
     def count_failed(self, number: int, examples: range, versions: Mapping[str, str]) -> int | None:
         """Count the failures of a shard whose two files hold each of these examples, by their footers.

@@ -85,7 +85,7 @@ class ScoreWorker(ShardWorker):
                 self.leases.release(lease)
         return reopened
 
-    def todo(self) -> list[int]:
+    def todo(self) -> Sequence[int]:
         """Rescan the store and return the shards that are not done, or else those to probe."""
         for number in self._directory.retries.to_score() & self.done:  # by another worker that probed it
             self.reopened(number)
@@ -112,7 +112,7 @@ class ScoreWorker(ShardWorker):
         """Return whether to take a free shard; a deferred one once anything was read."""
         return number not in self._deferred or bool(self._num_read)
 
-    def wait(self, others: list[int]) -> None:
+    def wait(self, others: Sequence[int]) -> None:
         """Wait for shards of other workers; fail if all that is left is unreadable here."""
         if not self._deferred.issuperset(others):
             super().wait(others)

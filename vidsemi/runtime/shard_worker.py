@@ -8,8 +8,9 @@ import logging
 import random
 import time
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, MutableSequence, Sequence
 from contextlib import closing
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -88,7 +89,6 @@ class ShardWorker(ABC):
         self._leased: set[int] = set()  # by anybody, when leases were listed
         self._taken: set[int] = set()  # leased at any time since done shards were listed
         self._misses = 0  # shards since then that another worker had or had done, when this one wanted them
-        self._open = [number for number in job.numbers if number not in self.done]
         self._logged_waiting = False
         self.figures = Figures(job.num_examples(range(len(job.shards))), job.num_examples(self.done))
         self.bar = progress_bar(self.figures.total, job.unit, job.title, self.figures.before, silent=local_rank() != 0)
@@ -117,7 +117,7 @@ class ShardWorker(ABC):
                     if lease := self._unless_done(self.leases.take_over(number)):
                         self._compute([lease], lease if lease.careful else None)
                 if self.progress() == before:
-                    self.wait([number for number in todo if number not in self.done] or todo)
+                    self.wait(self.left() or todo)
         self.leases.clear()
 
     def list_done(self) -> set[int]:
@@ -129,18 +129,24 @@ class ShardWorker(ABC):
         """Return whether one shard is done."""
         return all(self.store.exists(f"{folder}/{shard_name(number)}".lstrip("/")) for folder in self.job.folders)
 
-    def todo(self) -> list[int]:
+    def left(self) -> Sequence[int]:
+        """Return the shards that are not done as far as this worker knows, in order."""
+        return [number for number in self.job.numbers if number not in self.done]
+
+    def free(self, shards: Sequence[int]) -> MutableSequence[int]:
+        """Return those of some shards that seem to be free, in order."""
+        return [number for number in shards if number not in self.done and number not in self._taken]
+
+    def todo(self) -> Sequence[int]:
         """Rescan the store and return the shards that are not done."""
         self._leased = self.leases.leased()
         self._scanned = time.monotonic()
+        self._taken |= self._leased
         if not self.store.remote or self._must_list():
             before, self.done = self.done, self.list_done()
             self.bar.update(self.job.num_examples(self.done - before) - self.job.num_examples(before - self.done))
-            self._open = [number for number in self.job.numbers if number not in self.done]
-            self._taken, self._misses, self._listed = set(), 0, self._scanned
-        self._taken |= self._leased
-        self._open = [number for number in self._open if number not in self.done]
-        return self._open
+            self._taken, self._misses, self._listed = self._leased.copy(), 0, self._scanned
+        return self.left()
 
     def _misled(self) -> bool:
         """Whether shards were tried in vain so often that listing those that are done costs no more."""
@@ -155,8 +161,8 @@ class ShardWorker(ABC):
         """
         if self._misled() or time.monotonic() - self._listed > RELIST:
             return True
-        left = [number for number in self._open if number not in self.done]
-        if any(number not in self._taken and number not in self._leased for number in left):
+        left = self.left()
+        if self.free(left):
             return False
         ended = {number for number in left if number not in self._leased}
         if len(ended) > LOOKS:
@@ -167,7 +173,7 @@ class ShardWorker(ABC):
         self._taken -= ended
         return False
 
-    def reopen(self) -> list[int]:
+    def reopen(self) -> Sequence[int]:
         """Return shards that are done but to be computed again."""
         return []
 
@@ -178,7 +184,7 @@ class ShardWorker(ABC):
         """Return what changes when this worker gets anywhere."""
         return len(self.done)
 
-    def wait(self, others: list[int]) -> None:
+    def wait(self, others: Sequence[int]) -> None:
         """Wait for shards that other workers have."""
         if not self._logged_waiting:
             logger.info("waiting for %d shards of other workers", len(others))
@@ -191,7 +197,6 @@ class ShardWorker(ABC):
     def reopened(self, number: int) -> None:
         """Record that a shard is not done any more."""
         self.done.discard(number)
-        self._open = [*self._open, number]
         self.bar.update(-len(self.job.shards[number]))
 
     def finished_one(self, *, readable: bool, waiting: float | None = None) -> None:
@@ -217,26 +222,28 @@ class ShardWorker(ABC):
             self.store.put(name, content)
         self.done.add(number)
 
-    def _lease_free(self, todo: list[int]) -> Iterator[Lease]:
-        place = random.randrange(len(todo)) if self.store.remote else 0
-        passed = 0  # shards since the last one that seemed to be free
-        while passed < len(todo):
-            number = todo[place % len(todo)]
-            place, passed = place + 1, passed + 1
-            if number in self.done or number in self._taken or not self.may_take(number):
+    def _lease_free(self, todo: Sequence[int]) -> Iterator[Lease]:
+        free = self.free(todo)
+        place = random.randrange(len(free)) if free and self.store.remote else 0
+        while free:
+            place %= len(free)
+            number = free.pop(place)
+            if not self.may_take(number):
                 continue
-            passed = 0
             self._taken.add(number)
             if lease := self._unless_done(self.leases.take(number)):
                 yield lease
             else:
                 self._misses += 1
-                if self.store.remote:  # or a thousand workers would follow each other from shard to shard
-                    place = random.randrange(len(todo))
+                if free and self.store.remote:  # or a thousand workers would follow each other from shard to shard
+                    place = random.randrange(len(free))
             if time.monotonic() - self._scanned > self.store.rescan_seconds or self._misled():
                 self.todo()
+                following = free[place % len(free)] if free else 0
+                free = self.free(todo)
+                place = bisect_left(free, following)
 
-    def _leased_by_others(self, todo: list[int]) -> list[int]:
+    def _leased_by_others(self, todo: Sequence[int]) -> list[int]:
         """Return shards whose workers may be dead: on a server those whose leases expired, and some others."""
         leased = (self._leased if self.store.remote else self.leases.leased()).intersection(todo)
         if not self.store.remote or len(leased) <= LOOKS:
