@@ -28,6 +28,7 @@ MARK = {b"vidsemi.checked": b"crc32"}  # says that there is a checksum, even whe
 ENTRY = re.compile(re.escape(CHECKSUM) + rb"..([0-9a-f]{8})", re.DOTALL)
 BLOCK = 1 << 20
 WHOLE = 1 << 24  # bytes; a smaller file is read at once, and both checked and parsed in memory
+WHOLE_UNBATCHED = 1 << 26  # the same where pyarrow would keep all that it has read anyway
 TAIL = 8  # length of the footer and magic, at the end of a file
 
 
@@ -101,12 +102,14 @@ def open_parquet(file: Place | bytes, *, in_batches: bool = False) -> Iterator[p
         file = file.read_bytes()
     with pa.OSFile(str(file)) if isinstance(file, Path) else pa.BufferReader(file) as opened:
         # One read instead of two passes: checking a file of 40 kB takes 12 µs of processor time instead of 32.
-        small = opened.size() <= WHOLE
+        small = opened.size() <= (WHOLE if in_batches else WHOLE_UNBATCHED)
         stream = pa.BufferReader(opened.read_buffer()) if small else opened
         checked = is_intact(stream)
         if checked is False:
             raise DamagedError("it is damaged, its checksum does not match")
-        with pq.ParquetFile(stream, page_checksum_verification=checked is None, pre_buffer=not in_batches) as parquet:
+        # Reading ahead of a buffer only costs: 20 µs of a small file's 250.
+        ahead = not (small or in_batches)
+        with pq.ParquetFile(stream, page_checksum_verification=checked is None, pre_buffer=ahead) as parquet:
             check_expansion(parquet, stream)
             yield parquet
 

@@ -121,7 +121,7 @@ def _rows(batch: pa.RecordBatch) -> ScoreRows:
     for name, column in columns.items():
         if column.null_count:
             raise ValueError(f"the column '{name}' has nulls")
-    return ScoreRows(**{name: column.to_numpy() for name, column in columns.items()})
+    return ScoreRows(**{name: np.from_dlpack(column) for name, column in columns.items()})
 
 
 def read_info(file: Place) -> ScoresInfo:
