@@ -168,6 +168,12 @@ def _add_data(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--data", type=Path, default=Path("data/bench"), help="folder for generated files (data/bench)")
 
 
+def _add_requests(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument("files", nargs="*", type=Path, metavar="FILE", help="videos; default: one that is made")
+    bench.add_argument("--seconds", type=int, default=240, help="length of the video that is made (240)")
+    _add_data(bench)
+
+
 # By subject: a description, and the function that adds its arguments to a parser.
 BENCHMARKS = {
     "select": ("select the highest-scoring examples of every class", _add_select),
@@ -182,5 +188,6 @@ BENCHMARKS = {
     "scale": ("go from a table of tags to a selection, step by step", _add_scale),
     "files": ("find the files of a folder, whose entries are made up, and write a manifest", _add_made_files),
     "cluster": ("simulate thousands of workers that share a bucket and are killed", _add_cluster),
+    "requests": ("count what reading videos and selecting ask of a bucket", _add_requests),
     "duplicates": ("find duplicates among made hashes, of a test set or of one another", _add_duplicates),
 }

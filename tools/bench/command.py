@@ -58,6 +58,7 @@ def bench(options: argparse.Namespace) -> Answer:
         "scale": _bench_scale,
         "files": _bench_files,
         "cluster": _bench_cluster,
+        "requests": _bench_requests,
     }
     return subjects[options.subject](options)
 
@@ -261,4 +262,11 @@ def _bench_cluster(options: argparse.Namespace) -> Answer:
         store=options.store,
         seed=options.seed,
     )
+    return document, text(document)
+
+
+def _bench_requests(options: argparse.Namespace) -> Answer:
+    from tools.bench.bucket_requests import bench_requests, text
+
+    document = bench_requests(options.data / "requests", files=options.files, seconds=options.seconds)
     return document, text(document)
