@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # Not weights, checkpoints, scores or features, which are large.
 NEEDED = {RESULTS, RECORD, PLAN, DUPLICATES, LOG, CLASSES, PREDICTIONS, SELECTION, PRECISION}
 ROOM = 1 << 30  # bytes that stay free on the disk
+LONGEST_NAME = 200  # bytes; no file of a page has a longer one, and file systems allow 255
 
 
 @contextmanager
@@ -103,7 +104,9 @@ def page_folder(output: Place, media: str) -> Iterator[Path]:
     prepare_target(output / "report.html")
     with tempfile.TemporaryDirectory(prefix="vidsemi-page-") as temporary:
         folder = Path(temporary)
-        there = [*output.names(), *(f"{media}/{name}" for name in (output / media).names())]
+        there = [name for name in output.names() if name != media]  # as a marker of a folder is listed
+        there += [f"{media}/{name}" for name in (output / media).names()]
+        there = [name for name in there if name.isprintable() and len(name.encode()) < LONGEST_NAME]
         for name in there:  # empty files in their place, so that who writes the page finds what is outdated
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).touch()
