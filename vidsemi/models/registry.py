@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from vidsemi.io.errors import UserError
 from vidsemi.models.hf_folder import folder_classes, folder_of, license_of, weight_files
@@ -139,6 +140,25 @@ def create_model(name: str, *, num_classes: int, frames: int, args: Mapping[str,
     return network
 
 
+class _NoRandomWeights(TorchFunctionMode):
+    """Leave tensors on the meta device as they are instead of drawing their values, of which they have none.
+
+    torch would import its compiler for it: 1.2 s at the start of each process.
+    """
+
+    DRAWS = (nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_, torch.Tensor.normal_, torch.Tensor.uniform_)
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function in self.DRAWS:
+            tensor = args[0] if args else kwargs["tensor"]
+            if tensor.is_meta:
+                return tensor
+        return function(*args, **kwargs)
+
+
 def meta_model(name: str, *, num_classes: int, frames: int, args: Mapping[str, Any] | None = None) -> nn.Module:
     """Build a network on the meta device: shapes without memory.
 
@@ -147,7 +167,7 @@ def meta_model(name: str, *, num_classes: int, frames: int, args: Mapping[str, A
     """
     with torch.random.fork_rng(devices=[]):
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), _NoRandomWeights():
                 return create_model(name, num_classes=num_classes, frames=frames, args=args)
         except UserError:
             if name in PAPER_MODELS:
