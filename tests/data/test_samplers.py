@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidsemi.data.samplers import REPEAT_RULES, EpochSampler, draw_repeats, repeat_factors
+from vidsemi.data import samplers
+from vidsemi.data.samplers import REPEAT_RULES, EpochSampler, draw_repeats, repeat_factors, repeats_of
 from vidsemi.data.targets import Targets
 
 labelings = st.lists(st.sets(st.integers(0, 5), min_size=1, max_size=3), min_size=1, max_size=40)
@@ -39,6 +40,22 @@ def test_the_mean_number_of_repeats_is_the_factor(factor: float, seed: int):
     copies = draw_repeats(np.full(20_000, factor), seed)
     assert set(copies) <= {int(factor), int(factor) + 1}
     assert copies.mean() == pytest.approx(factor, abs=0.025)  # 7 standard deviations of a coin
+
+
+@given(st.lists(st.sets(st.integers(0, 4), min_size=1, max_size=3), min_size=1), st.integers(0, 2**32))
+def test_repeats_are_drawn_in_one_go(labeling: list[set[int]], seed: int):
+    targets = targets_of([sorted(own) for own in labeling])
+    for rule in REPEAT_RULES:
+        expected = draw_repeats(repeat_factors(targets, rule), seed)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(samplers, "AT_ONCE", 3)
+            assert repeats_of(targets, rule, seed).tolist() == expected.tolist()
+            assert repeat_factors(targets, rule).sum() >= len(targets)
+
+
+def test_the_order_of_an_epoch_is_a_permutation_of_seed_and_epoch():
+    keys = EpochSampler(np.ones(1000, int), seed=3, start=1000, stop=2000)
+    assert [index for _, index, _ in keys] == np.random.default_rng((3, 1)).permutation(1000).tolist()
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=12).filter(any), st.integers(0, 60))

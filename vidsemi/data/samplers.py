@@ -15,6 +15,7 @@ from torch.utils.data import Sampler
 from vidsemi.data.targets import Targets
 from vidsemi.data.train_clips import Key
 
+MOST = np.iinfo(np.int32).max
 KEYS_AT_ONCE = 100_000  # keys of an epoch that are converted to Python integers at a time
 
 REPEAT_RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # φ
@@ -24,6 +25,9 @@ REPEAT_RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # φ
 }
 
 
+AT_ONCE = 1 << 20  # examples whose repeats are drawn at a time
+
+
 def repeat_factors(targets: Targets, rule: str) -> np.ndarray:
     """How often each example should occur in an epoch, (N,) float64, at least 1.
 
@@ -31,17 +35,30 @@ def repeat_factors(targets: Targets, rule: str) -> np.ndarray:
     labels, where t is the share of the most frequent label. With `uniform` all labels come equally often if examples
     have one label each. The rule is a key of `REPEAT_RULES`.
     """
-    counts = np.bincount(targets.labels, minlength=targets.classes)
-    factors = np.maximum(1.0, REPEAT_RULES[rule](counts.max() / np.maximum(counts, 1)))
-    return np.maximum.reduceat(factors[targets.labels], targets.offsets[:-1])
+    return np.concatenate([np.empty(0), *_factors(targets, rule)])
 
 
-def draw_repeats(factors: np.ndarray, seed: int) -> np.ndarray:
-    """Round factors (N,) stochastically to (N,) int64: up with the probability of the fractional part.
+def draw_repeats(factors: np.ndarray, seed: int | np.random.Generator) -> np.ndarray:
+    """Round factors (N,) stochastically to (N,) int32: up with the probability of the fractional part.
 
     The mean over seeds is the factor itself.
     """
-    return np.floor(factors + np.random.default_rng(seed).random(len(factors))).astype(np.int64)
+    return np.floor(factors + np.random.default_rng(seed).random(len(factors))).astype(np.int32)
+
+
+def repeats_of(targets: Targets, rule: str, seed: int) -> np.ndarray:
+    """Draw how often each example occurs in an epoch, (N,) int32, from its repeat factor; see `repeat_factors`."""
+    random = np.random.default_rng(seed)
+    return np.concatenate([np.empty(0, np.int32), *(draw_repeats(own, random) for own in _factors(targets, rule))])
+
+
+def _factors(targets: Targets, rule: str) -> Iterator[np.ndarray]:
+    """The repeat factors of some examples at a time."""
+    counts = np.bincount(targets.labels, minlength=targets.classes)
+    factors = np.maximum(1.0, REPEAT_RULES[rule](counts.max() / np.maximum(counts, 1)))
+    for begin in range(0, len(targets), AT_ONCE):
+        offsets = targets.offsets[begin : begin + AT_ONCE + 1]
+        yield np.maximum.reduceat(factors[targets.labels[offsets[0] : offsets[-1]]], offsets[:-1] - offsets[0])
 
 
 class EpochSampler(Sampler[Key]):
@@ -62,7 +79,8 @@ class EpochSampler(Sampler[Key]):
         position = self.start
         while position < self.stop:
             epoch, offset = divmod(position, int(ends[-1]))
-            order = np.random.default_rng((self.seed, epoch)).permutation(ends[-1])
+            order = np.arange(ends[-1], dtype=np.int32 if ends[-1] <= MOST else np.int64)
+            np.random.default_rng((self.seed, epoch)).shuffle(order)
             stop = min(len(order), offset + self.stop - position)
             for first in range(offset, stop, KEYS_AT_ONCE):
                 places = order[first : min(first + KEYS_AT_ONCE, stop)]

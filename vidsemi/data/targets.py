@@ -15,7 +15,7 @@ class Targets:
     """
 
     offsets: np.ndarray  # (N + 1,) int64
-    labels: np.ndarray  # int64 class indices
+    labels: np.ndarray  # class indices, int32 or int64
     classes: int
     shares: np.ndarray | None = None  # float32, of each of the labels; those of an example sum to 1
 

@@ -82,8 +82,21 @@ def read_parquet(file: Place, columns: Sequence[str] | None = None) -> pa.Table:
 
 def read_own_parquet(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a table that only vidsemi writes and reads: anything wrong with it is a `UserError`."""
-    try:
+    with _own(file):
         return read_parquet(file, columns)
+
+
+@contextmanager
+def open_own_parquet(file: Path) -> Iterator[pq.ParquetFile]:
+    """Open such a table, to read it in batches."""
+    with _own(file), open_parquet(file, in_batches=True) as parquet:
+        yield parquet
+
+
+@contextmanager
+def _own(file: Path) -> Iterator[None]:
+    try:
+        yield
     except (pa.ArrowException, OSError, KeyError) as error:
         why = " ".join(str(error).split())
         raise UserError(

@@ -40,7 +40,7 @@ class Trainer:
     The order of the examples and their augmentation depend only on (seed, epoch, example), and random numbers drawn on
     the device (dropout, mixup) only on (seed, examples so far). A run that was killed and resumed therefore ends with
     the same weights to the bit, whatever the number of loader workers; and with the same up to rounding, whatever the
-    number of processes. `repeats`, (N,) int64, is how often each example occurs in an epoch; once if None.
+    number of processes. `repeats`, (N,) integers, is how often each example occurs in an epoch; once if None.
     `run` identifies the training run in its checkpoints.
     """
 
@@ -61,7 +61,7 @@ class Trainer:
         dataset.targets.check(title)
         self.network, self.dataset, self.recipe, self.runtime = network, dataset, recipe, runtime
         self.folder, self.title, self.log, self.validation = folder, title, log or Log(), validation
-        self.repeats = np.ones(len(dataset), np.int64) if repeats is None else repeats
+        self.repeats = np.ones(len(dataset), np.int32) if repeats is None else repeats
         self.group, self.device = processes(), pick_device(runtime)
         self.checkpoints = Checkpoints(folder, run)
         self.unreadable: set[int] = set()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidsemi.data.manifest import Manifest
-from vidsemi.data.samplers import draw_repeats, repeat_factors
+from vidsemi.data.samplers import repeats_of
 from vidsemi.data.targets import Targets
 from vidsemi.io.errors import UserError
 from vidsemi.selection.result import Selection
@@ -22,7 +22,7 @@ class TrainingSet:
     examples: np.ndarray  # (N,) int64 ids of the examples to train on, ascending
     targets: Targets  # N of them
     classes: list[str]  # names of the network's outputs
-    repeats: np.ndarray | None = None  # (N,) int64, how often each example occurs in an epoch; once if None
+    repeats: np.ndarray | None = None  # (N,) integers, how often each example occurs in an epoch; once if None
     hashtags: bool = False  # whether the classes are hashtags
 
 
@@ -44,7 +44,7 @@ def labeled_set(
     targets = Targets.single(labels[examples], len(classes))
     repeats = None
     if repeat_factor != "natural":
-        repeats = draw_repeats(repeat_factors(targets, repeat_factor), seed)
+        repeats = repeats_of(targets, repeat_factor, seed)
         numbers = (repeats.sum(), len(repeats), repeat_factor)
         logger.info("labels: an epoch has %d clips of %d examples (repeat_factor: %s)", *numbers)
     return TrainingSet(labeled, examples, targets, classes, repeats)
@@ -63,10 +63,12 @@ def hashtag_set(
         repeat_factor: a key of `REPEAT_RULES`.
         seed: of rounding the repeat factors.
     """
-    first = np.flatnonzero(np.diff(example_ids, prepend=-1))
+    is_first = np.ones(len(example_ids), bool)
+    is_first[1:] = example_ids[1:] != example_ids[:-1]
+    first = np.flatnonzero(is_first)
     examples = example_ids[first]
     targets = Targets(np.append(first, len(labels)), labels, len(names))
-    repeats = draw_repeats(repeat_factors(targets, repeat_factor), seed)
+    repeats = repeats_of(targets, repeat_factor, seed)
     numbers = (repeats.sum(), len(repeats), repeat_factor)
     logger.info("hashtags: an epoch has %d clips of %d examples (repeat_factor: %s)", *numbers)
     return TrainingSet(weak, examples, targets, names, repeats, hashtags=True)

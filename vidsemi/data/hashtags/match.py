@@ -19,7 +19,7 @@ from vidsemi.data.hashtags.vocabulary import Label, Vocabulary, read_vocabulary,
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.manifest_file import read_batches
 from vidsemi.io.errors import UserError
-from vidsemi.io.parquet import parquet_writer, read_own_parquet
+from vidsemi.io.parquet import DamagedError, open_own_parquet, parquet_writer
 from vidsemi.io.store import Place
 from vidsemi.runtime.threads import in_parallel
 
@@ -252,7 +252,17 @@ def _frequent_tables(pairs: IO[bytes], counted: _LabelCounts) -> Iterator[pa.Tab
 
 
 def read_matches(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Read what `match_hashtags` wrote: label names, example ids (N,) and label indices (N,)."""
-    table = read_own_parquet(folder / MATCHES)
-    names = read_vocabulary(folder / VOCABULARY).names
-    return names, table.column("example_id").to_numpy(), table.column("label").to_numpy()
+    """Read what `match_hashtags` wrote: label names, example ids (N,) int64 and label indices (N,) int32."""
+    with open_own_parquet(folder / MATCHES) as parquet:
+        example_ids, labels = (
+            np.empty(parquet.metadata.num_rows, np.int64),
+            np.empty(parquet.metadata.num_rows, np.int32),
+        )
+        done = 0
+        for batch in parquet.iter_batches(GROUP):
+            own = slice(done, done + len(batch))
+            example_ids[own], labels[own] = (batch.column(name).to_numpy() for name in SCHEMA.names)
+            done += len(batch)
+        if done < len(labels):
+            raise DamagedError("its number of rows is not what its footer says")
+    return read_vocabulary(folder / VOCABULARY).names, example_ids, labels
