@@ -224,9 +224,6 @@ def test_a_bucket_of_scores_on_a_page_and_weights_by_address(
 @pytest.mark.parametrize(
     "words",
     [
-        ["report", "s3://bucket/run"],
-        ["browse", "s3://bucket/s.parquet"],
-        ["select", "--scores", "s", "--per-class", "1", "--per-example", "1", "--output", "s3://bucket/s.parquet"],
         ["evaluate", "--weights", "w.pt", "--manifest", "m.csv", "--by-class", "s3://bucket/c.csv"],
         ["export", "--weights", "s3://bucket/w.pt", "--format", "onnx"],
         ["run", "--cfg", "demo.yaml", "output=s3://bucket/run"],
