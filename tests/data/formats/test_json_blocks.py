@@ -55,6 +55,7 @@ LINE = (
     | st.sampled_from(
         [
             *(b" ", b"\r", b"\x1c{}", b" {}\t", b'{"path":\r"a"}', b'{"path": "a",\t"x": 1}', b'{"path": "a"}\x00'),
+            *(b'{"label" : "b"}', b'{"label":null}', b'{"xlabel":null}', b'{"x":"\\"label\\":1"}', b'{"label"\r:null}'),
             *(b"\xff", b'{"path": "\xed\xa0\x80"}', b'{"path": "\xff"}', b'{"path": "a\x00"}', b"\xef\xbb\xbf{}"),
             *(b"", b"{}", b"{", b"}", b"[]", b"{}{}", b'{"x": {}', b"{}}", b'{"x": "\x01"}', '{"x": 1}\u00a0'.encode()),
         ]
@@ -83,7 +84,8 @@ def rows_of(blocks: JsonBlocks) -> tuple[dict[int, list[Any]], list[int], set[st
     broken, keys = [], set[str]()
     for read in blocks:
         found = read()
-        columns = [found.columns[name].to_pylist() for name in KEYS] if len(found.numbers) else []
+        nulls = pa.nulls(len(found.numbers))
+        columns = [found.columns.get(name, nulls).to_pylist() for name in KEYS]
         assert not set(found.numbers) & rows.keys()
         rows |= {
             number: list(row) for number, row in zip(found.numbers.tolist(), zip(*columns, strict=True), strict=True)

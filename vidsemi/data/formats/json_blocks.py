@@ -20,7 +20,7 @@ from vidsemi.data.formats.csv_blocks import BOM, is_utf8, kept_lines
 from vidsemi.data.formats.text_rows import MAX_LINE, UTF16, json_row, json_rows, line_too_long, stream_blocks
 
 PLAIN_NAME = re.compile(r"[0-9A-Za-z_. -]+")  # that a line can hold with escapes only in the form \u00..
-OPEN, CLOSE, RETURN, BACKSLASH = b"{}\r\\"
+OPEN, CLOSE, RETURN, BACKSLASH, QUOTE, COLON = b'{}\r\\":'
 CONTROLS = bytes({*range(32)} - set(b"\n\r\t"))
 SUSPECTS = (b"Inf", b"NaN")  # numbers to Arrow; Python has other names for some
 LONG = 1500  # bytes of a line that may be nested too deeply, or have an integer that is too long, for Python
@@ -36,7 +36,7 @@ class JsonRows:
     """The rows of some lines, in two parts; their line numbers say how they follow each other."""
 
     numbers: np.ndarray  # (N,) int64 line numbers, from 1
-    columns: dict[str, pa.Array]  # the N values of each name
+    columns: dict[str, pa.Array]  # the N values of each name; perhaps not of one that has none
     others: list[tuple[int, tuple[Any, ...]]] = field(default_factory=list)  # line numbers and values of all names
     broken: list[int] = field(default_factory=list)  # line numbers
     keys: set[str] = field(default_factory=set)  # some that were seen, and all those of columns
@@ -164,7 +164,10 @@ class JsonBlocks:
         """Fill in the columns of clean lines that end at `ends`; returns which are parsed, (lines,) bool."""
         starts = np.concatenate([[0], ends]).tolist()
         parsed, tables = np.zeros(len(ends), bool), []
-        schemas, refused, pending = self._schemas, 0, [(0, len(ends))]
+        columns = {*self._columns.values()}
+        there = columns & self._known | _that_may_be_keys(lines, columns - self._known)
+        schemas = [pa.schema([one for one in schema if one.name in there]) for schema in self._schemas]
+        refused, pending = 0, [(0, len(ends))]
         while pending:
             first, stop = pending.pop()
             table = None
@@ -183,11 +186,12 @@ class JsonBlocks:
                     pending += [(middle, stop), (first, middle)]
         if not tables:
             return parsed
-        table = pa.concat_tables(tables).combine_chunks()
+        table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
         for name, column in self._columns.items():
-            chunks = table.column(column).chunks
-            found.columns[name] = chunks[0] if chunks else pa.array([], table.schema.field(column).type)
-        for column in {*self._columns.values()} - self._known:
+            if column in there:
+                chunks = table.column(column).chunks
+                found.columns[name] = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
+        for column in there - self._known:
             if table.column(column).null_count < len(table) or _has_key(lines, column):
                 found.keys.add(column)
         return parsed
@@ -198,6 +202,24 @@ def _places(block: bytes, word: bytes) -> Iterator[int]:
     while place >= 0:
         yield place
         place = block.find(word, place + 1)
+
+
+def _that_may_be_keys(lines: bytes, columns: set[str]) -> set[str]:
+    """Those of some columns that may be keys of clean lines: a search for each takes as long as Arrow's parser."""
+    data = np.frombuffer(lines, np.uint8)
+    colons = np.flatnonzero(data == COLON)
+    before = data[colons - 1]
+    if np.isin(before, np.frombuffer(b" \t\r", np.uint8)).any():
+        return columns
+    padded = np.concatenate([np.zeros(8, np.uint8), data])
+    words = np.ndarray((len(data) + 1,), "<u8", padded, strides=(1,))  # the 8 bytes before each
+    tails = words[colons[before == QUOTE] - 1]
+    found = set()
+    for column in columns:
+        tail = json.dumps(column, ensure_ascii=False).encode()[:-1][-8:]
+        if (tails >> np.uint64(64 - 8 * len(tail)) == int.from_bytes(tail, "little")).any():
+            found.add(column)
+    return found
 
 
 def _has_key(lines: bytes, column: str) -> bool:
