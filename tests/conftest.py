@@ -95,9 +95,9 @@ def running() -> "Iterator[S3Server]":
 @pytest.fixture
 def server(running: "S3Server", monkeypatch: pytest.MonkeyPatch) -> "Iterator[S3Server]":
     """The S3 server, without faults, and clients that ask again at once."""
-    from vidsemi.io import object_store
+    from vidsemi.io import store_patience
 
-    monkeypatch.setattr(object_store, "LONGEST_DELAY", 0.01)
+    monkeypatch.setattr(store_patience, "LONGEST_DELAY", 0.01)
     yield running
     running.fault = lambda method, path: None
 

@@ -21,6 +21,9 @@ from tests.helpers.errors import assert_refused
 from tests.helpers.signals import heed_ctrl_c
 from vidsemi.cli import main as cli
 from vidsemi.cli import models
+from vidsemi.cli.main import run_command
+from vidsemi.cli.options import Parser
+from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path
 
 WriteConfig = Callable[..., Path]
@@ -302,3 +305,17 @@ def test_help_needs_no_torch():
     names = "run init manifest hashtags score predict evaluate select transfer report export models flops convert"
     for name in names.split():
         assert f"\n    {name} " in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("store.unreachable", 75), ("files.unreachable", 75), ("store.refused", 2)]
+)
+def test_the_status_tells_whether_to_start_again_later(code: str, status: int, capsys: pytest.CaptureFixture[str]):
+    def command(options: object) -> None:
+        raise UserError(code, "s3://bucket/scores does not answer")
+
+    parser = Parser(prog="vidsemi")
+    parser.set_defaults(command=command)
+    assert run_command(lambda: parser, []) == status
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1 and f"[{code}]" in printed

@@ -25,7 +25,7 @@ from vidsemi.data.manifest import Row
 from vidsemi.data.preview import make_preview, preview_key
 from vidsemi.data.read import read_frames
 from vidsemi.data.verify import describe
-from vidsemi.io import object_store, remote_file
+from vidsemi.io import remote_file, store_patience
 from vidsemi.io.errors import DecodeError
 from vidsemi.io.remote_file import is_reachable
 
@@ -44,7 +44,7 @@ def running(shapes: Path) -> Iterator[S3Server]:
 
 @pytest.fixture
 def server(running: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[S3Server]:
-    monkeypatch.setattr(object_store, "LONGEST_DELAY", 0.01)
+    monkeypatch.setattr(store_patience, "LONGEST_DELAY", 0.01)
     monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
     yield running
     running.fault = lambda method, path: None

@@ -19,7 +19,7 @@ from vidsemi.data.manifest import load_manifest
 from vidsemi.data.verify_job import verify_files
 from vidsemi.inference import features
 from vidsemi.inference.features import extract_features
-from vidsemi.io import object_store, remote_file
+from vidsemi.io import object_store, remote_file, store_patience
 from vidsemi.io.object_store import ObjectStore, RemotePath
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("one_thread")]
@@ -42,7 +42,7 @@ def running(folder: Path) -> Iterator[S3Server]:  # noqa: F811
 @pytest.fixture
 def server(running: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     for module, name, value in (
-        (object_store, "LONGEST_DELAY", 0.01),
+        (store_patience, "LONGEST_DELAY", 0.01),
         (features, "SHARD_SIZE", 4),
         (verify_job, "ROWS_AT_ONCE", 4),
         (hash_job, "SHARD_SIZE", 4),

@@ -10,7 +10,7 @@ from tests.helpers.s3_server import S3Server
 from vidsemi.inference import completeness
 from vidsemi.inference.completeness import Completeness
 from vidsemi.inference.score_directory import ScoreDirectory
-from vidsemi.io import object_store
+from vidsemi.io import store_patience
 from vidsemi.io.object_store import ObjectStore, RemotePath
 from vidsemi.io.store import shard_name
 from vidsemi.selection.score_format import ScoresInfo
@@ -23,7 +23,7 @@ FOLDER = RemotePath("s3://bucket", "s")
 @pytest.fixture
 def reads(running: S3Server, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A bucket with scores; the list gets the shards that are read."""
-    monkeypatch.setattr(object_store, "LONGEST_DELAY", 0.01)
+    monkeypatch.setattr(store_patience, "LONGEST_DELAY", 0.01)
     monkeypatch.setattr(ObjectStore, "wait_seconds", 0.0)
     monkeypatch.setattr(completeness, "GROUP", 4)
     for number in range(len(SHARDS)):

@@ -9,15 +9,17 @@ import sys
 import time
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.helpers.errors import refused
 from tests.helpers.s3_server import S3Server
-from vidsemi.io import object_store
+from vidsemi.io import object_store, store_patience
 from vidsemi.io.object_store import ObjectStore, RemotePath
 from vidsemi.io.store import LocalStore, Store, open_store, parse_place
+from vidsemi.io.store_patience import patient
 from vidsemi.runtime import leases as leases_module
 from vidsemi.runtime.leases import EXPIRY, Leases
 from vidsemi.runtime.process import this_process
@@ -105,6 +107,31 @@ def test_a_store_that_stays_away_is_reported(server: S3Server, folder: RemotePat
     server.fault = lambda method, path: None
     with refused("store.missing", "s3://none"):
         ObjectStore(RemotePath("s3://none", "x")).put("x", b"")
+
+
+def test_a_store_that_throttles_for_minutes_is_waited_for(
+    server: S3Server, folder: RemotePath, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """By a worker for half an hour; by a command that reads for two minutes."""
+    now = [0.0]
+    sleep = lambda seconds: now.__setitem__(0, now[0] + seconds)  # noqa: E731
+    monkeypatch.setattr(store_patience, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    monkeypatch.setattr(store_patience, "LONGEST_DELAY", 60.0)
+    store, ends = ObjectStore(folder), [1500.0]
+    server.fault = lambda method, path: "throttled" if now[0] < ends[0] else None
+    with patient():
+        store.put("a", b"1")
+        assert 1500 <= now[0] <= 1560 and store.read("a") is not None
+        (warning,) = caplog.messages
+        assert "SlowDown" in warning and "30 minutes" in warning
+        now[0], ends[0] = 0.0, 1e9
+        with refused("store.unreachable", "SlowDown"):
+            store.read("a")
+        assert 1800 <= now[0] <= 1860
+    now[0] = 0.0
+    with refused("store.unreachable", "SlowDown"):
+        store.read("a")
+    assert 120 <= now[0] <= 180
 
 
 def test_a_store_without_conditions_is_refused(server: S3Server, folder: RemotePath):

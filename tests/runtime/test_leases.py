@@ -207,3 +207,28 @@ def test_a_worker_that_lost_its_lease_renews_nothing(tmp_path: Path):
         file.unlink()
         leases.note(lease, 8)
         assert not file.exists()
+
+
+def test_a_store_that_was_away_ends_no_lease(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch):
+    """While a listing waits for the store, the owners cannot renew their leases either."""
+
+    class FarStore(LocalStore):
+        remote = True
+        away = 0.0
+
+        def versions(self, folder: str) -> dict[str, str]:
+            clock.now += self.away
+            return super().versions(folder)
+
+    monkeypatch.setattr(leases_module, "is_dead", lambda owner: False)
+    leave(tmp_path / "leases", 4, {"machine": "other"})
+    store = FarStore(tmp_path)
+    with Leases(store, 1000) as leases:
+        assert leases.leased() == {4}
+        store.away = 600.0
+        leases.leased()
+        store.away = 0.0
+        assert leases.expired() == set() and leases.take_over(4) is None
+        clock.now += leases_module.EXPIRY
+        leases.leased()
+        assert leases.expired() == {4} and leases.take_over(4) is not None

@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from greenlet import getcurrent, greenlet
 
-from vidsemi.io import object_store
+from vidsemi.io import store_patience
 from vidsemi.runtime import leases, shard_worker
 
 
@@ -186,6 +186,6 @@ def running_on(time: VirtualTime) -> Iterator[None]:
         patch.object(shard_worker.logger, "disabled", True),
         patch.object(leases, "this_process", lambda: {"machine": time.actor.name}),
         patch.object(shard_worker, "time", SimpleNamespace(monotonic=time.monotonic, sleep=time.sleep)),
-        patch.object(object_store, "time", SimpleNamespace(monotonic=time.monotonic, sleep=time.sleep)),
+        patch.object(store_patience, "time", SimpleNamespace(monotonic=time.monotonic, sleep=time.sleep)),
     ):
         yield

@@ -1,6 +1,7 @@
 """The command line. Standard output carries results only; progress and messages go to standard error.
 
-Exit status: 0 done, 1 a bug in vidsemi, 2 the user's input is wrong, 130 interrupted, 143 terminated.
+Exit status: 0 done, 1 a bug in vidsemi, 2 the user's input is wrong, 75 a disk or store stays away, 130 interrupted,
+143 terminated.
 """
 
 import argparse
@@ -16,13 +17,15 @@ from typing import Any, NoReturn
 from vidsemi import __version__
 from vidsemi.cli import hashtags, inference, init, manifest, models, plan, publish, report, run, select, shrink
 from vidsemi.cli.options import Answer, Parser, error_line
-from vidsemi.io.errors import UserError
+from vidsemi.io.errors import TEMPORARY, UserError
 from vidsemi.io.progress import show_progress
 from vidsemi.io.tables import json_text, printable, printable_lines
 from vidsemi.runtime.distributed import FirstFailedError, is_first, own_command
 from vidsemi.runtime.process import limit_threads
 
 MODULES = (run, plan, init, manifest, shrink, hashtags, inference, select, report, publish, models)
+
+TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
 
 logger = logging.getLogger("vidsemi")
 
@@ -79,7 +82,7 @@ def run_command(build: Callable[[], Parser], arguments: Sequence[str] | None = N
         return 2
     except (UserError, OSError) as error:  # OSError: a full disk, a folder without write permission
         print(f"vidsemi: error: {error_line(error)}", file=sys.stderr)
-        return 2
+        return TRY_AGAIN if isinstance(error, UserError) and error.code in TEMPORARY else 2
     except KeyboardInterrupt:
         return _interrupted("interrupted", 130)
     except Terminated:

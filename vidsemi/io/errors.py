@@ -4,11 +4,13 @@
 REFUSED = ("store.refused", "store.missing")
 # Codes of those that end a job at once.
 FATAL = ("cache.not_writable", "store.not_installed", "store.forked")
+# Codes of jobs that ended since a disk or store stayed away: the same command, started again later, resumes.
+TEMPORARY = ("store.unreachable", "files.unreachable")
 UNREACHABLE = ("file.unreadable", "file.not_downloaded", "file.not_served", "worker.timeout", *REFUSED, *FATAL)
 
 
 class UserError(Exception):
-    """The user's input is wrong. The command line prints the message in one line and exits with status 2.
+    """The user's input is wrong. The command line prints the message in one line and exits with status 2, or 75.
 
     Args:
         code: stable name `subject.problem`, e.g. `config.unknown_key`; the wording of the message may change.

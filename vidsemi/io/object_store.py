@@ -5,8 +5,6 @@ swapped in is unlike anything else that was ever written, so reading it back tel
 """
 
 import json
-import random
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,11 +15,11 @@ from typing import Any, TypeVar
 
 from vidsemi.io.errors import UserError
 from vidsemi.io.store_connection import connect
-from vidsemi.io.store_faults import is_missing_bucket, lacks_conditions, lasting_fault, missing, unreachable
+from vidsemi.io.store_faults import is_missing_bucket, lacks_conditions, lasting_fault, missing
+from vidsemi.io.store_patience import Waiting
 
 PATIENCE = 120.0  # seconds that a store may be away or throttle, as a disk may
 SHORT_PATIENCE = 20.0  # of the first request, and of renewals, which come every 30 s
-LONGEST_DELAY = 10.0
 LARGE = 32 << 20  # bytes; a larger file is sent and read in pieces, each with its own limit of 30 s
 PIECE = 8 << 20
 Result = TypeVar("Result")
@@ -274,7 +272,7 @@ def tolerant(place: RemotePath, call: Callable[[], Result], patience: float = PA
     connect(place.root)
     from obstore import exceptions
 
-    started, delay = time.monotonic(), 0.1
+    waiting = Waiting(place, patience)
     while True:
         try:
             return call()
@@ -285,13 +283,9 @@ def tolerant(place: RemotePath, call: Callable[[], Result], patience: float = PA
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError, exceptions.NotSupportedError):
             raise
         except (exceptions.BaseError, OSError) as error:
-            fault = lasting_fault(error, place)
-            if fault is None and time.monotonic() - started > patience:
-                fault = unreachable(place, error)
-            if fault is not None:
+            if (fault := lasting_fault(error, place) or waiting.fault(error)) is not None:
                 raise fault from error
-        time.sleep(delay * random.uniform(0.5, 1))  # so that workers do not all come back at once
-        delay = min(2 * delay, LONGEST_DELAY)
+        waiting.sleep()
 
 
 def _version(meta: Any, place: RemotePath) -> str:

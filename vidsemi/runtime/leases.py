@@ -20,6 +20,7 @@ from vidsemi.io.store import Store
 from vidsemi.runtime.process import is_dead, lives_here, this_process
 
 RENEW_EVERY = 30.0  # seconds
+AWAY = 20.0  # seconds that a listing takes only if the store was away meanwhile
 EXPIRY = 180.0  # seconds; network file systems may show a change up to 60 s late
 # Attempt; being careful is slow, and deaths tell little. With shards of 40 s and two kills an hour, 100 workers lost a
 # quarter of their time to shards that two had died with, and none with those of three (tools/bench.py cluster).
@@ -103,7 +104,10 @@ class Leases:
         """Return the shards of which there is a lease, of whomever; a server tells their versions at no cost."""
         if not self._store.remote:
             return {int(name) for name in self._store.names(self._folder) if self._is_lease(name)}
+        began = monotonic()
         versions = self._store.versions(self._folder)
+        if monotonic() - began > AWAY:  # and nobody could renew a lease
+            self._listed, self._seen = {}, {}
         self._listed = {
             int(name): (version, _unchanged_since(self._listed, int(name), version))
             for name, version in versions.items()

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from vidsemi.io.progress import progress_bar
 from vidsemi.io.store import Store, shard_name, shard_numbers
+from vidsemi.io.store_patience import patient
 from vidsemi.runtime.distributed import local_rank
 from vidsemi.runtime.leases import Lease, Leases
 
@@ -108,7 +109,7 @@ class ShardWorker(ABC):
     def work(self) -> None:
         """Compute until every shard is done."""
         self._show()
-        with self.bar:
+        with self.bar, patient():
             while todo := self.todo() or self.reopen():
                 before = self.progress()
                 self.before_round()

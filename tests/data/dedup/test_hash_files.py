@@ -14,7 +14,7 @@ from vidsemi.data.dedup import hash_files, hash_job
 from vidsemi.data.dedup.frame_hashes import FileHashes, hash_file
 from vidsemi.data.dedup.hash_files import HashedManifest, hash_manifest
 from vidsemi.data.manifest import Row, load_manifest
-from vidsemi.io import object_store
+from vidsemi.io import store_patience
 from vidsemi.io.parquet import read_parquet
 from vidsemi.io.store import Place, parse_place
 
@@ -108,7 +108,7 @@ def test_a_bucket_of_hashes_is_like_a_folder(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """Though its answers are lost, late or errors, and a worker is interrupted."""
-    monkeypatch.setattr(object_store, "LONGEST_DELAY", 0.01)
+    monkeypatch.setattr(store_patience, "LONGEST_DELAY", 0.01)
     words = ["--exclude-duplicates-of", str(dataset / "test.csv"), "--exclude-duplicates", "--workers", "0"]
     on_disk = exclude(dataset, *words)
     lists = {file.name: file.read_bytes() for file in (dataset / "out").glob("U.*")}
