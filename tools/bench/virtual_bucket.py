@@ -158,7 +158,7 @@ class VirtualBucket:
         names = ("put", "get", "head", "delete", "list_with_delimiter")
         with (
             patch.multiple(obstore, **{name: getattr(self, name) for name in names}),
-            patch.object(object_store, "connect", lambda root: None),
+            patch.object(object_store, "connect", lambda root, **options: None),
         ):
             yield
 
