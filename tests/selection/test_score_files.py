@@ -11,6 +11,7 @@ import pytest
 
 from tests.helpers.builders import write_shard
 from vidsemi.io.errors import UserError
+from vidsemi.io.parquet import write_parquet
 from vidsemi.selection import score_reader
 from vidsemi.selection.result import Selection
 from vidsemi.selection.score_format import ScoresInfo
@@ -55,12 +56,26 @@ def test_shards_keep_the_format(tmp_path: Path):
     assert metadata["format"] == 1
     assert metadata["classes"] == ["class 0", "class 1", "class 2"]
     assert {"manifest", "weights", "per_example", "views", "frames", "stride", "resize", "crop"} <= metadata.keys()
-    assert pq.read_metadata(tmp_path / "part-000000.parquet").row_group(0).column(0).compression == "ZSTD"
+    group = pq.read_metadata(tmp_path / "part-000000.parquet").row_group(0)
+    assert [group.column(number).compression for number in range(3)] == ["ZSTD"] * 3
+    assert "DELTA_BINARY_PACKED" in group.column(0).encodings
+    assert [group.column(number).has_dictionary_page for number in range(3)] == [False, True, False]
     assert pq.read_table(tmp_path / "failures" / "part-000000.parquet").to_pylist() == [
         {"example_id": 2, "path": "c.mp4", "error": "no frame decodes"}
     ]
     assert count_failures(tmp_path) == 1
     assert read_failures(tmp_path).tolist() == [2]
+
+
+def test_shards_of_earlier_versions_give_the_same(tmp_path: Path):
+    """They have dictionaries of ids and scores."""
+    write_two_shards(tmp_path)
+    expected = select_from(tmp_path)
+    file = tmp_path / "part-000000.parquet"
+    write_parquet(file, pq.read_table(file))
+    again = select_from(tmp_path)
+    assert pq.read_metadata(file).row_group(0).column(0).has_dictionary_page
+    assert (again.example_id.tolist(), again.info) == (expected.example_id.tolist(), expected.info)
 
 
 def test_labels_grow_to_int32_where_int16_ends(tmp_path: Path):

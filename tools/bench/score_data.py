@@ -1,22 +1,20 @@
 """Generated score rows: skewed class frequencies, ties within and across examples."""
 
-import json
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
-from vidsemi.io.parquet import write_parquet
 from vidsemi.io.progress import progress_bar
 from vidsemi.io.store import shard_name
 from vidsemi.runtime.process import usable_cores
 from vidsemi.selection.score_format import ScoreRows, ScoresInfo, label_type
 from vidsemi.selection.score_reader import ScoreShard
+from vidsemi.selection.score_writer import write_shard
 
 PATTERNS = 4  # blocks of rows that are drawn; every shard is one of them with its scores shifted
 
@@ -126,12 +124,12 @@ class ScoreData:
     def write(self, folder: Path) -> None:
         """Write the missing shards."""
         assert self.patterns
-        metadata = {"vidsemi": json.dumps(asdict(self.info))}
+        info = self.info
 
         def write(number: int) -> None:
-            rows = self.shard(number)
-            columns = {"example_id": rows.example_id, "label": rows.label, "score": rows.score}
-            write_parquet(folder / shard_name(number), pa.table(columns).replace_schema_metadata(metadata))
+            rows, shape = self.shard(number), (-1, self.stored)
+            labels, scores = rows.label.reshape(shape), rows.score.reshape(shape)
+            write_shard(folder, number, rows.example_id[:: self.stored], labels, scores, info)
 
         missing = [number for number in range(self.shards) if not (folder / shard_name(number)).exists()]
         with (

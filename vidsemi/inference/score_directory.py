@@ -26,7 +26,7 @@ from vidsemi.runtime.environment import describe_environment
 from vidsemi.runtime.shard_worker import Files
 from vidsemi.selection.score_format import ScoresInfo, invalid_shard, parse_info, read_plan
 from vidsemi.selection.score_reader import read_info
-from vidsemi.selection.score_writer import failure_table, score_table
+from vidsemi.selection.score_writer import failure_table, shard_bytes
 
 PLAN = "plan.json"
 FOLDERS = ("", "failures")
@@ -126,9 +126,9 @@ class ScoreDirectory:
         shape = (-1, self.info.per_example)
         all_labels, all_scores = np.array(labels, np.int64), np.array(scores, np.float32)
         all_ids = np.array(ids, np.int64)
-        table = score_table(all_ids, all_labels.reshape(shape), all_scores.reshape(shape), self.info)
+        shard = shard_bytes(all_ids, all_labels.reshape(shape), all_scores.reshape(shape), self.info)
         failures = parquet_bytes(failure_table(sorted(failed)))
-        return {f"failures/{shard_name(number)}": failures, shard_name(number): parquet_bytes(table)}
+        return {f"failures/{shard_name(number)}": failures, shard_name(number): shard}
 
     def write_failures(self, number: int, failed: Sequence[Failed]) -> None:
         """Write the failures of a shard anew, whose scores stay."""

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,35 +36,40 @@ class DamagedError(pa.ArrowInvalid):  # type: ignore[misc] # pyarrow has no type
     """A file has changed since it was written. The message says of "it" what is wrong, as pyarrow's errors do."""
 
 
-def write_parquet(file: Place, table: pa.Table) -> None:
-    """Write a table atomically, with checksums."""
+def write_parquet(file: Place, table: pa.Table, **encoding: Any) -> None:
+    """Write a table atomically, with checksums; `encoding` are options of `pq.ParquetWriter`."""
     if not isinstance(file, Path):
-        file.write_bytes(parquet_bytes(table))
+        file.write_bytes(parquet_bytes(table, **encoding))
         return
-    with parquet_writer(file, table.schema) as writer:
+    with parquet_writer(file, table.schema, **encoding) as writer:
         writer.write_table(table)
 
 
 @contextmanager
-def parquet_writer(file: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """Write a file atomically, table by table, with checksums."""
+def parquet_writer(file: Path, schema: pa.Schema, **encoding: Any) -> Iterator[pq.ParquetWriter]:
+    """Write a file atomically, table by table, with checksums; `encoding` are options of `pq.ParquetWriter`."""
     with atomic_path(file) as temporary:
-        with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer:
+        with _unsealed(temporary, schema, encoding) as writer:
             yield writer
-            # Not in the schema, whose metadata other programs copy into the files that they derive from this one.
-            writer.add_key_value_metadata({CHECKSUM: UNSEALED, **MARK})
         with open(temporary, "rb+") as stream:
             _seal(stream)
 
 
-def parquet_bytes(table: pa.Table) -> bytes:
+def parquet_bytes(table: pa.Table, **encoding: Any) -> bytes:
     """Return what `write_parquet` writes."""
     stream = io.BytesIO()
-    with pq.ParquetWriter(stream, table.schema, compression="zstd", write_page_checksum=True) as writer:
+    with _unsealed(stream, table.schema, encoding) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({CHECKSUM: UNSEALED, **MARK})
     _seal(stream)
     return stream.getvalue()
+
+
+@contextmanager
+def _unsealed(where: Path | IO[bytes], schema: pa.Schema, encoding: dict[str, Any]) -> Iterator[pq.ParquetWriter]:
+    with pq.ParquetWriter(where, schema, compression="zstd", write_page_checksum=True, **encoding) as writer:
+        yield writer
+        # Not in the schema, whose metadata other programs copy into the files that they derive from this one.
+        writer.add_key_value_metadata({CHECKSUM: UNSEALED, **MARK})
 
 
 def read_parquet(file: Place, columns: Sequence[str] | None = None) -> pa.Table:
