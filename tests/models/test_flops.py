@@ -1,14 +1,13 @@
 """What networks cost, against counts by hand and against the tables that torchvision publishes."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
 from torch import nn
 from torchvision import models
 
+from tests.helpers import warm
 from tests.helpers.builders import zeros_of
 from vidsemi.cli import main as cli
 from vidsemi.models.flops import measure_cost
@@ -49,8 +48,7 @@ def test_costs_are_those_that_torchvision_publishes(name: str):
 def test_costs_of_large_networks_are_those_that_torchvision_publishes(name: str):
     """Attention by products and by einsum, and convolutions; processes of their own, as they take up to 0.7 GB more."""
     meta = models.get_model_weights(name).DEFAULT.meta
-    command = [sys.executable, "-m", "vidsemi", "flops", "--model", f"torchvision/{name}", "--json"]
-    cost = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    cost = json.loads(warm.run("-m", "vidsemi", "flops", "--model", f"torchvision/{name}", "--json").stdout)
     assert cost["parameters"] == meta["num_params"]
     assert cost["gmacs_per_view"] == pytest.approx(meta["_ops"], abs=0.0006)
 
