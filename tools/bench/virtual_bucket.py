@@ -108,7 +108,7 @@ class VirtualBucket:
         folder, _, name = key.removeprefix("scores").strip("/").rpartition("/")
         return self.folders.setdefault(folder, {}), name
 
-    def put(self, store: Any, key: str, content: bytes, *, mode: Any = None, use_multipart: bool = False) -> dict:
+    def put(self, store: Any, key: str, content: bytes, *, mode: Any = None, **more: Any) -> dict:
         """As `obstore.put`."""
         self.request("put", key)
         files, name = self._file(key)
