@@ -13,7 +13,7 @@ from vidsemi.selection.scan import Tally, row_limits, scan
 from vidsemi.selection.score_format import MAX_ID, ScoreRows, ScoresInfo
 from vidsemi.selection.score_reader import ScoreShard
 from vidsemi.selection.soft_targets import check_targets, gather_stored
-from vidsemi.selection.topk import ID_BITS, TopPerClass
+from vidsemi.selection.topk import TopPerClass
 
 COUNT_FROM = 100_000_000  # rows that all classes take together: 1.2 GB of buffers
 
@@ -89,8 +89,7 @@ def select(
             f"the scores are of {scores.examples} examples, but hold {tally.scored}; score again",
         )
     rows = top.result()
-    _refuse_duplicates(rows, scores.classes)
-    taken_by = _taken_by(rows.example_id)
+    taken_by = _taken_by(rows, scores.classes)
     if tags is None and len(taken_by) > per_example:
         raise UserError(
             "selection.example_twice",
@@ -157,24 +156,24 @@ def most_rows(shards: Sequence[ScoreShard], scores: ScoresInfo, earlier: Sequenc
     return rows if scores.examples is None else min(rows, scores.examples)
 
 
-def _refuse_duplicates(rows: ScoreRows, classes: list[str]) -> None:
-    """Refuse an example twice in a class: two selections have read the same shard, or a shard lists it twice."""
-    pairs = rows.label.astype(np.int64)
-    pairs <<= ID_BITS
-    pairs |= rows.example_id
-    pairs.sort()
-    twice = np.flatnonzero(pairs[1:] == pairs[:-1])
+def _taken_by(rows: ScoreRows, classes: list[str]) -> list[int]:
+    """Count the examples that occur once, twice, … in less memory than counting each of them takes.
+
+    Refuses an example twice in a class: two selections have read the same shard, or a shard lists it twice.
+    """
+    bits = len(classes).bit_length()
+    pairs = rows.example_id << bits
+    pairs |= rows.label
+    pairs.sort()  # once for both: 1.6 million rows take 85 ms
+    twice = pairs[1:][pairs[1:] == pairs[:-1]]
     if len(twice):
-        example, name = pairs[twice[0]] & MAX_ID, classes[pairs[twice[0]] >> ID_BITS]
+        label, example = min((pair & ((1 << bits) - 1), pair >> bits) for pair in twice.tolist())
+        name = classes[label]
         raise UserError("selection.example_twice", f"example {example} occurs twice for class '{name}', in two shards")
-
-
-def _taken_by(example_id: np.ndarray) -> list[int]:
-    """Count the examples that occur once, twice, … in less memory than counting each of them takes."""
-    ids = np.sort(example_id)
-    pairs = [len(ids)]  # of equal ids k places apart, for k = 0, 1, …: an example that occurs n times makes n - k
-    while pairs[-1]:
-        k = len(pairs)
-        pairs.append(int(np.count_nonzero(ids[k:] == ids[:-k])))
-    at_least = [more - less for more, less in pairwise(pairs)]
+    ids = np.right_shift(pairs, bits, out=pairs)
+    counts = [len(ids)]  # of equal ids k places apart, for k = 0, 1, …: an example that occurs n times makes n - k
+    while counts[-1]:
+        k = len(counts)
+        counts.append(int(np.count_nonzero(ids[k:] == ids[:-k])))
+    at_least = [more - less for more, less in pairwise(counts)]
     return [more - less for more, less in pairwise([*at_least, 0])]
