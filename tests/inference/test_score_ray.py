@@ -114,6 +114,26 @@ def owners(folder: Path) -> set[int]:
     return found
 
 
+def start(words: list[str], **environment: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "vidsemi", *words],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_ctrl_c,
+    )
+
+
+def many(manifest: Path, folder: Path) -> Path:  # noqa: F811
+    """A manifest that takes minutes."""
+    rows = manifest.read_text().splitlines()
+    (folder / "m.csv").write_text("\n".join([rows[0], *rows[1:] * 200]) + "\n")
+    return folder / "m.csv"
+
+
 @pytest.mark.parametrize("place", ["disk", "s3"])
 def test_actors_leave_what_one_process_leaves(
     cluster: object,
@@ -202,19 +222,8 @@ def test_a_file_that_kills_actors_costs_itself(
 
 def test_ctrl_c_ends_all(tmp_path: Path, weights: Path, manifest: Path):  # noqa: F811
     """Also the cluster, which the command has started."""
-    rows = manifest.read_text().splitlines()
-    (tmp_path / "m.csv").write_text("\n".join([rows[0], *rows[1:] * 200]) + "\n")
-    words = command(weights, tmp_path / "m.csv", tmp_path / "s", "--actors", "1")
-    running = subprocess.Popen(
-        [sys.executable, "-m", "vidsemi", *words],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "RAY_ADDRESS": "local"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=heed_ctrl_c,
-    )
+    words = command(weights, many(manifest, tmp_path), tmp_path / "s", "--actors", "1")
+    running = start(words, RAY_ADDRESS="local")
     try:
         wait_until(lambda: list((tmp_path / "s").glob("part-*")) or running.poll() is not None)
         started = psutil.Process(running.pid).children(recursive=True)
@@ -226,3 +235,42 @@ def test_ctrl_c_ends_all(tmp_path: Path, weights: Path, manifest: Path):  # noqa
     assert "resume with" in err and "Traceback" not in err
     assert not psutil.wait_procs(started, timeout=LONG)[1]
     assert not list((tmp_path / "s").glob(".*")) and not list((tmp_path / "s" / "leases").iterdir())
+
+
+def test_a_command_that_is_killed_ends_its_actors_and_the_next_takes_over(
+    cluster: object,
+    tmp_path: Path,
+    weights: Path,  # noqa: F811
+    manifest: Path,  # noqa: F811
+    undisturbed: dict[str, bytes],  # noqa: F811
+):
+    words = command(weights, manifest, tmp_path / "s", "--actors", "1")
+    with start(words) as running:
+        wait_until(lambda: owners(tmp_path / "s"))
+        workers = owners(tmp_path / "s")
+        running.kill()
+    wait_until(lambda: not any(psutil.pid_exists(worker) for worker in workers))
+    (marker,) = (tmp_path / "s").glob(".ray-*.tmp")  # removed by a command a day later
+    marker.unlink()
+    assert cli.main(words) == 0
+    assert content(tmp_path / "s") == undisturbed
+
+
+def test_a_head_node_that_is_lost_ends_the_command(
+    tmp_path: Path,
+    weights: Path,  # noqa: F811
+    manifest: Path,  # noqa: F811
+):
+    words = command(weights, many(manifest, tmp_path), tmp_path / "s", "--actors", "1")
+    with start(words, RAY_ADDRESS="local", RAY_gcs_rpc_server_reconnect_timeout_s="20") as running:
+        try:
+            wait_until(lambda: list((tmp_path / "s").glob("part-*")) or running.poll() is not None)
+            started = psutil.Process(running.pid).children(recursive=True)
+            actors = [process for process in started if process.name().startswith("ray::Actor")]
+            next(process for process in started if process.name() == "gcs_server").kill()
+            out, err = running.communicate(timeout=LONG)
+        finally:
+            running.kill()
+    assert (running.returncode, out) == (2, ""), err
+    assert "[ray.head_lost]" in err and "Traceback" not in err
+    assert actors and not psutil.wait_procs(actors, timeout=LONG)[1]

@@ -52,3 +52,23 @@ def test_a_token_is_sent_where_one_is_needed(address: str, monkeypatch: pytest.M
     with refused("ray.authentication", address, "RAY_AUTH_TOKEN"):
         ray_cluster._agree_on_authentication(address)
     ray_cluster._read_environment()
+
+
+def test_a_head_node_that_stays_away_ends_the_command(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(ray_cluster.RAY_WAITS, "20")
+    now = [0.0]
+    monkeypatch.setattr(ray_cluster, "monotonic", lambda: now[0])
+
+    def check(head: ray_cluster.Head, times: int) -> None:
+        for _ in range(times):
+            now[0] += 1.0
+            head.check()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        head = ray_cluster.Head(f"127.0.0.1:{server.getsockname()[1]}")
+        check(head, 30)
+    check(head, 10)
+    assert not head.is_lost
+    with refused("ray.head_lost", "10 s", "resumes"):
+        check(head, 1)
+    assert head.is_lost

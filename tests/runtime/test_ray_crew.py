@@ -18,6 +18,7 @@ from vidsemi.io.progress import Progress, show_progress
 from vidsemi.io.store import LocalStore, shard_name
 from vidsemi.runtime import ray_crew, ray_engine, ray_worker
 from vidsemi.runtime.leases import Lease, Leases
+from vidsemi.runtime.ray_cluster import Head
 from vidsemi.runtime.ray_crew import MAX_DEATHS, Crew, Share
 from vidsemi.runtime.ray_engine import _share, cluster_of_jobs, run_on_ray
 from vidsemi.runtime.ray_worker import Look, Outcome, Setting, Worker
@@ -102,7 +103,7 @@ def look(*figures: int, node: str = "a", logs: tuple[tuple[int, str], ...] = ())
 
 
 def crew(ray: Ray, actors: int = 1) -> Crew:
-    return Crew(ray, Worker, Share(actors, 1, 0, Runtime()), (1,), "score", "example")
+    return Crew(ray, Worker, Share(actors, 1, 0, Runtime()), (1,), "score", "example", Head("nowhere:1"))
 
 
 def test_actors_that_die_are_replaced_until_one_is_done(caplog: pytest.LogCaptureFixture):

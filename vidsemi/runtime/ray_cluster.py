@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import Any
 
 from vidsemi.io.errors import UserError
@@ -17,6 +18,7 @@ from vidsemi.runtime.library_errors import first_line
 from vidsemi.runtime.process import usable_cores
 
 AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")  # which Ray reads once
+RAY_WAITS = "RAY_gcs_rpc_server_reconnect_timeout_s"  # for a head node, unless it is set
 OBJECT_STORE = 80 << 20  # bytes; next to nothing is kept there
 CONNECTS_WITHIN = 10.0  # seconds; Ray itself tries a wrong address for 14 minutes
 ANSWERS_WITHIN = 60.0  # seconds
@@ -70,6 +72,39 @@ def ray_cluster() -> Iterator[tuple[Any, bool]]:
         _read_environment()
 
 
+class Head:
+    """The head node of the cluster that a command has joined.
+
+    A minute after Ray has lost it, Ray ends the process that uses it, with status 1 and without any clean-up.
+    """
+
+    def __init__(self, address: str):
+        self._address = address
+        self._seen = self._asked = monotonic()
+        self._patience = float(os.environ.get(RAY_WAITS, 60)) / 2
+        self.is_lost = False
+
+    def check(self) -> None:
+        """Look at times whether it still answers.
+
+        Raises:
+            UserError: it did not for half a minute.
+        """
+        if monotonic() - self._asked < self._patience / 10:
+            return
+        with suppress(OSError):
+            _connect_to(self._address, self._patience / 10)
+            self._seen = monotonic()
+        self._asked = monotonic()
+        if self._asked - self._seen > self._patience:
+            self.is_lost = True
+            raise UserError(
+                "ray.head_lost",
+                f"the head node of the Ray cluster ({self._address}) has not answered for {self._patience:.0f} s; "
+                "finished shards are kept; the same command resumes on a cluster that runs",
+            )
+
+
 @contextmanager
 def named_cluster() -> Iterator[tuple[Any, bool]]:
     """Join or start a cluster as `ray_cluster` does, and name it to processes that are started within the block."""
@@ -119,8 +154,7 @@ def _agree_on_authentication(address: str) -> None:
     Ray sends it if the machine has one and the address is not named. A command that expects tokens can join a cluster
     without any, but its actors all die as they start.
     """
-    host, _, port = address.rpartition(":")
-    socket.create_connection((host.strip("[]"), int(port)), CONNECTS_WITHIN).close()
+    _connect_to(address, CONNECTS_WITHIN)
     mode = next((mode for mode in ("disabled", "token") if _answers(address, mode)), None)
     if mode is None:
         raise UserError(
@@ -134,6 +168,11 @@ def _agree_on_authentication(address: str) -> None:
             "ray.authentication", f"RAY_AUTH_MODE is {asked}; the Ray cluster {address} was started with {mode}"
         )
     _authenticate(mode)
+
+
+def _connect_to(address: str, seconds: float) -> None:
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), seconds).close()
 
 
 def _answers(address: str, mode: str) -> bool:

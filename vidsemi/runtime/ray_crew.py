@@ -9,6 +9,7 @@ from typing import Any
 from vidsemi.config import Runtime
 from vidsemi.io.errors import UserError
 from vidsemi.io.progress import progress_bar
+from vidsemi.runtime.ray_cluster import Head
 from vidsemi.runtime.ray_worker import Look, Outcome, Worker
 from vidsemi.runtime.shard_worker import Figures
 
@@ -61,10 +62,13 @@ class Crew:
         work: the arguments of `Worker.work`.
         title: for the progress bar.
         unit: what is counted there.
+        head: of the cluster.
     """
 
-    def __init__(self, ray: Any, kind: type[Worker], share: Share, work: tuple[Any, ...], title: str, unit: str):
-        self._ray, self._title, self._unit = ray, title, unit
+    def __init__(
+        self, ray: Any, kind: type[Worker], share: Share, work: tuple[Any, ...], title: str, unit: str, head: Head
+    ):
+        self._ray, self._title, self._unit, self._head = ray, title, unit, head
         self._work = [ray.put(argument) for argument in work]  # once for all actors
         options = {"num_cpus": share.cpus, "num_gpus": share.gpus, "scheduling_strategy": "SPREAD"}
         self._new_actor = ray.remote(max_concurrency=2, max_restarts=0, max_task_retries=0, **options)(kind).remote
@@ -81,9 +85,10 @@ class Crew:
         """Keep the actors alive until one is done; returns its value.
 
         Raises:
-            UserError: a worker has raised one, or all keep dying.
+            UserError: a worker has raised one, all keep dying, or the head node is lost.
         """
         while True:
+            self._head.check()
             for member in self._members:
                 if member.actor is None and monotonic() >= member.not_before:
                     member.actor, member.since = self._new_actor(), monotonic()
@@ -104,14 +109,15 @@ class Crew:
 
     def end(self) -> None:
         """End all actors; those that work give their leases back first."""
-        working = [member for member in self._working() if member.seen is not None]
+        running = [] if self._head.is_lost else self._working()  # Ray ends those that have lost it
+        working = [member for member in running if member.seen is not None]
         try:
             for member in working:
                 member.actor.look.remote(stop=True)
             if working:
                 self._ray.wait([member.outcome for member in working], num_returns=len(working), timeout=GRACE)
         finally:
-            for member in self._working():
+            for member in running:
                 self._ray.kill(member.actor)
             if self._bar is not None:
                 self._bar.close()

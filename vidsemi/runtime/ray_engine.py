@@ -19,7 +19,7 @@ from vidsemi.io.errors import UserError
 from vidsemi.io.files import remove_temporary, write_bytes
 from vidsemi.io.store import Place
 from vidsemi.runtime.distributed import started_processes
-from vidsemi.runtime.ray_cluster import named_cluster, ray_cluster
+from vidsemi.runtime.ray_cluster import Head, named_cluster, ray_cluster
 from vidsemi.runtime.ray_crew import Crew, Share
 from vidsemi.runtime.ray_worker import Look, Setting, Worker
 
@@ -52,7 +52,8 @@ def run_on_ray(
     with ray_cluster() as (ray, grows), _marker(place) as marker:
         share = _share(ray, runtime if gpus else runtime.model_copy(update={"gpus_per_actor": 0}), grows)
         setting = Setting(__version__, os.getcwd(), marker)
-        crew = Crew(ray, Actor, share, (setting, job, share.runtime), title, unit)
+        head = Head(ray.get_runtime_context().gcs_address)
+        crew = Crew(ray, Actor, share, (setting, job, share.runtime), title, unit, head)
         try:
             value: T = crew.run()
             return value
