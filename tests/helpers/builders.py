@@ -10,6 +10,7 @@ from vidsemi.selection import score_writer
 from vidsemi.selection.score_format import ScoresInfo
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import torch
 
     from vidsemi.models.weights_file import NetworkSpec
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 def write_shard(folder: Path, number: int, examples: np.ndarray, probabilities: np.ndarray, info: ScoresInfo) -> None:
     """Write a shard of scores from all probabilities, (N, classes)."""
     score_writer.write_shard(folder, number, examples, *score_writer.top_classes(probabilities, info.per_example), info)
+
+
+def shard_table(file: Path) -> "pa.Table":
+    """A shard of scores, with the metadata of its footer as those of the table."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(file)
+    return table.replace_schema_metadata({"vidsemi": pq.read_metadata(file).metadata[b"vidsemi"]})
 
 
 def paths_of(manifest: Path) -> list[str]:

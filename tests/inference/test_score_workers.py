@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.helpers.builders import paths_of
+from tests.helpers.builders import paths_of, shard_table
 from tests.helpers.errors import refused
 from vidsemi.config import Runtime
 from vidsemi.data import reachable, views
@@ -141,7 +141,7 @@ def test_shards_that_lack_anything_are_scored_again(
     scored: Path, weights: Path, manifest: Path, undisturbed: dict[str, bytes]
 ):
     """After files were deleted or damaged, or when two workers could not read the same examples."""
-    part = pq.read_table(scored / "part-000004.parquet")
+    part = shard_table(scored / "part-000004.parquet")
     pq.write_table(part.slice(3), scored / "part-000004.parquet")
     (scored / "part-000007.parquet").write_bytes(b"PAR1")
     for name in ("part-000003", "part-000005", "failures/part-000005", "failures/part-000009"):

@@ -55,7 +55,8 @@ def test_a_run_leaves_what_the_contract_says(finished_run: Path, shapes: Path):
     selection = Selection.read(finished_run / "seed0/teacher/select/selection.parquet")
     assert selection.info.per_class == 3
     assert selection.label.max() < 8
-    metadata = json.loads(pq.read_schema(finished_run / "seed0/teacher/score/part-000000.parquet").metadata[b"vidsemi"])
+    shard = pq.read_metadata(finished_run / "seed0/teacher/score/part-000000.parquet")
+    metadata = json.loads(shard.metadata[b"vidsemi"])
     assert (
         metadata["manifest"]
         == selection.info.scores.manifest

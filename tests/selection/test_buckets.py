@@ -97,7 +97,7 @@ def test_outputs_are_checked_before_the_work(
     assert_refused(capsys.readouterr().err, code, "s3://nowhere" if code == "store.missing" else output)
 
 
-@pytest.mark.parametrize(("kind", "code"), [("denied", "store.refused"), ("cut", "store.unreachable")])
+@pytest.mark.parametrize(("kind", "code", "status"), [("denied", "store.refused", 2), ("cut", "store.unreachable", 75)])
 def test_an_outage_leaves_what_was_there(
     server: S3Server,
     scores: Path,
@@ -105,11 +105,12 @@ def test_an_outage_leaves_what_was_there(
     capsys: pytest.CaptureFixture[str],
     kind: str,
     code: str,
+    status: int,
 ):
     monkeypatch.setattr(object_store.tolerant, "__defaults__", (0.0,))
     server.fault = lambda method, path: kind if method == "PUT" else None
     words = ["--per-class", "5", "--per-example", "2", "--output", f"s3://bucket/{kind}/s.parquet"]
-    assert cli.main(["select", "--scores", str(scores), *words]) == 2
+    assert cli.main(["select", "--scores", str(scores), *words]) == status
     assert_refused(capsys.readouterr().err, code, words[-1])
     assert server.content("bucket", kind) == {}
 

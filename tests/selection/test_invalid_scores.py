@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.helpers.builders import write_shard
+from tests.helpers.builders import shard_table, write_shard
 from tests.selection.test_score_files import PROBABILITIES, info, select_from
 from vidsemi.io.errors import UserError
 from vidsemi.selection import score_reader
@@ -23,7 +23,7 @@ def rows(**columns: list) -> Spoil:
     """part-000001 with the metadata of part-000000 and these columns."""
 
     def write(folder: Path) -> None:
-        schema = pq.read_schema(folder / "part-000000.parquet")
+        schema = shard_table(folder / "part-000000.parquet").schema
         table = pa.table({name: pa.array(values, schema.field(name).type) for name, values in columns.items()})
         pq.write_table(table.replace_schema_metadata(schema.metadata), folder / "part-000001.parquet")
 
@@ -51,7 +51,7 @@ def foreign(folder: Path) -> None:
 
 
 def text_scores(folder: Path) -> None:
-    table = pq.read_table(folder / "part-000000.parquet")
+    table = shard_table(folder / "part-000000.parquet")
     texts = pa.array(["high"] * table.num_rows)
     pq.write_table(table.set_column(2, "score", texts), folder / "part-000001.parquet")
 
@@ -124,7 +124,7 @@ def test_bad_shards_are_refused_by_name(tmp_path: Path, spoil: Spoil, code: str,
 )
 def test_impossible_metadata_is_refused(tmp_path: Path, change: dict):
     write_shard(tmp_path, 0, np.array([0, 1]), PROBABILITIES[:2], info())
-    table = pq.read_table(tmp_path / "part-000000.parquet")
+    table = shard_table(tmp_path / "part-000000.parquet")
     metadata = {**json.loads(table.schema.metadata[b"vidsemi"]), **change}
     changed = table.replace_schema_metadata({"vidsemi": json.dumps(metadata)})
     pq.write_table(changed, tmp_path / "part-000000.parquet")

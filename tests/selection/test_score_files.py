@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.helpers.builders import write_shard
+from tests.helpers.builders import shard_table, write_shard
 from vidsemi.io.errors import UserError
 from vidsemi.io.parquet import write_parquet
 from vidsemi.selection import score_reader
@@ -44,7 +44,7 @@ def test_shards_keep_the_format(tmp_path: Path):
     write_two_shards(tmp_path)
     names = ["failures", "part-000000.parquet", "part-000001.parquet"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
-    table = pq.read_table(tmp_path / "part-000000.parquet")
+    table = shard_table(tmp_path / "part-000000.parquet")
     assert [(field.name, field.type) for field in table.schema] == [
         ("example_id", pa.int64()),
         ("label", pa.int16()),
@@ -68,11 +68,11 @@ def test_shards_keep_the_format(tmp_path: Path):
 
 
 def test_shards_of_earlier_versions_give_the_same(tmp_path: Path):
-    """They have dictionaries of ids and scores."""
+    """They have dictionaries of ids and scores, and metadata in the schema."""
     write_two_shards(tmp_path)
     expected = select_from(tmp_path)
     file = tmp_path / "part-000000.parquet"
-    write_parquet(file, pq.read_table(file))
+    write_parquet(file, shard_table(file))
     again = select_from(tmp_path)
     assert pq.read_metadata(file).row_group(0).column(0).has_dictionary_page
     assert (again.example_id.tolist(), again.info) == (expected.example_id.tolist(), expected.info)
@@ -193,9 +193,9 @@ def test_shards_without_arrows_own_schema(tmp_path: Path):
     write_two_shards(tmp_path)
     expected = select_from(tmp_path).example_id.tolist()
     for file in tmp_path.glob("part-*.parquet"):
-        write_as_others_do(file, pq.read_table(file))
+        write_as_others_do(file, shard_table(file))
     assert select_from(tmp_path).example_id.tolist() == expected
-    table = pq.read_table(tmp_path / "part-000001.parquet")
+    table = shard_table(tmp_path / "part-000001.parquet")
     wide = table.set_column(1, "label", table.column("label").cast(pa.int32()))
     write_as_others_do(tmp_path / "part-000001.parquet", wide)
     with pytest.raises(UserError, match=r"part-000001.parquet .*'label' must be int16") as error:

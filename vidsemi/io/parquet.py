@@ -8,7 +8,7 @@ a damaged footer can otherwise ask for gigabytes.
 import io
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -31,45 +31,58 @@ WHOLE = 1 << 24  # bytes; a smaller file is read at once, and both checked and p
 WHOLE_UNBATCHED = 1 << 26  # the same where pyarrow would keep all that it has read anyway
 TAIL = 8  # length of the footer and magic, at the end of a file
 
+Footer = Mapping[bytes, bytes]
+
 
 class DamagedError(pa.ArrowInvalid):  # type: ignore[misc] # pyarrow has no types
     """A file has changed since it was written. The message says of "it" what is wrong, as pyarrow's errors do."""
 
 
-def write_parquet(file: Place, table: pa.Table, **encoding: Any) -> None:
-    """Write a table atomically, with checksums; `encoding` are options of `pq.ParquetWriter`."""
+def write_parquet(file: Place, table: pa.Table, footer: Footer | None = None, **encoding: Any) -> None:
+    """Write a table atomically, with checksums.
+
+    Args:
+        file: to write.
+        table: its content.
+        footer: metadata for the footer alone; that of the table's schema is written twice.
+        encoding: options of `pq.ParquetWriter`.
+    """
     if not isinstance(file, Path):
-        file.write_bytes(parquet_bytes(table, **encoding))
+        file.write_bytes(parquet_bytes(table, footer, **encoding))
         return
-    with parquet_writer(file, table.schema, **encoding) as writer:
+    with parquet_writer(file, table.schema, footer, **encoding) as writer:
         writer.write_table(table)
 
 
 @contextmanager
-def parquet_writer(file: Path, schema: pa.Schema, **encoding: Any) -> Iterator[pq.ParquetWriter]:
-    """Write a file atomically, table by table, with checksums; `encoding` are options of `pq.ParquetWriter`."""
+def parquet_writer(
+    file: Path, schema: pa.Schema, footer: Footer | None = None, **encoding: Any
+) -> Iterator[pq.ParquetWriter]:
+    """Write a file as `write_parquet` does, table by table."""
     with atomic_path(file) as temporary:
-        with _unsealed(temporary, schema, encoding) as writer:
+        with _unsealed(temporary, schema, footer, encoding) as writer:
             yield writer
         with open(temporary, "rb+") as stream:
             _seal(stream)
 
 
-def parquet_bytes(table: pa.Table, **encoding: Any) -> bytes:
+def parquet_bytes(table: pa.Table, footer: Footer | None = None, **encoding: Any) -> bytes:
     """Return what `write_parquet` writes."""
     stream = io.BytesIO()
-    with _unsealed(stream, table.schema, encoding) as writer:
+    with _unsealed(stream, table.schema, footer, encoding) as writer:
         writer.write_table(table)
     _seal(stream)
     return stream.getvalue()
 
 
 @contextmanager
-def _unsealed(where: Path | IO[bytes], schema: pa.Schema, encoding: dict[str, Any]) -> Iterator[pq.ParquetWriter]:
+def _unsealed(
+    where: Path | IO[bytes], schema: pa.Schema, footer: Footer | None, encoding: dict[str, Any]
+) -> Iterator[pq.ParquetWriter]:
     with pq.ParquetWriter(where, schema, compression="zstd", write_page_checksum=True, **encoding) as writer:
         yield writer
         # Not in the schema, whose metadata other programs copy into the files that they derive from this one.
-        writer.add_key_value_metadata({CHECKSUM: UNSEALED, **MARK})
+        writer.add_key_value_metadata(dict(footer or {}) | {CHECKSUM: UNSEALED} | MARK)
 
 
 def read_parquet(file: Place, columns: Sequence[str] | None = None) -> pa.Table:

@@ -92,10 +92,10 @@ def label_type(classes: int) -> pa.DataType:
     return pa.int32() if classes >= WIDE_LABELS_FROM else pa.int16()
 
 
-def parse_info(file: Place, schema: pa.Schema | pq.FileMetaData) -> ScoresInfo:
-    """Parse the metadata of a shard from its schema or footer."""
+def parse_info(file: Place, footer: pq.FileMetaData) -> ScoresInfo:
+    """Parse the metadata of a shard from its footer."""
     try:
-        return _parse(file, schema.metadata[KEY.encode()])
+        return _parse(file, footer.metadata[KEY.encode()])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise invalid_shard(file, error) from None
 

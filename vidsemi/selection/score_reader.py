@@ -67,8 +67,8 @@ def open_shards(files: Mapping[int, Place]) -> tuple[list[ScoreShard], ScoresInf
     first = next(iter(files.values()))
     try:
         with open_parquet(first) as parquet:
-            schema, metadata = parquet.schema_arrow, own_metadata(parquet.metadata.metadata)
-        info = parse_info(first, schema)
+            schema, footer = parquet.schema_arrow, parquet.metadata
+        info, metadata = parse_info(first, footer), own_metadata(footer.metadata)
         _check_types(schema, info)
     except (pa.ArrowException, OSError, KeyError, TypeError) as error:
         raise invalid_shard(first, error) from None
@@ -94,7 +94,7 @@ def _batches(file: Place, first: Place, metadata: dict[bytes, bytes], info: Scor
         with open_parquet(file) as parquet:
             own, left = own_metadata(parquet.metadata.metadata), parquet.metadata.num_rows
             if own != metadata or b"ARROW:schema" not in own:
-                if name := info.difference(parse_info(file, parquet.schema_arrow)):
+                if name := info.difference(parse_info(file, parquet.metadata)):
                     raise UserError(
                         "scores.mismatch", f"{file} and {first.name} were not scored alike: their '{name}' differ"
                     )
@@ -128,7 +128,7 @@ def read_info(file: Place) -> ScoresInfo:
     """Read the metadata of a shard, not its rows."""
     try:
         with open_parquet(file) as parquet:
-            return parse_info(file, parquet.schema_arrow)
+            return parse_info(file, parquet.metadata)
     except (pa.ArrowException, OSError) as error:
         raise invalid_shard(file, error) from None
 

@@ -34,7 +34,7 @@ def top_classes(
 
 def shard_bytes(examples: np.ndarray, labels: np.ndarray, scores: np.ndarray, info: ScoresInfo) -> bytes:
     """Return the file of a shard: ascending example ids (N,), and labels and scores (N, P) from `top_classes`."""
-    return parquet_bytes(_table(examples, labels, scores, info), **ENCODING)
+    return parquet_bytes(_table(examples, labels, scores, info), _footer(info), **ENCODING)
 
 
 def failure_table(failures: Sequence[tuple[int, str, str]]) -> pa.Table:
@@ -48,7 +48,7 @@ def write_shard(
     folder: Path, number: int, examples: np.ndarray, labels: np.ndarray, scores: np.ndarray, info: ScoresInfo
 ) -> None:
     """Write one shard atomically; the arguments are those of `shard_bytes`."""
-    write_parquet(folder / shard_name(number), _table(examples, labels, scores, info), **ENCODING)
+    write_parquet(folder / shard_name(number), _table(examples, labels, scores, info), _footer(info), **ENCODING)
 
 
 def write_failures(folder: Path, number: int, failures: Sequence[tuple[int, str, str]]) -> None:
@@ -63,4 +63,9 @@ def _table(examples: np.ndarray, labels: np.ndarray, scores: np.ndarray, info: S
             "label": pa.array(labels.reshape(-1), label_type(len(info.classes))),
             "score": pa.array(scores.reshape(-1), pa.float32()),
         }
-    ).replace_schema_metadata({KEY: json.dumps(asdict(info))})
+    )
+
+
+def _footer(info: ScoresInfo) -> dict[bytes, bytes]:
+    """In the schema it would stand twice: of 1,000 examples and 400 classes, 11 kB of 43."""
+    return {KEY.encode(): json.dumps(asdict(info)).encode()}
