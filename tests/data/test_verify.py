@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -178,3 +179,25 @@ def test_shards_that_a_killed_worker_did_not_remove_are_nobodys(
     assert (summary.readable, summary.kinds) == (9, {"png 30×20": 9})
     assert pyarrow.csv.read_csv(table).column("container").to_pylist() == ["image"] * 9
     assert not table.with_name("t.csv.parts").exists()
+
+
+def test_a_worker_whose_job_another_has_ended_takes_the_others_table(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The folder of the job may go just when this worker writes there."""
+    manifest, table = load_manifest(dataset), tmp_path / "table.csv"
+    whole = verify_files(manifest, tmp_path / "whole.csv", workers=0, seconds=60)
+
+    def overtaken(worker: VerifyWorker, number: int, files: object) -> None:
+        if over:
+            shutil.copy(tmp_path / "whole.csv", table)
+            shutil.rmtree(tmp_path / "table.csv.parts")
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(VerifyWorker, "write", overtaken)
+    over = False
+    with pytest.raises(FileNotFoundError):
+        verify_files(manifest, table, workers=0, seconds=60)
+    over = True
+    assert verify_files(manifest, table, workers=0, seconds=60).document() == whole.document()
+    assert not (tmp_path / "table.csv.parts").exists()

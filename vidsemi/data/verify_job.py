@@ -105,11 +105,15 @@ def verify_files(
     while True:
         folder = _join(store, manifest)
         job = partial(verify_shards, parts=parts, folder=folder)
-        if engine is not None:
-            job = partial(job, manifest=ManifestSource.of(manifest))
-            run_on_ray(job, engine, place=parts, title="verify", unit="file", gpus=False)
-        else:
-            job(Runtime(workers=workers, seconds_per_file=seconds), manifest=manifest)
+        try:
+            if engine is not None:
+                job = partial(job, manifest=ManifestSource.of(manifest))
+                run_on_ray(job, engine, place=parts, title="verify", unit="file", gpus=False)
+            else:
+                job(Runtime(workers=workers, seconds_per_file=seconds), manifest=manifest)
+        except FileNotFoundError:  # if the job is over: another worker removed its folder while this one wrote there
+            if _running_job(store) == folder:
+                raise
         summary = VerifySummary()
         try:
             with table_writer(output, SCHEMA) as writer:
