@@ -1,12 +1,10 @@
 """Configs that cannot work: errors where the result would be worthless, warnings where it may not be."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from vidsemi.config import Config, Recipe
-from vidsemi.data.formats.media_files import IMAGE_SUFFIXES
 from vidsemi.data.hashtags.match import check_frequent
 from vidsemi.data.hashtags.vocabulary import Vocabulary
 from vidsemi.data.joined import parts_of
@@ -15,13 +13,13 @@ from vidsemi.data.overlap import overlap
 from vidsemi.data.split import ValidationSet
 from vidsemi.io.errors import UserError
 from vidsemi.pipeline.datasets import Datasets
+from vidsemi.pipeline.media_kinds import check_media
 from vidsemi.pipeline.resolve import Resolved, ResolvedTarget
 from vidsemi.pipeline.stage import Plan
 from vidsemi.pipeline.stages import TrainStage
 from vidsemi.selection.policies import get_policy
 
 FEW_STEPS = 10  # a training run that is shorter has hardly begun
-SAMPLED_NAMES = 1000  # of a manifest, to see whether it has images or videos
 SHOWN = 3  # examples that a message names
 
 
@@ -57,7 +55,7 @@ def check_run(resolved: Resolved) -> list[str]:
     keys = {student.name: f"students.{number}.frames" for number, student in enumerate(config.students)}
     keys |= {name: f"{config.teacher_key(name)}.frames" for name in config.teachers}
     frames = {keys[name]: network.architecture.input.frames for name, network in resolved.networks.items()}
-    return [*warnings, *_check_media(frames, {**sets, "data.weak": datasets.weak if config.data.weak else None})]
+    return [*warnings, *check_media(frames, {**sets, "data.weak": datasets.weak if config.data.weak else None})]
 
 
 def check_starts(plan: Plan) -> list[str]:
@@ -271,35 +269,3 @@ def _recipes_of(config: Config, labeled: int, weak: int, selected: int) -> dict[
     if {*config.teacher_approaches} - {"distilled"}:
         found["train.finetune"] = train.finetune, labeled
     return {key: (recipe, size) for key, (recipe, size) in found.items() if recipe is not None}
-
-
-def _check_media(frames: Mapping[str, int], datasets: Mapping[str, Manifest | None]) -> list[str]:
-    """Compare the clip lengths of networks, by their keys, with the files of datasets, by theirs; returns warnings.
-
-    Raises:
-        UserError: a network that takes clips is trained on images and tested on videos, or the other way round.
-    """
-    images = {key: _share_of_images(manifest) for key, manifest in datasets.items() if manifest is not None}
-    warnings = []
-    for network, count in frames.items():
-        compared = [key for key in ("data.labeled", "data.test") if key in images]
-        if count > 1 and {images[key] for key in compared} == {0.0, 1.0}:
-            kinds = [f"{key} has {'images' if images[key] else 'videos'}" for key in compared]
-            raise UserError("data.images_and_videos", f"{network} takes {count} frames, but {' and '.join(kinds)}")
-        stills, motion = ([key for key, share in images.items() if share == all_or_none] for all_or_none in (1, 0))
-        if count > 1 and stills:
-            warnings.append(f"{network}: {count} frames, but {', '.join(stills)}: images, which become still clips")
-        if count == 1 and motion:
-            warnings.append(f"{network}: one frame, but {', '.join(motion)}: videos, of whose motion it sees nothing")
-    return warnings
-
-
-def _share_of_images(manifest: Manifest) -> float:
-    """The share of files that are images by their names, in a sample."""
-    return float(np.mean([suffix in IMAGE_SUFFIXES for suffix in _sampled_suffixes(manifest)]))
-
-
-def _sampled_suffixes(manifest: Manifest) -> Iterator[str]:
-    for row in np.linspace(0, len(manifest) - 1, min(SAMPLED_NAMES, len(manifest))).astype(int).tolist():
-        example = manifest.row(row)
-        yield PurePosixPath(example.member or example.path).suffix.lower()
