@@ -11,9 +11,10 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from threading import Timer
+from threading import RLock, Timer
 
 import torch
+from tqdm import tqdm
 
 from vidsemi.config import Runtime
 from vidsemi.data import verify_job, views
@@ -26,6 +27,9 @@ from vidsemi.io.object_store import ObjectStore
 from vidsemi.io.store import LocalStore, open_store, parse_place
 from vidsemi.runtime import leases
 
+# tqdm's own lock is one of all forked processes: one that is killed while it has it would stop the others for good.
+tqdm.set_lock(RLock())
+tqdm.monitor_interval = 0
 EVENTS = {"open", "os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.scandir", "os.listdir"}
 
 
