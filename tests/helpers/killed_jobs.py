@@ -10,6 +10,7 @@ import random
 import signal
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 from threading import RLock, Timer
 
@@ -113,7 +114,7 @@ def start(job: dict, fate: str | None, dice: random.Random) -> int:
     try:
         work(job, fate, dice)
     except BaseException as error:
-        print(repr(error), file=sys.__stderr__)
+        traceback.print_exception(error, file=sys.__stderr__)
         os._exit(1)
     os._exit(0)
 

@@ -202,7 +202,8 @@ class LocalStore:
             aside.unlink(missing_ok=True)
 
     def clean_up(self, folder: str, pattern: str = "*") -> None:  # noqa: D102
-        remove_temporary(self._folder / folder, names=pattern)
+        with suppress(FileNotFoundError):  # another process has removed the folder
+            remove_temporary(self._folder / folder, names=pattern)
 
 
 def _version(content: bytes) -> str:
