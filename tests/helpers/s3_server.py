@@ -1,6 +1,5 @@
 """An S3 server on this machine (moto), whose answers can be late, wrong or cut off."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -9,6 +8,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import boto3
+import pytest
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -98,17 +98,14 @@ def s3_server() -> Iterator[S3Server]:
     server = S3Server()
     server.thread.start()
     connect.cache_clear()
-    before = {name: os.environ.get(name) for name in server.environment}
-    os.environ.update(server.environment)
     try:
-        with urlopen(f"{server.url}/moto-api/reset", b""):  # or it has the buckets of servers before it
-            pass
-        server.client().create_bucket(Bucket="bucket")
-        yield server
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in server.environment.items():
+                patch.setenv(name, value)
+            with urlopen(f"{server.url}/moto-api/reset", b""):  # or it has the buckets of servers before it
+                pass
+            server.client().create_bucket(Bucket="bucket")
+            yield server
     finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
         server.stop()
         connect.cache_clear()

@@ -183,7 +183,7 @@ def test_what_is_not_known_is_named_and_costs_nothing_else(run: Path):
         assert text in note, text
     (section,) = frequency_sections(load_run(write_results(run, rows[:2])))
     assert len(section.text) == 1 and not section.tables and not section.plots
-    assert frequency_sections(load_run(write_results(run, rows[-3:]))) == []  # there is no labeled set
+    assert frequency_sections(load_run(write_results(run, rows[-3:]))) == []  # of a run without labels
     assert frequency_sections(load_run(write_results(run, []))) == []
 
 

@@ -16,6 +16,7 @@ from vidsemi.data.targets import Targets
 from vidsemi.data.train_clips import Key
 
 MOST = np.iinfo(np.int32).max
+AT_ONCE = 1 << 20  # examples whose repeats are drawn at a time
 KEYS_AT_ONCE = 100_000  # keys of an epoch that are converted to Python integers at a time
 
 REPEAT_RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # φ
@@ -23,9 +24,6 @@ REPEAT_RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # φ
     "square_root": np.sqrt,
     "uniform": np.asarray,
 }
-
-
-AT_ONCE = 1 << 20  # examples whose repeats are drawn at a time
 
 
 def repeat_factors(targets: Targets, rule: str) -> np.ndarray:

@@ -106,8 +106,8 @@ def _of_all_processes(ranks: np.ndarray, count: int) -> np.ndarray:
         return ranks
     found = np.full(count, UNREADABLE)
     for begin in range(0, -(-count // process.size), MESSAGE):
-        for rank, own in enumerate(gather(ranks[begin : begin + MESSAGE].tolist())):
-            found[rank + begin * process.size :: process.size][: len(own)] = own
+        for number, own in enumerate(gather(ranks[begin : begin + MESSAGE].tolist())):
+            found[number + begin * process.size :: process.size][: len(own)] = own
     return found
 
 

@@ -130,7 +130,8 @@ class RemotePath:
         """
         import obstore
 
-        more: Any = {"use_multipart": (large := len(content) > LARGE), "chunk_size": PIECE}  # repeated one by one
+        large = len(content) > LARGE  # its pieces are repeated one by one, by obstore
+        more: Any = {"use_multipart": large, "chunk_size": PIECE}
         call = lambda: obstore.put(connect(self.root, retries=10 * large), self.key, content, **more)  # noqa: E731
         if tolerant(self, call) is None:
             raise missing(self)

@@ -1,14 +1,15 @@
 """The true labels of examples, where another manifest, of any size, has the same files with labels."""
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vidsemi.data.dedup.equal_keys import DistinctKeys
 from vidsemi.data.file_ids import are_among
+from vidsemi.data.formats.portable_paths import absolute_column
 from vidsemi.data.formats.repeats import ROW, RepeatFinder
 from vidsemi.data.manifest import Manifest, resolve
 from vidsemi.data.manifest_file import COLUMNS
@@ -36,21 +37,19 @@ def find_labels(examples: np.ndarray, unlabeled: Manifest, true_labels: Manifest
         UserError: an example has two labels.
     """
     ids, places = np.unique(examples, return_inverse=True)
-    finder = RepeatFinder(temporary_folder())
-    blocks = (unlabeled.take(ids[begin : begin + AT_ONCE]) for begin in range(0, len(ids), AT_ONCE))
-    keys = np.concatenate([np.empty((0, 2), np.uint64), *(finder.hashes(_named(block, Path())) for block in blocks)])
-    wanted, found = np.sort(keys[:, 0]), [np.empty(0, ROW)]
-    for batch in true_labels.batches:
-        table = _named(pa.Table.from_batches([batch]), true_labels.root)
-        rows = finder.add(table.append_column("label", batch.column("label")))
-        found.append(rows[are_among(rows["hash"], wanted)])
-    if (repeat := finder.find(unique=False).first) is not None:
-        path = true_labels.row(repeat[1]).path
-        raise UserError(
-            "precision.two_labels",
-            f"{true_labels.file} has two labels for {path if '://' in path else os.path.abspath(path)}",
-        )
-    finder.close()
+    with closing(RepeatFinder(temporary_folder())) as finder:
+        blocks = (unlabeled.take(ids[begin : begin + AT_ONCE]) for begin in range(0, len(ids), AT_ONCE))
+        hashes = (finder.hashes(_named(block, Path())) for block in blocks)
+        keys = np.concatenate([np.empty((0, 2), np.uint64), *hashes])
+        wanted, found = np.sort(keys[:, 0]), [np.empty(0, ROW)]
+        for batch in true_labels.batches:
+            table = _named(pa.Table.from_batches([batch]), true_labels.root)
+            rows = finder.add(table.append_column("label", batch.column("label")))
+            found.append(rows[are_among(rows["hash"], wanted)])
+        if (repeat := finder.find(unique=False).first) is not None:
+            path = true_labels.row(repeat[1]).path
+            path = path if "://" in path else os.path.abspath(path)
+            raise UserError("precision.two_labels", f"{true_labels.file} has two labels for {path}")
     known = np.concatenate(found)
     every = np.concatenate([np.stack([known["hash"], known["other"]], axis=1), keys])
     first = DistinctKeys(2).add(every, np.arange(len(every)))[len(known) :]
@@ -69,19 +68,7 @@ def _named(table: pa.Table, root: Place) -> pa.Table:
 
 
 def _absolute(paths: pa.Array, root: Place) -> pa.Array:
-    """Absolute paths; only those with `//`, `.` or `..` in them are handled one by one, and addresses."""
-    if not isinstance(root, Path):
-        return pa.array([_absolute_path(path, root) for path in paths.to_pylist()], pa.string())
-    folder = os.path.join(os.path.abspath(root), "")
-    inside = pc.binary_join_element_wise(folder, paths, "")
-    absolute = pc.if_else(pc.starts_with(paths, "/"), paths, inside)
-    odd = pc.match_substring_regex(absolute, r"/\.{0,2}(/|$)")
-    if not pc.any(odd).as_py():
-        return absolute
-    own = [_absolute_path(path, root) for path in paths.filter(odd).to_pylist()]
-    return pc.replace_with_mask(absolute, odd, pa.array(own, pa.string()))
-
-
-def _absolute_path(path: str, root: Place) -> str:
-    path = resolve(path, root)
-    return path if "://" in path else os.path.abspath(path)
+    if isinstance(root, Path):
+        return absolute_column(paths, root)
+    resolved = (resolve(path, root) for path in paths.to_pylist())
+    return pa.array([path if "://" in path else os.path.abspath(path) for path in resolved], pa.string())

@@ -46,7 +46,7 @@ def frequency_sections(runs: Sequence[RunResults]) -> list[Section]:
 
 
 def _section(run: RunResults, plot_name: str, several: bool) -> Section | None:
-    if not any("classes" in row for row in run.rows):  # no labeled set
+    if not any("classes" in row for row in run.rows):  # it has no labeled set
         return None
     accuracy = read_accuracy_by_class(run.rows, run.folder)
     title = f"Accuracy by class frequency{f', {run.name}' if several else ''}"

@@ -89,7 +89,7 @@ def select(
             f"the scores are of {scores.examples} examples, but hold {tally.scored}; score again",
         )
     rows = top.result()
-    taken_by = _taken_by(rows, scores.classes)
+    taken_by = _checked_counts(rows, scores.classes)
     if tags is None and len(taken_by) > per_example:
         raise UserError(
             "selection.example_twice",
@@ -156,7 +156,7 @@ def most_rows(shards: Sequence[ScoreShard], scores: ScoresInfo, earlier: Sequenc
     return rows if scores.examples is None else min(rows, scores.examples)
 
 
-def _taken_by(rows: ScoreRows, classes: list[str]) -> list[int]:
+def _checked_counts(rows: ScoreRows, classes: list[str]) -> list[int]:
     """Count the examples that occur once, twice, … in less memory than counting each of them takes.
 
     Refuses an example twice in a class: two selections have read the same shard, or a shard lists it twice.

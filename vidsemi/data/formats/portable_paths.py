@@ -18,23 +18,35 @@ def portable_paths(paths: Iterable[str], manifest: Path) -> list[str]:
 
 
 def portable_column(paths: "pa.Array", manifest: Path) -> "pa.Array":
-    """A column of `portable_paths`; only paths with `//`, `.` or `..` in them are handled one by one."""
+    """A column of `portable_paths`."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    folder, here = (os.path.join(place, "") for place in (manifest.parent.resolve(), os.path.abspath("")))
-    absolute, is_absolute = paths, pc.starts_with(paths, "/")
-    if not pc.all(is_absolute).as_py():
-        absolute = pc.if_else(is_absolute, paths, pc.binary_join_element_wise(here, paths, ""))
-    inside = pc.starts_with(absolute, folder)
+    folder = os.path.join(manifest.parent.resolve(), "")
+    absolute = absolute_column(paths, Path())
+    inside = pc.and_not(pc.starts_with(absolute, folder), pc.match_substring(paths, "://"))
     portable = pc.binary_slice(absolute.cast(pa.binary()), len(folder.encode()), LONGEST)
     if not pc.all(inside).as_py():
         portable = pc.if_else(inside, portable, absolute.cast(pa.binary()))
-    odd = pc.match_substring_regex(absolute, r"/\.{0,2}(/|$)")
-    if pc.any(odd).as_py():  # URIs among them
-        is_address = pc.match_substring(paths, "://")
-        portable = pc.if_else(is_address, paths.cast(pa.binary()), portable)
-        odd = pc.and_not(odd, is_address)
-        own = portable_paths(paths.filter(odd).to_pylist(), manifest)
-        portable = pc.replace_with_mask(portable, odd, pa.array(own, pa.string()).cast(pa.binary()))
     return portable.view(pa.string())
+
+
+def absolute_column(paths: "pa.Array", folder: Path) -> "pa.Array":
+    """Paths of a folder as `os.path.abspath` gives them; URIs stay.
+
+    Only those with `//`, `.` or `..` in them, and URIs, are handled one by one.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    here = os.path.join(os.path.abspath(folder), "")
+    absolute, is_absolute = paths, pc.starts_with(paths, "/")
+    if not pc.all(is_absolute).as_py():
+        absolute = pc.if_else(is_absolute, paths, pc.binary_join_element_wise(here, paths, ""))
+    odd = pc.match_substring_regex(absolute, r"/\.{0,2}(/|$)")
+    if not pc.any(odd).as_py():
+        return absolute
+    own = [
+        path if "://" in path else os.path.abspath(os.path.join(here, path)) for path in paths.filter(odd).to_pylist()
+    ]
+    return pc.replace_with_mask(absolute, odd, pa.array(own, pa.string()))

@@ -254,15 +254,12 @@ def _frequent_tables(pairs: IO[bytes], counted: _LabelCounts) -> Iterator[pa.Tab
 def read_matches(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Read what `match_hashtags` wrote: label names, example ids (N,) int64 and label indices (N,) int32."""
     with open_own_parquet(folder / MATCHES) as parquet:
-        example_ids, labels = (
-            np.empty(parquet.metadata.num_rows, np.int64),
-            np.empty(parquet.metadata.num_rows, np.int32),
-        )
-        done = 0
+        size, done = parquet.metadata.num_rows, 0
+        example_ids, labels = np.empty(size, np.int64), np.empty(size, np.int32)
         for batch in parquet.iter_batches(GROUP):
             own = slice(done, done + len(batch))
             example_ids[own], labels[own] = (batch.column(name).to_numpy() for name in SCHEMA.names)
             done += len(batch)
-        if done < len(labels):
+        if done < size:
             raise DamagedError("its number of rows is not what its footer says")
     return read_vocabulary(folder / VOCABULARY).names, example_ids, labels
