@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.selection.test_score_files import info
 from vidsemi.io.errors import UserError
-from vidsemi.selection import scan
+from vidsemi.selection import scan, shard_pass
 from vidsemi.selection.result import Selection
 from vidsemi.selection.score_format import MAX_ID, ScoreRows
 from vidsemi.selection.score_reader import ScoreShard
@@ -65,7 +65,7 @@ def test_shards_read_in_runs_give_what_single_ones_give(data: st.DataObject):
     with pytest.MonkeyPatch.context() as monkeypatch:
         alone = outcome(shards, 1, monkeypatch)
         for least in (1, 5, 1 << 16):
-            monkeypatch.setattr(scan, "TOGETHER", least)
+            monkeypatch.setattr(shard_pass, "TOGETHER", least)
             assert outcome(shards, 4, monkeypatch) == alone
 
 

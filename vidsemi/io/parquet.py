@@ -79,7 +79,8 @@ def parquet_bytes(table: pa.Table, footer: Footer | None = None, **encoding: Any
 def _unsealed(
     where: Path | IO[bytes], schema: pa.Schema, footer: Footer | None, encoding: dict[str, Any]
 ) -> Iterator[pq.ParquetWriter]:
-    with pq.ParquetWriter(where, schema, compression="zstd", write_page_checksum=True, **encoding) as writer:
+    options = {"compression": "zstd", "write_page_checksum": True} | encoding
+    with pq.ParquetWriter(where, schema, **options) as writer:
         yield writer
         # Not in the schema, whose metadata other programs copy into the files that they derive from this one.
         writer.add_key_value_metadata(dict(footer or {}) | {CHECKSUM: UNSEALED} | MARK)

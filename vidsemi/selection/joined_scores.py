@@ -43,8 +43,7 @@ def join_scores(folders: Sequence[Place]) -> JoinedScores:
             )
         starts.append(examples)
         shards += [
-            ScoreShard(one.name, one.number + numbers, partial(_shifted, one.batches, examples), one.count)
-            for one in own
+            replace(one, number=one.number + numbers, batches=partial(_shifted, one.batches, examples)) for one in own
         ]
         examples, numbers = examples + info.examples, numbers + info.shards
     fingerprint = fingerprint_json([info.manifest for _, info in opened])

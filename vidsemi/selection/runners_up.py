@@ -8,9 +8,10 @@ from vidsemi.selection.info import as_ranges
 from vidsemi.selection.joined_scores import JoinedScores
 from vidsemi.selection.policies import get_policy, priority_of
 from vidsemi.selection.result import Selection
-from vidsemi.selection.scan import row_limits, scan
+from vidsemi.selection.scan import scan
 from vidsemi.selection.score_format import ScoreRows
 from vidsemi.selection.select import most_rows
+from vidsemi.selection.shard_pass import row_limits
 from vidsemi.selection.topk import TopPerClass
 
 

@@ -39,6 +39,7 @@ class ScoreShard:
     number: int  # unique in its directory
     batches: Callable[[], Iterable[ScoreRows]]  # reads the rows from the first on; can be called again
     count: Callable[[], int]  # returns the number of rows without reading them
+    file: Path | None = None  # if it is one on this machine's disks, which other processes can read too
 
 
 def shard_files(folder: Place) -> dict[int, Place]:
@@ -73,7 +74,13 @@ def open_shards(files: Mapping[int, Place]) -> tuple[list[ScoreShard], ScoresInf
     except (pa.ArrowException, OSError, KeyError, TypeError) as error:
         raise invalid_shard(first, error) from None
     shards = [
-        ScoreShard(str(file), number, partial(_batches, file, first, metadata, info), partial(_count, file))
+        ScoreShard(
+            str(file),
+            number,
+            partial(_batches, file, first, metadata, info),
+            partial(_count, file),
+            file if isinstance(file, Path) else None,
+        )
         for number, file in files.items()
     ]
     return shards, info

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +13,13 @@ from vidsemi.io.parquet import parquet_bytes, write_parquet
 from vidsemi.io.store import shard_name
 from vidsemi.selection.score_format import KEY, ScoresInfo, label_type
 
-# Sorted ids as differences, and scores without a dictionary, which nearly always holds each score once: a shard of
-# 250,000 examples takes 4.6 MB instead of 6.1 and is decoded in 11 ns a row instead of 16.
-ENCODING = {"use_dictionary": ["label"], "column_encoding": {"example_id": "DELTA_BINARY_PACKED"}}
+# Ids as differences, scores byte by byte, which puts their exponents together. With zstd files are 5% smaller, but take
+# twice as long to decode: a shard of 1,000 examples 144 µs instead of 59, of a million 12.8 ns a row instead of 7.3.
+ENCODING: dict[str, Any] = {
+    "compression": "lz4",
+    "use_dictionary": ["label"],
+    "column_encoding": {"example_id": "DELTA_BINARY_PACKED", "score": "BYTE_STREAM_SPLIT"},
+}
 
 
 def top_classes(

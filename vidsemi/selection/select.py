@@ -9,9 +9,10 @@ from vidsemi.io.errors import UserError
 from vidsemi.selection.info import FORMAT, SOFT_FORMAT, SelectionInfo, as_ranges
 from vidsemi.selection.policies import get_policy, priority_of, quotas_of
 from vidsemi.selection.result import Selection
-from vidsemi.selection.scan import Tally, row_limits, scan
+from vidsemi.selection.scan import scan
 from vidsemi.selection.score_format import MAX_ID, ScoreRows, ScoresInfo
 from vidsemi.selection.score_reader import ScoreShard
+from vidsemi.selection.shard_pass import Tally, row_limits
 from vidsemi.selection.soft_targets import check_targets, gather_stored
 from vidsemi.selection.topk import TopPerClass
 
