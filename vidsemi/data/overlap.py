@@ -12,6 +12,7 @@ from vidsemi.data.dedup.record_file import Partitions
 from vidsemi.data.file_ids import file_ids
 from vidsemi.data.manifest import Manifest
 from vidsemi.data.mapped import temporary_folder
+from vidsemi.runtime.arrays import distinct
 
 FEW = 1 << 21  # examples of the first manifest up to which only what they may be is kept of the other one
 AT_ONCE = 1 << 20  # examples to compare in memory
@@ -50,7 +51,7 @@ def overlap(manifest: Manifest, other: Manifest) -> Overlap:
 
 
 def _firsts(records: Partitions) -> np.ndarray:
-    return np.unique(np.concatenate([records.read(part)["key"][:, 0] for part in range(records.count)]))
+    return distinct(np.concatenate([records.read(part)["key"][:, 0] for part in range(records.count)]))
 
 
 def _in_common(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from vidsemi.io.files import fingerprint_json, is_regular
 from vidsemi.io.parquet import read_parquet
 from vidsemi.io.progress import progress_bar
 from vidsemi.io.store import shard_name
+from vidsemi.runtime.arrays import distinct
 from vidsemi.selection.score_format import SCORE_AGAIN, ScoresInfo
 from vidsemi.selection.score_reader import ScoreShard, open_shards, shard_files
 from vidsemi.selection.score_writer import top_classes, write_failures, write_shard
@@ -79,7 +80,7 @@ def _common(scores: Sequence[Path], infos: Sequence[ScoresInfo]) -> ScoresInfo:
 def _mean(shards: Sequence[ScoreShard], classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Ids (n,) of the examples that all teachers have scored, and their means, (n, classes) float32."""
     rows = [[*shard.batches()] for shard in shards]
-    ids = [np.unique(np.concatenate([np.zeros(0, np.int64), *(one.example_id for one in own)])) for own in rows]
+    ids = [distinct(np.concatenate([np.zeros(0, np.int64), *(one.example_id for one in own)])) for own in rows]
     common = ids[0]
     for other in ids[1:]:
         common = np.intersect1d(common, other, assume_unique=True)

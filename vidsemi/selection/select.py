@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from vidsemi.io.errors import UserError
+from vidsemi.runtime.arrays import distinct
 from vidsemi.selection.info import FORMAT, SOFT_FORMAT, SelectionInfo, as_ranges
 from vidsemi.selection.policies import get_policy, priority_of, quotas_of
 from vidsemi.selection.result import Selection
@@ -70,7 +71,7 @@ def select(
         if tags is not None:
             top.add(tags)
             counts = np.bincount(tags.label, minlength=classes)
-            return Tally(counts, rows_read=len(tags), scored=len(np.unique(tags.example_id)))
+            return Tally(counts, rows_read=len(tags), scored=len(distinct(tags.example_id)))
         tally = scan(shards, limits, top, threads=threads, progress=progress)
         for selection in earlier:
             top.add(selection.rows())

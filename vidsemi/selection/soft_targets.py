@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from vidsemi.io.errors import UserError
+from vidsemi.runtime.arrays import distinct
 from vidsemi.selection.policies import get_policy
 from vidsemi.selection.score_format import MAX_SCORE, ScoreRows, label_type
 from vidsemi.selection.score_reader import ScoreShard
@@ -90,7 +91,7 @@ def gather_stored(
     Raises:
         UserError: an example has no rows, or too many: the shards have changed since they were selected from.
     """
-    example_id = np.unique(chosen)
+    example_id = distinct(chosen)
     pieces = [ScoreRows(np.zeros(0, np.int64), np.zeros(0, np.int16), np.zeros(0, np.float32))]
     for stored in earlier:
         own = stored.take(np.intersect1d(stored.example_id, example_id, assume_unique=True))
@@ -111,12 +112,12 @@ def gather_stored(
 
 
 def _rows_among(example_id: np.ndarray, shard: ScoreShard) -> Iterator[ScoreRows]:
+    """The rows of the examples of these ascending ids."""
     for rows in shard.batches():
-        if not len(example_id):
-            return
-        places = np.minimum(np.searchsorted(example_id, rows.example_id), len(example_id) - 1)
-        mine = example_id[places] == rows.example_id
-        yield ScoreRows(rows.example_id[mine], rows.label[mine], rows.score[mine])
+        if len(rows):
+            begin, end = np.searchsorted(example_id, (rows.example_id[0], rows.example_id[-1] + 1))
+            mine = np.isin(rows.example_id, example_id[begin:end])  # a table of the few ids between the two
+            yield ScoreRows(rows.example_id[mine], rows.label[mine], rows.score[mine])
 
 
 def to_columns(stored: StoredScores, classes: int) -> dict[str, pa.Array]:

@@ -21,6 +21,7 @@ from vidsemi.data.manifest_file import read_batches
 from vidsemi.io.errors import UserError
 from vidsemi.io.parquet import DamagedError, open_own_parquet, parquet_writer
 from vidsemi.io.store import Place
+from vidsemi.runtime.arrays import distinct
 from vidsemi.runtime.threads import in_parallel
 
 logger = logging.getLogger("vidsemi")
@@ -79,7 +80,7 @@ def _match(reader: TagReader, label_of_tag: np.ndarray, fields: pa.Array) -> tup
     places = np.flatnonzero(read.codes < read.known)
     rows = np.searchsorted(read.offsets, places, side="right") - 1
     count = int(label_of_tag.max(initial=0)) + 1
-    rows, labels = np.divmod(np.unique(rows * count + label_of_tag[read.codes[places]]), count)
+    rows, labels = np.divmod(distinct(rows * count + label_of_tag[read.codes[places]]), count)
     return rows, labels, len(fields), int(np.count_nonzero(read.readings == CAPTION))
 
 
