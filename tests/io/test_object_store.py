@@ -97,6 +97,13 @@ def test_refused_credentials_are_reported_at_once(server: S3Server, folder: Remo
             call()
 
 
+def test_a_name_that_cannot_be_listed_is_reported_at_once(server: S3Server, folder: RemotePath):
+    key = f"{folder.key}//a.txt"
+    server.client().put_object(Bucket=folder.root.rpartition("/")[2], Key=key, Body=b"")
+    with refused("store.invalid_name", str(folder)):
+        folder.names()
+
+
 def test_a_store_that_stays_away_is_reported(server: S3Server, folder: RemotePath, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(object_store, "PATIENCE", 0.0)
     for function in (object_store.tolerant, RemotePath.names):

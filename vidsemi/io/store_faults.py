@@ -27,6 +27,12 @@ def lasting_fault(error: Exception, place: "RemotePath") -> UserError | None:
             "store.refused",
             f"{place} is refused ({reason(error)}); renew the credentials and run the same command again to resume",
         )
+    if isinstance(error, exceptions.InvalidPathError):
+        return UserError(
+            "store.invalid_name",
+            f"{place} cannot be listed, since the name of an object there has an empty part, '.' or '..' "
+            f"({reason(error)}); rename or remove that object",
+        )
     status = status_of(error)
     if status is not None and status[0] in "34" and status not in ("408", "409", "429"):
         return unreachable(place, error)
