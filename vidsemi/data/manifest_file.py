@@ -10,12 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from vidsemi.data.batches import in_groups
 from vidsemi.data.class_names import normalize_labels
 from vidsemi.data.csv_texts import CsvWriter, unmarked
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path
 from vidsemi.io.parquet import DamagedError, open_parquet, parquet_writer
 from vidsemi.io.store import Place
+from vidsemi.runtime.memory import release_memory
 
 COLUMNS = {
     "path": pa.string(),  # relative to `root` or to the manifest's folder, absolute, or a URI
@@ -150,6 +152,14 @@ def write_tables(file: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> N
     with table_writer(file, schema) as writer:
         for table in tables:
             writer.write_table(table)
+
+
+def write_groups(writer: Any, tables: Iterable[pa.Table]) -> None:
+    """Write the rows of tables of any size in row groups of `GROUP`, of which one is in memory."""
+    for group in in_groups(tables, GROUP):
+        writer.write_table(group)
+        del group  # before the next one is gathered: it has 80 MB
+        release_memory()
 
 
 @contextmanager

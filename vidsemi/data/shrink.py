@@ -24,10 +24,9 @@ import numpy as np
 import pyarrow as pa
 from av.video.reformatter import VideoReformatter
 
-from vidsemi.data.batches import in_groups
 from vidsemi.data.image import read_image
 from vidsemi.data.manifest import Manifest, Row
-from vidsemi.data.manifest_file import COLUMNS, GROUP, write_tables
+from vidsemi.data.manifest_file import COLUMNS, table_writer, write_groups
 from vidsemi.data.reachable import read_reachable
 from vidsemi.data.read import is_image, locate
 from vidsemi.data.video.color import to_rgb
@@ -223,7 +222,8 @@ def _summarize(manifest: Manifest, folder: Path, failures: dict[int, str]) -> Sh
         )
     tables = _copied(manifest, folder, failures, summary)
     first = next(tables)
-    write_tables(folder / MANIFEST, first.schema, in_groups(chain([first], tables), GROUP))
+    with table_writer(folder / MANIFEST, first.schema) as writer:
+        write_groups(writer, chain([first], tables))
     with atomic_path(folder / FAILURES) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         lines = [
             (example_id, inert_cell(manifest.row(example_id).path), inert_cell(reason))

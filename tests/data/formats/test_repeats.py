@@ -57,7 +57,8 @@ def test_the_repeats_are_those_of_comparing_all_rows(
 
 
 def test_a_manifest_in_several_row_groups_has_the_rows_of_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from vidsemi.data.formats import manifest_writer, scan
+    from vidsemi.data import manifest_file
+    from vidsemi.data.formats import scan
     from vidsemi.data.formats.scan import ScanResult
 
     paths = [f"v/{number}.mp4" for number in range(25)]
@@ -66,7 +67,7 @@ def test_a_manifest_in_several_row_groups_has_the_rows_of_one_table(tmp_path: Pa
     found.write(tmp_path / "one.parquet")
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
     monkeypatch.setattr(scan, "BLOCK", 4)
-    monkeypatch.setattr(manifest_writer, "GROUP", 10)
+    monkeypatch.setattr(manifest_file, "GROUP", 10)
     document, _ = found.write(tmp_path / "many.parquet")
     assert (document["examples"], document["videos"], document["classes"]) == (25, 25, 3)
     assert load_manifest(tmp_path / "many.parquet").table.equals(load_manifest(tmp_path / "whole.parquet").table)

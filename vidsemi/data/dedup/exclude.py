@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from vidsemi.config import Runtime
-from vidsemi.data.batches import Batches, in_groups
+from vidsemi.data.batches import Batches
 from vidsemi.data.dedup.checks import FORMAT, given_root, record_file
 from vidsemi.data.dedup.duplicates import KINDS, Duplicates, duplicates_of
 from vidsemi.data.dedup.frame_hashes import METHOD
 from vidsemi.data.dedup.hash_files import HashedManifest, hash_manifest
 from vidsemi.data.dedup.within import DEFAULT_MEMORY, duplicates_within
 from vidsemi.data.manifest import Manifest, Row
-from vidsemi.data.manifest_file import GROUP, write_tables
+from vidsemi.data.manifest_file import table_writer, write_groups
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path, fingerprint_file, write_json, write_text
 from vidsemi.io.store import Place
@@ -112,7 +112,8 @@ def exclude_duplicates(
         raise UserError("duplicates.nothing_left", f"all {len(dataset)} examples of {dataset.file} are duplicates")
     record_file(output).unlink(missing_ok=True)  # of an earlier call
     _unread_file(output).unlink(missing_ok=True)
-    write_tables(output, dataset.batches.schema, in_groups(_select_rows(dataset.batches, kept), GROUP))
+    with table_writer(output, dataset.batches.schema) as writer:
+        write_groups(writer, _select_rows(dataset.batches, kept))
     _write_removed(_removed_file(output), dataset, removed)
     if unread:
         write_text(_unread_file(output), "\n".join(unread) + "\n")

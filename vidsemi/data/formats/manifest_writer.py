@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vidsemi.data.batches import in_groups
 from vidsemi.data.class_names import normalize_labels
 from vidsemi.data.formats.media_files import is_image
 from vidsemi.data.formats.portable_paths import LONGEST, portable_column
 from vidsemi.data.formats.repeats import RepeatFinder
-from vidsemi.data.manifest_file import GROUP, table_writer
+from vidsemi.data.manifest_file import table_writer, write_groups
 from vidsemi.io.errors import UserError
 from vidsemi.io.tables import printable
 
@@ -45,8 +44,7 @@ def write_scan(manifest: Path, scan: "ScanResult") -> Written:
         tables = (_stored(table, manifest, written, finder) for table, _ in scan.blocks())
         first = next(tables)
         with table_writer(manifest, first.schema) as writer:
-            for group in in_groups(chain([first], tables), GROUP):
-                writer.write_table(group)
+            write_groups(writer, chain([first], tables))
             repeats = finder.find(unique=scan.unique)
             if repeats.first is not None:
                 raise _repeated(manifest, scan, *repeats.first)

@@ -1,21 +1,22 @@
 """Rows that name one file twice, among any number of rows: their hashes are sorted on disk."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vidsemi.data.dedup.record_file import RecordFile
+
 PART = ("start", "end", "member", "offset")  # what tells apart examples that are in one file
 RUN = 1 << 19  # rows that are sorted in memory: 15 MB
 ROW = np.dtype([("hash", np.uint64), ("other", np.uint64), ("row", np.int64), ("label", np.int32)])
 BUCKETS = 1 << 12  # of hashes, by their first bits; parts that are read at once have whole ones
+EDGES = np.arange(1, BUCKETS, dtype=np.uint64) << np.uint64(64 - BUCKETS.bit_length() + 1)  # between these
 SLICE = 1 << 15  # rows to hash at once, which fit into a core's cache
 
 
@@ -35,9 +36,9 @@ class RepeatFinder:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._file: IO[bytes] | None = None
-        self._cuts: list[np.ndarray] = []  # where each bucket of hashes starts in each run
-        self._pending: list[np.ndarray] = []
+        self._file: RecordFile | None = None
+        self._cuts: list[np.ndarray] = []  # where each bucket of hashes starts in each run, as places in the file
+        self._pending, self._waiting = np.empty(RUN, ROW), 0  # the rows of the next run, and how many there are
         self._rows = 0
         self._labels: dict[str | None, int] = {}
         odd = np.frombuffer(os.urandom(4 * 8), np.uint64) | np.uint64(1)
@@ -62,9 +63,13 @@ class RepeatFinder:
             own = [self._labels.setdefault(label, len(self._labels)) for label in codes.dictionary.to_pylist()]
             rows["label"] = np.array(own, np.int32)[codes.indices.to_numpy()] if len(table) else 0
         self._rows += len(table)
-        self._pending.append(rows)
-        if sum(map(len, self._pending)) >= RUN:
-            self._write_run()
+        left = rows
+        while len(left):
+            more, left = np.split(left, [RUN - self._waiting])
+            self._pending[self._waiting : self._waiting + len(more)] = more
+            self._waiting += len(more)
+            if self._waiting == RUN:
+                self._write_run()
         return rows
 
     def find(self, *, unique: bool) -> Repeats:
@@ -96,33 +101,31 @@ class RepeatFinder:
             self._file.close()
 
     def _write_run(self) -> None:
-        rows = np.concatenate(self._pending)
-        self._pending = []
+        """Sort the pending rows into the file, some at a time: what a copy of all took would stay with the process."""
+        rows, self._waiting = self._pending[: self._waiting], 0
         if self._file is None:
-            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 # `close` closes it
-        rows = rows[np.argsort(rows["hash"])]
-        self._file.write(rows.data)
-        self._cuts.append(_cuts(rows))
+            self._file = RecordFile(self._folder, ROW)
+        order = np.argsort(hashes := np.ascontiguousarray(rows["hash"]))
+        inner = np.searchsorted(hashes, EDGES, sorter=order)
+        self._cuts.append(len(self._file) + np.concatenate([[0], inner, [len(rows)]]))
+        for first in range(0, len(rows), SLICE):
+            self._file.append(rows[order[first : first + SLICE]])
 
     def _ranges(self) -> Iterator[np.ndarray]:
         """All rows, in parts by their hashes, each small enough for memory."""
-        rest = np.concatenate([np.zeros(0, ROW), *self._pending])
         if self._file is None:
-            yield rest
+            yield self._pending[: self._waiting]
             return
-        self._file.flush()
-        rest = rest[np.argsort(rest["hash"])]
-        parts = len(self._cuts) + 1
+        self._write_run()
+        parts = len(self._cuts)
         edges = [part * BUCKETS // parts for part in range(parts + 1)]
         for first, stop in pairwise(edges):
-            start, pieces = 0, []
-            for cut in self._cuts:
-                place, length = start + int(cut[first]), int(cut[stop] - cut[first])
-                content = os.pread(self._file.fileno(), length * ROW.itemsize, place * ROW.itemsize)
-                pieces.append(np.frombuffer(content, ROW))
-                start += int(cut[-1])
-            own = _cuts(rest)
-            yield np.concatenate([*pieces, rest[own[first] : own[stop]]])
+            sizes = [int(cut[stop] - cut[first]) for cut in self._cuts]
+            rows, place = np.empty(sum(sizes), ROW), 0
+            for cut, size in zip(self._cuts, sizes, strict=True):
+                rows[place : place + size] = self._file.read(int(cut[first]), int(cut[stop]))
+                place += size
+            yield rows
 
     def _hash(self, table: pa.Table, key: np.ndarray) -> np.ndarray:
         mixed = np.zeros(len(table), np.uint64)
@@ -140,12 +143,6 @@ class RepeatFinder:
             words = np.where(pc.is_null(column).to_numpy(), key[0], words)
             mixed = _mix(mixed, words, key)
         return mixed
-
-
-def _cuts(rows: np.ndarray) -> np.ndarray:
-    """Where each bucket of hashes starts among sorted rows, and where the last one ends."""
-    edges = np.arange(1, BUCKETS, dtype=np.uint64) << np.uint64(64 - BUCKETS.bit_length() + 1)
-    return np.concatenate([[0], np.searchsorted(rows["hash"], edges), [len(rows)]])
 
 
 def _mix(state: np.ndarray, word: np.ndarray, key: np.ndarray) -> np.ndarray:

@@ -12,12 +12,11 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 
-from vidsemi.data.batches import in_groups
 from vidsemi.data.hashtags.normalize import require_hashtags
 from vidsemi.data.hashtags.tag_lists import CAPTION, TagReader
 from vidsemi.data.hashtags.vocabulary import Label, Vocabulary, read_vocabulary, write_vocabulary
 from vidsemi.data.manifest import Manifest
-from vidsemi.data.manifest_file import read_batches
+from vidsemi.data.manifest_file import GROUP, read_batches, write_groups
 from vidsemi.io.errors import UserError
 from vidsemi.io.parquet import DamagedError, open_own_parquet, parquet_writer
 from vidsemi.io.store import Place
@@ -30,7 +29,6 @@ VOCABULARY = "vocabulary.csv"
 ROWS = 100_000  # whose tags are read at once
 MATCHES = "matches.parquet"
 SCHEMA = pa.schema([("example_id", pa.int64()), ("label", pa.int64())])  # of the matches, sorted by both
-GROUP = 1 << 20  # matches of a row group, as pyarrow writes them by default
 MOST_RARE = 1 << 20  # matches with rare labels, before they are looked at again
 
 
@@ -231,8 +229,7 @@ def match_hashtags(
         write_vocabulary(folder / VOCABULARY, matches.vocabulary, counts)
         pairs.seek(0)
         with parquet_writer(folder / MATCHES, SCHEMA) as writer:
-            for group in in_groups(_frequent_tables(pairs, counted), GROUP):
-                writer.write_table(group)
+            write_groups(writer, _frequent_tables(pairs, counted))
     dropped = ", ".join(f"#{label.tag} ({count})" for label, count in matches.dropped) or "none"
     carried = f"{matches.matched} of {len(weak)} examples carry one of {len(kept)} labels"
     logger.info("%s: %s; dropped for fewer than %d examples: %s", title, carried, min_examples, dropped)
