@@ -13,8 +13,9 @@ from vidsemi.io.parquet import parquet_bytes, write_parquet
 from vidsemi.io.store import shard_name
 from vidsemi.selection.score_format import KEY, ScoresInfo, label_type
 
-# Ids as differences, scores byte by byte, which puts their exponents together. With zstd files are 5% smaller, but take
+# Ids as differences, scores byte by byte, which puts their exponents together. With zstd files are 2% smaller, but take
 # twice as long to decode: a shard of 1,000 examples 144 µs instead of 59, of a million 12.8 ns a row instead of 7.3.
+# Columns that may not be null make these 51 µs and 4.7 ns.
 ENCODING: dict[str, Any] = {
     "compression": "lz4",
     "use_dictionary": ["label"],
@@ -62,13 +63,10 @@ def write_failures(folder: Path, number: int, failures: Sequence[tuple[int, str,
 
 
 def _table(examples: np.ndarray, labels: np.ndarray, scores: np.ndarray, info: ScoresInfo) -> pa.Table:
-    return pa.table(
-        {
-            "example_id": pa.array(np.repeat(examples, labels.shape[1]), pa.int64()),
-            "label": pa.array(labels.reshape(-1), label_type(len(info.classes))),
-            "score": pa.array(scores.reshape(-1), pa.float32()),
-        }
-    )
+    types = {"example_id": pa.int64(), "label": label_type(len(info.classes)), "score": pa.float32()}
+    schema = pa.schema([pa.field(name, of, nullable=False) for name, of in types.items()])
+    columns = (np.repeat(examples, labels.shape[1]), labels.reshape(-1), scores.reshape(-1))
+    return pa.table([pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema)
 
 
 def _footer(info: ScoresInfo) -> dict[bytes, bytes]:
