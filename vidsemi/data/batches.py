@@ -93,27 +93,18 @@ class JoinedBatches(Batches):
 
 
 def in_groups(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
-    """The same rows in tables of this size, but for the last one, columns in one piece (of texts, of 2 GB)."""
+    """The same rows in tables of this size, but for the last one."""
     pending: list[pa.Table] = []
     rows = 0
     for table in tables:
         while rows + len(table) >= size:
-            pending.append(table.slice(0, size - rows))
-            table, rows = table.slice(size - rows), 0
-            yield _in_one_piece(pending)
+            group = pa.concat_tables([*pending, table.slice(0, size - rows)]).combine_chunks()
+            table = table.slice(size - rows)
+            pending, rows = [], 0
+            yield group
+            del group
         if len(table):
             pending.append(table)
             rows += len(table)
     if pending:
-        yield _in_one_piece(pending)
-
-
-def _in_one_piece(tables: list[pa.Table]) -> pa.Table:
-    """The rows of all tables. Empties the list, and frees the pieces of each column once it is copied."""
-    schema, names = tables[0].schema, tables[0].column_names
-    columns = [pa.concat_tables([table.select([name]) for table in tables]) for name in names]
-    tables.clear()
-    joined = []
-    while columns:
-        joined.append(columns.pop(0).combine_chunks().column(0))
-    return pa.Table.from_arrays(joined, schema=schema)
+        yield pa.concat_tables(pending).combine_chunks()

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from vidsemi.data.batches import in_groups
 from vidsemi.data.class_names import normalize_labels
 from vidsemi.data.csv_texts import CsvWriter, unmarked
+from vidsemi.data.row_group import RowGroup
 from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path
 from vidsemi.io.parquet import DamagedError, open_parquet, parquet_writer
@@ -154,12 +154,15 @@ def write_tables(file: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> N
             writer.write_table(table)
 
 
-def write_groups(writer: Any, tables: Iterable[pa.Table]) -> None:
+def write_groups(writer: Any, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
     """Write the rows of tables of any size in row groups of `GROUP`, of which one is in memory."""
-    for group in in_groups(tables, GROUP):
-        writer.write_table(group)
-        del group  # before the next one is gathered: it has 80 MB
-        release_memory()
+    group = RowGroup(schema, GROUP)
+    for table in tables:
+        while len(table := group.add(table)):
+            writer.write_table(group.take())
+            release_memory()
+    if len(group):
+        writer.write_table(group.take())
 
 
 @contextmanager

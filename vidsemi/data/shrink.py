@@ -223,7 +223,7 @@ def _summarize(manifest: Manifest, folder: Path, failures: dict[int, str]) -> Sh
     tables = _copied(manifest, folder, failures, summary)
     first = next(tables)
     with table_writer(folder / MANIFEST, first.schema) as writer:
-        write_groups(writer, chain([first], tables))
+        write_groups(writer, first.schema, chain([first], tables))
     with atomic_path(folder / FAILURES) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         lines = [
             (example_id, inert_cell(manifest.row(example_id).path), inert_cell(reason))

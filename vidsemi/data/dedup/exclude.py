@@ -113,7 +113,7 @@ def exclude_duplicates(
     record_file(output).unlink(missing_ok=True)  # of an earlier call
     _unread_file(output).unlink(missing_ok=True)
     with table_writer(output, dataset.batches.schema) as writer:
-        write_groups(writer, _select_rows(dataset.batches, kept))
+        write_groups(writer, dataset.batches.schema, _select_rows(dataset.batches, kept))
     _write_removed(_removed_file(output), dataset, removed)
     if unread:
         write_text(_unread_file(output), "\n".join(unread) + "\n")

@@ -44,7 +44,7 @@ def write_scan(manifest: Path, scan: "ScanResult") -> Written:
         tables = (_stored(table, manifest, written, finder) for table, _ in scan.blocks())
         first = next(tables)
         with table_writer(manifest, first.schema) as writer:
-            write_groups(writer, chain([first], tables))
+            write_groups(writer, first.schema, chain([first], tables))
             repeats = finder.find(unique=scan.unique)
             if repeats.first is not None:
                 raise _repeated(manifest, scan, *repeats.first)

@@ -20,7 +20,7 @@ from vidsemi.runtime.library_errors import is_field_too_long
 
 COMPRESSED = {".gz", ".bz2"}
 MEGABYTE = 1_000_000
-BLOCK = 8 << 20  # bytes
+BLOCK = 4 << 20  # bytes
 MAX_LINE = 1 << 20  # characters of a line, and of a CSV row whose quotes span lines
 MAX_TEXT = 1 << 30  # bytes of a list that is read as a whole
 MAX_RATIO = 1000  # of a compressed file; 2 to 50 for tables, a million for zeros

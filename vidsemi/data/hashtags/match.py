@@ -229,7 +229,7 @@ def match_hashtags(
         write_vocabulary(folder / VOCABULARY, matches.vocabulary, counts)
         pairs.seek(0)
         with parquet_writer(folder / MATCHES, SCHEMA) as writer:
-            write_groups(writer, _frequent_tables(pairs, counted))
+            write_groups(writer, SCHEMA, _frequent_tables(pairs, counted))
     dropped = ", ".join(f"#{label.tag} ({count})" for label, count in matches.dropped) or "none"
     carried = f"{matches.matched} of {len(weak)} examples carry one of {len(kept)} labels"
     logger.info("%s: %s; dropped for fewer than %d examples: %s", title, carried, min_examples, dropped)
