@@ -66,14 +66,23 @@ def public_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (folder / "preprocessor_config.json").write_text('{"do_center_crop": true, "do_normalize": true}')
 
 
+@pytest.fixture(scope="session")
+def fitting() -> set[str]:
+    """Networks that were found to take their input, which take a tenth of a second each: recipes name 237, and 28 differ."""
+    return set()
+
+
 @pytest.mark.parametrize(("name", "overrides"), CASES)
 @pytest.mark.usefixtures("public_folders")
 @pytest.mark.slow
-def test_a_recipe_loads_and_builds(name: str, overrides: list[str]):
+def test_a_recipe_loads_and_builds(name: str, overrides: list[str], fitting: set[str]):
     for config in expand_variants(load_config(str(CONFIGS / name), overrides)).values():
         classes = [f"class {number}" for number in range(1000 if config.input.crop == 224 else 400)]
         for network in networks_of(config):
-            check_network(network_spec(network, config.input, classes))
+            spec = network_spec(network, config.input, classes)
+            if repr(spec) not in fitting:
+                check_network(spec)
+                fitting.add(repr(spec))
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=named)
