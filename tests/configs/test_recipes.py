@@ -68,7 +68,7 @@ def public_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def fitting() -> set[str]:
-    """Networks that were found to take their input, which take a tenth of a second each: recipes name 237, and 28 differ."""
+    """Networks that were found to take their input, in a tenth of a second each: of 237 in recipes 28 differ."""
     return set()
 
 

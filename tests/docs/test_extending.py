@@ -4,14 +4,13 @@ import json
 import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.helpers import warm
 from tests.helpers.errors import refused
 from tests.helpers.plugins import write_package
 from vidsemi.models.weights_file import load, load_weights
@@ -37,13 +36,13 @@ def project(tmp_path: Path) -> Path:
 
 
 def run(project: Path, *words: str, processes: int = 1) -> dict:
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [sys.executable, *(torchrun if processes > 1 else []), "-m", "vidsemi", *words, "--json"]
-    environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}:{project / 'site'}"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=project, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert "cannot be loaded" not in done.stderr
-    return json.loads(done.stdout)
+    path = os.pathsep.join(map(str, (REPOSITORY, project / "site")))
+    command = ["-m", "vidsemi", *words, "--json"]
+    results = warm.launch(processes, *command, cwd=project, PYTHONPATH=path, OMP_NUM_THREADS="1")
+    for done in results:
+        assert done.returncode == 0, done.stderr
+        assert "cannot be loaded" not in done.stderr
+    return json.loads(results[0].stdout)
 
 
 @pytest.mark.slow
@@ -59,7 +58,7 @@ def test_the_format_of_the_page(project: Path):
 
 @pytest.mark.slow
 def test_the_network_and_the_policy_of_the_page(project: Path, shapes: Path):
-    """They train, score and select in two processes of torchrun, and the weights tell what they need."""
+    """They train, score and select in two processes, and the weights tell what they need."""
     list_models, _, train, select = COMMANDS
     (listed,) = run(project, *list_models)["models"]
     assert listed == {"name": "acme/tiny3d", "frames": 4, "stride": None, "resize": [20, 20], "crop": 16, "weights": []}

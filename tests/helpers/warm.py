@@ -1,14 +1,16 @@
 """Python commands in processes that have imported everything already: a server forks them.
 
-Such a process is one of its own in all else: arguments, environment, signals, exit status. It starts in milliseconds of
-a core, where importing torch and using a first network take 6 s. Tests of the start itself use `subprocess`.
+Such a process is one of its own in all else: arguments, environment, signals, exit status. It starts and ends in half a
+second of a core, where importing torch and using a first network take 6 s. Tests of the start itself use `subprocess`.
 """
 
 import atexit
+import gc
 import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -81,12 +83,23 @@ def run(*words: object, **options: Any) -> Result:
     return _finished([words], [{}], options)[0]
 
 
-def launch(processes: int, *words: object, **options: Any) -> list[Result]:
-    """Run `python WORDS` in several processes that know of each other, as a cluster's launcher starts them."""
+def launch(processes: int, *words: object, serve_store: bool = False, **options: Any) -> list[Result]:
+    """Run `python WORDS` in several processes that know of each other, as a cluster's launcher starts them.
+
+    Args:
+        serve_store: serve their store from this process, as torchrun does, and not from the first of them.
+    """
     if processes == 1:
         return [run(*words, **options)]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    if serve_store:
+        from torch.distributed import TCPStore
+
+        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # until this function returns
+        shared = {"MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            shared = {"MASTER_PORT": str(free.getsockname()[1])}
+    shared["MASTER_ADDR"] = "127.0.0.1"
     shared |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(processes))
     ranks = [shared | dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)) for rank in range(processes)]
     return _finished([words] * processes, ranks, options)
@@ -110,7 +123,9 @@ def _finished(
 @cache
 def _server() -> str:
     """The address of this process's server."""
-    address = str(Path(tempfile.mkdtemp(prefix="warm-", dir="/tmp")) / "socket")
+    folder = tempfile.mkdtemp(prefix="warm-", dir="/tmp")
+    atexit.register(shutil.rmtree, folder)
+    address = str(Path(folder) / "socket")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-m", "tests.helpers.warm", address]
     server = subprocess.Popen(
@@ -164,6 +179,7 @@ def execute(job: dict[str, Any]) -> None:
     os.environ.update(job["environment"])
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1))
     words = job["words"]
+    sys.path[1:1] = filter(None, job["environment"].get("PYTHONPATH", "").split(os.pathsep))
     sys.orig_argv = [sys.executable, *words]
     if words[0] == "-m":
         sys.argv = words[1:]
@@ -177,6 +193,7 @@ def execute(job: dict[str, Any]) -> None:
 
 def warm_up() -> None:
     """Import what a run needs, and use what imports more at its first use."""
+    sys.modules["triton"] = None  # it is for GPUs, and reports frozen objects as leaks
     for name in IMPORTED:
         import_module(name)
     import torch
@@ -185,6 +202,8 @@ def warm_up() -> None:
 
     with torch.device("meta"):
         create_model("r2plus1d_10", num_classes=2, frames=4, args={"width": 0.0625})
+    gc.collect()
+    gc.freeze()  # else each process frees all of it at its end, which takes 1.4 s of a core
 
 
 if __name__ == "__main__":

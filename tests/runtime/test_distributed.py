@@ -1,4 +1,4 @@
-"""Several processes under torchrun: the results of one process, one set of messages, one exit."""
+"""Several processes, two of them under torchrun: the results of one process, one set of messages, one exit."""
 
 import json
 import logging
@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,23 +56,26 @@ models.flops = flops
 sys.exit(cli.main(["flops", "--model", "resnet18", "--frames", "1"]))
 """
 
+TRAINS = """
+import sys
+from vidsemi.cli import main as cli
+from vidsemi.io import progress
+
+progress.SECONDS = 0.1
+sys.exit(cli.main(["run", *sys.argv[1:]]))
+"""
+
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]  # torchrun sets one; several round otherwise
 
 
-def torchrun(processes: int, *arguments: object) -> list[str]:
-    """A command line of torchrun, on a free port."""
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
-    return [str(word) for word in (*start, *arguments)]
-
-
-def finished(command: list[str], cwd: Path = REPOSITORY) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
+def torchrun(processes: int, *arguments: object) -> list[object]:
+    """Words after `python` that start torchrun, on a free port."""
+    return ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes, *arguments]
 
 
 def messages(stderr: str) -> list[str]:
-    """vidsemi's messages among torchrun's; there must be no traceback of vidsemi."""
+    """vidsemi's messages, among torchrun's if it is there; there must be no traceback of vidsemi."""
     assert f'File "{REPOSITORY}/vidsemi' not in stderr, stderr
     assert "terminate called" not in stderr, stderr
     return [line for line in stderr.splitlines() if line.startswith("vidsemi: ")]
@@ -82,8 +83,8 @@ def messages(stderr: str) -> list[str]:
 
 def test_messages_between_processes(tmp_path: Path):
     (tmp_path / "messages.py").write_text(MESSAGES)
-    result = finished(torchrun(3, "messages.py"), tmp_path)
-    assert result.returncode == 0, result.stderr
+    for result in warm.launch(3, tmp_path / "messages.py", cwd=tmp_path, serve_store=True, OMP_NUM_THREADS="1"):
+        assert result.returncode == 0, result.stderr
     assert (tmp_path / "order").read_text().split()[0] == "0"
     for rank in range(3):
         assert json.loads((tmp_path / f"{rank}.json").read_text()) == [[0, 10_000_000, 20_000_000], 0, 0, True, False]
@@ -91,7 +92,7 @@ def test_messages_between_processes(tmp_path: Path):
 
 def test_the_error_of_a_process_names_its_rank_and_the_others_end(tmp_path: Path):
     (tmp_path / "fails.py").write_text(ONE_FAILS)
-    result = finished(torchrun(2, "fails.py"), tmp_path)
+    result = warm.run(*torchrun(2, "fails.py"), cwd=tmp_path, PYTHONPATH=str(REPOSITORY))
     assert result.returncode != 0
     lines = messages(result.stderr)
     assert "vidsemi: error: rank 1 of 2: the disk is away [disk.gone]" in lines
@@ -131,10 +132,11 @@ def test_two_processes_run_like_one(tiny_config: WriteConfig, tmp_path: Path):
     shutil.rmtree(together / "seed0/small/semi_supervised/evaluate")
     (together / "results.json").unlink()
 
-    result = finished(torchrun(2, "tools/run.py", "--cfg", config, f"output={together}", "--json"))
-    assert result.returncode == 0, result.stderr
-    assert messages(result.stderr) == []
-    document = json.loads(result.stdout)
+    results = warm.launch(2, "tools/run.py", "--cfg", config, f"output={together}", "--json", OMP_NUM_THREADS="1")
+    stderr = "".join(result.stderr for result in results)
+    assert [result.returncode for result in results] == [0, 0], stderr
+    assert messages(stderr) == [] and results[1].stdout == ""
+    document = json.loads(results[0].stdout)
     assert document["results"] == json.loads((together / "results.json").read_text())
     assert document["results"][:2] == rows[:2]  # of the same weights
     assert [row.keys() for row in document["results"]] == [row.keys() for row in rows]
@@ -153,7 +155,7 @@ def test_two_processes_run_like_one(tiny_config: WriteConfig, tmp_path: Path):
     assert len(parts) == 6
     for file in [*parts, Path("seed0/teacher/select/selection.parquet")]:
         assert (together / file).read_bytes() == (alone / file).read_bytes(), file
-    assert result.stderr.count("seed0/teacher/train: already done") == 1
+    assert stderr.count("seed0/teacher/train: already done") == 1
 
 
 @pytest.mark.parametrize(
@@ -164,27 +166,29 @@ def test_two_processes_run_like_one(tiny_config: WriteConfig, tmp_path: Path):
     ],
 )
 def test_a_wrong_input_is_reported_once(overrides: list[str], words: str, tiny_config: WriteConfig, tmp_path: Path):
-    command = torchrun(2, "tools/run.py", "--cfg", tiny_config(), *overrides, "--json")
     with locked(tmp_path / "run"):
-        result = finished(command)
-    assert result.returncode != 0
-    assert result.stdout == ""
-    (line,) = messages(result.stderr)
+        command = ["tools/run.py", "--cfg", tiny_config(), *overrides, "--json"]
+        results = warm.launch(2, *command, serve_store=True, OMP_NUM_THREADS="1")
+    assert all(result.returncode for result in results)
+    assert not any(result.stdout for result in results)
+    (line,) = messages("".join(result.stderr for result in results))
     assert line.startswith("vidsemi: error: ")
     assert words in line
     assert not list((tmp_path / "run").rglob("stage.json"))
 
 
-def test_all_save_and_exit_when_torchrun_is_terminated(tiny_config: WriteConfig):
+def test_all_save_and_exit_when_torchrun_is_terminated(tiny_config: WriteConfig, tmp_path: Path):
     config = tiny_config()
-    command = torchrun(2, "tools/run.py", "--cfg", config, "train.supervised.examples=1000000")
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, cwd=REPOSITORY, start_new_session=True)
-    assert process.stderr
-    assert any(re.search(rb"seed0/teacher/train: [1-9]\d* of", line) for line in process.stderr)  # all are training
-    process.terminate()
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert messages(stderr.decode()) == ["vidsemi: terminated; resume with: the same torchrun command"]
+    (tmp_path / "trains.py").write_text(TRAINS)
+    words = torchrun(2, tmp_path / "trains.py", "--cfg", config, "train.supervised.examples=1000000")
+    os.mkfifo(tmp_path / "stderr")
+    process = warm.Command(*words, stderr=tmp_path / "stderr", session=True, PYTHONPATH=str(REPOSITORY))
+    with open(tmp_path / "stderr") as stderr:
+        assert any(re.search(r"seed0/teacher/train: [1-9]\d* of", line) for line in stderr)  # all are training
+        os.kill(process.pid, signal.SIGTERM)
+        rest = stderr.read()
+    assert process.wait(timeout=60) != 0
+    assert messages(rest) == ["vidsemi: terminated; resume with: the same torchrun command"]
     assert list(config.parent.glob("run/seed0/teacher/train/checkpoint-*.pt"))
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)

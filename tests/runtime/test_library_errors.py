@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.distributed import TCPStore
 from torch.utils.data import DataLoader, Dataset
 
+from tests.helpers import warm
 from vidsemi.runtime.library_errors import (
     first_line,
     is_dead_loader_worker,
@@ -129,13 +131,21 @@ def test_other_errors_of_torch_are_not_out_of_memory():
 
 @pytest.mark.slow
 def test_lost_peer_of_gloo(tmp_path: Path):
-    first, second = (
-        subprocess.Popen([sys.executable, "-c", LOST_PEER, str(rank), tmp_path / "rendezvous"], stdout=subprocess.PIPE)
+    (tmp_path / "peer.py").write_text(LOST_PEER)
+    peers = [
+        warm.Command(tmp_path / "peer.py", rank, tmp_path / "rendezvous", stdout=tmp_path / f"said{rank}")
         for rank in (0, 1)
-    )
-    second.communicate()
-    said, _ = first.communicate()
-    assert said.startswith(b"True "), said
+    ]
+    assert [peer.wait() for peer in peers] == [0, 0]
+    assert (tmp_path / "said0").read_text().startswith("True ")
+
+
+def test_lost_server_of_the_store():
+    server = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    store = TCPStore("127.0.0.1", server.port, is_master=False, wait_for_workers=False)
+    del server
+    assert is_lost_peer(error_of(store.check, ["key"]))
+    assert is_lost_peer(error_of(store.set, "key", "value"))
 
 
 class Killed(Dataset):

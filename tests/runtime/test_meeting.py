@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from datetime import timedelta
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch.distributed as dist
 
-from tests.conftest import REPOSITORY
+from tests.helpers import warm
 from tests.helpers.errors import refused
 from vidsemi.runtime import meeting
 from vidsemi.runtime.distributed import process_group
@@ -34,11 +33,12 @@ def port() -> int:
         return int(unused.getsockname()[1])
 
 
-def start(rank: int, port: int, limit: float, cwd: Path) -> subprocess.Popen:
+def start(rank: int, port: int, limit: float, folder: Path) -> warm.Command:
+    """One process of two; its standard error is a pipe of the file system."""
+    (folder / "lone.py").write_text(SCRIPT)
+    os.mkfifo(folder / "stderr")
     job = {"WORLD_SIZE": "2", "RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **job}
-    command = [sys.executable, "-c", SCRIPT, str(limit)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=cwd)
+    return warm.Command(folder / "lone.py", limit, stderr=folder / "stderr", cwd=folder, **job)
 
 
 @pytest.mark.slow
@@ -47,23 +47,23 @@ def test_a_lone_process_says_whom_it_waits_for_and_obeys_signals(
     tmp_path: Path, port: int, rank: int, number: signal.Signals, status: int
 ):
     process = start(rank, port, 600, tmp_path)
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    assert f"rank {rank} of 2" in line and f"rank {1 - rank} " in line
-    assert f"127.0.0.1:{port}" in line and "WORLD_SIZE" in line and "600 s" in line
-    begin = time.monotonic()
-    process.send_signal(number)
-    assert process.wait(timeout=60) == status
-    assert time.monotonic() - begin < 30
-    assert "Traceback" not in process.stderr.read()
+    with open(tmp_path / "stderr") as stderr:
+        line = stderr.readline()
+        assert f"rank {rank} of 2" in line and f"rank {1 - rank} " in line
+        assert f"127.0.0.1:{port}" in line and "WORLD_SIZE" in line and "600 s" in line
+        begin = time.monotonic()
+        os.kill(process.pid, number)
+        assert process.wait(timeout=60) == status
+        assert time.monotonic() - begin < 30
+        assert "Traceback" not in stderr.read()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_lone_process_gives_up(tmp_path: Path, port: int, rank: int):
     process = start(rank, port, 0.1, tmp_path)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 2
+    stderr = (tmp_path / "stderr").read_text()
+    assert process.wait(timeout=60) == 2
     assert f"rank {1 - rank} " in stderr.splitlines()[-1] and stderr.endswith("[distributed.missing_processes]\n")
     assert "Traceback" not in stderr
 
