@@ -11,6 +11,7 @@ import traceback
 OUT_OF_MEMORY = re.compile("allocate memory|out of memory|ALLOC_FAILED")  # torch on CPUs; CUDA; cuDNN and cuBLAS
 DEVICE_ERROR = re.compile("CUDA error|cuDNN error|CUDNN_STATUS|CUBLAS_STATUS|NCCL error|HIP error")
 DEAD_LOADER_WORKER = re.compile(r"DataLoader worker \(pid|Pin memory thread|shared memory\(shm\)|DefaultCPUAllocator")
+LOST_PEER = re.compile("by peer|Broken pipe|Connection was likely closed")  # gloo; torch's store, sending; receiving
 UNPICKLABLE_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 TRUNCATED_IMAGE = re.compile("truncated|EOF", re.IGNORECASE)
 
@@ -47,8 +48,8 @@ def is_device_error(error: BaseException) -> bool:
 
 
 def is_lost_peer(error: BaseException | None) -> bool:
-    """Whether another process of a gloo group has ended: "Connection closed by peer" or "reset by peer"."""
-    return isinstance(error, RuntimeError) and "by peer" in str(error)
+    """Whether another process of a gloo group has ended, or the one that serves the store."""
+    return error is not None and _matches(error, LOST_PEER)
 
 
 def is_dead_loader_worker(error: BaseException) -> bool:
