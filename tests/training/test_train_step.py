@@ -189,7 +189,8 @@ def test_precise_batch_norm_averages_over_the_trained_network(data: list):
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on CPUs")
 @pytest.mark.slow
-def test_a_compiled_network_trains_the_same(data: list):
+def test_a_compiled_network_trains_the_same(data: list, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("torch._inductor.config.compile_threads", 1)  # here, not in processes that import torch first
     assert_close(
         trained(small(), data, runtime=Runtime(compile=True))[0], trained(small(), data)[0], rtol=1e-3, atol=1e-5
     )
