@@ -1,4 +1,4 @@
-"""JSON lines that Arrow parses are read as Python's `json` reads them, line by line."""
+"""JSON lines that a compiled loop parses are read as Python's `json` reads them, line by line."""
 
 import gzip
 import json
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from vidsemi.data.formats import json_blocks, text_rows
 from vidsemi.data.formats.json_blocks import JsonBlocks
+from vidsemi.data.formats.json_kernels import Keys, Values, find_values
 from vidsemi.data.formats.table import scan_table
 from vidsemi.data.formats.text_rows import json_rows
 from vidsemi.data.manifest_file import COLUMNS
@@ -96,17 +97,17 @@ def rows_of(blocks: JsonBlocks) -> tuple[dict[int, list[Any]], list[int], set[st
     return rows, sorted(broken), keys & set(KEYS)
 
 
-@given(content=FILE, size=st.sampled_from([1, 40, 1 << 20]), few=st.sampled_from([1, 4]))
-@example(content=b'{"path": "a"}{"path": "b"}\n{"x": {}\n', size=1 << 20, few=1)
-@example(content=b'{"path": null, "label": null}\n{"path": "a", "hashtags": "label"}', size=1 << 20, few=1)
+@given(content=FILE, size=st.sampled_from([1, 40, 1 << 20]))
+@example(content=b'{"path": "a"}{"path": "b"}\n{"x": {}\n', size=1 << 20)
+@example(content=b'{"path": null, "label": null}\n{"path": "a", "hashtags": "label"}', size=1 << 20)
 @settings(max_examples=100, deadline=None)
-def test_rows_are_those_of_single_lines(tmp_path_factory: pytest.TempPathFactory, content: bytes, size: int, few: int):
+def test_rows_are_those_of_single_lines(tmp_path_factory: pytest.TempPathFactory, content: bytes, size: int):
     file = tmp_path_factory.getbasetemp() / "some.jsonl"
     file.write_bytes(content)
     broken: list[tuple[int, str]] = []
     wanted = dict(json_rows(file, broken))
-    with patch.object(text_rows, "BLOCK", size), patch.object(json_blocks, "FEW", few):
-        rows, own_broken, keys = rows_of(JsonBlocks(file, dict(zip(KEYS, KEYS, strict=True)), TYPES, "hashtags", set()))
+    with patch.object(text_rows, "BLOCK", size):
+        rows, own_broken, keys = rows_of(JsonBlocks(file, dict(zip(KEYS, KEYS, strict=True)), TYPES, "hashtags"))
     values = {number: [row.get(name) for name in KEYS] for number, row in wanted.items()}
     assert {number: compared(row) for number, row in rows.items()} == {
         number: compared(row) for number, row in values.items()
@@ -127,28 +128,30 @@ def test_the_manifest_is_that_of_single_lines(tmp_path_factory: pytest.TempPathF
         except UserError as error:
             return error.code, error.message
 
-    def none_clean(self: JsonBlocks, block: bytes, data: np.ndarray, ends: np.ndarray, number: int) -> np.ndarray:
-        return np.zeros(len(ends), bool)
+    def find_none(data: np.ndarray, keys: Keys, values: Values) -> int:
+        find_values(data, keys, values)
+        values.clean[:] = False
+        return 0
 
     found = scanned()
-    with patch.object(JsonBlocks, "_clean", none_clean):
+    with patch.object(json_blocks, "find_values", find_none):
         wanted = scanned()
     assert found == wanted
     if not isinstance(found, tuple):
         assert found.lines == wanted.lines
 
 
-def test_clean_lines_beside_broken_ones_are_parsed_by_arrow(tmp_path: Path):
+def test_only_lines_that_are_not_clean_are_read_one_by_one(tmp_path: Path):
     lines = [b'{"path": "%d.mp4", "hashtags": ["caf\\u00e9", "b"], "other": {"x": [1, 2]}}' % n for n in range(5000)]
     lines[77], lines[3000], lines[4000] = b'{"path": ', b'{"path": "\xff"}', b'{"path": "x.mp4", "hashtags": "#a"}'
     file = tmp_path / "some.jsonl.gz"
     file.write_bytes(gzip.compress(b"\n".join(lines)))
     names = dict(zip(KEYS, KEYS, strict=True))
     singles = []
-    for read in JsonBlocks(file, names, TYPES, "hashtags", set()):
+    for read in JsonBlocks(file, names, TYPES, "hashtags"):
         found = read()
         singles += [number for number, _ in found.others] + found.broken
-    assert {78, 3001, 4001} <= set(singles) and len(singles) < 5 * json_blocks.FEW
+    assert singles == [3001, 4001, 78]
 
 
 def test_utf_16(tmp_path: Path):

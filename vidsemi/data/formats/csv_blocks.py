@@ -1,15 +1,17 @@
-"""CSV and TSV in blocks: Arrow parses the clean lines, `ResyncedRows` the others. The rows are the same either way."""
+"""CSV and TSV in blocks: a compiled loop reads the clean lines, `ResyncedRows` the others. The rows are the same."""
 
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 
+from vidsemi.data.formats.field_kernels import DELIMITER, END, HIGH, SPECIAL, Spans, find_fields
+from vidsemi.data.formats.fields import NO_KINDS, drop_invalid, text_column, whole_lines
 from vidsemi.data.formats.text_rows import UTF16, Broken, ResyncedRows, stream_blocks, stream_lines
 
 BOM = b"\xef\xbb\xbf"
@@ -24,6 +26,15 @@ class Block:
     numbers: np.ndarray  # (N,) int64 line numbers, from 1
     parse: Callable[[], dict[int, pa.Array]]  # the N values of each column by its place in the header
     others: list[tuple[int, list[str]]]  # line numbers and values of whole rows
+
+
+class _Found(NamedTuple):
+    """Where the fields of N lines are; see `find_fields`."""
+
+    starts: np.ndarray  # (places + 1, N) int32
+    stops: np.ndarray
+    ends: np.ndarray  # (N,) int64, of lines
+    clean: np.ndarray  # (N,) bool
 
 
 class CsvBlocks:
@@ -81,11 +92,9 @@ class CsvBlocks:
             block = next(self._blocks, b"")
 
     def _block(self, block: bytes) -> Block:
-        data = np.frombuffer(block, np.uint8)
-        ends = np.flatnonzero(data == 10)
-        if block[-1] != 10:
-            ends = np.append(ends, len(block))
-        clean = self._clean(block, data, ends)
+        data = whole_lines(block)
+        found = self._find(data, block.count(b"\n") + (block[-1:] != b"\n"))
+        ends, clean = found.ends, found.clean
         others: list[tuple[int, list[str]]] = []
         taken = 0
         if not clean.all():
@@ -109,43 +118,28 @@ class CsvBlocks:
         self._number += max(taken, len(ends))
         if not len(numbers):
             return Block(numbers, dict, others)
-        kept = block if clean.all() else kept_lines(data, ends, clean)
-        return Block(numbers, partial(self._parse, kept), others)
+        return Block(numbers, partial(self._parse, data, found), others)
 
-    def _clean(self, block: bytes, data: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Which lines are one row without quotes, as Arrow and csv read it alike, (lines,) bool."""
-        marks = np.flatnonzero(data == ord(self._delimiter))
-        lengths = np.diff(ends, prepend=-1)
-        clean = (np.diff(np.searchsorted(marks, ends), prepend=0) == len(self.header) - 1) & (lengths < MAX_CLEAN)
-        empty = np.flatnonzero(lengths <= 2)
-        clean[empty[[block[ends[line] - lengths[line] + 1 : ends[line]].strip() == b"" for line in empty]]] = False
-        for byte in (b'"', b"\0"):
-            if byte in block:
-                clean[np.searchsorted(ends, np.flatnonzero(data == byte[0]))] = False
-        place = block.find(BOM)  # which Arrow removes where it begins
-        while place >= 0:
-            clean[np.searchsorted(ends, place)] = False
-            place = block.find(BOM, place + 1)
-        if not is_utf8(block):
-            starts = ends - lengths + 1
-            for line in np.unique(np.searchsorted(ends, np.flatnonzero(data > 127))).tolist():
-                clean[line] &= is_utf8(block[starts[line] : ends[line]])
-        fine: np.ndarray = clean
-        return fine
+    def _find(self, data: np.ndarray, lines: int) -> "_Found":
+        """The fields of the lines, of which those are clean that csv reads as one row without quotes."""
+        special = np.zeros(256, np.uint8)
+        special[128:] = HIGH
+        special[[0, ord('"')]] = SPECIAL
+        special[[ord(self._delimiter), ord("\n")]] = DELIMITER, END
+        slots = np.full(len(self.header), len(self.places), np.int64)
+        slots[list(self.places)] = range(len(self.places))
+        starts, stops = np.empty((2, len(self.places) + 1, lines), np.int32)
+        found = _Found(starts, stops, np.empty(lines, np.int64), np.empty(lines, bool))
+        if find_fields(data, special, len(slots), slots, MAX_CLEAN, starts, stops, found.ends, found.clean):
+            drop_invalid(data, found.ends, found.clean)
+        return found
 
-    def _parse(self, block: bytes) -> dict[int, pa.Array]:
-        names = list(map(str, range(len(self.header))))
-        table = pyarrow.csv.read_csv(
-            pa.BufferReader(block),
-            pyarrow.csv.ReadOptions(column_names=names, block_size=len(block) + 1, use_threads=False),
-            pyarrow.csv.ParseOptions(delimiter=self._delimiter, quote_char=False, ignore_empty_lines=False),
-            pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()),
-                include_columns=[str(place) for place in self.places],
-                strings_can_be_null=False,
-            ),
-        )
-        return {place: table.column(str(place)).combine_chunks() for place in self.places}
+    def _parse(self, data: np.ndarray, found: "_Found") -> dict[int, pa.Array]:
+        rows = np.flatnonzero(found.clean)
+        return {
+            place: text_column(data, Spans(found.starts[slot], found.stops[slot], NO_KINDS), rows)
+            for slot, place in enumerate(self.places)
+        }
 
 
 def _one_by_one(rows: ResyncedRows) -> Iterator[Block]:
@@ -156,23 +150,6 @@ def _one_by_one(rows: ResyncedRows) -> Iterator[Block]:
             yield Block(np.zeros(0, np.int64), dict, others)
             others = []
     yield Block(np.zeros(0, np.int64), dict, others)
-
-
-def is_utf8(block: bytes) -> bool:
-    """Whether bytes are valid UTF-8."""
-    try:
-        block.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def kept_lines(data: np.ndarray, ends: np.ndarray, kept: np.ndarray) -> bytes:
-    """Some of the lines that end at `ends`, one behind the other."""
-    lengths = np.diff(ends, prepend=-1)
-    if ends[-1] == len(data):
-        lengths[-1] -= 1
-    return bytes(data[np.repeat(kept, lengths)])
 
 
 class _OtherLinesError(Exception):

@@ -23,8 +23,10 @@ def portable_column(paths: "pa.Array", manifest: Path) -> "pa.Array":
     import pyarrow.compute as pc
 
     folder = os.path.join(manifest.parent.resolve(), "")
-    absolute = absolute_column(paths, Path())
-    inside = pc.and_not(pc.starts_with(absolute, folder), pc.match_substring(paths, "://"))
+    absolute, odd = _absolute(paths, Path())
+    inside = pc.starts_with(absolute, folder)
+    if odd:
+        inside = pc.and_not(inside, pc.match_substring(paths, "://"))
     portable = pc.binary_slice(absolute.cast(pa.binary()), len(folder.encode()), LONGEST)
     if not pc.all(inside).as_py():
         portable = pc.if_else(inside, portable, absolute.cast(pa.binary()))
@@ -32,10 +34,12 @@ def portable_column(paths: "pa.Array", manifest: Path) -> "pa.Array":
 
 
 def absolute_column(paths: "pa.Array", folder: Path) -> "pa.Array":
-    """Paths of a folder as `os.path.abspath` gives them; URIs stay.
+    """Paths of a folder as `os.path.abspath` gives them; URIs stay."""
+    return _absolute(paths, folder)[0]
 
-    Only those with `//`, `.` or `..` in them, and URIs, are handled one by one.
-    """
+
+def _absolute(paths: "pa.Array", folder: Path) -> "tuple[pa.Array, bool]":
+    """Absolute paths, and whether some were handled one by one: those with `//`, `.` or `..` in them, and URIs."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -45,8 +49,8 @@ def absolute_column(paths: "pa.Array", folder: Path) -> "pa.Array":
         absolute = pc.if_else(is_absolute, paths, pc.binary_join_element_wise(here, paths, ""))
     odd = pc.match_substring_regex(absolute, r"/\.{0,2}(/|$)")
     if not pc.any(odd).as_py():
-        return absolute
+        return absolute, False
     own = [
         path if "://" in path else os.path.abspath(os.path.join(here, path)) for path in paths.filter(odd).to_pylist()
     ]
-    return pc.replace_with_mask(absolute, odd, pa.array(own, pa.string()))
+    return pc.replace_with_mask(absolute, odd, pa.array(own, pa.string())), True

@@ -127,7 +127,7 @@ class TableScan(StreamedScan):
         ]
         files = FilesById(self.root)
         folder = str(self.root or self.file.parent)
-        rules = Rules(list(self.names), folder, files.find, self.vocabulary, self._in_captions)
+        rules = Rules(list(self.names), columns, folder, files.find, self.vocabulary, self._in_captions)
         captions = unsure = 0
         with closing(in_parallel(partial(examples_of, rules=rules), blocks)) as results:
             for found in results:
@@ -140,7 +140,7 @@ class TableScan(StreamedScan):
                 unsure += found.unsure
                 self._examples += len(found.table)
                 self.unique = files.used
-                yield found.table.select(columns), found.lines
+                yield found.table, found.lines
         self.broken.sort()
         self._check_end(present, captions, unsure)
         require_usable_rows(self.file, self)

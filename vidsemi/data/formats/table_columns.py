@@ -37,6 +37,7 @@ class Rules:
     """What makes examples of rows."""
 
     names: Sequence[str]  # of all columns: path, id, label, hashtags, and the other ones of a manifest
+    kept: Sequence[str]  # names of the manifest's columns; the others have no values
     folder: str  # that relative paths start from
     find: Callable[[str], str | None]  # the path of a file by its id
     vocabulary: AbstractSet[str] | None = None  # canonical tags of which an example must carry one
@@ -92,8 +93,7 @@ def examples_of(read: Callable[[], TableBlock], rules: Rules) -> Examples:
         own_lines, own = _other_rows(others, rules, found)
         rows.append(own)
         lines = np.concatenate([lines, np.array(own_lines, np.int64)])
-    names = [name for name in rules.names if name != "id"]
-    schema = pa.schema([(name, COLUMNS[name]) for name in names])
+    schema = pa.schema([(name, COLUMNS[name]) for name in rules.kept])
     tables = [pa.Table.from_arrays(arrays, schema=schema) for arrays in rows]
     found.table = pa.concat_tables(tables) if tables else schema.empty_table()
     if others:
@@ -145,17 +145,17 @@ def _read_tags(fields: pa.Array, rules: Rules, found: Examples) -> tuple[pa.Arra
 def _arrays(columns: dict[str, pa.Array], hashtags: pa.Array, rules: Rules, *, all_relative: bool) -> list[pa.Array]:
     """Columns of a manifest from those of rows that need no rule."""
     arrays = []
-    for name in rules.names:
+    for name in rules.kept:
         if name == "hashtags":
             arrays.append(hashtags)
         elif name == "path":
             arrays.append(_joined(columns["path"], rules.folder, all_relative=all_relative))
-        elif name in columns and name != "id":
+        elif name in columns:
             values = columns[name]
             if pa.types.is_string(values.type):
                 values = pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
             arrays.append(values.cast(COLUMNS[name]))
-        elif name != "id":
+        else:
             arrays.append(pa.nulls(len(hashtags), COLUMNS[name]))
     return arrays
 
@@ -195,7 +195,8 @@ def _other_rows(
         for column, value in zip(columns, values, strict=True):
             column.append(value)
     names = [name for name in rules.names if name != "id"]
-    return lines, [pa.array(column, COLUMNS[name]) for name, column in zip(names, columns, strict=True)]
+    by_name = dict(zip(names, columns, strict=True))
+    return lines, [pa.array(by_name[name], COLUMNS[name]) for name in rules.kept]
 
 
 def _own_tags(field: str | list[str] | None, rules: Rules, found: Examples) -> tuple[list[str], bool]:

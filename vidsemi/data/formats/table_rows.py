@@ -24,7 +24,7 @@ from vidsemi.io.parquet import DamagedError
 Blocks = Iterator[Callable[[], TableBlock]]  # each may be called in a thread
 
 ROWS = 50_000  # of a block of Parquet
-FIRST = 50_000  # JSON lines that are read before the others
+FIRST = 5_000  # JSON lines that are read before the others
 PATH_COLUMNS = {"file", "file_name", "filename", "filepath", "file_path", "video", "video_path", "image", "image_path"}
 
 
@@ -42,7 +42,7 @@ def open_table(
     suffix = text_suffix(file)
     if is_json_lines(file):
         types = {name: COLUMNS.get(name, pa.string()) for name in names}
-        return set(known), _json_blocks(JsonBlocks(file, names, types, "hashtags", set(known)))
+        return set(known), _json_blocks(JsonBlocks(file, names, types, "hashtags"))
     if suffix in (".csv", ".tsv"):
         csv = CsvBlocks(file, "\t" if suffix == ".tsv" else _delimiter(file), broken)
         if not csv.header or broken:
@@ -84,7 +84,7 @@ def _check_names(file: Path, columns: list[str], names: Mapping[str, str]) -> No
 
 def _csv_blocks(csv: CsvBlocks, names: Mapping[str, str]) -> Blocks:
     there = {name: csv.header.index(column) for name, column in names.items() if column in csv.header}
-    csv.places = tuple(there.values())
+    csv.places = tuple({*there.values()})
     pick = itemgetter(*(there.get(name, len(csv.header)) for name in names))
 
     def read(block: Block) -> TableBlock:

@@ -55,8 +55,7 @@ class Distinct:
         while (done := number_texts(self._table, texts, numbers, done)) < len(numbers):
             self._grow(int(texts.lengths[done]))
         given, done = texts._replace(data=words_of(texts.data)), 0
-        starts, words = self.ends[numbers], words_of(self.data)
-        while (done := first_other(self._table, words, given, starts, numbers, done)) < len(numbers):
+        while (done := first_other(self._table, words_of(self.data), given, numbers, done)) < len(numbers):
             while (number := number_text(self._table, texts, done)) < 0:
                 self._grow(int(texts.lengths[done]))
             numbers[done] = number

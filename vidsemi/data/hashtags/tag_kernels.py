@@ -170,6 +170,14 @@ def first_of_each(
     offsets[len(starts)] = used
 
 
+def fields_size(codes: np.ndarray, ends: np.ndarray) -> int:
+    """Bytes of the tags of all rows, with two for each: `write_fields` needs no more."""
+    size = 2 * len(codes)
+    for code in codes:
+        size += ends[code + 1] - ends[code]
+    return size
+
+
 def write_fields(
     codes: np.ndarray,
     offsets: np.ndarray,
@@ -210,4 +218,5 @@ def write_fields(
 split_texts = compiled(split_texts, nogil=True)
 split_lists = compiled(split_lists, nogil=True)
 first_of_each = compiled(first_of_each, nogil=True)
+fields_size = compiled(fields_size, nogil=True)
 write_fields = compiled(write_fields, nogil=True)

@@ -19,6 +19,7 @@ from vidsemi.data.hashtags.tag_kernels import (
     TAGS,
     UNREAD,
     WORDS,
+    fields_size,
     first_of_each,
     split_lists,
     split_texts,
@@ -56,8 +57,8 @@ class TagLists:
     def fields(self) -> pa.Array:
         """The tags as a manifest's column `hashtags` stores them: `#a #b`, null without any tag."""
         ends, words = self.forms.ends, words_of(self.forms.data)
-        size = 2 * len(self.codes) + int((ends[1:][self.codes] - ends[self.codes]).sum())
-        fields, field_ends = np.empty(size + 2 * WORD, np.uint8), np.empty(len(self.offsets), np.int32)
+        size = fields_size(self.codes, ends) + 2 * WORD
+        fields, field_ends = np.empty(size, np.uint8), np.empty(len(self.offsets), np.int32)
         write_fields(self.codes, self.offsets, ends, words, fields, words_of(fields), field_ends)
         bits = pa.py_buffer(np.packbits(np.diff(self.offsets) > 0, bitorder="little"))
         buffers = [bits, pa.py_buffer(field_ends), pa.py_buffer(fields)]

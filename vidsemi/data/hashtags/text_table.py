@@ -83,16 +83,13 @@ def number_texts(table: Table, texts: Texts, numbers: np.ndarray, first: int) ->
     return len(starts)
 
 
-def first_other(
-    table: Table, words: np.ndarray, texts: Texts, starts: np.ndarray, numbers: np.ndarray, first: int
-) -> int:
+def first_other(table: Table, words: np.ndarray, texts: Texts, numbers: np.ndarray, first: int) -> int:
     """The first text that is not the one of its number; N if all are.
 
     Args:
         table: of texts.
         words: the word of `table.data` that begins at each byte, (bytes - 7,) uint64.
         texts: N of them, with `data` as words instead of bytes.
-        starts: (N,) where the texts of the numbers begin in the table.
         numbers: (N,) of the texts.
         first: text to begin with.
     """
@@ -100,11 +97,13 @@ def first_other(
     given, places, lengths, _ = texts
     for place in range(first, len(places)):
         length = int(lengths[place])
-        if length <= 0:
-            if length == 0 and ends[numbers[place] + 1] != starts[place]:
+        if length < 0:
+            continue
+        begin, start = places[place], ends[numbers[place]]
+        if length == 0:
+            if ends[numbers[place] + 1] != start:
                 return place
             continue
-        begin, start = places[place], starts[place]
         if begin + max(length, WORD) > len(given) + WORD - 1:
             return place
         behind = max(length - WORD, 0)
