@@ -8,7 +8,8 @@ from vidsemi.runtime.compiled import compiled
 
 # numba's cache is invalidated by a change of this file only, so the kernels must not use constants of another one.
 
-LINE_END, RETURN, QUOTE, BACKSLASH, LETTER_U = map(ord, '\n\r"\\u')
+LINE_END, RETURN, QUOTE, BACKSLASH, LETTER_U, SLASH, DOT, COLON = map(ord, '\n\r"\\u/.:')
+MANY = 3
 WORD = 8
 # What a value is: ESCAPED is a text with escapes of JSON, LIST one of texts.
 NOTHING, TEXT, ESCAPED, LIST, NUMBER = range(5)
@@ -213,7 +214,38 @@ def copy_items(
     ends[len(ends) - 1] = used
 
 
+def find_relative(data: np.ndarray, ends: np.ndarray, relative: np.ndarray) -> bool:
+    """Find paths that are neither absolute, nor URIs, nor from Windows: most of them.
+
+    Args:
+        data: bytes of the paths.
+        ends: (N + 1,) where each begins and the last ends.
+        relative: (N,) bool, receives which they are.
+
+    Returns:
+        Whether no path has a part that is empty, `.` or `..`.
+    """
+    are_direct = True
+    for row in range(len(relative)):
+        fine = ends[row] < ends[row + 1] and data[ends[row]] != SLASH
+        dots = 0  # in the part of the path so far; MANY if anything else is in it
+        for place in range(ends[row], ends[row + 1]):
+            letter = data[place]
+            if letter == SLASH:
+                are_direct &= dots == MANY
+                dots = 0
+            elif letter != DOT:
+                dots = MANY
+                fine &= letter != BACKSLASH and letter != COLON and letter != 0
+            elif dots < MANY:
+                dots += 1
+        are_direct &= dots == MANY
+        relative[row] = fine
+    return are_direct
+
+
 find_fields = compiled(find_fields, nogil=True)
+find_relative = compiled(find_relative, nogil=True)
 text_ends = compiled(text_ends, nogil=True)
 _hex = compiled(_hex, nogil=True)
 _unescape = compiled(_unescape, nogil=True)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from vidsemi.data.class_names import normalize_labels
 from vidsemi.data.formats.media_files import is_image
-from vidsemi.data.formats.portable_paths import LONGEST, portable_column
+from vidsemi.data.formats.portable_paths import LONGEST
 from vidsemi.data.formats.repeats import RepeatFinder
 from vidsemi.data.manifest_file import table_writer, write_groups
 from vidsemi.io.errors import UserError
@@ -41,7 +41,7 @@ def write_scan(manifest: Path, scan: "ScanResult") -> Written:
     """
     written = Written()
     with closing(RepeatFinder(manifest.parent)) as finder:
-        tables = (_stored(table, manifest, written, finder) for table, _ in scan.blocks())
+        tables = (_stored(table, written, finder) for table, _ in scan.stored_blocks(manifest))
         first = next(tables)
         with table_writer(manifest, first.schema) as writer:
             write_groups(writer, first.schema, chain([first], tables))
@@ -52,11 +52,9 @@ def write_scan(manifest: Path, scan: "ScanResult") -> Written:
     return written
 
 
-def _stored(table: pa.Table, manifest: Path, written: Written, finder: RepeatFinder) -> pa.Table:
+def _stored(table: pa.Table, written: Written, finder: RepeatFinder) -> pa.Table:
     """The rows as the manifest stores them, counted."""
-    names = table.column_names
-    paths = portable_column(table.column("path").combine_chunks(), manifest)
-    table = table.set_column(names.index("path"), "path", paths)
+    names, paths = table.column_names, table.column("path")
     if "label" in names:
         labels = normalize_labels(table.column("label"))
         table = table.set_column(names.index("label"), "label", labels)
@@ -75,10 +73,10 @@ def _stored(table: pa.Table, manifest: Path, written: Written, finder: RepeatFin
 def _repeated(manifest: Path, scan: "ScanResult", *rows: int) -> UserError:
     """The error for two rows of the same file."""
     places, labels, start = [], [], 0
-    for table, lines in scan.blocks():
+    for table, lines in scan.stored_blocks(manifest):
         for row in rows:
             if 0 <= (place := row - start) < len(table):
-                path = portable_column(table.column("path").slice(place, 1).combine_chunks(), manifest)[0].as_py()
+                path = table.column("path")[place].as_py()
                 label = table.column("label").slice(place, 1) if "label" in table.column_names else None
                 labels.append(None if label is None else normalize_labels(label)[0].as_py())
                 places.append(int(lines[place]) if len(lines) else None)

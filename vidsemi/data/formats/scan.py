@@ -79,6 +79,14 @@ class ScanResult:
                 self.lines[own],
             )
 
+    def stored_blocks(self, manifest: Path) -> "Iterator[tuple[pa.Table, Sequence[int]]]":
+        """`blocks` with the paths as a manifest stores them."""
+        from vidsemi.data.formats.portable_paths import portable_column
+
+        for table, lines in self.blocks():
+            paths = portable_column(table.column("path").combine_chunks(), manifest)
+            yield table.set_column(table.column_names.index("path"), "path", paths), lines
+
     def require_examples(self, source: object, root: Path | None) -> None:
         """Raise a UserError if there are no examples.
 

@@ -114,6 +114,13 @@ class TableScan(StreamedScan):
 
     def blocks(self, *, examples_needed: bool = True) -> "Iterator[tuple[pa.Table, Any]]":
         """The examples as tables of columns of a manifest, and the lines that list them."""
+        return self._blocks(None, examples_needed)
+
+    def stored_blocks(self, manifest: Path) -> "Iterator[tuple[pa.Table, Any]]":
+        """`blocks` with the paths as a manifest stores them."""
+        return self._blocks(manifest, True)
+
+    def _blocks(self, manifest: Path | None, examples_needed: bool) -> "Iterator[tuple[pa.Table, Any]]":
         from vidsemi.data.formats.table_columns import Rules, examples_of
         from vidsemi.data.formats.table_rows import open_table
         from vidsemi.runtime.threads import in_parallel
@@ -127,7 +134,7 @@ class TableScan(StreamedScan):
         ]
         files = FilesById(self.root)
         folder = str(self.root or self.file.parent)
-        rules = Rules(list(self.names), columns, folder, files.find, self.vocabulary, self._in_captions)
+        rules = Rules(list(self.names), columns, folder, files.find, self.vocabulary, self._in_captions, manifest)
         captions = unsure = 0
         with closing(in_parallel(partial(examples_of, rules=rules), blocks)) as results:
             for found in results:

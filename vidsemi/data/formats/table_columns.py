@@ -5,18 +5,21 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vidsemi.data.formats.field_kernels import find_relative
+from vidsemi.data.formats.portable_paths import portable_column, portable_paths
 from vidsemi.data.formats.row_rules import PARSERS, BrokenRowError, locate, tag_field, text_value
+from vidsemi.data.hashtags.distinct import text_bytes
 from vidsemi.data.hashtags.normalize import Reading, join_tags, read_text, split_tags, unique_tags
 from vidsemi.data.hashtags.tag_lists import CAPTION, WORDS, TagReader, matches
 from vidsemi.data.manifest_file import COLUMNS
 
-RELATIVE = r"^[^\\\x00:/][^\\\x00:]*$"  # most paths: neither absolute, nor a URI, nor from Windows
 INTEGER = r"^(-?[0-9]{1,18})?$"
 NUMBER = r"^(-?[0-9]{1,15}(\.[0-9]{0,15})?)?$"
 
@@ -42,6 +45,17 @@ class Rules:
     find: Callable[[str], str | None]  # the path of a file by its id
     vocabulary: AbstractSet[str] | None = None  # canonical tags of which an example must carry one
     in_captions: bool = False  # whether the column of tags is one of captions
+    manifest: Path | None = None  # to store the paths for; without it relative ones just start from the folder
+
+    @cached_property
+    def prefix(self) -> str | None:
+        """What a plain relative path becomes a path with; None if that depends on the path."""
+        folder = os.path.join(self.folder, "")
+        if self.manifest is None:
+            return folder
+        own, inner = os.path.join(os.path.abspath(folder), ""), os.path.join(self.manifest.parent.resolve(), "")
+        is_above = own != inner and inner.startswith(own)  # a path may lead into the manifest's folder
+        return None if is_above else portable_paths([f"{folder}x"], self.manifest)[0][:-1]
 
     @cached_property
     def reader(self) -> TagReader:
@@ -72,7 +86,10 @@ def examples_of(read: Callable[[], TableBlock], rules: Rules) -> Examples:
     block = read()
     found = Examples(pa.table({}), np.zeros(0, np.int64), broken=[*block.broken], keys=block.keys)
     columns, others = block.columns, block.others
-    relative = matches(columns["path"], RELATIVE) if "path" in columns else np.zeros(len(block.numbers), bool)
+    relative, are_direct = np.zeros(len(block.numbers), bool), False
+    if "path" in columns:
+        are_direct = find_relative(*text_bytes(columns["path"]), relative)
+        relative &= columns["path"].is_valid().to_numpy(zero_copy_only=False)
     plain = _plain(columns, relative)
     if not plain.all():
         rest = ~plain
@@ -85,7 +102,7 @@ def examples_of(read: Callable[[], TableBlock], rules: Rules) -> Examples:
         hashtags, kept = _read_tags(tags, rules, found)
     else:
         hashtags, kept = pa.nulls(len(lines), pa.string()), np.ones(len(lines), bool)
-    rows = [_arrays(columns, hashtags, rules, all_relative=bool(relative.all()))] if len(lines) else []
+    rows = [_arrays(columns, hashtags, rules, are_direct=are_direct and bool(relative.all()))] if len(lines) else []
     if not kept.all():
         rows = [[values.filter(pa.array(kept)) for values in arrays] for arrays in rows]
         lines = lines[kept]
@@ -104,7 +121,7 @@ def examples_of(read: Callable[[], TableBlock], rules: Rules) -> Examples:
 
 
 def _plain(columns: dict[str, pa.Array], relative: np.ndarray) -> np.ndarray:
-    """Which rows need no rule, (N,) bool; `relative` says which match RELATIVE."""
+    """Which rows need no rule, (N,) bool; `relative` says which have a path that `find_relative` found."""
     if "path" not in columns:
         return np.zeros(len(relative), bool)
     plain = relative if relative.all() else matches(columns["path"], r"^[^\\\x00]+$")
@@ -142,14 +159,14 @@ def _read_tags(fields: pa.Array, rules: Rules, found: Examples) -> tuple[pa.Arra
     return lists[-1].fields(), kept
 
 
-def _arrays(columns: dict[str, pa.Array], hashtags: pa.Array, rules: Rules, *, all_relative: bool) -> list[pa.Array]:
+def _arrays(columns: dict[str, pa.Array], hashtags: pa.Array, rules: Rules, *, are_direct: bool) -> list[pa.Array]:
     """Columns of a manifest from those of rows that need no rule."""
     arrays = []
     for name in rules.kept:
         if name == "hashtags":
             arrays.append(hashtags)
         elif name == "path":
-            arrays.append(_joined(columns["path"], rules.folder, all_relative=all_relative))
+            arrays.append(_paths(columns["path"], rules, are_direct=are_direct))
         elif name in columns:
             values = columns[name]
             if pa.types.is_string(values.type):
@@ -160,13 +177,17 @@ def _arrays(columns: dict[str, pa.Array], hashtags: pa.Array, rules: Rules, *, a
     return arrays
 
 
-def _joined(paths: pa.Array, folder: str, *, all_relative: bool) -> pa.Array:
-    """Paths that start from a folder, but for absolute ones and URIs."""
-    joined = pc.binary_join_element_wise(os.path.join(folder, ""), paths, "")
-    if all_relative:
-        return joined
+def _paths(paths: pa.Array, rules: Rules, *, are_direct: bool) -> pa.Array:
+    """Paths that start from the folder, but for absolute ones and URIs."""
+    if are_direct and rules.prefix is not None:
+        return pc.binary_join_element_wise(rules.prefix, paths, "") if rules.prefix else paths
     own = matches(paths, "^/|://")
-    return pc.if_else(pa.array(own), paths, joined) if own.any() else joined
+    joined = pc.binary_join_element_wise(os.path.join(rules.folder, ""), paths, "")
+    return _stored(pc.if_else(pa.array(own), paths, joined), rules)
+
+
+def _stored(paths: pa.Array, rules: Rules) -> pa.Array:
+    return paths if rules.manifest is None else portable_column(paths, rules.manifest)
 
 
 def _other_rows(
@@ -195,8 +216,9 @@ def _other_rows(
         for column, value in zip(columns, values, strict=True):
             column.append(value)
     names = [name for name in rules.names if name != "id"]
-    by_name = dict(zip(names, columns, strict=True))
-    return lines, [pa.array(by_name[name], COLUMNS[name]) for name in rules.kept]
+    arrays = {name: pa.array(values, COLUMNS[name]) for name, values in zip(names, columns, strict=True)}
+    arrays["path"] = _stored(arrays["path"], rules)
+    return lines, [arrays[name] for name in rules.kept]
 
 
 def _own_tags(field: str | list[str] | None, rules: Rules, found: Examples) -> tuple[list[str], bool]:

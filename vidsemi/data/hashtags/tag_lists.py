@@ -73,6 +73,18 @@ class _Spellings:
         self.forms = Distinct()
         self.forms.numbers_of(known)
         self.form_of = np.zeros(0, np.int32)
+        self._room = np.empty(0, np.uint64)
+
+    def room(self, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where tags start, their lengths and hashes: room for `most` tags of a column.
+
+        The next column is given the same memory. What is new to a process is cleared page by page, which took a sixth
+        of the time of reading a table.
+        """
+        if len(self._room) < 3 * most:
+            self._room = np.empty(3 * most, np.uint64)
+        starts, hashes, lengths = self._room[:most], self._room[most : 2 * most], self._room[2 * most : 3 * most]
+        return starts.view(np.int64), lengths.view(np.int32)[:most], hashes
 
     def read_new(self) -> None:
         """Find the forms of the spellings that came since the last call."""
@@ -112,7 +124,7 @@ class TagReader:
             in_captions: whether the texts are from a column of captions.
         """
         spellings = self._spellings()
-        found, tags, readings = _split(fields, in_captions)
+        found, tags, readings = _split(fields, spellings, in_captions)
         codes = spellings.written.numbers(found)
         starts, lengths = tags[:-1], np.diff(tags)
         rest = np.flatnonzero(readings == UNREAD)
@@ -129,7 +141,7 @@ class TagReader:
         return TagLists(forms, own_forms[: offsets[-1]], offsets, readings, len(self._known))
 
 
-def _split(fields: pa.Array, in_captions: bool) -> tuple[Texts, np.ndarray, np.ndarray]:
+def _split(fields: pa.Array, spellings: _Spellings, in_captions: bool) -> tuple[Texts, np.ndarray, np.ndarray]:
     """The tags of fields that need no rule, where those of each begin and end, and the readings."""
     readings, tags = np.empty(len(fields), np.int8), np.zeros(len(fields) + 1, np.int64)
     is_list = pa.types.is_list(fields.type)
@@ -137,7 +149,7 @@ def _split(fields: pa.Array, in_captions: bool) -> tuple[Texts, np.ndarray, np.n
         fields = fields.fill_null("")
     data, ends = text_bytes(fields.flatten() if is_list else fields)
     most = int(ends[-1] - ends[0])
-    starts, lengths, hashes = np.empty(most, np.int64), np.empty(most, np.int32), np.empty(most, np.uint64)
+    starts, lengths, hashes = spellings.room(most)
     if is_list:
         counts = pc.fill_null(pc.list_value_length(fields), 0).to_numpy()
         items = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
