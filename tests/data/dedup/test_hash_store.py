@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.data.dedup.test_duplicates import hashes_of, listed
 from vidsemi.data.dedup import duplicates, hash_store
 from vidsemi.data.dedup.duplicates import Hashes, duplicates_of
-from vidsemi.data.dedup.hash_files import _ExamplesByKey
+from vidsemi.data.dedup.hash_files import _ExamplesByKey, _numbers
 from vidsemi.data.dedup.hash_store import RECORD, HashStore
 
 
@@ -68,6 +68,8 @@ def test_keys_are_found_wherever_they_are_equal(keys: list[tuple[int, int]], wan
     """Also keys of several examples, keys whose first halves are equal, and columns in several chunks."""
     binaries = [np.array(key, np.uint64).tobytes() for key in wanted]
     column = pa.chunked_array([pa.array(part, pa.binary(16)) for part in (binaries[:2], [], binaries[2:])])
-    places, rows = _ExamplesByKey(np.array(keys, np.uint64).reshape(-1, 2)).find(column.slice(1))
+    places, rows = _ExamplesByKey(np.array(keys, np.uint64).reshape(-1, 2)).find(
+        _numbers(column.slice(1)).reshape(-1, 2)
+    )
     found = sorted(zip(rows.tolist(), places.tolist(), strict=True))
     assert found == [(i, j) for i, one in enumerate(wanted[1:]) for j, key in enumerate(keys) if one == key]

@@ -71,11 +71,9 @@ def hash_manifest(
     hashes = HashStore(local)
     unread: list[tuple[int, str]] = []
     for begin in range(0, len(manifest), BLOCK):
-        block = range(begin, min(begin + BLOCK, len(manifest)))
-        records, failures = _hash_block(manifest, block, store, runtime)
-        hashes.append(records)
-        del records  # 0.3 GB, which the next block needs
-        unread += sorted(failures.items())
+        block = _Block(manifest, range(begin, min(begin + BLOCK, len(manifest))), store, hashes)
+        block.hash(runtime)
+        unread += sorted(block.failures.items())
     if len(unread) == len(manifest):
         path, why = manifest.row(0).path, unread[0][1]
         raise UserError(
@@ -85,70 +83,113 @@ def hash_manifest(
     return HashedManifest(manifest, hashes, unread)
 
 
-def _hash_block(manifest: Manifest, block: range, store: Store, runtime: Runtime) -> tuple[np.ndarray, dict[int, str]]:
-    """The records of some examples, and why others do not decode."""
-    records = np.zeros(len(block), RECORD)
-    keys, records["is_image"] = file_keys(manifest, block)
-    _fill_trims(manifest, block, records)
-    by_key = _ExamplesByKey(keys)
-    own = manifest_id(manifest), str(block.start)
-    while True:  # once, unless files change or shards are removed meanwhile
-        known, failures = np.zeros(len(block), bool), dict[int, str]()
-        if job := join_job(store, manifest, block, lambda: ~_find_known(store, own, by_key, len(block))):
-            run_job(job, manifest, keys[job.examples - block.start], runtime)
-            for examples, table in _results(job):
-                places, rows = examples - block.start, np.arange(len(examples))
-                same = (_numbers(table["key"]).reshape(-1, 2) == keys[places]).all(
-                    axis=1
-                )  # a job may resume after days
-                known[places[same]] = True
-                _fill(records, places[same], table, rows[same])
-                errors = zip(examples.tolist(), table["error"].to_pylist(), strict=True)
-                failures |= {example: error for example, error in errors if error is not None}
-        if not known.all():
-            _fill_known(records, known, store, own, by_key)
-        if known.all():
-            return records, failures
+class _Block:
+    """Some consecutive examples, whose hashes go to a `HashStore` once they are known.
 
+    Attributes:
+        failures: why examples do not decode.
+    """
 
-def _find_known(store: Store, own: tuple[str, str], by_key: "_ExamplesByKey", count: int) -> np.ndarray:
-    """Which of the examples have their hashes in the store; removes shards of nothing but failures."""
-    known = np.zeros(count, bool)
-    unfinished = unfinished_jobs(store)
-    for name, table in _read_shards(store, own, ["key", "error"]):
-        hashed = table.filter(pc.is_null(table["error"]))
-        known[by_key.find(hashed["key"])[0]] = True
-        match = SHARD.fullmatch(name)
-        if not len(hashed) and match is not None and match["id"] not in unfinished:
-            store.remove(name)
-    return known
+    def __init__(self, manifest: Manifest, examples: range, store: Store, hashes: HashStore):
+        self._manifest, self._examples, self._store, self._hashes = manifest, examples, store, hashes
+        self._keys, self._is_image = file_keys(manifest, examples)
+        self._known = np.zeros(len(examples), bool)
+        self.failures: dict[int, str] = {}
 
+    def hash(self, runtime: Runtime) -> None:
+        """Read the hashes from the store, and compute those that it lacks."""
+        begin = self._examples.start
+        while not self._known.all():  # again only if files change or shards are removed meanwhile
+            if job := join_job(self._store, self._manifest, self._examples, self._unknown):
+                run_job(job, self._manifest, self._keys[job.examples - begin], runtime)
+                for examples, table in _results(job):
+                    keys = _numbers(table["key"]).reshape(-1, 2)
+                    same = np.flatnonzero((keys == self._keys[examples - begin]).all(axis=1))  # after days, perhaps
+                    self._fill(examples[same] - begin, table, same)
+                    errors = zip(examples[same].tolist(), table["error"].take(same).to_pylist(), strict=True)
+                    self.failures |= {example: error for example, error in errors if error is not None}
+                if not self._known.all():
+                    for _ in self._fill_from_shards():
+                        pass
 
-def _fill_known(
-    records: np.ndarray, known: np.ndarray, store: Store, own: tuple[str, str], by_key: "_ExamplesByKey"
-) -> None:
-    """Fill in the records of the other examples that have their hashes in the store, and mark them as known."""
-    for _, table in _read_shards(store, own, SCHEMA.names):
-        hashed = table.filter(pc.is_null(table["error"]))
-        places, rows = by_key.find(hashed["key"])
-        new = ~known[places]  # the first of several shards that have a key counts
-        _fill(records, places[new], hashed, rows[new])
-        known[places] = True
+    def _unknown(self) -> np.ndarray:
+        """Which examples have no hashes in the store, (N,) bool; removes shards of nothing but failures."""
+        unfinished = unfinished_jobs(self._store)
+        for name in self._fill_from_shards():
+            match = SHARD.fullmatch(name)
+            if match is not None and match["id"] not in unfinished:
+                self._store.remove(name)
+        return ~self._known
 
+    def _fill_from_shards(self) -> Iterator[str]:
+        """Take the hashes of examples from shards until all are known; yields those of nothing but failures.
 
-def _fill(records: np.ndarray, places: np.ndarray, table: pa.Table, rows: np.ndarray) -> None:
-    """Copy the hashes of some rows of a shard into records."""
-    records["content"][places] = _numbers(table["content"]).reshape(-1, 2)[rows]
-    lists = table["frames"].take(pa.array(rows))
-    counts = pc.list_value_length(lists).to_numpy()
-    columns = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    records["frames"][np.repeat(places, counts), columns] = pc.list_flatten(lists).to_numpy()
+        Most blocks need no more than their own shards, whose examples follow one another.
+        """
+        by_key: _ExamplesByKey | None = None
+        begin = 0
+        for name, table in self._shards():
+            hashed = np.flatnonzero(pc.is_null(table["error"]).to_numpy())
+            if not len(hashed):
+                yield name
+                continue
+            keys = _numbers(table["key"]).reshape(-1, 2)
+            if np.array_equal(keys, self._keys[begin : begin + len(keys)]):
+                places, rows = begin + hashed, hashed
+                begin += len(keys)
+            else:
+                by_key = by_key or _ExamplesByKey(self._keys)
+                places, found = by_key.find(keys[hashed])
+                rows = hashed[found]
+            self._fill(places, table, rows)
+            if self._known.all():
+                return
+
+    def _shards(self) -> Iterator[tuple[str, pa.Table]]:
+        """Read the shards of the block, then those of other manifests."""
+        own, begin = manifest_id(self._manifest), str(self._examples.start)
+        found = [match for name in self._store.names() if (match := SHARD.fullmatch(name))]
+        names = sorted(
+            (match["manifest"] != own, match[0])
+            for match in found
+            if match["manifest"] != own or match["first"] == begin  # the others have other files
+        )
+        tables = _read_files(self._store, [name for _, name in names])
+        return ((name, table) for name, table in tables if table is not None)
+
+    def _fill(self, places: np.ndarray, table: pa.Table, rows: np.ndarray) -> None:
+        """Store the hashes of some rows of a shard, unless they are known."""
+        new = ~self._known[places]  # the first of several shards that have a key counts
+        places, first = np.unique(places[new], return_index=True)
+        rows = rows[new][first]
+        records = np.zeros(len(rows), RECORD)
+        records["content"] = _numbers(table["content"]).reshape(-1, 2)[rows]
+        lists = table["frames"].take(pa.array(rows))
+        counts = pc.list_value_length(lists).to_numpy()
+        columns = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        records["frames"][np.repeat(np.arange(len(rows)), counts), columns] = pc.list_flatten(lists).to_numpy()
+        records["is_image"] = self._is_image[places]
+        records["trim"] = self._trims(places, records["is_image"])
+        self._hashes.put(self._examples.start + places, records)
+        self._known[places] = True
+
+    def _trims(self, places: np.ndarray, is_image: np.ndarray) -> np.ndarray:
+        """The trims of some examples, (N, 2): infinite if not trimmed, as images always are."""
+        trims = np.tile([-np.inf, np.inf], (len(places), 1))
+        names = [name for name in ("start", "end") if name in self._manifest.columns]
+        if names and len(places):
+            table = self._manifest.batches.take(self._examples.start + places, names)
+            for name in names:
+                seconds = table[name].to_numpy().astype(np.float64)
+                trimmed = ~np.isnan(seconds) & ~is_image
+                trims[trimmed, 0 if name == "start" else 1] = seconds[trimmed]
+        return trims
 
 
 def _results(job: HashJob) -> Iterator[tuple[np.ndarray, pa.Table]]:
     """The examples and the file of each shard of a job; one that was removed meanwhile is left out."""
     names = [job.shard_name(number) for number in range(len(job.shards))]
-    for shard, (_, table) in zip(job.shards, _read_files(job.store, names, SCHEMA.names), strict=True):
+    for shard, (_, table) in zip(job.shards, _read_files(job.store, names), strict=True):
         if table is not None:
             yield job.examples[shard.start : shard.stop], table
 
@@ -157,18 +198,18 @@ class _ExamplesByKey:
     """The places of keys, (N, 2) uint64; several examples may have one key."""
 
     def __init__(self, keys: np.ndarray):
-        self._order = np.argsort(keys[:, 0], kind="stable")
-        self._keys = keys[self._order]
+        self._order = np.argsort(keys[:, 0], kind="stable").astype(np.uint32)
+        self._first, self._keys = keys[self._order, 0], keys
 
-    def find(self, column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
-        """Places of keys and rows of a column of a shard that are equal, pair by pair."""
-        wanted = _numbers(column).reshape(-1, 2)
-        begin = np.searchsorted(self._keys[:, 0], wanted[:, 0])
-        counts = np.searchsorted(self._keys[:, 0], wanted[:, 0], "right") - begin
+    def find(self, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Places of keys and rows of wanted ones, (M, 2), that are equal, pair by pair."""
+        begin = np.searchsorted(self._first, wanted[:, 0])
+        counts = np.searchsorted(self._first, wanted[:, 0], "right") - begin
         rows = np.repeat(np.arange(len(wanted)), counts)
         sorted_places = np.arange(counts.sum()) + np.repeat(begin - (np.cumsum(counts) - counts), counts)
-        equal = self._keys[sorted_places, 1] == wanted[rows, 1]
-        return self._order[sorted_places[equal]], rows[equal]
+        places = self._order[sorted_places].astype(np.int64)
+        equal = self._keys[places, 1] == wanted[rows, 1]
+        return places[equal], rows[equal]
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
@@ -182,31 +223,12 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     return np.concatenate([np.empty(0, np.uint64), *parts])
 
 
-def _fill_trims(manifest: Manifest, examples: range, records: np.ndarray) -> None:
-    """Fill in the trims of records: infinite if not trimmed, as images always are."""
-    records["trim"] = [-np.inf, np.inf]
-    for place, name in enumerate(("start", "end")):
-        if name in manifest.columns:
-            column = manifest.batches.slice(examples).column(name)
-            seconds = column.to_numpy().astype(np.float64)
-            trimmed = ~np.isnan(seconds) & ~records["is_image"]
-            records["trim"][trimmed, place] = seconds[trimmed]
-
-
-def _read_shards(store: Store, own: tuple[str, str], columns: list[str]) -> Iterator[tuple[str, pa.Table]]:
-    """Read the shards of all jobs but those of other blocks of the same manifest, which has other files there."""
-    found = [match for name in store.names() if (match := SHARD.fullmatch(name))]
-    names = sorted(match[0] for match in found if match["manifest"] != own[0] or match["first"] == own[1])
-    return ((name, table) for name, table in _read_files(store, names, columns) if table is not None)
-
-
-def _read_files(store: Store, names: Sequence[str], columns: list[str]) -> Iterator[tuple[str, pa.Table | None]]:
+def _read_files(store: Store, names: Sequence[str]) -> Iterator[tuple[str, pa.Table | None]]:
     """Read files of hashes; None for one that was removed."""
-    schema = pa.schema([SCHEMA.field(name) for name in columns])
 
     def read(name: str) -> pa.Table | None:
         try:
-            return read_parquet(store.place(name), columns).cast(schema)
+            return read_parquet(store.place(name), SCHEMA.names).cast(SCHEMA)
         except FileNotFoundError:
             return None
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:

@@ -1,6 +1,7 @@
 """Hashes of more examples than fit in memory, in a temporary file."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +28,15 @@ class HashStore:
 
     def append(self, records: np.ndarray) -> None:
         """Write the records of the next examples, (N,) of `RECORD`."""
+        self.put(len(self) + np.arange(len(records)), records)
+
+    def put(self, examples: np.ndarray, records: np.ndarray) -> None:
+        """Write the records of some examples, (N,) in any order, each example once."""
         needed = np.where(records["is_image"], 1, MIN_MATCHING_FRAMES)
         self.flat += int(np.sum(np.count_nonzero(records["frames"], axis=1) < needed))
-        self._file.append(records)
+        begins = np.flatnonzero(np.diff(examples, prepend=-2) != 1)  # of runs, such as the whole of most shards
+        for begin, end in pairwise([*begins.tolist(), len(examples)]):
+            self._file.put(int(examples[begin]), records[begin:end])
 
     def take(self, examples: np.ndarray | slice) -> Hashes:
         """The hashes of some examples, by their numbers in ascending order or as a slice."""

@@ -44,8 +44,12 @@ class RecordFile:
 
     def append(self, records: np.ndarray) -> None:
         """Write the next records, (N,) of the type."""
+        self.put(self._count, records)
+
+    def put(self, begin: int, records: np.ndarray) -> None:
+        """Write records, (N,) of the type, from the place `begin` on, which may be behind the last record."""
         left = np.ascontiguousarray(records, self.dtype).view(np.uint8).data
-        place = self._count * self.dtype.itemsize
+        place = begin * self.dtype.itemsize
         try:
             while left:
                 done = os.pwrite(self._file.fileno(), left, place)
@@ -53,7 +57,7 @@ class RecordFile:
         except OSError as error:
             error.filename = error.filename or str(self._folder or tempfile.gettempdir())  # users see no other name
             raise
-        self._count += len(records)
+        self._count = max(self._count, begin + len(records))
 
     def read(self, begin: int, end: int) -> np.ndarray:
         """The records from `begin` to before `end`."""
