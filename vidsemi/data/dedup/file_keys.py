@@ -29,29 +29,27 @@ IMAGE = rf"(?i)[^/]\.({'|'.join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
 def file_keys(manifest: Manifest, examples: range) -> tuple[np.ndarray, np.ndarray]:
     """The keys of some examples, (N, 2) uint64, and which of these are images, (N,) bool."""
     _state.cache_clear()
-    keys, images = bytearray(), [np.zeros(0, np.bool_)]
-    for first in range(examples.start, examples.stop, ROWS):
-        rows = range(first, min(first + ROWS, examples.stop))
-        plain, are_images, texts = _plain_rows(manifest, rows)
-        for place, example in enumerate(rows):
-            if plain[place]:
-                keys += _digest(next(texts))
-            else:
-                row = manifest.row(example)
-                are_images[place] = is_image(row)
-                keys += _key(row)
-        images.append(are_images)
-    return np.frombuffer(keys, np.uint64).reshape(-1, 2), np.concatenate(images)
+    keys, are_images = np.empty((len(examples), KEY_BYTES // 8), np.uint64), np.empty(len(examples), np.bool_)
+    for first in range(0, len(examples), ROWS):
+        rows = examples[first : first + ROWS]
+        own_keys, own_images = keys[first : first + ROWS], are_images[first : first + ROWS]
+        plain, own_images[:], texts = _plain_rows(manifest, rows)
+        own_keys[plain] = np.frombuffer(b"".join(map(_digest, texts)), np.uint64).reshape(-1, keys.shape[1])
+        for place in np.flatnonzero(~plain).tolist():
+            row = manifest.row(rows[place])
+            own_images[place] = is_image(row)
+            own_keys[place] = np.frombuffer(_key(row), np.uint64)
+    return keys, are_images
 
 
-def _plain_rows(manifest: Manifest, rows: range) -> tuple[list[bool], np.ndarray, Iterator[str]]:
+def _plain_rows(manifest: Manifest, rows: range) -> tuple[np.ndarray, np.ndarray, Iterator[str]]:
     """Which rows need no rule, which of these are images, and what their keys are hashes of.
 
     `Manifest.row` and `json.dumps` take 20 µs a row; these texts, with the state of the file and the hash, 4.
     """
     folder = os.path.join(os.path.abspath(manifest.root), "") if isinstance(manifest.root, Path) else ""
     if type(manifest) is not Manifest or json.dumps(folder) != f'"{folder}"' or not folder:
-        return [False] * len(rows), np.zeros(len(rows), np.bool_), iter(())
+        return np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.bool_), iter(())
     table = manifest.batches.slice(rows).select([name for name in manifest.columns if name in ("path", *PART, RATE)])
     path = table["path"]
     plain = pc.and_not(_matches(path, PLAIN), _matches(path, CHANGED))
@@ -62,7 +60,7 @@ def _plain_rows(manifest: Manifest, rows: range) -> tuple[list[bool], np.ndarray
     if RATE in table.column_names:
         plain = pc.and_(plain, pc.is_null(table[RATE]))
     images = pc.and_(_matches(names, IMAGE), plain).to_numpy()
-    return plain.to_pylist(), images.copy(), _texts(table.filter(plain), folder)
+    return plain.to_numpy(), images, _texts(table.filter(plain), folder)
 
 
 def _matches(texts: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
@@ -80,9 +78,11 @@ def _texts(table: pa.Table, folder: str) -> Iterator[str]:
     else:
         values = zip(*(column.to_pylist() for column in columns), strict=True)
         parts = (json.dumps(part)[1:-1] for part in values)
-    for path, part in zip(table["path"].to_pylist(), parts, strict=True):
-        path = path if path.startswith("/") else folder + path
-        size, time = _state(path)
+    paths = pc.if_else(pc.starts_with(table["path"], "/"), "", folder)
+    paths = pc.binary_join_element_wise(paths, table["path"], "").to_pylist()
+    state = _state if "member" in table.column_names else _state.__wrapped__
+    for path, part in zip(paths, parts, strict=True):
+        size, time = state(path)
         yield f'{begin}"{path}", {part}, {size}, {time}]'
 
 
