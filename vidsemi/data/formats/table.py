@@ -134,6 +134,7 @@ class TableScan(StreamedScan):
         ]
         files = FilesById(self.root)
         folder = str(self.root or self.file.parent)
+        folder = "" if folder == "." else folder  # ./v/1.mp4 would have to be normalized, path by path
         rules = Rules(list(self.names), columns, folder, files.find, self.vocabulary, self._in_captions, manifest)
         captions = unsure = 0
         with closing(in_parallel(partial(examples_of, rules=rules), blocks)) as results:
