@@ -46,8 +46,11 @@ def draw_repeats(factors: np.ndarray, seed: int | np.random.Generator) -> np.nda
 
 def repeats_of(targets: Targets, rule: str, seed: int) -> np.ndarray:
     """Draw how often each example occurs in an epoch, (N,) int32, from its repeat factor; see `repeat_factors`."""
-    random = np.random.default_rng(seed)
-    return np.concatenate([np.empty(0, np.int32), *(draw_repeats(own, random) for own in _factors(targets, rule))])
+    random, repeats, done = np.random.default_rng(seed), np.empty(len(targets), np.int32), 0
+    for own in _factors(targets, rule):
+        repeats[done : done + len(own)] = draw_repeats(own, random)
+        done += len(own)
+    return repeats
 
 
 def _factors(targets: Targets, rule: str) -> Iterator[np.ndarray]:

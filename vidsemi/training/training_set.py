@@ -65,9 +65,11 @@ def hashtag_set(
     """
     is_first = np.ones(len(example_ids), bool)
     is_first[1:] = example_ids[1:] != example_ids[:-1]
-    first = np.flatnonzero(is_first)
-    examples = example_ids[first]
-    targets = Targets(np.append(first, len(labels)), labels, len(names))
+    examples = example_ids[is_first]
+    offsets = np.full(len(examples) + 1, len(labels))
+    offsets[:-1] = np.flatnonzero(is_first)
+    del is_first
+    targets = Targets(offsets, labels, len(names))
     repeats = repeats_of(targets, repeat_factor, seed)
     numbers = (repeats.sum(), len(repeats), repeat_factor)
     logger.info("hashtags: an epoch has %d clips of %d examples (repeat_factor: %s)", *numbers)
