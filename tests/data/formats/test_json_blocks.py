@@ -34,7 +34,19 @@ NUMBERS = [
     *("nan", "true", "false", "null", "tru", "1" * 4301, "1" * 4300),
 ]
 NESTED = ['{"a": 1}', '{"path": "b"}', "[[1]]", "[" * 2000 + "]" * 2000, "[1,]", "{}", '{"a": 1, "a": 2}', "[" * 600]
-LISTS = ["[]", '["a"]', '["#a", "B"]', '["a", null]', '["a", 1]', '["caf\\u00e9", "caf%C3%A9"]', "[null]"]
+LISTS = [
+    r'["\u00e9\n\ud83d\ude00", "\"]\\", ""]',
+    r'["\ud83d", "x"]',
+    r'[ "a" , "b" ]',
+    '["a" "b"]',
+    "[]",
+    '["a"]',
+    '["#a", "B"]',
+    '["a", null]',
+    '["a", 1]',
+    '["caf\\u00e9", "caf%C3%A9"]',
+    "[null]",
+]
 KEY = st.sampled_from(
     ['"path"', '"pa\\u0074h"', '"label"', '"hashtags"', '"start"', '"offset"', '"id"', '"x"', '"x y"']
 )
@@ -62,9 +74,15 @@ LINE = (
         ]
     )
 )
+DAMAGED = st.builds(  # a line with another byte somewhere
+    lambda line, place, byte: line[: place % len(line)] + byte + line[place % len(line) + 1 :],
+    LINE.filter(len),
+    st.integers(0, 1000),
+    st.sampled_from([bytes([byte]) for byte in b'"\\{}[]:,0-.eutn /\x00\x1f\x7f\x80\xc3\xff\n\r\t ']),
+)
 FILE = st.tuples(
     st.sampled_from([b"", b"\xef\xbb\xbf"]),
-    st.lists(LINE, max_size=12),
+    st.lists(LINE | DAMAGED, max_size=12),
     st.sampled_from([b"\n", b"\r\n"]),
     st.booleans(),
 ).map(lambda parts: parts[0] + parts[2].join(parts[1]) + parts[2] * parts[3])

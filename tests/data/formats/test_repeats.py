@@ -1,6 +1,7 @@
 """Repeated rows found by sorted hashes are those that comparing all rows finds."""
 
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -54,6 +55,18 @@ def test_the_repeats_are_those_of_comparing_all_rows(
         found = finder.find(unique=unique)
     assert (found.count, found.first) == compared([own for rows in tables for own in rows], unique)
     assert not list(folder.iterdir())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(row, max_size=8), st.lists(st.integers(0, 8), max_size=3), st.integers(1, 4))
+def test_hashes_do_not_depend_on_the_pieces_that_rows_come_in(rows: list[dict[str, Any]], cuts: list[int], size: int):
+    schema = pa.schema([(name, COLUMNS[name]) for name in ("path", "start", "member", "offset")])
+    table, finder = pa.Table.from_pylist(rows, schema), RepeatFinder(None)
+    bounds = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
+    pieces = pa.concat_tables(table.slice(start, stop - start) for start, stop in pairwise(bounds))
+    with mock.patch.object(repeats, "SLICE", size):
+        found = finder.hashes(pieces).tolist()
+    assert found == [own for number in range(len(rows)) for own in finder.hashes(table.slice(number, 1)).tolist()]
 
 
 def test_a_manifest_in_several_row_groups_has_the_rows_of_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -43,6 +43,17 @@ def test_lists_have_the_tags_that_each_has_alone(fields: list[list[str] | None])
     assert TagReader().read(column).fields().to_pylist() == [join_tags(split_tags(field)) or None for field in fields]
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(field, max_size=4) | st.lists(st.lists(tags, max_size=3), max_size=4), max_size=4))
+def test_a_reader_reads_one_column_after_another(columns: list[list]):
+    reader, found = TagReader(), []
+    for own in columns:
+        is_list = any(isinstance(field, list) for field in own)
+        found.append(reader.read(pa.array(own, pa.list_(pa.string()) if is_list else pa.string())))
+    expected = [[join_tags(split_tags(field)) or None for field in own] for own in columns]
+    assert [tags.fields().to_pylist() for tags in found] == expected
+
+
 @pytest.mark.parametrize("count", [63, 64, 65, 66, 300])
 def test_fields_of_many_tags(count: int):
     fields = [" ".join(f"#t{number % distinct}" for number in range(count)) for distinct in (1, 7, 50, count)]

@@ -92,8 +92,8 @@ class CsvBlocks:
             block = next(self._blocks, b"")
 
     def _block(self, block: bytes) -> Block:
-        data = whole_lines(block)
-        found = self._find(data, block.count(b"\n") + (block[-1:] != b"\n"))
+        data, count = whole_lines(block)
+        found = self._find(data, count)
         ends, clean = found.ends, found.clean
         others: list[tuple[int, list[str]]] = []
         taken = 0

@@ -4,14 +4,16 @@ import numpy as np
 import pyarrow as pa
 
 from vidsemi.data.formats.field_kernels import NOTHING, Spans, copy_items, copy_texts, text_ends
+from vidsemi.data.formats.text_rows import count_line_ends
 from vidsemi.data.hashtags.text_table import WORD, words_of
 
 NO_KINDS = np.zeros(0, np.uint8)  # all are texts without escapes
 
 
-def whole_lines(block: bytes) -> np.ndarray:
-    """The bytes of lines, (bytes,) uint8, with the end that the last one may lack."""
-    return np.frombuffer(block if block[-1:] == b"\n" else block + b"\n", np.uint8)
+def whole_lines(block: bytes) -> tuple[np.ndarray, int]:
+    """The bytes of lines, (bytes,) uint8, with the end that the last one may lack, and how many lines these are."""
+    whole = block if block[-1:] == b"\n" else block + b"\n"
+    return np.frombuffer(whole, np.uint8), count_line_ends(whole)
 
 
 def is_utf8(block: bytes | np.ndarray) -> bool:

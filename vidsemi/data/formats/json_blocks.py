@@ -64,8 +64,9 @@ class JsonBlocks:
             return
         block, number = block.removeprefix(BOM), 1
         while block:
-            yield partial(self._rows, block, number)
-            number += block.count(b"\n")
+            data, lines = whole_lines(block)
+            yield partial(self._rows, data, lines, number)
+            number += lines
             block = next(blocks, b"")
 
     def _of_other_encoding(self) -> Iterator["partial[JsonRows]"]:
@@ -84,11 +85,10 @@ class JsonBlocks:
         found.keys.update(row)
         found.others.append((number, tuple(map(row.get, self._columns.values()))))
 
-    def _rows(self, block: bytes, number: int) -> JsonRows:
-        data = whole_lines(block)
-        values, seen = self._find(data, block.count(b"\n") + (block[-1:] != b"\n"))
+    def _rows(self, data: np.ndarray, lines: int, number: int) -> JsonRows:
+        values, seen = self._find(data, lines)
         begins = np.concatenate([[0], values.ends[:-1] + 1])
-        self._check_lengths(block, begins, values.ends, number)
+        self._check_lengths(data, begins, values.ends, number)
         rows = np.flatnonzero(values.clean)
         own = {
             column: self._column(data, values, place, rows)
@@ -98,7 +98,7 @@ class JsonBlocks:
         columns = {name: own[column] for name, column in self._columns.items() if column in own}
         found = JsonRows(number + rows, columns, keys={*own})
         for line in np.flatnonzero(~values.clean).tolist():
-            text = block[begins[line] : values.ends[line]].decode("utf-8", "surrogateescape").strip()
+            text = data[begins[line] : values.ends[line]].tobytes().decode("utf-8", "surrogateescape").strip()
             row = json_row(text) if text else {}
             if row is None:
                 found.broken.append(number + line)
@@ -130,7 +130,7 @@ class JsonBlocks:
         texts = text_column(data, spans, rows)
         return texts if self._keys.types[place] == OF_TAGS else texts.cast(list(self._types.values())[place])
 
-    def _check_lengths(self, block: bytes, begins: np.ndarray, ends: np.ndarray, number: int) -> None:
+    def _check_lengths(self, data: np.ndarray, begins: np.ndarray, ends: np.ndarray, number: int) -> None:
         for line in np.flatnonzero(ends - begins > MAX_LINE).tolist():
-            if len(block[begins[line] : ends[line]].decode("utf-8", "surrogateescape")) > MAX_LINE:
+            if len(data[begins[line] : ends[line]].tobytes().decode("utf-8", "surrogateescape")) > MAX_LINE:
                 raise line_too_long(self._file, number + line)

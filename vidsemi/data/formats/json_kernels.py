@@ -16,8 +16,7 @@ LINE_END, RETURN, TAB, SPACE, QUOTE, BACKSLASH, COMMA, COLON, OPEN, CLOSE = map(
 OPEN_LIST, CLOSE_LIST, MINUS, PLUS, DOT, ZERO, NINE, EXPONENT, LETTER_U = map(ord, "[]-+.09eu")
 NOTHING, TEXT, ESCAPED, LIST, NUMBER = range(5)  # what a value is, as in `copy_texts`
 OF_TEXTS, OF_TAGS, OF_INTEGERS, OF_NUMBERS = range(4)  # what values a column has; tags are texts or lists of texts
-DEEPEST = 60  # brackets in brackets; Python reads 1,000 and more
-MOST_DIGITS = 4000  # of an integer; Python refuses 4,301
+DEEPEST, MOST_DIGITS = 60, 4000  # brackets in brackets, digits of an integer; Python refuses 1,000 and 4,301
 INTEGER_DIGITS, NUMBER_DIGITS = 18, 15  # that fit into 63 bits, and into a float
 BROKEN, HALF = -1, 2  # HALF: a text has half a surrogate pair
 IS_ESCAPE = np.array([chr(byte) in '"\\/bfnrt' for byte in range(256)])  # behind a backslash
@@ -90,8 +89,7 @@ def _object(data: np.ndarray, place: int, line: int, keys: Keys, values: Values)
         elif seen >> column & 1:
             return bad
         else:
-            seen |= 1 << column
-            start = place
+            seen, start = seen | 1 << column, place
             place, kind, count = _typed_value(data, place, keys.types[column])
             is_text = kind in (TEXT, ESCAPED)
             values.starts[column, line], values.stops[column, line] = start + is_text, place - is_text

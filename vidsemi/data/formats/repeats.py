@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vidsemi.data.dedup.record_file import RecordFile
+from vidsemi.data.hashtags.distinct import text_bytes
+from vidsemi.data.hashtags.text_table import words_of
 
 PART = ("start", "end", "member", "offset")  # what tells apart examples that are in one file
 RUN = 1 << 19  # rows that are grouped in memory: 15 MB
@@ -51,22 +53,10 @@ class RepeatFinder:
 
     def hashes(self, table: pa.Table) -> np.ndarray:
         """The two hashes of each row, (N, 2) uint64."""
-        mixed = np.zeros((2, len(table)), np.uint64)
-        for name in ("path", *PART):
-            if name not in table.column_names:
-                continue
-            column = table.column(name)
-            if pa.types.is_string(column.type):
-                starts = range(0, len(column), SLICE)
-                pieces = [_hash_texts(column.slice(start, SLICE).combine_chunks(), self._keys) for start in starts]
-                words = np.concatenate([np.zeros((2, 0), np.uint64), *pieces], axis=1)
-            else:
-                numbers = pc.fill_null(column, 0).to_numpy()
-                words = (numbers + 0 if numbers.dtype == np.int64 else numbers + 0.0).view(np.uint64)  # not -0.0
-            if column.null_count:
-                words = np.where(pc.is_null(column).to_numpy(), self._keys[:, :1], words)
-            mixed = _mix(mixed, words, self._keys)
-        return mixed.T
+        mixed = np.empty((len(table), 2), np.uint64)
+        for first in range(0, len(table), SLICE):
+            mixed[first : first + SLICE] = self._hash(table.slice(first, SLICE)).T
+        return mixed
 
     def add(self, table: pa.Table) -> np.ndarray:
         """Add the next rows of a manifest; returns what is kept of them, of the type `ROW`."""
@@ -125,7 +115,7 @@ class RepeatFinder:
         sizes = np.bincount(buckets, minlength=BUCKETS)
         self._cuts.append(len(self._file) + np.concatenate([[0], np.cumsum(sizes)]))
         for first in range(0, len(rows), SLICE):
-            self._file.append(rows[order[first : first + SLICE]])
+            self._file.append(rows.take(order[first : first + SLICE]))
 
     def _ranges(self) -> Iterator[np.ndarray]:
         """All rows, in parts by their hashes, each small enough for memory."""
@@ -143,6 +133,24 @@ class RepeatFinder:
                 place += size
             yield rows
 
+    def _hash(self, table: pa.Table) -> np.ndarray:
+        mixed = np.zeros((2, len(table)), np.uint64)
+        for name in ("path", *PART):
+            if name not in table.column_names:
+                continue
+            column = table.column(name)
+            if pa.types.is_string(column.type):
+                words = np.concatenate(
+                    [_hash_texts(texts, self._keys) for texts in column.chunks if len(texts)], axis=1
+                )
+            else:
+                numbers = pc.fill_null(column, 0).to_numpy()
+                words = (numbers + 0 if numbers.dtype == np.int64 else numbers + 0.0).view(np.uint64)  # not -0.0
+            if column.null_count:
+                words = np.where(pc.is_null(column).to_numpy(), self._keys[:, :1], words)
+            mixed = _mix(mixed, words, self._keys)
+        return mixed
+
 
 def _mix(states: np.ndarray, words: np.ndarray, keys: np.ndarray) -> np.ndarray:
     """The next states of two hashes, (2, N) uint64, from words, (N,) or one for each hash."""
@@ -155,13 +163,11 @@ def _mix(states: np.ndarray, words: np.ndarray, keys: np.ndarray) -> np.ndarray:
 
 def _hash_texts(texts: pa.Array, keys: np.ndarray) -> np.ndarray:
     """Two hashes of each text, (2, N) uint64, from words of 8 bytes."""
-    _, offsets, data = texts.buffers()
-    ends = np.frombuffer(offsets, np.int32, len(texts) + 1, texts.offset * 4).astype(np.int64)
-    start, length = ends[:-1], np.diff(ends)
-    own = np.frombuffer(data or b"", np.uint8)[ends[0] : ends[-1]]
-    padded = np.concatenate([own, np.zeros(8, np.uint8)])
-    words = np.ndarray((len(own) + 1,), "<u8", padded, strides=(1,))  # the word at every byte
-    start = start - ends[0]
+    data, ends = text_bytes(texts)
+    start, length = ends[:-1].astype(np.int64), np.diff(ends)
+    if len(data) < ends[-1] + 8:
+        data, start = np.append(data[ends[0] : ends[-1]], np.zeros(8, np.uint8)), start - ends[0]
+    words = words_of(data)
     hashed = _mix(np.zeros((2, len(texts)), np.uint64), length.astype(np.uint64), keys)
     left: slice | np.ndarray = slice(None)
     done = 0

@@ -115,8 +115,10 @@ def split_lists(
     ends: np.ndarray,
     items: np.ndarray,
     letters: np.ndarray,
+    key: np.uint64,
     starts: np.ndarray,
     lengths: np.ndarray,
+    hashes: np.ndarray,
     tags: np.ndarray,
     readings: np.ndarray,
 ) -> None:
@@ -133,7 +135,11 @@ def split_lists(
                 used = tags[row]
                 break
             if start < stop:
-                starts[used], lengths[used] = start, stop - start
+                hashed = key
+                for place in range(start, stop):
+                    hashed = (hashed ^ np.uint64(data[place])) * key
+                    hashed ^= hashed >> HALF
+                starts[used], lengths[used], hashes[used] = start, stop - start, hashed
                 used += 1
     tags[len(readings)] = used
 

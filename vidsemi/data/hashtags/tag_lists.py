@@ -25,7 +25,7 @@ from vidsemi.data.hashtags.tag_kernels import (
     split_texts,
     write_fields,
 )
-from vidsemi.data.hashtags.text_table import WORD, Texts, hash_texts, words_of
+from vidsemi.data.hashtags.text_table import WORD, Texts, words_of
 
 __all__ = ["CAPTION", "TAGS", "WORDS", "TagLists", "TagReader", "matches"]
 
@@ -153,13 +153,10 @@ def _split(fields: pa.Array, spellings: _Spellings, in_captions: bool) -> tuple[
     if is_list:
         counts = pc.fill_null(pc.list_value_length(fields), 0).to_numpy()
         items = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-        split_lists(data, ends, items, LETTERS, starts, lengths, tags, readings)
+        split_lists(data, ends, items, LETTERS, KEY, starts, lengths, hashes, tags, readings)
     else:
         split_texts(data, ends, LETTERS, in_captions, KEY, starts, lengths, hashes, tags, readings)
-    texts = Texts(data, starts[: tags[-1]], lengths[: tags[-1]], hashes[: tags[-1]])
-    if is_list:
-        hash_texts(texts, KEY)
-    return texts, tags, readings
+    return Texts(data, starts[: tags[-1]], lengths[: tags[-1]], hashes[: tags[-1]]), tags, readings
 
 
 def _read_rest(

@@ -38,7 +38,7 @@ class Texts(NamedTuple):
 
 
 def hash_texts(texts: Texts, key: np.uint64) -> None:
-    """Hash all texts; `key` is odd. `split_texts` hashes in the same way."""
+    """Hash all texts; `key` is odd. `split_texts` and `split_lists` hash in the same way."""
     data, starts, lengths, hashes = texts
     for place in range(len(starts)):
         hashed = key
