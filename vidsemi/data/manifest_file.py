@@ -17,7 +17,6 @@ from vidsemi.io.errors import UserError
 from vidsemi.io.files import atomic_path
 from vidsemi.io.parquet import DamagedError, open_parquet, parquet_writer
 from vidsemi.io.store import Place
-from vidsemi.runtime.memory import release_memory
 
 COLUMNS = {
     "path": pa.string(),  # relative to `root` or to the manifest's folder, absolute, or a URI
@@ -160,7 +159,6 @@ def write_groups(writer: Any, schema: pa.Schema, tables: Iterable[pa.Table]) -> 
     for table in tables:
         while len(table := group.add(table)):
             writer.write_table(group.take())
-            release_memory()
     if len(group):
         writer.write_table(group.take())
 
