@@ -152,8 +152,8 @@ def _compare(
     seconds: float,
     hashes: Place | None = None,
     engine: Runtime | None = None,
-) -> tuple[Summary, np.ndarray, list[tuple[str, Manifest, Duplicates]], list[str]]:
-    """The summary, which examples have no duplicate (N,), what was found, and lines about files that do not decode."""
+) -> tuple[Summary, pa.BooleanArray, list[tuple[str, Manifest, Duplicates]], list[str]]:
+    """The summary, which of N examples have no duplicate, what was found, and lines about files that do not decode."""
     folder = hashes or output.parent / "hashes"
     hashed = hash_manifest(dataset, folder, workers=workers, seconds=seconds, engine=engine)
     kept = np.ones(len(dataset), bool)
@@ -176,7 +176,7 @@ def _compare(
         summary.checked.append(_checked(None, max_distance, duplicates, hashed))
     summary.examples = int(np.count_nonzero(kept))
     summary.removed = len(dataset) - summary.examples
-    return summary, kept, removed, unread
+    return summary, pa.array(kept), removed, unread
 
 
 def _write_record(summary: Summary) -> None:
@@ -184,10 +184,10 @@ def _write_record(summary: Summary) -> None:
     write_json(record_file(summary.manifest), {"format": FORMAT, "method": METHOD, **document})
 
 
-def _select_rows(batches: Batches, kept: np.ndarray) -> Iterator[pa.Table]:
+def _select_rows(batches: Batches, kept: pa.BooleanArray) -> Iterator[pa.Table]:
     """Some rows of one batch after another."""
     for first, batch in zip(batches.starts, batches, strict=False):
-        yield pa.Table.from_batches([batch.filter(pa.array(kept[first : first + batch.num_rows]))])
+        yield pa.Table.from_batches([batch.filter(kept.slice(first, batch.num_rows))])
 
 
 def _checked(

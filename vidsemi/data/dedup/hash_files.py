@@ -28,7 +28,7 @@ from vidsemi.io.parquet import read_parquet
 from vidsemi.io.store import Place, Store, open_store, read_many
 
 TEMPORARY_SECONDS = 3600.0  # younger temporary files may belong to another command with the same folder
-BLOCK = 1 << 22  # examples whose hashes are gathered in memory at once: 0.5 GB
+BLOCK = 1 << 22  # examples whose keys are in memory at once: 67 MB; a name of a job and its shards has the first
 
 
 @dataclass(frozen=True)
