@@ -80,7 +80,11 @@ class ScanResult:
             )
 
     def stored_blocks(self, manifest: Path) -> "Iterator[tuple[pa.Table, Sequence[int]]]":
-        """`blocks` with the paths as a manifest stores them."""
+        """`blocks`, but with the paths as a manifest stores them.
+
+        Args:
+            manifest: to store them in.
+        """
         from vidsemi.data.formats.portable_paths import portable_column
 
         for table, lines in self.blocks():
