@@ -45,8 +45,7 @@ def check_refused(result: Result, code: str, *mentioned: object) -> None:
 @pytest.mark.slow
 def test_bad_input_gets_one_line_and_status_2(tiny_config: WriteConfig, shapes: Path, tmp_path: Path):
     config = tiny_config()
-    command = [sys.executable, str(REPOSITORY / "tools" / "run.py"), "--cfg", str(config), "selekt.per_class=3"]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = tool("run.py", "--cfg", config, "selekt.per_class=3")
     check_refused(result, "config.unknown_key", "selekt", "'select'")
     (tmp_path / "label.csv").write_text(f"path,label\n{shapes}/test/00000.mp4,esat\n")
     result = tool("run.py", "--cfg", config, f"data.test={tmp_path}/label.csv")
@@ -208,18 +207,19 @@ def test_terminated_scoring_releases_its_lease(tmp_path: Path, shapes: Path, wei
     """As Slurm does before a machine is taken away: no lease is left, and the same command resumes."""
     paths = [f"{shapes}/{path}\n" for path in paths_of(shapes / "unlabeled.csv")]
     (tmp_path / "m.csv").write_text("path\n" + "".join(paths * 40))
-    command = [sys.executable, str(REPOSITORY / "tools/score.py"), "--weights", str(weights), "--workers", "1"]
-    command += ["--manifest", str(tmp_path / "m.csv"), "--output", str(tmp_path / "s"), "--shard-size", "20"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    words = [str(REPOSITORY / "tools/score.py"), "--weights", str(weights), "--workers", "1"]
+    words += ["--manifest", str(tmp_path / "m.csv"), "--output", str(tmp_path / "s"), "--shard-size", "20"]
+    stdout, stderr = tmp_path / "stdout", tmp_path / "stderr"
+    process = warm.Command(*words, stdout=stdout, stderr=stderr, session=True)
     while process.poll() is None and not list((tmp_path / "s").glob("part-*")):
-        with suppress(subprocess.TimeoutExpired):
+        with suppress(TimeoutError):
             process.wait(0.02)
     assert list((tmp_path / "s" / "leases").iterdir())
-    process.terminate()
-    stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stdout) == (143, b""), stderr.decode()
-    assert b"Traceback" not in stderr
-    assert stderr.decode().rstrip().endswith(f"terminated; resume with: {shlex.join(command)}")
+    os.kill(process.pid, signal.SIGTERM)
+    assert (process.wait(timeout=60), stdout.read_text()) == (143, ""), stderr.read_text()
+    assert "Traceback" not in stderr.read_text()
+    command = shlex.join([sys.executable, *words])
+    assert stderr.read_text().rstrip().endswith(f"terminated; resume with: {command}")
     assert list((tmp_path / "s" / "leases").iterdir()) == []
     with suppress(ProcessLookupError):  # its decoding processes are gone too, or about to go
         end = time.monotonic() + 30

@@ -1,6 +1,7 @@
 """The page of the Python API: it is what the docstrings say, and its examples run."""
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.helpers.builders import spec_for
-from vidsemi.data.manifest import load_manifest
-from vidsemi.models.weights_file import NetworkSpec, save_weights
+from tests.helpers import warm
 
 PAGE = REPOSITORY / "docs" / "reference" / "python.md"
 
@@ -24,24 +23,20 @@ def test_the_python_reference_is_that_of_the_docstrings():
 
 
 @pytest.mark.slow
-def test_the_examples_run(
-    tmp_path: Path, shapes: Path, tiny_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-):
+def test_the_examples_run(tmp_path: Path, shapes: Path, untrained_weights: Path, tiny_config: Callable[..., Path]):
     folder = tmp_path / "here"
     folder.mkdir()
-    monkeypatch.chdir(folder)
     for name in ("labeled", "unlabeled", "test"):
         (folder / name).symlink_to(shapes / name)
         (folder / f"{name}.csv").symlink_to(shapes / f"{name}.csv")
     (folder / "video.mp4").symlink_to(shapes / "test" / "00000.mp4")
     (folder / "config.yaml").write_text(tiny_config().read_text())
-    wide = spec_for("r2plus1d_10", 8, frames=4, width=0.0625)
-    spec = NetworkSpec(wide.model, wide.args, load_manifest(folder / "labeled.csv").class_names(), wide.input)
-    save_weights(folder / "weights.pt", spec.build(), spec, {})
+    shutil.copy(untrained_weights, folder / "weights.pt")
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     call = re.compile(r"^((?:for .* in |\w+ = |)vidsemi\.(?:predict|score|evaluate|train)\(.*)\)(:?)$", re.MULTILINE)
     code, calls = call.subn(r"\1, workers=0)\2", "\n".join(blocks))  # which starts in a fraction of the time
     assert calls > 3
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
+    (folder / "page.py").write_text(code)
+    done = warm.run(folder / "page.py", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "weights.missing" in done.stdout and "predict: 1 of 1 files" in done.stdout and done.stderr == ""

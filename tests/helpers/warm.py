@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -65,7 +66,8 @@ class Command:
     def wait(self, timeout: float | None = None) -> int:
         """The exit status, negative for a signal; a TimeoutError after so many seconds."""
         if self.returncode is None:
-            self._connection.settimeout(timeout)
+            if not select.select([self._connection], [], [], timeout)[0]:
+                raise TimeoutError(f"process {self.pid} has not ended in {timeout} s")
             self.returncode = int(self._answers.readline())
             self._answers.close()
             self._connection.close()
@@ -73,9 +75,9 @@ class Command:
 
     def poll(self) -> int | None:
         """The exit status; None while it runs."""
-        if self.returncode is None and not select.select([self._connection], [], [], 0)[0]:
-            return None
-        return self.wait()
+        with suppress(TimeoutError):
+            return self.wait(0)
+        return None
 
 
 def run(*words: object, **options: Any) -> Result:

@@ -6,14 +6,13 @@ import logging
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.helpers import warm
 from tests.helpers.builders import paths_of, shard_table
 from tests.helpers.errors import refused
 from vidsemi.config import Runtime
@@ -49,7 +48,7 @@ def run_job(folder: Path | str, weights: Path, manifest: Path, **job: object) ->
     script = REPOSITORY / "tests" / "helpers" / "killed_jobs.py"
     paths = {"folder": str(folder), "weights": str(weights), "manifest": str(manifest)}
     words = json.dumps({"kind": "score", "workers": 1, "kills": 0, "seed": 0, "shard_size": SHARD, **paths, **job})
-    done = subprocess.run([sys.executable, script, words], capture_output=True, text=True)
+    done = warm.run(script, words)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -107,6 +107,7 @@ def test_decoding(make_video: Callable[..., Path], tmp_path: Path, capsys: pytes
     assert rows["bare decode (PyAV)"]["difference_8"] is None
 
 
+@pytest.mark.usefixtures("warm_contenders")
 def test_a_failed_contender_is_reported(make_video: Callable[..., Path], tmp_path: Path):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"x" * 1000)

@@ -29,6 +29,7 @@ def test_ratios_are_those_of_runs_of_one_round():
     assert "| Ray, disk       | 9.00" in table and "failed: RuntimeError" in table
 
 
+@pytest.mark.usefixtures("warm_contenders")
 def test_plain_processes_are_measured(shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     files = [str(file) for file in sorted(shapes.rglob("*.mp4"))[:3]]
     words = [

@@ -40,6 +40,7 @@ def test_forward_passes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     assert "| vidsemi prepared, float32  |" in forward.text(document)
 
 
+@pytest.mark.usefixtures("warm_contenders")
 def test_out_of_memory_is_reported(monkeypatch: pytest.MonkeyPatch):
     """Seven petabytes of clips."""
     monkeypatch.setattr(forward, "SECONDS", 0.1)
