@@ -22,6 +22,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 IMPORTED = [
@@ -198,12 +200,12 @@ def warm_up() -> None:
     sys.modules["triton"] = None  # it is for GPUs, and reports frozen objects as leaks
     for name in IMPORTED:
         import_module(name)
-    import torch
+    from tests.helpers.builders import spec_for
+    from vidsemi.data.dedup.equal_keys import DistinctKeys
+    from vidsemi.models.build import check_network
 
-    from vidsemi.models.registry import create_model
-
-    with torch.device("meta"):
-        create_model("r2plus1d_10", num_classes=2, frames=4, args={"width": 0.0625})
+    check_network(spec_for("r2plus1d_10", 2, frames=4, width=0.0625))
+    DistinctKeys(2).add(np.zeros((1, 2), np.uint64), np.zeros(1, np.int64))  # numba
     gc.collect()
     gc.freeze()  # else each process frees all of it at its end, which takes 1.4 s of a core
 
