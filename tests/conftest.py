@@ -221,7 +221,7 @@ def real_data() -> Path:
     """The folder of real files, from VIDSEMI_REAL_DATA."""
     folder = os.environ.get("VIDSEMI_REAL_DATA")
     if not folder or not Path(folder).is_dir():
-        pytest.skip("VIDSEMI_REAL_DATA does not name the folder of real files")
+        pytest.skip("set VIDSEMI_REAL_DATA to the folder of real files")
     return Path(folder)
 
 

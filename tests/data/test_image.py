@@ -312,10 +312,8 @@ INTACT = {
 }
 
 
-def test_odd_real_images():
-    if not (folder := os.environ.get("VIDSEMI_REAL_DATA")):
-        pytest.skip("VIDSEMI_REAL_DATA does not name the folder of real files")
-    images = [file for file in sorted(Path(folder, "odd").rglob("*")) if is_image(Row(0, str(file)))]
+def test_odd_real_images(real_data: Path):
+    images = [file for file in sorted((real_data / "odd").rglob("*")) if is_image(Row(0, str(file)))]
     found = {}
     for file in images:
         try:

@@ -4,8 +4,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.calibration import calibration_curve
 
 from vidsemi.inference.calibration import reliability
 
@@ -34,7 +36,6 @@ def test_the_error_is_that_of_its_definition(predictions: list[tuple[float, bool
 
 
 def test_other_libraries_agree():
-    calibration_curve = pytest.importorskip("sklearn.calibration").calibration_curve
     random = np.random.default_rng(0)
     confidence = random.random(5000).astype(np.float32)
     correct = random.random(5000) < confidence**1.5
@@ -42,7 +43,6 @@ def test_other_libraries_agree():
     accuracy, mean = calibration_curve(correct, confidence, n_bins=15)
     np.testing.assert_allclose(found.accuracy, accuracy)
     np.testing.assert_allclose(found.confidence, mean, rtol=1e-6)
-    torch = pytest.importorskip("torch")
     functional = pytest.importorskip("torchmetrics.functional.classification")
     probabilities, labels = torch.tensor(confidence), torch.tensor(correct.astype(int))
     error = functional.binary_calibration_error(probabilities, labels, n_bins=15)

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import confusion_matrix
 
 from tests.helpers.report_runs import fake_run
 from tests.helpers.result_rows import load_run, row, write_results
@@ -36,13 +37,12 @@ def stored(run: Path) -> list[dict]:
 
 
 def test_confusion_is_that_of_scikit_learn(run: Path):
-    metrics = pytest.importorskip("sklearn.metrics")
     rows = [one for one in load_run(run)[0].rows if (one["student"], one["approach"]) == BEST]
     predictions = read_predictions(rows, run)
     assert predictions is not None and predictions.classes == CLASSES and predictions.unread == 2
     confusion, examples = Confusion.of(predictions), stored(run)
     truth, predicted = ([one[name] for one in examples] for name in ("label", "class_1"))
-    expected = metrics.confusion_matrix(truth, predicted, labels=CLASSES)
+    expected = confusion_matrix(truth, predicted, labels=CLASSES)
     np.testing.assert_array_equal(confusion.matrix(range(5)), expected)
     np.testing.assert_array_equal(confusion.matrix([3, 1]), expected[np.ix_([3, 1], [3, 1])])
     counts = [confusion.count[place] for place in confusion.most_confused()]

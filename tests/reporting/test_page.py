@@ -29,9 +29,9 @@ SIZES = [(1280, 900), (390, 800)]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    playwright = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
+        pytest.skip("install Chromium, or set CHROMIUM to its program")
     with playwright.sync_playwright() as running:
         started = running.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"], timeout=PATIENCE
