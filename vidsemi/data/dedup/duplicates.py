@@ -78,19 +78,20 @@ def duplicates_of(dataset: HashSource, others: Hashes, max_distance: int, kept: 
         kept: (N,) bool, which examples of the dataset are searched; default: all.
     """
     sides = [_distinct(others, criterion) for criterion in CRITERIA]
-    found = []
-    for begin in range(0, len(dataset), AT_ONCE):
+
+    def found(begin: int) -> Duplicates:  # a million examples have 80 MB, which are free before the next are read
         part = dataset.take(slice(begin, begin + AT_ONCE))
         examples = np.arange(begin, begin + len(part))
-        if kept is not None:
+        if kept is not None and not kept[examples].all():
             examples = examples[kept[examples]]
             part = part.take(examples - begin)
 
-        def partners(left: np.ndarray, number: int, part: Hashes = part) -> tuple[np.ndarray, np.ndarray]:
+        def partners(left: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
             return _partners_among(part, left, *sides[number], CRITERIA[number], max_distance)
 
-        found.append(_find(len(part), partners).renumbered(examples))
-    return _joined(found)
+        return _find(len(part), partners).renumbered(examples)
+
+    return _joined([found(begin) for begin in range(0, len(dataset), AT_ONCE)])
 
 
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # first, second, distance
