@@ -84,6 +84,9 @@ class ScanResult:
 
         Args:
             manifest: to store them in.
+
+        Yields:
+            A table of examples, and the line of each in its list; as `blocks`.
         """
         from vidsemi.data.formats.portable_paths import portable_column
 
