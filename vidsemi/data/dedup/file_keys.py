@@ -80,6 +80,7 @@ def _texts(table: pa.Table, folder: str) -> Iterator[str]:
         parts = (json.dumps(part)[1:-1] for part in values)
     paths = pc.if_else(pc.starts_with(table["path"], "/"), "", folder)
     paths = pc.binary_join_element_wise(paths, table["path"], "").to_pylist()
+    # Only the members of a tar share a file: for others the cache is of no use.
     state = _state if "member" in table.column_names else _state.__wrapped__
     for path, part in zip(paths, parts, strict=True):
         size, time = state(path)

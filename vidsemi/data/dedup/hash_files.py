@@ -28,7 +28,7 @@ from vidsemi.io.parquet import read_parquet
 from vidsemi.io.store import Place, Store, open_store, read_many
 
 TEMPORARY_SECONDS = 3600.0  # younger temporary files may belong to another command with the same folder
-BLOCK = 1 << 22  # examples whose keys are in memory at once: 67 MB; a name of a job and its shards has the first
+BLOCK = 1 << 22  # examples whose keys are in memory at once: 67 MB; names of jobs and shards hold the first one
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,9 @@ class _Block:
                 run_job(job, self._manifest, self._keys[job.examples - begin], runtime)
                 for examples, table in _results(job):
                     keys = _numbers(table["key"]).reshape(-1, 2)
-                    same = np.flatnonzero((keys == self._keys[examples - begin]).all(axis=1))  # after days, perhaps
+                    same = np.flatnonzero(
+                        (keys == self._keys[examples - begin]).all(axis=1)
+                    )  # files may change before a job resumes
                     self._fill(examples[same] - begin, table, same)
                     errors = zip(examples[same].tolist(), table["error"].take(same).to_pylist(), strict=True)
                     self.failures |= {example: error for example, error in errors if error is not None}

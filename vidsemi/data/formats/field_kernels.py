@@ -1,4 +1,4 @@
-"""Compiled loops over the lines of CSV: find the fields, copy those of a column; without Python's lock."""
+"""Compiled loops, without Python's lock: find the fields of CSV, copy texts (JSON's too), tell relative paths."""
 
 from typing import NamedTuple
 
@@ -11,10 +11,10 @@ from vidsemi.runtime.compiled import compiled
 LINE_END, RETURN, QUOTE, BACKSLASH, LETTER_U, SLASH, DOT, COLON = map(ord, '\n\r"\\u/.:')
 MANY = 3
 WORD = 8
-# What a value is: ESCAPED is a text with escapes of JSON, LIST one of texts.
+# Kinds of values: ESCAPED is a text with JSON's escapes, LIST a list of texts.
 NOTHING, TEXT, ESCAPED, LIST, NUMBER = range(5)
-DELIMITER = 1  # in `special`, as are the bytes that a clean line has not, as SPECIAL
-SPECIAL, HIGH, END = 2, 3, 4
+# Kinds of bytes: clean lines have no SPECIAL one; HIGH is beyond ASCII.
+DELIMITER, SPECIAL, HIGH, END = 1, 2, 3, 4
 
 
 def find_fields(
@@ -32,7 +32,7 @@ def find_fields(
 
     Args:
         data: bytes of the lines, which end in LINE_END.
-        special: (256,) uint8, what each byte is.
+        special: (256,) uint8, the kind of each byte, 0 for all others.
         columns: fields of a clean line.
         slots: (columns,) the row of `starts` and `stops` for each field; the last row is for those that nobody needs.
         longest: bytes of a clean line, with its end.

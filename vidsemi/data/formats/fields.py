@@ -6,6 +6,7 @@ import pyarrow as pa
 from vidsemi.data.formats.field_kernels import NOTHING, Spans, copy_items, copy_texts, text_ends
 from vidsemi.data.formats.text_rows import count_line_ends
 from vidsemi.data.hashtags.text_table import WORD, words_of
+from vidsemi.runtime.arrays import distinct
 
 NO_KINDS = np.zeros(0, np.uint8)  # all are texts without escapes
 
@@ -30,7 +31,7 @@ def drop_invalid(data: np.ndarray, ends: np.ndarray, clean: np.ndarray) -> None:
     """Unset `clean`, (lines,) bool, for lines that are not UTF-8; `ends`, (lines,) says where each ends."""
     if is_utf8(data):
         return
-    for line in np.unique(np.searchsorted(ends, np.flatnonzero(data > 127))).tolist():
+    for line in distinct(np.searchsorted(ends, np.flatnonzero(data > 127))).tolist():
         start = ends[line - 1] + 1 if line else 0
         clean[line] &= is_utf8(data[start : ends[line]])
 

@@ -14,7 +14,7 @@ from vidsemi.runtime.compiled import compiled
 
 LINE_END, RETURN, TAB, SPACE, QUOTE, BACKSLASH, COMMA, COLON, OPEN, CLOSE = map(ord, '\n\r\t "\\,:{}')
 OPEN_LIST, CLOSE_LIST, MINUS, PLUS, DOT, ZERO, NINE, EXPONENT, LETTER_U = map(ord, "[]-+.09eu")
-NOTHING, TEXT, ESCAPED, LIST, NUMBER = range(5)  # what a value is, as in `copy_texts`
+NOTHING, TEXT, ESCAPED, LIST, NUMBER = range(5)  # kinds of values, with the numbers of field_kernels.py
 OF_TEXTS, OF_TAGS, OF_INTEGERS, OF_NUMBERS = range(4)  # what values a column has; tags are texts or lists of texts
 DEEPEST, MOST_DIGITS = 60, 4000  # brackets in brackets, digits of an integer; Python refuses 1,000 and 4,301
 INTEGER_DIGITS, NUMBER_DIGITS = 18, 15  # that fit into 63 bits, and into a float
@@ -126,7 +126,7 @@ def _column_of(data: np.ndarray, start: int, stop: int, keys: Keys) -> int:
 
 
 def _text_end(data: np.ndarray, place: int) -> tuple[int, int]:
-    """Where the quote behind a text is; 1 if it has escapes, HALF if one is half a pair; BROKEN if it is no text."""
+    """Return the place of a text's closing quote, or BROKEN; and 1 if it has escapes, HALF if one is half a pair."""
     found = 0
     while True:
         while IS_PLAIN[data[place]]:

@@ -106,7 +106,10 @@ class RepeatFinder:
             self._file.close()
 
     def _write_run(self) -> None:
-        """Group the pending rows in the file, some at a time: what a copy of all took would stay with the process."""
+        """Write the pending rows, grouped, to the file.
+
+        It copies a slice at a time: the memory that a copy of all rows takes would stay with the process.
+        """
         rows, self._waiting = self._pending[: self._waiting], 0
         if self._file is None:
             self._file = RecordFile(self._folder, ROW)
